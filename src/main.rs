@@ -1,0 +1,2 @@
+//! The `swath` binary: parse, run, print the error with its hints, exit code.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Pure mathematics, each function checked against published or SciPy values.
+
+pub mod stream;

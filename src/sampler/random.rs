@@ -1,0 +1,26 @@
+//! Random search: each parameter drawn from its own prior, independently.
+//!
+//! The baseline every other sampler has to beat (Bergstra & Bengio, JMLR 13, 2012).
+
+use super::{Ask, Sampler};
+use crate::space::Params;
+use crate::study::Kind;
+use rand::RngExt;
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "random",
+    about: "independent draws from each parameter's prior",
+    build: |section, _, diagnostics| {
+        section.finish(diagnostics);
+        Some(Box::new(Random))
+    },
+};
+
+struct Random;
+
+impl Sampler for Random {
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        let mut rng = ask.rng();
+        ask.draw(|| (0..ask.space.dims()).map(|_| rng.random()).collect())
+    }
+}

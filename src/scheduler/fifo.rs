@@ -1,0 +1,21 @@
+//! First in, first out: every trial runs to its own end.
+
+use super::{Next, TrialScheduler};
+use crate::study::{Kind, Study};
+
+pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
+    name: "fifo",
+    about: "every trial runs to its own end",
+    build: |section, _, diagnostics| {
+        section.finish(diagnostics);
+        Some(Box::new(Fifo))
+    },
+};
+
+struct Fifo;
+
+impl TrialScheduler for Fifo {
+    fn next(&self, _: &Study) -> Next {
+        Next::Fresh
+    }
+}

@@ -1,0 +1,136 @@
+//! A table that is taken apart key by key, so that what nobody took is known to be a mistake.
+
+use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+
+/// A table of the sweep file while it is read.
+///
+/// Every `take_…` names a key that is known here. [`finish`](Self::finish) reports the keys that were never asked for, with
+/// "did you mean" over those that were. A value of the wrong type is reported at once and reads as absent.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// How to call it: `search.tpe`; empty for the whole file.
+    pub path: String,
+    /// Where it stands.
+    pub span: Span,
+    entries: Vec<(Key, Node)>,
+    known: Vec<&'static str>,
+}
+
+impl Section {
+    /// Begins to take a table apart.
+    pub fn new(path: impl Into<String>, span: Span, table: Table) -> Self {
+        Self { path: path.into(), span, entries: table.entries, known: Vec::new() }
+    }
+
+    /// Takes a value of any type.
+    pub fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.take_with_key(key).map(|(_, node)| node)
+    }
+
+    /// Takes a value of any type with its key.
+    pub fn take_with_key(&mut self, key: &'static str) -> Option<(Key, Node)> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(found, _)| found.name == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Takes every entry that is left, in the order of the file: for tables whose keys are the user's own.
+    pub fn take_rest(&mut self) -> Vec<(Key, Node)> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Takes a string.
+    pub fn take_text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(String, Span)> {
+        let node = self.take(key)?;
+        match node.value {
+            NodeValue::Text(text) => Some((text, node.span)),
+            other => self.wrong(key, "a string", &other, node.span, diagnostics),
+        }
+    }
+
+    /// Takes a boolean.
+    pub fn take_bool(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(bool, Span)> {
+        let node = self.take(key)?;
+        match node.value {
+            NodeValue::Bool(flag) => Some((flag, node.span)),
+            other => self.wrong(key, "`true` or `false`", &other, node.span, diagnostics),
+        }
+    }
+
+    /// Takes a finite number, whole or not.
+    pub fn take_number(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(f64, Span)> {
+        let node = self.take(key)?;
+        match node.value {
+            NodeValue::Float(number) if number.is_finite() => Some((number, node.span)),
+            NodeValue::Int(number) => Some((number as f64, node.span)),
+            other => self.wrong(key, "a finite number", &other, node.span, diagnostics),
+        }
+    }
+
+    /// Takes a whole number of at least `least`.
+    pub fn take_count(
+        &mut self,
+        key: &'static str,
+        least: u64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(u64, Span)> {
+        let node = self.take(key)?;
+        let NodeValue::Int(number) = node.value else {
+            return self.wrong(key, "a whole number", &node.value, node.span, diagnostics);
+        };
+        match u64::try_from(number) {
+            Ok(count) if count >= least => Some((count, node.span)),
+            _ => {
+                let message = format!("`{key}` must be at least {least}");
+                diagnostics
+                    .push(Diagnostic::error("too-small", message).at(node.span, format!("is {number}")));
+                None
+            }
+        }
+    }
+
+    /// Takes a table as a section of its own.
+    pub fn take_section(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let node = self.take(key)?;
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        match node.value {
+            NodeValue::Table(table) => Some(Self::new(path, node.span, table)),
+            other => self.wrong(key, "a table", &other, node.span, diagnostics),
+        }
+    }
+
+    /// Declares a key known without taking it, so that it is offered by "did you mean".
+    pub fn know(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self, diagnostics: &mut Diagnostics) {
+        for (key, _) in &self.entries {
+            let place = if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
+            let message = format!("unknown key `{}`{place}", key.name);
+            let mut diagnostic = Diagnostic::error("unknown-key", message)
+                .at(key.span.clone(), "not a key of this table")
+                .did_you_mean(&key.name, self.known.iter().copied());
+            if diagnostic.hints.is_empty() && !self.known.is_empty() {
+                let known: Vec<_> = self.known.iter().map(|known| format!("`{known}`")).collect();
+                diagnostic = diagnostic.hint(format!("known keys: {}", known.join(", ")));
+            }
+            diagnostics.push(diagnostic);
+        }
+    }
+
+    fn wrong<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        found: &NodeValue,
+        span: Span,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<T> {
+        let message = format!("`{key}` must be {wanted}");
+        diagnostics
+            .push(Diagnostic::error("wrong-type", message).at(span, format!("this is {}", found.kind())));
+        None
+    }
+}

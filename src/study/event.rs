@@ -1,0 +1,226 @@
+//! Everything that can happen to a study. A study is the fold of these, and nothing else.
+
+use super::{Attempt, Exit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
+use crate::space::{Name, Params};
+use serde::{Deserialize, Serialize};
+
+/// The version of the journal this program writes; it reads this and older ones.
+pub const FORMAT: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Dense, from 0.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The study began. Always the first event, exactly once.
+    Opened {
+        /// The journal's version.
+        format: u32,
+        /// What the sweep file said that readers need.
+        header: Header,
+    },
+    /// The sweep file changed between two runs.
+    Edited {
+        /// What it says now.
+        header: Header,
+        /// What changed, in words.
+        changes: Vec<String>,
+        /// Values given to parameters that older trials do not have.
+        fill: Params,
+        /// Trials that no longer fit the space.
+        outside: Vec<TrialId>,
+    },
+    /// A configuration got its id.
+    Created {
+        /// Its id, dense from 1.
+        trial: TrialId,
+        /// Its configuration.
+        params: Params,
+        /// Where it comes from.
+        origin: Origin,
+        /// What `SWATH_SEED` will be.
+        seed: u64,
+    },
+    /// An attempt is about to start: written before the act.
+    Started {
+        /// The trial.
+        trial: TrialId,
+        /// Its attempt, dense from 1.
+        attempt: Attempt,
+        /// The resource after which it is to pause or end.
+        until: Option<Resource>,
+        /// The slot it runs in.
+        slot: u32,
+        /// Whether it goes on from a checkpoint. If not, what earlier attempts reported no longer counts.
+        resume: bool,
+    },
+    /// The attempt runs somewhere.
+    Placed {
+        /// The trial.
+        trial: TrialId,
+        /// Its attempt.
+        attempt: Attempt,
+        /// Where.
+        place: Place,
+    },
+    /// The trial said something.
+    Logged {
+        /// The trial.
+        trial: TrialId,
+        /// Its attempt.
+        attempt: Attempt,
+        /// What it said.
+        record: LogRecord,
+    },
+    /// The scheduler decided about a running trial.
+    Judged {
+        /// The trial.
+        trial: TrialId,
+        /// What was decided.
+        verdict: Verdict,
+        /// Why, in words.
+        why: String,
+    },
+    /// An attempt ended.
+    Ended {
+        /// The trial.
+        trial: TrialId,
+        /// Its attempt.
+        attempt: Attempt,
+        /// How.
+        exit: Exit,
+        /// What it used.
+        #[serde(default)]
+        usage: Usage,
+    },
+    /// A trial that had failed, was lost or was interrupted is to run again.
+    Requeued {
+        /// The trial.
+        trial: TrialId,
+        /// Why, in words.
+        why: String,
+    },
+    /// A run of the study ended.
+    Closed {
+        /// Why.
+        why: Closing,
+    },
+}
+
+impl Event {
+    /// Returns the trial it is about, if it is about one.
+    #[must_use]
+    pub fn trial(&self) -> Option<TrialId> {
+        match self {
+            Self::Opened { .. } | Self::Edited { .. } | Self::Closed { .. } => None,
+            Self::Created { trial, .. }
+            | Self::Started { trial, .. }
+            | Self::Placed { trial, .. }
+            | Self::Logged { trial, .. }
+            | Self::Judged { trial, .. }
+            | Self::Ended { trial, .. }
+            | Self::Requeued { trial, .. } => Some(*trial),
+        }
+    }
+}
+
+/// What a reader of the journal needs to know of the sweep file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of swath that wrote it.
+    pub swath: String,
+    /// The study's name.
+    pub name: String,
+    /// The pipeline it belongs to.
+    pub pipeline: String,
+    /// The stage of the pipeline.
+    pub stage: String,
+    /// What everything random derives from.
+    pub seed: u64,
+    /// The md5 of the sweep file's text.
+    pub sweep: String,
+    /// What is optimised.
+    pub objectives: Vec<Objective>,
+    /// Every parameter a trial may have, in the order of the file.
+    pub params: Vec<Name>,
+    /// How many trials are wanted in all, if that is limited.
+    pub trials: Option<u64>,
+    /// The reported key that counts the resource, if a scheduler uses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Name>,
+    /// The commit the working directory was at, `-dirty` behind it if it had changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_commit: Option<String>,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A sampler proposed it: its name.
+    Suggested(String),
+    /// The sweep file's `[[point]]` of this index, from 0.
+    Point(u32),
+    /// Its parameters were made from those of another trial, whose checkpoint it starts from.
+    Cloned(TrialId),
+    /// The configuration of another trial with another seed.
+    Replicate(TrialId),
+    /// It ran elsewhere and was imported: from where.
+    Imported(String),
+    /// A person added it.
+    Added,
+}
+
+/// Where an attempt runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The machine.
+    pub host: String,
+    /// The process, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// When the kernel says the process started, in clock ticks since boot: tells a reused pid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ticks: Option<u64>,
+    /// The kernel's boot id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// The batch system's job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User and system time of the process tree, in seconds.
+    pub cpu_seconds: f64,
+    /// Peak resident memory, in MiB.
+    pub peak_mib: f64,
+}
+
+/// Why a run of a study ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Every trial that was asked for has ended.
+    Finished,
+    /// The sampler has nothing left to propose.
+    Exhausted,
+    /// Somebody interrupted it.
+    Interrupted,
+    /// `limits.time` was reached.
+    TimeLimit,
+    /// `limits.failures` was reached.
+    FailureLimit,
+}

@@ -1,0 +1,346 @@
+//! How each event changes a study: the only place where one does.
+
+use super::{
+    Attempt, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Study, Tally, Trial, TrialId, TrialState,
+    Usage, Verdict,
+};
+use crate::space::Name;
+use std::collections::BTreeMap;
+
+/// An event that cannot follow what happened before it: the journal is not one that swath wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalEvent {
+    /// Sequence numbers must be dense.
+    #[error("entry {found} stands where {wanted} belongs")]
+    OutOfOrder {
+        /// The number that belongs here.
+        wanted: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// Only the first event opens a study, and it must.
+    #[error("the study must be opened exactly once, by the first entry")]
+    Opening,
+    /// The journal is of a later version.
+    #[error("the journal has format {found}, this swath reads up to {known}; use a newer swath")]
+    Newer {
+        /// The journal's version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// Ids are dense.
+    #[error("trial {found} is created where {wanted} belongs")]
+    WrongId {
+        /// The id that belongs here.
+        wanted: TrialId,
+        /// The id found.
+        found: TrialId,
+    },
+    /// The trial was never created.
+    #[error("trial {0} does not exist")]
+    NoSuchTrial(TrialId),
+    /// The trial is in no state for this.
+    #[error("trial {trial} is {state} and cannot be {what}")]
+    WrongState {
+        /// The trial.
+        trial: TrialId,
+        /// Its state.
+        state: &'static str,
+        /// What was to happen.
+        what: &'static str,
+    },
+    /// The attempt is not the one that runs.
+    #[error("trial {trial} runs attempt {running}, not {found}")]
+    WrongAttempt {
+        /// The trial.
+        trial: TrialId,
+        /// The attempt that runs.
+        running: Attempt,
+        /// The attempt named.
+        found: Attempt,
+    },
+}
+
+impl Study {
+    /// Folds one entry in. The study is unchanged if this fails.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] if the entry cannot follow what happened before.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
+        if entry.seq != self.next_seq {
+            return Err(IllegalEvent::OutOfOrder { wanted: self.next_seq, found: entry.seq });
+        }
+        if matches!(entry.event, Event::Opened { .. }) != (entry.seq == 0) {
+            return Err(IllegalEvent::Opening);
+        }
+        self.fold(entry)?;
+        self.next_seq += 1;
+        self.at = Some(entry.at);
+        Ok(())
+    }
+
+    fn fold(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
+        match &entry.event {
+            Event::Opened { format, header } => {
+                if *format > super::FORMAT {
+                    return Err(IllegalEvent::Newer { found: *format, known: super::FORMAT });
+                }
+                self.header = header.clone();
+            }
+            Event::Edited { header, fill, outside, .. } => {
+                self.header = header.clone();
+                self.refit(fill, outside);
+            }
+            Event::Created { trial, params, origin, seed } => {
+                if *trial != self.next_id() {
+                    return Err(IllegalEvent::WrongId { wanted: self.next_id(), found: *trial });
+                }
+                self.trials.push(Trial::new(*trial, params.clone(), origin.clone(), *seed));
+                self.waiting.insert(*trial);
+            }
+            Event::Started { trial, attempt, until, slot, resume } => {
+                let found = self.expect(*trial, &[TrialState::Waiting, TrialState::Paused], "started")?;
+                let next = Attempt(found.attempts + 1);
+                if *attempt != next {
+                    return Err(IllegalEvent::WrongAttempt { trial: *trial, running: next, found: *attempt });
+                }
+                found.start(entry.at, *until, *slot, *resume);
+                self.enter(*trial, TrialState::Running);
+                self.closed = None;
+            }
+            Event::Placed { trial, attempt, place } => {
+                self.expect_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
+            }
+            Event::Logged { trial, attempt, record } => {
+                let resource = self.header.resource.clone();
+                self.expect_attempt(*trial, *attempt, "logged")?.log(record, resource.as_ref());
+            }
+            Event::Judged { trial, verdict, why } => {
+                let found = self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
+                found.why = Some(why.clone());
+                if *verdict == Verdict::Stop && found.state == TrialState::Paused {
+                    self.enter(*trial, TrialState::Stopped);
+                }
+            }
+            Event::Ended { trial, attempt, exit, usage } => {
+                let missing = self.missing_objective(*trial);
+                let found = self.expect_attempt(*trial, *attempt, "ended")?;
+                let state = found.end(entry.at, exit, *usage, missing);
+                self.enter(*trial, state);
+                self.challenge(*trial);
+            }
+            Event::Requeued { trial, .. } => {
+                self.expect(
+                    *trial,
+                    &[TrialState::Failed, TrialState::Stopped, TrialState::Paused],
+                    "requeued",
+                )?;
+                self.enter(*trial, TrialState::Waiting);
+            }
+            Event::Closed { why } => self.closed = Some(why.clone()),
+        }
+        Ok(())
+    }
+
+    fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
+        let at = (id.0 as usize).checked_sub(1).ok_or(IllegalEvent::NoSuchTrial(id))?;
+        self.trials.get_mut(at).ok_or(IllegalEvent::NoSuchTrial(id))
+    }
+
+    fn expect(
+        &mut self,
+        id: TrialId,
+        states: &[TrialState],
+        what: &'static str,
+    ) -> Result<&mut Trial, IllegalEvent> {
+        let trial = self.trial_mut(id)?;
+        if states.contains(&trial.state) {
+            return Ok(trial);
+        }
+        Err(IllegalEvent::WrongState { trial: id, state: trial.state.word(), what })
+    }
+
+    fn expect_attempt(
+        &mut self,
+        id: TrialId,
+        attempt: Attempt,
+        what: &'static str,
+    ) -> Result<&mut Trial, IllegalEvent> {
+        let trial = self.expect(id, &[TrialState::Running], what)?;
+        if trial.attempts == attempt.0 {
+            return Ok(trial);
+        }
+        Err(IllegalEvent::WrongAttempt { trial: id, running: Attempt(trial.attempts), found: attempt })
+    }
+
+    /// Moves a trial to a state, keeping the sets and counts that depend on it.
+    fn enter(&mut self, id: TrialId, state: TrialState) {
+        let Ok(trial) = self.trial_mut(id) else { return };
+        let left = std::mem::replace(&mut trial.state, state.clone());
+        match left {
+            TrialState::Waiting => drop(self.waiting.remove(&id)),
+            TrialState::Running => drop(self.running.remove(&id)),
+            other => *self.counts.of(&other) -= 1,
+        }
+        match state {
+            TrialState::Waiting => drop(self.waiting.insert(id)),
+            TrialState::Running => drop(self.running.insert(id)),
+            other => *self.counts.of(&other) += 1,
+        }
+    }
+
+    /// Says which objective a trial that ended well has failed to report.
+    fn missing_objective(&self, id: TrialId) -> Option<String> {
+        let trial = self.trial(id)?;
+        let missing = self.header.objectives.iter().find(|objective| trial.objective(objective).is_none())?;
+        Some(match trial.metrics.get(&missing.metric) {
+            Some(tally) => format!("`{}` was reported, but is {}", missing.metric, tally.last.0),
+            None => format!("`{}` was never reported", missing.metric),
+        })
+    }
+
+    /// Makes a trial the incumbent if it is better than the one there is.
+    fn challenge(&mut self, id: TrialId) {
+        let Some(objective) = self.header.objectives.first() else { return };
+        let score_of = |trial: &Trial| {
+            let counts = trial.state == TrialState::Complete && !trial.outside;
+            trial.objective(objective).and_then(|value| objective.score(value)).filter(|_| counts)
+        };
+        let Some(score) = self.trial(id).and_then(score_of) else { return };
+        let best = self.incumbent().and_then(|trial| score_of(trial).map(|score| (score, trial.id)));
+        if best.is_none_or(|(best, by)| score < best || (score == best && id < by)) {
+            self.best = Some(id);
+        }
+    }
+
+    /// Fits older trials to an edited sweep file.
+    fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
+        for trial in &mut self.trials {
+            trial.outside = outside.binary_search(&trial.id).is_ok();
+            let missing: Vec<_> =
+                fill.iter().filter(|(name, _)| trial.params.get(name).is_none()).cloned().collect();
+            if !missing.is_empty() {
+                trial.params = trial.params.iter().cloned().chain(missing).collect();
+            }
+        }
+        self.best = None;
+        for at in 0..self.trials.len() {
+            self.challenge(self.trials[at].id);
+        }
+    }
+}
+
+impl super::Counts {
+    fn of(&mut self, state: &TrialState) -> &mut u64 {
+        match state {
+            TrialState::Complete => &mut self.complete,
+            TrialState::Stopped => &mut self.stopped,
+            TrialState::Paused => &mut self.paused,
+            TrialState::Failed | TrialState::Waiting | TrialState::Running => &mut self.failed,
+        }
+    }
+}
+
+impl Trial {
+    fn new(id: TrialId, params: crate::space::Params, origin: super::Origin, seed: u64) -> Self {
+        Self {
+            id,
+            params,
+            origin,
+            seed,
+            state: TrialState::Waiting,
+            attempts: 0,
+            until: None,
+            slot: None,
+            place: None,
+            metrics: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            reports: 0,
+            step: None,
+            records: Vec::new(),
+            exit: None,
+            why: None,
+            started_at: None,
+            attempt_at: None,
+            ended_at: None,
+            seconds: 0.0,
+            usage: Usage::default(),
+            outside: false,
+        }
+    }
+
+    fn start(&mut self, at: super::Timestamp, until: Option<super::Resource>, slot: u32, resume: bool) {
+        self.attempts += 1;
+        self.until = until;
+        self.slot = Some(slot);
+        self.place = None;
+        self.exit = None;
+        self.started_at = self.started_at.or(Some(at));
+        self.attempt_at = Some(at);
+        if !resume {
+            self.metrics.clear();
+            self.texts.clear();
+            self.records.clear();
+            self.reports = 0;
+            self.step = None;
+        }
+    }
+
+    fn log(&mut self, record: &LogRecord, resource: Option<&Name>) {
+        let LogRecord::Report { values } = record else {
+            self.records.push(record.clone());
+            return;
+        };
+        self.reports += 1;
+        let mut step = resource.is_none().then_some(self.reports as f64);
+        for (name, datum) in values {
+            match datum {
+                Datum::Number(Metric(number)) => {
+                    if resource == Some(name) && number.is_finite() {
+                        step = Some(*number);
+                    }
+                    self.metrics.entry(name.clone()).or_insert(Tally::EMPTY).add(*number);
+                }
+                Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
+                Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
+            }
+        }
+        self.step = step.or(self.step);
+    }
+
+    fn end(
+        &mut self,
+        at: super::Timestamp,
+        exit: &Exit,
+        usage: Usage,
+        missing_objective: Option<String>,
+    ) -> TrialState {
+        self.ended_at = Some(at);
+        self.seconds += self.attempt_at.map_or(0.0, |began| at.since(began).as_secs_f64());
+        self.usage.cpu_seconds += usage.cpu_seconds;
+        self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
+        let (exit, state) = match (exit, missing_objective) {
+            (Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),
+            (Exit::Done, None) => (Exit::Done, TrialState::Complete),
+            (Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
+            (Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
+            (other, _) => (other.clone(), TrialState::Failed),
+        };
+        self.exit = Some(exit);
+        state
+    }
+}
+
+impl Tally {
+    const EMPTY: Self = Self { last: Metric(f64::NAN), min: None, max: None, count: 0 };
+
+    fn add(&mut self, number: f64) {
+        self.last = Metric(number);
+        self.count += 1;
+        if number.is_finite() {
+            self.min = Some(self.min.map_or(number, |min| min.min(number)));
+            self.max = Some(self.max.map_or(number, |max| max.max(number)));
+        }
+    }
+}

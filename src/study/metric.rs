@@ -1,0 +1,50 @@
+//! A measured number that keeps NaN and the infinities through JSON.
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// A measured number; in JSON NaN and the infinities are `"nan"`, `"inf"` and `"-inf"`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric(pub f64);
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            number if number.is_finite() => serializer.serialize_f64(number),
+            number if number.is_nan() => serializer.serialize_str("nan"),
+            number if number > 0.0 => serializer.serialize_str("inf"),
+            _ => serializer.serialize_str("-inf"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Metric;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, \"nan\", \"inf\" or \"-inf\"")
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Metric, E> {
+                Ok(Metric(number))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Metric, E> {
+                Ok(Metric(number as f64))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Metric, E> {
+                Ok(Metric(number as f64))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Metric, E> {
+                match text.to_ascii_lowercase().as_str() {
+                    "nan" => Ok(Metric(f64::NAN)),
+                    "inf" | "infinity" | "+inf" => Ok(Metric(f64::INFINITY)),
+                    "-inf" | "-infinity" => Ok(Metric(f64::NEG_INFINITY)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Number)
+    }
+}

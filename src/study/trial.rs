@@ -1,0 +1,163 @@
+//! One configuration and what became of it.
+
+use super::{Exit, LogRecord, Objective, Origin, Place, Score, Timestamp, Usage};
+use crate::space::{Name, Params};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Names a trial within its study: 1, 2, 3…; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TrialId(pub u32);
+
+impl fmt::Display for TrialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Counts the executions of one trial: 1, 2, 3…
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attempt(pub u32);
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An amount of the resource that the scheduler spends: epochs, steps, rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resource(pub u64);
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a trial is in its life.
+///
+/// Waiting → Running → Complete | Stopped | Failed | Paused; Paused and, when requeued, Failed → Waiting or Running again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialState {
+    /// It has its parameters and waits for a slot.
+    Waiting,
+    /// An attempt runs.
+    Running,
+    /// It waits at its checkpoint for a promotion.
+    Paused,
+    /// It exited 0 and every objective was reported and finite.
+    Complete,
+    /// The scheduler stopped it.
+    Stopped,
+    /// It failed.
+    Failed,
+}
+
+impl TrialState {
+    /// Returns the word used in CSV, tables and selectors.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Complete => "complete",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Returns whether nothing more will happen to it by itself.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Complete | Self::Stopped | Self::Failed)
+    }
+}
+
+/// What is remembered of one reported key.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The last value, which may be NaN.
+    pub last: super::Metric,
+    /// The smallest finite value.
+    pub min: Option<f64>,
+    /// The largest finite value.
+    pub max: Option<f64>,
+    /// How many times it was reported.
+    pub count: u64,
+}
+
+/// One parameter assignment and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Its id.
+    pub id: TrialId,
+    /// Its configuration.
+    pub params: Params,
+    /// Where the configuration comes from.
+    pub origin: Origin,
+    /// What `SWATH_SEED` is.
+    pub seed: u64,
+    /// Where it is in its life.
+    pub state: TrialState,
+    /// How many attempts have started.
+    pub attempts: u32,
+    /// The resource the running attempt may use.
+    pub until: Option<super::Resource>,
+    /// The slot of the last attempt.
+    pub slot: Option<u32>,
+    /// Where the last attempt runs or ran.
+    pub place: Option<Place>,
+    /// What the reports said, by key; only keys with numbers.
+    pub metrics: BTreeMap<Name, Tally>,
+    /// The last value of every reported key that is not a number.
+    pub texts: BTreeMap<Name, String>,
+    /// How many reports count.
+    pub reports: u64,
+    /// The resource last reported, or the number of reports if none is.
+    pub step: Option<f64>,
+    /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in order.
+    pub records: Vec<LogRecord>,
+    /// How the last attempt ended.
+    pub exit: Option<Exit>,
+    /// What the scheduler last said, in words, when it paused or stopped the trial.
+    pub why: Option<String>,
+    /// When the first attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When the running attempt started.
+    pub attempt_at: Option<Timestamp>,
+    /// When the last attempt ended.
+    pub ended_at: Option<Timestamp>,
+    /// Seconds all ended attempts ran.
+    pub seconds: f64,
+    /// What all ended attempts used: times added, memory at its highest.
+    pub usage: Usage,
+    /// It no longer fits the space, since the sweep file was edited.
+    pub outside: bool,
+}
+
+impl Trial {
+    /// Returns the value of an objective by its `take` rule, `None` unless it is finite.
+    #[must_use]
+    pub fn objective(&self, objective: &Objective) -> Option<f64> {
+        use super::{Goal, Take};
+        let tally = self.metrics.get(&objective.metric)?;
+        match (objective.take, objective.goal) {
+            (Take::Last, _) => Some(tally.last.0).filter(|value| value.is_finite()),
+            (Take::Best, Goal::Min) => tally.min,
+            (Take::Best, Goal::Max) => tally.max,
+        }
+    }
+
+    /// Returns the oriented values of all objectives, `None` if one is missing. It says nothing about the trial's state.
+    #[must_use]
+    pub fn scores(&self, objectives: &[Objective]) -> Option<Vec<Score>> {
+        objectives
+            .iter()
+            .map(|objective| self.objective(objective).and_then(|value| objective.score(value)))
+            .collect()
+    }
+}
