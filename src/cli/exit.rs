@@ -72,7 +72,7 @@ impl Failure {
 
     /// Takes over an error with its chain of causes.
     pub(crate) fn caused(code: Code, error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         Self { causes: causes.map(ToString::to_string).collect(), ..Self::new(code, error.to_string()) }
     }
 
