@@ -5,7 +5,11 @@
 //! which appends each to the journal, folds it into the [`study`], tells sampler and scheduler, and hands it to the [`tracker`]s.
 
 #[cfg(feature = "engine")]
+pub mod driver;
+#[cfg(feature = "engine")]
 pub mod executor;
+#[cfg(feature = "engine")]
+pub mod journal;
 #[cfg(feature = "engine")]
 pub mod numerics;
 #[cfg(feature = "engine")]

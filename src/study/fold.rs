@@ -63,7 +63,7 @@ pub enum IllegalEvent {
 }
 
 impl Study {
-    /// Folds one entry in. The study is unchanged if this fails.
+    /// Folds one entry in. An attempt that ends after the scheduler judged it ends as judged, however the process took it. The study is unchanged if this fails.
     ///
     /// # Errors
     /// [`IllegalEvent`] if the entry cannot follow what happened before.
@@ -96,7 +96,9 @@ impl Study {
                 if *trial != self.next_id() {
                     return Err(IllegalEvent::WrongId { wanted: self.next_id(), found: *trial });
                 }
-                self.trials.push(Trial::new(*trial, params.clone(), origin.clone(), *seed));
+                let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
+                self.counted += u64::from(created.counts());
+                self.trials.push(created);
                 self.waiting.insert(*trial);
             }
             Event::Started { trial, attempt, until, slot, resume } => {
@@ -119,6 +121,7 @@ impl Study {
             Event::Judged { trial, verdict, why } => {
                 let found = self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
                 found.why = Some(why.clone());
+                found.verdict = Some(*verdict);
                 if *verdict == Verdict::Stop && found.state == TrialState::Paused {
                     self.enter(*trial, TrialState::Stopped);
                 }
@@ -224,6 +227,7 @@ impl Study {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
+        self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
         self.best = None;
         for at in 0..self.trials.len() {
             self.challenge(self.trials[at].id);
@@ -251,6 +255,8 @@ impl Trial {
             seed,
             state: TrialState::Waiting,
             attempts: 0,
+            failures: 0,
+            verdict: None,
             until: None,
             slot: None,
             place: None,
@@ -276,6 +282,7 @@ impl Trial {
         self.slot = Some(slot);
         self.place = None;
         self.exit = None;
+        self.verdict = None;
         self.started_at = self.started_at.or(Some(at));
         self.attempt_at = Some(at);
         if !resume {
@@ -320,13 +327,15 @@ impl Trial {
         self.seconds += self.attempt_at.map_or(0.0, |began| at.since(began).as_secs_f64());
         self.usage.cpu_seconds += usage.cpu_seconds;
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
-        let (exit, state) = match (exit, missing_objective) {
-            (Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),
-            (Exit::Done, None) => (Exit::Done, TrialState::Complete),
-            (Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
-            (Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
-            (other, _) => (other.clone(), TrialState::Failed),
+        let (exit, state) = match (self.verdict, exit, missing_objective) {
+            (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
+            (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
+            (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
+            (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
+            (_, Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),
+            (_, Exit::Failed(_), _) => (exit.clone(), TrialState::Failed),
         };
+        self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
         state
     }
