@@ -13,6 +13,8 @@ pub mod journal;
 #[cfg(feature = "engine")]
 pub mod numerics;
 #[cfg(feature = "engine")]
+pub mod provenance;
+#[cfg(feature = "engine")]
 pub mod sampler;
 #[cfg(feature = "engine")]
 pub mod scheduler;

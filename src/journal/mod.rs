@@ -150,3 +150,107 @@ fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
     );
     format!("`{}` is being run by {by}", study.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::{Closing, FORMAT, Header, Origin, Study, TrialId};
+    use std::fs;
+
+    fn events() -> Vec<Event> {
+        let created = |id| Event::Created {
+            trial: TrialId(id),
+            params: [("größe".into(), crate::space::Value::Float(0.1))].into_iter().collect(),
+            origin: Origin::Suggested("random".into()),
+            seed: 7,
+        };
+        let opened =
+            Event::Opened { format: FORMAT, header: Header { name: "digits".into(), ..Header::default() } };
+        vec![opened, created(1), created(2), Event::Closed { why: Closing::Finished }]
+    }
+
+    fn written() -> (tempfile::TempDir, StudyDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("a new journal");
+        for event in events() {
+            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+        }
+        journal.sync().expect("it can be written");
+        (folder, dir)
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_in_order() {
+        let (_folder, dir) = written();
+        let read: Vec<Event> =
+            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("good").event).collect();
+        assert_eq!(read, events());
+    }
+
+    #[test]
+    fn a_tail_without_a_newline_is_kept_aside_and_cut_at_every_byte() {
+        let (_folder, dir) = written();
+        let whole = fs::read(dir.journal()).expect("it can be read");
+        let starts: Vec<usize> = [0]
+            .into_iter()
+            .chain(whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        for cut in 0..whole.len() {
+            let _ = fs::remove_file(dir.torn());
+            fs::write(dir.journal(), &whole[..cut]).expect("it can be written");
+            let entries = Journal::open(&dir).expect("it opens").filter(Result::is_ok).count();
+            let journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+            let kept = *starts.iter().filter(|start| **start <= cut).max().expect("0 is one");
+            assert_eq!((journal.offset(), journal.next_seq), (kept as u64, entries as u64));
+            assert_eq!(fs::read(dir.journal()).expect("it can be read"), &whole[..kept]);
+            let torn = fs::read(dir.torn()).unwrap_or_default();
+            assert_eq!(torn.strip_suffix(b"\n").unwrap_or(&torn), &whole[kept..cut]);
+        }
+    }
+
+    #[test]
+    fn a_bad_line_before_the_end_is_refused_by_its_number() {
+        let (_folder, dir) = written();
+        let text = fs::read_to_string(dir.journal()).expect("it can be read");
+        let flipped = text.replacen("\"seq\":2", "\"seq\";2", 1);
+        fs::write(dir.journal(), flipped).expect("it can be written");
+        let error = Journal::open(&dir).and_then(Replay::into_writer).expect_err("it is refused");
+        assert!(matches!(error, JournalError::BadLine { line: 3, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_journal_is_not_used() {
+        let (_folder, dir) = written();
+        let study = read(&dir).expect("it can be read");
+        let length = fs::metadata(dir.journal()).expect("it is there").len();
+        snapshot::write(&dir, &Study::default(), length).expect("it can be written");
+        assert_eq!(
+            read(&dir).expect("it can be read"),
+            Study::default(),
+            "the snapshot must be what is read"
+        );
+        let text =
+            fs::read_to_string(dir.journal()).expect("it can be read").replace("finished", "exhausted");
+        fs::write(dir.journal(), text).expect("it can be written");
+        let other = read(&dir).expect("it can be read");
+        assert_eq!((other.closed(), other.trials().len()), (Some(&Closing::Exhausted), study.trials().len()));
+    }
+
+    #[test]
+    fn a_second_writer_is_told_who_holds_the_study() {
+        let (_folder, dir) = written();
+        let holder =
+            Holder { host: "here".into(), pid: 42, user: "me".into(), since: Timestamp::from_micros(0) };
+        let lock = Lock::take(&dir, &holder).expect("it is free");
+        let error = Lock::take(&dir, &holder).expect_err("it is held").to_string();
+        assert!(
+            error.ends_with("is being run by process 42 of me on here since 1970-01-01T00:00:00Z"),
+            "{error}"
+        );
+        assert_eq!(lock::holder(&dir), Some(holder.clone()));
+        drop(lock);
+        assert_eq!(lock::holder(&dir), None);
+        Lock::take(&dir, &holder).expect("it is free again");
+    }
+}
