@@ -8,6 +8,7 @@ pub mod interrupt;
 pub mod open;
 pub mod parts;
 pub mod propose;
+pub mod replay;
 
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
@@ -16,8 +17,8 @@ use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::scheduler::Next;
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Study, Timestamp, TrialId,
+    TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -66,15 +67,6 @@ pub enum DriverError {
     /// The executor cannot work any more.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// The sweep file could not be kept in the study.
-    #[error("`{path}` could not be written")]
-    Keep {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// An attempt that ran at least this long is worth a sync of its own when it ends.
@@ -117,6 +109,20 @@ impl<'a> Driver<'a> {
                 self.take(signal, executor)?;
             }
             self.settle()?;
+        }
+    }
+
+    /// Returns whether a run would find nothing to do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        if self.study.waiting().next().is_some() {
+            return false;
+        }
+        match self.parts.scheduler.next(&self.study) {
+            Next::Resume { .. } => false,
+            Next::Fresh => !self.budget_left() || propose::propose(&self.parts, &self.study).is_none(),
+            Next::Given { .. } => !self.budget_left(),
+            Next::Wait | Next::Done => true,
         }
     }
 
@@ -186,8 +192,7 @@ impl<'a> Driver<'a> {
                 }
             },
             Next::Given { params, from } if self.budget_left() => {
-                let origin = from.map_or(Origin::Suggested(self.parts.sampler_name.clone()), Origin::Cloned);
-                let created = propose::created(&self.parts, self.study.next_id(), params, origin);
+                let created = propose::given(&self.parts, &self.study, params, from);
                 self.create(created).map(Some)
             }
             Next::Fresh | Next::Given { .. } | Next::Wait | Next::Done => Ok(None),

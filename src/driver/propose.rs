@@ -21,9 +21,14 @@ pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     Some(created(parts, trial, params, origin))
 }
 
-/// Returns the event that creates a trial with this configuration.
+/// Returns the event that creates the next trial with the configuration the scheduler made.
 #[must_use]
-pub fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Event {
+pub fn given(parts: &Parts, study: &Study, params: Params, from: Option<TrialId>) -> Event {
+    let origin = from.map_or_else(|| Origin::Suggested(parts.sampler_name.clone()), Origin::Cloned);
+    created(parts, study.next_id(), params, origin)
+}
+
+fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Event {
     Event::Created { trial, params, origin, seed: trial_seed(parts.header.seed, trial) }
 }
 
