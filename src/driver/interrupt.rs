@@ -1,5 +1,6 @@
 //! Being told to stop: once gently, twice at once.
 
+use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -12,10 +13,13 @@ pub struct Interrupt {
 }
 
 /// How urgent it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Urgency {
     /// Nobody asked.
     None,
+    /// Start nothing new; what runs may end by itself.
+    Drain,
     /// Start nothing new; what runs gets SIGTERM and time to checkpoint.
     Stop,
     /// SIGKILL.

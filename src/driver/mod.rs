@@ -3,6 +3,7 @@
 //! Whatever happens becomes an event; [`Driver::commit`] makes it durable, then true, then known. Resuming a study goes through the same
 //! [`Driver::absorb`] as running it.
 
+pub mod control;
 mod edit;
 pub mod interrupt;
 pub mod open;
@@ -10,6 +11,7 @@ pub mod parts;
 pub mod propose;
 pub mod replay;
 
+pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
 
@@ -49,6 +51,8 @@ pub struct Driver<'a> {
     /// Trials that were asked to end, so that they are neither judged nor asked again.
     ending: BTreeMap<TrialId, Stop>,
     busy_slots: BTreeSet<u32>,
+    /// What another terminal asked for.
+    told: Control,
     failures: u64,
     exhausted: bool,
     synced: Instant,
@@ -94,11 +98,14 @@ impl<'a> Driver<'a> {
         interrupt: &Interrupt,
     ) -> Result<Closing, DriverError> {
         let began = (self.clock)();
+        let _ = Control::receive(&self.dir);
         loop {
-            let ending = self.reason_to_end(interrupt, began);
+            let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
+            let ending = self.reason_to_end(urgency, began);
             match ending {
                 None => self.fill(executor)?,
-                Some(_) => self.drain(executor, interrupt.urgency()),
+                Some(Closing::Interrupted) => self.drain(executor, urgency),
+                Some(_) => self.drain(executor, Urgency::Stop),
             }
             if self.study.running_count() == 0 {
                 let why =
@@ -143,9 +150,9 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn reason_to_end(&self, interrupt: &Interrupt, began: Timestamp) -> Option<Closing> {
+    fn reason_to_end(&self, urgency: Urgency, began: Timestamp) -> Option<Closing> {
         let limits = self.parts.limits;
-        if interrupt.urgency() > Urgency::None {
+        if urgency > Urgency::None {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| self.failures >= most) {
             Some(Closing::FailureLimit)
@@ -159,7 +166,8 @@ impl<'a> Driver<'a> {
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         let mut launches = Vec::new();
-        while let Some(slot) = self.free_slot(executor.slots()) {
+        let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
+        while let Some(slot) = self.free_slot(slots) {
             let Some(trial) = self.next_trial()? else { break };
             launches.push(self.launch(trial, slot)?);
         }
@@ -223,9 +231,13 @@ impl<'a> Driver<'a> {
         Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume })
     }
 
-    /// Asks everything that runs to end.
+    /// Asks everything that runs to end, as urgently as that.
     fn drain(&mut self, executor: &mut dyn Executor, urgency: Urgency) {
-        let how = if urgency >= Urgency::Kill { Stop::Kill } else { Stop::Interrupt };
+        let how = match urgency {
+            Urgency::None | Urgency::Drain => return,
+            Urgency::Stop => Stop::Interrupt,
+            Urgency::Kill => Stop::Kill,
+        };
         let running: Vec<_> = self.study.running().collect();
         for trial in running {
             self.end(trial, how, executor);
@@ -320,6 +332,9 @@ impl<'a> Driver<'a> {
         if self.synced.elapsed() >= Duration::from_secs(1) {
             self.journal.sync()?;
             self.synced = Instant::now();
+        }
+        if let Some(told) = Control::receive(&self.dir) {
+            self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
         if Instant::now() >= self.snapshot_due {
             self.keep_snapshot();

@@ -40,6 +40,7 @@ impl<'a> Driver<'a> {
             listeners: Vec::new(),
             ending: BTreeMap::new(),
             busy_slots: BTreeSet::new(),
+            told: super::Control::default(),
             failures: 0,
             exhausted: false,
             synced: now,
