@@ -8,6 +8,7 @@
 pub mod driver;
 #[cfg(feature = "engine")]
 pub mod executor;
+pub mod logger;
 #[cfg(feature = "engine")]
 pub mod journal;
 #[cfg(feature = "engine")]
