@@ -6,6 +6,7 @@
 
 #[cfg(feature = "engine")]
 pub mod executor;
+pub mod logger;
 #[cfg(feature = "engine")]
 pub mod numerics;
 #[cfg(feature = "engine")]
