@@ -1,111 +1,151 @@
-//! Stand-in for the logger until it is merged: takes the other side's version.
+//! The logger a trial is given, bound to pipeline, stage and trial id, and everything that turns what a trial says into records.
+//!
+//! It has two ends that speak one language, the lines of `docs/records.md`. In a child process [`TrialLogger::from_env`] appends lines to
+//! `$SWATH_RECORDS`; the supervising side reads them with [`Tail`] and hands them to a [`TrialLogger::in_process`], which a Rust closure is
+//! given directly. That one checks paths, digests data and models, writes the trial's own files ([`TrialFolder`] and `metrics/`) and passes
+//! what belongs in the journal to a [`Sink`]. Compiled without the engine too: this is all a training program needs.
 
-use crate::study::{Attempt, Exit, LogRecord, TrialId, Usage};
-use std::io;
-use std::path::{Path, PathBuf};
+pub mod digest;
+pub mod folder;
+pub mod scrape;
+pub mod tail;
+pub mod wire;
 
-/// Whose records these are.
-#[derive(Debug, Clone)]
+mod appender;
+mod facade;
+mod files;
+mod inside;
+mod supervised;
+mod yaml;
+
+pub use digest::{Digest, DigestCache, DigestError, digest};
+pub use facade::TrialLogger;
+pub use folder::{Beginning, TrialFolder};
+pub use scrape::{Scrape, Stream};
+pub use tail::{Growth, Line, Tail};
+
+use crate::study::{Attempt, LogRecord, TrialId};
+use std::path::PathBuf;
+
+/// What a logger is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The study.
+    /// The study's name.
     pub study: String,
-    /// The pipeline.
+    /// The pipeline it belongs to.
     pub pipeline: String,
-    /// The stage.
+    /// The stage of the pipeline.
     pub stage: String,
     /// The trial.
     pub trial: TrialId,
-    /// The attempt.
+    /// Its attempt.
     pub attempt: Attempt,
 }
 
-/// Where it works.
-#[derive(Debug, Clone)]
+/// Where a trial works and where its record is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirs {
-    /// The working directory.
+    /// The directory the trial runs in; relative paths in records start here.
     pub workdir: PathBuf,
-    /// The trial's folder.
+    /// The trial's own folder, `logs/STUDY/N`.
     pub trial: PathBuf,
 }
 
-/// What a trial is to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a trial may go on, as the answer to a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Directive {
-    /// Go on.
+    /// It may.
+    #[default]
     Continue,
-    /// Save and end.
+    /// It is to save a checkpoint and end; it may be resumed.
     Pause,
-    /// End.
+    /// It is to end.
     Stop,
 }
 
-/// Takes what goes into the journal.
+/// Where the records of a trial go that the journal keeps: the executor's side forwards each as a signal.
 pub trait Sink: Send {
-    /// Takes a record.
+    /// Takes a record and says whether the trial may go on.
     fn logged(&mut self, record: LogRecord) -> Directive;
 }
 
-/// What can go wrong.
+impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self(record)
+    }
+}
+
+/// Where in a trial's life a metric belongs. Everything is optional.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Point<'a> {
+    /// The step: epoch, iteration, row.
+    pub step: Option<u64>,
+    /// The batch within the step.
+    pub batch: Option<u64>,
+    /// What it was measured on: `train`, `validation`, `test`, or a word of one's own.
+    pub context: &'a str,
+    /// The log it goes to, `metrics/<log>.json`; empty: the context, and without one `metrics`.
+    pub log: &'a str,
+}
+
+impl<'a> Point<'a> {
+    /// Makes a point at `step`.
+    #[must_use]
+    pub fn step(step: u64) -> Self {
+        Self { step: Some(step), ..Self::default() }
+    }
+
+    /// Says which batch of the step.
+    #[must_use]
+    pub fn batch(self, batch: u64) -> Self {
+        Self { batch: Some(batch), ..self }
+    }
+
+    /// Says what it was measured on.
+    #[must_use]
+    pub fn context(self, context: &'a str) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Says which log it goes to.
+    #[must_use]
+    pub fn log(self, log: &'a str) -> Self {
+        Self { log, ..self }
+    }
+}
+
+/// Why a record could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggerError {
-    /// A file.
-    #[error("could not write")]
-    Io(#[from] io::Error),
-}
-
-/// A trial's logger.
-pub struct TrialLogger {
-    sink: Box<dyn Sink>,
-}
-
-impl TrialLogger {
-    /// Makes one.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn in_process(_: Identity, _: Dirs, sink: Box<dyn Sink>) -> Result<Self, LoggerError> {
-        Ok(Self { sink })
-    }
-
-    /// Reports.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn report(&mut self, values: &[(&str, f64)]) -> Result<Directive, LoggerError> {
-        let values = values
-            .iter()
-            .map(|(name, value)| ((*name).into(), crate::study::Datum::Number(crate::study::Metric(*value))))
-            .collect();
-        Ok(self.sink.logged(LogRecord::Report { values }))
-    }
-
-    /// Takes one line of the records contract.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn record(&mut self, line: &str) -> Result<Directive, LoggerError> {
-        let Ok(serde_json::Value::Object(map)) = serde_json::from_str(line) else {
-            return Ok(self.sink.logged(LogRecord::Warning { text: format!("not JSON: {line}") }));
-        };
-        let values: Vec<_> =
-            map.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?))).collect();
-        self.report(&values)
-    }
-}
-
-/// A trial's folder.
-pub struct TrialFolder;
-
-impl TrialFolder {
-    /// Makes it.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn begin(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        Ok(Self)
-    }
-
-    /// Ends it.
-    pub fn end(self, _: &Exit, _: &Usage) {}
+    /// A variable that swath sets for its trials is missing or makes no sense.
+    #[error("`{name}` {problem}: a trial's logger works only in a process that swath started")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The records file could not be opened or appended to.
+    #[error("could not append to `{path}`")]
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was to be one line is several.
+    #[error("a record is one line, this one has a line break at byte {at}")]
+    LineBreak {
+        /// Where, from 0.
+        at: usize,
+    },
+    /// The line is longer than any reader of the file takes.
+    #[error("a record of {bytes} bytes is over the limit of {limit}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
