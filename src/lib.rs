@@ -12,8 +12,11 @@ pub mod driver;
 pub mod executor;
 #[cfg(feature = "engine")]
 pub mod journal;
+pub mod logger;
 #[cfg(feature = "engine")]
 pub mod numerics;
+#[cfg(feature = "engine")]
+pub mod provenance;
 #[cfg(feature = "engine")]
 pub mod report;
 #[cfg(feature = "engine")]

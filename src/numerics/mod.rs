@@ -1,3 +1,5 @@
 //! Pure mathematics, each function checked against published or SciPy values.
 
+pub mod normal;
+pub mod sobol;
 pub mod stream;
