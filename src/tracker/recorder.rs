@@ -34,6 +34,9 @@ pub struct Named {
     pub tracker: Box<dyn Tracker>,
 }
 
+/// Tells every entry that was written before the recorder started, in order: a reader of the journal.
+pub type History = Box<dyn FnOnce(&mut dyn FnMut(&Entry)) + Send>;
+
 /// A tracker is out of date from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stale {
@@ -55,20 +58,25 @@ impl Recorder {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(csv: Csv, trackers: Vec<Named>) -> std::io::Result<Self> {
-        Self::patient(csv, trackers, PATIENCE)
+    pub fn start(csv: Csv, trackers: Vec<Named>, history: History) -> std::io::Result<Self> {
+        Self::patient(csv, trackers, history, PATIENCE)
     }
 
-    fn patient(csv: Csv, trackers: Vec<Named>, patience: Duration) -> std::io::Result<Self> {
+    fn patient(
+        csv: Csv,
+        trackers: Vec<Named>,
+        history: History,
+        patience: Duration,
+    ) -> std::io::Result<Self> {
         let table = Slot::new(Named { name: "csv".to_owned(), tracker: Box::new(csv) });
         let worker = match trackers.is_empty() {
             true => None,
-            false => Some(Worker::start(trackers, patience)?),
+            false => Some(Worker::start(trackers, history, patience)?),
         };
         Ok(Self { table, worker, stale: Vec::new() })
     }
 
-    /// Takes in an entry that `study` has just absorbed. Every entry from the first on, in order.
+    /// Takes in an entry that `study` has just absorbed.
     pub fn send(&mut self, study: &Study, entry: &Entry) {
         self.stale.extend(self.table.record(study, entry));
         self.stale.extend(self.table.sync_if_due(study));
@@ -114,7 +122,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(trackers: Vec<Named>, patience: Duration) -> std::io::Result<Self> {
+    fn start(trackers: Vec<Named>, history: History, patience: Duration) -> std::io::Result<Self> {
         let (queue, entries) = bounded(QUEUE);
         let (tell, news) = unbounded();
         let names = trackers.iter().map(|named| named.name.clone()).collect();
@@ -126,7 +134,10 @@ impl Worker {
             busy: Arc::clone(&busy),
             steps: Arc::clone(&steps),
         };
-        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || feed.run(&entries))?;
+        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            history(&mut |entry| feed.take(entry));
+            feed.run(&entries);
+        })?;
         Ok(Self { queue, news, thread, names, busy, steps, patience })
     }
 
@@ -200,6 +211,7 @@ impl Feed {
         self.each(Slot::sync);
     }
 
+    /// Absorbs an entry. One that was told by the history already is not told again.
     fn take(&mut self, entry: &Entry) {
         if self.study.apply(entry).is_err() {
             return;
@@ -260,7 +272,7 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use super::{Csv, Named, Recorder, Stale};
+    use super::{Csv, History, Named, Recorder, Stale};
     use crate::study::{Entry, Study};
     use crate::tracker::demo::Demo;
     use crate::tracker::{Tracker, TrackerError};
@@ -303,12 +315,19 @@ mod tests {
         demo
     }
 
+    /// The first entries, as the journal has them.
+    fn history(demo: &Demo, count: usize) -> History {
+        let entries = demo.entries[..count].to_vec();
+        Box::new(move |each| entries.iter().for_each(each))
+    }
+
+    /// Records a study that is resumed; one entry comes both from the journal and from the run.
     fn record(demo: &Demo, trackers: Vec<Named>) -> (Vec<Stale>, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trials.csv");
         let patience = Duration::from_millis(200);
-        let mut recorder = Recorder::patient(Csv::new(path.clone()), trackers, patience).unwrap();
-        for entry in &demo.entries {
+        let mut recorder = Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience).unwrap();
+        for entry in &demo.entries[2..] {
             recorder.send(&demo.study, entry);
         }
         let mut stale = recorder.stale();
@@ -317,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tracker_gets_every_entry_and_is_synced_at_the_end() {
+    fn every_tracker_gets_every_entry_once_and_is_synced_at_the_end() {
         let (one, two) = (Memory::default(), Memory::default());
         let (stale, csv) = record(&demo(), vec![named("one", &one), named("two", &two)]);
         assert_eq!(stale, []);
@@ -348,7 +367,7 @@ mod tests {
     fn a_table_that_cannot_be_written_is_told_once() {
         let csv = Csv::new("/nonexistent/folder/trials.csv".into());
         let demo = demo();
-        let mut recorder = Recorder::start(csv, Vec::new()).unwrap();
+        let mut recorder = Recorder::start(csv, Vec::new(), history(&demo, 0)).unwrap();
         recorder.send(&demo.study, &demo.entries[0]);
         let stale = recorder.finish(&demo.study);
         assert_eq!(stale.len(), 1);
