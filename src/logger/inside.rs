@@ -52,7 +52,8 @@ pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
 /// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside) and where to find it.
 pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
     let found = workdir.join(given);
-    let whole = std::path::absolute(&found).ok().and_then(|path| plain(&path)).unwrap_or_else(|| found.clone());
+    let whole =
+        std::path::absolute(&found).ok().and_then(|path| plain(&path)).unwrap_or_else(|| found.clone());
     let recorded = strip(workdir, &whole).unwrap_or(whole);
     let recorded = if recorded.as_os_str().is_empty() { PathBuf::from(".") } else { recorded };
     (recorded.to_string_lossy().into_owned(), found)
@@ -144,8 +145,13 @@ mod tests {
         let dir = world();
         let work = dir.path().join("work");
         let refused = inside(&work, work.join("models/m.bin").to_str().unwrap()).unwrap_err();
-        assert!(refused.to_string().ends_with("paths are relative to the workdir: write `models/m.bin`"), "{refused}");
-        assert!(matches!(inside(&work, "/etc/hostname"), Err(Outside::Absolute { hint, .. }) if hint.is_empty()));
+        assert!(
+            refused.to_string().ends_with("paths are relative to the workdir: write `models/m.bin`"),
+            "{refused}"
+        );
+        assert!(
+            matches!(inside(&work, "/etc/hostname"), Err(Outside::Absolute { hint, .. }) if hint.is_empty())
+        );
     }
 
     #[test]

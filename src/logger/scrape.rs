@@ -77,7 +77,8 @@ impl Scrape {
         }
         let text = String::from_utf8_lossy(bytes);
         let text = without_colours(&text);
-        let found: Vec<Option<Datum>> = self.capture.iter().map(|(_, expression)| first(expression, &text)).collect();
+        let found: Vec<Option<Datum>> =
+            self.capture.iter().map(|(_, expression)| first(expression, &text)).collect();
         if found.iter().zip(&self.pending).any(|(new, old)| new.is_some() && old.is_some()) {
             self.emit(each);
         }
@@ -191,8 +192,12 @@ mod tests {
 
     #[test]
     fn a_key_printed_now_and_then_stays_with_the_report_it_was_printed_in() {
-        let found = found(epochs(), &["epoch 1\nloss: 5\n", "epoch 2\nloss: 4\nval: 3\n", "epoch 3\nloss: 2\n"]);
-        assert_eq!(found, [vec![], vec!["epoch=1 loss=5", "epoch=2 loss=4 val=3"], vec![], vec!["epoch=3 loss=2"]]);
+        let found =
+            found(epochs(), &["epoch 1\nloss: 5\n", "epoch 2\nloss: 4\nval: 3\n", "epoch 3\nloss: 2\n"]);
+        assert_eq!(
+            found,
+            [vec![], vec!["epoch=1 loss=5", "epoch=2 loss=4 val=3"], vec![], vec!["epoch=3 loss=2"]]
+        );
     }
 
     #[test]
@@ -220,7 +225,10 @@ mod tests {
 
     #[test]
     fn an_expression_without_a_group_gives_its_whole_match() {
-        assert_eq!(found(scrape(&[("done", "finished|failed")]), &["it finished\n"])[0], ["done=\"finished\""]);
+        assert_eq!(
+            found(scrape(&[("done", "finished|failed")]), &["it finished\n"])[0],
+            ["done=\"finished\""]
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a number.
 
 use crate::space::{Name, Params, Value};
-use std::fmt::Write as _;
 
 /// Words that a YAML 1.1 reader takes for something other than a text.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
@@ -46,7 +45,7 @@ fn escaped(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if is_printable(c) => out.push(c),
-            c => drop(write!(out, "\\U{:08X}", u32::from(c))),
+            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
         }
     }
     out.push('"');
@@ -62,7 +61,8 @@ pub(super) fn float(out: &mut String, number: f64) {
     }
     let size = number.abs();
     if size == 0.0 || (1e-4..1e16).contains(&size) {
-        return drop(write!(out, "{number:?}"));
+        out.push_str(&format!("{number:?}"));
+        return;
     }
     let scientific = format!("{number:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -72,14 +72,14 @@ pub(super) fn float(out: &mut String, number: f64) {
     }
     out.push('e');
     out.push(if exponent.starts_with('-') { '-' } else { '+' });
-    let _ = write!(out, "{:0>2}", exponent.trim_start_matches('-'));
+    out.push_str(&format!("{:0>2}", exponent.trim_start_matches('-')));
 }
 
 /// Appends a parameter's value; lists in brackets.
 pub(super) fn value(out: &mut String, value: &Value) {
     match value {
         Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Value::Int(number) => drop(write!(out, "{number}")),
+        Value::Int(number) => out.push_str(&number.to_string()),
         Value::Float(number) => float(out, *number),
         Value::Text(words) => text(out, words),
         Value::List(items) => {
@@ -128,8 +128,11 @@ fn mapping(out: &mut String, depth: usize, entries: &[(Vec<&str>, &Value)]) {
             continue;
         }
         out.push_str(":\n");
-        let inside: Vec<(Vec<&str>, &Value)> =
-            entries.iter().filter(|(path, _)| path[depth] == key && path.len() > depth + 1).cloned().collect();
+        let inside: Vec<(Vec<&str>, &Value)> = entries
+            .iter()
+            .filter(|(path, _)| path[depth] == key && path.len() > depth + 1)
+            .cloned()
+            .collect();
         mapping(out, depth + 1, &inside);
     }
 }
@@ -171,10 +174,22 @@ mod tests {
 
     #[test]
     fn texts_that_yaml_would_read_as_something_else_are_quoted() {
-        let shown: Vec<String> =
-            ["adam", "yes", "1e-5", "", "a: b", "it's", "two\nlines", "é", "2025-01-01", "~", "- a", "\u{feff}"]
-                .map(|words| of(|out| text(out, words)))
-                .into();
+        let shown: Vec<String> = [
+            "adam",
+            "yes",
+            "1e-5",
+            "",
+            "a: b",
+            "it's",
+            "two\nlines",
+            "é",
+            "2025-01-01",
+            "~",
+            "- a",
+            "\u{feff}",
+        ]
+        .map(|words| of(|out| text(out, words)))
+        .into();
         let wanted = [
             "adam",
             "'yes'",
