@@ -28,4 +28,6 @@ pub mod source;
 pub mod space;
 pub mod study;
 #[cfg(feature = "engine")]
+pub mod sweep;
+#[cfg(feature = "engine")]
 pub mod tracker;
