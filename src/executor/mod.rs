@@ -2,6 +2,24 @@
 //!
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
+pub mod guard;
+mod output;
+mod pool;
+mod processes;
+mod program;
+mod simulated;
+mod stop_line;
+mod strays;
+mod supervise;
+mod trainable;
+mod usage;
+mod watch;
+
+pub use pool::Pool;
+pub use program::{Argv, Program, ProgramSettings};
+pub use simulated::Simulated;
+pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+
 use crate::space::Params;
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::path::PathBuf;
@@ -61,6 +79,18 @@ pub enum Stop {
     Kill,
 }
 
+impl Stop {
+    /// Returns how an attempt ends that was ended for this reason.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Pause => Exit::Paused,
+            Self::Verdict => Exit::Stopped,
+            Self::Interrupt | Self::Kill => Exit::Interrupted,
+        }
+    }
+}
+
 /// Something that happened to an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
@@ -97,6 +127,16 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// What programs need could not be prepared.
+    #[error("could not prepare to start programs")]
+    Prepare {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A slot that is not free was named.
+    #[error("slot {0} still runs a trial")]
+    SlotBusy(u32),
     /// A slot's thread is gone.
     #[error("slot {0} does not answer any more")]
     SlotGone(u32),
