@@ -1,3 +1,4 @@
 //! Pure mathematics, each function checked against published or SciPy values.
 
+pub mod normal;
 pub mod stream;
