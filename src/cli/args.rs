@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Init(super::init::Args),
     /// Check a sweep file, and say what it would do
     Check(super::check::Args),
+    /// Run the trials of a sweep, or go on with them
+    Run(super::run::Args),
     /// List the trials of a study
     Ls(super::ls::Args),
     /// Show a study, or all that is known of some trials
@@ -42,4 +44,6 @@ pub(crate) enum Command {
     Schema(super::schema::Args),
     /// Print a completion script for a shell
     Completions(super::completions::Args),
+    #[command(hide = true)]
+    Guard(super::guard::Args),
 }

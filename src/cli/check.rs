@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::sweep_file::{SweepFile, refused};
+use super::sweeps;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
@@ -12,16 +12,22 @@ use crate::sweep::units::{Bytes, Span};
 use crate::sweep::{Acceptance, Fill, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::path::PathBuf;
 
 /// Arguments of `swath check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(crate) file: SweepFile,
+    /// The sweep file
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+
+    /// Refuse what is only warned about
+    #[arg(long)]
+    strict: bool,
 
     /// Print one JSON document
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
 /// Draws by which the acceptance of the constraints is measured.
@@ -32,7 +38,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
     }
-    let sweep = args.file.read(context)?;
+    let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
     let facts = Facts::of(&sweep, context);
     for (label, text) in facts.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
@@ -41,17 +47,17 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    match args.file.read_quietly() {
+    match sweeps::read_quietly(&args.sweep) {
         Ok(sweep) => {
+            let refused = args.strict && !sweep.warnings.list.is_empty();
             let facts = Facts::of(&sweep, context);
-            context.out.json(&facts.json(&sweep))?;
-            Ok(Code::Done)
+            context.out.json(&facts.json(&sweep, !refused))?;
+            Ok(if refused { Code::Usage } else { Code::Done })
         }
         Err(rejected) => {
             let diagnostics = rejected.json();
             context.out.json(&json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }))?;
-            // Scripts read standard output, people standard error.
-            Err(refused(&rejected, context.out.paint_err.on))
+            Ok(Code::Usage)
         }
     }
 }
@@ -131,10 +137,10 @@ impl Facts {
         }
     }
 
-    fn json(&self, sweep: &Sweep) -> Value {
+    fn json(&self, sweep: &Sweep, ok: bool) -> Value {
         json!({
             "version": JSON_VERSION,
-            "ok": true,
+            "ok": ok,
             "file": sweep.source.name,
             "study": sweep.name,
             "pipeline": sweep.pipeline,

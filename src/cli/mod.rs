@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub mod exit;
 pub(crate) mod export;
+pub(crate) mod guard;
 pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
@@ -16,10 +17,12 @@ pub(crate) mod ls;
 pub(crate) mod output;
 pub(crate) mod progress;
 pub(crate) mod quote;
+pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod studies;
-pub(crate) mod sweep_file;
+mod sweeps;
+mod tail;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -62,6 +65,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Guard(args) => guard::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
