@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Init(super::init::Args),
     /// Check a sweep file, and say what it would do
     Check(super::check::Args),
+    /// Show the trials that `run` would start next, without starting any
+    Plan(super::plan::Args),
     /// Run the trials of a sweep, or go on with them
     Run(super::run::Args),
     /// List the trials of a study

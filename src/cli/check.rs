@@ -104,7 +104,9 @@ impl Facts {
             ("parameters", format!("{}, {} searched", self.names.len(), self.searched)),
             ("space", self.space()),
         ];
-        let trials = sweep.trials.map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
+        let trials = sweep
+            .trials
+            .map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
         rows.push(("trials", trials));
         if !sweep.points.is_empty() {
             rows.push(("points", format!("{} to try first", sweep.points.len())));
@@ -130,7 +132,9 @@ impl Facts {
         };
         match (&self.acceptance, self.acceptance.accepted == self.acceptance.draws) {
             (_, true) => size,
-            (measured, _) if measured.whole => format!("{size}, {} satisfy the constraints", measured.accepted),
+            (measured, _) if measured.whole => {
+                format!("{size}, {} satisfy the constraints", measured.accepted)
+            }
             (measured, _) => {
                 format!("{size}, of which the constraints accept {:.2} %", 100.0 * measured.rate())
             }

@@ -151,7 +151,8 @@ fn guess(name: &str, line: &str) -> Option<String> {
         return Some(if is_fixed || number < 2 { default } else { range() });
     }
     let number = default.parse::<f64>().ok().filter(|number| *number > 0.0 && !is_fixed)?;
-    let is_share = ["drop", "momentum", "beta", "ratio", "gamma", "frac"].iter().any(|word| lower.contains(word));
+    let is_share =
+        ["drop", "momentum", "beta", "ratio", "gamma", "frac"].iter().any(|word| lower.contains(word));
     if is_share && number < 1.0 {
         return Some("{ min = 0.0, max = 0.99 }".to_owned());
     }
@@ -186,7 +187,9 @@ parser.add_argument("--data", default="data.csv")
 
     #[test]
     fn a_starter_is_a_valid_sweep_file() {
-        for (program, script) in [("train.py", SCRIPT), ("bin/a \"b\"", ""), ("run.sh", "echo '--é' default=3")] {
+        for (program, script) in
+            [("train.py", SCRIPT), ("bin/a \"b\"", ""), ("run.sh", "echo '--é' default=3")]
+        {
             let text = starter(Path::new(program), script, "train.toml");
             let parsed = Sweep::parse(Source { name: "train.toml".into(), text });
             let warnings = parsed.map(|sweep| sweep.warnings).map_err(|rejected| rejected.to_string());

@@ -15,6 +15,7 @@ pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
+pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod run;
@@ -65,6 +66,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Ls(args) => ls::run(args, context),

@@ -6,7 +6,6 @@ use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::run::{Opened, Options, RunError};
-use crate::sweep::Sweep;
 use std::path::PathBuf;
 
 /// Run the trials of a sweep, or go on with them
