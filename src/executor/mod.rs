@@ -17,7 +17,7 @@ mod usage;
 mod watch;
 
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings};
+pub use program::{Argv, Program, ProgramSettings, environment};
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
