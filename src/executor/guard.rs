@@ -25,6 +25,10 @@ const PIPE_BYTES: usize = 1 << 20;
 /// How often the guard empties a pipe that is in use.
 const READ_EVERY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
+/// How often the guard looks for survivors, and how long it waits in between.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// The orchestrator's end.
 pub(super) struct Guard {
     pipe: PipeWriter,
@@ -169,9 +173,14 @@ impl Ledger {
                 kill_process_group(id, Signal::KILL).ok();
             }
         }
-        if !self.run.is_empty() {
-            let mark = format!("{RUN}={}", self.run);
+        if self.run.is_empty() {
+            return;
+        }
+        let mark = format!("{RUN}={}", self.run);
+        // A process that is just becoming another program has no environment for a moment: hence several looks.
+        for _ in 0..LOOKS {
             processes::end(|| processes::with_environment(&mark), Duration::ZERO);
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 }

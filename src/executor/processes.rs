@@ -149,6 +149,10 @@ mod tests {
         let mark = format!("SWATH_TEST_MARK=processes-{}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
         let child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
+        // The kernel shows it a moment after the program has taken the place of the one that started it.
+        while with_environment(&mark).is_empty() {
+            std::thread::yield_now();
+        }
         assert_eq!(with_environment(&mark), BTreeSet::from([child.id()]));
         assert!(children(std::process::id()).contains(&child.id()));
         assert!(start_ticks(child.id()).is_some());

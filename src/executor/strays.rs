@@ -6,7 +6,8 @@
 
 use super::processes;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// The variable that marks everything a run starts.
@@ -16,8 +17,8 @@ pub(super) const RUN: &str = "SWATH_RUN";
 pub(super) struct Strays {
     /// `SWATH_RUN=…`, in the environment of every trial of this run.
     run: String,
-    /// What lists the children of the main thread.
-    children: String,
+    /// What lists the children of the main thread; `None` where the kernel does not.
+    children: Option<File>,
     /// Children of this process that are no trial's.
     own: BTreeSet<u32>,
 }
@@ -30,7 +31,7 @@ impl Strays {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
         Self {
             run: format!("{RUN}={run}"),
-            children: format!("/proc/self/task/{pid}/children"),
+            children: File::open(format!("/proc/self/task/{pid}/children")).ok(),
             own: processes::children(pid),
         }
     }
@@ -64,8 +65,23 @@ impl Strays {
 
     /// Returns the children that were given to this process: not there at the beginning, and in another process group.
     fn adopted(&self) -> Vec<u32> {
-        let Ok(listed) = fs::read_to_string(&self.children) else { return Vec::new() };
-        let children = listed.split_ascii_whitespace().flat_map(str::parse::<u32>);
-        children.filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid)).collect()
+        let children = self.children.as_ref().map(list).unwrap_or_default();
+        let others = children.split_ascii_whitespace().flat_map(str::parse::<u32>);
+        others.filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid)).collect()
     }
+}
+
+/// Reads a file of `/proc` from its beginning, with one system call if it is short: it was opened once for all.
+fn list(file: &File) -> String {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    while let Ok(count @ 1..) = file.read_at(&mut text[length..], length as u64) {
+        length += count;
+        if text.len() - length > 64 {
+            break;
+        }
+        text.resize(length + 4096, 0);
+    }
+    text.truncate(length);
+    String::from_utf8(text).unwrap_or_default()
 }
