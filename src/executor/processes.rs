@@ -142,13 +142,14 @@ pub(super) fn as_pid(pid: u32) -> Option<Pid> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
     #[test]
     fn a_process_is_found_by_its_environment_and_ended() {
         let mark = format!("SWATH_TEST_MARK=processes-{}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
-        let child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
         // The kernel shows it a moment after the program has taken the place of the one that started it.
         while with_environment(&mark).is_empty() {
             std::thread::yield_now();
@@ -157,6 +158,7 @@ mod tests {
         assert!(children(std::process::id()).contains(&child.id()));
         assert!(start_ticks(child.id()).is_some());
         assert!(end(|| with_environment(&mark), Duration::from_secs(1)));
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
         assert_eq!(start_ticks(child.id()), None);
     }
 
