@@ -49,6 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 dir: dir.path().join(started.to_string()),
                 until: None,
                 resume: false,
+                from: None,
             })?;
         }
         for signal in pool.wait(Duration::from_secs(1)) {

@@ -3,6 +3,7 @@
 //! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal, so a trial that uses rayon itself can
 //! never find another trial on its stack (rayon#872), and the worker's index is the slot.
 
+use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{Executor, ExecutorError, Launch, Outcome, Signal, Stop, What};
@@ -216,6 +217,11 @@ impl Workbench {
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         if trial.command.is_empty() {
             trial.note_running(std::process::id());
+        }
+        if let Some(from) = &trial.launch.from
+            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+        {
+            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
         }
         for data_dir in &self.study.data_dir {
             if let Err(error) = log.dataset(data_dir, "") {

@@ -179,6 +179,7 @@ pub(super) mod tests {
             dir: PathBuf::new(),
             until: None,
             resume: false,
+            from: None,
         }
     }
 

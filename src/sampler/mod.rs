@@ -8,11 +8,15 @@ use crate::numerics::stream::{self, Purpose};
 use crate::space::{Params, Space};
 use crate::study::{Event, Kind, Study, TrialId};
 use rand_chacha::ChaCha8Rng;
+use seen::Seen;
 
+mod grid;
 mod random;
+mod seen;
+mod sobol;
 
 /// Every sampler a sweep file can name.
-pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND];
+pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND];
 
 /// Proposes configurations.
 pub trait Sampler: Send {
@@ -47,5 +51,16 @@ impl Ask<'_> {
     /// Decodes points until one satisfies the constraints, at most 1000 times; `None` if none did.
     pub fn draw(&self, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
         (0..1000).map(|_| self.space.decode(&point())).find(|params| self.space.admits(params).is_ok())
+    }
+
+    /// Like [`draw`](Self::draw), but prefers what was not tried before: a repetition only if 200 draws in a row were.
+    fn draw_unseen(&self, seen: &Seen, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
+        let first = self.draw(&mut point)?;
+        let exhausted = || self.space.size().is_some_and(|size| seen.len() as u64 >= size);
+        if !seen.has(&first) || exhausted() {
+            return Some(first);
+        }
+        let again = (0..200).filter_map(|_| self.draw(&mut point)).find(|params| !seen.has(params));
+        Some(again.unwrap_or(first))
     }
 }

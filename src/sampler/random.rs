@@ -2,9 +2,10 @@
 //!
 //! The baseline every other sampler has to beat (Bergstra & Bengio, JMLR 13, 2012).
 
+use super::seen::Seen;
 use super::{Ask, Sampler};
 use crate::space::Params;
-use crate::study::Kind;
+use crate::study::{Event, Kind, Study};
 use rand::RngExt;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
@@ -12,15 +13,22 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     about: "independent draws from each parameter's prior",
     build: |section, _, diagnostics| {
         section.finish(diagnostics);
-        Some(Box::new(Random))
+        Some(Box::new(Random::default()))
     },
 };
 
-struct Random;
+#[derive(Default)]
+struct Random {
+    seen: Seen,
+}
 
 impl Sampler for Random {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.seen.observe(study, event);
+    }
+
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
         let mut rng = ask.rng();
-        ask.draw(|| (0..ask.space.dims()).map(|_| rng.random()).collect())
+        ask.draw_unseen(&self.seen, || (0..ask.space.dims()).map(|_| rng.random()).collect())
     }
 }

@@ -3,8 +3,12 @@
 //! A sampler sees only [`Axis`]es, one per dimension of the unit cube; what a coordinate means (logarithms, steps, branches, repeats,
 //! derived values, constraints) is decided here alone, by [`Space::decode`], and undone by [`Space::encode`].
 
+#[cfg(feature = "engine")]
+pub mod expr;
 pub mod value;
 
+#[cfg(feature = "engine")]
+use crate::source::{Diagnostics, Section};
 pub use value::{Name, Params, Value};
 
 /// One dimension of the unit cube as a sampler sees it.
@@ -99,6 +103,42 @@ impl Space {
     /// The first [`Refusal`] found.
     pub fn admits(&self, _params: &Params) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Reads the tables `[space]` and `[constraints]`; reports everything that is wrong with them.
+    #[cfg(feature = "engine")]
+    pub fn parse(_space: Section, _constraints: Option<Section>, _d: &mut Diagnostics) -> Option<Self> {
+        None
+    }
+
+    /// Reads one `[[point]]`: a partial assignment, checked.
+    #[cfg(feature = "engine")]
+    pub fn parse_point(&self, _point: Section, _d: &mut Diagnostics) -> Option<Params> {
+        None
+    }
+
+    /// Makes a configuration as [`decode`](Self::decode) does, but with the values of `given` where they exist.
+    #[must_use]
+    pub fn complete(&self, _given: &Params, unit: &[f64]) -> Params {
+        self.decode(unit)
+    }
+
+    /// Moves a point to the centre of its cell.
+    #[must_use]
+    pub fn snap(&self, unit: &[f64]) -> Vec<f64> {
+        self.encode(&self.decode(unit))
+    }
+
+    /// Returns the `default`s: a partial assignment, for the first point and for filling older trials.
+    #[must_use]
+    pub fn defaults(&self) -> Params {
+        Params::default()
+    }
+
+    /// Returns the share of draws from the prior that satisfy the constraints.
+    #[must_use]
+    pub fn acceptance(&self, _seed: u64, _draws: u32) -> f64 {
+        1.0
     }
 
     /// Returns how many different configurations there are before constraints, `None` if it is a continuum or beyond 2^63.

@@ -1,0 +1,13 @@
+//! `swath export`.
+
+use super::Context;
+use super::exit::{Code, Failure};
+
+/// Arguments of `swath export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs it.
+pub(crate) fn run(_args: &Args, _context: &mut Context) -> Result<Code, Failure> {
+    Ok(Code::Done)
+}

@@ -1,0 +1,264 @@
+//! The grid: every combination of the axes' values, minus those that already ran.
+//!
+//! Nothing is stored but how far it came, so a grid of 10^30 points costs what a grid of ten does. A float needs to be told its number of
+//! points; integers, steps and choices bring theirs.
+
+use super::seen::Seen;
+use super::{Ask, Sampler};
+use crate::numerics::sobol::mix;
+use crate::source::section::Section;
+use crate::source::{Diagnostic, Diagnostics, NodeValue};
+use crate::space::{Axis, AxisKind, Name, Params, Space};
+use crate::study::{Event, Kind, Setting, Study};
+use std::sync::Arc;
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "grid",
+    about: "every combination once; `points = n` for floats, `order = \"random\"` to shuffle",
+    build,
+};
+
+/// How many grid points a single question looks at before it tries some at random.
+const PATIENCE: usize = 100_000;
+
+fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Sampler>> {
+    let points = Points::take(&mut section, setting.space.axes(), diagnostics);
+    let order = section.take_text("order", diagnostics);
+    let span = section.span.clone();
+    section.finish(diagnostics);
+    let shuffled = match &order {
+        None => false,
+        Some((word, _)) if word == "file" => false,
+        Some((word, _)) if word == "random" => true,
+        Some((word, at)) => {
+            let message = format!("`order` cannot be `{word}`");
+            diagnostics.push(
+                Diagnostic::error("unknown-choice", message)
+                    .at(at.clone(), "")
+                    .hint("it is `file` (the default) or `random`"),
+            );
+            return None;
+        }
+    };
+    let points = points?;
+    let mut lines = Vec::new();
+    for axis in setting.space.axes() {
+        match line(axis, &points) {
+            Some(line) => lines.push(line),
+            None => {
+                let message = format!("a grid needs a number of points for the float `{}`", axis.name);
+                diagnostics.push(
+                    Diagnostic::error("grid-needs-points", message)
+                        .at(span.clone(), "")
+                        .hint(format!("give all floats five values: `[search.grid]` with `points = 5`, or this one alone: `points = {{ {} = 5 }}`", axis.name))
+                        .hint(format!("or give `{}` a `step`, or write its values as a list", axis.name))
+                        .hint("or take a sampler that needs no grid: `random`, `sobol`, `tpe`, `gp`, `auto`"),
+                );
+            }
+        }
+    }
+    let whole = lines.len() == setting.space.dims();
+    whole.then(|| Box::new(Grid::new(setting.space.clone(), lines, shuffled.then_some(setting.seed))) as _)
+}
+
+/// The option `points`: one number for all floats, or one by name.
+struct Points {
+    all: Option<u64>,
+    by_name: Vec<(String, u64)>,
+}
+
+impl Points {
+    /// Reads the option; `None` if it is wrong.
+    fn take(section: &mut Section, axes: &[Axis], diagnostics: &mut Diagnostics) -> Option<Self> {
+        let mut points = Self { all: None, by_name: Vec::new() };
+        let Some(node) = section.take("points") else { return Some(points) };
+        match node.value {
+            NodeValue::Int(n) if n >= 1 => points.all = Some(n as u64),
+            NodeValue::Table(table) => {
+                for (key, node) in table.entries {
+                    if !axes.iter().any(|axis| parameter(&axis.name) == key.name) {
+                        let message = format!("`points` names `{}`, which is not searched", key.name);
+                        let known = axes.iter().map(|axis| parameter(&axis.name));
+                        diagnostics.push(
+                            Diagnostic::error("unknown-name", message)
+                                .at(key.span, "")
+                                .did_you_mean(&key.name, known),
+                        );
+                        return None;
+                    }
+                    let NodeValue::Int(n @ 1..) = node.value else {
+                        let message = format!("the points of `{}` must be a whole number from 1", key.name);
+                        diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, ""));
+                        return None;
+                    };
+                    points.by_name.push((key.name, n as u64));
+                }
+            }
+            _ => {
+                let message = "`points` must be a whole number from 1, or a table of them by parameter";
+                diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, ""));
+                return None;
+            }
+        }
+        Some(points)
+    }
+
+    fn of(&self, axis: &Axis) -> Option<u64> {
+        let named = self.by_name.iter().find(|(name, _)| name == parameter(&axis.name));
+        named.map(|(_, n)| *n).or(self.all)
+    }
+}
+
+/// Returns the parameter an axis belongs to: `units` for `units[2]`.
+fn parameter(name: &Name) -> &str {
+    name.split('[').next().unwrap_or(name)
+}
+
+/// Where the points of one axis lie.
+enum Line {
+    /// The centres of so many equal cells.
+    Cells(u64),
+    /// From end to end.
+    Spread(u64),
+    /// Where the choices' cells are centred.
+    At(Vec<f64>),
+}
+
+impl Line {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Cells(n) | Self::Spread(n) => *n,
+            Self::At(centres) => centres.len() as u64,
+        }
+    }
+
+    fn coordinate(&self, digit: u64) -> f64 {
+        match self {
+            Self::Cells(n) => (digit as f64 + 0.5) / *n as f64,
+            Self::Spread(1) => 0.5,
+            Self::Spread(n) => (digit as f64 / (*n - 1) as f64).min(1.0 - f64::EPSILON / 2.0),
+            Self::At(centres) => centres[digit as usize],
+        }
+    }
+}
+
+/// Returns where an axis' points lie, `None` if nobody said how many.
+fn line(axis: &Axis, points: &Points) -> Option<Line> {
+    Some(match &axis.kind {
+        AxisKind::Real => Line::Spread(points.of(axis)?),
+        AxisKind::Ordered(n) => Line::Cells((*n).max(1)),
+        AxisKind::Choice(weights) => {
+            let mut low = 0.0;
+            let mut centres = Vec::new();
+            for weight in weights {
+                if *weight > 0.0 {
+                    centres.push(low + weight / 2.0);
+                }
+                low += weight;
+            }
+            Line::At(centres)
+        }
+    })
+}
+
+struct Grid {
+    space: Arc<Space>,
+    lines: Vec<Line>,
+    /// Shuffled by this seed.
+    shuffle: Option<u64>,
+    /// The first combination not known to be done, in the order of the file; `None` past the last.
+    next: Option<Vec<u64>>,
+    /// How many probes of the shuffled order are done.
+    probes: u64,
+    seen: Seen,
+}
+
+impl Grid {
+    fn new(space: Arc<Space>, lines: Vec<Line>, shuffle: Option<u64>) -> Self {
+        let next = lines.iter().all(|line| line.len() > 0).then(|| vec![0; lines.len()]);
+        Self { space, lines, shuffle, next, probes: 0, seen: Seen::default() }
+    }
+
+    fn unit(&self, digits: &[u64]) -> Vec<f64> {
+        self.lines.iter().zip(digits).map(|(line, digit)| line.coordinate(*digit)).collect()
+    }
+
+    fn open(&self, params: &Params) -> bool {
+        !self.seen.has(params) && self.space.admits(params).is_ok()
+    }
+
+    /// Returns the combination after `digits`, the last axis fastest. Axes that do not exist in this configuration stand still.
+    fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
+        let active = self.space.active(params);
+        let exists = |at: usize| active.get(at).copied().unwrap_or(true);
+        let at = (0..digits.len()).rev().find(|&at| exists(at) && digits[at] + 1 < self.lines[at].len())?;
+        let mut next = digits.to_vec();
+        next[at] += 1;
+        next[at + 1..].fill(0);
+        Some(next)
+    }
+
+    /// Returns the first combination from `start` on that is still to be tried, looking at `patience` of them.
+    fn scan(&self, start: Option<&Vec<u64>>, patience: usize) -> (Option<Vec<u64>>, Option<Params>) {
+        let mut digits = start.cloned();
+        for _ in 0..patience {
+            let Some(here) = &digits else { break };
+            let params = self.space.decode(&self.unit(here));
+            if self.open(&params) {
+                return (digits, Some(params));
+            }
+            digits = self.after(here, &params);
+        }
+        (digits, None)
+    }
+
+    /// Returns a combination drawn by probe number `probe` of `seed`.
+    fn probe(&self, seed: u64, probe: u64) -> Params {
+        let digits: Vec<u64> = self
+            .lines
+            .iter()
+            .enumerate()
+            .map(|(at, line)| {
+                let bits = mix(mix(seed ^ mix(probe)) ^ at as u64);
+                ((u128::from(bits) * u128::from(line.len())) >> 64) as u64
+            })
+            .collect();
+        self.space.decode(&self.unit(&digits))
+    }
+
+    /// Returns the first of the next thousand probes that is still to be tried.
+    fn probes(&self, seed: u64) -> Option<(u64, Params)> {
+        (self.probes..self.probes + 1000)
+            .map(|at| (at, self.probe(seed, at)))
+            .find(|(_, params)| self.open(params))
+    }
+}
+
+impl Sampler for Grid {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.seen.observe(study, event);
+        if !matches!(event, Event::Created { .. }) {
+            return;
+        }
+        if let Some(seed) = self.shuffle {
+            let done = (self.probes..self.probes + 1000).take_while(|at| !self.open(&self.probe(seed, *at)));
+            self.probes += done.count() as u64;
+        }
+        self.next = self.scan(self.next.as_ref(), PATIENCE).0;
+    }
+
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        if let Some(seed) = self.shuffle
+            && let Some((_, params)) = self.probes(seed)
+        {
+            return Some(params);
+        }
+        let (rest, found) = self.scan(self.next.as_ref(), PATIENCE);
+        if found.is_some() || rest.is_none() {
+            return found;
+        }
+        // A long stretch that constraints refuse: any other point will do before the rest is walked through.
+        let elsewhere = (0..10_000).map(|at| self.probe(mix(ask.seed), at)).find(|params| self.open(params));
+        elsewhere.or_else(|| self.scan(rest.as_ref(), usize::MAX).1)
+    }
+}
