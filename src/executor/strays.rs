@@ -43,8 +43,8 @@ impl Strays {
         }
         let find = || {
             // A dead orphan has no environment any more and needs only to be waited for.
-            let (marked, rest): (Vec<u32>, Vec<u32>) =
-                self.adopted().into_iter().partition(|pid| processes::has_environment(*pid, mark));
+            let is_marked = |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
+            let (marked, rest): (Vec<u32>, Vec<u32>) = self.adopted().into_iter().partition(is_marked);
             for pid in rest {
                 processes::bury(pid);
             }
@@ -56,8 +56,10 @@ impl Strays {
     /// Ends whatever is left of the run's trials, also what cleared its environment; returns whether nothing is left.
     pub(super) fn end_of_run(&self, grace: Duration) -> bool {
         let find = || {
-            let marked = processes::with_environment(&self.run);
-            let unmarked = self.adopted().into_iter().filter(|pid| !processes::has_variable(*pid, RUN));
+            let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
+            let marks = format!("{RUN}=");
+            let any = |entry: &[u8]| entry.starts_with(marks.as_bytes());
+            let unmarked = self.adopted().into_iter().filter(|pid| !processes::environment_holds(*pid, any));
             processes::trees(marked.into_iter().chain(unmarked))
         };
         processes::end(find, grace)
