@@ -215,7 +215,8 @@ impl Parser {
     fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Said, Refused> {
         let mut word = |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
         let (log, context, one) = (word("log"), word("context"), word("name"));
-        let place: Vec<_> = ["step", "batch", "at"].map(|key| (key, take(&mut entries, key))).into();
+        let mut place = ["step", "batch", "context", "at"].map(|key| (key, take(&mut entries, key)));
+        place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
         if let Some(name) = one {
             // The form with `name` and `value`: the name is a key like any other.
             let value = take(&mut entries, "value").ok_or(MISSING_VALUE)?;
@@ -237,21 +238,19 @@ impl Parser {
         }
         for (key, raw) in place {
             match raw {
-                Some(raw @ Raw::Number(..)) => {
-                    let name = self.names.shared(self.keys.len(), key);
-                    pair(&mut self.row, &name, &raw);
-                    self.keys.push(name);
-                }
+                Some(raw @ Raw::Text(_)) if key == "context" => self.place(key, &raw),
+                Some(raw @ Raw::Number(..)) => self.place(key, &raw),
                 None | Some(Raw::Null) => {}
                 Some(_) => self.flaws.push(format!("`{key}` is left out: it is not a number")),
             }
         }
-        if let Some(context) = &context {
-            let name = self.names.shared(self.keys.len(), "context");
-            pair(&mut self.row, &name, &Raw::Text(context.into()));
-            self.keys.push(name);
-        }
         Ok(Said::Metrics { log, context })
+    }
+
+    /// Adds to the row where the metrics belong.
+    fn place(&mut self, key: &str, raw: &Raw<'_>) {
+        pair(&mut self.row, key, raw);
+        self.keys.push(self.names.shared(self.keys.len(), key));
     }
 }
 
