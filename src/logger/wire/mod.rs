@@ -175,7 +175,9 @@ impl Parser {
             return self.flaws.push(problem);
         }
         if entries.len() == MOST_VALUES {
-            return self.flaws.push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
+            return self
+                .flaws
+                .push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
         }
         let name = self.names.shared(entries.len(), &key);
         match entries.iter_mut().find(|(found, _)| *found == name) {
@@ -193,8 +195,10 @@ impl Parser {
             let datum = match raw {
                 Raw::Bool(flag) => Datum::Flag(flag),
                 Raw::Number(number, _) | Raw::Special(number) => Datum::Number(Metric(number)),
-                Raw::Text(ref text) => special(text)
-                    .map_or_else(|| Datum::Text(text.clone().into_owned()), |number| Datum::Number(Metric(number))),
+                Raw::Text(ref text) => special(text).map_or_else(
+                    || Datum::Text(text.clone().into_owned()),
+                    |number| Datum::Number(Metric(number)),
+                ),
                 Raw::Null => continue,
                 Raw::Nested(_) => {
                     self.flaws.push(nested(&name));
@@ -250,7 +254,8 @@ impl Parser {
     }
 }
 
-const MISSING_VALUE: Refused = Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
+const MISSING_VALUE: Refused =
+    Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
 /// Takes the line's kind out of it; without one it is a report.
 fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
@@ -380,10 +385,12 @@ mod tests {
 
     #[test]
     fn a_plain_object_is_a_report_with_its_values_in_order() {
-        let line = r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
+        let line =
+            r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
         let (said, row, flaws) = read(line);
         let ok = ("ok".into(), Datum::Flag(true));
-        let wanted = [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
+        let wanted =
+            [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
         assert_eq!(said, report(&wanted));
         assert_eq!(row, r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#);
         assert!(flaws.is_empty());
