@@ -12,6 +12,7 @@ pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
+mod paste;
 pub(crate) mod progress;
 pub(crate) mod show;
 pub(crate) mod studies;
