@@ -46,6 +46,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         trials: Some(TRIALS),
         slots,
         resource: Some("epoch".into()),
+        checkpoint: true,
     };
     let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
     let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
