@@ -16,6 +16,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
 pub(crate) mod plan;
+mod paste;
 pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod run;
