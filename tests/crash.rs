@@ -44,6 +44,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         trials: Some(TRIALS),
         slots,
         resource: Some("epoch".into()),
+        checkpoint: false,
     };
     let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
     let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));

@@ -17,7 +17,7 @@ pub use parts::{Limits, Parts, Retry};
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::scheduler::Next;
+use crate::scheduler::{self, Next};
 use crate::study::{
     Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Study, Timestamp, TrialId,
     TrialState, Usage, Verdict,
@@ -125,10 +125,13 @@ impl<'a> Driver<'a> {
         if self.study.waiting().next().is_some() {
             return false;
         }
-        match self.parts.scheduler.next(&self.study) {
-            Next::Resume { .. } => false,
-            Next::Fresh => !self.budget_left() || propose::propose(&self.parts, &self.study).is_none(),
-            Next::Given { .. } => !self.budget_left(),
+        let asked = |room| self.parts.scheduler.next(&self.study, room);
+        match asked(self.budget_left()) {
+            Next::Resume { .. } | Next::Given { .. } => false,
+            Next::Fresh => {
+                propose::propose(&self.parts, &self.study).is_none()
+                    && !matches!(asked(false), Next::Resume { .. })
+            }
             Next::Wait | Next::Done => true,
         }
     }
@@ -187,23 +190,27 @@ impl<'a> Driver<'a> {
         if let Some(trial) = self.study.waiting().next() {
             return Ok(Some(trial));
         }
-        match self.parts.scheduler.next(&self.study) {
+        match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Resume { trial, why } => {
                 self.commit(Event::Requeued { trial, why })?;
                 Ok(Some(trial))
             }
-            Next::Fresh if self.budget_left() => match propose::propose(&self.parts, &self.study) {
+            Next::Fresh => match propose::propose(&self.parts, &self.study) {
                 Some(created) => self.create(created).map(Some),
                 None => {
                     self.exhausted = true;
-                    Ok(None)
+                    self.next_trial()
                 }
             },
-            Next::Given { params, from } if self.budget_left() => {
+            Next::Given { params, from, instead, why } => {
                 let created = propose::given(&self.parts, &self.study, params, from);
-                self.create(created).map(Some)
+                let trial = self.create(created)?;
+                if let Some(trial) = instead {
+                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
+                }
+                Ok(Some(trial))
             }
-            Next::Fresh | Next::Given { .. } | Next::Wait | Next::Done => Ok(None),
+            Next::Wait | Next::Done => Ok(None),
         }
     }
 
@@ -276,12 +283,14 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if judgement.verdict != Verdict::Continue || !judgement.why.is_empty() {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
         let how = match judgement.verdict {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
         };
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         self.journal.flush()?;
         self.end(trial, how, executor);
         Ok(())
@@ -299,6 +308,11 @@ impl<'a> Driver<'a> {
             let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
             (found.slot, ran >= WORTH_A_SYNC)
         });
+        if let Some(text) = scheduler::complaint(&self.study, trial) {
+            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+        }
+        let at_its_rung = exit == Exit::Done && !self.parts.scheduler.finished(&self.study, trial);
+        let exit = if at_its_rung { Exit::Paused } else { exit };
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);

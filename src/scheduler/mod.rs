@@ -79,12 +79,12 @@ pub enum Next {
         params: Params,
         /// Whose checkpoint to start from.
         from: Option<TrialId>,
-        /// The paused trial whose place it takes: it is judged `Stop` first, for the same reason.
+        /// The paused trial whose place it takes: after the creation it is judged `Stop`, for the same reason.
         instead: Option<TrialId>,
         /// Why, in words.
         why: String,
     },
-    /// Go on with a paused trial; [`TrialScheduler::until`] says how far. The reason is committed as `Judged`.
+    /// Go on with a paused trial; [`TrialScheduler::until`] says how far. The reason is committed with `Requeued`.
     Resume {
         /// The trial.
         trial: TrialId,

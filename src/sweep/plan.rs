@@ -29,6 +29,7 @@ impl Sweep {
             trials: self.trials,
             slots,
             resource: self.resource.clone(),
+            checkpoint: self.checkpoint,
         }
     }
 
