@@ -20,6 +20,8 @@ pub mod provenance;
 #[cfg(feature = "engine")]
 pub mod report;
 #[cfg(feature = "engine")]
+pub mod run;
+#[cfg(feature = "engine")]
 pub mod sampler;
 #[cfg(feature = "engine")]
 pub mod scheduler;

@@ -4,8 +4,9 @@
 //! $ cargo run --release --example digits -- --lr=0.003 --units=64,32 --epochs=5
 //! ```
 //!
-//! Nothing but the standard library and the trial logger. What makes it a good trainable is all in this file: it reads its options,
-//! reports once an epoch, keeps a checkpoint, ends where it is told to and says where its model lies.
+//! It needs the standard library and nothing else, not even `swath`'s: what a trial is told stands in its environment, and what it says
+//! are lines in a file (`trial.rs`; the program `external.rs` does the same through the library). What makes it a good trainable is all
+//! in this file: it reads its options, reports once an epoch, keeps a checkpoint, ends where it is told to and names its model.
 
 #![expect(
     clippy::print_stdout,

@@ -2,6 +2,7 @@
 //!
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
+mod checkpoint;
 pub mod guard;
 mod output;
 mod pool;
@@ -64,6 +65,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether to go on from the checkpoint folder.
     pub resume: bool,
+    /// Another trial's checkpoints, to be copied into this trial's own before it starts.
+    pub from: Option<PathBuf>,
 }
 
 /// How a trial is to end.

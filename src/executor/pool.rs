@@ -3,6 +3,7 @@
 //! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal, so a trial that uses rayon itself can
 //! never find another trial on its stack (rayon#872), and the worker's index is the slot.
 
+use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{Executor, ExecutorError, Launch, Outcome, Signal, Stop, What};
@@ -192,6 +193,11 @@ impl Workbench {
             Ok(folder) => folder,
             Err(error) => return not_begun(format!("the trial's folder could not be made: {error}")),
         };
+        if let Some(from) = &trial.launch.from
+            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+        {
+            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+        }
         let dirs = Dirs { workdir: self.study.workdir.clone(), trial: trial.launch.dir.clone() };
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
             Ok(log) => log,

@@ -16,10 +16,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How often a program is tried again that somebody is just writing, or that another thread's child still holds open.
 const BUSY_TRIES: u32 = 20;
+
+/// Tells apart the runs of one process, so that none ends the trials of another.
+static RUNS: AtomicU32 = AtomicU32::new(1);
 
 /// Makes the command of an attempt, program first.
 pub type Argv = Box<dyn Fn(&Launch) -> Vec<String> + Send + Sync>;
@@ -74,7 +78,8 @@ impl Program {
             settings;
         let prepare = |source| ExecutorError::Prepare { source };
         let pid = std::process::id();
-        let run = format!("{pid}-{}", processes::start_ticks(pid).unwrap_or(0));
+        let count = RUNS.fetch_add(1, Ordering::Relaxed);
+        let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
         let guard = guard.map(|command| Guard::start(command, &run)).transpose().map_err(prepare)?;
         Ok(Self {
             argv,

@@ -166,6 +166,7 @@ pub(super) mod tests {
             dir: PathBuf::new(),
             until: None,
             resume: false,
+            from: None,
         }
     }
 

@@ -44,7 +44,7 @@ pub fn params(trial: &Trial) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// Says why a run ended, to follow "the run ended:".
+/// Says why a run ended, to follow "because".
 #[must_use]
 pub fn closing(why: &Closing) -> &'static str {
     match why {

@@ -10,7 +10,7 @@ use super::gauge::{Gauge, Reading};
 use super::ladder::{Ladder, Rung};
 use super::{Judgement, Next, TrialScheduler};
 use crate::source::{Diagnostic, Diagnostics, Section};
-use crate::study::{Event, Exit, Kind, Resource, Setting, Study, TrialId, Verdict};
+use crate::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
@@ -266,11 +266,11 @@ impl Asha {
         }
     }
 
-    fn end(&mut self, trial: TrialId, exit: &Exit) {
+    fn end(&mut self, study: &Study, trial: TrialId) {
         let Some(climber) = self.climber_mut(trial) else { return };
-        climber.rest = match exit {
-            Exit::Paused => Rest::Paused,
-            Exit::Stopped => Rest::Stopped,
+        climber.rest = match study.trial(trial).map(|trial| &trial.state) {
+            Some(TrialState::Paused) => Rest::Paused,
+            Some(TrialState::Stopped) => Rest::Stopped,
             _ => Rest::No,
         };
         let below = climber.seen.is_none_or(|(seen, _)| seen < climber.target);
@@ -308,7 +308,7 @@ impl TrialScheduler for Asha {
                     }
                 }
             }
-            Event::Ended { trial, exit, .. } => self.end(*trial, exit),
+            Event::Ended { trial, .. } => self.end(study, *trial),
             _ => {}
         }
     }
@@ -404,7 +404,7 @@ impl Mode {
 mod tests {
     use super::super::scenario::{Scenario, resumed, setting, try_build};
     use super::*;
-    use crate::study::{Goal, Objective, Take};
+    use crate::study::{Exit, Failure, Goal, Objective, Take};
     use Verdict::{Continue, Pause, Stop};
 
     const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
@@ -485,7 +485,7 @@ mod tests {
     fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
         let mut world = Scenario::new("asha", LADDER, &Setting { trials: Some(4), ..setting(false) });
         world.arrivals(1.0, [0.5, 0.9, 0.8]);
-        world.end(TrialId(1), Exit::Lost);
+        world.end(TrialId(1), Exit::Failed(Failure::Memory));
         let last = world.fresh();
         let judgement = world.report(last, 1.0, 0.7);
         assert_eq!(judgement.verdict, Continue);
@@ -531,7 +531,6 @@ mod tests {
         world.start(TrialId(1), true);
         world.report(TrialId(1), 2.0, 0.1);
         world.end(TrialId(1), Exit::Lost);
-        world.happens(Event::Requeued { trial: TrialId(1), why: String::new() });
         assert_eq!(world.until(TrialId(1)), Some(3));
         world.start(TrialId(1), false);
         assert_eq!(world.report(TrialId(1), 1.0, 9.0).verdict, Continue);

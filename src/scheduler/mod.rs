@@ -84,7 +84,7 @@ pub enum Next {
         /// Why, in words.
         why: String,
     },
-    /// Go on with a paused trial; [`TrialScheduler::until`] says how far. The reason is committed with `Requeued`.
+    /// Go on with a paused trial; [`TrialScheduler::until`] says how far. The reason is committed as `Judged`.
     Resume {
         /// The trial.
         trial: TrialId,

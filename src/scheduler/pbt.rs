@@ -10,7 +10,7 @@ use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use crate::space::{AxisKind, Params, Space};
-use crate::study::{Event, Exit, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
+use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -251,7 +251,7 @@ impl TrialScheduler for Pbt {
                     }
                 }
             }
-            Event::Ended { trial, exit: Exit::Paused, .. } => {
+            Event::Ended { trial, .. } if paused(study, *trial) => {
                 let seen = self.member(*trial).map_or(0, |member| member.seen);
                 self.resting.insert((seen, *trial));
             }
@@ -300,6 +300,10 @@ impl Pbt {
             member.target += 1;
         }
     }
+}
+
+fn paused(study: &Study, trial: TrialId) -> bool {
+    study.trial(trial).is_some_and(|trial| trial.state == TrialState::Paused)
 }
 
 /// Takes a number between 0 and `most`.

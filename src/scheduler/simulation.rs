@@ -197,7 +197,7 @@ impl<'a> Simulation<'a> {
                 Ok(Some(clone))
             }
             Next::Resume { trial, why } => {
-                self.commit(Event::Requeued { trial, why })?;
+                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
                 Ok(Some(trial))
             }
             Next::Wait | Next::Done => Ok(None),
@@ -241,8 +241,7 @@ impl<'a> Simulation<'a> {
         self.seconds = self.seconds.max(runner.due);
         let mishap = (self.mishap)(runner.trial, runner.attempt);
         if mishap.lost_before == Some(runner.next - runner.first) {
-            self.end(runner, Exit::Lost)?;
-            return self.commit(Event::Requeued { trial: runner.trial, why: "lost".to_owned() });
+            return self.end(runner, Exit::Lost);
         }
         let Some(&(at, value)) = self.curve(runner.trial).points.get(runner.next) else {
             return self.leave(runner);

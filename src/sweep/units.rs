@@ -183,8 +183,8 @@ fn from_seconds(seconds: f64) -> Result<Duration, UnitError> {
     if seconds > LONGEST {
         return Err(UnitError::TooLarge);
     }
-    // To the nanosecond a person can have meant: 0.1 + 0.2 is 300 ms.
-    Duration::try_from_secs_f64((seconds * 1e6).round() / 1e6).map_err(|_| UnitError::TooLarge)
+    // To the microsecond, so that 0.1 + 0.2 is 300 ms.
+    Ok(Duration::from_micros((seconds * 1e6).round() as u64))
 }
 
 /// Splits `1.5 h20m` into (1.5, `h`, `20m`).

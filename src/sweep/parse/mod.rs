@@ -12,6 +12,8 @@ mod scheduler;
 mod search;
 mod tracker;
 
+pub(super) use retry::CLASSES as FAILURE_CLASSES;
+
 use super::{Acceptance, Places, Rejected, Sweep, lints};
 use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
 use crate::space::{Name, Params, Space};

@@ -6,7 +6,7 @@ use crate::source::{Diagnostic, Diagnostics, Section};
 use crate::study::FailureClass;
 
 /// The classes of failure by the names a sweep file gives them, with what they are.
-pub(crate) const CLASSES: &[(&str, FailureClass, &str)] = &[
+pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
     ("crash", FailureClass::Crash, "a status other than 0, a signal, an error or a panic"),
     ("timeout", FailureClass::Timeout, "longer than `limits.trial_time`"),
     ("memory", FailureClass::Memory, "more memory than it was given"),
