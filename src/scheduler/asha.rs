@@ -538,6 +538,18 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_runs_anew_has_its_new_result_and_not_two() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        let trial = world.fresh();
+        assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+        world.end(trial, Exit::Lost);
+        world.start(trial, false);
+        assert_eq!(world.report(trial, 1.0, 0.7).verdict, Continue, "it was judged here once");
+        let other = world.fresh();
+        assert_eq!(world.report(other, 1.0, 0.5).why, "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2");
+    }
+
+    #[test]
     fn when_no_more_trials_can_come_the_best_is_carried_to_the_top() {
         let mut world = Scenario::new("asha", LADDER, &setting(true));
         world.arrivals(1.0, [0.5, 0.1]);

@@ -7,7 +7,7 @@ use crate::space::Space;
 use crate::study::kind::find;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Setting,
-    Study, Take, Timestamp, TrialId, Usage, Verdict,
+    Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -266,6 +266,10 @@ proptest! {
             assert_eq!(simulation.scheduler().next(study, simulation.room()), Next::Done);
             if world.scheduler.0 != "pbt" {
                 assert_eq!(study.trials().len(), world.curves.len(), "the budget of trials is used");
+            }
+            for trial in study.trials() {
+                let promoted = trial.state == TrialState::Paused && trial.verdict == Some(Verdict::Continue);
+                assert!(!promoted, "trial {} was promoted and forgotten", trial.id);
             }
             let finite = |curve: &Curve| curve.points.iter().all(|(_, value)| value.is_finite());
             if world.curves.iter().all(finite) {
