@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 /// Every command. Each has a file of its own, which holds its arguments and `run`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the trials of a sweep, or go on with them
+    Run(super::run::Args),
     /// List the trials of a study
     Ls(super::ls::Args),
     /// Show a study, or all that is known of some trials
@@ -36,4 +38,6 @@ pub(crate) enum Command {
     Kinds(super::kinds::Args),
     /// Print a completion script for a shell
     Completions(super::completions::Args),
+    #[command(hide = true)]
+    Guard(super::guard::Args),
 }

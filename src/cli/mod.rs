@@ -8,13 +8,16 @@ pub(crate) mod best;
 pub(crate) mod completions;
 pub mod exit;
 pub(crate) mod export;
+pub(crate) mod guard;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
 pub(crate) mod progress;
+pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod studies;
+mod sweeps;
 mod tail;
 
 use args::{Cli, Command};
@@ -56,6 +59,8 @@ pub fn main() -> std::process::ExitCode {
 
 fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
     match command {
+        Command::Run(args) => run::run(args, context),
+        Command::Guard(args) => guard::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),

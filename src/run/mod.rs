@@ -8,7 +8,6 @@ mod pool;
 mod record;
 mod setup;
 
-pub use record::Recording;
 pub use setup::SetupError;
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
@@ -18,6 +17,7 @@ use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
+use crate::tracker::recorder::Recorder;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -137,19 +137,14 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write. What goes wrong with one of them is told to `stale`.
+    /// Starts to keep `trials.csv` and what other trackers write.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn record(
-        &mut self,
-        stale: impl FnMut(crate::tracker::recorder::Stale) + 'a,
-    ) -> Result<(), RunError> {
+    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let recording = Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
-        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
-        self.driver.listen(Box::new(recording));
-        Ok(())
+        let started = record::start(&self.dir, self.study().next_seq(), trackers);
+        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
     }
 
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
@@ -221,7 +216,8 @@ where
         + 'static,
 {
     let mut opened = open(sweep, options)?;
-    opened.record(drop)?;
+    let recorder = opened.recorder()?;
+    opened.listen(Box::new(record::Silent::new(recorder)));
     let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())
