@@ -20,6 +20,8 @@ pub mod provenance;
 #[cfg(feature = "engine")]
 pub mod report;
 #[cfg(feature = "engine")]
+pub mod run;
+#[cfg(feature = "engine")]
 pub mod sampler;
 #[cfg(feature = "engine")]
 pub mod scheduler;
@@ -27,5 +29,7 @@ pub mod scheduler;
 pub mod source;
 pub mod space;
 pub mod study;
+#[cfg(feature = "engine")]
+pub mod sweep;
 #[cfg(feature = "engine")]
 pub mod tracker;

@@ -15,8 +15,8 @@ use swath::scheduler::SCHEDULERS;
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Name, Space};
 use swath::study::{
-    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting, Study, Take,
-    Timestamp, TrialId, TrialState, Usage, kind,
+    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting, Study,
+    Take, Timestamp, TrialId, TrialState, Usage, kind,
 };
 
 const TRIALS: u64 = 14;
@@ -31,7 +31,9 @@ fn section(text: &str) -> Section {
 fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
     let mut diagnostics = Diagnostics::default();
     let space = Space::parse(
-        section("x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 3 }\nu = { min = 1, max = 9, repeat = \"n\" }"),
+        section(
+            "x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 3 }\nu = { min = 1, max = 9, repeat = \"n\" }",
+        ),
         None,
         &mut diagnostics,
     );
@@ -44,6 +46,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         trials: Some(TRIALS),
         slots,
         resource: Some("epoch".into()),
+        checkpoint: true,
     };
     let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
     let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
@@ -63,7 +66,8 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         points: Vec::new(),
         sampler_name: sampler.into(),
         sampler: (sampler_kind.build)(section(""), &setting, &mut diagnostics).expect("it can be built"),
-        scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics).expect("it can be built"),
+        scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics)
+            .expect("it can be built"),
         limits: Limits::default(),
         retry: Retry { times: 1, on: vec![FailureClass::Crash] },
     };
@@ -126,7 +130,8 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
     let wanted = run(whole.path(), parts(sampler, scheduler, slots), slots, &live);
     let live = live.borrow();
     let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
-    let ends: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    let ends: Vec<usize> =
+        text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
     for (lines, end) in ends.iter().enumerate().map(|(at, end)| (at + 1, *end)) {
         // A line that is torn in its middle was never committed.
         let torn = if lines % 2 == 0 { 0 } else { (text.len() - end).min(17) };
@@ -170,7 +175,8 @@ fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let dir = StudyDir::at(cut.path());
     for end in 0..text.len() {
         fs::write(dir.journal(), &text[..end]).expect("it can be written");
-        let entries = Journal::open(&dir).expect("it opens").map(|entry| entry.expect("whole lines are good")).count();
+        let entries =
+            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("whole lines are good")).count();
         assert_eq!(entries, text[..end].iter().filter(|byte| **byte == b'\n').count());
     }
 }

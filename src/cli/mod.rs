@@ -15,6 +15,7 @@ pub(crate) mod output;
 pub(crate) mod progress;
 pub(crate) mod show;
 pub(crate) mod studies;
+mod tail;
 
 use args::{Cli, Command};
 use clap::Parser;

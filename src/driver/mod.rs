@@ -17,10 +17,10 @@ pub use parts::{Limits, Parts, Retry};
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::scheduler::Next;
+use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Study, Timestamp, TrialId,
-    TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
+    TrialId, TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -125,12 +125,8 @@ impl<'a> Driver<'a> {
         if self.study.waiting().next().is_some() {
             return false;
         }
-        match self.parts.scheduler.next(&self.study) {
-            Next::Resume { .. } => false,
-            Next::Fresh => !self.budget_left() || propose::propose(&self.parts, &self.study).is_none(),
-            Next::Given { .. } => !self.budget_left(),
-            Next::Wait | Next::Done => true,
-        }
+        let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
+        matches!(self.parts.scheduler.next(&self.study, room), Next::Wait | Next::Done)
     }
 
     /// Makes `event` durable, then true, then known. The only way a study changes.
@@ -187,23 +183,25 @@ impl<'a> Driver<'a> {
         if let Some(trial) = self.study.waiting().next() {
             return Ok(Some(trial));
         }
-        match self.parts.scheduler.next(&self.study) {
-            Next::Resume { trial, why } => {
-                self.commit(Event::Requeued { trial, why })?;
-                Ok(Some(trial))
-            }
-            Next::Fresh if self.budget_left() => match propose::propose(&self.parts, &self.study) {
+        match self.parts.scheduler.next(&self.study, self.budget_left()) {
+            Next::Fresh => match propose::propose(&self.parts, &self.study) {
                 Some(created) => self.create(created).map(Some),
                 None => {
                     self.exhausted = true;
-                    Ok(None)
+                    self.next_trial()
                 }
             },
-            Next::Given { params, from } if self.budget_left() => {
-                let created = propose::given(&self.parts, &self.study, params, from);
-                self.create(created).map(Some)
+            Next::Given { params, from, instead, why } => {
+                if let Some(trial) = instead {
+                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
+                }
+                self.create(propose::given(&self.parts, &self.study, params, from)).map(Some)
             }
-            Next::Fresh | Next::Given { .. } | Next::Wait | Next::Done => Ok(None),
+            Next::Resume { trial, why } => {
+                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
+                Ok(Some(trial))
+            }
+            Next::Wait | Next::Done => Ok(None),
         }
     }
 
@@ -219,16 +217,19 @@ impl<'a> Driver<'a> {
 
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
-        let (attempt, params, seed, resume) = match self.study.trial(id) {
-            Some(trial) => {
-                let resume = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
-                (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed, resume)
+        let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
+        let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
+        let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
+        let from = match trial.origin {
+            Origin::Cloned(parent) if !own => {
+                Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
             }
-            None => return Err(IllegalEvent::NoSuchTrial(id).into()),
+            _ => None,
         };
+        let resume = own || from.is_some();
         self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
         self.busy_slots.insert(slot);
-        Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume })
+        Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
     }
 
     /// Asks everything that runs to end, as urgently as that.
@@ -276,12 +277,15 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
+            return Ok(());
+        }
+        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         let how = match judgement.verdict {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
         };
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         self.journal.flush()?;
         self.end(trial, how, executor);
         Ok(())
@@ -299,6 +303,13 @@ impl<'a> Driver<'a> {
             let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
             (found.slot, ran >= WORTH_A_SYNC)
         });
+        let exit = match exit {
+            Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
+            other => other,
+        };
+        if let Some(text) = scheduler::complaint(&self.study, trial) {
+            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+        }
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);

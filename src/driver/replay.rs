@@ -99,9 +99,10 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
 
 /// Returns the event that would create the next trial now.
 fn again(parts: &Parts, study: &Study) -> Option<Event> {
-    match parts.scheduler.next(study) {
+    let room = parts.header.trials.is_none_or(|most| study.counted() < most);
+    match parts.scheduler.next(study, room) {
         Next::Fresh => propose::propose(parts, study),
-        Next::Given { params, from } => Some(propose::given(parts, study, params, from)),
+        Next::Given { params, from, .. } => Some(propose::given(parts, study, params, from)),
         Next::Resume { .. } | Next::Wait | Next::Done => None,
     }
 }

@@ -2,12 +2,22 @@
 //!
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
+mod checkpoint;
+pub mod guard;
+mod output;
 mod pool;
+mod processes;
+mod program;
 mod simulated;
 mod stop_line;
+mod strays;
+mod supervise;
 mod trainable;
+mod usage;
+mod watch;
 
 pub use pool::Pool;
+pub use program::{Argv, Program, ProgramSettings};
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
@@ -55,6 +65,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether to go on from the checkpoint folder.
     pub resume: bool,
+    /// Another trial's checkpoints, to be copied into this trial's own before it starts.
+    pub from: Option<PathBuf>,
 }
 
 /// How a trial is to end.
@@ -114,6 +126,13 @@ pub enum ExecutorError {
     Pool {
         /// How many were wanted.
         slots: usize,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What programs need could not be prepared.
+    #[error("could not prepare to start programs")]
+    Prepare {
         /// Why.
         #[source]
         source: std::io::Error,

@@ -3,10 +3,12 @@
 //! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal, so a trial that uses rayon itself can
 //! never find another trial on its stack (rayon#872), and the worker's index is the slot.
 
+use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{Executor, ExecutorError, Launch, Outcome, Signal, Stop, What};
-use crate::logger::{Directive, Dirs, Identity, LoggerError, Sink, TrialFolder, TrialLogger};
+use crate::logger::folder::Recorded;
+use crate::logger::{Beginning, Directive, Dirs, Identity, Sink, TrialFolder, TrialLogger};
 use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -29,6 +31,7 @@ const ABANDON_AFTER: Duration = Duration::from_secs(5);
 pub struct Pool {
     slots: Vec<Slot>,
     signals: Receiver<Signal>,
+    trainable: Arc<dyn Trainable>,
     /// Disconnected when the last worker has ended.
     workers: Receiver<()>,
     _threads: ThreadPool,
@@ -88,7 +91,7 @@ impl Pool {
                 workbench.work();
             }
         });
-        Ok(Self { slots, signals: received, workers, _threads: threads })
+        Ok(Self { slots, signals: received, trainable, workers, _threads: threads })
     }
 
     fn forget_if_ended(&mut self, signal: &Signal) {
@@ -150,6 +153,7 @@ impl Drop for Pool {
         self.signals = nobody;
         // Nothing is ever sent there: it returns when the last worker is gone.
         self.workers.recv_timeout(ABANDON_AFTER).ok();
+        self.trainable.close();
     }
 }
 
@@ -169,31 +173,68 @@ impl Workbench {
         for launch in &self.jobs {
             self.line.begin();
             let trial = TrialContext {
+                // What panics here has no command, which is told when it is to be started.
+                command: catch_unwind(AssertUnwindSafe(|| self.trainable.command(&launch)))
+                    .unwrap_or_default(),
                 launch,
                 study: Arc::clone(&self.study),
                 line: Arc::clone(&self.line),
                 signals: self.signals.clone(),
             };
-            let Outcome { exit, usage } = self.run(&trial).unwrap_or_else(|error| Outcome {
-                exit: Exit::Failed(Failure::Spawn(error.to_string())),
-                usage: Usage::default(),
-            });
+            let Outcome { exit, usage } = self.run(&trial);
             trial.send(What::Ended(exit, usage));
         }
     }
 
     /// Makes the trial's folder, runs the trial and writes down how it ended.
-    fn run(&self, trial: &TrialContext) -> Result<Outcome, LoggerError> {
-        let folder = TrialFolder::begin(&trial.launch.dir)?;
+    fn run(&self, trial: &TrialContext) -> Outcome {
+        let identity = self.identity(&trial.launch);
+        let folder = match self.folder(trial, &identity) {
+            Ok(folder) => folder,
+            Err(error) => return not_begun(format!("the trial's folder could not be made: {error}")),
+        };
+        if let Some(from) = &trial.launch.from
+            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+        {
+            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+        }
         let dirs = Dirs { workdir: self.study.workdir.clone(), trial: trial.launch.dir.clone() };
-        let mut log = TrialLogger::in_process(self.identity(&trial.launch), dirs, self.sink(trial))?;
-        let trained = catch_unwind(AssertUnwindSafe(|| self.trainable.train(trial, &mut log)));
-        let outcome = trained.unwrap_or_else(|panic| Outcome {
+        let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
+            Ok(log) => log,
+            Err(error) => return not_begun(format!("the trial's records could not be made: {error}")),
+        };
+        if let Some(digests) = &self.study.digests {
+            log = log.with_cache(Arc::clone(digests));
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.train(trial, &mut log)));
+        let outcome = outcome.unwrap_or_else(|panic| Outcome {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
-        folder.end(&outcome.exit, &outcome.usage);
-        Ok(outcome)
+        close(log, folder, &outcome);
+        outcome
+    }
+
+    fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
+        for data_dir in &self.study.data_dir {
+            if let Err(error) = log.dataset(data_dir, "") {
+                log.warn(format!("the data set `{data_dir}` could not be recorded: {error}"));
+            }
+        }
+        self.trainable.train(trial, log)
+    }
+
+    fn folder(&self, trial: &TrialContext, identity: &Identity) -> std::io::Result<TrialFolder> {
+        TrialFolder::begin(&Beginning {
+            dir: &trial.launch.dir,
+            identity,
+            params: &trial.launch.params,
+            seed: trial.launch.seed,
+            workdir: &self.study.workdir,
+            command: &trial.command,
+            resume: trial.launch.resume,
+            at: Timestamp::now(),
+        })
     }
 
     fn identity(&self, launch: &Launch) -> Identity {
@@ -234,6 +275,21 @@ impl Sink for Forward {
             Some(Stop::Pause) => Directive::Pause,
             Some(Stop::Verdict | Stop::Interrupt | Stop::Kill) => Directive::Stop,
         }
+    }
+}
+
+fn not_begun(why: String) -> Outcome {
+    Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+}
+
+/// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
+fn close(mut log: TrialLogger, folder: TrialFolder, outcome: &Outcome) {
+    let recorded = log.finish().unwrap_or_else(|error| {
+        log.warn(format!("the trial's own files are not complete: {error}"));
+        Recorded::default()
+    });
+    if let Err(error) = folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now()) {
+        log.warn(format!("the trial's `info.yaml` could not be written: {error}"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
-use crate::logger::TrialLogger;
+use crate::logger::{DigestCache, TrialLogger};
 use crate::space::Params;
 use crate::study::{Failure, Place, Timestamp, Usage};
 use crossbeam_channel::Sender;
@@ -17,6 +17,14 @@ use std::sync::Arc;
 pub trait Trainable: Send + Sync {
     /// Trains, recording with `log`, and says how it ended.
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome;
+
+    /// Returns the command of an attempt, to be kept in its record; empty for what runs in this process.
+    fn command(&self, _launch: &Launch) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Ends what earlier attempts left behind, when there will be no more.
+    fn close(&self) {}
 }
 
 /// How an attempt ended and what it used.
@@ -29,7 +37,7 @@ pub struct Outcome {
 }
 
 /// What all trials of a study have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct StudyContext {
     /// The study's name.
     pub name: String,
@@ -39,6 +47,10 @@ pub struct StudyContext {
     pub stage: String,
     /// Where trials run: `model_path` and the like are relative to it.
     pub workdir: PathBuf,
+    /// Data sets that every trial reads, recorded at its start.
+    pub data_dir: Vec<String>,
+    /// Digests of data sets and models that are known already.
+    pub digests: Option<Arc<DigestCache>>,
 }
 
 /// What a trial is told.
@@ -47,6 +59,8 @@ pub struct TrialContext {
     pub launch: Launch,
     /// The study it belongs to.
     pub study: Arc<StudyContext>,
+    /// The command; empty for what runs in this process.
+    pub command: Vec<String>,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,
 }
@@ -152,6 +166,7 @@ pub(super) mod tests {
             dir: PathBuf::new(),
             until: None,
             resume: false,
+            from: None,
         }
     }
 

@@ -87,6 +87,12 @@ impl StudyDir {
         self.root.join("environment.json")
     }
 
+    /// Digests of files that need not be read again.
+    #[must_use]
+    pub fn digests(&self) -> PathBuf {
+        self.root.join("digests")
+    }
+
     /// What file-based trackers write.
     #[must_use]
     pub fn trackers(&self) -> PathBuf {

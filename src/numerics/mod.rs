@@ -1,5 +1,8 @@
 //! Pure mathematics, each function checked against published or SciPy values.
 
+pub mod cholesky;
+pub mod exp;
+pub mod lbfgs;
 pub mod normal;
 pub mod sobol;
 pub mod stream;

@@ -4,17 +4,23 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 mod keep;
+mod pool;
+mod record;
 mod setup;
 
+pub use record::Recording;
 pub use setup::SetupError;
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
-use crate::executor::{Executor, ExecutorError};
+use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
+use crate::tracker::Tracker;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
 
 /// Where a sweep runs.
 #[derive(Debug, Clone)]
@@ -35,6 +41,8 @@ pub struct Opened<'a> {
     options: Options,
     dir: StudyDir,
     driver: Driver<'a>,
+    slots: usize,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
 /// Why a sweep could not be run to its end.
@@ -70,7 +78,8 @@ pub enum RunError {
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
-    let Plan { sampler, scheduler, .. } = sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let Plan { sampler, scheduler, trackers } =
+        sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
     let git = Git::of(&workdir);
     let parts = Parts {
@@ -87,7 +96,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver })
+    Ok(Opened { sweep, options, dir, driver, slots, trackers })
 }
 
 impl<'a> Opened<'a> {
@@ -128,6 +137,37 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
+    /// Starts to keep `trials.csv` and what other trackers write. What goes wrong with one of them is told to `stale`.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn record(
+        &mut self,
+        stale: impl FnMut(crate::tracker::recorder::Stale) + 'a,
+    ) -> Result<(), RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        let recording = Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
+        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        self.driver.listen(Box::new(recording));
+        Ok(())
+    }
+
+    /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
+    ///
+    /// # Errors
+    /// If its threads cannot be started.
+    pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
+        Ok(pool::programs(self.sweep, &self.dir, self.workdir(), self.slots, guard)?)
+    }
+
+    /// Makes a pool that runs a function.
+    ///
+    /// # Errors
+    /// If its threads cannot be started.
+    pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
+        Ok(pool::functions(self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
+    }
+
     /// Runs trials until there is nothing left to do or somebody interrupts.
     ///
     /// # Errors
@@ -164,4 +204,25 @@ pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
         resource: sweep.resource.clone(),
         git_commit: git.map(Git::describe),
     }
+}
+
+/// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a library.
+///
+/// # Errors
+/// As [`open`] and [`Opened::run`].
+pub fn closure<F>(sweep: &Sweep, options: Options, function: F) -> Result<Study, RunError>
+where
+    F: Fn(
+            &crate::executor::TrialContext,
+            &mut crate::logger::TrialLogger,
+        ) -> Result<(), crate::executor::TrialError>
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut opened = open(sweep, options)?;
+    opened.record(drop)?;
+    let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
+    opened.run(&mut pool, &Interrupt::default())?;
+    Ok(opened.study().clone())
 }

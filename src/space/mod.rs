@@ -84,18 +84,6 @@ impl Space {
         Params::default()
     }
 
-    /// Decodes, but with these values where they exist.
-    #[must_use]
-    pub fn complete(&self, _given: &Params, unit: &[f64]) -> Params {
-        self.decode(unit)
-    }
-
-    /// Returns the `default`s.
-    #[must_use]
-    pub fn defaults(&self) -> Params {
-        Params::default()
-    }
-
     /// Returns the point of a configuration, the inverse of [`decode`](Self::decode): the centre of the cell that decodes to it.
     /// Coordinates of parameters that do not exist in it are 0.5.
     #[must_use]

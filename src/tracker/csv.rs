@@ -18,8 +18,20 @@ const FIRST: [&str; 4] = ["pipeline", "stage", "trial_id", "state"];
 
 /// Columns after everything that has a name of the user's own.
 const LAST: [&str; 14] = [
-    "step", "attempts", "seconds", "cpu_seconds", "peak_mib", "started_at", "ended_at", "exit", "data_dir",
-    "data_md5", "model_path", "model_md5", "seed", "git_commit",
+    "step",
+    "attempts",
+    "seconds",
+    "cpu_seconds",
+    "peak_mib",
+    "started_at",
+    "ended_at",
+    "exit",
+    "data_dir",
+    "data_md5",
+    "model_path",
+    "model_md5",
+    "seed",
+    "git_commit",
 ];
 
 /// Reported keys that have a column of their own kind.
@@ -323,7 +335,10 @@ mod tests {
     #[test]
     fn the_columns_stand_in_the_documented_order() {
         let mut demo = Demo::new(&["lr", "optimizer"]);
-        demo.complete(&[("lr", Value::Float(1e-5)), ("optimizer", text("sgd"))], &[("val_loss", 1.0), ("acc", 0.5)]);
+        demo.complete(
+            &[("lr", Value::Float(1e-5)), ("optimizer", text("sgd"))],
+            &[("val_loss", 1.0), ("acc", 0.5)],
+        );
         assert_eq!(
             table(&demo),
             "pipeline,stage,trial_id,state,val_loss,param.lr,param.optimizer,metric.acc,metric.val_loss,best.val_loss,step,attempts,\
@@ -344,7 +359,10 @@ mod tests {
         demo.start(&[("lr", Value::Float(0.1)), ("momentum", Value::Float(0.9)), ("gone", Value::Int(3))]);
         assert_eq!([cell(&demo, 0, "param.momentum"), cell(&demo, 1, "param.momentum")], ["", "0.9"]);
         assert_eq!([cell(&demo, 0, "param.gone"), cell(&demo, 1, "param.gone")], ["", "3"]);
-        assert_eq!([cell(&demo, 1, "seconds"), cell(&demo, 1, "ended_at"), cell(&demo, 1, "val_loss")], ["", "", ""]);
+        assert_eq!(
+            [cell(&demo, 1, "seconds"), cell(&demo, 1, "ended_at"), cell(&demo, 1, "val_loss")],
+            ["", "", ""]
+        );
     }
 
     #[test]
@@ -395,8 +413,14 @@ mod tests {
             let md5 = Some(format!("md5 of {model}"));
             demo.log(trial, LogRecord::Model { model_path: model.into(), md5, size: 1, step: None });
         }
-        assert_eq!([cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")], ["data/a;data/b", "md5 of a;md5 of b"]);
-        assert_eq!([cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")], ["m/2.bin", "md5 of m/2.bin"]);
+        assert_eq!(
+            [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
+            ["data/a;data/b", "md5 of a;md5 of b"]
+        );
+        assert_eq!(
+            [cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")],
+            ["m/2.bin", "md5 of m/2.bin"]
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use crate::space::{Name, Params, Value};
 use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Study, Take,
-    Timestamp, TrialId, Usage,
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Study,
+    Take, Timestamp, TrialId, Usage,
 };
 
 /// A study that is made event by event, a second apart from 2026-01-01.

@@ -182,7 +182,9 @@ impl Worker {
             name: name.clone(),
             why: match culprit {
                 Some(culprit) if culprit == name => format!("it made no progress for {seconds} s"),
-                Some(culprit) => format!("it had to wait for `{culprit}`, which made no progress for {seconds} s"),
+                Some(culprit) => {
+                    format!("it had to wait for `{culprit}`, which made no progress for {seconds} s")
+                }
                 None => "the recorder has ended".to_owned(),
             },
         });
@@ -326,7 +328,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trials.csv");
         let patience = Duration::from_millis(200);
-        let mut recorder = Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience).unwrap();
+        let mut recorder =
+            Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience).unwrap();
         for entry in &demo.entries[2..] {
             recorder.send(&demo.study, entry);
         }

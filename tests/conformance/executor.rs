@@ -2,10 +2,12 @@
 //! stopping idempotent and harmless for who does not run.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Closure, Executor, Launch, Pool, Signal, Simulated, Stop, StudyContext, TrialContext, TrialError, What,
+    Closure, Executor, Launch, Pool, Program, ProgramSettings, Signal, Simulated, Stop, StudyContext,
+    TrialContext, TrialError, What,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -31,7 +33,8 @@ struct World {
 
 type Maker = fn(usize, Behaviour) -> World;
 
-const EXECUTORS: [(&str, Maker); 2] = [("pool of closures", closures), ("simulated", simulated)];
+const EXECUTORS: [(&str, Maker); 3] =
+    [("pool of closures", closures), ("pool of programs", programs), ("simulated", simulated)];
 
 fn closures(slots: usize, behaviour: Behaviour) -> World {
     let train = move |trial: &TrialContext, log: &mut TrialLogger| -> Result<(), TrialError> {
@@ -50,6 +53,27 @@ fn closures(slots: usize, behaviour: Behaviour) -> World {
         Ok(())
     };
     let pool = Pool::new(Arc::new(Closure(train)), slots, StudyContext::default()).unwrap();
+    World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
+}
+
+fn programs(slots: usize, behaviour: Behaviour) -> World {
+    let script = match behaviour {
+        Behaviour::Reports => "report.sh",
+        Behaviour::Endless => "endless.sh",
+    };
+    let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
+    let program = Program::new(ProgramSettings {
+        argv: Box::new(move |_| vec![path.clone()]),
+        env: Vec::new(),
+        workdir: PathBuf::from("."),
+        trial_time: None,
+        grace: Duration::from_secs(5),
+        log: 1 << 20,
+        capture: Vec::new(),
+        checkpoint: false,
+        guard: None,
+    });
+    let pool = Pool::new(Arc::new(program.unwrap()), slots, StudyContext::default()).unwrap();
     World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
 }
 

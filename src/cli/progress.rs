@@ -1,1 +1,0 @@
-//! What `run` shows while it runs.

@@ -1,0 +1,188 @@
+//! The Cholesky factor of a symmetric matrix that grows row by row, and what is solved with it.
+//!
+//! Golub & Van Loan, *Matrix Computations*, 4th ed., section 4.2, by rows: every inner loop is a dot product of two contiguous rows.
+
+/// The matrix stays indefinite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the matrix is not positive definite")]
+pub struct Singular;
+
+/// A lower triangular factor, its rows packed one behind the other.
+#[derive(Debug, Clone, Default)]
+pub struct Cholesky {
+    packed: Vec<f64>,
+    order: usize,
+}
+
+impl Cholesky {
+    /// Factors the matrix whose row i up to the diagonal is what `row(i)` writes into its slice of length i + 1.
+    ///
+    /// # Errors
+    /// [`Singular`] if a pivot is not positive.
+    pub fn factor(order: usize, row: impl Fn(usize, &mut [f64])) -> Result<Self, Singular> {
+        let mut factor = Self { packed: Vec::with_capacity(order * (order + 1) / 2), order: 0 };
+        let mut buffer = vec![0.0; order];
+        for i in 0..order {
+            row(i, &mut buffer[..=i]);
+            factor.push(&buffer[..=i])?;
+        }
+        Ok(factor)
+    }
+
+    /// Appends a row of the matrix, up to its diagonal; O(n²).
+    ///
+    /// # Errors
+    /// [`Singular`] if the pivot is not positive; the factor is then unchanged.
+    pub fn push(&mut self, row: &[f64]) -> Result<(), Singular> {
+        let start = self.packed.len();
+        self.packed.extend_from_slice(row);
+        let (done, new) = self.packed.split_at_mut(start);
+        let mut at = 0;
+        for j in 0..self.order {
+            let other = &done[at..=at + j];
+            new[j] = (new[j] - dot(&new[..j], &other[..j])) / other[j];
+            at += j + 1;
+        }
+        let left = new[self.order] - dot(&new[..self.order], &new[..self.order]);
+        if left.is_nan() || left <= 1e-14 {
+            self.packed.truncate(start);
+            return Err(Singular);
+        }
+        new[self.order] = libm::sqrt(left);
+        self.order += 1;
+        Ok(())
+    }
+
+    /// Returns the order of the matrix.
+    #[must_use]
+    pub fn order(&self) -> usize {
+        self.order
+    }
+
+    /// Returns row `i` of the factor, up to its diagonal.
+    #[must_use]
+    pub fn row(&self, i: usize) -> &[f64] {
+        &self.packed[i * (i + 1) / 2..][..=i]
+    }
+
+    /// Solves L v = b in place, for the leading rows that `b` is long.
+    pub fn solve_lower(&self, b: &mut [f64]) {
+        for i in 0..b.len() {
+            let row = self.row(i);
+            b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
+        }
+    }
+
+    /// Solves Lᵀ v = b in place, for the leading rows that `b` is long.
+    pub fn solve_upper(&self, b: &mut [f64]) {
+        for i in (0..b.len()).rev() {
+            let row = self.row(i);
+            b[i] /= row[i];
+            let (before, here) = b.split_at_mut(i);
+            axpy(before, -here[0], &row[..i]);
+        }
+    }
+
+    /// Returns the logarithm of the determinant of the matrix.
+    #[must_use]
+    pub fn ln_determinant(&self) -> f64 {
+        2.0 * (0..self.order).map(|i| libm::log(self.row(i)[i])).sum::<f64>()
+    }
+
+    /// Returns the lower triangle of the inverse of the matrix, packed by rows; O(n³).
+    #[must_use]
+    pub fn inverse(&self) -> Vec<f64> {
+        let n = self.order;
+        // Column j of L⁻¹ from its diagonal down, kept as row j: contiguous for the products below.
+        let mut columns = vec![0.0; n * n];
+        let mut b = vec![0.0; n];
+        for j in 0..n {
+            b[j] = 1.0 / self.row(j)[j];
+            for i in j + 1..n {
+                let row = self.row(i);
+                b[i] = -dot(&row[j..i], &b[j..i]) / row[i];
+            }
+            columns[j * n + j..(j + 1) * n].copy_from_slice(&b[j..n]);
+        }
+        let mut packed = Vec::with_capacity(self.packed.len());
+        for i in 0..n {
+            let tail = &columns[i * n + i..(i + 1) * n];
+            packed.extend((0..=i).map(|j| dot(tail, &columns[j * n + i..(j + 1) * n])));
+        }
+        packed
+    }
+}
+
+/// Returns the scalar product of two slices of the same length.
+#[inline]
+#[must_use]
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = chunks_a.remainder().iter().zip(chunks_b.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in chunks_a.zip(chunks_b) {
+        for lane in 0..8 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    rest + ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
+}
+
+fn axpy(target: &mut [f64], factor: f64, row: &[f64]) {
+    for (slot, value) in target.iter_mut().zip(row) {
+        *slot += factor * value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MATRIX: [[f64; 3]; 3] = [[4.0, 12.0, -16.0], [12.0, 37.0, -43.0], [-16.0, -43.0, 98.0]];
+
+    fn factor() -> Cholesky {
+        Cholesky::factor(3, |i, row| row.copy_from_slice(&MATRIX[i][..=i])).unwrap()
+    }
+
+    #[test]
+    fn the_factor_is_the_textbooks() {
+        // Wikipedia, "Cholesky decomposition", example.
+        let factor = factor();
+        assert_eq!(factor.row(0), [2.0]);
+        assert_eq!(factor.row(1), [6.0, 1.0]);
+        assert_eq!(factor.row(2), [-8.0, 5.0, 3.0]);
+        assert!((factor.ln_determinant() - libm::log(36.0)).abs() < 1e-14);
+    }
+
+    #[test]
+    fn solving_undoes_multiplying() {
+        let factor = factor();
+        let mut b: Vec<f64> = MATRIX.iter().map(|row| dot(row, &[1.0, -2.0, 0.5])).collect();
+        factor.solve_lower(&mut b);
+        factor.solve_upper(&mut b);
+        for (found, wanted) in b.iter().zip([1.0, -2.0, 0.5]) {
+            assert!((found - wanted).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_inverse_times_the_matrix_is_one() {
+        let packed = factor().inverse();
+        let at = |i: usize, j: usize| {
+            if i >= j { packed[i * (i + 1) / 2 + j] } else { packed[j * (j + 1) / 2 + i] }
+        };
+        for i in 0..3 {
+            for j in 0..3 {
+                let product: f64 = (0..3).map(|k| at(i, k) * MATRIX[k][j]).sum();
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn an_indefinite_row_is_refused_and_nothing_changes() {
+        let mut factor = factor();
+        assert_eq!(factor.push(&[1.0, 1.0, 1.0, 0.0]), Err(Singular));
+        assert_eq!(factor.order(), 3);
+    }
+}

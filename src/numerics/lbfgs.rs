@@ -1,0 +1,150 @@
+//! Minimisation of a smooth function in a box.
+//!
+//! L-BFGS (Nocedal, Math. Comp. 35, 1980) on the coordinates that are free to move, projected onto the box, with backtracking.
+
+use super::cholesky::dot;
+use std::collections::VecDeque;
+
+const MEMORY: usize = 8;
+
+/// How long and how exactly to minimise.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// At most so many evaluations.
+    pub evaluations: usize,
+    /// Stop when a step improves by less.
+    pub tolerance: f64,
+}
+
+/// Moves `x` to where `f` is smaller, within `low..=high` in each coordinate, and returns the value there.
+///
+/// `f` writes its gradient into the second argument. A value that is not finite counts as a wall.
+pub fn minimise(
+    x: &mut [f64],
+    low: &[f64],
+    high: &[f64],
+    effort: Effort,
+    mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
+) -> f64 {
+    let d = x.len();
+    let mut gradient = vec![0.0; d];
+    let mut value = f(x, &mut gradient);
+    let mut left = effort.evaluations.saturating_sub(1);
+    let mut memory: VecDeque<Pair> = VecDeque::new();
+    let (mut trial, mut trial_gradient) = (x.to_vec(), gradient.clone());
+    while left > 0 && value.is_finite() {
+        let free: Vec<bool> = (0..d)
+            .map(|i| !(x[i] <= low[i] && gradient[i] > 0.0 || x[i] >= high[i] && gradient[i] < 0.0))
+            .collect();
+        let mut step = direction(&gradient, &free, &memory);
+        let mut slope = dot(&step, &gradient);
+        if slope.is_nan() || slope >= 0.0 {
+            memory.clear();
+            step = direction(&gradient, &free, &memory);
+            slope = dot(&step, &gradient);
+        }
+        if slope.is_nan() || slope > -1e-14 {
+            break;
+        }
+        let longest = step.iter().fold(0.0_f64, |most, s| most.max(s.abs()));
+        let mut rate = if memory.is_empty() { (0.3 / longest).min(1.0) } else { 1.0 };
+        let before = value;
+        let mut moved = false;
+        while left > 0 && rate > 1e-6 {
+            for i in 0..d {
+                trial[i] = (x[i] + rate * step[i]).clamp(low[i], high[i]);
+            }
+            let found = f(&trial, &mut trial_gradient);
+            left -= 1;
+            let expected: f64 = (0..d).map(|i| gradient[i] * (trial[i] - x[i])).sum();
+            if found.is_finite() && found <= value + 1e-4 * expected {
+                value = found;
+                moved = true;
+                break;
+            }
+            rate *= 0.35;
+        }
+        if !moved {
+            break;
+        }
+        memory.push_back(Pair::new(x, &trial, &gradient, &trial_gradient));
+        if memory.back().is_some_and(|pair| pair.curvature <= 1e-12) {
+            memory.pop_back();
+        }
+        if memory.len() > MEMORY {
+            memory.pop_front();
+        }
+        x.copy_from_slice(&trial);
+        gradient.copy_from_slice(&trial_gradient);
+        if before - value < effort.tolerance {
+            break;
+        }
+    }
+    value
+}
+
+struct Pair {
+    moved: Vec<f64>,
+    turned: Vec<f64>,
+    curvature: f64,
+}
+
+impl Pair {
+    fn new(from: &[f64], to: &[f64], gradient_from: &[f64], gradient_to: &[f64]) -> Self {
+        let moved: Vec<f64> = to.iter().zip(from).map(|(a, b)| a - b).collect();
+        let turned: Vec<f64> = gradient_to.iter().zip(gradient_from).map(|(a, b)| a - b).collect();
+        let curvature = dot(&moved, &turned);
+        Self { moved, turned, curvature }
+    }
+}
+
+/// The two-loop recursion on the free coordinates.
+fn direction(gradient: &[f64], free: &[bool], memory: &VecDeque<Pair>) -> Vec<f64> {
+    let masked = |v: &[f64]| -> Vec<f64> {
+        v.iter().zip(free).map(|(x, free)| if *free { *x } else { 0.0 }).collect()
+    };
+    let mut q = masked(gradient);
+    let mut factors = Vec::with_capacity(memory.len());
+    for pair in memory.iter().rev() {
+        let factor = dot(&pair.moved, &q) / pair.curvature;
+        q.iter_mut().zip(&pair.turned).for_each(|(q, turned)| *q -= factor * turned);
+        factors.push(factor);
+    }
+    if let Some(last) = memory.back() {
+        let scale = last.curvature / dot(&last.turned, &last.turned);
+        q.iter_mut().for_each(|q| *q *= scale);
+    }
+    for (pair, factor) in memory.iter().zip(factors.into_iter().rev()) {
+        let back = dot(&pair.turned, &q) / pair.curvature;
+        q.iter_mut().zip(&pair.moved).for_each(|(q, moved)| *q += (factor - back) * moved);
+    }
+    masked(&q).into_iter().map(|x| -x).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rosenbrock(x: &[f64], g: &mut [f64]) -> f64 {
+        let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
+        g[0] = -2.0 * a - 400.0 * x[0] * b;
+        g[1] = 200.0 * b;
+        a * a + 100.0 * b * b
+    }
+
+    const LONG: Effort = Effort { evaluations: 200, tolerance: 1e-14 };
+
+    #[test]
+    fn the_bottom_of_the_curved_valley_is_found() {
+        let mut x = [-1.2, 1.0];
+        let value = minimise(&mut x, &[-5.0; 2], &[5.0; 2], LONG, rosenbrock);
+        assert!(value < 1e-8 && (x[0] - 1.0).abs() < 1e-3, "{value} at {x:?}");
+    }
+
+    #[test]
+    fn the_box_holds_and_its_wall_is_followed() {
+        let mut x = [-1.2, 1.0];
+        minimise(&mut x, &[-5.0; 2], &[0.5, 5.0], LONG, rosenbrock);
+        assert!((x[0] - 0.5).abs() < 1e-9 && (x[1] - 0.25).abs() < 1e-4, "{x:?}");
+    }
+}
