@@ -148,7 +148,7 @@ pub(super) fn key_line(key: &str) -> String {
 /// Makes names for tests elsewhere in this module.
 #[cfg(test)]
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
-    entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    entries.iter().map(|(name, value)| ((*name).into(), value.clone())).collect()
 }
 
 #[cfg(test)]
