@@ -169,7 +169,9 @@ fn a_study_cut_at_any_line_ends_the_same_with_four_slots() {
 #[test]
 fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let whole = tempfile::tempdir().expect("a temporary folder");
-    run(whole.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let mut few = parts("random", "fifo", 2);
+    few.header.trials = Some(3);
+    run(whole.path(), few, 2, &Rc::default());
     let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
     let cut = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(cut.path());

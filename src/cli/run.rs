@@ -3,10 +3,9 @@
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
-use super::{Context, guard};
+use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::run::{Opened, Options, RunError};
-use crate::sweep::Sweep;
 use std::path::PathBuf;
 
 /// Run the trials of a sweep, or go on with them
@@ -81,17 +80,7 @@ fn progress(opened: &mut Opened<'_>, args: &Args) -> Result<Progress, Failure> {
 
 /// Returns the command that goes on with the run: the one that began it.
 fn again() -> String {
-    std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
-}
-
-/// Quotes a word for a shell where it needs it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    quote::line(&std::env::args().collect::<Vec<_>>())
 }
 
 impl From<RunError> for Failure {
@@ -104,17 +93,5 @@ impl From<RunError> for Failure {
             }
             other => Self::caused(Code::Tool, &other),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn only_words_that_a_shell_would_change_are_quoted() {
-        assert_eq!(quoted("sweeps/a.toml"), "sweeps/a.toml");
-        assert_eq!(quoted("my sweep's.toml"), r"'my sweep'\''s.toml'");
-        assert_eq!(quoted(""), "''");
     }
 }

@@ -8,6 +8,7 @@ mod edit;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
+mod plan;
 pub mod propose;
 pub mod replay;
 
@@ -375,6 +376,6 @@ impl<'a> Driver<'a> {
 }
 
 /// Returns whether a folder is there and not empty.
-fn has_entries(folder: &std::path::Path) -> bool {
+pub(crate) fn has_entries(folder: &std::path::Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -4,10 +4,12 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 mod keep;
+mod plan;
 mod pool;
 mod record;
 mod setup;
 
+pub use plan::{Planned, plan};
 pub use setup::SetupError;
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
@@ -77,11 +79,27 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
+    let Built { parts, trackers, slots, git } = build(sweep, &options)?;
+    let machine = Machine::here();
+    let holder = machine.holder(Timestamp::now());
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    keep::keep(&dir, sweep, &options, machine, git)?;
+    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+}
+
+/// What a sweep becomes on this machine.
+struct Built {
+    parts: Parts,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+    slots: usize,
+    git: Option<Git>,
+}
+
+fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
-    let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
-    let git = Git::of(&workdir);
+    let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
         header: header(sweep, git.as_ref()),
         space: sweep.space.clone(),
@@ -92,11 +110,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
     };
-    let machine = Machine::here();
-    let holder = machine.holder(Timestamp::now());
-    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
-    keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+    Ok(Built { parts, trackers, slots, git })
 }
 
 impl<'a> Opened<'a> {

@@ -180,6 +180,8 @@ struct Fact {
     whole: bool,
     /// All it can be, if that is a list of choices.
     values: Option<Vec<Value>>,
+    /// Something about it was wrong and has been reported; nothing that uses it is judged.
+    broken: bool,
 }
 
 impl Fact {
@@ -195,11 +197,12 @@ impl Fact {
             hull,
             whole: values.iter().all(|value| matches!(value, Value::Int(_))),
             values: Some(values.to_vec()),
+            broken: false,
         }
     }
 
-    fn of_any() -> Self {
-        Self { kind: Some(Type::Any), ..Self::default() }
+    fn of_broken() -> Self {
+        Self { kind: Some(Type::Any), broken: true, ..Self::default() }
     }
 
     /// Joins what two branches say about one name.
@@ -211,6 +214,7 @@ impl Fact {
         self.kind = other.kind.map(|other| other.or(kind));
         self.hull = self.hull.zip(other.hull).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
         self.whole &= other.whole;
+        self.broken |= other.broken;
         self.values = self.values.take().zip(other.values).map(|(mut a, b)| {
             a.extend(b);
             a
@@ -240,8 +244,8 @@ impl Linker {
 
     /// Checks an expression; `None` after reporting what is wrong.
     fn check(&self, key: &str, quote: &Quote, wanted: Option<Type>, d: &mut Diagnostics) -> Option<Type> {
-        let known = quote.expr.mentions().iter().all(|(name, _)| self.index.contains_key(name));
-        if !known {
+        let judged = |(name, _): &(Name, _)| self.fact(name).is_some_and(|fact| !fact.broken);
+        if !quote.expr.mentions().iter().all(judged) {
             return None;
         }
         let scope = |name: &str| self.fact(name).map(|fact| fact.kind.unwrap_or(Type::Any));
@@ -296,7 +300,7 @@ impl Linker {
         let body = std::mem::replace(&mut draft.body, Body::Broken);
         let (origin, facts) = match self.origin(&draft.name, body, draft.repeat.as_ref(), d) {
             Some(found) => found,
-            None => (None, draft.targets.iter().map(|_| Fact::of_any()).collect()),
+            None => (None, draft.targets.iter().map(|_| Fact::of_broken()).collect()),
         };
         let targets: Vec<_> = draft.targets.iter().map(|(name, _)| self.index[name]).collect();
         for (target, fact) in targets.iter().zip(facts) {
@@ -365,6 +369,7 @@ impl Linker {
                     hull: self.hull(&quote),
                     whole: self.is_whole(&quote),
                     values: None,
+                    broken: false,
                 };
                 return Some((Some(Origin::Derived(quote.expr)), vec![fact]));
             }
@@ -398,7 +403,8 @@ impl Linker {
             };
             shape.whole = whole(&draft.min) && whole(&draft.max);
         }
-        let mut fact = Fact { kind: Some(Type::Number), hull: None, whole: shape.whole, values: None };
+        let mut fact =
+            Fact { kind: Some(Type::Number), hull: None, whole: shape.whole, values: None, broken: false };
         if let Some(domain) = draft.domain {
             fact.hull = match &domain {
                 Domain::Whole(range) => Some((range.min() as f64, range.max() as f64)),

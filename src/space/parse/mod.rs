@@ -17,7 +17,7 @@ pub(super) use choice::value_of;
 
 use super::choice::Cases;
 use super::{Name, Space, Value};
-use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Section, Span};
+use crate::source::{Diagnostic, Diagnostics, Level, Node, NodeValue, Section, Span};
 use quote::Quote;
 use range::RangeDraft;
 
@@ -27,8 +27,14 @@ pub(super) fn space(space: Section, constraints: Option<Section>, d: &mut Diagno
     let drafts = table::read(space, d);
     let constraints = constraints.map(|section| read_constraints(section, d)).unwrap_or_default();
     let space = link::link(drafts, constraints, d);
-    let sound = d.list[before..].iter().all(|found| found.level != crate::source::Level::Error);
+    in_order_of_the_file(&mut d.list[before..]);
+    let sound = d.list[before..].iter().all(|found| found.level != Level::Error);
     space.filter(|_| sound)
+}
+
+/// Sorts remarks by the place they are about.
+pub(super) fn in_order_of_the_file(remarks: &mut [Diagnostic]) {
+    remarks.sort_by_key(|remark| remark.labels.first().map_or(0, |(span, _)| span.start));
 }
 
 /// An entry of the space as it is read, before it is known what the names in it are.
