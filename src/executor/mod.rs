@@ -2,6 +2,27 @@
 //!
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
+mod checkpoint;
+pub mod guard;
+mod leftovers;
+mod output;
+mod pool;
+mod processes;
+mod program;
+mod simulated;
+mod stop_line;
+mod strays;
+mod supervise;
+mod trainable;
+mod usage;
+mod watch;
+
+pub use leftovers::end_leftovers;
+pub use pool::Pool;
+pub use program::{Argv, Program, ProgramSettings, environment};
+pub use simulated::Simulated;
+pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+
 use crate::space::Params;
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::path::PathBuf;
@@ -46,6 +67,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether to go on from the checkpoint folder.
     pub resume: bool,
+    /// Another trial's checkpoints, to be copied into this trial's own before it starts.
+    pub from: Option<PathBuf>,
 }
 
 /// How a trial is to end.
@@ -59,6 +82,18 @@ pub enum Stop {
     Interrupt,
     /// No time is left: SIGKILL at once; ends as `Interrupted`.
     Kill,
+}
+
+impl Stop {
+    /// Returns how an attempt ends that was ended for this reason.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Pause => Exit::Paused,
+            Self::Verdict => Exit::Stopped,
+            Self::Interrupt | Self::Kill => Exit::Interrupted,
+        }
+    }
 }
 
 /// Something that happened to an attempt.
@@ -97,6 +132,16 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// What programs need could not be prepared.
+    #[error("could not prepare to start programs")]
+    Prepare {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A slot that is not free was named.
+    #[error("slot {0} still runs a trial")]
+    SlotBusy(u32),
     /// A slot's thread is gone.
     #[error("slot {0} does not answer any more")]
     SlotGone(u32),

@@ -15,7 +15,7 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
 struct Fifo;
 
 impl TrialScheduler for Fifo {
-    fn next(&self, _: &Study) -> Next {
-        Next::Fresh
+    fn next(&self, study: &Study, room: bool) -> Next {
+        super::fresh_while(room, study)
     }
 }

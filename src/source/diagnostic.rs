@@ -61,15 +61,31 @@ impl Diagnostic {
     }
 }
 
-/// Returns the word of `known` that `word` was most likely meant to be.
+/// Returns the word of `known` that `word` was most likely meant to be: a slip of the fingers away, or the end of a dotted name.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
+    let mut best = (0.8, None);
+    for candidate in known {
+        let likeness = likeness(&lower, &candidate.to_lowercase());
+        if likeness > best.0 {
+            best = (likeness, Some(candidate));
+        }
+    }
+    best.1
+}
+
+/// Longer words are nobody's slip, and comparing them takes quadratic time.
+const LONGEST_WORD: usize = 100;
+
+fn likeness(word: &str, candidate: &str) -> f64 {
+    if candidate.rsplit('.').next() == Some(word) {
+        return 0.99;
+    }
+    if candidate.len() > LONGEST_WORD {
+        return 0.0;
+    }
+    let slip = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2 { 0.9 } else { 0.0 };
+    strsim::jaro_winkler(word, candidate).max(slip)
 }
 
 /// All that is said about one text.
@@ -89,5 +105,27 @@ impl Diagnostics {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.level == Level::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
+        let known = ["learning_rate", "layers", "momentum", "model.width", "min", "max"];
+        for (word, meant) in [
+            ("learning-rate", Some("learning_rate")),
+            ("layer", Some("layers")),
+            ("mometnum", Some("momentum")),
+            ("width", Some("model.width")),
+            ("mni", Some("min")),
+            ("Max", Some("max")),
+            ("epochs", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), meant, "{word}");
+        }
     }
 }

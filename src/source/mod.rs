@@ -13,8 +13,15 @@ pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use section::Section;
 pub use tree::{Key, Node, NodeValue, Table};
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
 /// A byte range in a [`Source`].
 pub type Span = std::ops::Range<usize>;
+
+/// A file larger than this is not a sweep file.
+pub const LARGEST: u64 = 4 << 20;
 
 /// A named text, usually a sweep file.
 #[derive(Debug, Clone)]
@@ -26,6 +33,39 @@ pub struct Source {
 }
 
 impl Source {
+    /// Reads a file of at most [`LARGEST`] bytes. What is wrong with it is reported; the text is then empty or has replacement characters.
+    pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
+        let name = path.display().to_string();
+        match read_bytes(path) {
+            Ok(bytes) => Self::from_bytes(name, bytes, diagnostics),
+            Err(error) => {
+                let message = format!("cannot read `{name}`: {error}");
+                diagnostics.push(Diagnostic::error("unreadable", message));
+                Self { name, text: String::new() }
+            }
+        }
+    }
+
+    /// Makes a source of the bytes of a file, as [`read`](Self::read) does.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>, diagnostics: &mut Diagnostics) -> Self {
+        let name = name.into();
+        if bytes.len() as u64 > LARGEST {
+            let message = format!("`{name}` is larger than {} MiB", LARGEST >> 20);
+            diagnostics.push(Diagnostic::error("too-large", message).hint("is this the right file?"));
+            return Self { name, text: String::new() };
+        }
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[at];
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text"))
+                .at(at..at + char::REPLACEMENT_CHARACTER.len_utf8(), format!("byte 0x{byte:02x}"));
+            diagnostics.push(remark.hint("save the file as UTF-8"));
+            text
+        });
+        Self { name, text }
+    }
+
     /// Returns the 1-based line and column (in characters) of a byte offset.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
@@ -36,5 +76,51 @@ impl Source {
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let source = Source { name: String::new(), text: "a\nüb".into() };
+        assert_eq!([0, 2, 4, 5, 99].map(|at| source.position(at)), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 3)]);
+        assert_eq!(source.position(3), (2, 1), "within a character");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_reported_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = dir.path().join("large.toml");
+        File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        for (path, code) in [
+            (dir.path().to_owned(), "unreadable"),
+            (dir.path().join("missing.toml"), "unreadable"),
+            (large, "too-large"),
+        ] {
+            let mut diagnostics = Diagnostics::default();
+            assert_eq!(Source::read(&path, &mut diagnostics).text, "");
+            assert_eq!(diagnostics.list[0].code, code);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_pointed_at() {
+        let mut diagnostics = Diagnostics::default();
+        let source = Source::from_bytes("x.toml", b"a = 1\nb = \xff\n".to_vec(), &mut diagnostics);
+        let (span, label) = &diagnostics.list[0].labels[0];
+        assert_eq!((source.position(span.start), label.as_str()), ((2, 5), "byte 0xff"));
     }
 }

@@ -1,7 +1,8 @@
 //! Diagnostics as text with carets, the way rustc shows them, or as JSON.
 
-use super::{Diagnostic, Level, Source};
+use super::{Diagnostic, Level, Source, Span};
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
+use serde_json::{Value, json};
 
 /// Renders one diagnostic with the lines it points at.
 #[must_use]
@@ -16,8 +17,7 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
         let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str()).fold(true);
         for (at, (span, label)) in diagnostic.labels.iter().enumerate() {
             let kind = if at == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let end = span.end.min(source.text.len());
-            let annotation = kind.span(span.start.min(end)..end);
+            let annotation = kind.span(within(source, span));
             snippet = snippet.annotation(if label.is_empty() {
                 annotation
             } else {
@@ -26,9 +26,96 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
         }
         group = group.element(snippet);
     }
-    for hint in &diagnostic.hints {
-        group = group.element(Shown::HELP.message(hint.as_str()));
-    }
+    let mut groups = vec![group];
+    groups.extend(
+        diagnostic.hints.iter().map(|hint| Group::with_title(Shown::HELP.secondary_title(hint.as_str()))),
+    );
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    renderer.render(&[group])
+    renderer.render(&groups)
+}
+
+/// Renders one diagnostic for programs; positions count from one, columns in characters.
+#[must_use]
+pub fn json(source: &Source, diagnostic: &Diagnostic) -> Value {
+    let labels: Vec<_> = diagnostic
+        .labels
+        .iter()
+        .map(|(span, label)| {
+            let (line, column) = source.position(span.start);
+            let (end_line, end_column) = source.position(span.end);
+            json!({
+                "line": line, "column": column, "end_line": end_line, "end_column": end_column, "label": label,
+            })
+        })
+        .collect();
+    let level = match diagnostic.level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+    };
+    json!({
+        "level": level,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "file": source.name,
+        "labels": labels,
+        "hints": diagnostic.hints,
+    })
+}
+
+/// Moves both ends of a span to where the text can be cut.
+fn within(source: &Source, span: &Span) -> Span {
+    let cut = |at: usize| source.text.floor_char_boundary(at.min(source.text.len()));
+    let start = cut(span.start);
+    start..cut(span.end).max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> (Source, Diagnostic) {
+        let text = "name = \"mlp\"\n\n[space]\nlr     = { min = 1e-1, max = 1e-5, log = true }\n";
+        let at = |part: &str| text.find(part).map(|start| start..start + part.len()).unwrap();
+        let diagnostic = Diagnostic::error("empty-range", "the range of `lr` is empty")
+            .at(at("1e-1"), "`min` is 1e-1")
+            .at(at("1e-5"), "`max` is 1e-5")
+            .hint("swap them: { min = 1e-5, max = 1e-1, log = true }");
+        (Source { name: "sweeps/mlp.toml".into(), text: text.into() }, diagnostic)
+    }
+
+    #[test]
+    fn an_error_shows_its_lines_with_carets_and_what_to_do() {
+        let (source, diagnostic) = example();
+        insta::assert_snapshot!(text(&source, &diagnostic, false), @r"
+        error[empty-range]: the range of `lr` is empty
+         --> sweeps/mlp.toml:4:18
+          |
+        4 | lr     = { min = 1e-1, max = 1e-5, log = true }
+          |                  ^^^^        ---- `max` is 1e-5
+          |                  |
+          |                  `min` is 1e-1
+          |
+        help: swap them: { min = 1e-5, max = 1e-1, log = true }
+        ");
+    }
+
+    #[test]
+    fn json_has_lines_columns_and_the_code() {
+        let (source, diagnostic) = example();
+        let json = json(&source, &diagnostic);
+        assert_eq!(
+            (&json["code"], &json["labels"][0]["line"], &json["labels"][0]["column"]),
+            (&json!("empty-range"), &json!(4), &json!(18))
+        );
+    }
+
+    #[test]
+    fn spans_beyond_the_text_or_within_a_character_are_shown_all_the_same() {
+        let source = Source { name: "x".into(), text: "ü = 1".into() };
+        for span in [1..1, 0..1, 1..2, 5..90, 90..95] {
+            assert_ne!(text(&source, &Diagnostic::error("x", "x").at(span, "here"), true), "");
+        }
+        let empty = Source { name: "x".into(), text: String::new() };
+        assert_ne!(text(&empty, &Diagnostic::error("x", "x").at(0..3, ""), false), "");
+    }
 }

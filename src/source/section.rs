@@ -134,3 +134,49 @@ impl Section {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(text: &str) -> Section {
+        let mut diagnostics = Diagnostics::default();
+        let table = Table::parse(text, &mut diagnostics);
+        assert_eq!(diagnostics, Diagnostics::default());
+        Section::new("limits", 0..text.len(), table)
+    }
+
+    #[test]
+    fn what_nobody_took_is_an_unknown_key_with_the_nearest_known_one() {
+        let mut diagnostics = Diagnostics::default();
+        let mut limits = section("failurs = 3\nlog = 1");
+        assert_eq!(limits.take_count("failures", 1, &mut diagnostics), None);
+        assert_eq!(limits.take_count("log", 1, &mut diagnostics), Some((1, 18..19)));
+        limits.finish(&mut diagnostics);
+        let expected = Diagnostic::error("unknown-key", "unknown key `failurs` in `[limits]`")
+            .at(0..7, "not a key of this table")
+            .hint("did you mean `failures`?");
+        assert_eq!(diagnostics.list, [expected]);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_reported_and_reads_as_absent() {
+        let mut diagnostics = Diagnostics::default();
+        let mut limits = section("a = 1\nb = 'x'\nc = nan\nd = -1\ne = 1");
+        assert_eq!(limits.take_text("a", &mut diagnostics), None);
+        assert_eq!(limits.take_bool("b", &mut diagnostics), None);
+        assert_eq!(limits.take_number("c", &mut diagnostics), None);
+        assert_eq!(limits.take_count("d", 0, &mut diagnostics), None);
+        assert!(limits.take_section("e", &mut diagnostics).is_none());
+        let messages: Vec<_> =
+            diagnostics.list.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+        let expected = [
+            "`a` must be a string",
+            "`b` must be `true` or `false`",
+            "`c` must be a finite number",
+            "`d` must be at least 0",
+            "`e` must be a table",
+        ];
+        assert_eq!(messages, expected);
+    }
+}

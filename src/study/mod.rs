@@ -43,6 +43,7 @@ pub struct Study {
     running: BTreeSet<TrialId>,
     best: Option<TrialId>,
     counts: Counts,
+    counted: u64,
     closed: Option<Closing>,
     next_seq: u64,
     at: Option<Timestamp>,
@@ -106,6 +107,12 @@ impl Study {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Returns how many trials count towards the total the sweep file asks for: all but imported ones and those outside the space.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// Returns the best complete trial by the first objective, the earlier one of equals. Trials outside the space do not count.

@@ -19,4 +19,6 @@ pub struct Setting {
     pub slots: usize,
     /// The reported key that counts, if a scheduler uses one.
     pub resource: Option<Name>,
+    /// Whether a trial can go on from a checkpoint: the sweep file says `checkpoint = true`.
+    pub checkpoint: bool,
 }

@@ -105,6 +105,10 @@ pub struct Trial {
     pub state: TrialState,
     /// How many attempts have started.
     pub attempts: u32,
+    /// How many attempts have failed.
+    pub failures: u32,
+    /// What the scheduler decided about the running attempt.
+    pub verdict: Option<super::Verdict>,
     /// The resource the running attempt may use.
     pub until: Option<super::Resource>,
     /// The slot of the last attempt.
@@ -140,6 +144,12 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Returns whether it counts towards the total the sweep file asks for.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !self.outside && !matches!(self.origin, Origin::Imported(_))
+    }
+
     /// Returns the value of an objective by its `take` rule, `None` unless it is finite.
     #[must_use]
     pub fn objective(&self, objective: &Objective) -> Option<f64> {

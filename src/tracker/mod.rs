@@ -2,6 +2,11 @@
 //!
 //! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
 
+pub mod csv;
+#[cfg(test)]
+pub(crate) mod demo;
+pub mod recorder;
+
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.

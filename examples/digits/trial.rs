@@ -1,0 +1,96 @@
+//! What `swath` tells a trial, and what the trial tells `swath`. By hand there is nobody to tell, and everything has a default.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// This process as a trial.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) seed: u64,
+    /// The last epoch of this attempt.
+    pub(crate) until: Option<u64>,
+    folder: Option<PathBuf>,
+    checkpoints: Option<PathBuf>,
+    resume: bool,
+    records: Option<File>,
+}
+
+impl Trial {
+    pub(crate) fn from_env() -> io::Result<Self> {
+        let records = match path("SWATH_RECORDS") {
+            Some(file) => Some(OpenOptions::new().create(true).append(true).open(file)?),
+            None => None,
+        };
+        Ok(Self {
+            data_dir: path("SWATH_DATA_DIR").unwrap_or_else(|| "data/digits".into()),
+            seed: env::var("SWATH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0),
+            until: env::var("SWATH_UNTIL")
+                .ok()
+                .and_then(|until| until.parse::<f64>().ok())
+                .map(|until| until as u64),
+            folder: path("SWATH_TRIAL_DIR"),
+            checkpoints: path("SWATH_CHECKPOINT_DIR"),
+            resume: path("SWATH_RESUME").is_some_and(|value| value.as_os_str() != "0"),
+            records,
+        })
+    }
+
+    /// Returns where the checkpoint goes, if there is a place for it.
+    pub(crate) fn checkpoint(&self) -> Option<PathBuf> {
+        self.checkpoints.as_ref().map(|folder| folder.join("training.bin"))
+    }
+
+    /// Returns the checkpoint to go on from, if that is asked for and possible.
+    pub(crate) fn checkpoint_to_resume(&self) -> Option<PathBuf> {
+        self.checkpoint().filter(|path| self.resume && path.exists())
+    }
+
+    /// Returns where the model goes: where the person said, in the trial's folder, or nowhere.
+    ///
+    /// A `model_path` lies inside the working directory; a trial whose folder is elsewhere puts its model under `models/`.
+    pub(crate) fn model_path(&self, said: Option<&Path>) -> Option<PathBuf> {
+        if let Some(path) = said {
+            return Some(path.to_owned());
+        }
+        let folder = self.folder.as_ref()?;
+        let here = env::current_dir().ok()?;
+        Some(match here.join(folder).strip_prefix(&here) {
+            Ok(inside) => inside.join("artifacts/model.bin"),
+            Err(_) => {
+                let text = |name| env::var(name).unwrap_or_default();
+                format!("models/{}-{}.bin", text("SWATH_STUDY"), text("SWATH_TRIAL")).into()
+            }
+        })
+    }
+
+    /// Tells whether this trial is to end early.
+    pub(crate) fn stopping(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.join("stop").exists())
+    }
+
+    pub(crate) fn report(&mut self, values: &[(&str, f64)]) -> io::Result<()> {
+        let values: Vec<String> = values
+            .iter()
+            .map(|(name, value)| match value.is_finite() {
+                true => format!("\"{name}\": {value}"),
+                false => format!("\"{name}\": \"nan\""),
+            })
+            .collect();
+        self.record(&format!("{{{}}}\n", values.join(", ")))
+    }
+
+    pub(crate) fn model(&mut self, path: &Path) -> io::Result<()> {
+        self.record(&format!("{{\"kind\": \"model\", \"model_path\": \"{}\"}}\n", path.display()))
+    }
+
+    fn record(&mut self, line: &str) -> io::Result<()> {
+        self.records.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()))
+    }
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Nearest neighbours in awk: a trainable for people who have a shell.
+#
+#     sh examples/train.sh 5 2 2        neighbours, power (1 or 2), threshold
+#
+# Each of the last 100 images is named after its nearest among the first 400. Reports the share of mistakes so far, every 25 images.
+set -eu
+
+awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
+    function away(image, other,    p, d, sum) {
+        for (p = 1; p <= 64; p++) {
+            d = ink[image, p] - ink[other, p]
+            sum += power == 1 ? (d < 0 ? -d : d) : d * d
+        }
+        return sum
+    }
+    function guess(image,    other, k, far, near, named, votes, digit, best) {
+        for (k = 1; k <= neighbours; k++) near[k] = 1e9
+        for (other = 1; other <= 400; other++) {
+            far = away(image, other)
+            for (k = neighbours; k >= 1 && far < near[k]; k--) {
+                near[k + 1] = near[k]; named[k + 1] = named[k]
+                near[k] = far; named[k] = label[other]
+            }
+        }
+        for (k = 1; k <= neighbours; k++) votes[named[k]]++
+        best = 0
+        for (digit = 1; digit < 10; digit++) if (votes[digit] > votes[best]) best = digit
+        return best
+    }
+    NR > 1 {
+        for (p = 1; p <= 64; p++) ink[NR - 1, p] = $p < threshold ? 0 : $p
+        label[NR - 1] = $65
+    }
+    END {
+        for (image = NR - 100; image < NR; image++) {
+            wrong += guess(image) != label[image]
+            if (++seen % 25 == 0) print seen, wrong / seen
+        }
+    }
+' "${SWATH_DATA_DIR:-data/digits}/digits.csv" | while read -r images error; do
+    echo "after $images images: error $error"
+    if [ -n "${SWATH_RECORDS:-}" ]; then
+        swath report images="$images" error="$error"
+    fi
+done

@@ -1,0 +1,51 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Hyperparameter sweeps with trial logging: one binary, no server, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "swath", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
+file, 3 no trial succeeded, 4 failure limit, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
+)]
+pub(crate) struct Cli {
+    /// The folder of all studies
+    #[arg(long, global = true, env = "SWATH_LOGS", default_value = "logs", value_name = "DIR")]
+    pub(crate) logs: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every command. Each has a file of its own, which holds its arguments and `run`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a sweep file to start from, for a given program
+    Init(super::init::Args),
+    /// Check a sweep file, and say what it would do
+    Check(super::check::Args),
+    /// Show the trials that `run` would start next, without starting any
+    Plan(super::plan::Args),
+    /// Run the trials of a sweep, or go on with them
+    Run(super::run::Args),
+    /// List the trials of a study
+    Ls(super::ls::Args),
+    /// Show a study, or all that is known of some trials
+    Show(super::show::Args),
+    /// Print what a trial wrote to its standard output and error
+    Logs(super::logs::Args),
+    /// Show the best trial, ready to paste
+    Best(super::best::Args),
+    /// Write the trials of a study as CSV or JSON lines
+    Export(super::export::Args),
+    /// List every sampler, scheduler, executor and tracker a sweep file can name
+    Kinds(super::kinds::Args),
+    /// Print a JSON schema of the sweep file, for editors
+    Schema(super::schema::Args),
+    /// Print a completion script for a shell
+    Completions(super::completions::Args),
+    #[command(hide = true)]
+    Guard(super::guard::Args),
+}

@@ -1,0 +1,82 @@
+//! The command line: parse, run, print the error with its hints, exit code.
+//!
+//! One file a command, with its arguments and its `run`. To add one: the file, a variant in [`args::Command`] and a line in `dispatch`.
+//! Standard output carries data only; progress, warnings and hints go to standard error.
+
+pub(crate) mod args;
+pub(crate) mod best;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub mod exit;
+pub(crate) mod export;
+pub(crate) mod guard;
+pub(crate) mod init;
+pub(crate) mod kinds;
+pub(crate) mod logs;
+pub(crate) mod ls;
+pub(crate) mod output;
+pub(crate) mod plan;
+mod paste;
+pub(crate) mod progress;
+pub(crate) mod quote;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod show;
+pub(crate) mod studies;
+mod sweeps;
+mod tail;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::{Code, Failure};
+use output::Output;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// What every command gets besides its own arguments.
+pub(crate) struct Context {
+    /// The folder of all studies.
+    pub(crate) logs: PathBuf,
+    /// Where its words go.
+    pub(crate) out: Output,
+}
+
+/// Runs the program with the process's own arguments and streams.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Code::Usage } else { Code::Done }.into();
+        }
+    };
+    let mut context = Context { logs: cli.logs, out: Output::of_process() };
+    let result = dispatch(&cli.command, &mut context);
+    let flushed = context.out.stdout.flush().map_err(Failure::from);
+    match result.and_then(|code| flushed.map(|()| code)) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            context.out.fail(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
+    match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Guard(args) => guard::run(args, context),
+        Command::Ls(args) => ls::run(args, context),
+        Command::Show(args) => show::run(args, context),
+        Command::Logs(args) => logs::run(args, context),
+        Command::Best(args) => best::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Kinds(args) => kinds::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+    }
+}

@@ -1,0 +1,131 @@
+//! Where a command's words go: data to standard output, everything else to standard error.
+
+use super::exit::Failure;
+use crate::report::text::Paint;
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+/// The version of every `--json` output. It grows when a field changes its meaning or goes; new fields may come at any time.
+pub(crate) const JSON_VERSION: u32 = 1;
+
+/// Standard output and standard error, and what they can show.
+pub(crate) struct Output {
+    /// For data. Buffered; flushed at the end.
+    pub(crate) stdout: Box<dyn Write>,
+    stderr: Box<dyn Write>,
+    /// How wide a table may be; `None` if the data go to a file or another program, which get all of it.
+    pub(crate) width: Option<usize>,
+    /// Colours for standard output.
+    pub(crate) paint: Paint,
+    /// Colours for standard error.
+    pub(crate) paint_err: Paint,
+    /// Whether standard error is a terminal: then progress moves.
+    pub(crate) live: bool,
+}
+
+impl Output {
+    /// Writes to the process's own streams. `NO_COLOR` wins over everything, a terminal called `dumb` has no colours.
+    pub(crate) fn of_process() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let colourless = dumb || std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        Self {
+            stdout: Box::new(BufWriter::new(io::stdout())),
+            stderr: Box::new(io::stderr()),
+            width: out.then(|| columns(io::stdout())),
+            paint: Paint { on: out && !colourless },
+            paint_err: Paint { on: err && !colourless },
+            live: err && !dumb,
+        }
+    }
+
+    /// Says something that is no data.
+    pub(crate) fn say(&mut self, line: impl Display) {
+        let _ = self.stdout.flush();
+        let _ = writeln!(self.stderr, "{line}");
+    }
+
+    /// Says that something may be wrong.
+    pub(crate) fn warn(&mut self, message: impl Display) {
+        let label = self.paint_err.yellow("warning");
+        self.say(format_args!("{label}: {message}"));
+    }
+
+    /// Says what could be done next.
+    pub(crate) fn hint(&mut self, message: impl Display) {
+        let label = self.paint_err.cyan("help");
+        self.say(format_args!("{label}: {message}"));
+    }
+
+    /// Says why a command failed.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        if !failure.rendered.is_empty() {
+            self.say(&failure.rendered);
+        }
+        if failure.message.is_empty() {
+            return;
+        }
+        let label = self.paint_err.red("error");
+        self.say(format_args!("{label}: {}", failure.message));
+        for cause in &failure.causes {
+            self.say(format_args!("  because: {cause}"));
+        }
+        for hint in &failure.hints {
+            self.hint(hint);
+        }
+    }
+
+    /// Writes one JSON document and a newline.
+    pub(crate) fn json(&mut self, document: &impl serde::Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.stdout, document).map_err(io::Error::from)?;
+        Ok(self.stdout.write_all(b"\n")?)
+    }
+}
+
+/// Asks the terminal for its width, then `COLUMNS`, then takes 80.
+fn columns(stream: impl std::os::fd::AsFd) -> usize {
+    let asked = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    Some(asked).filter(|columns| *columns > 0).or_else(told).unwrap_or(80)
+}
+
+#[cfg(test)]
+pub(crate) mod captured {
+    //! An output that tests can read.
+    use super::{Output, Paint};
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    /// What was written to one stream.
+    #[derive(Clone, Default)]
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns an output of that width, and what is written to its standard output and standard error.
+    pub(crate) fn output(width: Option<usize>) -> (Output, Sink, Sink) {
+        let (out, err) = (Sink::default(), Sink::default());
+        let output = Output {
+            stdout: Box::new(out.clone()),
+            stderr: Box::new(err.clone()),
+            width,
+            paint: Paint::default(),
+            paint_err: Paint::default(),
+            live: false,
+        };
+        (output, out, err)
+    }
+}

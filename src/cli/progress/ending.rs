@@ -1,0 +1,88 @@
+//! The last words of a run: the best trial, a small table, where the rest lies, and how to go on.
+
+use crate::cli::exit::{Code, Failure};
+use crate::cli::output::{JSON_VERSION, Output};
+use crate::journal::StudyDir;
+use crate::report::text::plain;
+use crate::report::{json, listing, rank, summary};
+use crate::study::{Closing, Study};
+use serde_json::json;
+
+/// How many trials the table shows.
+const TOP: usize = 5;
+
+/// Returns how the program should end.
+pub(super) fn code(study: &Study, why: &Closing) -> Code {
+    match why {
+        Closing::Interrupted => Code::Interrupted,
+        Closing::FailureLimit => Code::FailureLimit,
+        _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
+        Closing::Finished | Closing::Exhausted | Closing::TimeLimit => Code::Done,
+    }
+}
+
+/// Tells a person.
+pub(super) fn tell(
+    out: &mut Output,
+    study: &Study,
+    dir: &StudyDir,
+    why: &Closing,
+    again: &str,
+) -> Result<(), Failure> {
+    out.say("");
+    let several = study.header().objectives.len() > 1;
+    let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
+    if front.is_empty() {
+        let label = out.paint_err.red("no trial succeeded");
+        out.say(format_args!("{label}: {}", summary::counts(study)));
+    } else {
+        writeln!(out.stdout, "{}", out.paint.bold(&plain(&headline(study, several, front.len()))))?;
+        let shown = &front[..front.len().min(if several { 2 * TOP } else { TOP })];
+        let rendered = listing::trials(study, shown).render(out.width, out.paint);
+        out.stdout.write_all(rendered.text.as_bytes())?;
+        out.stdout.flush()?;
+        out.say(format_args!("\n{}", summary::counts(study)));
+    }
+    if !matches!(why, Closing::Finished) {
+        out.say(format_args!("ended because {}", summary::closing(why)));
+    }
+    out.say(format_args!("table: {}", plain(&dir.trials_csv().display().to_string())));
+    if matches!(why, Closing::Interrupted | Closing::TimeLimit | Closing::FailureLimit) {
+        out.say(format_args!("continue with: {again}"));
+    }
+    Ok(())
+}
+
+fn headline(study: &Study, several: bool, count: usize) -> String {
+    match study.incumbent() {
+        Some(best) if !several => {
+            format!(
+                "best: trial {}, {}  {}",
+                best.id,
+                summary::objectives(study, best),
+                summary::params(best)
+            )
+        }
+        _ => format!("{count} trials that no other beats in every objective"),
+    }
+}
+
+/// Ends the event stream.
+pub(super) fn stream(out: &mut Output, study: &Study, dir: &StudyDir) -> Result<(), Failure> {
+    let counts = study.counts();
+    let best = study.incumbent().map(|trial| json::row(study, trial));
+    out.json(&json!({
+        "v": JSON_VERSION,
+        "summary": {
+            "study": study.header().name,
+            "trials": study.trials().len(),
+            "complete": counts.complete,
+            "stopped": counts.stopped,
+            "failed": counts.failed,
+            "paused": counts.paused,
+            "waiting": study.waiting().count(),
+            "best": best,
+            "table": dir.trials_csv().display().to_string(),
+        },
+    }))
+}

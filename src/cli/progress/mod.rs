@@ -1,0 +1,296 @@
+//! What `run` shows while it runs: bars on a terminal, a line an event elsewhere, or events as JSON.
+//!
+//! [`words`] turns events into lines, [`bars`] moves the bars, [`ending`] says how it all ended.
+
+mod bars;
+mod ending;
+mod words;
+
+use super::output::{JSON_VERSION, Output};
+use crate::driver::Listener;
+use crate::journal::StudyDir;
+use crate::report::text::plain;
+use crate::study::{Closing, Entry, Event, Exit, LogRecord, Study, TrialId};
+use crate::tracker::recorder::Stale;
+use bars::Bars;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How a run shows what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Bars if standard error is a terminal, else a line an event.
+    Human,
+    /// Only failures and the summary.
+    Quiet,
+    /// One JSON object an event on standard output.
+    Json,
+}
+
+/// Failures beyond this many are told in one line each.
+const FAILURES_IN_FULL: u32 = 5;
+
+/// Warnings beyond this many are only counted.
+const WARNINGS: u32 = 10;
+
+/// Shows a run.
+pub(crate) struct Progress {
+    style: Style,
+    dir: StudyDir,
+    out: Output,
+    bars: Option<Bars>,
+    best: Option<TrialId>,
+    failures: u32,
+    warnings: u32,
+    broken: bool,
+}
+
+/// One line of the event stream: the journal's entry with the version of the stream.
+#[derive(Serialize)]
+struct StreamLine<'a> {
+    v: u32,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+impl Progress {
+    /// Begins to show the run of a study that is already open.
+    pub(crate) fn new(style: Style, dir: StudyDir, out: Output, study: &Study) -> Self {
+        let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
+        let best = study.incumbent().map(|trial| trial.id);
+        Self { style, dir, out, bars, best, failures: 0, warnings: 0, broken: false }
+    }
+
+    /// Makes it something that a driver can listen with while the caller keeps it.
+    pub(crate) fn shared(self) -> Shared {
+        Shared(Rc::new(RefCell::new(self)))
+    }
+
+    /// Writes a line where it does not hurt the bars.
+    pub(crate) fn say(&mut self, line: &str) {
+        match &self.bars {
+            Some(bars) => bars.above(line),
+            None => self.out.say(line),
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        let label = self.out.paint_err.yellow("warning");
+        self.say(&format!("{label}: {}", plain(message)));
+    }
+
+    /// Says that a tracker is out of date from now on.
+    pub(crate) fn stale(&mut self, stale: &Stale) {
+        self.warn(&format!("tracker `{}` is left out from now on: {}", stale.name, stale.why));
+    }
+
+    fn stream(&mut self, entry: &Entry) {
+        let line = StreamLine { v: JSON_VERSION, entry };
+        let written = self.out.json(&line).and_then(|()| Ok(self.out.stdout.flush()?));
+        self.broken |= written.is_err();
+    }
+
+    fn show(&mut self, study: &Study, entry: &Entry) {
+        match &entry.event {
+            Event::Ended { trial, exit: Exit::Failed(_), .. } => self.show_failure(study, *trial),
+            Event::Logged { trial, record: LogRecord::Warning { text }, .. } => {
+                self.show_warning(*trial, text)
+            }
+            Event::Ended { trial, .. } if self.failed(study, *trial) => self.show_failure(study, *trial),
+            event if self.style == Style::Human => {
+                let new_best = study.incumbent().map(|trial| trial.id) != self.best;
+                if let Some(line) = words::event(study, event, new_best, self.bars.is_some()) {
+                    self.say(&line);
+                }
+            }
+            _ => {}
+        }
+        self.best = study.incumbent().map(|trial| trial.id);
+    }
+
+    /// Says whether a trial that ended well was found wanting.
+    fn failed(&self, study: &Study, trial: TrialId) -> bool {
+        study.trial(trial).is_some_and(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
+    }
+
+    fn show_failure(&mut self, study: &Study, trial: TrialId) {
+        let Some(trial) = study.trial(trial) else { return };
+        self.failures += 1;
+        let full = self.failures <= FAILURES_IN_FULL;
+        let text = words::failure(trial, &self.dir, full, self.out.paint_err);
+        self.say(&text);
+        if self.failures == FAILURES_IN_FULL {
+            self.say("more failures are told in one line each; `swath logs TRIAL` shows what a trial wrote");
+        }
+    }
+
+    fn show_warning(&mut self, trial: TrialId, text: &str) {
+        self.warnings += 1;
+        if self.warnings <= WARNINGS {
+            self.warn(&format!("trial {trial}: {text}"));
+        }
+        if self.warnings == WARNINGS {
+            self.say("more warnings are kept with their trials: `swath show TRIAL`");
+        }
+    }
+
+    /// Takes the bars away and says how it ended. `again` is the command that continues the run.
+    /// Returns how the program should end; an interruption by another signal than SIGINT is the caller's to know.
+    pub(crate) fn finish(&mut self, study: &Study, why: &Closing, again: &str) -> super::exit::Code {
+        self.bars = None;
+        if self.style == Style::Json {
+            self.broken |= ending::stream(&mut self.out, study, &self.dir).is_err();
+        } else {
+            self.broken |= ending::tell(&mut self.out, study, &self.dir, why, again).is_err();
+        }
+        ending::code(study, why)
+    }
+}
+
+impl Listener for Progress {
+    fn entry(&mut self, study: &Study, entry: &Entry) {
+        match self.style {
+            Style::Json if self.broken => {}
+            Style::Json => self.stream(entry),
+            Style::Human | Style::Quiet => self.show(study, entry),
+        }
+    }
+
+    fn tick(&mut self, study: &Study) {
+        if let Some(bars) = &mut self.bars {
+            bars.update(study);
+        }
+    }
+}
+
+/// A progress display that both the driver and its caller hold.
+#[derive(Clone)]
+pub(crate) struct Shared(Rc<RefCell<Progress>>);
+
+impl Shared {
+    /// Does something with it.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Progress) -> T) -> T {
+        act(&mut self.0.borrow_mut())
+    }
+}
+
+impl Listener for Shared {
+    fn entry(&mut self, study: &Study, entry: &Entry) {
+        self.with(|progress| progress.entry(study, entry));
+    }
+
+    fn tick(&mut self, study: &Study) {
+        self.with(|progress| progress.tick(study));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listener, Progress, Style};
+    use crate::cli::exit::Code;
+    use crate::cli::output::captured;
+    use crate::journal::StudyDir;
+    use crate::space::Value;
+    use crate::study::{Closing, Event, Exit, Failure, LogRecord, Study};
+    use crate::tracker::demo::Demo;
+
+    /// Replays a study through the display; returns its exit code, standard output and standard error.
+    fn watch(demo: &Demo, style: Style) -> (Code, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        std::fs::create_dir_all(folder.path().join("2")).unwrap();
+        std::fs::write(folder.path().join("2/stderr.log"), "one\ntwo\n\x1b[31mError\x1b[0m: no\x07\n")
+            .unwrap();
+        let (out, stdout, stderr) = captured::output(Some(80));
+        let mut study = Study::default();
+        let mut progress = Progress::new(style, dir, out, &study);
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            progress.entry(&study, entry);
+        }
+        progress.tick(&study);
+        let why = study.closed().cloned().unwrap_or(Closing::Finished);
+        let code = progress.finish(&study, &why, "swath run sweeps/digits.toml");
+        drop(progress);
+        let root = folder.path().display().to_string();
+        (code, stdout.text().replace(&root, "logs/digits"), stderr.text().replace(&root, "logs/digits"))
+    }
+
+    fn demo() -> Demo {
+        let mut demo = Demo::new(&["lr"]);
+        demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
+        let failed = demo.start(&[("lr", Value::Float(1e-5))]);
+        demo.log(failed, LogRecord::Warning { text: "line 3 is not JSON".into() });
+        demo.end(failed, Exit::Failed(Failure::Code(3)));
+        demo.complete(&[("lr", Value::Float(0.2))], &[("val_loss", 0.25)]);
+        let stopped = demo.start(&[("lr", Value::Float(0.3))]);
+        demo.report(stopped, &[("val_loss", 0.9)]);
+        demo.end(stopped, Exit::Stopped);
+        demo
+    }
+
+    #[test]
+    fn off_a_terminal_every_event_is_a_line_and_a_failure_shows_its_last_words() {
+        let (code, stdout, stderr) = watch(&demo(), Style::Human);
+        assert_eq!(code, Code::Done);
+        insta::assert_snapshot!(format!("{stderr}----\n{stdout}"));
+    }
+
+    #[test]
+    fn quiet_tells_failures_and_the_end() {
+        let (_, _, stderr) = watch(&demo(), Style::Quiet);
+        assert!(
+            stderr.starts_with("warning: trial 2: line 3 is not JSON\ntrial 2 failed: exit status 3"),
+            "{stderr}"
+        );
+    }
+
+    #[test]
+    fn the_event_stream_is_the_journal_with_a_version() {
+        let (_, stdout, stderr) = watch(&demo(), Style::Json);
+        let first = stdout.lines().next().unwrap();
+        assert!(
+            first.starts_with("{\"v\":1,\"seq\":0,\"at\":\"2026-01-01T00:00:01Z\",\"event\":{\"opened\":"),
+            "{first}"
+        );
+        let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(last["summary"]["best"]["trial"], 3);
+        assert_eq!(stderr, "");
+    }
+
+    #[test]
+    fn an_interrupted_run_says_how_to_go_on() {
+        let mut demo = demo();
+        demo.event(Event::Closed { why: Closing::Interrupted });
+        let (code, _, stderr) = watch(&demo, Style::Human);
+        assert_eq!(code, Code::Interrupted);
+        assert_eq!(stderr.lines().last(), Some("continue with: swath run sweeps/digits.toml"));
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_succeeded_says_so() {
+        let mut demo = Demo::new(&[]);
+        let failed = demo.start(&[]);
+        demo.end(failed, Exit::Failed(Failure::Signal(9)));
+        let (code, stdout, stderr) = watch(&demo, Style::Human);
+        assert_eq!((code, stdout.as_str()), (Code::NoSuccess, ""));
+        assert!(stderr.contains("no trial succeeded"), "{stderr}");
+    }
+
+    #[test]
+    fn the_sixth_failure_is_told_in_one_line() {
+        let mut demo = Demo::new(&[]);
+        for _ in 0..6 {
+            let failed = demo.start(&[]);
+            demo.end(failed, Exit::Failed(Failure::Code(1)));
+        }
+        let (_, _, stderr) = watch(&demo, Style::Quiet);
+        assert_eq!(
+            (stderr.matches("all of it").count(), stderr.matches("its folder").count()),
+            (1, 4),
+            "{stderr}"
+        );
+        assert_eq!(stderr.matches("failed: exit status 1").count(), 6, "{stderr}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Events in words.
+
+use crate::cli::tail;
+use crate::journal::StudyDir;
+use crate::report::text::{Paint, elide, plain};
+use crate::report::{number, summary};
+use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
+
+/// How many lines of a failed trial's output are shown.
+const LAST_WORDS: usize = 8;
+
+/// How much of a line is shown.
+const LINE: usize = 160;
+
+/// Returns the line for an event, if it is worth one. With bars only what they cannot show is: a new best.
+pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) -> Option<String> {
+    let trial = study.trial(event.trial()?)?;
+    let line = match event {
+        Event::Ended { .. } if trial.state == TrialState::Complete && new_best => {
+            format!("{}, the best so far{}", ended(study, trial), given(trial))
+        }
+        _ if bars => return None,
+        Event::Started { resume, .. } => {
+            let verb = if *resume { "goes on" } else { "started" };
+            let again =
+                if trial.attempts > 1 { format!(" (attempt {})", trial.attempts) } else { String::new() };
+            format!("trial {} {verb}{again}{}", trial.id, given(trial))
+        }
+        Event::Ended { .. } => ended(study, trial),
+        Event::Requeued { why, .. } => format!("trial {} will run again: {why}", trial.id),
+        _ => return None,
+    };
+    Some(format!("{}{}", count(study), plain(&line)))
+}
+
+/// Returns how far the study is: `[ 3/20] `.
+fn count(study: &Study) -> String {
+    let ended = finished(study);
+    match study.header().trials {
+        Some(wanted) => format!("[{ended:>width$}/{wanted}] ", width = wanted.to_string().len()),
+        None => format!("[{ended}] "),
+    }
+}
+
+/// Returns how many trials have come to their end.
+pub(super) fn finished(study: &Study) -> u64 {
+    let counts = study.counts();
+    counts.complete + counts.stopped + counts.failed
+}
+
+fn ended(study: &Study, trial: &Trial) -> String {
+    let took = number::seconds(trial.seconds);
+    let id = trial.id;
+    let why = trial.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    let at = trial
+        .step
+        .map_or_else(String::new, |step| format!(" at {} {}", resource(study), number::short(step)));
+    match &trial.state {
+        TrialState::Complete => format!("trial {id} complete in {took}: {}", results(study, trial)),
+        TrialState::Stopped => format!("trial {id} stopped{at}{why}"),
+        TrialState::Paused => format!("trial {id} paused{at}{why}"),
+        _ => match &trial.exit {
+            Some(Exit::Interrupted) => format!("trial {id} interrupted after {took}; it will go on"),
+            Some(Exit::Lost) => format!("trial {id} was lost; it will run again"),
+            exit => format!("trial {id} {}", exit.as_ref().map_or_else(String::new, ToString::to_string)),
+        },
+    }
+}
+
+fn resource(study: &Study) -> &str {
+    study.header().resource.as_deref().unwrap_or("step")
+}
+
+fn results(study: &Study, trial: &Trial) -> String {
+    summary::objectives(study, trial)
+}
+
+fn given(trial: &Trial) -> String {
+    let params = summary::params(trial);
+    if params.is_empty() { params } else { format!("  {params}") }
+}
+
+/// Returns why a trial failed: the cause, its last words, and where the rest of them lies.
+pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -> String {
+    let exit = trial.exit.as_ref().map_or_else(String::new, ToString::to_string);
+    let attempt = if trial.attempts > 1 { format!(" (attempt {})", trial.attempts) } else { String::new() };
+    let head = paint.red(&format!("trial {} failed{attempt}", trial.id));
+    let (exit, params) = (plain(&exit).into_owned(), plain(&given(trial)).into_owned());
+    let took = number::seconds(trial.seconds);
+    if !full {
+        return format!("{head}: {exit}");
+    }
+    let folder = dir.trial(trial.id);
+    let (log, lines) = tail::last_words(&folder, LAST_WORDS);
+    let mut text = format!("{head}: {exit} after {took}{params}");
+    for line in &lines {
+        text += &format!("\n    {} {}", paint.dim("|"), elide(line, LINE));
+    }
+    let (wrote, place) = match lines.is_empty() {
+        true => ("it wrote nothing; its folder is", folder),
+        false => ("all of it:", log),
+    };
+    text + &format!("\n    {wrote} {}", plain(&place.display().to_string()))
+}
+
+/// Returns the line of a running trial: id, time, how far, what it last reported.
+pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
+    let took = trial.attempt_at.map_or_else(String::new, |began| number::duration(now.since(began)));
+    let step = match (trial.step, trial.until) {
+        (Some(step), Some(until)) => format!("{} {}/{until}", resource(study), number::short(step)),
+        (Some(step), None) => format!("{} {}", resource(study), number::short(step)),
+        (None, _) => String::new(),
+    };
+    let header = study.header();
+    let objectives = header.objectives.iter().map(|objective| &objective.metric);
+    let others = trial.metrics.keys().filter(|name| {
+        header.resource.as_ref() != Some(name)
+            && !header.objectives.iter().any(|objective| objective.metric == **name)
+    });
+    let metrics = objectives.chain(others).filter_map(|name| {
+        let tally = trial.metrics.get(name)?;
+        Some(format!("{name} {}", number::short(tally.last.0)))
+    });
+    let known = std::iter::once(step).filter(|step| !step.is_empty()).chain(metrics);
+    let known: Vec<_> = known.collect();
+    let known = if known.is_empty() { given(trial).trim_start().to_owned() } else { known.join("  ") };
+    plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::running;
+    use crate::space::Value;
+    use crate::tracker::demo::Demo;
+
+    #[test]
+    fn a_running_trial_shows_its_last_report_the_objective_first() {
+        let mut demo = Demo::new(&["lr"]);
+        let trial = demo.start(&[("lr", Value::Float(0.1))]);
+        let now = demo.study.at().unwrap();
+        assert_eq!(running(&demo.study, &demo.study.trials()[0], now), "    1       0s  lr=0.1");
+        demo.report(trial, &[("acc", 0.9), ("val_loss", 0.041_234_567)]);
+        let now = demo.study.at().unwrap();
+        assert_eq!(
+            running(&demo.study, &demo.study.trials()[0], now),
+            "    1       1s  step 1  val_loss 0.041235  acc 0.9"
+        );
+    }
+}

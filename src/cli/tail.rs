@@ -1,0 +1,88 @@
+//! The end of a file, without reading the rest of it.
+
+use crate::report::text::log_line;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// How much of a log is looked at for its last words.
+const LOOK: u64 = 16 * 1024;
+
+/// Returns the last lines that are not empty of what a trial wrote to its standard error, or else to its standard output, safe to show.
+pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) {
+    let of = |name: &str| {
+        let path = folder.join(name);
+        let lines = last_lines(&path, count).unwrap_or_default();
+        (path, lines)
+    };
+    let (path, lines) = of("stderr.log");
+    if lines.is_empty() { of("stdout.log") } else { (path, lines) }
+}
+
+fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOOK)))?;
+    let mut bytes = Vec::new();
+    file.take(LOOK).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().map(log_line).filter(|line| !line.trim().is_empty()).collect();
+    Ok(lines[lines.len().saturating_sub(count)..].to_vec())
+}
+
+/// Returns the offset at which the last `count` lines of a file begin.
+pub(super) fn offset_of_last(file: &mut File, count: usize) -> io::Result<u64> {
+    let mut at = file.metadata()?.len();
+    let mut left = count;
+    let mut chunk = vec![0; 64 * 1024];
+    let mut first = true;
+    while at > 0 && left > 0 {
+        let size = chunk.len().min(usize::try_from(at).unwrap_or(usize::MAX));
+        at -= size as u64;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut chunk[..size])?;
+        for back in (0..size).rev() {
+            let ends_file = std::mem::take(&mut first);
+            if chunk[back] != b'\n' || ends_file {
+                continue;
+            }
+            left -= 1;
+            if left == 0 {
+                return Ok(at + back as u64 + 1);
+            }
+        }
+    }
+    Ok(if count == 0 { file.metadata()?.len() } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{last_words, offset_of_last};
+    use std::fs::File;
+
+    #[test]
+    fn the_last_words_are_those_on_standard_error_or_else_on_standard_output() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("stdout.log"), "a\nb\n\n").unwrap();
+        std::fs::write(folder.path().join("stderr.log"), "").unwrap();
+        assert_eq!(last_words(folder.path(), 1), (folder.path().join("stdout.log"), vec!["b".to_owned()]));
+        std::fs::write(folder.path().join("stderr.log"), b"\xff\x1b[1mno\x1b[0m\n".repeat(9000)).unwrap();
+        assert_eq!(last_words(folder.path(), 2).1, ["\u{fffd}no", "\u{fffd}no"]);
+    }
+
+    #[test]
+    fn the_last_lines_begin_where_they_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let offset = |text: &str, count| {
+            std::fs::write(&path, text).unwrap();
+            offset_of_last(&mut File::open(&path).unwrap(), count).unwrap()
+        };
+        assert_eq!(offset("a\nb\nc\n", 1), 4);
+        assert_eq!(offset("a\nb\nc", 1), 4);
+        assert_eq!(offset("a\nb\nc", 2), 2);
+        assert_eq!(offset("a\nb\nc\n", 9), 0);
+        assert_eq!(offset("a\nb\n", 0), 4);
+        assert_eq!(offset("", 1), 0);
+    }
+}

@@ -1,0 +1,50 @@
+//! The sweep file changed between two runs: what that means for the trials there are.
+
+use super::Parts;
+use crate::space::Params;
+use crate::study::{Event, Study};
+
+/// Returns the event that says what changed. Trials that lack a new parameter are filled with its default; those that do not fit the space
+/// even then are kept outside.
+#[must_use]
+pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
+    let old = study.header();
+    let fill: Params =
+        parts.space.defaults().iter().filter(|(name, _)| !old.params.contains(name)).cloned().collect();
+    let fits = |params: &Params| {
+        let missing = fill.iter().filter(|(name, _)| params.get(name).is_none()).cloned();
+        let filled: Params = params.iter().cloned().chain(missing).collect();
+        parts.space.admits(&filled).is_ok()
+    };
+    let outside = study.trials().iter().filter(|trial| !fits(&trial.params)).map(|trial| trial.id).collect();
+    Event::Edited { header: parts.header.clone(), changes: changes(parts, study), fill, outside }
+}
+
+/// Says in words how the headers differ.
+fn changes(parts: &Parts, study: &Study) -> Vec<String> {
+    let (old, new) = (study.header(), &parts.header);
+    let mut changes = Vec::new();
+    let mut say = |what: &str, from: String, to: String| {
+        if from != to {
+            changes.push(format!("{what}: {from} → {to}"));
+        }
+    };
+    let count = |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
+    say("trials", count(old.trials), count(new.trials));
+    say("seed", old.seed.to_string(), new.seed.to_string());
+    say("pipeline", old.pipeline.clone(), new.pipeline.clone());
+    say("stage", old.stage.clone(), new.stage.clone());
+    for name in new.params.iter().filter(|name| !old.params.contains(name)) {
+        changes.push(format!("parameter `{name}` is new"));
+    }
+    for name in old.params.iter().filter(|name| !new.params.contains(name)) {
+        changes.push(format!("parameter `{name}` is gone"));
+    }
+    if old.objectives != new.objectives {
+        changes.push("the objective changed".to_owned());
+    }
+    if changes.is_empty() {
+        changes.push("the text of the sweep file changed".to_owned());
+    }
+    changes
+}

@@ -1,0 +1,382 @@
+//! The driver: the single writer of a study, and the loop that decides every trial's life.
+//!
+//! Whatever happens becomes an event; [`Driver::commit`] makes it durable, then true, then known. Resuming a study goes through the same
+//! [`Driver::absorb`] as running it.
+
+pub mod control;
+mod edit;
+pub mod interrupt;
+pub mod open;
+pub mod parts;
+mod plan;
+pub mod propose;
+pub mod replay;
+
+pub use control::Control;
+pub use interrupt::{Interrupt, Urgency};
+pub use parts::{Limits, Parts, Retry};
+
+use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
+use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
+use crate::scheduler::{self, Next};
+use crate::study::{
+    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
+    TrialId, TrialState, Usage, Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// Somebody who wants to know what happens: a progress display, an event stream, the recorder that feeds the trackers.
+pub trait Listener {
+    /// Takes in an entry that the study has just absorbed; the journal holds it already.
+    fn entry(&mut self, study: &Study, entry: &Entry);
+
+    /// Called about ten times a second.
+    fn tick(&mut self, study: &Study) {
+        let _ = study;
+    }
+}
+
+/// Tells the time; the simulator has its own.
+pub type Clock = Box<dyn Fn() -> Timestamp>;
+
+/// The single writer of a study.
+pub struct Driver<'a> {
+    dir: StudyDir,
+    _lock: Lock,
+    journal: Journal,
+    study: Study,
+    parts: Parts,
+    clock: Clock,
+    listeners: Vec<Box<dyn Listener + 'a>>,
+    /// Trials that were asked to end, so that they are neither judged nor asked again.
+    ending: BTreeMap<TrialId, Stop>,
+    busy_slots: BTreeSet<u32>,
+    /// What another terminal asked for.
+    told: Control,
+    failures: u64,
+    exhausted: bool,
+    synced: Instant,
+    snapshot_due: Instant,
+}
+
+/// Why a run had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event was made that cannot follow what happened before; a bug in swath.
+    #[error("internal error: an event was made that cannot follow what happened before")]
+    Illegal(#[from] IllegalEvent),
+    /// The executor cannot work any more.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+/// An attempt that ran at least this long is worth a sync of its own when it ends.
+const WORTH_A_SYNC: Duration = Duration::from_secs(1);
+
+impl<'a> Driver<'a> {
+    /// Returns what is known.
+    #[must_use]
+    pub fn study(&self) -> &Study {
+        &self.study
+    }
+
+    /// Tells `listener` of everything from now on.
+    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+        self.listeners.push(listener);
+    }
+
+    /// Runs trials until there is nothing left to do or somebody asks it to stop.
+    ///
+    /// # Errors
+    /// If the journal or the executor fails. The study can then be run again.
+    pub fn run(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<Closing, DriverError> {
+        let began = (self.clock)();
+        let _ = Control::receive(&self.dir);
+        loop {
+            let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
+            let ending = self.reason_to_end(urgency, began);
+            match ending {
+                None => self.fill(executor)?,
+                Some(Closing::Interrupted) => self.drain(executor, urgency),
+                Some(_) => self.drain(executor, Urgency::Stop),
+            }
+            if self.study.running_count() == 0 {
+                let why =
+                    ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
+                return self.close(why);
+            }
+            for signal in executor.wait(Duration::from_millis(100)) {
+                self.take(signal, executor)?;
+            }
+            self.settle()?;
+        }
+    }
+
+    /// Returns whether a run would find nothing to do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        if self.study.waiting().next().is_some() {
+            return false;
+        }
+        let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
+        matches!(self.parts.scheduler.next(&self.study, room), Next::Wait | Next::Done)
+    }
+
+    /// Makes `event` durable, then true, then known. The only way a study changes.
+    fn commit(&mut self, event: Event) -> Result<(), DriverError> {
+        let entry = self.journal.append(event, (self.clock)())?;
+        self.absorb(&entry)
+    }
+
+    /// What `commit` and resume share: fold the entry in and tell everyone who listens.
+    fn absorb(&mut self, entry: &Entry) -> Result<(), DriverError> {
+        self.study.apply(entry)?;
+        self.parts.sampler.observe(&self.study, &entry.event);
+        self.parts.scheduler.observe(&self.study, &entry.event);
+        for listener in &mut self.listeners {
+            listener.entry(&self.study, entry);
+        }
+        Ok(())
+    }
+
+    fn reason_to_end(&self, urgency: Urgency, began: Timestamp) -> Option<Closing> {
+        let limits = self.parts.limits;
+        if urgency > Urgency::None {
+            Some(Closing::Interrupted)
+        } else if limits.failures.is_some_and(|most| self.failures >= most) {
+            Some(Closing::FailureLimit)
+        } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
+            Some(Closing::TimeLimit)
+        } else {
+            None
+        }
+    }
+
+    /// Gives every free slot something to do. All of it is in the journal before any of it is done.
+    fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        let mut launches = Vec::new();
+        let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
+        while let Some(slot) = self.free_slot(slots) {
+            let Some(trial) = self.next_trial()? else { break };
+            launches.push(self.launch(trial, slot)?);
+        }
+        self.journal.flush()?;
+        for launch in launches {
+            executor.start(launch)?;
+        }
+        Ok(())
+    }
+
+    fn free_slot(&self, slots: usize) -> Option<u32> {
+        (0..u32::try_from(slots).unwrap_or(u32::MAX)).find(|slot| !self.busy_slots.contains(slot))
+    }
+
+    /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
+    fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
+        if let Some(trial) = self.study.waiting().next() {
+            return Ok(Some(trial));
+        }
+        match self.parts.scheduler.next(&self.study, self.budget_left()) {
+            Next::Fresh => match propose::propose(&self.parts, &self.study) {
+                Some(created) => self.create(created).map(Some),
+                None => {
+                    self.exhausted = true;
+                    self.next_trial()
+                }
+            },
+            Next::Given { params, from, instead, why } => {
+                let clone = self.create(propose::given(&self.parts, &self.study, params, from))?;
+                if let Some(trial) = instead {
+                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
+                }
+                Ok(Some(clone))
+            }
+            Next::Resume { trial, why } => {
+                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
+                Ok(Some(trial))
+            }
+            Next::Wait | Next::Done => Ok(None),
+        }
+    }
+
+    fn create(&mut self, created: Event) -> Result<TrialId, DriverError> {
+        let trial = self.study.next_id();
+        self.commit(created)?;
+        Ok(trial)
+    }
+
+    fn budget_left(&self) -> bool {
+        !self.exhausted && self.parts.header.trials.is_none_or(|most| self.study.counted() < most)
+    }
+
+    fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
+        let until = self.parts.scheduler.until(&self.study, id);
+        let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
+        let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
+        let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
+        let from = match trial.origin {
+            Origin::Cloned(parent) if !own => {
+                Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
+            }
+            _ => None,
+        };
+        let resume = own || from.is_some();
+        self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
+        self.busy_slots.insert(slot);
+        Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
+    }
+
+    /// Asks everything that runs to end, as urgently as that.
+    fn drain(&mut self, executor: &mut dyn Executor, urgency: Urgency) {
+        let how = match urgency {
+            Urgency::None | Urgency::Drain => return,
+            Urgency::Stop => Stop::Interrupt,
+            Urgency::Kill => Stop::Kill,
+        };
+        let running: Vec<_> = self.study.running().collect();
+        for trial in running {
+            self.end(trial, how, executor);
+        }
+    }
+
+    /// Asks a trial to end, unless it was asked as urgently before.
+    fn end(&mut self, trial: TrialId, how: Stop, executor: &mut dyn Executor) {
+        if self.ending.get(&trial).is_none_or(|asked| *asked < how) {
+            self.ending.insert(trial, how);
+            executor.stop(trial, how);
+        }
+    }
+
+    /// Takes in what happened to an attempt. What a stale attempt says is dropped.
+    fn take(&mut self, signal: Signal, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        let Signal { trial, attempt, what, .. } = signal;
+        let current =
+            |found: &crate::study::Trial| found.state == TrialState::Running && found.attempts == attempt.0;
+        if !self.study.trial(trial).is_some_and(current) {
+            return Ok(());
+        }
+        match what {
+            What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
+            What::Logged(record) => {
+                let report = matches!(record, LogRecord::Report { .. });
+                self.commit(Event::Logged { trial, attempt, record })?;
+                if report { self.judge(trial, executor) } else { Ok(()) }
+            }
+            What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+        }
+    }
+
+    fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        if self.ending.contains_key(&trial) {
+            return Ok(());
+        }
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
+            return Ok(());
+        }
+        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        let how = match judgement.verdict {
+            Verdict::Continue => return Ok(()),
+            Verdict::Pause => Stop::Pause,
+            Verdict::Stop => Stop::Verdict,
+        };
+        self.journal.flush()?;
+        self.end(trial, how, executor);
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        exit: Exit,
+        usage: Usage,
+    ) -> Result<(), DriverError> {
+        self.ending.remove(&trial);
+        let (slot, long) = self.study.trial(trial).map_or((None, false), |found| {
+            let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
+            (found.slot, ran >= WORTH_A_SYNC)
+        });
+        let exit = match exit {
+            Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
+            other => other,
+        };
+        if let Some(text) = scheduler::complaint(&self.study, trial) {
+            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+        }
+        self.commit(Event::Ended { trial, attempt, exit, usage })?;
+        if let Some(slot) = slot {
+            self.busy_slots.remove(&slot);
+        }
+        if let Some(failure) = self.retryable(trial) {
+            let why = format!("retry after: {failure}");
+            self.commit(Event::Requeued { trial, why })?;
+        } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
+            self.failures += 1;
+        }
+        if long {
+            self.journal.sync()?;
+            self.synced = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Returns the failure of a trial that is to be tried again.
+    fn retryable(&self, trial: TrialId) -> Option<Failure> {
+        let trial = self.study.trial(trial)?;
+        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
+        let again = trial.state == TrialState::Failed
+            && trial.failures <= self.parts.retry.times
+            && self.parts.retry.on.contains(&failure.class());
+        again.then(|| failure.clone())
+    }
+
+    /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
+    fn settle(&mut self) -> Result<(), DriverError> {
+        self.journal.flush()?;
+        if self.synced.elapsed() >= Duration::from_secs(1) {
+            self.journal.sync()?;
+            self.synced = Instant::now();
+        }
+        if let Some(told) = Control::receive(&self.dir) {
+            self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
+        }
+        if Instant::now() >= self.snapshot_due {
+            self.keep_snapshot();
+        }
+        for listener in &mut self.listeners {
+            listener.tick(&self.study);
+        }
+        Ok(())
+    }
+
+    /// Writes the snapshot, and not again before a hundred times as long as that took. It is a convenience: failing is no error.
+    fn keep_snapshot(&mut self) {
+        let began = Instant::now();
+        let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
+        self.snapshot_due = Instant::now() + (began.elapsed() * 100).max(Duration::from_secs(5));
+    }
+
+    fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
+        self.commit(Event::Closed { why: why.clone() })?;
+        self.journal.sync()?;
+        self.keep_snapshot();
+        for listener in &mut self.listeners {
+            listener.tick(&self.study);
+        }
+        Ok(why)
+    }
+}
+
+/// Returns whether a folder is there and not empty.
+pub(crate) fn has_entries(folder: &std::path::Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}

@@ -1,0 +1,78 @@
+//! Opening a study for writing: take the lock, absorb the journal, and end what the last run left.
+
+use super::{Clock, Driver, DriverError, Parts};
+use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
+use crate::study::{Attempt, Event, Exit, FORMAT, Study, TrialId, Usage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+impl<'a> Driver<'a> {
+    /// Opens the study in `dir`, making it if there is none, and absorbs its journal. Trials that ran when the last driver went away are
+    /// lost, and wait again.
+    ///
+    /// # Errors
+    /// If another process has it, or its journal cannot be read or written.
+    pub fn open(dir: StudyDir, parts: Parts, holder: &Holder, clock: Clock) -> Result<Self, DriverError> {
+        let made = std::fs::create_dir_all(dir.root());
+        made.map_err(|source| JournalError::Io { path: dir.root().to_owned(), source })?;
+        let lock = Lock::take(&dir, holder)?;
+        let mut replay = Journal::open(&dir)?;
+        let mut study = Study::default();
+        let mut parts = parts;
+        while let Some(entry) = replay.next() {
+            let entry = entry?;
+            study.apply(&entry).map_err(|source| JournalError::Illegal {
+                path: replay.path().to_owned(),
+                line: replay.line(),
+                source,
+            })?;
+            parts.sampler.observe(&study, &entry.event);
+            parts.scheduler.observe(&study, &entry.event);
+        }
+        let now = Instant::now();
+        let mut driver = Self {
+            journal: replay.into_writer()?,
+            dir,
+            _lock: lock,
+            study,
+            parts,
+            clock,
+            listeners: Vec::new(),
+            ending: BTreeMap::new(),
+            busy_slots: BTreeSet::new(),
+            told: super::Control::default(),
+            failures: 0,
+            exhausted: false,
+            synced: now,
+            snapshot_due: now + std::time::Duration::from_secs(5),
+        };
+        driver.begin()?;
+        Ok(driver)
+    }
+
+    fn begin(&mut self) -> Result<(), DriverError> {
+        if self.study.next_seq() == 0 {
+            let header = self.parts.header.clone();
+            self.commit(Event::Opened { format: FORMAT, header })?;
+        } else if self.study.header() != &self.parts.header {
+            let edited = super::edit::edited(&self.parts, &self.study);
+            self.commit(edited)?;
+        }
+        let orphans: Vec<(TrialId, Attempt)> = self
+            .study
+            .running()
+            .filter_map(|id| Some((id, Attempt(self.study.trial(id)?.attempts))))
+            .collect();
+        for (trial, attempt) in orphans {
+            self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
+        }
+        let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
+        for trial in failed {
+            if let Some(failure) = self.retryable(trial) {
+                self.commit(Event::Requeued { trial, why: format!("retry after: {failure}") })?;
+            }
+        }
+        self.journal.sync()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! The next configuration: a pure function of the sweep, the seed and the study so far.
+//!
+//! `run`, `plan` and `replay` all come here, which is why what one shows is what the other does.
+
+use super::Parts;
+use crate::numerics::stream::{self, Purpose};
+use crate::sampler::Ask;
+use crate::space::Params;
+use crate::study::{Event, Origin, Study, TrialId};
+use rand::RngExt;
+
+/// Returns the event that creates the next trial; `None` if there is nothing left to propose.
+#[must_use]
+pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
+    let trial = study.next_id();
+    let ask = Ask { space: &parts.space, study, trial, seed: parts.header.seed };
+    let (params, origin) = point(parts, &ask).or_else(|| {
+        let params = parts.sampler.suggest(&ask)?;
+        Some((params, Origin::Suggested(parts.sampler_name.clone())))
+    })?;
+    Some(created(parts, trial, params, origin))
+}
+
+/// Returns the event that creates the next trial with the configuration the scheduler made.
+#[must_use]
+pub fn given(parts: &Parts, study: &Study, params: Params, from: Option<TrialId>) -> Event {
+    let origin = from.map_or_else(|| Origin::Suggested(parts.sampler_name.clone()), Origin::Cloned);
+    created(parts, study.next_id(), params, origin)
+}
+
+fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Event {
+    Event::Created { trial, params, origin, seed: trial_seed(parts.header.seed, trial) }
+}
+
+/// Returns what `SWATH_SEED` is for a trial: 31 bits, so that every language's generator takes it.
+#[must_use]
+pub fn trial_seed(seed: u64, trial: TrialId) -> u64 {
+    let mut rng = stream::stream(seed, Purpose::TrialSeed, u64::from(trial.0));
+    u64::from(rng.random::<u32>() >> 1)
+}
+
+/// Returns the first point of the sweep file that no trial has tried yet, completed.
+fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
+    let tried = |given: &Params| {
+        let has = |params: &Params| given.iter().all(|(name, value)| params.get(name) == Some(value));
+        ask.study.trials().iter().any(|trial| !trial.outside && has(&trial.params))
+    };
+    let mut rng = ask.rng();
+    for (index, given) in parts.points.iter().enumerate() {
+        if tried(given) {
+            continue;
+        }
+        let complete = (0..1000).find_map(|_| {
+            let unit: Vec<f64> = (0..ask.space.dims()).map(|_| rng.random()).collect();
+            let params = ask.space.complete(given, &unit);
+            ask.space.admits(&params).is_ok().then_some(params)
+        });
+        if let Some(params) = complete {
+            return Some((params, Origin::Point(u32::try_from(index).unwrap_or(u32::MAX))));
+        }
+    }
+    None
+}

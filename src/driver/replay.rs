@@ -1,0 +1,122 @@
+//! Recomputing every proposal of a study from its journal, and comparing bit for bit.
+
+use super::{Parts, propose};
+use crate::journal::{Journal, JournalError, StudyDir};
+use crate::scheduler::Next;
+use crate::study::{Event, Header, Origin, Study, TrialId};
+
+/// What a replay found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Replayed {
+    /// How many proposals were recomputed.
+    pub checked: u64,
+    /// How many trials a person or an import brought, which nothing can recompute.
+    pub given: u64,
+    /// Those that came out differently.
+    pub differences: Vec<Difference>,
+}
+
+/// A proposal that came out differently.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The trial.
+    pub trial: TrialId,
+    /// What the journal says, as JSON.
+    pub recorded: String,
+    /// What came out, as JSON.
+    pub recomputed: String,
+}
+
+/// Why a study could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError<E: std::error::Error + 'static> {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(JournalError),
+    /// The parts could not be built.
+    #[error("the sweep file of this part of the journal could not be used")]
+    Build(#[source] E),
+}
+
+/// Recomputes every proposal in the journal. `build` makes the parts that a header describes: the study may have run several versions of its
+/// sweep file, one after the other.
+///
+/// # Errors
+/// If the journal cannot be read or a version of the sweep file cannot be built.
+pub fn replay<E: std::error::Error>(
+    dir: &StudyDir,
+    mut build: impl FnMut(&Header) -> Result<Parts, E>,
+) -> Result<Replayed, ReplayError<E>> {
+    let mut journal = Journal::open(dir).map_err(ReplayError::Journal)?;
+    let mut study = Study::default();
+    let mut parts: Option<Parts> = None;
+    let mut found = Replayed::default();
+    while let Some(entry) = journal.next() {
+        let entry = entry.map_err(ReplayError::Journal)?;
+        if let Event::Opened { header, .. } | Event::Edited { header, .. } = &entry.event {
+            parts = Some(build(header).map_err(ReplayError::Build)?);
+        }
+        if let (Event::Created { trial, origin, .. }, Some(parts)) = (&entry.event, &parts) {
+            match origin {
+                Origin::Imported(_) | Origin::Added => found.given += 1,
+                _ => found.compare(*trial, &entry.event, again(parts, &study).as_ref()),
+            }
+        }
+        study.apply(&entry).map_err(|source| {
+            let path = journal.path().to_owned();
+            ReplayError::Journal(JournalError::Illegal { path, line: journal.line(), source })
+        })?;
+        if let Some(parts) = &mut parts {
+            if matches!(entry.event, Event::Edited { .. }) {
+                catch_up(parts, dir, entry.seq).map_err(ReplayError::Journal)?;
+            }
+            parts.sampler.observe(&study, &entry.event);
+            parts.scheduler.observe(&study, &entry.event);
+        }
+    }
+    Ok(found)
+}
+
+/// Lets new parts observe everything before entry `seq`, as they did when the study was opened with the edited sweep file.
+fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalError> {
+    let mut study = Study::default();
+    let mut journal = Journal::open(dir)?;
+    while let Some(entry) = journal.next() {
+        let entry = entry?;
+        if entry.seq == seq {
+            break;
+        }
+        study.apply(&entry).map_err(|source| JournalError::Illegal {
+            path: journal.path().to_owned(),
+            line: journal.line(),
+            source,
+        })?;
+        parts.sampler.observe(&study, &entry.event);
+        parts.scheduler.observe(&study, &entry.event);
+    }
+    Ok(())
+}
+
+/// Returns the event that would create the next trial now.
+fn again(parts: &Parts, study: &Study) -> Option<Event> {
+    let room = parts.header.trials.is_none_or(|most| study.counted() < most);
+    match parts.scheduler.next(study, room) {
+        Next::Fresh => propose::propose(parts, study),
+        Next::Given { params, from, .. } => Some(propose::given(parts, study, params, from)),
+        Next::Resume { .. } | Next::Wait | Next::Done => None,
+    }
+}
+
+impl Replayed {
+    fn compare(&mut self, trial: TrialId, recorded: &Event, recomputed: Option<&Event>) {
+        self.checked += 1;
+        if recomputed != Some(recorded) {
+            let json = |event: &Event| serde_json::to_string(event).unwrap_or_default();
+            self.differences.push(Difference {
+                trial,
+                recorded: json(recorded),
+                recomputed: recomputed.map_or_else(|| "nothing".to_owned(), json),
+            });
+        }
+    }
+}

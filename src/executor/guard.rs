@@ -1,0 +1,219 @@
+//! A process that ends the trials when the orchestrator is killed so suddenly that it cannot do so itself.
+//!
+//! The kernel can send a signal when a parent dies, but asking for it takes code between fork and exec, which safe Rust has not. So the
+//! orchestrator starts one small process a run and keeps a pipe to it, on which it tells the groups it starts. When the pipe closes without a
+//! farewell the orchestrator is dead, and the guard kills those groups and every process that carries the run's mark in its environment.
+//!
+//! The guard reads the pipe only now and then, so that a trial costs it no wake-up. It leads a session of its own: what is sent to the
+//! orchestrator's process group or terminal does not reach it.
+
+use super::processes::{self, as_pid};
+use super::strays::RUN;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Signal, kill_process_group, setsid};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, PipeWriter, Read};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How much the pipe should hold, so that the orchestrator never has to wait for the guard.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 1 << 20;
+
+/// How often the guard empties a pipe that is in use.
+const READ_EVERY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How often the guard looks for survivors, and how long it waits in between.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// The orchestrator's end.
+pub(super) struct Guard {
+    pipe: PipeWriter,
+}
+
+impl Guard {
+    /// Starts `command`, which is to call [`run`] with its standard input.
+    pub(super) fn start(mut command: Command, run: &str) -> io::Result<Self> {
+        let (theirs, pipe) = io::pipe()?;
+        #[cfg(target_os = "linux")]
+        // Where it is refused the pipe holds less, which is enough too.
+        rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
+        fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
+        command.current_dir("/").stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+        // It is not waited for: it ends after the farewell, or when this process is no more.
+        drop(command.spawn()?);
+        let guard = Self { pipe };
+        guard.tell(&format!("run {run}\n"));
+        Ok(guard)
+    }
+
+    /// Tells of a process group that began.
+    pub(super) fn add(&self, group: u32, start_ticks: Option<u64>) {
+        self.tell(&format!("+{group} {}\n", start_ticks.unwrap_or(0)));
+    }
+
+    /// Tells of a process group that is no more.
+    pub(super) fn remove(&self, group: u32) {
+        self.tell(&format!("-{group}\n"));
+    }
+
+    /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark in the environment is the second way.
+    fn tell(&self, line: &str) {
+        rustix::io::write(&self.pipe, line.as_bytes()).ok();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.tell("bye\n");
+    }
+}
+
+/// Is the guard: returns when the orchestrator has said farewell, or has died and its trials with it.
+///
+/// `pipe` is the standard input with which the orchestrator started this process.
+///
+/// # Errors
+/// If the pipe cannot be read.
+pub fn run(mut pipe: impl Read + AsFd) -> io::Result<()> {
+    // Fails only for who leads a session already.
+    setsid().ok();
+    ignore_signals()?;
+    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
+    let mut ledger = Ledger::default();
+    loop {
+        wait(&pipe, PollFlags::IN, None)?;
+        if ledger.read_from(&mut pipe)? {
+            break;
+        }
+        // Lets lines gather; returns early when the other end is closed.
+        wait(&pipe, PollFlags::empty(), Some(&READ_EVERY))?;
+    }
+    if !ledger.farewell {
+        ledger.kill_all();
+    }
+    Ok(())
+}
+
+fn wait(pipe: &impl AsFd, what: PollFlags, at_most: Option<&Timespec>) -> io::Result<()> {
+    match poll(&mut [PollFd::new(pipe, what)], at_most) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Outlives what tells the orchestrator to end: it is ended by the orchestrator's end.
+fn ignore_signals() -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, std::sync::Arc::default())?;
+    }
+    Ok(())
+}
+
+/// What the guard has been told.
+#[derive(Debug, Default, PartialEq)]
+struct Ledger {
+    run: String,
+    /// Living groups, and when their leaders started; 0 if that is not known.
+    groups: BTreeMap<u32, u64>,
+    farewell: bool,
+    /// The beginning of a line.
+    rest: Vec<u8>,
+}
+
+impl Ledger {
+    /// Takes what is in the pipe; returns whether the other end is closed.
+    fn read_from(&mut self, pipe: &mut impl Read) -> io::Result<bool> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => return Ok(true),
+                Ok(count) => self.take(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return };
+        let lines: Vec<u8> = self.rest.drain(..=end).collect();
+        for line in String::from_utf8_lossy(&lines).lines() {
+            self.note(line);
+        }
+    }
+
+    /// Takes one line; what it does not understand it leaves.
+    fn note(&mut self, line: &str) {
+        if let Some((group, ticks)) = line.strip_prefix('+').and_then(|rest| rest.split_once(' ')) {
+            if let (Ok(group), Ok(ticks)) = (group.parse(), ticks.parse()) {
+                self.groups.insert(group, ticks);
+            }
+        } else if let Some(Ok(group)) = line.strip_prefix('-').map(str::parse) {
+            self.groups.remove(&group);
+        } else if let Some(run) = line.strip_prefix("run ") {
+            run.clone_into(&mut self.run);
+        } else if line == "bye" {
+            self.farewell = true;
+        }
+    }
+
+    /// Kills the groups that are still what they were, then everything that carries the run's mark, until there is nothing.
+    fn kill_all(&self) {
+        for (group, ticks) in &self.groups {
+            let now = processes::start_ticks(*group);
+            // A leader that is gone while its group is not keeps the number from being used again.
+            if let Some(id) = as_pid(*group).filter(|_| now.is_none_or(|now| now == *ticks)) {
+                kill_process_group(id, Signal::KILL).ok();
+            }
+        }
+        if self.run.is_empty() {
+            return;
+        }
+        let mark = format!("{RUN}={}", self.run);
+        // A process that is just becoming another program has no environment for a moment: hence several looks.
+        for _ in 0..LOOKS {
+            processes::end(|| processes::with_environment(|entry| entry == mark.as_bytes()), Duration::ZERO);
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(pieces: &[&str]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for piece in pieces {
+            ledger.take(piece.as_bytes());
+        }
+        ledger
+    }
+
+    #[test]
+    fn the_ledger_holds_the_groups_that_began_and_did_not_end() {
+        let ledger = told(&["run a-1\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
+        assert_eq!(ledger.run, "a-1");
+        assert_eq!(ledger.groups, BTreeMap::from([(11, 6), (12, 7)]));
+        assert!(!ledger.farewell && ledger.rest.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_left() {
+        let ledger = told(&["+x 1\n-\n+7\nnonsense\n\u{fffd}\n+7 1\nby"]);
+        assert_eq!(ledger.groups, BTreeMap::from([(7, 1)]));
+        assert!(!ledger.farewell);
+    }
+
+    #[test]
+    fn a_farewell_is_heard() {
+        assert!(told(&["run x\n", "bye\n"]).farewell);
+    }
+}

@@ -1,0 +1,309 @@
+//! The rayon pool: one broadcast worker a slot, one trial a worker.
+//!
+//! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal, so a trial that uses rayon itself can
+//! never find another trial on its stack (rayon#872), and the worker's index is the slot.
+
+use super::checkpoint;
+use super::stop_line::StopLine;
+use super::trainable::{StudyContext, Trainable, TrialContext};
+use super::{Executor, ExecutorError, Launch, Outcome, Signal, Stop, What};
+use crate::logger::folder::Recorded;
+use crate::logger::{Beginning, Directive, Dirs, Identity, Sink, TrialFolder, TrialLogger};
+use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How many signals may wait for the driver: then a function waits in `report`, and a program's file grows.
+const WAITING_SIGNALS: usize = 1024;
+
+/// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties now and then.
+const SIGNALS_AT_ONCE: usize = 1024;
+
+/// How long a dropped pool waits for its trials. Programs are dead within milliseconds; a function that never asks whether it is to end is
+/// abandoned after this.
+const ABANDON_AFTER: Duration = Duration::from_secs(5);
+
+/// Runs trials in the threads of a rayon pool.
+pub struct Pool {
+    slots: Vec<Slot>,
+    signals: Receiver<Signal>,
+    trainable: Arc<dyn Trainable>,
+    /// Disconnected when the last worker has ended.
+    workers: Receiver<()>,
+    _threads: ThreadPool,
+}
+
+struct Slot {
+    jobs: Sender<Launch>,
+    line: Arc<StopLine>,
+    running: Option<(TrialId, Attempt)>,
+}
+
+impl Pool {
+    /// Makes a pool of so many slots, at least one, that run `trainable`.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn new(
+        trainable: Arc<dyn Trainable>,
+        slots: usize,
+        study: StudyContext,
+    ) -> Result<Self, ExecutorError> {
+        let slots = slots.max(1);
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(slots)
+            .thread_name(|slot| format!("slot-{slot}"))
+            .build()
+            .map_err(|error| ExecutorError::Pool { slots, source: std::io::Error::other(error) })?;
+        let (signals, received) = bounded(WAITING_SIGNALS);
+        let (alive, workers) = bounded(0);
+        let study = Arc::new(study);
+        let (slots, workbenches): (Vec<Slot>, Vec<Workbench>) = (0..slots)
+            .map(|_| {
+                let (jobs, queue) = unbounded();
+                let line = Arc::new(StopLine::new());
+                let workbench = Workbench {
+                    jobs: queue,
+                    line: Arc::clone(&line),
+                    study: Arc::clone(&study),
+                    signals: signals.clone(),
+                    trainable: Arc::clone(&trainable),
+                    _alive: alive.clone(),
+                };
+                (Slot { jobs, line, running: None }, workbench)
+            })
+            .unzip();
+        // Each worker takes the workbench of its own index, once, and drops it when it ends.
+        let workbenches: Vec<_> = workbenches
+            .into_iter()
+            .map(|workbench| {
+                let (give, take) = bounded(1);
+                give.send(workbench).ok();
+                take
+            })
+            .collect();
+        threads.spawn_broadcast(move |context| {
+            if let Some(Ok(workbench)) = workbenches.get(context.index()).map(Receiver::try_recv) {
+                workbench.work();
+            }
+        });
+        Ok(Self { slots, signals: received, trainable, workers, _threads: threads })
+    }
+
+    fn forget_if_ended(&mut self, signal: &Signal) {
+        if matches!(signal.what, What::Ended(..)) {
+            let ended = Some((signal.trial, signal.attempt));
+            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.running == ended) {
+                slot.running = None;
+            }
+        }
+    }
+}
+
+impl Executor for Pool {
+    fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
+        let index = launch.slot;
+        let slot = self.slots.get_mut(index as usize).ok_or(ExecutorError::SlotGone(index))?;
+        if slot.running.is_some() {
+            return Err(ExecutorError::SlotBusy(index));
+        }
+        slot.running = Some((launch.trial, launch.attempt));
+        slot.jobs.send(launch).map_err(|_| ExecutorError::SlotGone(index))
+    }
+
+    fn stop(&mut self, trial: TrialId, how: Stop) {
+        for slot in &self.slots {
+            if let Some((running, attempt)) = slot.running
+                && running == trial
+            {
+                slot.line.ask(trial, attempt, how);
+            }
+        }
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
+        let Ok(first) = self.signals.recv_timeout(at_most) else { return Vec::new() };
+        let mut signals = vec![first];
+        signals.extend(self.signals.try_iter().take(SIGNALS_AT_ONCE - 1));
+        for signal in &signals {
+            self.forget_if_ended(signal);
+        }
+        signals
+    }
+}
+
+impl Drop for Pool {
+    /// Kills what runs and waits for it. Nobody hears how it ended.
+    fn drop(&mut self) {
+        for slot in self.slots.drain(..) {
+            if let Some((trial, attempt)) = slot.running {
+                slot.line.ask(trial, attempt, Stop::Kill);
+            }
+        }
+        // Workers that wait for room in the channel go on when nobody listens.
+        let (_, nobody) = bounded(0);
+        self.signals = nobody;
+        // Nothing is ever sent there: it returns when the last worker is gone.
+        self.workers.recv_timeout(ABANDON_AFTER).ok();
+        self.trainable.close();
+    }
+}
+
+/// What one worker has.
+struct Workbench {
+    jobs: Receiver<Launch>,
+    line: Arc<StopLine>,
+    study: Arc<StudyContext>,
+    signals: Sender<Signal>,
+    trainable: Arc<dyn Trainable>,
+    _alive: Sender<()>,
+}
+
+impl Workbench {
+    /// Runs one trial after the other until the pool is dropped.
+    fn work(self) {
+        for launch in &self.jobs {
+            self.line.begin();
+            let trial = TrialContext {
+                // What panics here has no command, which is told when it is to be started.
+                command: catch_unwind(AssertUnwindSafe(|| self.trainable.command(&launch)))
+                    .unwrap_or_default(),
+                launch,
+                study: Arc::clone(&self.study),
+                line: Arc::clone(&self.line),
+                signals: self.signals.clone(),
+                folder: Mutex::default(),
+            };
+            let Outcome { exit, usage } = self.run(&trial);
+            trial.send(What::Ended(exit, usage));
+        }
+    }
+
+    /// Makes the trial's folder, runs the trial and writes down how it ended.
+    fn run(&self, trial: &TrialContext) -> Outcome {
+        let identity = self.identity(&trial.launch);
+        match (self.folder(trial, &identity), trial.folder.lock()) {
+            (Ok(made), Ok(mut folder)) => *folder = Some(made),
+            (Err(error), _) => {
+                return not_begun(format!("the trial's folder could not be made: {error}"));
+            }
+            (_, Err(_)) => {}
+        }
+        let dirs = Dirs { workdir: self.study.workdir.clone(), trial: trial.launch.dir.clone() };
+        let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
+            Ok(log) => log,
+            Err(error) => return not_begun(format!("the trial's records could not be made: {error}")),
+        };
+        if let Some(digests) = &self.study.digests {
+            log = log.with_cache(Arc::clone(digests));
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.train(trial, &mut log)));
+        let outcome = outcome.unwrap_or_else(|panic| Outcome {
+            exit: Exit::Failed(Failure::Panic(message(&*panic))),
+            usage: Usage::default(),
+        });
+        close(trial, log, &outcome);
+        outcome
+    }
+
+    fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
+        if trial.command.is_empty() {
+            trial.note_running(std::process::id());
+        }
+        if let Some(from) = &trial.launch.from
+            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+        {
+            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+        }
+        for data_dir in &self.study.data_dir {
+            if let Err(error) = log.dataset(data_dir, "") {
+                log.warn(format!("the data set `{data_dir}` could not be recorded: {error}"));
+            }
+        }
+        self.trainable.train(trial, log)
+    }
+
+    fn folder(&self, trial: &TrialContext, identity: &Identity) -> std::io::Result<TrialFolder> {
+        TrialFolder::begin(&Beginning {
+            dir: &trial.launch.dir,
+            identity,
+            params: &trial.launch.params,
+            seed: trial.launch.seed,
+            workdir: &self.study.workdir,
+            command: &trial.command,
+            resume: trial.launch.resume,
+            at: Timestamp::now(),
+        })
+    }
+
+    fn identity(&self, launch: &Launch) -> Identity {
+        Identity {
+            study: self.study.name.clone(),
+            pipeline: self.study.pipeline.clone(),
+            stage: self.study.stage.clone(),
+            trial: launch.trial,
+            attempt: launch.attempt,
+        }
+    }
+
+    fn sink(&self, trial: &TrialContext) -> Box<dyn Sink> {
+        Box::new(Forward {
+            launch: trial.launch.clone(),
+            line: Arc::clone(&self.line),
+            signals: self.signals.clone(),
+        })
+    }
+}
+
+/// Forwards what a trial records as signals, and tells it what it was asked.
+struct Forward {
+    launch: Launch,
+    line: Arc<StopLine>,
+    signals: Sender<Signal>,
+}
+
+impl Sink for Forward {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        let Launch { trial, attempt, .. } = self.launch;
+        let signal = Signal { trial, attempt, at: Timestamp::now(), what: What::Logged(record) };
+        if self.signals.send(signal).is_err() {
+            return Directive::Stop;
+        }
+        match self.line.notice(&self.launch).map(|asked| asked.why) {
+            None => Directive::Continue,
+            Some(Stop::Pause) => Directive::Pause,
+            Some(Stop::Verdict | Stop::Interrupt | Stop::Kill) => Directive::Stop,
+        }
+    }
+}
+
+fn not_begun(why: String) -> Outcome {
+    Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+}
+
+/// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
+fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
+    let recorded = log.finish().unwrap_or_else(|error| {
+        log.warn(format!("the trial's own files are not complete: {error}"));
+        Recorded::default()
+    });
+    let folder = trial.folder.lock().ok().and_then(|mut folder| folder.take());
+    let end = |folder: TrialFolder| folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now());
+    if let Some(Err(error)) = folder.map(end) {
+        log.warn(format!("the trial's `info.yaml` could not be written: {error}"));
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "with a value that is no text".to_owned())
+}

@@ -1,0 +1,169 @@
+//! What `/proc` says of processes, and the end of those that a trial left behind.
+//!
+//! Where there is no `/proc`, every question has an empty answer.
+
+use crate::study::Place;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, waitpid};
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long what was sent SIGKILL may take to be gone: one in uninterruptible sleep may never be.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Returns when the kernel says a process started, in clock ticks since boot.
+pub(super) fn start_ticks(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// Returns a field of `/proc/PID/stat`, numbered from 1 as in proc(5), at least 3: the name in field 2 may contain anything.
+fn stat_field(pid: u32, number: usize) -> Option<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+/// Returns where a process of this machine runs.
+pub(super) fn place(pid: u32) -> Place {
+    static MACHINE: OnceLock<(String, Option<String>)> = OnceLock::new();
+    let (host, boot_id) = MACHINE.get_or_init(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        (host, boot_id.map(|id| id.trim().to_owned()))
+    });
+    Place {
+        host: host.clone(),
+        pid: Some(pid),
+        start_ticks: start_ticks(pid),
+        boot_id: boot_id.clone(),
+        job: None,
+    }
+}
+
+/// Returns the process that a process descends from.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)?.parse().ok()
+}
+
+/// Returns whether an entry `NAME=value` of the environment that a process was started with is what is asked for; `false` for the dead.
+pub(super) fn environment_holds(pid: u32, asked: impl Fn(&[u8]) -> bool) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
+}
+
+/// Returns all processes, but for this one, that have such an entry.
+pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
+    let Ok(listed) = fs::read_dir("/proc") else { return BTreeSet::new() };
+    listed
+        .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &asked))
+        .collect()
+}
+
+/// Returns the children of a process, also those that are dead and not yet waited for.
+pub(super) fn children(pid: u32) -> BTreeSet<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeSet::new() };
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .flat_map(|listed| listed.split_ascii_whitespace().flat_map(str::parse).collect::<Vec<u32>>())
+        .collect()
+}
+
+/// Returns these processes and all their descendants.
+pub(super) fn trees(roots: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    let mut waiting: Vec<u32> = roots.into_iter().collect();
+    while let Some(pid) = waiting.pop() {
+        if found.insert(pid) {
+            waiting.extend(children(pid));
+        }
+    }
+    found
+}
+
+/// Returns whether a process is in another process group than this one.
+pub(super) fn is_foreign(pid: u32) -> bool {
+    let own = rustix::process::getpgrp().as_raw_nonzero().get();
+    stat_field(pid, 5).and_then(|group| group.parse::<i32>().ok()).is_some_and(|group| group != own)
+}
+
+/// Ends processes, and what they start meanwhile: SIGTERM, a grace period, SIGKILL. Waits for those that are this process's children.
+///
+/// `find` says which there are, and is asked again until there are none. Returns whether there are none.
+pub(super) fn end(mut find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
+    let begun = Instant::now();
+    let mut asked = BTreeSet::new();
+    let mut nap = Duration::from_micros(500);
+    loop {
+        let found: BTreeSet<u32> = find().into_iter().filter(|pid| !bury(*pid)).collect();
+        if found.is_empty() {
+            return true;
+        }
+        let sudden = begun.elapsed() >= grace;
+        for pid in found.iter().copied() {
+            if sudden {
+                signal(pid, Signal::KILL);
+            } else if asked.insert(pid) {
+                signal(pid, Signal::TERM);
+                signal(pid, Signal::CONT);
+            }
+        }
+        if begun.elapsed() > grace + KILLED_WITHIN {
+            return false;
+        }
+        std::thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Waits for a dead child; returns whether the process is dead or is no more.
+pub(super) fn bury(pid: u32) -> bool {
+    let Some(id) = as_pid(pid) else { return true };
+    if matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(Some(_))) {
+        return true;
+    }
+    test_kill_process(id).is_err() || stat_field(pid, 3).is_none_or(|state| state == "Z" || state == "X")
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = as_pid(pid) {
+        // It may have ended by itself meanwhile.
+        kill_process(pid, signal).ok();
+    }
+}
+
+pub(super) fn as_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_is_found_by_its_environment_and_ended() {
+        let mark = format!("SWATH_TEST_MARK=processes-{}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
+        // The kernel shows it a moment after the program has taken the place of the one that started it.
+        while with_environment(|entry| entry == mark.as_bytes()).is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(with_environment(|entry| entry == mark.as_bytes()), BTreeSet::from([child.id()]));
+        assert!(children(std::process::id()).contains(&child.id()));
+        assert!(start_ticks(child.id()).is_some());
+        assert!(end(|| with_environment(|entry| entry == mark.as_bytes()), Duration::from_secs(1)));
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
+        assert_eq!(start_ticks(child.id()), None);
+    }
+
+    #[test]
+    fn the_place_of_this_process_names_it() {
+        let place = place(std::process::id());
+        assert_eq!(place.pid, Some(std::process::id()));
+        assert!(place.start_ticks.is_some() && place.boot_id.is_some() && !place.host.is_empty());
+    }
+}

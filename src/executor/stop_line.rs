@@ -1,0 +1,172 @@
+//! The line on which a slot is asked to stop its trial: an atomic that says what, and on Linux an eventfd that wakes who sleeps.
+
+use super::{Exit, Launch, Stop};
+use crate::study::{Attempt, TrialId};
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What one slot's thread and the executor share.
+///
+/// A request names the attempt it is for, so one that comes too late cannot reach the next trial of the slot.
+pub(super) struct StopLine {
+    /// Trial, attempt, and in the low byte the [`Asked`].
+    request: AtomicU64,
+    /// Whether the trial has been told.
+    noticed: AtomicBool,
+    #[cfg(target_os = "linux")]
+    wake: Option<OwnedFd>,
+}
+
+/// What a trial was asked: why it is to end, and whether at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) why: Stop,
+    pub(super) kill: bool,
+}
+
+impl Asked {
+    /// Returns how an attempt ends that was asked this. One that was to pause and was then killed has no checkpoint to count on.
+    pub(super) fn exit(self) -> Exit {
+        match (self.why, self.kill) {
+            (Stop::Pause, true) => Exit::Interrupted,
+            (why, _) => why.exit(),
+        }
+    }
+
+    fn merged(self, how: Stop) -> Self {
+        Self { kill: self.kill || how == Stop::Kill, ..self }
+    }
+
+    fn byte(self) -> u64 {
+        let why = match self.why {
+            Stop::Pause => 1,
+            Stop::Verdict => 2,
+            Stop::Interrupt => 3,
+            Stop::Kill => 4,
+        };
+        why | u64::from(self.kill) << 3
+    }
+
+    fn from_byte(byte: u64) -> Option<Self> {
+        let why = match byte & 7 {
+            1 => Stop::Pause,
+            2 => Stop::Verdict,
+            3 => Stop::Interrupt,
+            4 => Stop::Kill,
+            _ => return None,
+        };
+        Some(Self { why, kill: byte & 8 != 0 })
+    }
+}
+
+fn key(trial: TrialId, attempt: Attempt) -> u64 {
+    u64::from(trial.0) << 32 | u64::from(attempt.0 & 0xff_ffff) << 8
+}
+
+fn decode(request: u64, key: u64) -> Option<Asked> {
+    if request & !0xff == key { Asked::from_byte(request & 0xff) } else { None }
+}
+
+impl StopLine {
+    pub(super) fn new() -> Self {
+        Self {
+            request: AtomicU64::new(0),
+            noticed: AtomicBool::new(false),
+            #[cfg(target_os = "linux")]
+            wake: {
+                use rustix::event::{EventfdFlags, eventfd};
+                eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()
+            },
+        }
+    }
+
+    /// Asks an attempt to end. The first reason stays; a later `Kill` makes it sudden.
+    pub(super) fn ask(&self, trial: TrialId, attempt: Attempt, how: Stop) {
+        let key = key(trial, attempt);
+        let merge = |request| {
+            let asked = decode(request, key).unwrap_or(Asked { why: how, kill: false }).merged(how);
+            let next = key | asked.byte();
+            (next != request).then_some(next)
+        };
+        if self.request.fetch_update(Ordering::AcqRel, Ordering::Acquire, merge).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Returns what the attempt was asked, if anything.
+    pub(super) fn asked(&self, launch: &Launch) -> Option<Asked> {
+        decode(self.request.load(Ordering::Acquire), key(launch.trial, launch.attempt))
+    }
+
+    /// Notes that no one in this slot has been told to stop yet.
+    pub(super) fn begin(&self) {
+        self.noticed.store(false, Ordering::Relaxed);
+    }
+
+    /// Like [`asked`](Self::asked), for telling the trial: from then on it counts as told.
+    pub(super) fn notice(&self, launch: &Launch) -> Option<Asked> {
+        let asked = self.asked(launch)?;
+        self.noticed.store(true, Ordering::Relaxed);
+        Some(asked)
+    }
+
+    /// Returns what the attempt was asked, if it knows.
+    pub(super) fn noticed(&self, launch: &Launch) -> Option<Asked> {
+        self.asked(launch).filter(|_| self.noticed.load(Ordering::Relaxed))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            // The counter cannot overflow: it is read whenever it is not zero.
+            rustix::io::write(wake, &1u64.to_ne_bytes()).ok();
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wake(&self) {}
+
+    /// Returns what becomes readable when a request comes; `None` where there is no such thing and one has to look now and then.
+    #[cfg(target_os = "linux")]
+    pub(super) fn waker(&self) -> Option<BorrowedFd<'_>> {
+        self.wake.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes [`waker`](Self::waker) quiet again.
+    #[cfg(target_os = "linux")]
+    pub(super) fn quiet(&self) {
+        if let Some(wake) = &self.wake {
+            rustix::io::read(wake, &mut [0u8; 8]).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::trainable::tests::launch;
+
+    #[test]
+    fn the_first_reason_stays_and_a_kill_makes_it_sudden() {
+        let line = StopLine::new();
+        line.ask(TrialId(1), Attempt(1), Stop::Verdict);
+        line.ask(TrialId(1), Attempt(1), Stop::Kill);
+        line.ask(TrialId(1), Attempt(1), Stop::Interrupt);
+        assert_eq!(line.asked(&launch(1)), Some(Asked { why: Stop::Verdict, kill: true }));
+    }
+
+    #[test]
+    fn a_request_that_comes_too_late_does_not_reach_the_next_trial() {
+        let line = StopLine::new();
+        line.ask(TrialId(1), Attempt(1), Stop::Kill);
+        assert_eq!(line.asked(&launch(2)), None);
+    }
+
+    #[test]
+    fn a_pause_that_became_a_kill_is_an_interruption() {
+        assert_eq!(Asked { why: Stop::Pause, kill: true }.exit(), Exit::Interrupted);
+        assert_eq!(Asked { why: Stop::Pause, kill: false }.exit(), Exit::Paused);
+    }
+}

@@ -1,0 +1,409 @@
+//! The supervision of one child: its records, its output, its deadline, requests to stop, its end and the end of all it leaves.
+//!
+//! One thread and no others. On Linux it sleeps in one `poll` over the child's pidfd, the wake-up for stop requests and an inotify watch of
+//! what the child writes; elsewhere it naps. A child that ends within the first nap costs no watch.
+
+use super::output::Output;
+use super::stop_line::Asked;
+use super::watch::Watch;
+use super::{Exit, Outcome, TrialContext, usage};
+use crate::logger::{Tail, TrialLogger};
+use crate::study::{Failure, Usage};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+use wait4::Wait4;
+
+/// The first nap; each is twice as long as the one before.
+const FIRST_NAP: Duration = Duration::from_millis(5);
+
+/// The longest nap while what the child writes is watched: the sizes of its logs are looked at that often.
+const LONGEST_NAP: Duration = Duration::from_millis(250);
+
+/// The longest nap while it is not.
+const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
+
+/// A child that lives this long is worth a watch.
+const WORTH_A_WATCH: Duration = Duration::from_millis(20);
+
+/// How long growth is left to gather after it was looked at.
+const BREATHER: Duration = Duration::from_millis(10);
+
+/// How long what the leader of a group leaves behind may take to end, at most.
+pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
+
+/// How a child is to be supervised.
+pub(super) struct Terms {
+    /// How long it may run.
+    pub(super) limit: Option<Duration>,
+    /// How long it has between SIGTERM and SIGKILL.
+    pub(super) grace: Duration,
+}
+
+/// A child that runs, and what is known of it.
+pub(super) struct Supervision<'a> {
+    trial: &'a TrialContext,
+    log: &'a mut TrialLogger,
+    child: Child,
+    group: Pid,
+    terms: &'a Terms,
+    begun: Instant,
+    records: Records,
+    output: Output,
+    watch: Option<Watch>,
+    ending: Option<Ending>,
+    complaints: BTreeSet<&'static str>,
+}
+
+/// Lines that the child appends.
+pub(super) struct Records {
+    path: PathBuf,
+    tail: Tail,
+    watched: bool,
+}
+
+impl Records {
+    /// Takes the records of an attempt; one that resumes leaves out those of the attempts before it.
+    ///
+    /// # Errors
+    /// If those cannot be read.
+    pub(super) fn new(dir: &Path, resumes: bool) -> io::Result<Self> {
+        let path = dir.join("records.jsonl");
+        let tail = if resumes { Tail::after_existing(&path)? } else { Tail::new(&path) };
+        Ok(Self { path, tail, watched: false })
+    }
+}
+
+/// An end that was begun.
+struct Ending {
+    why: Why,
+    /// When SIGKILL is due; `None` if it was sent.
+    kill_at: Option<Instant>,
+}
+
+enum Why {
+    Asked,
+    TooLong(Duration),
+}
+
+/// What ended a sleep.
+#[derive(Default)]
+struct Woken {
+    exited: bool,
+    grown: bool,
+}
+
+impl<'a> Supervision<'a> {
+    /// Takes over a child that leads its own process group.
+    pub(super) fn new(
+        child: Child,
+        trial: &'a TrialContext,
+        log: &'a mut TrialLogger,
+        terms: &'a Terms,
+        records: Records,
+        output: Output,
+    ) -> Self {
+        let group = Pid::from_child(&child);
+        let begun = Instant::now();
+        Self {
+            trial,
+            log,
+            child,
+            group,
+            terms,
+            begun,
+            records,
+            output,
+            watch: None,
+            ending: None,
+            complaints: BTreeSet::new(),
+        }
+    }
+
+    /// Returns when the child has ended and its process group is empty. Calls `settled` once if it has not ended after the first nap.
+    pub(super) fn run(mut self, settled: impl FnOnce()) -> Outcome {
+        let status = self.until_exit(settled);
+        let (exit, usage) = match status {
+            Ok((status, usage)) => (self.exit(status), usage),
+            Err(error) => (supervision_failed(&error), Usage::default()),
+        };
+        self.end_group();
+        self.read_to_the_end();
+        Outcome { exit, usage }
+    }
+
+    fn until_exit(&mut self, settled: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
+        let sleeper = Sleeper::new(self.group);
+        let mut nap = FIRST_NAP;
+        let mut looked = None;
+        let mut settled = Some(settled);
+        loop {
+            let woken = sleeper.sleep(self, self.shortened(nap), looked);
+            if woken.exited {
+                let ended = self.child.wait4()?;
+                return Ok((ended.status, usage::of_process(&ended.rusage)));
+            }
+            if let Some(settled) = settled.take() {
+                settled();
+            }
+            self.obey();
+            self.keep_time();
+            if woken.grown {
+                self.read();
+                looked = Some(Instant::now());
+            } else if self.begun.elapsed() >= FIRST_NAP {
+                nap = self.next_nap(nap);
+                self.watch();
+                self.read();
+                self.trim();
+            }
+        }
+    }
+
+    /// Returns the nap, shorter if something is due before its end.
+    fn shortened(&self, nap: Duration) -> Duration {
+        let due = match &self.ending {
+            Some(ending) => ending.kill_at,
+            None => self.terms.limit.map(|limit| self.begun + limit),
+        };
+        due.map_or(nap, |due| nap.min(due.saturating_duration_since(Instant::now())))
+    }
+
+    fn next_nap(&self, nap: Duration) -> Duration {
+        let all_watched = self.watch.is_some() && self.records.watched;
+        (nap * 2).min(if all_watched { LONGEST_NAP } else { LONGEST_BLIND_NAP })
+    }
+
+    /// Does what the executor asks.
+    fn obey(&mut self) {
+        match (self.trial.asked(), &mut self.ending) {
+            (None, _) => {}
+            (Some(asked), None) => self.begin_to_end(Why::Asked, asked),
+            (Some(Asked { kill: true, .. }), Some(Ending { kill_at: kill_at @ Some(_), .. })) => {
+                *kill_at = None;
+                self.signal(Signal::KILL);
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+
+    /// Ends a child that runs too long, or does not heed SIGTERM.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        match (&mut self.ending, self.terms.limit) {
+            (Some(Ending { kill_at, .. }), _) => {
+                if kill_at.is_some_and(|due| now >= due) {
+                    *kill_at = None;
+                    self.signal(Signal::KILL);
+                }
+            }
+            (None, Some(limit)) if now >= self.begun + limit => {
+                let asked = Asked { why: super::Stop::Verdict, kill: false };
+                self.begin_to_end(Why::TooLong(limit), asked);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn begin_to_end(&mut self, why: Why, asked: Asked) {
+        let kill_at = if asked.kill {
+            self.signal(Signal::KILL);
+            None
+        } else {
+            // Only a help for those who poll: SIGTERM says the same.
+            std::fs::write(stop_file(&self.trial.launch.dir), "").ok();
+            self.signal(Signal::TERM);
+            self.signal(Signal::CONT);
+            Some(Instant::now() + self.terms.grace)
+        };
+        self.ending = Some(Ending { why, kill_at });
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The leader is not waited for yet, so the group is still this one; it may be dead, though.
+        kill_process_group(self.group, signal).ok();
+    }
+
+    /// Watches what there is to watch, once the child has lived long enough.
+    fn watch(&mut self) {
+        if self.begun.elapsed() < WORTH_A_WATCH || self.records.watched {
+            return;
+        }
+        if self.watch.is_none() {
+            self.watch = Watch::new();
+            for path in self.watch.iter().flat_map(|_| self.output.searched()) {
+                self.watch.as_ref().map(|watch| watch.add(path));
+            }
+        }
+        self.records.watched = self.watch.as_ref().is_some_and(|watch| watch.add(&self.records.path));
+    }
+
+    /// Takes what the child has written since the last time.
+    fn read(&mut self) {
+        let (log, mut lost) = (&mut *self.log, None);
+        let read = self.records.tail.poll(&mut |line| note(log.tailed(line), &mut lost));
+        let searched = self.output.search(&mut |values| note(log.report_values(values), &mut lost));
+        note(log.flush(), &mut lost);
+        self.complain("`records.jsonl`", read.err());
+        self.complain("the output", searched.err());
+        self.complain("a record", lost);
+    }
+
+    fn read_to_the_end(&mut self) {
+        let (log, mut lost) = (&mut *self.log, None);
+        let read = self.records.tail.finish(&mut |line| note(log.tailed(line), &mut lost));
+        let searched = self.output.finish(&mut |values| note(log.report_values(values), &mut lost));
+        self.complain("`records.jsonl`", read.err());
+        self.complain("the output", searched.err());
+        self.complain("a record", lost);
+        self.trim();
+    }
+
+    /// Keeps the logs short.
+    fn trim(&mut self) {
+        match self.output.trim() {
+            Ok(cut) => {
+                for name in cut {
+                    self.log.warn(format!("`{name}` went over `limits.log`: its head and tail are kept"));
+                }
+            }
+            Err(error) => self.complain("a log that is too long", Some(error)),
+        }
+    }
+
+    /// Warns, once for each thing: what fails once fails at every look.
+    fn complain(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
+        if let Some(error) = error
+            && self.complaints.insert(what)
+        {
+            self.log.warn(format!("{what} could not be taken in: {error}"));
+        }
+    }
+
+    fn exit(&self, status: ExitStatus) -> Exit {
+        match (&self.ending, status.code(), status.signal()) {
+            (Some(Ending { why: Why::TooLong(limit), .. }), ..) => Exit::Failed(Failure::Timeout(*limit)),
+            (Some(Ending { why: Why::Asked, .. }), ..) => {
+                self.trial.asked().map_or(Exit::Interrupted, Asked::exit)
+            }
+            (None, Some(0), _) => Exit::Done,
+            (None, Some(code), _) => Exit::Failed(Failure::Code(code)),
+            (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
+        }
+    }
+
+    /// Ends what the leader left in its group: SIGTERM, a short grace, SIGKILL.
+    fn end_group(&mut self) {
+        let sudden = self.trial.asked().is_some_and(|asked| asked.kill);
+        let first = if sudden { Signal::KILL } else { Signal::TERM };
+        if kill_process_group(self.group, first) == Err(Errno::SRCH) {
+            return;
+        }
+        let begun = Instant::now();
+        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
+        let mut killed = sudden;
+        let mut nap = Duration::from_micros(500);
+        while self.group_lives() && begun.elapsed() < grace + Duration::from_secs(5) {
+            if !killed && begun.elapsed() >= grace {
+                kill_process_group(self.group, Signal::KILL).ok();
+                killed = true;
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Returns whether somebody of the group is alive; waits for its dead that were given to this process.
+    fn group_lives(&self) -> bool {
+        while matches!(waitpgid(self.group, WaitOptions::NOHANG), Ok(Some(_))) {}
+        test_kill_process_group(self.group).is_ok()
+    }
+}
+
+/// Returns the file that says the same as SIGTERM.
+pub(super) fn stop_file(dir: &Path) -> PathBuf {
+    dir.join("stop")
+}
+
+fn supervision_failed(error: &io::Error) -> Exit {
+    Exit::Failed(Failure::Error(format!("its exit status could not be had: {error}")))
+}
+
+/// Remembers the first error.
+fn note<T, E>(result: Result<T, E>, first: &mut Option<E>) {
+    if let Err(error) = result {
+        first.get_or_insert(error);
+    }
+}
+
+/// Sleeps until something happens.
+#[cfg(target_os = "linux")]
+struct Sleeper {
+    /// Readable when the child has ended; `None` where the kernel or a sandbox refuses it.
+    pidfd: Option<std::os::fd::OwnedFd>,
+    group: Pid,
+}
+
+#[cfg(target_os = "linux")]
+impl Sleeper {
+    fn new(group: Pid) -> Self {
+        use rustix::process::{PidfdFlags, pidfd_open};
+        Self { pidfd: pidfd_open(group, PidfdFlags::empty()).ok(), group }
+    }
+
+    fn sleep(&self, child: &Supervision<'_>, nap: Duration, looked: Option<Instant>) -> Woken {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(pidfd) = &self.pidfd else { return self.look(nap) };
+        let breather = looked.and_then(|looked| BREATHER.checked_sub(looked.elapsed()));
+        let mut fds = vec![PollFd::new(pidfd, PollFlags::IN)];
+        let waker = child.trial.line.waker();
+        fds.extend(waker.as_ref().map(|waker| PollFd::new(waker, PollFlags::IN)));
+        let watch = child.watch.as_ref().filter(|_| breather.is_none()).map(Watch::fd);
+        fds.extend(watch.as_ref().map(|watch| PollFd::new(watch, PollFlags::IN)));
+        let at_most = breather.map_or(nap, |breather| nap.min(breather));
+        let at_most = Timespec { tv_sec: at_most.as_secs() as _, tv_nsec: at_most.subsec_nanos() as _ };
+        // An error is an interruption by a signal: as if nothing had happened.
+        poll(&mut fds, Some(&at_most)).ok();
+        let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        let woken =
+            Woken { exited: ready(0), grown: breather.is_some() || watch.is_some() && ready(fds.len() - 1) };
+        if waker.is_some() && ready(1) {
+            child.trial.line.quiet();
+        }
+        if let Some(watch) = child.watch.as_ref().filter(|_| woken.grown) {
+            watch.quiet();
+        }
+        woken
+    }
+}
+
+/// Naps until it is time to look again.
+#[cfg(not(target_os = "linux"))]
+struct Sleeper {
+    group: Pid,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Sleeper {
+    fn new(group: Pid) -> Self {
+        Self { group }
+    }
+
+    fn sleep(&self, _: &Supervision<'_>, nap: Duration, _: Option<Instant>) -> Woken {
+        self.look(nap)
+    }
+}
+
+impl Sleeper {
+    fn look(&self, nap: Duration) -> Woken {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        std::thread::sleep(nap.min(LONGEST_BLIND_NAP));
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Woken { exited: !matches!(waitid(WaitId::Pid(self.group), how), Ok(None)), grown: false }
+    }
+}

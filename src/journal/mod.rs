@@ -1,0 +1,256 @@
+//! The journal: the one truth about a study. JSON lines, append only, one writer.
+//!
+//! `\n` is the commit mark. A journal can be written only after it was read to its end, so reading it *returns* the writer:
+//! [`Journal::open`] gives a [`Replay`], whose [`into_writer`](Replay::into_writer) cuts a torn tail and hands over the [`Journal`].
+
+pub mod dir;
+pub mod lock;
+pub mod replay;
+pub mod snapshot;
+
+pub use dir::StudyDir;
+pub use lock::{Holder, Lock};
+pub use replay::Replay;
+pub use snapshot::read;
+
+use crate::study::{Entry, Event, IllegalEvent, Timestamp};
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// The writer of a journal.
+///
+/// [`append`](Self::append) gathers, [`flush`](Self::flush) hands to the kernel (safe from SIGKILL), [`sync`](Self::sync) to the disk
+/// (safe from power loss). Nothing may be acted on before it was flushed.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    offset: u64,
+    next_seq: u64,
+    unsynced: bool,
+}
+
+impl Journal {
+    /// Opens a journal for reading it to its end, and then writing. An absent one is empty.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(dir: &StudyDir) -> Result<Replay, JournalError> {
+        Replay::open(dir)
+    }
+
+    /// Gathers an event as the next entry.
+    ///
+    /// # Errors
+    /// Only if the event cannot be written as JSON, which is a bug.
+    pub fn append(&mut self, event: Event, at: Timestamp) -> Result<Entry, JournalError> {
+        let entry = Entry { seq: self.next_seq, at, event };
+        let start = self.buffer.len();
+        if let Err(source) = serde_json::to_writer(&mut self.buffer, &entry) {
+            self.buffer.truncate(start);
+            return Err(JournalError::Io { path: self.path.clone(), source: source.into() });
+        }
+        self.buffer.push(b'\n');
+        self.next_seq += 1;
+        Ok(entry)
+    }
+
+    /// Hands everything gathered to the kernel.
+    ///
+    /// # Errors
+    /// If it cannot be written. What was gathered is kept, the file is cut back to whole lines, and a later call tries again.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Err(source) = self.file.write_all(&self.buffer) {
+            let _ = self.file.set_len(self.offset);
+            return Err(JournalError::Io { path: self.path.clone(), source });
+        }
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Hands everything gathered to the disk.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.flush()?;
+        if self.unsynced {
+            self.file.sync_data().map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes the kernel has.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+/// What can be wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file could not be read or written.
+    #[error("`{path}` could not be read or written")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process runs this study.
+    #[error("{}", held(study, holder.as_ref()))]
+    Held {
+        /// The study's folder.
+        study: PathBuf,
+        /// Who runs it, if that could be read.
+        holder: Option<Holder>,
+    },
+    /// A line before the last is not an entry.
+    #[error("line {line} of `{path}` is not a journal entry: {why}")]
+    BadLine {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A line is an entry, but not one that can stand there.
+    #[error("line {line} of `{path}` cannot stand there")]
+    Illegal {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// Why.
+        #[source]
+        source: IllegalEvent,
+    },
+    /// There is no study.
+    #[error("there is no study at `{0}`")]
+    NoStudy(PathBuf),
+}
+
+fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
+    let by = holder.map_or_else(
+        || "another process".to_owned(),
+        |holder| {
+            format!("process {} of {} on {} since {}", holder.pid, holder.user, holder.host, holder.since)
+        },
+    );
+    format!("`{}` is being run by {by}", study.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::{Closing, FORMAT, Header, Origin, Study, TrialId};
+    use std::fs;
+
+    fn events() -> Vec<Event> {
+        let created = |id| Event::Created {
+            trial: TrialId(id),
+            params: [("größe".into(), crate::space::Value::Float(0.1))].into_iter().collect(),
+            origin: Origin::Suggested("random".into()),
+            seed: 7,
+        };
+        let opened =
+            Event::Opened { format: FORMAT, header: Header { name: "digits".into(), ..Header::default() } };
+        vec![opened, created(1), created(2), Event::Closed { why: Closing::Finished }]
+    }
+
+    fn written() -> (tempfile::TempDir, StudyDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("a new journal");
+        for event in events() {
+            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+        }
+        journal.sync().expect("it can be written");
+        (folder, dir)
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_in_order() {
+        let (_folder, dir) = written();
+        let read: Vec<Event> =
+            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("good").event).collect();
+        assert_eq!(read, events());
+    }
+
+    #[test]
+    fn a_tail_without_a_newline_is_kept_aside_and_cut_at_every_byte() {
+        let (_folder, dir) = written();
+        let whole = fs::read(dir.journal()).expect("it can be read");
+        let starts: Vec<usize> = [0]
+            .into_iter()
+            .chain(whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        for cut in 0..whole.len() {
+            let _ = fs::remove_file(dir.torn());
+            fs::write(dir.journal(), &whole[..cut]).expect("it can be written");
+            let entries = Journal::open(&dir).expect("it opens").filter(Result::is_ok).count();
+            let journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+            let kept = *starts.iter().filter(|start| **start <= cut).max().expect("0 is one");
+            assert_eq!((journal.offset(), journal.next_seq), (kept as u64, entries as u64));
+            assert_eq!(fs::read(dir.journal()).expect("it can be read"), &whole[..kept]);
+            let torn = fs::read(dir.torn()).unwrap_or_default();
+            assert_eq!(torn.strip_suffix(b"\n").unwrap_or(&torn), &whole[kept..cut]);
+        }
+    }
+
+    #[test]
+    fn a_bad_line_before_the_end_is_refused_by_its_number() {
+        let (_folder, dir) = written();
+        let text = fs::read_to_string(dir.journal()).expect("it can be read");
+        let flipped = text.replacen("\"seq\":2", "\"seq\";2", 1);
+        fs::write(dir.journal(), flipped).expect("it can be written");
+        let error = Journal::open(&dir).and_then(Replay::into_writer).expect_err("it is refused");
+        assert!(matches!(error, JournalError::BadLine { line: 3, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_journal_is_not_used() {
+        let (_folder, dir) = written();
+        let study = read(&dir).expect("it can be read");
+        let length = fs::metadata(dir.journal()).expect("it is there").len();
+        snapshot::write(&dir, &Study::default(), length).expect("it can be written");
+        assert_eq!(
+            read(&dir).expect("it can be read"),
+            Study::default(),
+            "the snapshot must be what is read"
+        );
+        let text =
+            fs::read_to_string(dir.journal()).expect("it can be read").replace("finished", "exhausted");
+        fs::write(dir.journal(), text).expect("it can be written");
+        let other = read(&dir).expect("it can be read");
+        assert_eq!((other.closed(), other.trials().len()), (Some(&Closing::Exhausted), study.trials().len()));
+    }
+
+    #[test]
+    fn a_second_writer_is_told_who_holds_the_study() {
+        let (_folder, dir) = written();
+        let holder =
+            Holder { host: "here".into(), pid: 42, user: "me".into(), since: Timestamp::from_micros(0) };
+        let lock = Lock::take(&dir, &holder).expect("it is free");
+        let error = Lock::take(&dir, &holder).expect_err("it is held").to_string();
+        assert!(
+            error.ends_with("is being run by process 42 of me on here since 1970-01-01T00:00:00Z"),
+            "{error}"
+        );
+        assert_eq!(lock::holder(&dir), Some(holder.clone()));
+        drop(lock);
+        assert_eq!(lock::holder(&dir), None);
+        Lock::take(&dir, &holder).expect("it is free again");
+    }
+}

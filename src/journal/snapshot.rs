@@ -1,0 +1,87 @@
+//! The folded journal, kept beside it so that a reader folds only what came after.
+//!
+//! A projection: deleted, it is missed by nobody; written by another version or for another journal, it is not used.
+
+use super::{JournalError, Replay, StudyDir};
+use crate::study::Study;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How much of the journal before the offset must be the same for a snapshot to be of that journal.
+const WITNESS: u64 = 256;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: &'a str,
+    offset: u64,
+    witness: &'a str,
+    study: &'a Study,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    version: String,
+    offset: u64,
+    witness: String,
+    study: Study,
+}
+
+/// Reads a study without taking anything: from its snapshot, if that is good, and the journal after it.
+///
+/// # Errors
+/// [`JournalError::NoStudy`] if there is none; as for reading a journal otherwise.
+pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
+    if !dir.exists() {
+        return Err(JournalError::NoStudy(dir.root().to_owned()));
+    }
+    let mut replay = Replay::open(dir)?;
+    let mut study = Study::default();
+    if let Some(kept) = load(dir) {
+        replay.skip_to(kept.offset, kept.study.next_seq())?;
+        study = kept.study;
+    }
+    while let Some(entry) = replay.next() {
+        study.apply(&entry?).map_err(|source| JournalError::Illegal {
+            path: replay.path().to_owned(),
+            line: replay.line(),
+            source,
+        })?;
+    }
+    Ok(study)
+}
+
+/// Writes the snapshot of a study whose journal has `offset` bytes, atomically.
+///
+/// # Errors
+/// If it cannot be written; readers then fold the journal, which is only slower.
+pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> {
+    let witness = witness(dir, offset)?;
+    let file = tempfile::Builder::new().prefix(".snapshot").tempfile_in(dir.root())?;
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    serde_json::to_writer(&mut out, &Written { version: VERSION, offset, witness: &witness, study })?;
+    out.flush()?;
+    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(dir.snapshot())?;
+    Ok(())
+}
+
+fn load(dir: &StudyDir) -> Option<Kept> {
+    let mut text = Vec::new();
+    BufReader::new(File::open(dir.snapshot()).ok()?).read_to_end(&mut text).ok()?;
+    let kept: Kept = serde_json::from_slice(&text).ok()?;
+    let good = kept.version == VERSION && witness(dir, kept.offset).is_ok_and(|found| found == kept.witness);
+    good.then_some(kept)
+}
+
+fn witness(dir: &StudyDir, offset: u64) -> std::io::Result<String> {
+    let mut file = File::open(dir.journal())?;
+    let start = offset.saturating_sub(WITNESS);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(offset - start).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != offset - start {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,585 @@
+//! DVC digests: of a file its md5; of a folder the md5 of the sorted JSON list of its files, with `.dir` behind it.
+//!
+//! What DVC 3 records for the same data (`X.dvc`, CMF) is the same text. Like DVC, a folder's digest follows links to files and leaves out
+//! links to folders; those are counted, so that they can be warned about.
+
+use md5::{Digest as _, Md5};
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How much of a file is read at a time.
+const CHUNK: usize = 1 << 17;
+/// A thread is worth starting for this many bytes.
+const PER_THREAD: u64 = 1 << 21;
+/// A file touched this shortly before it was read is not remembered: a write in the same tick of the clock would not show in its times.
+const SETTLED: i128 = 200_000_000;
+/// The first line of a cache file.
+const HEADING: &str = "swath digests 1";
+
+/// What identifies the content of a file or folder, as DVC 3 computes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// 32 hexadecimal digits, with `.dir` behind that of a folder.
+    pub md5: String,
+    /// Bytes in all.
+    pub size: u64,
+    /// Files in all: 1 for a file.
+    pub files: u64,
+    /// Links to folders, which are not part of it.
+    pub links: u64,
+}
+
+/// Why something has no digest.
+#[derive(Debug, thiserror::Error)]
+pub enum DigestError {
+    /// Nothing is there.
+    #[error("`{}` does not exist", .0.display())]
+    Missing(PathBuf),
+    /// A symbolic link leads to nothing.
+    #[error("`{}` is a symbolic link to nothing", .0.display())]
+    Dangling(PathBuf),
+    /// Symbolic links lead in a circle.
+    #[error("`{}` is a symbolic link that leads back to itself", .0.display())]
+    Loop(PathBuf),
+    /// It is neither file nor folder.
+    #[error("`{}` is {kind}, neither a file nor a folder", .path.display())]
+    Special {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It was written to while it was read.
+    #[error("`{}` changed while it was read", .0.display())]
+    Changed(PathBuf),
+    /// It could not be read.
+    #[error("could not read `{}`", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<DigestError> for io::Error {
+    fn from(error: DigestError) -> Self {
+        let kind = match &error {
+            DigestError::Missing(_) | DigestError::Dangling(_) => io::ErrorKind::NotFound,
+            DigestError::Read { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Returns the DVC digest of a file or folder, reading its files in parallel. A symbolic link stands for what it leads to.
+///
+/// # Errors
+/// [`DigestError`] names the file in the way.
+pub fn digest(path: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
+    let about = fs::metadata(path).map_err(|error| read_error(path, error))?;
+    if about.is_dir() {
+        return folder(path, cache);
+    }
+    let file = Found { path: path.to_path_buf(), relative: Vec::new(), state: state_of(path, &about)? };
+    let md5 = hashes(std::slice::from_ref(&file), cache)?;
+    Ok(Digest { md5: hex(&md5[0]), size: file.state.size, files: 1, links: 0 })
+}
+
+fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
+    let (mut files, links) = walk(root)?;
+    files.sort_unstable_by(|a, b| points(&a.relative).cmp(points(&b.relative)));
+    let mut list = Md5::new();
+    let mut text = b"[".to_vec();
+    for (at, (file, md5)) in files.iter().zip(hashes(&files, cache)?).enumerate() {
+        text.extend_from_slice(if at == 0 { b"{\"md5\": \"" } else { b", {\"md5\": \"" });
+        text.extend_from_slice(hex(&md5).as_bytes());
+        text.extend_from_slice(b"\", \"relpath\": ");
+        python_text(&mut text, &file.relative);
+        text.push(b'}');
+        list.update(&text);
+        text.clear();
+    }
+    text.push(b']');
+    list.update(&text);
+    let size = files.iter().map(|file| file.state.size).sum();
+    Ok(Digest { md5: hex(&list.finalize().into()) + ".dir", size, files: files.len() as u64, links })
+}
+
+/// A file to hash.
+struct Found {
+    path: PathBuf,
+    /// Its path in the folder, with slashes.
+    relative: Vec<u8>,
+    state: State,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    dev: u64,
+    inode: u64,
+    size: u64,
+    /// Nanoseconds since 1970: of the content, and of the inode, which nobody can set back.
+    modified: i128,
+    changed: i128,
+}
+
+fn state_of(path: &Path, about: &Metadata) -> Result<State, DigestError> {
+    if !about.is_file() {
+        let kind = about.file_type();
+        let kind = match () {
+            () if kind.is_fifo() => "a named pipe",
+            () if kind.is_socket() => "a socket",
+            () if kind.is_char_device() || kind.is_block_device() => "a device",
+            () => "something else",
+        };
+        return Err(DigestError::Special { path: path.to_path_buf(), kind });
+    }
+    Ok(State {
+        dev: about.dev(),
+        inode: about.ino(),
+        size: about.len(),
+        modified: i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()),
+        changed: i128::from(about.ctime()) * 1_000_000_000 + i128::from(about.ctime_nsec()),
+    })
+}
+
+/// Lists every file below `root`, and counts the links to folders, which are not followed.
+fn walk(root: &Path) -> Result<(Vec<Found>, u64), DigestError> {
+    let mut files = Vec::new();
+    let mut links = 0;
+    let mut folders = vec![(root.to_path_buf(), Vec::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|error| read_error(&folder, error))? {
+            let entry = entry.map_err(|error| read_error(&folder, error))?;
+            let path = || folder.join(entry.file_name());
+            let mut relative = prefix.clone();
+            relative.extend_from_slice(entry.file_name().as_bytes());
+            let mut about = entry.metadata().map_err(|error| read_error(&path(), error))?;
+            if about.is_symlink() {
+                about = fs::metadata(path()).map_err(|error| read_error(&path(), error))?;
+                if about.is_dir() {
+                    links += 1;
+                    continue;
+                }
+            }
+            if about.is_dir() {
+                relative.push(b'/');
+                folders.push((path(), relative));
+            } else {
+                let state = state_of(&path(), &about)?;
+                files.push(Found { path: path(), relative, state });
+            }
+        }
+    }
+    Ok((files, links))
+}
+
+fn read_error(path: &Path, source: io::Error) -> DigestError {
+    let path = path.to_path_buf();
+    let is_loop = source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    match source.kind() {
+        _ if is_loop => DigestError::Loop(path),
+        io::ErrorKind::NotFound if path.is_symlink() => DigestError::Dangling(path),
+        io::ErrorKind::NotFound => DigestError::Missing(path),
+        _ => DigestError::Read { path, source },
+    }
+}
+
+/// Returns the md5 of each file, from the cache or by reading, with as many threads as the bytes are worth.
+fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Result<Vec<[u8; 16]>, DigestError> {
+    let mut known: Vec<Option<[u8; 16]>> = match cache {
+        Some(cache) => cache.look_up(files),
+        None => vec![None; files.len()],
+    };
+    let mut unknown: Vec<usize> = (0..files.len()).filter(|at| known[*at].is_none()).collect();
+    // The largest first, so that no thread is left alone with one at the end.
+    unknown.sort_by_key(|at| std::cmp::Reverse(files[*at].state.size));
+    let read = read_all(files, &unknown)?;
+    if let Some(cache) = cache {
+        cache.remember(read.iter().map(|(at, md5)| (files[*at].state, *md5)));
+    }
+    for (at, md5) in read {
+        known[at] = Some(md5);
+    }
+    Ok(known.into_iter().flatten().collect())
+}
+
+fn read_all(files: &[Found], wanted: &[usize]) -> Result<Vec<(usize, [u8; 16])>, DigestError> {
+    let bytes: u64 = wanted.iter().map(|at| files[*at].state.size).sum();
+    let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).clamp(1, wanted.len().max(1));
+    let threads =
+        if worth == 1 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(worth) };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut buffer = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK) + 1)];
+        let mut done = Vec::new();
+        while let Some(at) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match read_one(&files[*at], &mut buffer) {
+                Ok(md5) => done.push((*at, md5)),
+                Err(error) => {
+                    next.store(wanted.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
+    };
+    if threads == 1 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = work()?;
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+fn read_one(found: &Found, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
+    let failed = |error| read_error(&found.path, error);
+    let mut file = File::open(&found.path).map_err(failed)?;
+    let mut md5 = Md5::new();
+    let mut size = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                md5.update(&buffer[..read]);
+                size += read as u64;
+                if size > found.state.size {
+                    return Err(DigestError::Changed(found.path.clone()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let after = state_of(&found.path, &file.metadata().map_err(failed)?)?;
+    if after != found.state || size != after.size {
+        return Err(DigestError::Changed(found.path.clone()));
+    }
+    Ok(md5.finalize().into())
+}
+
+/// Remembers the digests of files by device, inode, size and times, so that what has not changed costs one stat.
+#[derive(Debug, Default)]
+pub struct DigestCache {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    files: HashMap<(u64, u64), (State, [u8; 16])>,
+    /// Lines that the file does not have yet.
+    new: String,
+    /// Lines the file has.
+    lines: usize,
+}
+
+impl DigestCache {
+    /// Reads the cache kept in `path`; one that is missing or unreadable is empty.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let mut known = Known::default();
+        if let Ok(file) = File::open(path) {
+            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+            if lines.next().as_deref() == Some(HEADING) {
+                for line in lines {
+                    known.lines += 1;
+                    if let Some((state, md5)) = parse(&line) {
+                        known.files.insert((state.dev, state.inode), (state, md5));
+                    }
+                }
+            }
+        }
+        Self { path: path.to_path_buf(), known: Mutex::new(known) }
+    }
+
+    /// Adds what is new to the file; one that has more old lines than valid ones is written anew.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self) -> io::Result<()> {
+        let mut known = self.known();
+        if known.new.is_empty() {
+            return Ok(());
+        }
+        let waste = known.lines > 2 * known.files.len();
+        if known.lines == 0 || waste {
+            let mut states: Vec<_> = known.files.values().copied().collect();
+            states.sort_unstable_by_key(|(state, _)| (state.dev, state.inode));
+            let mut text = format!("{HEADING}\n");
+            text.extend(states.iter().map(|(state, md5)| line(state, md5)));
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+            file.write_all(text.as_bytes())?;
+            file.persist(&self.path)?;
+            known.lines = states.len();
+        } else {
+            fs::OpenOptions::new().append(true).open(&self.path)?.write_all(known.new.as_bytes())?;
+            known.lines += known.new.lines().count();
+        }
+        known.new.clear();
+        Ok(())
+    }
+
+    fn look_up(&self, files: &[Found]) -> Vec<Option<[u8; 16]>> {
+        let known = self.known();
+        let one = |file: &Found| {
+            let (state, md5) = known.files.get(&(file.state.dev, file.state.inode))?;
+            (*state == file.state).then_some(*md5)
+        };
+        files.iter().map(one).collect()
+    }
+
+    fn remember(&self, found: impl Iterator<Item = (State, [u8; 16])>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let before = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
+        let mut known = self.known();
+        for (state, md5) in found.filter(|(state, _)| state.modified < before && state.changed < before) {
+            known.files.insert((state.dev, state.inode), (state, md5));
+            known.new.push_str(&line(&state, &md5));
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn line(state: &State, md5: &[u8; 16]) -> String {
+    let State { dev, inode, size, modified, changed } = state;
+    format!("{dev} {inode} {size} {modified} {changed} {}\n", hex(md5))
+}
+
+fn parse(line: &str) -> Option<(State, [u8; 16])> {
+    let mut words = line.split(' ');
+    let state = State {
+        dev: words.next()?.parse().ok()?,
+        inode: words.next()?.parse().ok()?,
+        size: words.next()?.parse().ok()?,
+        modified: words.next()?.parse().ok()?,
+        changed: words.next()?.parse().ok()?,
+    };
+    let digits = words.next()?;
+    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
+    words.next().is_none().then(|| (state, number.to_be_bytes()))
+}
+
+fn hex(md5: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*md5))
+}
+
+/// Iterates over the code points of a file name as Python sees it: a byte that is not UTF-8 is a lone surrogate.
+fn points(name: &[u8]) -> impl Iterator<Item = u32> {
+    name.utf8_chunks().flat_map(|chunk| {
+        let invalid = chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte));
+        chunk.valid().chars().map(u32::from).chain(invalid)
+    })
+}
+
+/// Appends a JSON string as Python's `json.dumps` writes it.
+fn python_text(out: &mut Vec<u8>, name: &[u8]) {
+    out.push(b'"');
+    for point in points(name) {
+        match point {
+            0x22 => out.extend_from_slice(b"\\\""),
+            0x5c => out.extend_from_slice(b"\\\\"),
+            0x0a => out.extend_from_slice(b"\\n"),
+            0x0d => out.extend_from_slice(b"\\r"),
+            0x09 => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0x20..=0x7e => out.push(point as u8),
+            0..=0xffff => out.extend_from_slice(format!("\\u{point:04x}").as_bytes()),
+            _ => {
+                let rest = point - 0x1_0000;
+                let pair = format!("\\u{:04x}\\u{:04x}", 0xd800 + (rest >> 10), 0xdc00 + (rest & 0x3ff));
+                out.extend_from_slice(pair.as_bytes());
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    /// The data set that DVC 3.51.1 recorded in CMF's reference run.
+    fn data() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        for (name, text) in CONTENTS {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        dir
+    }
+
+    const CONTENTS: [(&str, &str); 5] = [
+        ("empty.txt", ""),
+        ("labels.csv", "x\n"),
+        ("sub/n.txt", "nested\n"),
+        ("train.csv", "a,b\n1,2\n3,4\n"),
+        ("é.txt", "u\n"),
+    ];
+
+    fn settle(path: &Path) {
+        let past = SystemTime::now() - Duration::from_secs(10);
+        File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+        std::thread::sleep(Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_folder_has_the_digest_that_dvc_records() {
+        let found = digest(data().path(), None).unwrap();
+        let md5 = "46b516c475aa0517f33ba9e09bfbf39b.dir".to_owned();
+        assert_eq!(found, Digest { md5, size: 23, files: 5, links: 0 });
+    }
+
+    #[test]
+    fn an_empty_folder_has_the_digest_that_dvc_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = digest(dir.path(), None).unwrap();
+        let md5 = "d751713988987e9331980363e24189ce.dir".to_owned();
+        assert_eq!(found, Digest { md5, size: 0, files: 0, links: 0 });
+    }
+
+    #[test]
+    fn a_file_has_its_md5() {
+        let dir = data();
+        let found = digest(&dir.path().join("sub/n.txt"), None).unwrap();
+        assert_eq!((&*found.md5, found.files), ("6983b4cd210aab338877de6d3b33c926", 1));
+        let empty = digest(&dir.path().join("empty.txt"), None).unwrap();
+        assert_eq!((&*empty.md5, empty.size), ("d41d8cd98f00b204e9800998ecf8427e", 0));
+    }
+
+    #[test]
+    fn links_to_files_are_followed_and_links_to_folders_counted_as_dvc_leaves_them_out() {
+        let dir = data();
+        let plain = digest(dir.path(), None).unwrap();
+        symlink(dir.path(), dir.path().join("sub/up")).unwrap();
+        assert_eq!(digest(dir.path(), None).unwrap(), Digest { links: 1, ..plain.clone() });
+        fs::remove_file(dir.path().join("labels.csv")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("l"), CONTENTS[1].1).unwrap();
+        symlink(elsewhere.path().join("l"), dir.path().join("labels.csv")).unwrap();
+        assert_eq!(digest(dir.path(), None).unwrap(), Digest { links: 1, ..plain });
+    }
+
+    #[test]
+    fn what_has_no_digest_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let why = |name: &str| {
+            let text = digest(&path(name), None).unwrap_err().to_string();
+            text.replace(dir.path().to_str().unwrap(), "D")
+        };
+        symlink("b", path("a")).unwrap();
+        symlink("a", path("b")).unwrap();
+        symlink("nowhere", path("gone")).unwrap();
+        assert_eq!(why("a"), "`D/a` is a symbolic link that leads back to itself");
+        assert_eq!(why("gone"), "`D/gone` is a symbolic link to nothing");
+        assert_eq!(why("none"), "`D/none` does not exist");
+        let device = digest(Path::new("/dev/null"), None).unwrap_err();
+        assert_eq!(device.to_string(), "`/dev/null` is a device, neither a file nor a folder");
+        fs::create_dir(path("d")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("d/pipe"), 0o600.into()).unwrap();
+        assert_eq!(why("d"), "`D/d/pipe` is a named pipe, neither a file nor a folder");
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_noticed() {
+        let dir = data();
+        let path = dir.path().join("train.csv");
+        let state = state_of(&path, &fs::metadata(&path).unwrap()).unwrap();
+        fs::write(&path, "longer than it was before").unwrap();
+        let found = Found { path, relative: Vec::new(), state };
+        assert!(matches!(read_one(&found, &mut [0; 64]), Err(DigestError::Changed(_))));
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, kept) = (dir.path().join("big"), dir.path().join("kept"));
+        fs::write(&file, "first").unwrap();
+        settle(&file);
+        let cache = DigestCache::open(&kept);
+        let first = digest(&file, Some(&cache)).unwrap();
+        cache.save().unwrap();
+
+        let cache = DigestCache::open(&kept);
+        assert_eq!(cache.known().files.len(), 1);
+        let known = *cache.known().files.keys().next().unwrap();
+        cache.known().files.get_mut(&known).unwrap().1 = [7; 16];
+        assert_eq!(digest(&file, Some(&cache)).unwrap().md5, "07".repeat(16), "it comes from the cache");
+        fs::write(&file, "other").unwrap();
+        let other = digest(&file, Some(&cache)).unwrap();
+        assert_eq!(other, digest(&file, None).unwrap());
+        assert_ne!(other, first);
+    }
+
+    #[test]
+    fn a_file_written_just_now_is_not_remembered() {
+        let dir = data();
+        let cache = DigestCache::default();
+        digest(dir.path(), Some(&cache)).unwrap();
+        assert!(cache.known().files.is_empty());
+    }
+
+    #[test]
+    fn a_cache_file_of_nonsense_is_an_empty_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept");
+        for text in [
+            "",
+            "nonsense",
+            "swath digests 1\n1 2 3\n1 2 3 4 5 é\n1 2 3 4 5 +0000000000000000000000000000000\n",
+        ] {
+            fs::write(&path, text).unwrap();
+            assert!(DigestCache::open(&path).known().files.len() <= 1);
+        }
+        fs::write(&path, [0xff; 100]).unwrap();
+        assert!(DigestCache::open(&path).known().files.is_empty());
+    }
+
+    #[test]
+    fn names_are_escaped_and_sorted_as_python_does() {
+        let mut out = Vec::new();
+        python_text(&mut out, "a\"\\\n\u{1}\u{7f}é😀".as_bytes());
+        python_text(&mut out, b"x\xff");
+        assert_eq!(String::from_utf8(out).unwrap(), r#""a\"\\\n\u0001\u007f\u00e9\ud83d\ude00""x\udcff""#);
+        assert!(points(b"\xff").lt(points("\u{e000}".as_bytes())));
+        assert_eq!(Path::new(OsStr::from_bytes(b"x\xff")).as_os_str().as_bytes(), b"x\xff");
+    }
+
+    #[test]
+    fn many_files_are_hashed_in_parallel_with_the_same_result() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..8_u8 {
+            fs::write(dir.path().join(format!("f{n}")), vec![n; 1 << 20]).unwrap();
+        }
+        let whole = digest(dir.path(), None).unwrap();
+        let (files, _) = walk(dir.path()).unwrap();
+        let one_by_one: Vec<_> = files.iter().map(|file| read_one(file, &mut [0; 4096]).unwrap()).collect();
+        assert_eq!(hashes(&files, None).unwrap(), one_by_one);
+        assert_eq!((whole.files, whole.size), (8, 8 << 20));
+    }
+}

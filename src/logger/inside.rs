@@ -1,0 +1,192 @@
+//! Keeps the paths that a trial names inside its workdir.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// A path that a trial may name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Inside {
+    /// Relative to the workdir, without `.` and `..`.
+    pub(super) relative: String,
+    /// Where it really is, links followed; `None` if nothing is there.
+    pub(super) real: Option<PathBuf>,
+}
+
+/// Why a path is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Outside {
+    #[error("the path is empty")]
+    Empty,
+    #[error("`{path}` is absolute; paths are relative to the workdir{hint}")]
+    Absolute { path: String, hint: String },
+    #[error("`{path}` leaves the workdir by `..`")]
+    Escapes { path: String },
+    #[error("`{path}` leaves the workdir by a symbolic link to `{target}`")]
+    Linked { path: String, target: String },
+    #[error("`{path}` cannot be looked up: {why}")]
+    Unreadable { path: String, why: String },
+}
+
+/// Checks that `given` lies in `workdir`, by its name and by where its links lead.
+pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
+    let path = || given.to_owned();
+    if given.is_empty() {
+        return Err(Outside::Empty);
+    }
+    if Path::new(given).is_absolute() {
+        let hint = strip(workdir, Path::new(given))
+            .map_or_else(String::new, |relative| format!(": write `{}`", relative.display()));
+        return Err(Outside::Absolute { path: path(), hint });
+    }
+    let Some(relative) = plain(Path::new(given)) else { return Err(Outside::Escapes { path: path() }) };
+    let unreadable = |error: io::Error| Outside::Unreadable { path: path(), why: error.to_string() };
+    let root = workdir.canonicalize().map_err(unreadable)?;
+    let (real, exists) = existing(&root, &relative).map_err(unreadable)?;
+    if !real.starts_with(&root) {
+        return Err(Outside::Linked { path: path(), target: real.display().to_string() });
+    }
+    let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { &relative };
+    Ok(Inside { relative: relative.to_string_lossy().into_owned(), real: exists.then_some(real) })
+}
+
+/// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside) and where to find it.
+pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
+    let found = workdir.join(given);
+    let whole =
+        std::path::absolute(&found).ok().and_then(|path| plain(&path)).unwrap_or_else(|| found.clone());
+    let recorded = strip(workdir, &whole).unwrap_or(whole);
+    let recorded = if recorded.as_os_str().is_empty() { PathBuf::from(".") } else { recorded };
+    (recorded.to_string_lossy().into_owned(), found)
+}
+
+/// Returns `path` relative to `workdir`, if it lies in it by name.
+fn strip(workdir: &Path, path: &Path) -> Option<PathBuf> {
+    let root = std::path::absolute(workdir).ok().and_then(|root| plain(&root))?;
+    plain(path)?.strip_prefix(root).ok().map(Path::to_path_buf)
+}
+
+/// Takes `.` and `..` out by name; `None` if `..` leads above the beginning.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut out = PathBuf::new();
+    let mut depth = 0_usize;
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                depth = depth.checked_sub(1)?;
+                out.pop();
+            }
+            Component::Normal(name) => {
+                depth += 1;
+                out.push(name);
+            }
+            Component::RootDir | Component::Prefix(_) => out.push(component),
+        }
+    }
+    Some(out)
+}
+
+/// Follows the links of as much of `relative` as exists; says whether that was all of it.
+fn existing(root: &Path, relative: &Path) -> io::Result<(PathBuf, bool)> {
+    let whole = root.join(relative);
+    let mut at = whole.as_path();
+    loop {
+        match at.canonicalize() {
+            Ok(real) => {
+                let rest = whole.strip_prefix(at).unwrap_or(Path::new(""));
+                let all = rest.as_os_str().is_empty();
+                return Ok((if all { real } else { real.join(rest) }, all));
+            }
+            // A link to nothing may point anywhere: what it names is what would be written.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Ok(target) = at.read_link() {
+                    let from = at.parent().unwrap_or(root);
+                    let target = from.join(target);
+                    return Ok((plain(&target).unwrap_or(target), false));
+                }
+                at = at.parent().ok_or(error)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn world() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("work/models")).unwrap();
+        fs::write(dir.path().join("work/models/m.bin"), "m").unwrap();
+        fs::write(dir.path().join("secret"), "s").unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_path_in_the_workdir_is_recorded_without_dots() {
+        let dir = world();
+        let found = inside(&dir.path().join("work"), "./models/../models/m.bin").unwrap();
+        assert_eq!(found.relative, "models/m.bin");
+        assert!(found.real.unwrap().ends_with("work/models/m.bin"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_inside_and_absent() {
+        let dir = world();
+        let found = inside(&dir.path().join("work"), "models/new/m.bin").unwrap();
+        assert_eq!(found, Inside { relative: "models/new/m.bin".into(), real: None });
+    }
+
+    #[test]
+    fn an_absolute_path_is_refused_and_the_remedy_is_named() {
+        let dir = world();
+        let work = dir.path().join("work");
+        let refused = inside(&work, work.join("models/m.bin").to_str().unwrap()).unwrap_err();
+        assert!(
+            refused.to_string().ends_with("paths are relative to the workdir: write `models/m.bin`"),
+            "{refused}"
+        );
+        assert!(
+            matches!(inside(&work, "/etc/hostname"), Err(Outside::Absolute { hint, .. }) if hint.is_empty())
+        );
+    }
+
+    #[test]
+    fn dots_and_links_do_not_lead_out() {
+        let dir = world();
+        let work = dir.path().join("work");
+        symlink(dir.path(), work.join("out")).unwrap();
+        symlink(dir.path().join("nothing"), work.join("dangling")).unwrap();
+        symlink("../nothing", work.join("models/up")).unwrap();
+        symlink("models", work.join("in")).unwrap();
+        assert!(matches!(inside(&work, "../secret"), Err(Outside::Escapes { .. })));
+        assert!(matches!(inside(&work, "models/../../secret"), Err(Outside::Escapes { .. })));
+        assert!(matches!(inside(&work, "out/secret"), Err(Outside::Linked { .. })));
+        assert!(matches!(inside(&work, "out/new"), Err(Outside::Linked { .. })));
+        assert!(matches!(inside(&work, "dangling"), Err(Outside::Linked { .. })));
+        assert_eq!(inside(&work, "models/up").unwrap().real, None);
+        assert_eq!(inside(&work, "in/m.bin").unwrap().relative, "in/m.bin");
+    }
+
+    #[test]
+    fn a_loop_of_links_is_refused() {
+        let dir = world();
+        let work = dir.path().join("work");
+        symlink("b", work.join("a")).unwrap();
+        symlink("a", work.join("b")).unwrap();
+        assert!(matches!(inside(&work, "a"), Err(Outside::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_data_set_is_relative_inside_the_workdir_and_absolute_outside() {
+        let work = Path::new("/project");
+        assert_eq!(data_dir(work, Path::new("data/./digits")).0, "data/digits");
+        assert_eq!(data_dir(work, Path::new("/project/data")).0, "data");
+        assert_eq!(data_dir(work, Path::new("../shared")).0, "/shared");
+        assert_eq!(data_dir(work, Path::new("/data")).0, "/data");
+        assert_eq!(data_dir(work, Path::new(".")).0, ".");
+    }
+}

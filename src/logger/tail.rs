@@ -1,0 +1,379 @@
+//! Reads a file as it grows: whole lines for records, bytes for other output.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// The longest line that is read, in bytes; longer ones are refused with their number.
+pub const LONGEST: usize = 10_000_000;
+
+/// How much is read at a time, and how much by one call, so that a program that never stops writing cannot hold its reader.
+const CHUNK: usize = 1 << 18;
+const PER_CALL: usize = 1 << 24;
+
+/// What a [`Tail`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A whole line.
+    Whole {
+        /// Its number, from 1.
+        number: u64,
+        /// Its bytes, without the line break.
+        bytes: &'a [u8],
+    },
+    /// A line over [`LONGEST`] bytes, which was skipped.
+    TooLong {
+        /// Its number, from 1.
+        number: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The file ends without a line break; told by [`Tail::finish`] only.
+    Torn {
+        /// Its number, from 1.
+        number: u64,
+        /// What there is of it.
+        bytes: &'a [u8],
+    },
+    /// The file became shorter, or another file took its place; reading starts again at its beginning.
+    Replaced {
+        /// The number of the last line read.
+        after: u64,
+    },
+}
+
+/// Reads whole lines from a file as it grows.
+#[derive(Debug)]
+pub struct Tail {
+    growth: Growth,
+    /// The beginning of a line whose end has not been seen.
+    rest: Vec<u8>,
+    /// How many bytes of a line that is too long were skipped.
+    skipped: u64,
+    number: u64,
+}
+
+impl Tail {
+    /// Makes a reader that starts at the beginning of `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { growth: Growth::new(path), rest: Vec::new(), skipped: 0, number: 0 }
+    }
+
+    /// Makes a reader that leaves out the lines that are in the file now: for an attempt that resumes a trial.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn after_existing(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let mut tail = Self::new(path);
+        while tail.poll(&mut |_| ())? > 0 {}
+        Ok(tail)
+    }
+
+    /// Hands each line to `each` that has become whole since the last call; returns how many bytes were read.
+    ///
+    /// One call reads 16 MiB at most, so call again while [`behind`](Self::behind).
+    ///
+    /// # Errors
+    /// If the file cannot be read. That it does not exist yet is no error.
+    pub fn poll(&mut self, each: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
+        let Self { growth, rest, skipped, number } = self;
+        let read = growth.follow(&mut |piece| match piece {
+            Piece::Bytes(bytes) => split(bytes, rest, skipped, number, each),
+            Piece::Restart => {
+                each(Line::Replaced { after: *number });
+                rest.clear();
+                (*skipped, *number) = (0, 0);
+            }
+        })?;
+        if rest.capacity() > 4 * CHUNK && rest.len() < CHUNK {
+            rest.shrink_to(CHUNK);
+        }
+        Ok(read)
+    }
+
+    /// Returns whether the last call stopped before the end of the file.
+    #[must_use]
+    pub fn behind(&self) -> bool {
+        self.growth.behind
+    }
+
+    /// Reads to the end, for the last time: a rest without a line break is told too.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn finish(&mut self, each: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
+        let mut read = self.poll(each)?;
+        while self.behind() {
+            read += self.poll(each)?;
+        }
+        if self.skipped > 0 {
+            each(Line::TooLong { number: self.number + 1, bytes: self.skipped + self.rest.len() as u64 });
+        } else if !self.rest.is_empty() {
+            each(Line::Torn { number: self.number + 1, bytes: &self.rest });
+        }
+        self.rest.clear();
+        self.skipped = 0;
+        Ok(read)
+    }
+}
+
+/// Cuts the bytes into lines, the first of which may have begun in `rest`.
+fn split(
+    mut bytes: &[u8],
+    rest: &mut Vec<u8>,
+    skipped: &mut u64,
+    number: &mut u64,
+    each: &mut dyn FnMut(Line<'_>),
+) {
+    while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        let (line, after) = (&bytes[..end], &bytes[end + 1..]);
+        *number += 1;
+        let length = *skipped + (rest.len() + line.len()) as u64;
+        if length > LONGEST as u64 {
+            each(Line::TooLong { number: *number, bytes: length });
+        } else if rest.is_empty() {
+            each(Line::Whole { number: *number, bytes: line });
+        } else {
+            rest.extend_from_slice(line);
+            each(Line::Whole { number: *number, bytes: rest });
+        }
+        rest.clear();
+        *skipped = 0;
+        bytes = after;
+    }
+    rest.extend_from_slice(bytes);
+    if *skipped > 0 || rest.len() > LONGEST {
+        *skipped += rest.len() as u64;
+        rest.clear();
+    }
+}
+
+/// Reads the bytes of a file as it grows, for output that is not made of records.
+#[derive(Debug)]
+pub struct Growth {
+    path: PathBuf,
+    open: Option<Open>,
+    chunk: Vec<u8>,
+    behind: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    dev: u64,
+    inode: u64,
+    offset: u64,
+}
+
+enum Piece<'a> {
+    Bytes(&'a [u8]),
+    Restart,
+}
+
+impl Growth {
+    /// Makes a reader that starts at the beginning of `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), open: None, chunk: Vec::new(), behind: false }
+    }
+
+    /// Hands what was appended since the last call to `each`, in pieces; returns how many bytes that was. A file that was cut or
+    /// replaced is read from its beginning again. One call reads 16 MiB at most, so call again while [`behind`](Self::behind).
+    ///
+    /// # Errors
+    /// If the file cannot be read. That it does not exist yet is no error.
+    pub fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        self.follow(&mut |piece| {
+            if let Piece::Bytes(bytes) = piece {
+                each(bytes);
+            }
+        })
+    }
+
+    /// Returns whether the last call stopped before the end of the file.
+    #[must_use]
+    pub fn behind(&self) -> bool {
+        self.behind
+    }
+
+    fn follow(&mut self, each: &mut dyn FnMut(Piece<'_>)) -> io::Result<usize> {
+        let mut total = self.read_on(each)?;
+        // Only a file that does not grow is asked whether it is still the one.
+        if total == 0 && self.was_replaced()? {
+            self.open = None;
+            each(Piece::Restart);
+            total = self.read_on(each)?;
+        }
+        Ok(total)
+    }
+
+    fn read_on(&mut self, each: &mut dyn FnMut(Piece<'_>)) -> io::Result<usize> {
+        self.behind = false;
+        if self.open.is_none() {
+            let file = match File::open(&self.path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+                Err(error) => return Err(error),
+            };
+            let about = file.metadata()?;
+            if !about.is_file() {
+                return Err(io::Error::other("it is not a regular file"));
+            }
+            self.open = Some(Open { file, dev: about.dev(), inode: about.ino(), offset: 0 });
+            self.chunk.resize(CHUNK, 0);
+        }
+        let Some(open) = &mut self.open else { return Ok(0) };
+        let mut total = 0;
+        while total < PER_CALL {
+            let read = match open.file.read(&mut self.chunk) {
+                Ok(0) => return Ok(total),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            open.offset += read as u64;
+            total += read;
+            each(Piece::Bytes(&self.chunk[..read]));
+            if read < CHUNK {
+                return Ok(total);
+            }
+        }
+        self.behind = true;
+        Ok(total)
+    }
+
+    fn was_replaced(&self) -> io::Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
+        match fs::metadata(&self.path) {
+            Ok(now) => Ok(now.len() < open.offset || (now.dev(), now.ino()) != (open.dev, open.inode)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    fn append(path: &std::path::Path, bytes: &[u8]) {
+        OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(bytes).unwrap();
+    }
+
+    fn polled(tail: &mut Tail) -> Vec<String> {
+        let mut found = Vec::new();
+        tail.poll(&mut |line| found.push(told(line))).unwrap();
+        found
+    }
+
+    fn told(line: Line<'_>) -> String {
+        match line {
+            Line::Whole { number, bytes } => format!("{number} {}", String::from_utf8_lossy(bytes)),
+            Line::Torn { number, bytes } => format!("{number} torn {}", String::from_utf8_lossy(bytes)),
+            Line::TooLong { number, bytes } => format!("{number} too long: {bytes}"),
+            Line::Replaced { after } => format!("replaced after {after}"),
+        }
+    }
+
+    #[test]
+    fn a_line_is_told_once_and_only_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        let mut tail = Tail::new(&path);
+        assert!(polled(&mut tail).is_empty());
+        append(&path, b"one\ntw");
+        assert_eq!(polled(&mut tail), ["1 one"]);
+        append(&path, b"o\n\nfour");
+        assert_eq!(polled(&mut tail), ["2 two", "3 "]);
+        let mut last = Vec::new();
+        tail.finish(&mut |line| last.push(told(line))).unwrap();
+        assert_eq!(last, ["4 torn four"]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_refused_with_its_number_and_the_next_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        let mut bytes = b"one\n".to_vec();
+        bytes.resize(bytes.len() + LONGEST + 1, b'x');
+        append(&path, &bytes);
+        let mut tail = Tail::new(&path);
+        assert_eq!(polled(&mut tail), ["1 one"]);
+        append(&path, b"xx\nthree\n");
+        assert_eq!(polled(&mut tail), [format!("2 too long: {}", LONGEST + 3), "3 three".to_owned()]);
+        assert!(tail.rest.capacity() <= 4 * CHUNK);
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        append(&path, &[vec![b'x'; LONGEST], b"\n".to_vec()].concat());
+        let mut sizes = Vec::new();
+        Tail::new(&path)
+            .poll(&mut |line| {
+                if let Line::Whole { bytes, .. } = line {
+                    sizes.push(bytes.len());
+                }
+            })
+            .unwrap();
+        assert_eq!(sizes, [LONGEST]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_or_replaced_is_said_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        append(&path, b"one\ntwo\nthr");
+        let mut tail = Tail::new(&path);
+        assert_eq!(polled(&mut tail), ["1 one", "2 two"]);
+        fs::write(&path, "new\n").unwrap();
+        assert_eq!(polled(&mut tail), ["replaced after 2", "1 new"]);
+        fs::write(dir.path().join("other"), "other, and longer\n").unwrap();
+        fs::rename(dir.path().join("other"), &path).unwrap();
+        assert_eq!(polled(&mut tail), ["replaced after 1", "1 other, and longer"]);
+        fs::remove_file(&path).unwrap();
+        assert!(polled(&mut tail).is_empty());
+    }
+
+    #[test]
+    fn a_resumed_attempt_does_not_hear_the_old_lines_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        append(&path, b"one\ntwo\n");
+        let mut tail = Tail::after_existing(&path).unwrap();
+        append(&path, b"three\n");
+        assert_eq!(polled(&mut tail), ["3 three"]);
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Tail::new(dir.path()).poll(&mut |_| ()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_out_whole_however_the_file_grows(
+            pieces in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("records.jsonl");
+            let mut tail = Tail::new(&path);
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            for piece in &pieces {
+                append(&path, piece);
+                tail.poll(&mut |line| if let Line::Whole { bytes, .. } = line { found.push(bytes.to_vec()) }).unwrap();
+            }
+            let all = pieces.concat();
+            let mut wanted: Vec<Vec<u8>> = all.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            wanted.pop();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A table of trials: what tells them apart, and what came of them.
+
+use super::table::{Column, Table, Tone};
+use super::{number, row};
+use crate::space::{Name, Value};
+use crate::study::{Exit, Study, Trial, TrialState};
+
+/// Returns the table of some trials: id, state, objectives, the parameters that differ among them, times, other metrics, how they ended.
+#[must_use]
+pub fn trials(study: &Study, trials: &[&Trial]) -> Table {
+    let mut table = begin(study, trials);
+    for objective in &study.header().objectives {
+        let values: Vec<_> = trials.iter().map(|trial| trial.objective(objective)).collect();
+        table.push(Column::numbers(&objective.metric, number::column(&values)).keep());
+    }
+    for name in varying(study, trials) {
+        table.push(params(trials, &name));
+    }
+    let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
+    if steps.iter().flatten().any(|step| *step > 1.0) {
+        let title = study.header().resource.as_deref().unwrap_or("step");
+        table.push(Column::numbers(title, number::column(&steps)));
+    }
+    table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
+    if trials.iter().any(|trial| trial.attempts > 1) {
+        table.push(Column::numbers("attempts", trials.iter().map(|trial| trial.attempts.to_string())));
+    }
+    for name in others(study, trials) {
+        let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
+        table.push(Column::numbers(&name, number::column(&values)));
+    }
+    if trials.iter().any(|trial| !note(trial).is_empty()) {
+        table.push(Column::texts("note", trials.iter().map(|trial| note(trial))));
+    }
+    table
+}
+
+/// Returns the table of some trials with the columns that were asked for; see [`row::value`].
+#[must_use]
+pub fn columns(study: &Study, trials: &[&Trial], names: &[String]) -> Table {
+    let mut table = begin(study, trials);
+    for name in names.iter().filter(|name| !matches!(name.as_str(), "trial" | "trial_id" | "state")) {
+        let values: Vec<_> = trials.iter().map(|trial| row::value(study, trial, name)).collect();
+        let measured = values.iter().flatten().all(|value| matches!(value, Value::Float(_)));
+        if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
+            let numbers: Vec<_> = values.iter().map(|value| value.as_ref().and_then(Value::as_f64)).collect();
+            table.push(Column::numbers(name, number::column(&numbers)));
+        } else {
+            table.push(column_of(name, &values));
+        }
+    }
+    table
+}
+
+fn begin(study: &Study, trials: &[&Trial]) -> Table {
+    let mut table = Table::new(trials.iter().map(|trial| tone(study, trial)).collect());
+    table.push(Column::numbers("trial", trials.iter().map(|trial| trial.id.to_string())).keep());
+    table.push(Column::texts("state", trials.iter().map(|trial| trial.state.word().to_owned())).keep());
+    table
+}
+
+fn tone(study: &Study, trial: &Trial) -> Tone {
+    match trial.state {
+        _ if trial.outside => Tone::Faint,
+        TrialState::Complete if study.incumbent().is_some_and(|best| best.id == trial.id) => Tone::Best,
+        TrialState::Running => Tone::Live,
+        TrialState::Failed => Tone::Bad,
+        TrialState::Stopped | TrialState::Waiting => Tone::Faint,
+        TrialState::Complete | TrialState::Paused => Tone::Usual,
+    }
+}
+
+/// Returns the parameters in which the trials differ, in the order of the sweep file; all of them if there is but one trial.
+#[must_use]
+pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
+    let mut names = row::params(study);
+    if let [first, rest @ ..] = trials {
+        if !rest.is_empty() {
+            names.retain(|name| {
+                let usual = first.params.get(name);
+                rest.iter().any(|trial| trial.params.get(name) != usual)
+            });
+        }
+    }
+    names
+}
+
+fn params(trials: &[&Trial], name: &Name) -> Column {
+    let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name).cloned()).collect();
+    column_of(name, &values)
+}
+
+fn column_of(name: &str, values: &[Option<Value>]) -> Column {
+    let numeric = values.iter().flatten().all(|value| value.as_f64().is_some());
+    let cells = values.iter().map(|value| value.as_ref().map_or_else(String::new, shown));
+    if numeric { Column::numbers(name, cells) } else { Column::texts(name, cells) }
+}
+
+/// Returns a parameter's value as it was given to the trial: `1e-5`, `adam`, `[128, 64]`.
+#[must_use]
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
+        Value::List(items) => {
+            let items: Vec<_> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Returns how long the trial ran, all attempts together, up to the study's last event.
+#[must_use]
+pub fn time(study: &Study, trial: &Trial) -> String {
+    let running = match (&trial.state, trial.attempt_at, study.at()) {
+        (TrialState::Running, Some(began), Some(now)) => now.since(began).as_secs_f64(),
+        _ => 0.0,
+    };
+    if trial.attempts == 0 { String::new() } else { number::seconds(trial.seconds + running) }
+}
+
+/// Returns the reported keys that are neither an objective nor the resource.
+fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
+    let header = study.header();
+    let known = |name: &Name| {
+        header.resource.as_ref() == Some(name)
+            || header.objectives.iter().any(|objective| objective.metric == *name)
+    };
+    let numeric = |name: &Name| trials.iter().any(|trial| trial.metrics.contains_key(name));
+    row::metrics(study).into_iter().filter(|name| !known(name) && numeric(name)).collect()
+}
+
+/// Returns how the trial ended if that is of interest.
+fn note(trial: &Trial) -> String {
+    let outside = trial.outside.then(|| "outside the space".to_owned());
+    let ended = match (&trial.state, &trial.exit) {
+        (TrialState::Failed, Some(exit)) => Some(exit.to_string()),
+        (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => Some(exit.to_string()),
+        _ => None,
+    };
+    outside.into_iter().chain(ended).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{columns, shown, trials, varying};
+    use crate::report::text::Paint;
+    use crate::space::Value;
+    use crate::study::{Exit, Failure, Trial};
+    use crate::tracker::demo::{Demo, text};
+
+    fn all(demo: &Demo) -> Vec<&Trial> {
+        demo.study.trials().iter().collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_listed_and_the_cause_of_a_failure() {
+        let mut demo = Demo::new(&["lr", "optimizer", "epochs"]);
+        for (lr, optimizer, loss) in [(1e-5, "sgd", 0.5), (0.01, "adam", 0.0412345)] {
+            let params =
+                [("lr", Value::Float(lr)), ("optimizer", text(optimizer)), ("epochs", Value::Int(20))];
+            demo.complete(&params, &[("val_loss", loss), ("acc", 0.9)]);
+        }
+        let failed =
+            demo.start(&[("lr", Value::Float(1.0)), ("optimizer", text("sgd")), ("epochs", Value::Int(20))]);
+        demo.end(failed, Exit::Failed(Failure::Code(3)));
+        assert_eq!(
+            trials(&demo.study, &all(&demo)).render(None, Paint::default()).text,
+            "\
+trial  state     val_loss    lr  optimizer  time  acc  note
+    1  complete   0.50000  1e-5  sgd          2s  0.9
+    2  complete   0.04123  0.01  adam         2s  0.9
+    3  failed               1.0  sgd          1s       exit status 3
+"
+        );
+    }
+
+    #[test]
+    fn a_single_trial_shows_all_its_parameters() {
+        let mut demo = Demo::new(&["lr", "epochs"]);
+        demo.start(&[("lr", Value::Float(0.1)), ("epochs", Value::Int(20))]);
+        assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
+        let text = trials(&demo.study, &all(&demo)).render(None, Paint::default()).text;
+        assert_eq!(
+            text,
+            "trial  state    val_loss   lr  epochs  time\n    1  running            0.1      20    0s\n"
+        );
+    }
+
+    #[test]
+    fn a_study_without_trials_is_an_empty_table() {
+        let demo = Demo::new(&["lr"]);
+        assert_eq!(
+            trials(&demo.study, &[]).render(Some(80), Paint::default()).text,
+            "trial  state  val_loss  lr  time\n"
+        );
+    }
+
+    #[test]
+    fn every_trial_may_have_failed_or_be_nan() {
+        let mut demo = Demo::new(&["lr"]);
+        for _ in 0..2 {
+            let trial = demo.start(&[("lr", Value::Float(0.1))]);
+            demo.report(trial, &[("val_loss", f64::NAN), ("acc", f64::INFINITY)]);
+            demo.end(trial, Exit::Done);
+        }
+        let text = trials(&demo.study, &all(&demo)).render(Some(64), Paint::default()).text;
+        assert!(text.contains("inf"), "{text}");
+        assert!(text.contains("`val_loss` was reported, bu…"), "{text}");
+    }
+
+    #[test]
+    fn the_columns_asked_for_are_the_columns_shown() {
+        let mut demo = Demo::new(&["lr"]);
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
+        let names = ["lr".to_owned(), "best.val_loss".to_owned(), "seconds".to_owned(), "nothing".to_owned()];
+        let text = columns(&demo.study, &all(&demo), &names).render(None, Paint::default()).text;
+        assert_eq!(
+            text,
+            "trial  state       lr  best.val_loss  seconds  nothing\n    1  complete  1e-5            0.5        2\n"
+        );
+    }
+
+    #[test]
+    fn values_are_shown_as_they_were_given() {
+        let list = Value::List(vec![Value::Int(128), Value::Float(1e-5), text("a")]);
+        assert_eq!(shown(&list), "[128, 1e-5, a]");
+    }
+}

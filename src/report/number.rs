@@ -1,0 +1,139 @@
+//! Numbers and times as a person reads them.
+
+use std::time::Duration;
+
+/// Returns the number with about five significant digits: `0.04123`, `12.345`, `1.5e-7`, `nan`.
+#[must_use]
+pub fn short(number: f64) -> String {
+    if !number.is_finite() {
+        return not_finite(number).to_owned();
+    }
+    let size = number.abs();
+    if number.fract() == 0.0 && size < 1e9 {
+        return format!("{number}");
+    }
+    if !(1e-4..1e9).contains(&size) {
+        let (mantissa, exponent) = split(number);
+        return format!("{mantissa}e{exponent}");
+    }
+    trim(&format!("{number:.*}", decimals(size))).to_owned()
+}
+
+/// Returns the numbers of a column: as many decimals for all as five significant digits of the largest need, if that does them justice.
+#[must_use]
+pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
+    let sizes = || numbers.iter().flatten().filter(|number| number.is_finite()).map(|number| number.abs());
+    let largest = sizes().fold(0.0, f64::max);
+    let smallest = sizes().filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min);
+    let whole = sizes().all(|size| size.fract() == 0.0);
+    let uniform = !whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
+    let digits = if uniform { decimals(largest) } else { 0 };
+    let longest = numbers.iter().flatten().map(|number| trim(&format!("{number:.digits$}")).len()).max();
+    let cell = |number: f64| match uniform && number.is_finite() {
+        true => {
+            let text = format!("{number:.digits$}");
+            let keep = longest.unwrap_or(text.len()).min(text.len());
+            text[..keep.max(trim(&text).len())].to_owned()
+        }
+        false => short(number),
+    };
+    numbers.iter().map(|number| number.map_or_else(String::new, cell)).collect()
+}
+
+fn not_finite(number: f64) -> &'static str {
+    if number.is_nan() {
+        "nan"
+    } else if number > 0.0 {
+        "inf"
+    } else {
+        "-inf"
+    }
+}
+
+/// Returns how many decimals show five significant digits.
+fn decimals(size: f64) -> usize {
+    let magnitude = if size > 0.0 { size.log10().floor() } else { 0.0 };
+    (4.0 - magnitude).clamp(0.0, 8.0) as usize
+}
+
+fn split(number: f64) -> (String, String) {
+    let text = format!("{number:.4e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    (trim(mantissa).to_owned(), exponent.to_owned())
+}
+
+/// Takes zeros off the end of the decimals.
+fn trim(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+/// Returns a time in its two largest units: `0.42s`, `12s`, `3m 07s`, `2h 05m`, `3d 04h`.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 if time.is_zero() => "0s".to_owned(),
+        0..10 => format!("{}s", trim(&format!("{:.2}", time.as_secs_f64()))),
+        10..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {:02}h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+/// Returns a time given in seconds; see [`duration`].
+#[must_use]
+pub fn seconds(seconds: f64) -> String {
+    duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+/// Returns a size in bytes as people write it: `512 B`, `1.5 MiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", trim(&format!("{size:.1}")), units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, column, duration, short};
+    use std::time::Duration;
+
+    #[test]
+    fn a_number_keeps_five_digits_and_no_idle_zeros() {
+        let shown: Vec<_> =
+            [0.041_234_567, 12.0, 1e-5, 1.23456e12, 0.5, 99_999.95, -0.25, f64::NAN].map(short).into();
+        assert_eq!(shown, ["0.041235", "12", "1e-5", "1.2346e12", "0.5", "100000", "-0.25", "nan"]);
+    }
+
+    #[test]
+    fn the_numbers_of_a_column_have_as_many_decimals() {
+        assert_eq!(column(&[Some(0.5), Some(0.041_234_567), None]), ["0.50000", "0.04123", ""]);
+        assert_eq!(column(&[Some(0.5), Some(0.25)]), ["0.50", "0.25"]);
+        assert_eq!(column(&[Some(1.0), Some(20.0)]), ["1", "20"]);
+        assert_eq!(column(&[Some(1e-5), Some(0.1)]), ["1e-5", "0.1"]);
+        assert_eq!(column(&[Some(f64::NAN), Some(0.5)]), ["nan", "0.5"]);
+        assert_eq!(column(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_time_shows_its_two_largest_units() {
+        let shown =
+            [0.0, 0.421, 9.0, 59.9, 61.0, 7500.0, 200_000.0].map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(shown, ["0s", "0.42s", "9s", "59s", "1m 01s", "2h 05m", "2d 07h"]);
+    }
+
+    #[test]
+    fn a_size_is_shown_in_the_unit_that_fits() {
+        assert_eq!([0, 1023, 1536, 67_108_864].map(bytes), ["0 B", "1023 B", "1.5 KiB", "64 MiB"]);
+    }
+}

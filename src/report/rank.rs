@@ -1,0 +1,81 @@
+//! Which trials are best: by the first objective, or none worse in all of them.
+
+use crate::study::{Score, Study, Trial, TrialState};
+
+/// Returns whether a trial can be best: complete, in the space, every objective finite.
+#[must_use]
+pub fn counts(trial: &Trial) -> bool {
+    trial.state == TrialState::Complete && !trial.outside
+}
+
+/// Returns the best trials by the first objective, the best first and the earlier one of equals.
+#[must_use]
+pub fn best(study: &Study, count: usize) -> Vec<&Trial> {
+    let Some(objective) = study.header().objectives.first() else { return Vec::new() };
+    let score = |trial: &Trial| trial.objective(objective).and_then(|value| objective.score(value));
+    let mut scored: Vec<(Score, &Trial)> = study
+        .trials()
+        .iter()
+        .filter(|trial| counts(trial))
+        .filter_map(|trial| Some((score(trial)?, trial)))
+        .collect();
+    scored.sort_by(|a, b| a.0.get().total_cmp(&b.0.get()).then(a.1.id.cmp(&b.1.id)));
+    scored.into_iter().take(count).map(|(_, trial)| trial).collect()
+}
+
+/// Returns the Pareto front: the trials than which no other is better in one objective and at least as good in all, best in the first
+/// objective first.
+#[must_use]
+pub fn pareto(study: &Study) -> Vec<&Trial> {
+    let objectives = &study.header().objectives;
+    let mut front: Vec<(Vec<f64>, &Trial)> = Vec::new();
+    for trial in best(study, usize::MAX) {
+        let Some(scores) = trial.scores(objectives) else { continue };
+        let scores: Vec<f64> = scores.into_iter().map(Score::get).collect();
+        if front.iter().any(|(other, _)| dominates(other, &scores)) {
+            continue;
+        }
+        front.retain(|(other, _)| !dominates(&scores, other));
+        front.push((scores, trial));
+    }
+    front.into_iter().map(|(_, trial)| trial).collect()
+}
+
+fn dominates(one: &[f64], other: &[f64]) -> bool {
+    let pairs = || one.iter().zip(other);
+    pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{best, pareto};
+    use crate::study::{Exit, Goal, Trial};
+    use crate::tracker::demo::{Demo, objective};
+
+    fn ids(trials: &[&Trial]) -> Vec<u32> {
+        trials.iter().map(|trial| trial.id.0).collect()
+    }
+
+    #[test]
+    fn the_best_come_first_and_of_equals_the_earlier() {
+        let mut demo = Demo::with(&[], vec![objective("acc", Goal::Max)]);
+        for acc in [0.5, 0.9, 0.9, 0.1] {
+            demo.complete(&[], &[("acc", acc)]);
+        }
+        let stopped = demo.start(&[]);
+        demo.report(stopped, &[("acc", 1.0)]);
+        demo.end(stopped, Exit::Stopped);
+        assert_eq!(ids(&best(&demo.study, 3)), [2, 3, 1]);
+        assert_eq!(demo.study.incumbent().map(|trial| trial.id.0), Some(2));
+    }
+
+    #[test]
+    fn the_front_holds_exactly_the_trials_that_none_beats() {
+        let objectives = vec![objective("loss", Goal::Min), objective("speed", Goal::Max)];
+        let mut demo = Demo::with(&[], objectives);
+        for (loss, speed) in [(0.5, 10.0), (0.3, 5.0), (0.6, 9.0), (0.9, 20.0), (0.3, 4.0), (0.3, 5.0)] {
+            demo.complete(&[], &[("loss", loss), ("speed", speed)]);
+        }
+        assert_eq!(ids(&pareto(&demo.study)), [2, 6, 1, 4]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Names and what they stand for in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
+//!
+//! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics (an objective by its `take` rule,
+//! others by their last value). `param.x`, `metric.x` and `best.x` say which is meant, as in the header of `trials.csv`.
+
+use crate::space::{Name, Value};
+use crate::study::{Goal, Objective, Study, Trial};
+use std::collections::BTreeSet;
+
+/// What every trial has.
+pub const OWN: [&str; 9] =
+    ["trial", "state", "seconds", "step", "attempts", "exit", "seed", "cpu_seconds", "peak_mib"];
+
+/// Returns what `name` stands for in a trial, `None` if it is absent there.
+#[must_use]
+pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    own(trial, name).unwrap_or_else(|| {
+        let param = || trial.params.get(name).cloned();
+        let prefixed = || {
+            let (kind, rest) = name.split_once('.')?;
+            match kind {
+                "param" => trial.params.get(rest).cloned(),
+                "metric" => last(trial, rest),
+                "best" => best(study, trial, rest),
+                _ => None,
+            }
+        };
+        param().or_else(|| metric(study, trial, name)).or_else(prefixed)
+    })
+}
+
+fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
+    let ended = trial.ended_at.is_some();
+    let number = |number: f64| ended.then_some(Value::Float(number));
+    Some(match name {
+        "trial" | "trial_id" => Some(Value::Int(i64::from(trial.id.0))),
+        "state" => Some(Value::Text(trial.state.word().into())),
+        "seconds" => number(trial.seconds),
+        "step" => trial.step.map(Value::Float),
+        "attempts" => Some(Value::Int(i64::from(trial.attempts))),
+        "exit" => trial.exit.as_ref().map(|exit| Value::Text(exit.to_string().into())),
+        "seed" => Some(i64::try_from(trial.seed).map_or(Value::Float(trial.seed as f64), Value::Int)),
+        "cpu_seconds" => number(trial.usage.cpu_seconds),
+        "peak_mib" => number(trial.usage.peak_mib),
+        _ => return None,
+    })
+}
+
+/// Returns a reported key: an objective by its rule, anything else as it was last.
+fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    match objective(study, name) {
+        Some(objective) => trial.objective(objective).map(Value::Float),
+        None => last(trial, name),
+    }
+}
+
+fn last(trial: &Trial, name: &str) -> Option<Value> {
+    let number = trial.metrics.get(name).map(|tally| Value::Float(tally.last.0));
+    number.or_else(|| trial.texts.get(name).map(|text| Value::Text(text.as_str().into())))
+}
+
+fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    let (tally, objective) = (trial.metrics.get(name)?, objective(study, name)?);
+    let best = match objective.goal {
+        Goal::Min => tally.min,
+        Goal::Max => tally.max,
+    };
+    best.map(Value::Float)
+}
+
+fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
+    study.header().objectives.iter().find(|objective| &*objective.metric == name)
+}
+
+/// Returns every parameter that a trial of the study has, in the order of the sweep file.
+#[must_use]
+pub fn params(study: &Study) -> Vec<Name> {
+    let mut names = study.header().params.clone();
+    let mut known: BTreeSet<Name> = names.iter().cloned().collect();
+    for (name, _) in study.trials().iter().flat_map(|trial| &trial.params) {
+        if !known.contains(name) {
+            known.insert(name.clone());
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Returns every key that a trial of the study has reported, objectives included, in alphabetical order.
+#[must_use]
+pub fn metrics(study: &Study) -> BTreeSet<Name> {
+    let mut names: BTreeSet<Name> =
+        study.header().objectives.iter().map(|objective| objective.metric.clone()).collect();
+    for name in study.trials().iter().flat_map(|trial| trial.metrics.keys().chain(trial.texts.keys())) {
+        if !names.contains(name) {
+            names.insert(name.clone());
+        }
+    }
+    names
+}
+
+/// Returns every name that can be asked for, the plain ones only.
+#[must_use]
+pub fn names(study: &Study) -> Vec<Name> {
+    let own = OWN.into_iter().map(Name::from);
+    own.chain(params(study)).chain(metrics(study)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names, value};
+    use crate::space::Value;
+    use crate::study::Exit;
+    use crate::tracker::demo::Demo;
+
+    #[test]
+    fn a_name_stands_for_parameter_metric_or_what_every_trial_has() {
+        let mut demo = Demo::new(&["lr", "acc"]);
+        let trial = demo.start(&[("lr", Value::Float(0.1)), ("acc", Value::Int(3))]);
+        demo.report(trial, &[("val_loss", 0.2), ("acc", 0.9), ("other", f64::NAN)]);
+        demo.report(trial, &[("val_loss", 0.4)]);
+        demo.end(trial, Exit::Done);
+        let trial = demo.study.trial(trial).unwrap();
+        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
+        assert_eq!(ask("val_loss").as_deref(), Some("0.2"));
+        assert_eq!(ask("metric.val_loss").as_deref(), Some("0.4"));
+        assert_eq!(ask("best.val_loss").as_deref(), Some("0.2"));
+        assert_eq!(ask("acc").as_deref(), Some("3"));
+        assert_eq!(ask("metric.acc").as_deref(), Some("0.9"));
+        assert_eq!(ask("param.lr"), ask("lr"));
+        assert_eq!(ask("state").as_deref(), Some("complete"));
+        assert_eq!(ask("nothing"), None);
+        assert!(names(&demo.study).iter().any(|name| &**name == "other"));
+    }
+}

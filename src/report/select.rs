@@ -1,0 +1,282 @@
+//! Which trials are meant: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, commas between them; and `--where` with an expression.
+
+use super::{rank, row};
+use crate::source::diagnostic::nearest;
+use crate::space::Value;
+use crate::space::expr::{Expr, Type};
+use crate::study::{Study, Trial, TrialId, TrialState};
+use std::collections::BTreeSet;
+
+/// Every state a selector can name.
+const STATES: [TrialState; 6] = [
+    TrialState::Waiting,
+    TrialState::Running,
+    TrialState::Paused,
+    TrialState::Complete,
+    TrialState::Stopped,
+    TrialState::Failed,
+];
+
+/// Some trials of a study, as a person names them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selector {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    All,
+    Range(u32, u32),
+    State(TrialState),
+    Last(usize),
+    Best(usize),
+    Pareto,
+    Outside,
+}
+
+/// Why a selection cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// It is no selector.
+    #[error("`{0}` names no trials")]
+    Unknown(String),
+    /// A range runs backwards.
+    #[error("`{0}` ends before it begins")]
+    Backwards(String),
+    /// There is no such trial.
+    #[error("there is no trial {0}; the last one is {1}")]
+    NoSuchTrial(TrialId, usize),
+    /// The expression of `--where` cannot be used.
+    #[error("`--where {text}`: {message}")]
+    Where {
+        /// The expression.
+        text: String,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+impl SelectError {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown(word) => {
+                let known = ["all", "last", "best", "pareto", "outside"];
+                let known = known.into_iter().chain(STATES.iter().map(TrialState::word));
+                Some(match nearest(word, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "say `12`, `3-9`, `last`, `last:5`, `best`, `best:5`, `failed`, `running`, `complete`…, with \
+                             commas between them"
+                        .to_owned(),
+                })
+            }
+            Self::Where { hint, .. } => hint.clone(),
+            _ => None,
+        }
+    }
+}
+
+impl Selector {
+    /// Parses what a person typed.
+    ///
+    /// # Errors
+    /// If it is no selector.
+    pub fn parse(text: &str) -> Result<Self, SelectError> {
+        let parts = text.split(',').map(str::trim).map(part).collect::<Result<_, _>>()?;
+        Ok(Self { parts })
+    }
+
+    /// Returns the trials it names, each once, in the order they were named; those of a range or state by id, `best:5` the best first.
+    ///
+    /// # Errors
+    /// If a trial is named by its number and does not exist.
+    pub fn select<'a>(&self, study: &'a Study) -> Result<Vec<&'a Trial>, SelectError> {
+        let mut seen = BTreeSet::new();
+        let mut selected = Vec::new();
+        for part in &self.parts {
+            let found = part.select(study)?;
+            selected.extend(found.into_iter().filter(|trial| seen.insert(trial.id)));
+        }
+        Ok(selected)
+    }
+}
+
+impl Part {
+    fn select<'a>(&self, study: &'a Study) -> Result<Vec<&'a Trial>, SelectError> {
+        let trials = study.trials();
+        let all = trials.iter();
+        Ok(match self {
+            Self::All => all.collect(),
+            Self::State(state) => all.filter(|trial| trial.state == *state).collect(),
+            Self::Outside => all.filter(|trial| trial.outside).collect(),
+            Self::Last(count) => trials[trials.len().saturating_sub(*count)..].iter().collect(),
+            Self::Best(count) => rank::best(study, *count),
+            Self::Pareto => rank::pareto(study),
+            Self::Range(from, to) => {
+                let last = trials.len();
+                let start = *from as usize;
+                if start == 0 || start > last {
+                    return Err(SelectError::NoSuchTrial(TrialId(*from), last));
+                }
+                trials[start - 1..last.min(*to as usize)].iter().collect()
+            }
+        })
+    }
+}
+
+fn part(word: &str) -> Result<Part, SelectError> {
+    let unknown = || SelectError::Unknown(word.to_owned());
+    if let Some(state) = STATES.iter().find(|state| state.word() == word) {
+        return Ok(Part::State(state.clone()));
+    }
+    if word.starts_with(|char: char| char.is_ascii_digit()) {
+        let (from, to) = word.split_once('-').unwrap_or((word, word));
+        let (from, to) = (from.parse().map_err(|_| unknown())?, to.parse().map_err(|_| unknown())?);
+        return if from <= to {
+            Ok(Part::Range(from, to))
+        } else {
+            Err(SelectError::Backwards(word.to_owned()))
+        };
+    }
+    let (name, count) = word.split_once(':').unwrap_or((word, "1"));
+    let count = count.parse().map_err(|_| unknown())?;
+    match (name, word.contains(':')) {
+        ("best", _) => Ok(Part::Best(count)),
+        ("last", _) => Ok(Part::Last(count)),
+        ("all", false) => Ok(Part::All),
+        ("pareto", false) => Ok(Part::Pareto),
+        ("outside", false) => Ok(Part::Outside),
+        _ => Err(unknown()),
+    }
+}
+
+/// The condition of `--where`, checked against the names of a study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition(Expr);
+
+impl Condition {
+    /// Parses an expression and checks its names and types.
+    ///
+    /// # Errors
+    /// If it cannot be parsed, names something that no trial has, or is neither true nor false.
+    pub fn parse(text: &str, study: &Study) -> Result<Self, SelectError> {
+        let wrong = |message: String, hint| SelectError::Where { text: text.to_owned(), message, hint };
+        let expr = Expr::parse(text).map_err(|error| wrong(error.message, error.hint))?;
+        let names = row::names(study);
+        let known = |name: &str| {
+            let plain = ["param.", "metric.", "best."].iter().find_map(|kind| name.strip_prefix(kind));
+            name == "trial_id" || names.iter().any(|known| &**known == name || Some(&**known) == plain)
+        };
+        if let Some(unknown) = expr.names().find(|name| !known(name)) {
+            let near = nearest(unknown, names.iter().map(|name| &**name));
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            return Err(wrong(format!("no trial has a `{unknown}`"), hint));
+        }
+        match expr.check(&|name| Some(type_of(study, name))) {
+            Ok(Type::Bool | Type::Any) => Ok(Self(expr)),
+            Ok(_) => Err(wrong("is neither true nor false".to_owned(), None)),
+            Err(error) => Err(wrong(error.message, error.hint)),
+        }
+    }
+
+    /// Says whether it holds for a trial. What cannot be computed does not hold.
+    #[must_use]
+    pub fn holds(&self, study: &Study, trial: &Trial) -> bool {
+        self.0.eval(&|name| row::value(study, trial, name)) == Ok(Value::Bool(true))
+    }
+}
+
+/// Returns the type that a name has in every trial that has it.
+fn type_of(study: &Study, name: &str) -> Type {
+    let mut types = study.trials().iter().filter_map(|trial| row::value(study, trial, name));
+    let first = types.next().map_or(Type::Any, |value| Type::of(&value));
+    if types.all(|value| Type::of(&value) == first) { first } else { Type::Any }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Condition, SelectError, Selector};
+    use crate::space::Value;
+    use crate::study::{Exit, Failure};
+    use crate::tracker::demo::{Demo, text};
+
+    /// Six trials: losses 0.5, 0.2, 0.9; one failed, one that is NaN, one that runs.
+    fn demo() -> Demo {
+        let mut demo = Demo::new(&["optimizer", "momentum"]);
+        for (optimizer, loss) in [("sgd", 0.5), ("adam", 0.2), ("sgd", 0.9)] {
+            demo.complete(
+                &[("optimizer", text(optimizer)), ("momentum", Value::Float(loss))],
+                &[("val_loss", loss)],
+            );
+        }
+        let failed = demo.start(&[("optimizer", text("adam"))]);
+        demo.end(failed, Exit::Failed(Failure::Code(3)));
+        let nan = demo.start(&[("optimizer", text("sgd"))]);
+        demo.report(nan, &[("val_loss", f64::NAN)]);
+        demo.end(nan, Exit::Done);
+        demo.start(&[("optimizer", text("sgd"))]);
+        demo
+    }
+
+    fn chosen(selector: &str) -> Result<Vec<u32>, SelectError> {
+        let demo = demo();
+        let selected = Selector::parse(selector)?.select(&demo.study)?;
+        Ok(selected.iter().map(|trial| trial.id.0).collect())
+    }
+
+    fn holds(condition: &str) -> Result<Vec<u32>, SelectError> {
+        let demo = demo();
+        let condition = Condition::parse(condition, &demo.study)?;
+        let trials = demo.study.trials().iter();
+        Ok(trials.filter(|trial| condition.holds(&demo.study, trial)).map(|trial| trial.id.0).collect())
+    }
+
+    #[test]
+    fn trials_are_named_by_number_range_state_and_rank() {
+        assert_eq!(chosen("2"), Ok(vec![2]));
+        assert_eq!(chosen("5-99"), Ok(vec![5, 6]));
+        assert_eq!(chosen("failed"), Ok(vec![4, 5]));
+        assert_eq!(chosen("best"), Ok(vec![2]));
+        assert_eq!(chosen("best:2"), Ok(vec![2, 1]));
+        assert_eq!(chosen("last"), Ok(vec![6]));
+        assert_eq!(chosen("running, best, 1-2"), Ok(vec![6, 2, 1]));
+    }
+
+    #[test]
+    fn what_names_no_trials_says_what_would() {
+        assert_eq!(chosen("0"), Err(SelectError::NoSuchTrial(super::TrialId(0), 6)));
+        assert_eq!(chosen("7"), Err(SelectError::NoSuchTrial(super::TrialId(7), 6)));
+        assert_eq!(chosen("9-3"), Err(SelectError::Backwards("9-3".into())));
+        let error = chosen("faild").unwrap_err();
+        assert_eq!(error.hint().as_deref(), Some("did you mean `failed`?"));
+        for nonsense in ["", ",", "1-", "best:", "best:x", "-1", "3-x", "99999999999", "all:2"] {
+            assert!(matches!(chosen(nonsense), Err(SelectError::Unknown(_))), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_condition_sees_parameters_metrics_and_state() {
+        assert_eq!(holds("val_loss < 0.6 and optimizer == 'sgd'"), Ok(vec![1]));
+        assert_eq!(holds("state == 'failed'"), Ok(vec![4, 5]));
+        assert_eq!(holds("trial in [1, 6]"), Ok(vec![1, 6]));
+    }
+
+    #[test]
+    fn what_a_trial_does_not_have_fulfils_no_comparison() {
+        assert_eq!(holds("momentum < 100"), Ok(vec![1, 2, 3]));
+        assert_eq!(holds("metric.val_loss > 0 or metric.val_loss <= 0"), Ok(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn a_misspelt_name_is_told_and_not_taken_for_absent() {
+        let error = holds("optimiser == 'sgd'").unwrap_err();
+        assert_eq!(error.to_string(), "`--where optimiser == 'sgd'`: no trial has a `optimiser`");
+        assert_eq!(error.hint().as_deref(), Some("did you mean `optimizer`?"));
+        assert!(holds("val_loss +").is_err());
+        assert!(holds("val_loss + 1").is_err());
+        assert!(holds("optimizer < 3").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! A study in a line or two.
+
+use super::{listing, number};
+use crate::study::{Closing, Study, Trial};
+
+/// Returns how many trials are where: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
+#[must_use]
+pub fn counts(study: &Study) -> String {
+    let counts = study.counts();
+    let total = study.trials().len() as u64;
+    let parts: Vec<_> = [
+        (counts.complete, "complete"),
+        (counts.stopped, "stopped"),
+        (counts.failed, "failed"),
+        (counts.paused, "paused"),
+        (study.running_count() as u64, "running"),
+        (study.waiting().count() as u64, "waiting"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, state)| format!("{count} {state}"))
+    .collect();
+    let wanted = study.header().trials.filter(|wanted| *wanted != total);
+    let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
+    let plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" };
+    let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    format!("{total}{of} {plural}{detail}")
+}
+
+/// Returns the objectives of a trial: `val_loss 0.04123, speed 12`.
+#[must_use]
+pub fn objectives(study: &Study, trial: &Trial) -> String {
+    let shown = study.header().objectives.iter().filter_map(|objective| {
+        let value = trial.objective(objective)?;
+        Some(format!("{} {}", objective.metric, number::short(value)))
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the parameters of a trial on one line: `lr=0.01 optimizer=adam`.
+#[must_use]
+pub fn params(trial: &Trial) -> String {
+    let shown = trial.params.iter().map(|(name, value)| format!("{name}={}", listing::shown(value)));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Says why a run ended, to follow "because".
+#[must_use]
+pub fn closing(why: &Closing) -> &'static str {
+    match why {
+        Closing::Finished => "every trial has ended",
+        Closing::Exhausted => "there is nothing left to try",
+        Closing::Interrupted => "it was interrupted",
+        Closing::TimeLimit => "the time limit was reached",
+        Closing::FailureLimit => "the failure limit was reached",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counts, objectives, params};
+    use crate::space::Value;
+    use crate::study::Exit;
+    use crate::tracker::demo::Demo;
+
+    #[test]
+    fn a_study_is_counted_in_one_line() {
+        let mut demo = Demo::new(&["lr"]);
+        assert_eq!(counts(&demo.study), "0 of 20 trials");
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
+        let stopped = demo.start(&[]);
+        demo.end(stopped, Exit::Stopped);
+        demo.start(&[]);
+        assert_eq!(counts(&demo.study), "3 of 20 trials: 1 complete, 1 stopped, 1 running");
+    }
+
+    #[test]
+    fn a_trial_is_told_in_one_line() {
+        let mut demo = Demo::new(&["lr"]);
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
+        let trial = &demo.study.trials()[0];
+        assert_eq!(
+            (objectives(&demo.study, trial).as_str(), params(trial).as_str()),
+            ("val_loss 0.25", "lr=1e-5")
+        );
+    }
+}

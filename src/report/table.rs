@@ -1,0 +1,216 @@
+//! Tables that fit their terminal: columns are left out rather than lines wrapped.
+
+use super::text::{Paint, elide, plain, width};
+
+/// Texts longer than this are cut before a column is left out.
+const LONG: usize = 24;
+
+/// How a line stands among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Like the others.
+    #[default]
+    Usual,
+    /// The best.
+    Best,
+    /// It still runs.
+    Live,
+    /// It failed.
+    Bad,
+    /// It no longer counts.
+    Faint,
+}
+
+/// A column and its cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    title: String,
+    cells: Vec<String>,
+    right: bool,
+    kept: bool,
+}
+
+impl Column {
+    /// Makes a column of texts, aligned left.
+    pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
+        let cells = cells.into_iter().map(|cell| plain(&cell).into_owned()).collect();
+        Self { title: plain(title).into_owned(), cells, right: false, kept: false }
+    }
+
+    /// Makes a column of numbers, aligned right.
+    pub fn numbers(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
+        Self { right: true, ..Self::texts(title, cells) }
+    }
+
+    /// Never leaves it out.
+    #[must_use]
+    pub fn keep(self) -> Self {
+        Self { kept: true, ..self }
+    }
+
+    fn width(&self) -> usize {
+        self.cells.iter().map(|cell| width(cell)).max().unwrap_or(0).max(width(&self.title))
+    }
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    columns: Vec<Column>,
+    tones: Vec<Tone>,
+}
+
+/// A table as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The lines, each with its newline.
+    pub text: String,
+    /// The titles of the columns that had to be left out.
+    pub hidden: Vec<String>,
+}
+
+impl Table {
+    /// Begins a table whose lines have these tones.
+    #[must_use]
+    pub fn new(tones: Vec<Tone>) -> Self {
+        Self { columns: Vec::new(), tones }
+    }
+
+    /// Adds a column. The further right, the sooner it is left out.
+    pub fn push(&mut self, column: Column) {
+        self.columns.push(column);
+    }
+
+    /// Renders it in that many columns of the terminal, or in as many as it needs.
+    #[must_use]
+    pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered {
+        let available = columns.unwrap_or(usize::MAX);
+        let mut widths: Vec<usize> = self.columns.iter().map(Column::width).collect();
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        if total(&shown, &widths) > available {
+            for (column, width) in self.columns.iter().zip(&mut widths) {
+                *width = if column.right { *width } else { (*width).min(LONG) };
+            }
+        }
+        let mut hidden = Vec::new();
+        while total(&shown, &widths) > available {
+            let Some(last) = shown.iter().rposition(|at| !self.columns[*at].kept) else { break };
+            hidden.insert(0, self.columns[shown.remove(last)].title.clone());
+        }
+        self.squeeze(&shown, &mut widths, available);
+        self.stretch(&shown, &mut widths, available);
+        Rendered { text: self.lines(&shown, &widths, paint), hidden }
+    }
+
+    /// Cuts the widest of the columns that must stay until they fit.
+    fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
+        while total(shown, widths) > available {
+            let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else { return };
+            let excess = total(shown, widths) - available;
+            let cut = widths[widest].saturating_sub(excess).max(4);
+            if cut >= widths[widest] {
+                return;
+            }
+            widths[widest] = cut;
+        }
+    }
+
+    /// Gives room that is left to texts that were cut.
+    fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
+        for &at in shown {
+            let room = available.saturating_sub(total(shown, widths));
+            widths[at] = self.columns[at].width().clamp(widths[at], widths[at].saturating_add(room));
+        }
+    }
+
+    fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
+        let line = |cell: &dyn Fn(&Column) -> String| {
+            let cells: Vec<_> = shown
+                .iter()
+                .map(|&at| pad(&cell(&self.columns[at]), widths[at], self.columns[at].right))
+                .collect();
+            cells.join("  ").trim_end().to_owned()
+        };
+        let mut text = paint.dim(&line(&|column| column.title.clone())) + "\n";
+        for (at, tone) in self.tones.iter().enumerate() {
+            let plain = line(&|column| column.cells.get(at).cloned().unwrap_or_default());
+            text += &match tone {
+                Tone::Usual => plain,
+                Tone::Best => paint.green(&plain),
+                Tone::Live => paint.cyan(&plain),
+                Tone::Bad => paint.red(&plain),
+                Tone::Faint => paint.dim(&plain),
+            };
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn total(shown: &[usize], widths: &[usize]) -> usize {
+    shown.iter().map(|at| widths[*at] + 2).sum::<usize>().saturating_sub(2)
+}
+
+fn pad(cell: &str, columns: usize, right: bool) -> String {
+    let cell = elide(cell, columns);
+    let gap = " ".repeat(columns.saturating_sub(width(&cell)));
+    if right { gap + &cell } else { cell.into_owned() + &gap }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Table, Tone};
+    use crate::report::text::{Paint, width};
+
+    fn strings(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
+    fn table() -> Table {
+        let mut table = Table::new(vec![Tone::Usual; 2]);
+        table.push(Column::numbers("trial", strings(&["1", "12"])).keep());
+        table.push(Column::texts("optimizer", strings(&["sgd", "größe学"])));
+        table.push(Column::numbers("val_loss", strings(&["0.5", "0.041"])));
+        table
+    }
+
+    #[test]
+    fn numbers_stand_right_and_texts_left_whatever_their_script() {
+        assert_eq!(
+            table().render(None, Paint::default()).text,
+            "trial  optimizer  val_loss\n    1  sgd             0.5\n   12  größe学       0.041\n"
+        );
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out_from_the_right_and_named() {
+        let rendered = table().render(Some(20), Paint::default());
+        assert_eq!(rendered.text, "trial  optimizer\n    1  sgd\n   12  größe学\n");
+        assert_eq!(rendered.hidden, ["val_loss"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut table = table();
+        table.push(Column::texts("note", strings(&[&"long ".repeat(50), "x"])).keep());
+        for columns in [20, 40, 80] {
+            let rendered = table.render(Some(columns), Paint::default());
+            assert!(rendered.text.lines().all(|line| width(line) <= columns), "{}", rendered.text);
+            assert!(rendered.text.contains('…'));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        let mut table = Table::new(vec![Tone::Bad]);
+        table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
+        assert_eq!(table.render(None, Paint::default()).text, "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n");
+    }
+
+    #[test]
+    fn a_table_without_rows_has_its_header() {
+        let mut table = Table::new(Vec::new());
+        table.push(Column::numbers("trial", []));
+        assert_eq!(table.render(Some(80), Paint::default()).text, "trial\n");
+    }
+}

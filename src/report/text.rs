@@ -1,0 +1,160 @@
+//! Text for a terminal: neutral, measured, cut and coloured.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Returns the text with everything that a terminal would obey written out: `\n`, `\x1b`, `\u{202e}`.
+///
+/// Whatever a trial or a sweep file says goes through here before it reaches a terminal.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        match char {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            _ if obeyed(char) && u32::from(char) < 0x100 => {
+                let _ = write!(safe, "\\x{:02x}", u32::from(char));
+            }
+            _ if obeyed(char) => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(char));
+            }
+            _ => safe.push(char),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Says whether a terminal would do something else than show it: controls, line separators, changes of direction.
+fn obeyed(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Returns a line of a program's output as a terminal would have left it: what a carriage return overwrote is gone, colours are
+/// taken out, tabs stay, everything else that a terminal would obey is written out.
+#[must_use]
+pub fn log_line(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    let shown = line.rsplit('\r').next().unwrap_or(line);
+    let mut kept = String::with_capacity(shown.len());
+    let mut rest = shown;
+    while let Some(at) = rest.find("\x1b[") {
+        kept.push_str(&rest[..at]);
+        let sequence = &rest[at + 2..];
+        let end = sequence.find(|char: char| ('\u{40}'..='\u{7e}').contains(&char));
+        rest = end.map_or("", |end| &sequence[end + 1..]);
+    }
+    kept.push_str(rest);
+    kept.split('\t').map(plain).collect::<Vec<_>>().join("\t")
+}
+
+/// Returns how many columns the text takes.
+#[must_use]
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts the text to that many columns, with `…` at its end if something is missing.
+#[must_use]
+pub fn elide(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 1;
+    let mut kept = String::new();
+    for char in text.chars() {
+        used += char.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        kept.push(char);
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    Cow::Owned(kept)
+}
+
+/// Colours text, or leaves it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Paint {
+    /// Whether to colour.
+    pub on: bool,
+}
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Stands out.
+    #[must_use]
+    pub fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    /// Stands back.
+    #[must_use]
+    pub fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    /// Went wrong.
+    #[must_use]
+    pub fn red(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    /// Went well.
+    #[must_use]
+    pub fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// Wants attention.
+    #[must_use]
+    pub fn yellow(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
+    /// Is of interest.
+    #[must_use]
+    pub fn cyan(self, text: &str) -> String {
+        self.wrap("36", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{elide, log_line, plain, width};
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_survives() {
+        assert_eq!(plain("\x1b]0;title\x07\u{9b}31m"), "\\x1b]0;title\\x07\\x9b31m");
+        assert_eq!(plain("a\nb\u{202e}c"), "a\\nb\\u{202e}c");
+        assert_eq!(plain("größe 数"), "größe 数");
+    }
+
+    #[test]
+    fn a_log_line_loses_its_colours_and_what_was_overwritten() {
+        assert_eq!(log_line("\x1b[31mred\x1b[0m\tx"), "red\tx");
+        assert_eq!(log_line(" 10%\r 50%\r100%\r"), "100%");
+        assert_eq!(log_line("\x1b]52;c;steal\x07"), "\\x1b]52;c;steal\\x07");
+        assert_eq!(log_line("cut \x1b["), "cut ");
+    }
+
+    #[test]
+    fn text_is_cut_by_columns_and_not_by_bytes() {
+        assert_eq!(elide("学習率の値", 6), "学習…");
+        assert_eq!(width(&elide("学習率の値", 6)), 5);
+        assert_eq!(elide("short", 5), "short");
+        assert_eq!(elide("shorter", 5), "shor…");
+        assert_eq!(elide("x", 0), "");
+    }
+}

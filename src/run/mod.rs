@@ -1,0 +1,238 @@
+//! From a checked sweep to a closed study: what `swath run` and a program with a closure share.
+//!
+//! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the journal; [`Opened::setup`] runs
+//! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
+
+mod keep;
+mod plan;
+mod pool;
+mod record;
+mod setup;
+
+pub use plan::{Planned, plan};
+pub use setup::SetupError;
+
+use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use crate::executor::{Executor, ExecutorError, Pool, Trainable};
+use crate::journal::StudyDir;
+use crate::provenance::{Git, Machine};
+use crate::study::{Closing, Header, Study, Timestamp};
+use crate::sweep::{Plan, Rejected, Sweep};
+use crate::tracker::Tracker;
+use crate::tracker::recorder::Recorder;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+/// Where a sweep runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of all studies.
+    pub logs: PathBuf,
+    /// Where the run was called, and where trials run unless the sweep file says otherwise.
+    pub workdir: PathBuf,
+    /// How many trials at a time; `None`: as the sweep file says.
+    pub jobs: Option<usize>,
+    /// The command line, for the record.
+    pub command_line: Vec<String>,
+}
+
+/// A study that is ours to run.
+pub struct Opened<'a> {
+    sweep: &'a Sweep,
+    options: Options,
+    dir: StudyDir,
+    driver: Driver<'a>,
+    slots: usize,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+}
+
+/// Why a sweep could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A part of the sweep file cannot be built.
+    #[error("the sweep file was rejected")]
+    Rejected(Box<Rejected>),
+    /// The study could not be opened or written.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// `[run] setup` failed.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The executor could not be made.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A file of the study could not be written.
+    #[error("`{path}` could not be written")]
+    Keep {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Opens the study of a sweep, making it if there is none.
+///
+/// # Errors
+/// If somebody else runs it, or it cannot be read or written.
+pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
+    let dir = StudyDir::new(&options.logs, &sweep.name);
+    let Built { parts, trackers, slots, git } = build(sweep, &options)?;
+    let machine = Machine::here();
+    let holder = machine.holder(Timestamp::now());
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    keep::keep(&dir, sweep, &options, machine, git)?;
+    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+}
+
+/// What a sweep becomes on this machine.
+struct Built {
+    parts: Parts,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+    slots: usize,
+    git: Option<Git>,
+}
+
+fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
+    let slots = options.jobs.unwrap_or_else(|| sweep.slots());
+    let Plan { sampler, scheduler, trackers } =
+        sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
+    let parts = Parts {
+        header: header(sweep, git.as_ref()),
+        space: sweep.space.clone(),
+        points: points(sweep),
+        sampler_name: sweep.sampler.name.clone(),
+        sampler,
+        scheduler,
+        limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
+        retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
+    };
+    Ok(Built { parts, trackers, slots, git })
+}
+
+impl<'a> Opened<'a> {
+    /// Returns the study's folder.
+    #[must_use]
+    pub fn dir(&self) -> &StudyDir {
+        &self.dir
+    }
+
+    /// Returns what is known of the study.
+    #[must_use]
+    pub fn study(&self) -> &Study {
+        self.driver.study()
+    }
+
+    /// Returns whether there is nothing left to run.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Tells `listener` of everything from now on.
+    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+        self.driver.listen(listener);
+    }
+
+    /// Returns where trials run.
+    #[must_use]
+    pub fn workdir(&self) -> PathBuf {
+        self.options.workdir.join(self.sweep.run.workdir.clone().unwrap_or_default())
+    }
+
+    /// Runs `[run] setup`, if there is one. Its output goes where `swath`'s standard error goes.
+    ///
+    /// # Errors
+    /// If it cannot be started or fails.
+    pub fn setup(&self) -> Result<(), RunError> {
+        Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
+    }
+
+    /// Starts to keep `trials.csv` and what other trackers write.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        let started = record::start(&self.dir, self.study().next_seq(), trackers);
+        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
+    }
+
+    /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
+    ///
+    /// # Errors
+    /// If its threads cannot be started.
+    pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
+        Ok(pool::programs(self.sweep, &self.dir, self.workdir(), self.slots, guard)?)
+    }
+
+    /// Makes a pool that runs a function.
+    ///
+    /// # Errors
+    /// If its threads cannot be started.
+    pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
+        Ok(pool::functions(self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
+    }
+
+    /// Runs trials until there is nothing left to do or somebody interrupts.
+    ///
+    /// # Errors
+    /// If the journal or the executor fails; the study can then be run again.
+    pub fn run(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<Closing, RunError> {
+        Ok(self.driver.run(executor, interrupt)?)
+    }
+}
+
+/// Returns the points to try first: those of the sweep file, then the one that the `default`s make.
+#[must_use]
+pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
+    let defaults = sweep.space.defaults();
+    let mut points = sweep.points.clone();
+    if !defaults.is_empty() && !points.contains(&defaults) {
+        points.push(defaults);
+    }
+    points
+}
+
+/// Returns what readers of the journal need to know of a sweep.
+#[must_use]
+pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
+    Header {
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        name: sweep.name.clone(),
+        pipeline: sweep.pipeline.clone(),
+        stage: sweep.stage.clone(),
+        seed: sweep.seed,
+        sweep: sweep.digest.clone(),
+        objectives: sweep.objectives.clone(),
+        params: sweep.space.names(),
+        trials: sweep.trials,
+        resource: sweep.resource.clone(),
+        git_commit: git.map(Git::describe),
+    }
+}
+
+/// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a library.
+///
+/// # Errors
+/// As [`open`] and [`Opened::run`].
+pub fn closure<F>(sweep: &Sweep, options: Options, function: F) -> Result<Study, RunError>
+where
+    F: Fn(
+            &crate::executor::TrialContext,
+            &mut crate::logger::TrialLogger,
+        ) -> Result<(), crate::executor::TrialError>
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut opened = open(sweep, options)?;
+    let recorder = opened.recorder()?;
+    opened.listen(Box::new(record::Silent::new(recorder)));
+    let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
+    opened.run(&mut pool, &Interrupt::default())?;
+    Ok(opened.study().clone())
+}

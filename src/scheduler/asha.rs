@@ -1,0 +1,610 @@
+//! Asynchronous successive halving: at each rung the best 1/η go on, decided the moment a trial arrives, without waiting for others.
+//!
+//! Li et al., *A System for Massively Parallel Hyperparameter Tuning*, MLSys 2020 (arXiv 1810.05934). Two modes. *Stopping*: a trial ends
+//! at a rung unless it is among the best 1/η seen there so far; needs no checkpoints. *Promotion*: every trial pauses at its rung, and the
+//! best 1/η of a rung are resumed as results come in. Two things differ from the paper and from peers: a rung never lets more than its
+//! share climb in promotion mode, and the first arrivals of a rung, who have hardly anyone to beat there, must at least be no worse
+//! than the median of the rung below.
+
+use super::gauge::{Gauge, Reading};
+use super::ladder::{Ladder, Rung};
+use super::{Judgement, Next, TrialScheduler};
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
+use std::collections::BTreeSet;
+
+pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
+    name: "asha",
+    about: "asynchronous successive halving: the best 1/reduction of each rung go on",
+    build: |mut section, setting, diagnostics| {
+        let asha = Asha::take(&mut section, setting, diagnostics);
+        section.finish(diagnostics);
+        Some(Box::new(asha?))
+    },
+};
+
+/// What happens at a rung to those who are not among its best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They are stopped for good.
+    Stopping,
+    /// Everyone pauses; the best are resumed.
+    Promotion,
+}
+
+/// Trials on a ladder.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asha {
+    gauge: Gauge,
+    ladder: Ladder,
+    mode: Mode,
+    rungs: Vec<Rung>,
+    climbers: Vec<Climber>,
+    /// Paused below the rung they may go to: promoted and cut short, or paused under an earlier sweep file.
+    loose: BTreeSet<TrialId>,
+}
+
+/// Where a trial is on the ladder.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Climber {
+    /// The rung it may go to; it is judged when it gets there. The lowest it is seen at is the one it began with.
+    target: usize,
+    /// The highest rung it was ever seen at, with its score there.
+    seen: Option<(usize, f64)>,
+    /// The highest rung in its present life: a rerun without checkpoint climbs again, without being judged again.
+    crossed: Option<usize>,
+    /// What was decided and not yet carried out.
+    standing: Option<Judgement>,
+    /// It has been told to end and has not ended yet.
+    ending: bool,
+    rest: Rest,
+}
+
+/// Whether a trial rests on the ladder, and may climb on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Rest {
+    /// It runs, waits, or is over.
+    #[default]
+    No,
+    /// It is paused.
+    Paused,
+    /// The scheduler stopped it; only a person can make it go on.
+    Stopped,
+}
+
+impl Asha {
+    /// Takes the options of a ladder from a section.
+    pub(super) fn take(
+        section: &mut Section,
+        setting: &Setting,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let ladder = Ladder::take(section, diagnostics);
+        let mode = Mode::take(section, setting, diagnostics);
+        let gauge = Gauge::take(section, setting, diagnostics);
+        Some(Self::new(gauge?, ladder?, mode?))
+    }
+
+    fn new(gauge: Gauge, ladder: Ladder, mode: Mode) -> Self {
+        let rungs = vec![Rung::default(); ladder.top() + 1];
+        Self { gauge, ladder, mode, rungs, climbers: Vec::new(), loose: BTreeSet::new() }
+    }
+
+    /// Returns the ladder.
+    pub(super) fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+
+    /// Lets a new trial begin at a higher rung: it is not compared below.
+    pub(super) fn begin(&mut self, trial: TrialId, rung: usize) {
+        if let Some(climber) = self.climber_mut(trial) {
+            climber.target = rung;
+        }
+    }
+
+    fn climber(&self, trial: TrialId) -> Option<&Climber> {
+        self.climbers.get((trial.0 as usize).checked_sub(1)?)
+    }
+
+    fn climber_mut(&mut self, trial: TrialId) -> Option<&mut Climber> {
+        self.climbers.get_mut((trial.0 as usize).checked_sub(1)?)
+    }
+
+    /// Takes note of a result and decides, if the trial has come to the rung it was allowed to go to.
+    fn arrive(&mut self, study: &Study, reading: Reading) {
+        let Reading { trial, at, .. } = reading;
+        let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else { return };
+        let free = rung < climber.target || rung == self.ladder.top();
+        let decided = climber.ending || climber.standing.is_some();
+        if climber.crossed.is_none_or(|crossed| rung > crossed) {
+            self.record(study, rung, reading);
+        }
+        if free || decided {
+            return;
+        }
+        if let Some(climber) = self.climber_mut(trial) {
+            climber.target = rung;
+        }
+        let judgement = match self.mode {
+            Mode::Stopping => self.judge(study, rung, reading),
+            Mode::Promotion => self.pause(rung, reading),
+        };
+        if judgement.verdict == Verdict::Continue {
+            self.climb(trial, rung);
+        }
+        if let Some(climber) = self.climber_mut(trial) {
+            climber.standing = Some(judgement);
+        }
+    }
+
+    fn record(&mut self, study: &Study, rung: usize, Reading { trial, score, .. }: Reading) {
+        let Some(climber) = self.climber_mut(trial) else { return };
+        climber.crossed = Some(rung);
+        let again = climber.seen.is_some_and(|(seen, _)| rung <= seen);
+        if !again {
+            climber.seen = Some((rung, score));
+        } else {
+            self.rungs[rung].remove(trial);
+        }
+        if study.trial(trial).is_some_and(|trial| !trial.outside) {
+            self.rungs[rung].add(score, trial);
+        }
+    }
+
+    /// Lets a trial climb on from a rung.
+    fn climb(&mut self, trial: TrialId, rung: usize) {
+        self.rungs[rung].climbed += 1;
+        if let Some(climber) = self.climber_mut(trial) {
+            climber.target = rung + 1;
+        }
+    }
+
+    /// Stopping mode: is it among the best 1/η here?
+    fn judge(&self, study: &Study, at: usize, reading: Reading) -> Judgement {
+        let Reading { trial, score, .. } = reading;
+        let rung = &self.rungs[at];
+        let place = rung.place(score, trial);
+        let share = (rung.len() / self.ladder.reduction as usize).max(1);
+        let mut needed = rung.score(share - 1).filter(|needed| needed.is_finite());
+        let mut from = String::new();
+        if share == 1 && rung.len() < self.ladder.reduction as usize {
+            let below = (0..at).rev().find_map(|below| Some((below, self.median(below, trial)?)));
+            if let Some((below, median)) =
+                below.filter(|(_, median)| needed.is_none_or(|needed| *median < needed))
+            {
+                needed = Some(median);
+                from = format!(" (the median at {})", self.gauge.place(self.ladder.level(below)));
+            }
+        }
+        let passes = score.is_finite() && needed.is_none_or(|needed| score <= needed);
+        let rank = format!("rank {} of {}", place + 1, rung.len());
+        let here = self.gauge.words(self.ladder.level(at) as f64, score);
+        let bar = needed.map_or(String::new(), |needed| format!(", {}{from}", self.gauge.needed(needed)));
+        if !passes && score.is_finite() && last_hope(study) {
+            let why = format!("{here}{bar}, {rank}, but the last trial left");
+            return Judgement { verdict: Verdict::Continue, why };
+        }
+        let verdict = if passes { Verdict::Continue } else { Verdict::Stop };
+        Judgement { verdict, why: format!("{here}{bar}, {rank}") }
+    }
+
+    /// Returns the median of a rung's results without this trial's, if there are enough to mean something.
+    fn median(&self, rung: usize, without: TrialId) -> Option<f64> {
+        let others: Vec<f64> = self.rungs[rung]
+            .finite()
+            .filter(|(_, trial)| *trial != without)
+            .map(|(score, _)| score)
+            .collect();
+        (others.len() >= self.ladder.reduction as usize).then(|| others[others.len() / 2])
+    }
+
+    /// Promotion mode: it pauses, unless it is the very one that would be resumed next.
+    fn pause(&self, at: usize, Reading { trial, score, .. }: Reading) -> Judgement {
+        let rung = &self.rungs[at];
+        let here = self.gauge.words(self.ladder.level(at) as f64, score);
+        let rank = format!("rank {} of {}", rung.place(score, trial) + 1, rung.len());
+        if self.candidate(at, Some(trial)) == Some(trial) {
+            return Judgement { verdict: Verdict::Continue, why: format!("{here}, {rank}") };
+        }
+        Judgement { verdict: Verdict::Pause, why: format!("{here}, {rank}, waits to be promoted") }
+    }
+
+    /// Returns who is to climb from a rung: the best that rests there, if it is among the best 1/η and the rung's share is not used up.
+    fn candidate(&self, at: usize, arriving: Option<TrialId>) -> Option<TrialId> {
+        let rung = &self.rungs[at];
+        let share = rung.len() / self.ladder.reduction as usize;
+        if rung.climbed >= share {
+            return None;
+        }
+        let rests = |trial: TrialId| self.rests_at(trial, at) || arriving == Some(trial);
+        rung.finite().take(share).map(|(_, trial)| trial).find(|trial| rests(*trial))
+    }
+
+    fn rests_at(&self, trial: TrialId, rung: usize) -> bool {
+        self.climber(trial).is_some_and(|climber| {
+            climber.rest == Rest::Paused
+                && climber.target == rung
+                && climber.seen.is_some_and(|(seen, _)| seen == rung)
+        })
+    }
+
+    /// When no more trials can come and nobody has got to the top: the best of the highest rung, so that the study has a result.
+    fn last(&self, study: &Study) -> Option<(usize, TrialId)> {
+        if study.counts().complete > 0 || self.rungs[self.ladder.top()].finite().next().is_some() {
+            return None;
+        }
+        (0..self.ladder.top()).rev().find_map(|rung| {
+            let mut resting = self.rungs[rung].finite().filter(|(_, trial)| self.rests_at(*trial, rung));
+            resting.next().map(|(_, trial)| (rung, trial))
+        })
+    }
+
+    fn promote(&self, rung: usize, trial: TrialId, because: &str) -> Next {
+        let score = self.climber(trial).and_then(|climber| climber.seen).map_or(f64::NAN, |(_, score)| score);
+        let results = &self.rungs[rung];
+        let here = self.gauge.words(self.ladder.level(rung) as f64, score);
+        let why = format!(
+            "{here}, rank {} of {}{because}, goes on to {}",
+            results.place(score, trial) + 1,
+            results.len(),
+            self.gauge.place(self.ladder.level(rung + 1))
+        );
+        Next::Resume { trial, why }
+    }
+
+    /// A trial that rested begins to move again.
+    fn leave(&mut self, trial: TrialId) {
+        self.loose.remove(&trial);
+        let Some(climber) = self.climber_mut(trial) else { return };
+        let rested = std::mem::take(&mut climber.rest) != Rest::No;
+        if let Some((seen, _)) = climber.seen
+            && rested
+            && seen == climber.target
+            && seen < self.ladder.top()
+        {
+            self.climb(trial, seen);
+        }
+    }
+
+    fn end(&mut self, study: &Study, trial: TrialId) {
+        let Some(climber) = self.climber_mut(trial) else { return };
+        climber.rest = match study.trial(trial).map(|trial| &trial.state) {
+            Some(TrialState::Paused) => Rest::Paused,
+            Some(TrialState::Stopped) => Rest::Stopped,
+            _ => Rest::No,
+        };
+        let below = climber.seen.is_none_or(|(seen, _)| seen < climber.target);
+        if climber.rest == Rest::Paused && below {
+            self.loose.insert(trial);
+        }
+    }
+}
+
+impl TrialScheduler for Asha {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        if let Some(reading) = self.gauge.observe(study, event) {
+            self.arrive(study, reading);
+        }
+        match event {
+            Event::Edited { .. } => self.rungs.iter_mut().for_each(|rung| rung.refit(study)),
+            Event::Created { .. } => self.climbers.push(Climber::default()),
+            Event::Started { trial, resume, .. } => {
+                self.leave(*trial);
+                if let Some(climber) = self.climber_mut(*trial) {
+                    climber.standing = None;
+                    climber.ending = false;
+                    climber.crossed = climber.crossed.filter(|_| *resume);
+                }
+            }
+            Event::Requeued { trial, .. } => self.leave(*trial),
+            Event::Judged { trial, verdict, .. } => {
+                let resting = study.trial(*trial).is_some_and(|trial| trial.state.is_final());
+                if let Some(climber) = self.climber_mut(*trial) {
+                    climber.standing = None;
+                    climber.ending |= *verdict != Verdict::Continue;
+                    if resting {
+                        climber.rest = Rest::Stopped;
+                        self.loose.remove(trial);
+                    }
+                }
+            }
+            Event::Ended { trial, .. } => self.end(study, *trial),
+            _ => {}
+        }
+    }
+
+    fn next(&self, study: &Study, room: bool) -> Next {
+        let fits = |trial: TrialId| study.trial(trial).is_some_and(|trial| !trial.outside);
+        if let Some(trial) = self.loose.iter().find(|trial| fits(**trial)) {
+            let target = self.climber(*trial).map_or(0, |climber| climber.target);
+            let why = format!("goes on to {}", self.gauge.place(self.ladder.level(target)));
+            return Next::Resume { trial: *trial, why };
+        }
+        let promoted =
+            (0..self.ladder.top()).rev().find_map(|rung| Some((rung, self.candidate(rung, None)?)));
+        if let Some((rung, trial)) = promoted {
+            return self.promote(rung, trial, "");
+        }
+        if room {
+            return Next::Fresh;
+        }
+        match super::wait_or_done(study) {
+            Next::Done => self.last(study).map_or(Next::Done, |(rung, trial)| {
+                self.promote(rung, trial, ", the best at the end of the study")
+            }),
+            wait => wait,
+        }
+    }
+
+    fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
+        let standing = self.climber(trial).and_then(|climber| climber.standing.clone());
+        standing.unwrap_or(Judgement { verdict: Verdict::Continue, why: String::new() })
+    }
+
+    fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
+        if self.mode == Mode::Stopping {
+            return Some(Resource(self.ladder.level(self.ladder.top())));
+        }
+        let climber = self.climber(trial)?;
+        let promoted =
+            climber.rest != Rest::No && climber.seen.is_some_and(|(seen, _)| seen == climber.target);
+        Some(Resource(self.ladder.level(climber.target + usize::from(promoted))))
+    }
+
+    fn finished(&self, study: &Study, trial: TrialId) -> bool {
+        let until = study.trial(trial).and_then(|trial| trial.until);
+        until.is_none_or(|Resource(until)| {
+            until >= self.ladder.level(self.ladder.top()) || !self.gauge.ended_at(trial, until)
+        })
+    }
+}
+
+/// Returns whether a running trial is the only one left that could still complete, in a study where none has.
+fn last_hope(study: &Study) -> bool {
+    let spent = study.header().trials.is_some_and(|wanted| study.counted() >= wanted);
+    spent
+        && study.counts().complete == 0
+        && study.counts().paused == 0
+        && study.running_count() == 1
+        && study.waiting().next().is_none()
+}
+
+impl Mode {
+    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let default = if setting.checkpoint { Self::Promotion } else { Self::Stopping };
+        let Some((word, span)) = section.take_text("mode", diagnostics) else { return Some(default) };
+        match word.as_str() {
+            "stopping" => Some(Self::Stopping),
+            "promotion" if setting.checkpoint => Some(Self::Promotion),
+            "promotion" => {
+                let message =
+                    "`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used";
+                diagnostics.push(
+                    Diagnostic::warning("no-checkpoint", message)
+                        .at(span, "pauses trials and resumes the best, which would begin at zero again")
+                        .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`"),
+                );
+                Some(Self::Stopping)
+            }
+            other => {
+                let known = ["stopping", "promotion"];
+                let message = format!("`{other}` is not a mode");
+                diagnostics.push(
+                    Diagnostic::error("unknown-mode", message)
+                        .at(span, "must be \"stopping\" or \"promotion\"")
+                        .did_you_mean(other, known),
+                );
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{Scenario, resumed, setting, try_build};
+    use super::*;
+    use crate::study::{Exit, Failure, Goal, Objective, Take};
+    use Verdict::{Continue, Pause, Stop};
+
+    const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
+
+    #[test]
+    fn in_stopping_mode_a_trial_goes_on_while_it_is_among_the_best_third() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        let verdicts = world.arrivals(1.0, [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.05]);
+        assert_eq!(verdicts, [Continue, Continue, Stop, Stop, Stop, Continue, Continue]);
+        assert_eq!(world.next(), Next::Fresh);
+    }
+
+    #[test]
+    fn a_stop_says_what_was_needed() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        world.arrivals(1.0, [0.12345678, 0.3, 0.2]);
+        let trial = world.fresh();
+        let judgement = world.report(trial, 1.0, 0.70999);
+        assert_eq!(judgement.why, "epoch 1: 0.71, needed ≤ 0.1235, rank 4 of 4");
+    }
+
+    #[test]
+    fn large_is_good_when_the_goal_says_so() {
+        let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Max, take: Take::Last }];
+        let mut world = Scenario::new("asha", LADDER, &Setting { objectives, ..setting(false) });
+        assert_eq!(world.arrivals(1.0, [0.1, 0.9, 0.5]), [Continue, Continue, Stop]);
+        let trial = world.fresh();
+        assert_eq!(world.report(trial, 1.0, 0.2).why, "epoch 1: 0.2, needed ≥ 0.9, rank 3 of 4");
+    }
+
+    #[test]
+    fn the_first_at_a_rung_must_be_no_worse_than_the_median_of_the_rung_below() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        let (good, late) = (world.fresh(), world.fresh());
+        assert_eq!(world.report(good, 1.0, 0.9).verdict, Continue);
+        assert_eq!(world.report(late, 1.0, 0.8).verdict, Continue);
+        world.arrivals(1.0, [0.85, 0.5, 0.4, 0.3]);
+        let judgement = world.report(good, 3.0, 0.9);
+        assert_eq!(judgement.verdict, Stop);
+        assert_eq!(judgement.why, "epoch 3: 0.9, needed ≤ 0.5 (the median at epoch 1), rank 1 of 1");
+        assert_eq!(world.report(late, 3.0, 0.45).verdict, Continue, "it is better than that");
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_never_among_the_best() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        assert_eq!(world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]), [Stop, Stop, Continue]);
+        let trial = world.fresh();
+        world.report(trial, 0.5, 0.1);
+        let judgement = world.report(trial, 1.0, f64::NAN);
+        assert_eq!(judgement.verdict, Stop, "it was good once, and has diverged");
+        assert_eq!(judgement.why, "epoch 1: not finite, needed ≤ 0.5, rank 4 of 4");
+    }
+
+    #[test]
+    fn a_rung_is_reached_at_it_or_beyond_and_once() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        world.arrivals(5.0, [0.1, 0.2, 0.3]);
+        let trial = world.fresh();
+        assert_eq!(world.report(trial, 0.99, 9.0).verdict, Continue, "before the first rung");
+        assert_eq!(world.report(trial, 1.0, 9.0).verdict, Continue, "nobody was seen at the first rung");
+        assert_eq!(world.report(trial, 0.5, 9.0).verdict, Continue, "backwards");
+        assert_eq!(world.report(trial, 1.7, 9.0).verdict, Continue);
+        assert_eq!(world.report(trial, 3.5, 0.4).verdict, Stop);
+    }
+
+    #[test]
+    fn resource_and_objective_may_come_in_separate_reports() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        world.arrivals(1.0, [0.1, 0.2, 0.3]);
+        let trial = world.fresh();
+        assert_eq!(world.report_values(trial, &[("epoch", 1.0)]).verdict, Continue);
+        assert_eq!(world.report_values(trial, &[("other", 1.0)]).verdict, Continue);
+        assert_eq!(world.report_values(trial, &[("loss", 0.9)]).verdict, Stop);
+    }
+
+    #[test]
+    fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
+        let mut world = Scenario::new("asha", LADDER, &Setting { trials: Some(4), ..setting(false) });
+        world.arrivals(1.0, [0.5, 0.9, 0.8]);
+        world.end(TrialId(1), Exit::Failed(Failure::Memory));
+        let last = world.fresh();
+        let judgement = world.report(last, 1.0, 0.7);
+        assert_eq!(judgement.verdict, Continue);
+        assert_eq!(judgement.why, "epoch 1: 0.7, needed ≤ 0.5, rank 2 of 4, but the last trial left");
+    }
+
+    #[test]
+    fn the_best_third_of_a_rung_is_promoted_and_nobody_else() {
+        let mut world = Scenario::new("asha", LADDER, &setting(true));
+        assert_eq!(world.arrivals(1.0, [0.9, 0.1]), [Pause, Pause]);
+        assert_eq!(world.next(), Next::Fresh);
+        assert_eq!(world.arrivals(1.0, [0.5]), [Pause]);
+        let why = "epoch 1: 0.1, rank 1 of 3, goes on to epoch 3".to_owned();
+        assert_eq!(world.next(), Next::Resume { trial: TrialId(2), why });
+        assert_eq!(world.until(TrialId(2)), Some(3));
+        world.start(TrialId(2), true);
+        assert_eq!(world.next(), Next::Fresh);
+        assert_eq!(world.until(TrialId(2)), Some(3));
+        assert_eq!(
+            world.arrivals(1.0, [0.6, 0.7, 0.05]),
+            [Pause, Pause, Continue],
+            "no need to pause the best"
+        );
+        assert_eq!(world.arrivals(1.0, [0.01, 0.02]), [Pause, Pause], "the share of six is used up");
+    }
+
+    #[test]
+    fn a_trial_that_ends_at_its_rung_is_paused_and_one_that_goes_on_is_complete_at_its_end() {
+        let mut world = Scenario::new("asha", LADDER, &setting(true));
+        world.arrivals(1.0, [0.5, 0.6]);
+        let trial = world.fresh();
+        assert!(world.finished(trial), "it ended before it reported anything");
+        assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+        assert!(!world.finished(trial));
+        world.report(trial, 2.0, 0.1);
+        assert!(world.finished(trial));
+    }
+
+    #[test]
+    fn a_promoted_trial_that_was_lost_goes_to_its_own_rung_without_being_judged_below() {
+        let mut world = Scenario::new("asha", LADDER, &setting(true));
+        world.arrivals(1.0, [0.1, 0.5, 0.6]);
+        world.start(TrialId(1), true);
+        world.report(TrialId(1), 2.0, 0.1);
+        world.end(TrialId(1), Exit::Lost);
+        assert_eq!(world.until(TrialId(1)), Some(3));
+        world.start(TrialId(1), false);
+        assert_eq!(world.report(TrialId(1), 1.0, 9.0).verdict, Continue);
+        assert_eq!(world.report(TrialId(1), 3.0, 0.1).verdict, Pause);
+    }
+
+    #[test]
+    fn a_trial_that_runs_anew_has_its_new_result_and_not_two() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        let trial = world.fresh();
+        assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+        world.end(trial, Exit::Lost);
+        world.start(trial, false);
+        assert_eq!(world.report(trial, 1.0, 0.7).verdict, Continue, "it was judged here once");
+        let other = world.fresh();
+        assert_eq!(world.report(other, 1.0, 0.5).why, "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2");
+    }
+
+    #[test]
+    fn when_no_more_trials_can_come_the_best_is_carried_to_the_top() {
+        let mut world = Scenario::new("asha", LADDER, &setting(true));
+        world.arrivals(1.0, [0.5, 0.1]);
+        assert_eq!(resumed(&world.next_without_room()), Some(2));
+        world.start(TrialId(2), true);
+        assert_eq!(world.next_without_room(), Next::Wait);
+        world.report(TrialId(2), 3.0, 0.1);
+        assert_eq!(resumed(&world.next_without_room()), Some(2));
+        assert_eq!(world.until(TrialId(2)), Some(9));
+        world.start(TrialId(2), true);
+        world.report(TrialId(2), 9.0, 0.1);
+        world.end(TrialId(2), Exit::Done);
+        assert_eq!(world.next_without_room(), Next::Done);
+    }
+
+    #[test]
+    fn a_person_may_let_a_stopped_trial_go_on() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        assert_eq!(world.arrivals(1.0, [0.1, 0.2]), [Continue, Stop]);
+        world.happens(Event::Requeued { trial: TrialId(2), why: String::new() });
+        world.start(TrialId(2), false);
+        assert_eq!(world.report(TrialId(2), 1.0, 0.2).verdict, Continue);
+        assert_eq!(world.report(TrialId(2), 3.0, 0.2).verdict, Continue, "the first of its rung");
+    }
+
+    #[test]
+    fn mistakes_in_the_options_are_all_found() {
+        let said = |name: &str, options: &str, setting: &Setting| try_build(name, options, setting).1;
+        let nothing = Setting { resource: None, ..setting(false) };
+        assert_eq!(
+            said(
+                "asha",
+                "min = 9\nmax = 3\nreduction = 1\nmode = \"stoping\"\nmetric = \"los\"\nbrakets = 1",
+                &setting(false)
+            ),
+            [
+                "`reduction` must be at least 2",
+                "`min` is larger than `max`",
+                "`stoping` is not a mode",
+                "`los` is not an objective",
+                "unknown key `brakets` in `[scheduler]`",
+            ]
+        );
+        assert_eq!(
+            said("asha", "", &nothing),
+            [
+                "the scheduler does not know how long a trial may run",
+                "the scheduler does not know which reported key counts the resource",
+            ]
+        );
+        let (built, said) = try_build("asha", "max = 9\nmode = \"promotion\"", &setting(false));
+        assert!(built.is_some());
+        assert_eq!(
+            said,
+            ["`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used"]
+        );
+    }
+}

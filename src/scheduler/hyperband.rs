@@ -1,0 +1,119 @@
+//! Hyperband: several brackets on one ladder, which differ in the rung at which a trial is first compared.
+//!
+//! Li et al., *Hyperband*, JMLR 18, 2018 (arXiv 1603.06560), made asynchronous: every new trial goes to the bracket that is furthest
+//! behind its share, so that no slot ever waits for a bracket to fill. A rung is common to all brackets: whoever reaches epoch 9 is compared
+//! with everyone who was seen there.
+
+use super::asha::Asha;
+use super::{Judgement, Next, TrialScheduler};
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Event, Kind, Resource, Setting, Study, TrialId};
+
+pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
+    name: "hyperband",
+    about: "asha with several brackets: part of the trials are first compared at a higher rung",
+    build: |mut section, setting, diagnostics| {
+        let hyperband = Hyperband::take(&mut section, setting, diagnostics);
+        section.finish(diagnostics);
+        Some(Box::new(hyperband?))
+    },
+};
+
+/// Brackets over one ladder.
+#[derive(Debug, Clone, PartialEq)]
+struct Hyperband {
+    asha: Asha,
+    brackets: Vec<Bracket>,
+}
+
+/// The trials that begin at the rung of the bracket's number.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Bracket {
+    /// Its part of all trials.
+    share: f64,
+    /// How many trials it was given.
+    trials: u64,
+}
+
+impl Hyperband {
+    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let asha = Asha::take(section, setting, diagnostics);
+        let count = section.take_count("brackets", 1, diagnostics);
+        let asha = asha?;
+        let most = asha.ladder().top() + 1;
+        let count = match count {
+            Some((count, at)) if count > most as u64 => {
+                let message = format!("there are only {most} rungs to begin at");
+                diagnostics.push(
+                    Diagnostic::error("too-many-brackets", message)
+                        .at(at, format!("`brackets` is {count}"))
+                        .hint(format!("at most {most}; fewer bet more on early reports")),
+                );
+                return None;
+            }
+            Some((count, _)) => count as usize,
+            None => most,
+        };
+        Some(Self { brackets: shares(count, most, asha.ladder().reduction), asha })
+    }
+
+    /// The bracket that is furthest behind.
+    fn neediest(&self) -> usize {
+        let behind = |bracket: &Bracket| (bracket.trials as f64 + 1.0) / bracket.share;
+        (0..self.brackets.len())
+            .min_by(|a, b| behind(&self.brackets[*a]).total_cmp(&behind(&self.brackets[*b])))
+            .unwrap_or(0)
+    }
+}
+
+/// Returns `count` brackets with Hyperband's own numbers of trials: those with which each of `most` brackets spends the same resource.
+fn shares(count: usize, most: usize, reduction: u64) -> Vec<Bracket> {
+    let eta = reduction as f64;
+    let trials: Vec<f64> = (0..count)
+        .map(|first| {
+            let rungs = (most - first) as f64;
+            (most as f64 / rungs * eta.powf(rungs - 1.0)).ceil()
+        })
+        .collect();
+    let all: f64 = trials.iter().sum();
+    trials.into_iter().map(|trials| Bracket { share: trials / all, trials: 0 }).collect()
+}
+
+impl TrialScheduler for Hyperband {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.asha.observe(study, event);
+        if let Event::Created { trial, .. } = event {
+            let bracket = self.neediest();
+            self.brackets[bracket].trials += 1;
+            self.asha.begin(*trial, bracket);
+        }
+    }
+
+    fn next(&self, study: &Study, room: bool) -> Next {
+        self.asha.next(study, room)
+    }
+
+    fn verdict(&self, study: &Study, trial: TrialId) -> Judgement {
+        self.asha.verdict(study, trial)
+    }
+
+    fn until(&self, study: &Study, trial: TrialId) -> Option<Resource> {
+        self.asha.until(study, trial)
+    }
+
+    fn finished(&self, study: &Study, trial: TrialId) -> bool {
+        self.asha.finished(study, trial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_brackets_have_the_sizes_of_the_paper() {
+        let brackets = shares(5, 5, 3);
+        let sizes: Vec<f64> = brackets.iter().map(|bracket| (bracket.share * 143.0).round()).collect();
+        assert_eq!(sizes, [81.0, 34.0, 15.0, 8.0, 5.0]);
+    }
+}

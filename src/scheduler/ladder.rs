@@ -1,0 +1,162 @@
+//! The ladder of a multi-fidelity scheduler: at which resource trials are compared, and who stands where on it.
+
+use super::gauge::reaches;
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Study, TrialId};
+
+/// The rungs' levels, rising by the factor `reduction` from `min` to `max`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ladder {
+    levels: Vec<u64>,
+    /// One in so many climbs from each rung to the next: η.
+    pub(super) reduction: u64,
+}
+
+impl Ladder {
+    /// Makes the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`, `reduction` at least 2.
+    pub(super) fn new(min: u64, max: u64, reduction: u64) -> Self {
+        let below = |level: &u64| *level < max;
+        let rising = std::iter::successors(Some(min), |level| level.checked_mul(reduction));
+        Self { levels: rising.take_while(below).chain([max]).collect(), reduction }
+    }
+
+    /// Takes `min`, `max` and `reduction` from a scheduler's section.
+    pub(super) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let min = section.take_count("min", 1, diagnostics);
+        let max = section.take_count("max", 1, diagnostics);
+        let reduction = section.take_count("reduction", 2, diagnostics).map_or(3, |(reduction, _)| reduction);
+        let Some((max, max_at)) = max else {
+            let message = "the scheduler does not know how long a trial may run";
+            diagnostics.push(
+                Diagnostic::error("no-max", message)
+                    .at(section.span.clone(), "no valid `max` here")
+                    .hint("give the resource of a full run: max = 81"),
+            );
+            return None;
+        };
+        let Some((min, min_at)) = min else { return Some(Self::new((max / 81).max(1), max, reduction)) };
+        if min > max {
+            diagnostics.push(
+                Diagnostic::error("empty-range", "`min` is larger than `max`")
+                    .at(min_at, format!("`min` is {min}"))
+                    .at(max_at, format!("`max` is {max}"))
+                    .hint(format!("swap them: min = {max}, max = {min}")),
+            );
+            return None;
+        }
+        Some(Self::new(min, max, reduction))
+    }
+
+    /// Returns the number of the last rung, where a trial has all it may use.
+    pub(super) fn top(&self) -> usize {
+        self.levels.len() - 1
+    }
+
+    /// Returns the resource of a rung; that of the last one for those beyond.
+    pub(super) fn level(&self, rung: usize) -> u64 {
+        self.levels[rung.min(self.top())]
+    }
+
+    /// Returns the highest rung that a trial at this resource has reached.
+    pub(super) fn reached(&self, at: f64) -> Option<usize> {
+        self.levels.partition_point(|level| reaches(at, *level)).checked_sub(1)
+    }
+}
+
+/// The results of all trials that were seen at one rung, best first.
+///
+/// A result takes a binary search and a shift of 16 bytes for each worse one: 40 µs at 100,000 results.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Rung {
+    results: Vec<(f64, TrialId)>,
+    outside: Vec<(f64, TrialId)>,
+    /// How many have climbed on from here.
+    pub(super) climbed: usize,
+}
+
+impl Rung {
+    /// Adds a result.
+    pub(super) fn add(&mut self, score: f64, trial: TrialId) {
+        let at = self.results.partition_point(|other| before(*other, (score, trial)));
+        self.results.insert(at, (score, trial));
+    }
+
+    /// Removes a result that no longer holds: the trial ran anew.
+    pub(super) fn remove(&mut self, trial: TrialId) {
+        self.results.retain(|(_, other)| *other != trial);
+    }
+
+    /// Sets those aside that do not fit the space any more, and takes those back that do again.
+    pub(super) fn refit(&mut self, study: &Study) {
+        let mut all = std::mem::take(&mut self.results);
+        all.append(&mut self.outside);
+        for (score, trial) in all {
+            match study.trial(trial) {
+                Some(found) if found.outside => self.outside.push((score, trial)),
+                _ => self.add(score, trial),
+            }
+        }
+    }
+
+    /// Returns how many results there are.
+    pub(super) fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Returns the place of a result, from 0 for the best.
+    pub(super) fn place(&self, score: f64, trial: TrialId) -> usize {
+        self.results.partition_point(|other| before(*other, (score, trial)))
+    }
+
+    /// Returns the place of a trial, from 0 for the best.
+    pub(super) fn position(&self, trial: TrialId) -> Option<usize> {
+        self.results.iter().position(|(_, other)| *other == trial)
+    }
+
+    /// Returns the score at a place.
+    pub(super) fn score(&self, place: usize) -> Option<f64> {
+        self.results.get(place).map(|(score, _)| *score)
+    }
+
+    /// Returns the finite results, best first.
+    pub(super) fn finite(&self) -> impl Iterator<Item = (f64, TrialId)> {
+        self.results.iter().copied().take_while(|(score, _)| score.is_finite())
+    }
+}
+
+fn before(a: (f64, TrialId), b: (f64, TrialId)) -> bool {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rungs_rise_by_the_reduction_and_end_at_the_maximum() {
+        assert_eq!(Ladder::new(1, 81, 3).levels, [1, 3, 9, 27, 81]);
+        assert_eq!(Ladder::new(2, 50, 4).levels, [2, 8, 32, 50]);
+        assert_eq!(Ladder::new(7, 7, 2).levels, [7]);
+        assert_eq!(Ladder::new(1, u64::MAX, 2).levels.len(), 65);
+    }
+
+    #[test]
+    fn a_trial_stands_at_the_highest_rung_it_has_passed() {
+        let ladder = Ladder::new(1, 27, 3);
+        assert_eq!(ladder.reached(0.5), None);
+        assert_eq!(ladder.reached(1.0), Some(0));
+        assert_eq!(ladder.reached(8.9), Some(1));
+        assert_eq!(ladder.reached((0..90).map(|_| 0.1).sum()), Some(2), "nine tenths, ten times");
+        assert_eq!(ladder.reached(1e300), Some(3));
+    }
+
+    #[test]
+    fn what_is_not_finite_comes_last() {
+        let mut rung = Rung::default();
+        for (id, score) in [(1, f64::INFINITY), (2, 0.5), (3, -1.0)] {
+            rung.add(score, TrialId(id));
+        }
+        assert_eq!(rung.finite().collect::<Vec<_>>(), [(-1.0, TrialId(3)), (0.5, TrialId(2))]);
+        assert_eq!(rung.place(f64::INFINITY, TrialId(1)), 2);
+    }
+}

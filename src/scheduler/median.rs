@@ -1,0 +1,148 @@
+//! The median stopping rule: a trial ends when its best so far is worse than the median of what others averaged up to the same point.
+//!
+//! Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2; compared with everyone who got as far, not only with complete trials.
+
+use super::gauge::{Gauge, Reading};
+use super::{Judgement, Next, TrialScheduler};
+use crate::study::{Event, Kind, Study, TrialId, Verdict};
+use std::collections::BTreeMap;
+
+pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
+    name: "median",
+    about: "stops a trial whose best is worse than the median of the others' averages",
+    build: |mut section, setting, diagnostics| {
+        let min = section.take_number("min", diagnostics).map_or(1.0, |(min, _)| min);
+        let peers = section.take_count("peers", 1, diagnostics).map_or(5, |(peers, _)| peers as usize);
+        let gauge = Gauge::take(&mut section, setting, diagnostics);
+        section.finish(diagnostics);
+        let (points, courses) = (BTreeMap::new(), Vec::new());
+        Some(Box::new(Median { gauge: gauge?, min, peers, points, courses }))
+    },
+};
+
+/// The running averages of all trials at each whole step.
+#[derive(Debug, Clone, PartialEq)]
+struct Median {
+    gauge: Gauge,
+    /// Nobody is stopped before.
+    min: f64,
+    /// Nobody is stopped without so many others to compare with.
+    peers: usize,
+    /// At each whole amount of the resource, the running averages of those who were there, sorted.
+    points: BTreeMap<u64, Vec<f64>>,
+    courses: Vec<Course>,
+}
+
+/// What one trial reported so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Course {
+    sum: f64,
+    count: u64,
+    /// The last point it was entered at; a rerun is not entered twice.
+    entered: Option<u64>,
+    standing: Option<String>,
+    ending: bool,
+}
+
+impl Median {
+    fn course(&mut self, trial: TrialId) -> Option<&mut Course> {
+        self.courses.get_mut((trial.0 as usize).checked_sub(1)?)
+    }
+
+    fn arrive(&mut self, Reading { trial, at, score }: Reading) {
+        let step = at.clamp(0.0, 1e15).floor() as u64;
+        let Some(course) = self.course(trial) else { return };
+        if score.is_finite() {
+            course.sum += score;
+            course.count += 1;
+        }
+        let average = if course.count > 0 { course.sum / course.count as f64 } else { f64::INFINITY };
+        let average = if score.is_finite() { average } else { f64::INFINITY };
+        let decided = course.ending || course.standing.is_some();
+        if course.entered.is_none_or(|entered| step > entered) {
+            course.entered = Some(step);
+            let point = self.points.entry(step).or_default();
+            point.insert(point.partition_point(|other| *other < average), average);
+        }
+        if decided || at < self.min {
+            return;
+        }
+        let Some((median, count)) = self.median(step) else { return };
+        if score > median {
+            let bar = self.gauge.needed(median);
+            let why = format!("{}, {bar}, the median of {count} averages", self.gauge.words(at, score));
+            if let Some(course) = self.course(trial) {
+                course.standing = Some(why);
+            }
+        }
+    }
+
+    /// Returns the median of the averages, and how many they are, at the last point up to `step` where enough have been.
+    fn median(&self, step: u64) -> Option<(f64, usize)> {
+        let enough = |point: &&Vec<f64>| point.len() > self.peers;
+        let point = self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(enough)?;
+        Some((point[point.len() / 2], point.len()))
+    }
+}
+
+impl TrialScheduler for Median {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        if let Some(reading) = self.gauge.observe(study, event) {
+            self.arrive(reading);
+        }
+        match event {
+            Event::Created { .. } => self.courses.push(Course::default()),
+            Event::Started { trial, resume, .. } => {
+                let Some(course) = self.course(*trial) else { return };
+                if !resume {
+                    (course.sum, course.count) = (0.0, 0);
+                }
+                (course.standing, course.ending) = (None, false);
+            }
+            Event::Judged { trial, verdict, .. } => {
+                if let Some(course) = self.course(*trial) {
+                    course.standing = None;
+                    course.ending |= *verdict != Verdict::Continue;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn next(&self, study: &Study, room: bool) -> Next {
+        super::fresh_while(room, study)
+    }
+
+    fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
+        let course = (trial.0 as usize).checked_sub(1).and_then(|at| self.courses.get(at));
+        match course.and_then(|course| course.standing.clone()) {
+            Some(why) => Judgement { verdict: Verdict::Stop, why },
+            None => Judgement { verdict: Verdict::Continue, why: String::new() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{Scenario, setting};
+    use super::*;
+    use Verdict::{Continue, Stop};
+
+    #[test]
+    fn a_trial_is_stopped_when_its_best_is_worse_than_the_median_of_averages() {
+        let mut world = Scenario::new("median", "min = 2\npeers = 3", &setting(false));
+        for losses in [[0.9, 0.3], [0.8, 0.2], [0.7, 0.1]] {
+            let trial = world.fresh();
+            assert_eq!(world.report(trial, 1.0, losses[0]).verdict, Continue, "still warming up");
+            assert_eq!(world.report(trial, 2.0, losses[1]).verdict, Continue, "not enough peers");
+        }
+        let (poor, fair) = (world.fresh(), world.fresh());
+        world.report(poor, 1.0, 5.0);
+        let judgement = world.report(poor, 2.0, 0.65);
+        assert_eq!(judgement.verdict, Stop);
+        assert_eq!(judgement.why, "epoch 2: 0.65, needed ≤ 0.6, the median of 4 averages");
+        world.report(fair, 1.0, 5.0);
+        assert_eq!(world.report(fair, 2.0, 0.55).verdict, Continue);
+        assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
+    }
+}

@@ -1,0 +1,382 @@
+//! Population-based training: the worst of a population give way to changed copies of the best, checkpoints included.
+//!
+//! Jaderberg et al., arXiv 1711.09846. Every member pauses at each interval. Before it goes on it is ranked among all that were seen
+//! there; one of the last is replaced by a clone of one of the first (*exploit*), whose parameters are moved a little or drawn anew
+//! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names its parent.
+
+use super::gauge::{Gauge, Reading, reaches};
+use super::ladder::Rung;
+use super::{Judgement, Next, TrialScheduler, wait_or_done};
+use crate::numerics::stream::{Purpose, stream};
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::space::{AxisKind, Params, Space};
+use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
+use rand::{Rng, RngExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
+    name: "pbt",
+    about: "population-based training: the worst continue as changed copies of the best; needs checkpoints",
+    build: |mut section, setting, diagnostics| {
+        let pbt = Pbt::take(&mut section, setting, diagnostics);
+        section.finish(diagnostics);
+        Some(Box::new(pbt?))
+    },
+};
+
+/// A population and how it changes.
+#[derive(Debug, Clone)]
+struct Pbt {
+    gauge: Gauge,
+    space: Arc<Space>,
+    seed: u64,
+    /// How many lineages there are.
+    population: u64,
+    /// The resource between two comparisons.
+    interval: u64,
+    /// The resource of a whole lineage.
+    max: u64,
+    /// Which part of the population gives way, and which part is copied.
+    quantile: f64,
+    /// How often a parameter is drawn anew rather than moved.
+    resample: f64,
+    /// How far a parameter is moved, as a part of its range.
+    perturb: f64,
+    /// Everyone's results at each multiple of the interval.
+    results: BTreeMap<u64, Rung>,
+    members: Vec<Member>,
+    resting: BTreeSet<(u64, TrialId)>,
+}
+
+/// Where a member is.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Member {
+    /// The interval at whose end it pauses, from 1.
+    target: u64,
+    /// The last end of an interval it was seen at.
+    seen: u64,
+    crossed: u64,
+    standing: Option<String>,
+    ending: bool,
+}
+
+impl Pbt {
+    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let max = section.take_count("max", 1, diagnostics);
+        let interval = section.take_count("interval", 1, diagnostics);
+        let population = section.take_count("population", 2, diagnostics).map(|(population, _)| population);
+        let quantile = share(section, "quantile", 0.25, 0.5, diagnostics);
+        let resample = share(section, "resample", 0.25, 1.0, diagnostics);
+        let perturb = share(section, "perturb", 0.1, 1.0, diagnostics);
+        let gauge = Gauge::take(section, setting, diagnostics);
+        if !setting.checkpoint {
+            diagnostics.push(
+                Diagnostic::error("no-checkpoint", "`pbt` needs trials that can go on from a checkpoint")
+                    .at(section.span.clone(), "clones start from a copy of another trial's checkpoint")
+                    .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`")
+                    .hint("without checkpoints, `asha` in its stopping mode saves the most"),
+            );
+        }
+        let Some((max, _)) = max else {
+            let message = "`pbt` does not know how long a lineage is to train";
+            diagnostics.push(
+                Diagnostic::error("no-max", message)
+                    .at(section.span.clone(), "no valid `max` here")
+                    .hint("give the resource of a whole training: max = 100"),
+            );
+            return None;
+        };
+        let interval = match interval {
+            Some((interval, at)) if interval >= max => {
+                let message = "`interval` is not smaller than `max`, so nobody would ever be compared";
+                diagnostics.push(
+                    Diagnostic::error("empty-range", message)
+                        .at(at, format!("`interval` is {interval}, `max` is {max}"))
+                        .hint(format!("about a tenth is usual: interval = {}", max.div_ceil(10))),
+                );
+                return None;
+            }
+            Some((interval, _)) => interval,
+            None => max.div_ceil(10),
+        };
+        Some(Self {
+            gauge: gauge?,
+            space: Arc::clone(&setting.space),
+            seed: setting.seed,
+            population: population.unwrap_or_else(|| (setting.slots as u64).max(8)),
+            interval,
+            max,
+            quantile: quantile?,
+            resample: resample?,
+            perturb: perturb?,
+            results: BTreeMap::new(),
+            members: Vec::new(),
+            resting: BTreeSet::new(),
+        })
+    }
+
+    fn member(&self, trial: TrialId) -> Option<&Member> {
+        self.members.get((trial.0 as usize).checked_sub(1)?)
+    }
+
+    fn member_mut(&mut self, trial: TrialId) -> Option<&mut Member> {
+        self.members.get_mut((trial.0 as usize).checked_sub(1)?)
+    }
+
+    fn level(&self, interval: u64) -> u64 {
+        self.interval.saturating_mul(interval).min(self.max)
+    }
+
+    fn arrive(&mut self, Reading { trial, at, score }: Reading) {
+        let passed = (at * (1.0 + 1e-9) / self.interval as f64).floor().clamp(0.0, 1e15) as u64;
+        let Some(member) = self.members.get_mut(trial.0 as usize - 1) else { return };
+        let done = reaches(at, self.max);
+        if passed == 0 || done {
+            return;
+        }
+        let results = self.results.entry(passed).or_default();
+        if passed > member.crossed {
+            results.remove(trial);
+            results.add(score, trial);
+            member.crossed = passed;
+            member.seen = member.seen.max(passed);
+        }
+        if passed >= member.target && !member.ending && member.standing.is_none() {
+            let rank = results.place(score, trial) + 1;
+            let why = format!("{}, rank {rank} of {}", self.gauge.words(at, score), results.len());
+            member.target = passed;
+            member.standing = Some(why);
+        }
+    }
+
+    /// Returns how a resting member goes on: as itself, or replaced by a clone.
+    fn go_on(&self, study: &Study, trial: TrialId, room: bool) -> Next {
+        let seen = self.member(trial).map_or(0, |member| member.seen);
+        let until = self.gauge.place(self.level(seen + 1));
+        let as_itself = |words: String| Next::Resume { trial, why: format!("{words}goes on to {until}") };
+        let Some(results) = self.results.get(&seen) else { return as_itself(String::new()) };
+        let place = results.position(trial).unwrap_or(0);
+        let score = results.score(place).unwrap_or(f64::INFINITY);
+        let here = self.gauge.words(self.level(seen) as f64, score);
+        let here = format!("{here}, rank {} of {}", place + 1, results.len());
+        let few = (results.len() as f64 * self.quantile).floor() as usize;
+        let enough = results.len() as u64 * 2 >= self.population;
+        if !(room && enough && few > 0 && place >= results.len() - few) {
+            return as_itself(format!("{here}, "));
+        }
+        let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
+        let alive = |id: TrialId| {
+            id != trial
+                && study.trial(id).is_some_and(|other| {
+                    matches!(other.state, TrialState::Paused | TrialState::Running | TrialState::Complete)
+                        && !other.outside
+                })
+        };
+        let best: Vec<TrialId> =
+            results.finite().take(few).map(|(_, id)| id).filter(|id| alive(*id)).collect();
+        if best.is_empty() {
+            return as_itself(format!("{here}, "));
+        }
+        let from = best[rng.random_range(0..best.len())];
+        let Some(parent) = study.trial(from) else { return as_itself(String::new()) };
+        Next::Given {
+            params: self.explore(&parent.params, &mut rng),
+            from: Some(from),
+            instead: Some(trial),
+            why: format!("{here}: gives way to a changed copy of trial {from}"),
+        }
+    }
+
+    /// Returns a configuration near another one.
+    fn explore(&self, params: &Params, rng: &mut impl Rng) -> Params {
+        let unit = self.space.encode(params);
+        let active = self.space.active(params);
+        let moved = |rng: &mut _| -> Vec<f64> {
+            let axes = self.space.axes().iter().zip(&unit).zip(&active);
+            axes.map(|((axis, unit), active)| self.shift(&axis.kind, *unit, *active, rng)).collect()
+        };
+        (0..100)
+            .map(|_| self.space.decode(&moved(rng)))
+            .find(|found| self.space.admits(found).is_ok())
+            .unwrap_or_else(|| params.clone())
+    }
+
+    fn shift(&self, kind: &AxisKind, unit: f64, active: bool, rng: &mut impl Rng) -> f64 {
+        let (anew, up, drawn) = (rng.random::<f64>(), rng.random::<bool>(), rng.random::<f64>());
+        if !active || anew < self.resample {
+            return drawn;
+        }
+        let step = match kind {
+            AxisKind::Choice(_) => return unit,
+            AxisKind::Real => self.perturb,
+            AxisKind::Ordered(count) => self.perturb.max(1.0 / (*count).max(1) as f64),
+        };
+        let moved = if up { unit + step } else { unit - step };
+        let inside = if (0.0..1.0).contains(&moved) { moved } else { 2.0 * unit - moved };
+        inside.clamp(0.0, 1.0 - f64::EPSILON)
+    }
+}
+
+impl TrialScheduler for Pbt {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        if let Some(reading) = self.gauge.observe(study, event) {
+            self.arrive(reading);
+        }
+        match event {
+            Event::Edited { .. } => self.results.values_mut().for_each(|results| results.refit(study)),
+            Event::Created { origin, .. } => {
+                let mut parent = 0;
+                if let Origin::Cloned(from) = origin {
+                    parent = self.member(*from).map_or(0, |parent| parent.seen);
+                    // It takes the place of the one that was to go on next, who is judged only after this.
+                    self.resting.pop_first();
+                }
+                self.members.push(Member { target: parent + 1, ..Member::default() });
+            }
+            Event::Started { trial, resume, .. } => {
+                self.rise(*trial);
+                let Some(member) = self.member_mut(*trial) else { return };
+                (member.standing, member.ending) = (None, false);
+                member.crossed = if *resume { member.crossed } else { 0 };
+            }
+            Event::Requeued { trial, .. } => self.rise(*trial),
+            Event::Judged { trial, verdict, .. } => {
+                if let Some(member) = self.member_mut(*trial) {
+                    member.standing = None;
+                    member.ending |= *verdict != Verdict::Continue;
+                    let seen = member.seen;
+                    if *verdict == Verdict::Stop {
+                        self.resting.remove(&(seen, *trial));
+                    }
+                }
+            }
+            Event::Ended { trial, .. } if paused(study, *trial) => {
+                let seen = self.member(*trial).map_or(0, |member| member.seen);
+                self.resting.insert((seen, *trial));
+            }
+            _ => {}
+        }
+    }
+
+    fn next(&self, study: &Study, room: bool) -> Next {
+        let counts = study.counts();
+        let lineages = study.trials().len() as u64 - counts.failed - counts.stopped;
+        if room && lineages < self.population {
+            return Next::Fresh;
+        }
+        match self.resting.first() {
+            Some((_, trial)) => self.go_on(study, *trial, room),
+            None => wait_or_done(study),
+        }
+    }
+
+    fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
+        match self.member(trial).and_then(|member| member.standing.clone()) {
+            Some(why) => Judgement { verdict: Verdict::Pause, why },
+            None => Judgement { verdict: Verdict::Continue, why: String::new() },
+        }
+    }
+
+    fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
+        let member = self.member(trial)?;
+        let rests = self.resting.contains(&(member.seen, trial));
+        let interval = if rests && member.seen == member.target { member.target + 1 } else { member.target };
+        Some(Resource(self.level(interval)))
+    }
+
+    fn finished(&self, study: &Study, trial: TrialId) -> bool {
+        let until = study.trial(trial).and_then(|trial| trial.until);
+        until.is_none_or(|Resource(until)| until >= self.max || !self.gauge.ended_at(trial, until))
+    }
+}
+
+impl Pbt {
+    /// A member that rested begins its next interval.
+    fn rise(&mut self, trial: TrialId) {
+        let Some(member) = self.members.get_mut((trial.0 as usize).wrapping_sub(1)) else { return };
+        let rested = self.resting.remove(&(member.seen, trial));
+        if rested && member.seen == member.target {
+            member.target += 1;
+        }
+    }
+}
+
+fn paused(study: &Study, trial: TrialId) -> bool {
+    study.trial(trial).is_some_and(|trial| trial.state == TrialState::Paused)
+}
+
+/// Takes a number between 0 and `most`.
+fn share(
+    section: &mut Section,
+    key: &'static str,
+    default: f64,
+    most: f64,
+    diagnostics: &mut Diagnostics,
+) -> Option<f64> {
+    let Some((number, at)) = section.take_number(key, diagnostics) else { return Some(default) };
+    if (0.0..=most).contains(&number) {
+        return Some(number);
+    }
+    let message = format!("`{key}` must be between 0 and {most}");
+    diagnostics.push(Diagnostic::error("out-of-range", message).at(at, format!("is {number}")));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{Scenario, resumed, setting, try_build};
+    use super::*;
+
+    const POPULATION: &str = "max = 20\ninterval = 5\npopulation = 4";
+
+    #[test]
+    fn the_worst_gives_way_to_a_clone_of_the_best() {
+        let mut world = Scenario::new("pbt", POPULATION, &setting(true));
+        for loss in [0.9, 0.1, 0.5, 0.3] {
+            assert_eq!(world.next(), Next::Fresh);
+            let trial = world.fresh();
+            assert_eq!(world.until(trial), Some(5));
+            assert_eq!(world.report(trial, 4.0, loss).verdict, Verdict::Continue);
+            assert_eq!(world.report(trial, 5.0, loss).verdict, Verdict::Pause);
+        }
+        let Next::Given { from, instead, why, .. } = world.next() else { panic!("{:?}", world.next()) };
+        assert_eq!((from, instead), (Some(TrialId(2)), Some(TrialId(1))));
+        assert_eq!(why, "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2");
+        assert_eq!(resumed(&world.next_without_room()), Some(1), "nobody gives way without room for a clone");
+
+        let (trial, origin) = (TrialId(5), Origin::Cloned(TrialId(2)));
+        world.happens(Event::Created { trial, params: Params::default(), origin, seed: 0 });
+        assert_eq!(resumed(&world.next()), Some(2), "even if the run is killed before the next line");
+        world.happens(Event::Judged { trial: TrialId(1), verdict: Verdict::Stop, why });
+        assert_eq!(world.until(trial), Some(10), "it goes on from where its parent is");
+        world.start(trial, true);
+        assert_eq!(resumed(&world.next()), Some(2));
+        assert_eq!(world.until(TrialId(2)), Some(10));
+    }
+
+    #[test]
+    fn a_lineage_runs_to_its_own_end_after_the_last_comparison() {
+        let mut world = Scenario::new("pbt", POPULATION, &setting(true));
+        let trial = world.fresh();
+        for epoch in [5.0, 10.0, 15.0] {
+            assert_eq!(world.report(trial, epoch, 0.5).verdict, Verdict::Pause);
+            world.start(trial, true);
+        }
+        assert_eq!(world.report(trial, 20.0, 0.5).verdict, Verdict::Continue);
+        assert!(world.finished(trial));
+    }
+
+    #[test]
+    fn without_checkpoints_it_is_refused_with_the_reason() {
+        let (_, said) = try_build("pbt", "max = 20\ninterval = 20\nquantile = 0.7", &setting(false));
+        assert_eq!(
+            said,
+            [
+                "`quantile` must be between 0 and 0.5",
+                "`pbt` needs trials that can go on from a checkpoint",
+                "`interval` is not smaller than `max`, so nobody would ever be compared",
+            ]
+        );
+    }
+}

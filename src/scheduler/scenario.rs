@@ -1,0 +1,357 @@
+//! Small worlds for the schedulers' tests: trials that report what the test says, and whole simulated studies with faults.
+
+use super::simulation::{Curve, Mishap, Simulation};
+use super::{Judgement, Next, SCHEDULERS, TrialScheduler};
+use crate::source::{Diagnostics, Section, Table};
+use crate::space::Space;
+use crate::study::kind::find;
+use crate::study::{
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Setting,
+    Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
+};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Returns the setting of the tests: `loss` over `epoch`.
+pub(super) fn setting(checkpoint: bool) -> Setting {
+    Setting {
+        space: Arc::new(Space::default()),
+        objectives: vec![objective(Goal::Min)],
+        seed: 7,
+        trials: None,
+        slots: 4,
+        resource: Some("epoch".into()),
+        checkpoint,
+    }
+}
+
+fn objective(goal: Goal) -> Objective {
+    Objective { metric: "loss".into(), goal, take: Take::Best }
+}
+
+fn header(trials: Option<u64>) -> Header {
+    Header {
+        objectives: vec![objective(Goal::Min)],
+        resource: Some("epoch".into()),
+        trials,
+        ..Header::default()
+    }
+}
+
+/// Builds a scheduler from the text of its section, and returns what was said about it.
+pub(super) fn try_build(
+    name: &str,
+    options: &str,
+    setting: &Setting,
+) -> (Option<Box<dyn TrialScheduler>>, Vec<String>) {
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse(options, &mut diagnostics);
+    let section = Section::new("scheduler", 0..options.len(), table);
+    let kind = find(SCHEDULERS, name).expect("a scheduler of that name");
+    let built = (kind.build)(section, setting, &mut diagnostics);
+    (built, diagnostics.list.into_iter().map(|diagnostic| diagnostic.message).collect())
+}
+
+pub(super) fn build(name: &str, options: &str, setting: &Setting) -> Box<dyn TrialScheduler> {
+    let (built, said) = try_build(name, options, setting);
+    assert_eq!(said, Vec::<String>::new());
+    built.expect("a scheduler")
+}
+
+/// A study in which the test plays driver and trials.
+pub(super) struct Scenario {
+    pub(super) study: Study,
+    scheduler: Box<dyn TrialScheduler>,
+}
+
+impl Scenario {
+    pub(super) fn new(name: &str, options: &str, setting: &Setting) -> Self {
+        let mut world = Self { study: Study::default(), scheduler: build(name, options, setting) };
+        let header = Header { objectives: setting.objectives.clone(), ..header(setting.trials) };
+        world.happens(Event::Opened { format: FORMAT, header });
+        world
+    }
+
+    pub(super) fn happens(&mut self, event: Event) {
+        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event };
+        self.study.apply(&entry).expect("a legal event");
+        self.scheduler.observe(&self.study, &entry.event);
+    }
+
+    /// Creates and starts the next trial.
+    pub(super) fn fresh(&mut self) -> TrialId {
+        let trial = self.study.next_id();
+        let origin = Origin::Suggested("test".to_owned());
+        self.happens(Event::Created { trial, params: crate::space::Params::default(), origin, seed: 0 });
+        self.start(trial, false);
+        trial
+    }
+
+    pub(super) fn start(&mut self, trial: TrialId, resume: bool) {
+        let until = self.scheduler.until(&self.study, trial);
+        let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts + 1);
+        self.happens(Event::Started { trial, attempt, until, slot: 0, resume });
+    }
+
+    /// Lets a running trial report, carries out what was decided, and returns it.
+    pub(super) fn report(&mut self, trial: TrialId, epoch: f64, loss: f64) -> Judgement {
+        self.report_values(trial, &[("epoch", epoch), ("loss", loss)])
+    }
+
+    pub(super) fn report_values(&mut self, trial: TrialId, values: &[(&str, f64)]) -> Judgement {
+        let values =
+            values.iter().map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number)))).collect();
+        let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
+        self.happens(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
+        let judgement = self.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() {
+            let (verdict, why) = (judgement.verdict, judgement.why.clone());
+            self.happens(Event::Judged { trial, verdict, why });
+        }
+        match judgement.verdict {
+            Verdict::Continue => {}
+            Verdict::Pause => self.end(trial, Exit::Paused),
+            Verdict::Stop => self.end(trial, Exit::Stopped),
+        }
+        judgement
+    }
+
+    pub(super) fn end(&mut self, trial: TrialId, exit: Exit) {
+        let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
+        self.happens(Event::Ended { trial, attempt, exit, usage: Usage::default() });
+    }
+
+    /// New trials one after the other, each reporting once.
+    pub(super) fn arrivals<const N: usize>(&mut self, epoch: f64, losses: [f64; N]) -> [Verdict; N] {
+        losses.map(|loss| {
+            let trial = self.fresh();
+            self.report(trial, epoch, loss).verdict
+        })
+    }
+
+    pub(super) fn next(&self) -> Next {
+        self.scheduler.next(&self.study, true)
+    }
+
+    pub(super) fn next_without_room(&self) -> Next {
+        self.scheduler.next(&self.study, false)
+    }
+
+    pub(super) fn finished(&self, trial: TrialId) -> bool {
+        self.scheduler.finished(&self.study, trial)
+    }
+
+    pub(super) fn until(&self, trial: TrialId) -> Option<u64> {
+        self.scheduler.until(&self.study, trial).map(|until| until.0)
+    }
+}
+
+/// The trial that would be resumed next.
+pub(super) fn resumed(next: &Next) -> Option<u32> {
+    match next {
+        Next::Resume { trial, .. } => Some(trial.0),
+        _ => None,
+    }
+}
+
+/// What a generated study is like.
+#[derive(Debug, Clone)]
+struct World {
+    scheduler: (&'static str, &'static str, bool),
+    curves: Vec<Curve>,
+    slots: usize,
+    /// For each trial, when its first attempts are lost, and whether it ends where it is told to.
+    mishaps: Vec<(Vec<usize>, bool)>,
+}
+
+const KINDS: &[(&str, &str, bool)] = &[
+    ("fifo", "", false),
+    ("asha", "min = 1\nmax = 27", false),
+    ("asha", "min = 1\nmax = 27", true),
+    ("asha", "min = 2\nmax = 20\nreduction = 2", true),
+    ("hyperband", "min = 1\nmax = 27", false),
+    ("hyperband", "min = 1\nmax = 27\nbrackets = 2", true),
+    ("median", "min = 2\npeers = 3", false),
+    ("pbt", "max = 20\ninterval = 5\npopulation = 4", true),
+];
+
+const PROMOTING: &[(&str, &str, bool)] = &[
+    ("asha", "min = 1\nmax = 27", true),
+    ("asha", "min = 2\nmax = 20\nreduction = 2", true),
+    ("hyperband", "min = 1\nmax = 27\nbrackets = 2", true),
+];
+
+/// Curves that fall from a start towards an end, with noise, gaps, fractions, early ends and NaN.
+fn curve() -> impl Strategy<Value = Curve> {
+    let shape = (0.0..1.0f64, 0.0..2.0f64, 0.02..0.5f64, prop_oneof![Just(1.0), Just(0.5), Just(2.0)]);
+    let odd = (prop::option::weighted(0.2, 1usize..30), prop::option::weighted(0.1, 0usize..30), 0.5..2.0f64);
+    (shape, odd).prop_map(|((end, drop, rate, stride), (last, diverges, pace))| {
+        let steps = last.unwrap_or((30.0 / stride) as usize);
+        let point = |step: usize| {
+            let at = stride * (step + 1) as f64;
+            let value = end + drop * (-rate * at).exp();
+            (at, if diverges.is_some_and(|from| step >= from) { f64::NAN } else { value })
+        };
+        Curve { points: (0..steps).map(point).collect(), pace }
+    })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    world_of(KINDS)
+}
+
+fn world_of(kinds: &'static [(&'static str, &'static str, bool)]) -> impl Strategy<Value = World> {
+    let losses = (prop::collection::vec(0usize..8, 0..3), any::<bool>());
+    let trials = prop::collection::vec((curve(), losses), 1..40);
+    (prop::sample::select(kinds), trials, 1usize..6).prop_map(|(scheduler, trials, slots)| {
+        let (curves, mishaps) = trials.into_iter().unzip();
+        World { scheduler, curves, slots, mishaps }
+    })
+}
+
+impl World {
+    fn build(&self) -> Box<dyn TrialScheduler> {
+        let (name, options, checkpoint) = self.scheduler;
+        build(name, options, &Setting { trials: Some(self.curves.len() as u64), ..setting(checkpoint) })
+    }
+
+    fn run(&self, check: impl FnOnce(&Simulation<'_>)) {
+        let mishap = |TrialId(trial): TrialId, Attempt(attempt): Attempt| {
+            let (losses, ignores_until) = &self.mishaps[trial as usize - 1];
+            let lost_before = losses.get(attempt as usize - 1).copied();
+            Mishap { lost_before, ignores_until: *ignores_until }
+        };
+        let header = header(Some(self.curves.len() as u64));
+        let mut simulation = Simulation::new(header, self.build(), self.slots, &self.curves)
+            .expect("a good header")
+            .with_checkpoints(self.scheduler.2)
+            .with_mishaps(&mishap)
+            .with_entries();
+        simulation
+            .run(|simulation| {
+                assert!(simulation.study.running_count() <= self.slots);
+                assert!(simulation.entries.len() < 100_000, "it never ends");
+                false
+            })
+            .expect("the scheduler asks for nothing impossible");
+        check(&simulation);
+    }
+}
+
+/// What a scheduler would do now, whoever asks.
+fn answers(scheduler: &dyn TrialScheduler, study: &Study, room: bool) -> String {
+    let trials: Vec<_> = study
+        .running()
+        .chain(study.waiting())
+        .map(|trial| {
+            (
+                trial,
+                scheduler.verdict(study, trial),
+                scheduler.until(study, trial),
+                scheduler.finished(study, trial),
+            )
+        })
+        .collect();
+    format!("{:?} {:?} {trials:?}", scheduler.next(study, room), scheduler.next(study, false))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_study_comes_to_its_end_and_nobody_is_left_behind(world in world()) {
+        world.run(|simulation| {
+            let study = &simulation.study;
+            assert_eq!(study.running_count() + study.waiting().count(), 0);
+            assert_eq!(simulation.scheduler().next(study, simulation.room()), Next::Done);
+            if world.scheduler.0 != "pbt" {
+                assert_eq!(study.trials().len(), world.curves.len(), "the budget of trials is used");
+            }
+            for trial in study.trials() {
+                let promoted = trial.state == TrialState::Paused && trial.verdict == Some(Verdict::Continue);
+                assert!(!promoted, "trial {} was promoted and forgotten", trial.id);
+            }
+            let finite = |curve: &Curve| curve.points.iter().all(|(_, value)| value.is_finite());
+            if world.curves.iter().all(finite) {
+                assert!(study.counts().complete > 0, "somebody gets to the end");
+            }
+        });
+    }
+
+    #[test]
+    fn a_scheduler_that_has_seen_a_prefix_answers_like_the_one_that_lived_through_it(world in world(), cut in 0.0..1.0f64) {
+        world.run(|simulation| {
+            let cut = (simulation.entries.len() as f64 * cut) as usize;
+            let (mut live, mut replayed) = (world.build(), world.build());
+            let mut study = Study::default();
+            for entry in &simulation.entries[..cut] {
+                study.apply(entry).expect("it was legal once");
+                live.observe(&study, &entry.event);
+                // Questions must not change anything.
+                for trial in study.running() {
+                    drop((live.verdict(&study, trial), live.until(&study, trial)));
+                }
+                drop((live.next(&study, true), live.next(&study, false)));
+            }
+            let mut again = Study::default();
+            for entry in &simulation.entries[..cut] {
+                again.apply(entry).expect("it was legal once");
+                replayed.observe(&again, &entry.event);
+            }
+            assert_eq!(answers(&*live, &study, true), answers(&*replayed, &again, true));
+        });
+    }
+
+    #[test]
+    fn nobody_climbs_twice_and_a_rung_promotes_no_more_than_its_share(world in world_of(PROMOTING)) {
+        world.run(|simulation| {
+            let reduction = if world.scheduler.1.contains("reduction") { 2 } else { 3 };
+            let mut climbs = std::collections::BTreeMap::<u64, Vec<TrialId>>::new();
+            let mut exempt = 0;
+            let mut until = std::collections::BTreeMap::new();
+            for entry in &simulation.entries {
+                match &entry.event {
+                    Event::Judged { trial, verdict: Verdict::Continue, why } | Event::Requeued { trial, why } => {
+                        if why.contains("at the end of the study") {
+                            exempt += 1;
+                        }
+                        if why.contains("rank") && !why.starts_with("goes on") {
+                            let rung = why.split([' ', ':']).nth(1).expect("epoch n").parse::<u64>().expect("n");
+                            climbs.entry(rung).or_default().push(*trial);
+                        }
+                    }
+                    Event::Started { trial, until: now, .. } => {
+                        let now = now.expect("promotion always says how far").0;
+                        let before = until.insert(*trial, now).unwrap_or(0);
+                        assert!(now >= before, "trial {trial} was sent back from {before} to {now}");
+                    }
+                    _ => {}
+                }
+            }
+            for (rung, climbers) in climbs {
+                let mut once = climbers.clone();
+                once.sort();
+                once.dedup();
+                assert_eq!(once.len(), climbers.len(), "nobody climbs from rung {rung} twice");
+                let seen = simulation.study.trials().iter().filter(|trial| trial.metrics.get("epoch").is_some_and(|epoch| epoch.max.is_some_and(|at| at >= rung as f64))).count();
+                assert!(climbers.len() <= seen / reduction + exempt, "{} of {seen} climbed from {rung}", climbers.len());
+            }
+        });
+    }
+
+    #[test]
+    fn brackets_keep_to_their_shares(world in world_of(&PROMOTING[2..])) {
+        world.run(|simulation| {
+            // Two of four brackets: 27 and ceil(4 / 3 · 9) = 12 trials of 39.
+            let mut first = std::collections::BTreeMap::new();
+            for entry in &simulation.entries {
+                if let Event::Started { trial, attempt: Attempt(1), until, .. } = &entry.event {
+                    first.insert(*trial, until.expect("promotion always says how far").0);
+                }
+            }
+            let all = first.len() as f64;
+            let aggressive = first.values().filter(|until| **until == 1).count() as f64;
+            assert!((aggressive - all * 27.0 / 39.0).abs() <= 1.0, "{aggressive} of {all}");
+        });
+    }
+}

@@ -1,0 +1,231 @@
+//! Types: mistakes that are found before anything runs.
+
+use super::ExprError;
+use super::function::Function;
+use super::tree::{Comparison, Kind, Node, Operator};
+use crate::space::Value;
+use std::fmt;
+
+/// What an expression yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// An integer or a float.
+    Number,
+    /// A string.
+    Text,
+    /// True or false.
+    Bool,
+    /// Several values.
+    List,
+    /// Not known before it is computed: an element of a list, a choice of mixed values.
+    Any,
+}
+
+impl Type {
+    /// Returns the type of a value.
+    #[must_use]
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Bool(_) => Self::Bool,
+            Value::Int(_) | Value::Float(_) => Self::Number,
+            Value::Text(_) => Self::Text,
+            Value::List(_) => Self::List,
+        }
+    }
+
+    /// Returns the type that covers both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == other { self } else { Self::Any }
+    }
+
+    fn fits(self, wanted: Self) -> bool {
+        self == wanted || self == Self::Any || wanted == Self::Any
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Number => "a number",
+            Self::Text => "a string",
+            Self::Bool => "true or false",
+            Self::List => "a list",
+            Self::Any => "any value",
+        })
+    }
+}
+
+type Scope<'a> = &'a dyn Fn(&str) -> Option<Type>;
+
+/// Finds the type of `node`, or its first mistake.
+pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
+    match &node.kind {
+        Kind::Literal(value) => Ok(Type::of(value)),
+        Kind::Name(name) => {
+            scope(name).ok_or_else(|| ExprError::new(&node.span, format!("there is no `{name}`")))
+        }
+        Kind::List(items) => {
+            for item in items {
+                check(item, scope)?;
+            }
+            Ok(Type::List)
+        }
+        Kind::Not(operand) => {
+            want(operand, Type::Bool, scope, "`not` needs true or false")?;
+            Ok(Type::Bool)
+        }
+        Kind::All(operands) => truths(operands, scope, "`and` needs true or false on both sides"),
+        Kind::Any(operands) => truths(operands, scope, "`or` needs true or false on both sides"),
+        Kind::Negate(operand) => {
+            want(operand, Type::Number, scope, "`-` needs a number").map(|_| Type::Number)
+        }
+        Kind::Arithmetic(operator, left, right) => arithmetic(*operator, left, right, scope),
+        Kind::Compare(first, rest) => {
+            let mut left = (&**first, check(first, scope)?);
+            for (comparison, operand) in rest {
+                let right = (operand, check(operand, scope)?);
+                compare(*comparison, left, right)?;
+                left = right;
+            }
+            Ok(Type::Bool)
+        }
+        Kind::Call(function, arguments) => call(*function, arguments, scope),
+        Kind::Index(base, index) => {
+            let of = check(base, scope)?;
+            want(index, Type::Number, scope, "an index is a number")?;
+            match of {
+                Type::Text => Ok(Type::Text),
+                Type::List | Type::Any => Ok(Type::Any),
+                _ => Err(ExprError::new(&base.span, format!("only a list has elements, and this is {of}"))),
+            }
+        }
+    }
+}
+
+fn want(node: &Node, wanted: Type, scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
+    let found = check(node, scope)?;
+    if found.fits(wanted) {
+        return Ok(found);
+    }
+    Err(ExprError::new(&node.span, format!("{rule}, and this is {found}")))
+}
+
+fn truths(operands: &[Node], scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
+    for operand in operands {
+        want(operand, Type::Bool, scope, rule)?;
+    }
+    Ok(Type::Bool)
+}
+
+fn arithmetic(operator: Operator, left: &Node, right: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
+    if operator == Operator::Add {
+        match (check(left, scope)?, check(right, scope)?) {
+            (Type::Text, Type::Text | Type::Any) | (Type::Any, Type::Text) => return Ok(Type::Text),
+            (Type::Any, Type::Any) => return Ok(Type::Any),
+            _ => {}
+        }
+    }
+    want(left, Type::Number, scope, "arithmetic needs numbers")?;
+    want(right, Type::Number, scope, "arithmetic needs numbers")?;
+    Ok(Type::Number)
+}
+
+fn compare(comparison: Comparison, left: (&Node, Type), right: (&Node, Type)) -> Result<(), ExprError> {
+    let span = left.0.span.start..right.0.span.end;
+    match comparison {
+        Comparison::In | Comparison::NotIn => match right.1 {
+            Type::List | Type::Any => Ok(()),
+            Type::Text if left.1.fits(Type::Text) => Ok(()),
+            other => Err(ExprError::new(&right.0.span, format!("`in` needs a list, and this is {other}"))
+                .hint("write `x in ['a', 'b']`")),
+        },
+        _ if !left.1.fits(right.1) => {
+            Err(ExprError::new(&span, format!("this compares {} with {}", left.1, right.1)))
+        }
+        Comparison::Equal | Comparison::Unequal => Ok(()),
+        _ => match [left, right].into_iter().find(|side| matches!(side.1, Type::Bool | Type::List)) {
+            Some((node, found)) => Err(ExprError::new(
+                &node.span,
+                format!("only numbers and strings have an order, and this is {found}"),
+            )),
+            None => Ok(()),
+        },
+    }
+}
+
+fn call(function: Function, arguments: &[Node], scope: Scope<'_>) -> Result<Type, ExprError> {
+    let name = function.name();
+    match function {
+        Function::Len => {
+            let found = check(&arguments[0], scope)?;
+            if !matches!(found, Type::List | Type::Text | Type::Any) {
+                let message = format!("`len` needs a list or a string, and this is {found}");
+                return Err(ExprError::new(&arguments[0].span, message));
+            }
+        }
+        Function::Sum => {
+            want(&arguments[0], Type::List, scope, "`sum` needs a list")?;
+        }
+        Function::Min | Function::Max if arguments.len() == 1 => {
+            want(&arguments[0], Type::List, scope, &format!("`{name}` needs a list or several numbers"))?;
+        }
+        _ => {
+            for argument in arguments {
+                want(argument, Type::Number, scope, &format!("`{name}` needs numbers"))?;
+            }
+        }
+    }
+    Ok(Type::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::space::expr::{Expr, Type};
+
+    fn scope(name: &str) -> Option<Type> {
+        match name {
+            "lr" | "layers" => Some(Type::Number),
+            "optimizer" => Some(Type::Text),
+            "units" => Some(Type::List),
+            "nesterov" => Some(Type::Bool),
+            _ => None,
+        }
+    }
+
+    fn message(text: &str) -> String {
+        Expr::parse(text).unwrap().check(&scope).unwrap_err().message
+    }
+
+    #[test]
+    fn the_type_of_the_result_is_found() {
+        for (text, expected) in [
+            ("layers * 64 <= 4096", Type::Bool),
+            ("lr * 10", Type::Number),
+            ("optimizer + '_x'", Type::Text),
+            ("units[0]", Type::Any),
+            ("sum(units) / len(units)", Type::Number),
+            ("optimizer in ['sgd', 'adam'] and not nesterov", Type::Bool),
+            ("max(units) <= min(2, lr)", Type::Bool),
+        ] {
+            assert_eq!(Expr::parse(text).unwrap().check(&scope), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_reason() {
+        assert_eq!(message("lr == 'small'"), "this compares a number with a string");
+        assert_eq!(message("optimizer * 2"), "arithmetic needs numbers, and this is a string");
+        assert_eq!(
+            message("lr and nesterov"),
+            "`and` needs true or false on both sides, and this is a number"
+        );
+        assert_eq!(message("lr[0]"), "only a list has elements, and this is a number");
+        assert_eq!(message("momentum > 1"), "there is no `momentum`");
+        assert_eq!(message("sqrt(optimizer)"), "`sqrt` needs numbers, and this is a string");
+        assert_eq!(
+            message("nesterov < true"),
+            "only numbers and strings have an order, and this is true or false"
+        );
+    }
+}

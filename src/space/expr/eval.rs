@@ -1,0 +1,423 @@
+//! Computes an expression.
+
+use super::function::Function;
+use super::tree::{Comparison, Kind, Node, Operator};
+use crate::space::{Name, Value};
+use std::cmp::Ordering;
+
+/// Why an expression has no value.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EvalError {
+    /// It is the value of a parameter that does not exist here.
+    #[error("`{0}` does not exist here")]
+    Absent(Name),
+    /// Something is divided by zero.
+    #[error("division by zero")]
+    DivisionByZero,
+    /// The result is infinite or not a number: too large, the root of a negative number…
+    #[error("`{0}` of these values is not a finite number")]
+    NotFinite(&'static str),
+    /// A list has no such element.
+    #[error("there is no element {index} in a list of {len}")]
+    OutOfBounds {
+        /// The index asked for.
+        index: i64,
+        /// How many elements there are.
+        len: usize,
+    },
+    /// A value is not of the type an operation needs.
+    #[error("{0}")]
+    WrongType(String),
+    /// A string has become too long.
+    #[error("the text is longer than 65536 bytes")]
+    TooLong,
+}
+
+/// What a comparison with an absent value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// False.
+    IsFalse,
+    /// Neither true nor false; so is all that depends on it.
+    IsUnknown,
+}
+
+type Scope<'a> = &'a dyn Fn(&str) -> Option<Value>;
+type Evaluated = Result<Option<Value>, EvalError>;
+
+/// Computes `node`; `None` if it is absent.
+pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated {
+    match &node.kind {
+        Kind::Literal(value) => Ok(Some(value.clone())),
+        Kind::Name(name) => Ok(scope(name)),
+        Kind::List(items) => {
+            let items: Result<Option<Vec<_>>, _> =
+                items.iter().map(|item| eval(item, scope, absence)).collect();
+            Ok(items?.map(Value::List))
+        }
+        Kind::Not(operand) => {
+            Ok(truth(eval(operand, scope, absence)?, absence)?.map(|flag| Value::Bool(!flag)))
+        }
+        Kind::All(operands) => connect(operands, false, scope, absence),
+        Kind::Any(operands) => connect(operands, true, scope, absence),
+        Kind::Negate(operand) => eval(operand, scope, absence)?.map(|value| negate(&value)).transpose(),
+        Kind::Arithmetic(operator, left, right) => {
+            match (eval(left, scope, absence)?, eval(right, scope, absence)?) {
+                (Some(left), Some(right)) => arithmetic(*operator, &left, &right).map(Some),
+                _ => Ok(None),
+            }
+        }
+        Kind::Compare(first, rest) => {
+            let known = comparisons(first, rest, scope, absence)?;
+            Ok(match absence {
+                Absence::IsFalse => Some(Value::Bool(known.unwrap_or(false))),
+                Absence::IsUnknown => known.map(Value::Bool),
+            })
+        }
+        Kind::Call(function, arguments) => {
+            let arguments: Result<Option<Vec<_>>, _> =
+                arguments.iter().map(|argument| eval(argument, scope, absence)).collect();
+            arguments?.map(|arguments| call(*function, &arguments)).transpose()
+        }
+        Kind::Index(base, index) => match (eval(base, scope, absence)?, eval(index, scope, absence)?) {
+            (Some(base), Some(index)) => element(&base, &index).map(Some),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// `and` (decided by a false) or `or` (decided by a true).
+fn connect(operands: &[Node], decisive: bool, scope: Scope<'_>, absence: Absence) -> Evaluated {
+    let mut known = true;
+    for operand in operands {
+        match truth(eval(operand, scope, absence)?, absence)? {
+            Some(flag) if flag == decisive => return Ok(Some(Value::Bool(decisive))),
+            Some(_) => {}
+            None => known = false,
+        }
+    }
+    Ok(known.then_some(Value::Bool(!decisive)))
+}
+
+fn truth(value: Option<Value>, absence: Absence) -> Result<Option<bool>, EvalError> {
+    match value {
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(other) => Err(EvalError::WrongType(format!("`{other}` is neither true nor false"))),
+        None => Ok((absence == Absence::IsFalse).then_some(false)),
+    }
+}
+
+fn comparisons(
+    first: &Node,
+    rest: &[(Comparison, Node)],
+    scope: Scope<'_>,
+    absence: Absence,
+) -> Result<Option<bool>, EvalError> {
+    let mut known = true;
+    let mut left = eval(first, scope, absence)?;
+    for (comparison, operand) in rest {
+        let right = eval(operand, scope, absence)?;
+        match (&left, &right) {
+            (Some(a), Some(b)) if !compare(*comparison, a, b)? => return Ok(Some(false)),
+            (Some(_), Some(_)) => {}
+            _ => known = false,
+        }
+        left = right;
+    }
+    Ok(known.then_some(true))
+}
+
+fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, EvalError> {
+    Ok(match comparison {
+        Comparison::Equal => equal(left, right),
+        Comparison::Unequal => !equal(left, right),
+        Comparison::Less => order(left, right)? == Some(Ordering::Less),
+        Comparison::LessEqual => matches!(order(left, right)?, Some(Ordering::Less | Ordering::Equal)),
+        Comparison::Greater => order(left, right)? == Some(Ordering::Greater),
+        Comparison::GreaterEqual => matches!(order(left, right)?, Some(Ordering::Greater | Ordering::Equal)),
+        Comparison::In => contains(left, right)?,
+        Comparison::NotIn => !contains(left, right)?,
+    })
+}
+
+/// Numbers are equal by value (`1 == 1.0`), values of different types never.
+fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => left == right,
+        (Value::List(left), Value::List(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal(left, right))
+        }
+        _ => match (left.as_f64(), right.as_f64()) {
+            (Some(left), Some(right)) => left == right,
+            _ => left == right,
+        },
+    }
+}
+
+fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, EvalError> {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => Ok(Some(left.cmp(right))),
+        (Value::Text(left), Value::Text(right)) => Ok(Some(left.cmp(right))),
+        _ => Ok(number(left)?.partial_cmp(&number(right)?)),
+    }
+}
+
+fn contains(item: &Value, whole: &Value) -> Result<bool, EvalError> {
+    match (whole, item) {
+        (Value::List(items), item) => Ok(items.iter().any(|candidate| equal(candidate, item))),
+        (Value::Text(whole), Value::Text(part)) => Ok(whole.contains(&**part)),
+        _ => Err(EvalError::WrongType(format!("`{whole}` is not a list"))),
+    }
+}
+
+fn number(value: &Value) -> Result<f64, EvalError> {
+    value.as_f64().ok_or_else(|| EvalError::WrongType(format!("`{value}` is not a number")))
+}
+
+fn finite(result: f64, operation: &'static str) -> Result<Value, EvalError> {
+    if result.is_finite() { Ok(Value::Float(result)) } else { Err(EvalError::NotFinite(operation)) }
+}
+
+fn negate(value: &Value) -> Result<Value, EvalError> {
+    match value {
+        Value::Int(whole) if *whole != i64::MIN => Ok(Value::Int(-whole)),
+        other => finite(-number(other)?, "-"),
+    }
+}
+
+fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, EvalError> {
+    if let (Operator::Add, Value::Text(left), Value::Text(right)) = (operator, left, right) {
+        let text = if left.len() + right.len() > 65536 { None } else { Some(format!("{left}{right}")) };
+        return text.map(|text| Value::Text(text.into())).ok_or(EvalError::TooLong);
+    }
+    if let (Value::Int(left), Value::Int(right)) = (left, right) {
+        if let Some(exact) = whole(operator, *left, *right)? {
+            return Ok(Value::Int(exact));
+        }
+    }
+    let (left, right) = (number(left)?, number(right)?);
+    let by_zero = right == 0.0;
+    match operator {
+        Operator::Add => finite(left + right, "+"),
+        Operator::Subtract => finite(left - right, "-"),
+        Operator::Multiply => finite(left * right, "*"),
+        Operator::Divide | Operator::FloorDivide | Operator::Modulo if by_zero => {
+            Err(EvalError::DivisionByZero)
+        }
+        Operator::Divide => finite(left / right, "/"),
+        Operator::FloorDivide => finite((left / right).floor(), "//"),
+        Operator::Modulo => finite(left - right * (left / right).floor(), "%"),
+        Operator::Power if left == 0.0 && right < 0.0 => Err(EvalError::DivisionByZero),
+        Operator::Power => finite(libm::pow(left, right), "**"),
+    }
+}
+
+/// Computes with integers where the result is one that fits; `None` to go on with floats.
+fn whole(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalError> {
+    Ok(match operator {
+        Operator::Add => left.checked_add(right),
+        Operator::Subtract => left.checked_sub(right),
+        Operator::Multiply => left.checked_mul(right),
+        Operator::Divide => None,
+        Operator::FloorDivide | Operator::Modulo if right == 0 => return Err(EvalError::DivisionByZero),
+        Operator::FloorDivide => left.checked_div_euclid(right).map(|euclid| {
+            // Euclidean division rounds away from the floor only for a negative divisor and a remainder.
+            if right < 0 && left.rem_euclid(right) != 0 { euclid - 1 } else { euclid }
+        }),
+        Operator::Modulo => left
+            .checked_rem(right)
+            .map(|rest| if rest != 0 && (rest < 0) != (right < 0) { rest + right } else { rest }),
+        Operator::Power => u32::try_from(right).ok().and_then(|exponent| left.checked_pow(exponent)),
+    })
+}
+
+fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
+    let first = &arguments[0];
+    match function {
+        Function::Min | Function::Max => {
+            let items =
+                if let (Value::List(items), 1) = (first, arguments.len()) { items } else { arguments };
+            extreme(items, if function == Function::Min { Ordering::Less } else { Ordering::Greater })
+        }
+        Function::Sum => {
+            let Value::List(items) = first else {
+                return Err(EvalError::WrongType(format!("`{first}` is not a list")));
+            };
+            items.iter().try_fold(Value::Int(0), |sum, item| arithmetic(Operator::Add, &sum, item))
+        }
+        Function::Len => match first {
+            Value::List(items) => Ok(Value::Int(items.len() as i64)),
+            Value::Text(text) => Ok(Value::Int(text.chars().count() as i64)),
+            other => Err(EvalError::WrongType(format!("`{other}` has no length"))),
+        },
+        Function::Abs => match first {
+            Value::Int(number) if *number != i64::MIN => Ok(Value::Int(number.abs())),
+            other => finite(number(other)?.abs(), "abs"),
+        },
+        Function::Floor => to_whole(first, f64::floor),
+        Function::Ceil => to_whole(first, f64::ceil),
+        Function::Round => match arguments.get(1) {
+            None => to_whole(first, f64::round_ties_even),
+            Some(places) => round_to(number(first)?, number(places)?),
+        },
+        Function::Log => {
+            let log = libm::log(number(first)?);
+            match arguments.get(1) {
+                None => finite(log, "log"),
+                Some(base) => finite(log / libm::log(number(base)?), "log"),
+            }
+        }
+        Function::Log2 => finite(libm::log2(number(first)?), "log2"),
+        Function::Sqrt => finite(number(first)?.sqrt(), "sqrt"),
+    }
+}
+
+fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
+    let Some((first, rest)) = items.split_first() else {
+        return Err(EvalError::WrongType("an empty list has no smallest or largest element".into()));
+    };
+    number(first)?;
+    let mut best = first;
+    for item in rest {
+        number(item)?;
+        if order(item, best)? == Some(wanted) {
+            best = item;
+        }
+    }
+    Ok(best.clone())
+}
+
+fn to_whole(value: &Value, rounded: fn(f64) -> f64) -> Result<Value, EvalError> {
+    if let Value::Int(_) = value {
+        return Ok(value.clone());
+    }
+    let result = rounded(number(value)?);
+    if result.abs() < 9e18 { Ok(Value::Int(result as i64)) } else { finite(result, "round") }
+}
+
+fn round_to(number: f64, places: f64) -> Result<Value, EvalError> {
+    let places = places.clamp(0.0, 300.0) as usize;
+    finite(format!("{number:.places$}").parse().unwrap_or(number), "round")
+}
+
+fn element(base: &Value, index: &Value) -> Result<Value, EvalError> {
+    let Value::Int(index) = *index else {
+        return Err(EvalError::WrongType(format!("`{index}` is not a whole number")));
+    };
+    let at = |len: usize| {
+        let at = if index < 0 { index + len as i64 } else { index };
+        usize::try_from(at).ok().filter(|at| *at < len).ok_or(EvalError::OutOfBounds { index, len })
+    };
+    match base {
+        Value::List(items) => Ok(items[at(items.len())?].clone()),
+        Value::Text(text) => {
+            let letters: Vec<char> = text.chars().collect();
+            Ok(Value::Text(letters[at(letters.len())?].to_string().into()))
+        }
+        other => Err(EvalError::WrongType(format!("`{other}` has no elements"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::expr::Expr;
+
+    fn scope(name: &str) -> Option<Value> {
+        match name {
+            "lr" => Some(Value::Float(0.5)),
+            "layers" => Some(Value::Int(3)),
+            "optimizer" => Some(Value::Text("sgd".into())),
+            "units" => Some(Value::List(vec![Value::Int(64), Value::Int(32)])),
+            _ => None,
+        }
+    }
+
+    fn eval(text: &str) -> Result<Value, EvalError> {
+        Expr::parse(text).unwrap().eval(&scope)
+    }
+
+    #[test]
+    fn numbers_behave_as_in_python() {
+        for (text, expected) in [
+            ("7 // 2", Value::Int(3)),
+            ("-7 // 2", Value::Int(-4)),
+            ("7 // -2", Value::Int(-4)),
+            ("-7 // -2", Value::Int(3)),
+            ("-7 % 3", Value::Int(2)),
+            ("7 % -3", Value::Int(-2)),
+            ("-7.5 % 2", Value::Float(0.5)),
+            ("7 / 2", Value::Float(3.5)),
+            ("6 / 2", Value::Float(3.0)),
+            ("2 ** 10", Value::Int(1024)),
+            ("2 ** -1", Value::Float(0.5)),
+            ("-2 ** 2", Value::Int(-4)),
+            ("2 ** 3 ** 2", Value::Int(512)),
+            ("2 + 3 * 4 - 1", Value::Int(13)),
+            ("round(2.5)", Value::Int(2)),
+            ("round(3.14159, 2)", Value::Float(3.14)),
+            ("floor(-0.5)", Value::Int(-1)),
+            ("ceil(lr)", Value::Int(1)),
+            ("abs(-3)", Value::Int(3)),
+            ("log2(8)", Value::Float(3.0)),
+            ("log(8, 2)", Value::Float(3.0)),
+            ("sqrt(9)", Value::Float(3.0)),
+            ("min(3, 1.5, 2)", Value::Float(1.5)),
+            ("max(units)", Value::Int(64)),
+            ("sum(units)", Value::Int(96)),
+            ("len(units) + len('ab')", Value::Int(4)),
+            ("units[-1]", Value::Int(32)),
+            ("9223372036854775807 + 1", Value::Float(9_223_372_036_854_775_808.0)),
+        ] {
+            assert_eq!(eval(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn comparisons_chain_and_words_connect_them() {
+        for text in [
+            "1 < layers <= 3 != 4",
+            "optimizer == 'sgd' and not lr > 1",
+            "optimizer in ['sgd', \"adam\"]",
+            "lr not in [1, 2] or false",
+            "1 == 1.0",
+            "'g' in optimizer",
+            "'a' < 'b'",
+            "64 in units",
+        ] {
+            assert_eq!(eval(text), Ok(Value::Bool(true)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_is_an_error_never_an_infinity() {
+        assert_eq!(eval("1 / 0"), Err(EvalError::DivisionByZero));
+        assert_eq!(eval("1 % 0.0"), Err(EvalError::DivisionByZero));
+        assert_eq!(eval("0 ** -1"), Err(EvalError::DivisionByZero));
+        assert_eq!(eval("10 ** 400"), Err(EvalError::NotFinite("**")));
+        assert_eq!(eval("sqrt(-1)"), Err(EvalError::NotFinite("sqrt")));
+        assert_eq!(eval("log(0)"), Err(EvalError::NotFinite("log")));
+        assert_eq!(eval("units[2]"), Err(EvalError::OutOfBounds { index: 2, len: 2 }));
+        assert_eq!(
+            eval("-9223372036854775807 - 1 == (-9223372036854775807 - 1) // -1"),
+            Ok(Value::Bool(false))
+        );
+    }
+
+    #[test]
+    fn a_comparison_with_an_absent_name_is_false() {
+        assert_eq!(eval("momentum > 0.5"), Ok(Value::Bool(false)));
+        assert_eq!(eval("momentum <= 0.5 or lr == 0.5"), Ok(Value::Bool(true)));
+        assert_eq!(eval("not momentum * 2 > 0.5"), Ok(Value::Bool(true)));
+        assert_eq!(eval("momentum + 1"), Err(EvalError::Absent("momentum".into())));
+    }
+
+    #[test]
+    fn a_constraint_on_an_absent_name_neither_holds_nor_fails() {
+        let holds = |text: &str| Expr::parse(text).unwrap().holds(&scope).unwrap();
+        assert_eq!(holds("momentum > 0.5"), None);
+        assert_eq!(holds("momentum > 0.5 or lr < 1"), Some(true));
+        assert_eq!(holds("momentum > 0.5 and lr > 1"), Some(false));
+        assert_eq!(holds("not momentum > 0.5"), None);
+    }
+}

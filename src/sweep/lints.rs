@@ -1,0 +1,238 @@
+//! What is allowed but probably not meant. `--strict` refuses it.
+
+use super::acceptance::Acceptance;
+use super::parse::Raw;
+use super::{Sweep, template};
+use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A range this wide is usually meant to be searched by its logarithm.
+const WIDE: f64 = 100.0;
+
+/// What the file alone shows.
+pub(super) fn of_text(sweep: &Sweep, raw: &Raw, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
+    ranges("", &raw.space, diagnostics);
+    trials(sweep, acceptance, diagnostics);
+    command(sweep, diagnostics);
+    reported(sweep, diagnostics);
+    ladder(sweep, diagnostics);
+}
+
+fn ranges(prefix: &str, table: &Table, diagnostics: &mut Diagnostics) {
+    for (key, node) in &table.entries {
+        let NodeValue::Table(inner) = &node.value else { continue };
+        let name = format!("{prefix}{}", key.name);
+        if let (Some(min), Some(max)) = (inner.get("min"), inner.get("max")) {
+            range(&name, key, inner, (min, max), node.span.clone(), diagnostics);
+        } else {
+            ranges(&format!("{name}."), inner, diagnostics);
+        }
+    }
+}
+
+fn range(
+    name: &str,
+    key: &Key,
+    table: &Table,
+    (min, max): (&Node, &Node),
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) {
+    if let (NodeValue::Int(0), NodeValue::Int(1)) = (&min.value, &max.value) {
+        let message = format!("`{name}` can only be 0 or 1");
+        let warning = Diagnostic::warning("zero-or-one", message).at(span, "");
+        let hint = format!(
+            "for a switch write {0} = [true, false], for a number between write {0} = {{ min = 0.0, max = 1.0 }}",
+            key.name
+        );
+        diagnostics.push(warning.hint(hint));
+        return;
+    }
+    let bounds = (number(min), number(max));
+    let (Some(least), Some(most)) = bounds else { return };
+    let decided = ["log", "step", "std", "mean"].iter().any(|known| table.get(known).is_some());
+    if least > 0.0 && most / least >= WIDE && !decided {
+        let message = format!("`{name}` spans a factor of {} without `log`", rounded(most / least));
+        let warning = Diagnostic::warning("wide-range", message).at(span, "");
+        let hint = "add `log = true` to give each order of magnitude the same chance, or `log = false` if this is meant";
+        diagnostics.push(warning.hint(hint));
+    }
+}
+
+fn number(node: &Node) -> Option<f64> {
+    match node.value {
+        NodeValue::Int(number) => Some(number as f64),
+        NodeValue::Float(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Three significant digits, as one would say it.
+fn rounded(factor: f64) -> String {
+    let scale = 10_f64.powf(factor.log10().floor() - 2.0);
+    let rounded = (factor / scale).round() * scale;
+    if rounded < 1e6 { format!("{}", rounded.round()) } else { format!("{rounded:.0e}") }
+}
+
+fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
+    let space = || sweep.places.space.clone();
+    let size = sweep.space.size();
+    match (&sweep.places.trials, sweep.trials) {
+        (None, Some(trials)) if sweep.space.dims() > 0 => {
+            let message = format!("no `trials`: {trials} are run");
+            let warning = Diagnostic::warning("no-trials", message);
+            diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
+        }
+        (Some(span), Some(trials))
+            if sweep.sampler.name == "grid" && size.is_some_and(|size| size > trials) =>
+        {
+            let size = size.unwrap_or_default();
+            let message = format!("the grid has {size} configurations, of which {trials} are run");
+            let warning = Diagnostic::warning("large-grid", message).at(span.clone(), "");
+            diagnostics.push(warning.hint("leave `trials` out to run the whole grid"));
+        }
+        _ => {}
+    }
+    if sweep.space.dims() == 0 && sweep.trials.is_some_and(|trials| trials > 1) {
+        let warning = Diagnostic::warning("nothing-varies", "nothing varies in this space").at(space(), "");
+        diagnostics.push(warning.hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]"));
+    }
+    if acceptance.accepted > 0 && acceptance.rate() < 0.01 {
+        let percent = acceptance.rate() * 100.0;
+        let message = format!("the constraints accept only {percent:.2} % of the space");
+        let warning = Diagnostic::warning("low-acceptance", message).at(space(), "");
+        diagnostics
+            .push(warning.hint("narrow the ranges, or express it by bounds that depend on each other"));
+    }
+}
+
+fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    let command = &sweep.run.command;
+    if command.is_empty() {
+        return;
+    }
+    let place = sweep.places.command.first().map_or(0, |first| first.start)
+        ..sweep.places.command.last().map_or(0, |last| last.end);
+    let names = sweep.space.names();
+    let missed: Vec<_> = names.iter().filter(|name| !command.receives(name)).collect();
+    if !missed.is_empty() {
+        let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!("the command never receives {}", listed.join(", "));
+        let warning = Diagnostic::warning("unused-parameter", message).at(place.clone(), "");
+        diagnostics
+            .push(warning.hint("add \"{args:rest}\" for all that are not named, or \"{params}\" for a file"));
+    }
+    for name in names.iter().filter(|name| template::is_built_in(name)) {
+        let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
+        let warning = Diagnostic::warning("hidden-parameter", message).at(place.clone(), "");
+        diagnostics.push(warning.hint("give the parameter another name"));
+    }
+}
+
+fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    if sweep.objectives.is_empty() {
+        let warning =
+            Diagnostic::warning("no-objective", "no `[objective]`: no trial is better than another");
+        diagnostics
+            .push(warning.hint("add it: [objective]\n      metric = \"val_loss\"\n      goal = \"min\""));
+    }
+    if sweep.capture.is_empty() {
+        return;
+    }
+    let captured = |name: &str| sweep.capture.iter().any(|(captured, _)| &**captured == name);
+    let wanted = sweep.objectives.iter().map(|objective| &objective.metric).chain(&sweep.resource);
+    for name in wanted.filter(|name| !captured(name)) {
+        let message = format!("`[capture]` has no `{name}`");
+        let warning = Diagnostic::warning("not-captured", message);
+        let known = sweep.capture.iter().map(|(name, _)| &**name);
+        let warning = warning.did_you_mean(name, known);
+        diagnostics.push(
+            warning.hint(format!(r"unless the program reports it itself, add {name} = '{name}[=:]\s*(\S+)'")),
+        );
+    }
+}
+
+/// A rung is at min × reductionⁿ: a `max` between two of them is never reached as such.
+fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    if !["asha", "hyperband"].contains(&sweep.scheduler.name.as_str()) {
+        return;
+    }
+    let mut quiet = Diagnostics::default();
+    let mut section = sweep.scheduler.section.clone();
+    let min = section.take_number("min", &mut quiet);
+    let max = section.take_number("max", &mut quiet);
+    let reduction = section.take_number("reduction", &mut quiet).map_or(3.0, |(reduction, _)| reduction);
+    let (Some((min, _)), Some((max, span))) = (min, max) else { return };
+    if min <= 0.0 || max <= min || reduction < 2.0 {
+        return;
+    }
+    let rungs = (max / min).ln() / reduction.ln();
+    let below = min * reduction.powf((rungs + 1e-9).floor());
+    if (below - max).abs() > 1e-9 * max {
+        let message = format!("`max` = {max} is not on the ladder {min} × {reduction}ⁿ");
+        let warning = Diagnostic::warning("off-ladder", message).at(span, "");
+        diagnostics.push(warning.hint(format!("the rungs next to it are {below} and {}", below * reduction)));
+    }
+}
+
+/// The machine a sweep is to run on, as far as a sweep file can be wrong about it.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Where `swath` was called.
+    pub current_dir: PathBuf,
+    /// The variable `PATH`.
+    pub path: Option<OsString>,
+}
+
+impl Sweep {
+    /// Adds what the machine shows: data sets that are not there, programs that cannot be found.
+    pub fn look_around(&mut self, around: &Surroundings) {
+        let mut found = Vec::new();
+        let workdir = match &self.run.workdir {
+            Some(workdir) => around.current_dir.join(workdir),
+            None => around.current_dir.clone(),
+        };
+        if !workdir.is_dir() {
+            let message = format!("the workdir `{}` does not exist", workdir.display());
+            found.push(Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""));
+        }
+        for (path, span) in self.run.data_dir.iter().zip(&self.places.data_dir) {
+            if !workdir.join(path).exists() {
+                let message = format!("the data set `{path}` does not exist");
+                found.push(Diagnostic::warning("no-data", message).at(span.clone(), looked_in(&workdir)));
+            }
+        }
+        let program = self.run.command.program().map(str::to_owned).zip(self.places.command.first().cloned());
+        // What setup builds is not there yet.
+        let built =
+            self.places.setup.is_some() && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
+        for (name, span) in program.into_iter().filter(|_| !built).chain(self.places.setup.clone()) {
+            if !exists(&name, &workdir, around) {
+                let message = format!("the program `{name}` cannot be found");
+                let place =
+                    if name.contains('/') { looked_in(&workdir) } else { "not on the PATH".to_owned() };
+                let mut warning = Diagnostic::warning("no-program", message).at(span, place);
+                if !name.contains('/') && workdir.join(&name).is_file() {
+                    warning = warning.hint(format!("there is such a file here: write \"./{name}\""));
+                } else if name == "python" && exists("python3", &workdir, around) {
+                    warning = warning.hint("did you mean `python3`?");
+                }
+                found.push(warning);
+            }
+        }
+        self.warnings.list.extend(found);
+    }
+}
+
+fn looked_in(workdir: &Path) -> String {
+    format!("looked in `{}`", workdir.display())
+}
+
+fn exists(program: &str, workdir: &Path, around: &Surroundings) -> bool {
+    if program.contains('/') {
+        return workdir.join(program).is_file();
+    }
+    let path = around.path.clone().unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| workdir.join(folder).join(program).is_file())
+}

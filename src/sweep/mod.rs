@@ -1,0 +1,174 @@
+//! A sweep: the checked content of a sweep file, and the parts built from it.
+//!
+//! [`Sweep::read`] gives plain data or *every* mistake at once, each with its place and a cure. What a sampler, scheduler or tracker makes of
+//! its own table is its own business ([`Choice`] carries the table to the registry's `build`); everything else is decided here.
+//! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
+
+mod acceptance;
+mod kinds;
+mod lints;
+mod parse;
+mod plan;
+mod read;
+pub mod reference;
+mod rejected;
+pub mod template;
+pub mod units;
+
+pub use acceptance::Acceptance;
+pub use kinds::EXECUTORS;
+pub use lints::Surroundings;
+pub use plan::Plan;
+pub use rejected::Rejected;
+pub use template::{Fill, Template};
+
+use crate::source::{Diagnostics, Section, Source, Span};
+use crate::space::{Name, Params, Space};
+use crate::study::{FailureClass, Objective};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A checked sweep file.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The file itself.
+    pub source: Source,
+    /// The MD5 of its text, in hexadecimal.
+    pub digest: String,
+    /// Names the study and its folder.
+    pub name: String,
+    /// What the study is part of.
+    pub pipeline: String,
+    /// Which part of the pipeline it is.
+    pub stage: String,
+    /// What everything random derives from.
+    pub seed: u64,
+    /// What a trial runs.
+    pub run: Run,
+    /// What is optimised; empty if trials are only recorded.
+    pub objectives: Vec<Objective>,
+    /// What is searched.
+    pub space: Arc<Space>,
+    /// Configurations to try first, possibly partial.
+    pub points: Vec<Params>,
+    /// Who proposes configurations.
+    pub sampler: Choice,
+    /// How many trials in all; `None` if only the sampler or a time limit ends the sweep.
+    pub trials: Option<u64>,
+    /// Who paces trials.
+    pub scheduler: Choice,
+    /// The reported key that counts, such as `epoch`.
+    pub resource: Option<Name>,
+    /// What a trial takes of the machine.
+    pub resources: Resources,
+    /// Where trials run.
+    pub executor: Choice,
+    /// When to give up.
+    pub limits: Limits,
+    /// Which failures are tried again.
+    pub retry: Retry,
+    /// With how many seeds each configuration runs.
+    pub replicate: Option<u32>,
+    /// Whether the program says that it can go on from its checkpoint folder.
+    pub checkpoint: bool,
+    /// What to read from the program's output, in the order of the file.
+    pub capture: Vec<(Name, regex::Regex)>,
+    /// Where events are also written.
+    pub trackers: Vec<Choice>,
+    /// What is allowed but probably not meant.
+    pub warnings: Diagnostics,
+    places: Places,
+}
+
+/// A kind of a registry with the table that configures it, which is what its `build` gets.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The kind's name.
+    pub name: String,
+    /// Its own keys.
+    pub section: Section,
+    /// Where it is named; where the table stands if it is a default.
+    pub span: Span,
+}
+
+/// What a trial runs: `[run]`.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// The program and its arguments; empty for a sweep over a function.
+    pub command: Template,
+    /// Data sets that are hashed and recorded when a trial starts.
+    pub data_dir: Vec<String>,
+    /// What runs once before the first trial; empty if nothing does.
+    pub setup: Vec<String>,
+    /// Added to the environment of trials and setup.
+    pub env: Vec<(String, String)>,
+    /// Where trials run; `None` for where `swath run` was called.
+    pub workdir: Option<PathBuf>,
+    /// How long a trial may take to end after SIGTERM.
+    pub grace: Duration,
+}
+
+/// What a trial takes of the machine: `[resources]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// Trials at a time.
+    pub jobs: Option<usize>,
+    /// Cores of each trial.
+    pub cpus: Option<u32>,
+    /// GPUs of each trial; less than one shares a device.
+    pub gpus: Option<f64>,
+    /// Bytes of memory of each trial.
+    pub memory: Option<u64>,
+}
+
+/// When to give up: `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Time of the whole sweep.
+    pub time: Option<Duration>,
+    /// Time of one attempt of a trial.
+    pub trial_time: Option<Duration>,
+    /// Failed trials.
+    pub failures: Option<u64>,
+    /// Bytes that must be free on the disk of the study.
+    pub disk: Option<u64>,
+    /// Bytes kept of each of a trial's output streams.
+    pub log: u64,
+}
+
+/// Which failures are tried again: `[retry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// How many times more.
+    pub times: u32,
+    /// The classes of failure.
+    pub on: Vec<FailureClass>,
+}
+
+/// Where the things stand that are looked at again once the machine is known.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    command: Vec<Span>,
+    data_dir: Vec<Span>,
+    workdir: Span,
+    setup: Option<(String, Span)>,
+    trials: Option<Span>,
+    space: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: None, trial_time: None, failures: None, disk: None, log: 64 << 20 }
+    }
+}
+
+impl Sweep {
+    /// Returns how many trials run at a time: `jobs`, else cores / `cpus`; at least 1.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let each = self.resources.cpus.unwrap_or(1).max(1) as usize;
+        self.resources.jobs.unwrap_or_else(|| cores() / each).max(1)
+    }
+}

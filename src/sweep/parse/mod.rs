@@ -1,0 +1,345 @@
+//! Text → [`Sweep`], or everything that is wrong with it at once. One file a section.
+
+mod capture;
+mod executor;
+mod limits;
+mod objective;
+mod replicate;
+mod resources;
+mod retry;
+mod run;
+mod scheduler;
+mod search;
+mod tracker;
+
+pub(super) use retry::CLASSES as FAILURE_CLASSES;
+
+use super::{Acceptance, Places, Rejected, Sweep, lints};
+use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
+use crate::space::{Name, Params, Space};
+use md5::{Digest, Md5};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a trial is a run of.
+#[derive(Clone, Copy, PartialEq)]
+enum Trainee {
+    Program,
+    Function,
+}
+
+/// Keys people put at the top of the file, and the table they belong to.
+const HOMES: &[(&str, &str)] = &[
+    ("command", "run"),
+    ("data_dir", "run"),
+    ("setup", "run"),
+    ("env", "run"),
+    ("workdir", "run"),
+    ("checkpoint", "run"),
+    ("metric", "objective"),
+    ("goal", "objective"),
+    ("sampler", "search"),
+    ("trials", "search"),
+    ("jobs", "resources"),
+    ("cpus", "resources"),
+    ("gpus", "resources"),
+    ("memory", "resources"),
+    ("seeds", "replicate"),
+    ("trial_time", "limits"),
+];
+
+impl Sweep {
+    /// Checks a sweep file that runs a program.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(source: Source) -> Result<Self, Rejected> {
+        parse(source, Trainee::Program)
+    }
+
+    /// Checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
+        parse(source, Trainee::Function)
+    }
+}
+
+fn parse(source: Source, trainee: Trainee) -> Result<Sweep, Rejected> {
+    let mut diagnostics = Diagnostics::default();
+    let mut table = Table::parse(&source.text, &mut diagnostics);
+    let broken = diagnostics.has_errors();
+    refuse_misplaced(&mut table, &mut diagnostics);
+    let raw = Raw::of(&table);
+    let file = Section::new("", 0..source.text.len(), table);
+    let sweep = read(file, &source, &raw, trainee, &mut diagnostics);
+    if broken {
+        // What is missing may stand in the part that could not be read.
+        diagnostics.list.retain(|found| !found.code.starts_with("missing"));
+    }
+    match sweep {
+        Some(mut sweep) if !diagnostics.has_errors() => {
+            sweep.warnings = diagnostics;
+            Ok(sweep)
+        }
+        _ => Err(Rejected { source, diagnostics }),
+    }
+}
+
+/// Reads every section, in spite of errors in others. `None` if there is no space to go on with.
+fn read(
+    mut file: Section,
+    source: &Source,
+    raw: &Raw,
+    trainee: Trainee,
+    diagnostics: &mut Diagnostics,
+) -> Option<Sweep> {
+    let name = title(&mut file, "name", diagnostics).unwrap_or_else(|| default_name(&source.name));
+    let pipeline = title(&mut file, "pipeline", diagnostics).unwrap_or_else(|| name.clone());
+    let stage = title(&mut file, "stage", diagnostics).unwrap_or_else(|| "tune".to_owned());
+    let seed = file.take_count("seed", 0, diagnostics).map_or(0, |(seed, _)| seed);
+    let objectives = objective::read(&mut file, diagnostics);
+    let space = read_space(&mut file, diagnostics);
+    let names = space.as_ref().map_or_else(|| raw.names.clone(), Space::names);
+    let points = read_points(&mut file, space.as_ref(), diagnostics);
+    let mut places = Places { space: raw.space_span.clone(), ..Places::default() };
+    let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
+    let search = search::read(&mut file, diagnostics);
+    let (scheduler, resource) = scheduler::read(&mut file, diagnostics);
+    let resources = resources::read(&mut file, diagnostics);
+    let executor = executor::read(&mut file, diagnostics);
+    let limits = limits::read(&mut file, diagnostics);
+    let retry = retry::read(&mut file, diagnostics);
+    let replicate = replicate::read(&mut file, diagnostics);
+    let capture = capture::read(&mut file, source, diagnostics);
+    let trackers = tracker::read(&mut file, diagnostics);
+    objective::read_limits(&mut file, diagnostics);
+    file.finish(diagnostics);
+
+    places.trials.clone_from(&search.trials_span);
+    let endless = search.sampler.name == "grid" || limits.time.is_some();
+    let trials = search.trials.or((!endless).then_some(search::DEFAULT_TRIALS));
+    let sweep = Sweep {
+        source: source.clone(),
+        digest: digest(&source.text),
+        name,
+        pipeline,
+        stage,
+        seed,
+        run,
+        objectives,
+        space: Arc::new(space?),
+        points,
+        sampler: search.sampler,
+        trials,
+        scheduler,
+        resource,
+        resources,
+        executor,
+        limits,
+        retry,
+        replicate,
+        checkpoint,
+        capture,
+        trackers,
+        warnings: Diagnostics::default(),
+        places,
+    };
+    let _ = sweep.try_build(sweep.slots(), diagnostics);
+    let acceptance = Acceptance::estimate(&sweep.space, seed);
+    if let Some(refused) = acceptance.refusal(raw) {
+        diagnostics.push(refused);
+    }
+    lints::of_text(&sweep, raw, &acceptance, diagnostics);
+    Some(sweep)
+}
+
+fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space> {
+    let constraints = file.take_section("constraints", diagnostics);
+    let before = diagnostics.list.len();
+    let Some(section) = file.take_section("space", diagnostics) else {
+        if diagnostics.list.len() == before {
+            let missing = Diagnostic::error("missing-space", "there is nothing to search: no `[space]`");
+            diagnostics
+                .push(missing.hint("add it: [space]\n      lr = { min = 1e-5, max = 1e-1, log = true }"));
+        }
+        return None;
+    };
+    let span = section.span.clone();
+    let space = Space::parse(section, constraints, diagnostics);
+    if space.is_none() && !diagnostics.has_errors() {
+        diagnostics.push(Diagnostic::error("bad-space", "this space cannot be read").at(span, ""));
+    }
+    space
+}
+
+fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diagnostics) -> Vec<Params> {
+    let sections = sections(file, "point", diagnostics);
+    let Some(space) = space else { return Vec::new() };
+    sections.into_iter().filter_map(|point| space.parse_point(point, diagnostics)).collect()
+}
+
+/// What lints and constraints need to see as it is written.
+pub(super) struct Raw {
+    /// The entries of `[space]`, and of tables in it.
+    pub(super) space: Table,
+    pub(super) space_span: Span,
+    /// Names and texts of the constraints.
+    pub(super) constraints: Vec<(Key, Node)>,
+    /// Every key in `[space]`: what may be a parameter if the space cannot be read.
+    names: Vec<Name>,
+}
+
+impl Raw {
+    fn of(file: &Table) -> Self {
+        let table = |key| match file.get(key).map(|node| (&node.value, node.span.clone())) {
+            Some((NodeValue::Table(table), span)) => (table.clone(), span),
+            _ => (Table::default(), 0..0),
+        };
+        let (space, space_span) = table("space");
+        let mut names = Vec::new();
+        collect_names("", &space, &mut names);
+        Self { space, space_span, constraints: table("constraints").0.entries, names }
+    }
+}
+
+fn collect_names(prefix: &str, table: &Table, names: &mut Vec<Name>) {
+    for (key, node) in &table.entries {
+        let path = format!("{prefix}{}", key.name);
+        names.push(key.name.as_str().into());
+        names.push(path.as_str().into());
+        match &node.value {
+            NodeValue::Table(inner) => collect_names(&format!("{path}."), inner, names),
+            NodeValue::Array(rows) => rows.iter().for_each(|row| {
+                if let NodeValue::Table(row) = &row.value {
+                    collect_names("", row, names);
+                }
+            }),
+            _ => {}
+        }
+    }
+}
+
+fn refuse_misplaced(table: &mut Table, diagnostics: &mut Diagnostics) {
+    table.entries.retain(|(key, _)| {
+        let Some((_, home)) = HOMES.iter().find(|(name, _)| *name == key.name) else { return true };
+        let message = format!("`{}` belongs in `[{home}]`", key.name);
+        let error = Diagnostic::error("misplaced-key", message).at(key.span.clone(), "stands at the top");
+        diagnostics.push(error.hint(format!("move it below a line `[{home}]`")));
+        false
+    });
+}
+
+/// Reads a name that becomes a folder or a column.
+fn title(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
+    let (text, span) = file.take_text(key, diagnostics)?;
+    let Err(why) = check_title(&text) else { return Some(text) };
+    let error = Diagnostic::error("bad-name", format!("`{key}` cannot be a folder's name")).at(span, why);
+    diagnostics.push(error.hint("use letters, digits, `-`, `_` and `.`"));
+    None
+}
+
+fn check_title(text: &str) -> Result<(), &'static str> {
+    match text {
+        "" => Err("is empty"),
+        "." | ".." => Err("is a path"),
+        _ if text.contains(['/', '\\']) => Err("has a slash"),
+        _ if text.chars().any(char::is_control) => Err("has a control character"),
+        _ if text.starts_with([' ', '-']) || text.ends_with(' ') => {
+            Err("begins or ends with a space or dash")
+        }
+        _ if text.len() > 100 => Err("is longer than 100 bytes"),
+        _ => Ok(()),
+    }
+}
+
+fn default_name(path: &str) -> String {
+    let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| check_title(stem).is_ok()).unwrap_or_else(|| "sweep".to_owned())
+}
+
+fn digest(text: &str) -> String {
+    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes a table, or an array of tables, as sections.
+fn sections(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
+    let Some(node) = file.take(key) else { return Vec::new() };
+    let nodes = match node.value {
+        NodeValue::Array(nodes) => nodes,
+        _ => vec![node],
+    };
+    let mut sections = Vec::new();
+    for node in nodes {
+        match node.value {
+            NodeValue::Table(table) => sections.push(Section::new(key, node.span, table)),
+            other => {
+                let error = Diagnostic::error("wrong-type", format!("`{key}` must be a table"))
+                    .at(node.span, format!("this is {}", other.kind()));
+                diagnostics.push(error.hint(format!("write `[{key}]` or `[[{key}]]` on a line of its own")));
+            }
+        }
+    }
+    sections
+}
+
+/// Takes a list of strings.
+fn texts(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(String, Span)>> {
+    let node = section.take(key)?;
+    let wrong = |found: &NodeValue, span: Span| {
+        Diagnostic::error("wrong-type", format!("`{key}` must be a list of strings"))
+            .at(span, format!("this is {}", found.kind()))
+    };
+    let NodeValue::Array(items) = node.value else {
+        let mut error = wrong(&node.value, node.span);
+        if let NodeValue::Text(line) = &node.value {
+            let words: Vec<_> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
+            error = error.hint(format!("there is no shell: write {key} = [{}]", words.join(", ")));
+        }
+        diagnostics.push(error);
+        return None;
+    };
+    let mut texts = Vec::new();
+    let mut complete = true;
+    for item in items {
+        match item.value {
+            NodeValue::Text(text) if text.contains('\0') => {
+                let error = Diagnostic::error("bad-text", format!("`{key}` has a NUL character"));
+                diagnostics.push(error.at(item.span, "no program can be given it"));
+                complete = false;
+            }
+            NodeValue::Text(text) => texts.push((text, item.span)),
+            other => {
+                let hint = format!("quote it: \"{}\"", item.written);
+                let error = wrong(&other, item.span);
+                let plain = !matches!(other, NodeValue::Array(_) | NodeValue::Table(_));
+                diagnostics.push(if plain && !item.written.is_empty() { error.hint(hint) } else { error });
+                complete = false;
+            }
+        }
+    }
+    complete.then_some(texts)
+}
+
+/// Returns the place of a part of a string value: exact if it is written without escapes, else the whole string.
+fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
+    let written = source.text.get(node.clone()).unwrap_or_default();
+    for quotes in ["\"\"\"", "'''", "\"", "'"] {
+        let inner = written.strip_prefix(quotes).and_then(|rest| rest.strip_suffix(quotes));
+        if inner == Some(text) {
+            let start = node.start + quotes.len();
+            return start + part.start..start + part.end;
+        }
+    }
+    node.clone()
+}
+
+/// Returns whether errors were added since there were `before` diagnostics.
+fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
+    diagnostics.list[before..].iter().any(|found| found.level == Level::Error)
+}

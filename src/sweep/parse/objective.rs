@@ -1,0 +1,84 @@
+//! `[objective]` and `[[limit]]`: what is optimised, and under which outcomes.
+
+use super::super::kinds::refuse_if_not_yet;
+use super::sections;
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Goal, Objective, Take};
+
+/// Metrics that are better when larger, to be guessed when no goal is given.
+const LARGER: &[&str] =
+    &["acc", "f1", "auc", "score", "reward", "return", "precision", "recall", "r2", "bleu", "map"];
+
+pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Objective> {
+    let mut objectives: Vec<Objective> = Vec::new();
+    for mut section in sections(file, "objective", diagnostics) {
+        let span = section.span.clone();
+        let metric = section.take_text("metric", diagnostics);
+        let goal = goal(&mut section, metric.as_ref().map(|(name, _)| name.as_str()), diagnostics);
+        let take = take(&mut section, diagnostics);
+        section.finish(diagnostics);
+        let Some((metric, at)) = metric else {
+            let error = Diagnostic::error("missing-metric", "an objective needs a `metric`").at(span, "");
+            diagnostics.push(error.hint("name what your program reports: metric = \"val_loss\""));
+            continue;
+        };
+        if metric.is_empty() {
+            diagnostics.push(Diagnostic::error("bad-name", "`metric` is empty").at(at, ""));
+        } else if objectives.iter().any(|other| *other.metric == *metric) {
+            let message = format!("`{metric}` is an objective twice");
+            diagnostics.push(Diagnostic::error("duplicate-objective", message).at(at, ""));
+        } else {
+            objectives.push(Objective { metric: metric.into(), goal, take });
+        }
+    }
+    objectives
+}
+
+fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnostics) -> Goal {
+    let span = section.span.clone();
+    let before = diagnostics.list.len();
+    match section.take_text("goal", diagnostics) {
+        Some((goal, _)) if goal == "min" => return Goal::Min,
+        Some((goal, _)) if goal == "max" => return Goal::Max,
+        Some((goal, span)) => {
+            let error = Diagnostic::error("unknown-name", format!("there is no goal `{goal}`")).at(span, "");
+            let meant = match goal.to_lowercase() {
+                lower if lower.starts_with("max") => "did you mean `max`?",
+                lower if lower.starts_with("min") => "did you mean `min`?",
+                _ => "it is `min` or `max`",
+            };
+            diagnostics.push(error.hint(meant));
+        }
+        None if diagnostics.list.len() == before => {
+            let lower = metric.unwrap_or_default().to_lowercase();
+            let guess = if LARGER.iter().any(|name| lower.contains(name)) { "max" } else { "min" };
+            let error = Diagnostic::error("missing-goal", "an objective needs a `goal`").at(span, "");
+            diagnostics.push(error.hint(format!("say whether small or large is good: goal = \"{guess}\"")));
+        }
+        None => {}
+    }
+    Goal::Min
+}
+
+fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Take {
+    match section.take_text("take", diagnostics) {
+        Some((take, _)) if take == "last" => Take::Last,
+        Some((take, span)) if take != "best" => {
+            let error = Diagnostic::error("unknown-name", format!("`take` cannot be `{take}`")).at(span, "");
+            diagnostics.push(error.hint("it is `best` or `last` over the trial's reports"));
+            Take::Best
+        }
+        _ => Take::Best,
+    }
+}
+
+/// Checks `[[limit]]`, which nothing carries out yet.
+pub(super) fn read_limits(file: &mut Section, diagnostics: &mut Diagnostics) {
+    for mut section in sections(file, "limit", diagnostics) {
+        refuse_if_not_yet("limit", section.span.clone(), diagnostics);
+        section.take_text("metric", diagnostics);
+        section.take_number("max", diagnostics);
+        section.take_number("min", diagnostics);
+        section.finish(diagnostics);
+    }
+}

@@ -1,0 +1,41 @@
+//! `[resources]`: what a trial takes of the machine.
+
+use super::super::Resources;
+use super::super::kinds::refuse_if_not_yet;
+use super::super::units::size_of;
+use crate::source::{Diagnostic, Diagnostics, Section};
+
+/// More threads than this on one machine are a slip of the fingers.
+const MOST_JOBS: u64 = 4096;
+
+pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resources {
+    let Some(mut section) = file.take_section("resources", diagnostics) else { return Resources::default() };
+    let jobs = section.take_count("jobs", 1, diagnostics);
+    if let Some((jobs, span)) = &jobs
+        && *jobs > MOST_JOBS
+    {
+        let message = format!("`jobs` must be at most {MOST_JOBS}");
+        diagnostics.push(Diagnostic::error("too-large", message).at(span.clone(), format!("is {jobs}")));
+    }
+    let cpus = section.take_count("cpus", 1, diagnostics);
+    let gpus = section.take_number("gpus", diagnostics);
+    if let Some((gpus, span)) = &gpus {
+        refuse_if_not_yet("resources.gpus", span.clone(), diagnostics);
+        if *gpus <= 0.0 {
+            let error = Diagnostic::error("too-small", "`gpus` must be above 0").at(span.clone(), "");
+            diagnostics.push(error.hint("0.5 shares a device between two trials"));
+        }
+    }
+    let memory = section.take("memory");
+    if let Some(node) = &memory {
+        refuse_if_not_yet("resources.memory", node.span.clone(), diagnostics);
+    }
+    let memory = memory.and_then(|node| size_of("memory", &node, diagnostics));
+    section.finish(diagnostics);
+    Resources {
+        jobs: jobs.map(|(jobs, _)| jobs.min(MOST_JOBS) as usize),
+        cpus: cpus.map(|(cpus, _)| u32::try_from(cpus).unwrap_or(u32::MAX)),
+        gpus: gpus.map(|(gpus, _)| gpus),
+        memory,
+    }
+}

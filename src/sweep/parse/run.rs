@@ -1,0 +1,164 @@
+//! `[run]`: what a trial runs.
+
+use super::super::units::duration_of;
+use super::super::{Places, Run, Template};
+use super::{Trainee, failed_since, texts, within};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
+use crate::space::Name;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Reads the section; the second value is whether the program can go on from a checkpoint.
+pub(super) fn read(
+    file: &mut Section,
+    source: &Source,
+    names: &[Name],
+    trainee: Trainee,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) -> (Run, bool) {
+    let mut run = Run { grace: GRACE, ..Run::default() };
+    let before = diagnostics.list.len();
+    let Some(mut section) = file.take_section("run", diagnostics) else {
+        if trainee == Trainee::Program && !failed_since(diagnostics, before) {
+            diagnostics.push(no_command("there is nothing to run: no `[run]`"));
+        }
+        return (run, false);
+    };
+    run.data_dir = data_dir(&mut section, places, diagnostics);
+    run.setup = setup(&mut section, places, diagnostics);
+    run.env =
+        section.take_section("env", diagnostics).map(|env| variables(env, diagnostics)).unwrap_or_default();
+    if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
+        run.workdir = Some(PathBuf::from(workdir));
+        places.workdir = span;
+    }
+    if let Some(grace) = section.take("grace") {
+        run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
+    }
+    let checkpoint = section.take_bool("checkpoint", diagnostics).is_some_and(|(flag, _)| flag);
+    let before = diagnostics.list.len();
+    let span = section.span.clone();
+    match texts(&mut section, "command", diagnostics) {
+        Some(args) => run.command = command(&args, source, names, &run.data_dir, places, diagnostics),
+        None if trainee == Trainee::Program && !failed_since(diagnostics, before) => {
+            diagnostics.push(no_command("`[run]` has no `command`").at(span, ""));
+        }
+        None => {}
+    }
+    section.finish(diagnostics);
+    (run, checkpoint)
+}
+
+fn no_command(message: &str) -> Diagnostic {
+    Diagnostic::error("missing-command", message)
+        .hint("add it: [run]\n      command = [\"python\", \"train.py\", \"{args}\"]")
+}
+
+fn command(
+    args: &[(String, Span)],
+    source: &Source,
+    names: &[Name],
+    data_dir: &[String],
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) -> Template {
+    places.command = args.iter().map(|(_, span)| span.clone()).collect();
+    let texts: Vec<String> = args.iter().map(|(text, _)| text.clone()).collect();
+    if texts.first().is_none_or(String::is_empty) {
+        diagnostics
+            .push(no_command("the command is empty").at(places.command.first().cloned().unwrap_or(0..0), ""));
+        return Template::default();
+    }
+    match Template::parse(&texts, names) {
+        Ok(template) => {
+            if template.uses_data_dir() && data_dir.is_empty() {
+                let at = texts.iter().position(|text| text.contains("{data_dir}")).unwrap_or(0);
+                let error =
+                    Diagnostic::error("missing-data-dir", "`{data_dir}` is used, but `data_dir` is not set");
+                diagnostics.push(error.at(args[at].1.clone(), "").hint("add `data_dir = \"…\"` to `[run]`"));
+            }
+            template
+        }
+        Err(errors) => {
+            for error in errors {
+                let (text, span) = &args[error.argument];
+                let place = within(source, span, text, &error.span);
+                let diagnostic = Diagnostic::error("bad-placeholder", error.message).at(place, "");
+                diagnostics.push(match error.hint {
+                    Some(hint) => diagnostic.hint(hint),
+                    None => diagnostic,
+                });
+            }
+            Template::default()
+        }
+    }
+}
+
+fn data_dir(section: &mut Section, places: &mut Places, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let Some(node) = section.take("data_dir") else { return Vec::new() };
+    let items = match node.value {
+        NodeValue::Array(items) => items,
+        _ => vec![node],
+    };
+    let mut paths = Vec::new();
+    for item in items {
+        match item.value {
+            NodeValue::Text(path) if !path.is_empty() && !path.contains('\0') => {
+                paths.push(path);
+                places.data_dir.push(item.span);
+            }
+            other => {
+                let error = Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
+                diagnostics.push(error.at(item.span, format!("this is {}", what(&other))));
+            }
+        }
+    }
+    paths
+}
+
+fn what(value: &NodeValue) -> &'static str {
+    match value {
+        NodeValue::Text(text) if text.is_empty() => "empty",
+        NodeValue::Text(_) => "no path: it has a NUL character",
+        other => other.kind(),
+    }
+}
+
+fn setup(section: &mut Section, places: &mut Places, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let setup = texts(section, "setup", diagnostics).unwrap_or_default();
+    places.setup = setup.first().cloned();
+    setup.into_iter().map(|(text, _)| text).collect()
+}
+
+fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    for (key, node) in env.take_rest() {
+        if key.name.is_empty() || key.name.contains(['=', '\0']) {
+            let error = Diagnostic::error("bad-name", "this cannot be the name of an environment variable");
+            diagnostics.push(error.at(key.span, ""));
+            continue;
+        }
+        if key.name.starts_with("SWATH_") {
+            let message = format!("`{}` is set by swath itself", key.name);
+            diagnostics
+                .push(Diagnostic::error("reserved-name", message).at(key.span, "").hint("leave it out"));
+            continue;
+        }
+        let value = match node.value {
+            NodeValue::Text(text) if !text.contains('\0') => text,
+            NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_) => node.written.into_string(),
+            other => {
+                let message = format!("`{}` must be a string", key.name);
+                let error = Diagnostic::error("wrong-type", message)
+                    .at(node.span, format!("this is {}", what(&other)));
+                diagnostics.push(error);
+                continue;
+            }
+        };
+        variables.push((key.name, value));
+    }
+    variables
+}

@@ -1,0 +1,77 @@
+//! The parts of a sweep, built from the registries.
+
+use super::{Choice, Rejected, Sweep};
+use crate::sampler::{SAMPLERS, Sampler};
+use crate::scheduler::{SCHEDULERS, TrialScheduler};
+use crate::source::Diagnostics;
+use crate::study::Setting;
+use crate::study::kind::{Kind, find};
+use crate::tracker::{TRACKERS, Tracker};
+
+/// The built parts of a sweep.
+pub struct Plan {
+    /// Who proposes configurations.
+    pub sampler: Box<dyn Sampler>,
+    /// Who paces trials.
+    pub scheduler: Box<dyn TrialScheduler>,
+    /// Where events are also written, with their names.
+    pub trackers: Vec<(String, Box<dyn Tracker>)>,
+}
+
+impl Sweep {
+    /// Returns what the parts are built against when that many trials run at a time.
+    #[must_use]
+    pub fn setting(&self, slots: usize) -> Setting {
+        Setting {
+            space: self.space.clone(),
+            objectives: self.objectives.clone(),
+            seed: self.seed,
+            trials: self.trials,
+            slots,
+            resource: self.resource.clone(),
+            checkpoint: self.checkpoint,
+        }
+    }
+
+    /// Builds the sampler, the scheduler and the trackers.
+    ///
+    /// # Errors
+    /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number of slots can make a difference.
+    pub fn build(&self, slots: usize) -> Result<Plan, Rejected> {
+        let mut diagnostics = Diagnostics::default();
+        match self.try_build(slots, &mut diagnostics) {
+            Some(plan) if !diagnostics.has_errors() => Ok(plan),
+            _ => Err(Rejected { source: self.source.clone(), diagnostics }),
+        }
+    }
+
+    pub(super) fn try_build(&self, slots: usize, diagnostics: &mut Diagnostics) -> Option<Plan> {
+        let setting = self.setting(slots);
+        let sampler = build(SAMPLERS, &self.sampler, &setting, diagnostics);
+        let scheduler = build(SCHEDULERS, &self.scheduler, &setting, diagnostics);
+        let trackers: Vec<_> = self
+            .trackers
+            .iter()
+            .map(|choice| {
+                let tracker = build(TRACKERS, choice, &setting, diagnostics)?;
+                Some((choice.name.clone(), tracker))
+            })
+            .collect();
+        Some(Plan {
+            sampler: sampler?,
+            scheduler: scheduler?,
+            trackers: trackers.into_iter().collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn build<T: ?Sized>(
+    registry: &'static [Kind<T>],
+    choice: &Choice,
+    setting: &Setting,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<T>> {
+    // A name that is not there was reported when the file was read.
+    let kind = find(registry, &choice.name)?;
+    (kind.build)(choice.section.clone(), setting, diagnostics)
+}

@@ -1,0 +1,492 @@
+//! The command template: how a configuration becomes the arguments of a program. No shell is involved.
+//!
+//! | placeholder | becomes |
+//! |---|---|
+//! | `{lr}` | the value of the parameter `lr` |
+//! | `--{flag}` | for a switch: `--flag` if true, nothing if false |
+//! | `{args}` | `--name=value` for every parameter, one argument each |
+//! | `{args:rest}` | the same for those the command does not name elsewhere |
+//! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
+//! | `{params}` | the path of the trial's `params.json` |
+//! | `{trial}`, `{trial_dir}`, `{data_dir}` | the trial's number, its folder, the data set |
+//! | `{{`, `}}` | a brace |
+//!
+//! A command without any placeholder gets `{args}` at its end. An argument that names a parameter which does not exist in a configuration is
+//! left out, and with it the option before it (`--momentum` in `["--momentum", "{momentum}"]`).
+
+use crate::source::Span;
+use crate::source::diagnostic::nearest;
+use crate::space::{Name, Params, Value};
+use crate::study::TrialId;
+use std::path::Path;
+
+/// A checked command: its first argument is the program.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Template {
+    args: Vec<Arg>,
+}
+
+/// What a template is filled with.
+#[derive(Debug, Clone, Copy)]
+pub struct Fill<'a> {
+    /// The configuration.
+    pub params: &'a Params,
+    /// The trial.
+    pub trial: TrialId,
+    /// Its folder.
+    pub trial_dir: &'a Path,
+    /// The JSON file of its parameters.
+    pub params_file: &'a Path,
+    /// The data sets of the sweep.
+    pub data_dir: &'a [String],
+}
+
+/// What is wrong with one argument of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    /// Which argument, from 0.
+    pub argument: usize,
+    /// Where in it, in bytes.
+    pub span: Span,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// One argument as written.
+#[derive(Debug, Clone, PartialEq)]
+enum Arg {
+    /// Text and placeholders that make one argument.
+    Text(Vec<Piece>),
+    /// `--{name}`.
+    Switch(Name),
+    /// `{args}` and its relatives, which make several.
+    Each { style: Style, only: Option<Vec<Name>> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Piece {
+    Literal(String),
+    Param(Name),
+    Params,
+    Trial,
+    TrialDir,
+    DataDir,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Style {
+    /// `--name=value`
+    Options,
+    /// `name=value`
+    Hydra,
+}
+
+const BUILT_IN: &[&str] =
+    &["args", "args:rest", "hydra", "hydra:rest", "params", "trial", "trial_dir", "data_dir"];
+
+impl Template {
+    /// Reads the arguments of a command against the parameters of the space.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(args: &[String], params: &[Name]) -> Result<Self, Vec<TemplateError>> {
+        let mut errors = Vec::new();
+        let mut read = Vec::new();
+        for (argument, text) in args.iter().enumerate() {
+            match parse_arg(text, params) {
+                Ok(arg) => read.push(arg),
+                Err(fault) => errors.push(TemplateError {
+                    argument,
+                    span: fault.span,
+                    message: fault.message,
+                    hint: fault.hint,
+                }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if !read.iter().any(Arg::has_placeholder) {
+            read.push(Arg::Each { style: Style::Options, only: None });
+        }
+        let rest: Vec<Name> =
+            params.iter().filter(|name| !read.iter().any(|arg| arg.names(name))).cloned().collect();
+        for arg in &mut read {
+            if let Arg::Each { only: Some(only), .. } = arg {
+                only.clone_from(&rest);
+            }
+        }
+        Ok(Self { args: read })
+    }
+
+    /// Returns whether there is no command, as in a sweep over a function.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.args.is_empty()
+    }
+
+    /// Returns the program, unless a placeholder is part of it.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        match self.args.first()? {
+            Arg::Text(pieces) => match pieces.as_slice() {
+                [Piece::Literal(program)] => Some(program),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Returns whether a parameter reaches the command line or the file named by `{params}`.
+    #[must_use]
+    pub fn receives(&self, name: &str) -> bool {
+        self.args.iter().any(|arg| match arg {
+            Arg::Each { only: None, .. } => true,
+            Arg::Each { only: Some(only), .. } => only.iter().any(|other| &**other == name),
+            Arg::Text(pieces) if pieces.contains(&Piece::Params) => true,
+            arg => arg.names(name),
+        })
+    }
+
+    /// Returns whether `{data_dir}` is used.
+    #[must_use]
+    pub fn uses_data_dir(&self) -> bool {
+        self.args.iter().any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
+    }
+
+    /// Makes the arguments of one trial, the program first.
+    #[must_use]
+    pub fn render(&self, fill: &Fill<'_>) -> Vec<String> {
+        let mut made: Vec<String> = Vec::with_capacity(self.args.len() + fill.params.len());
+        let mut after_option = false;
+        for (at, arg) in self.args.iter().enumerate() {
+            let before = made.len();
+            arg.render(fill, &mut made);
+            if made.len() == before && arg.is_lone_param() && after_option {
+                made.pop();
+            }
+            after_option = at > 0 && arg.is_option();
+        }
+        made
+    }
+}
+
+impl Arg {
+    fn has_placeholder(&self) -> bool {
+        match self {
+            Self::Text(pieces) => pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_))),
+            Self::Switch(_) | Self::Each { .. } => true,
+        }
+    }
+
+    fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Text(pieces) => {
+                pieces.iter().any(|piece| matches!(piece, Piece::Param(other) if &**other == name))
+            }
+            Self::Switch(other) => &**other == name,
+            Self::Each { .. } => false,
+        }
+    }
+
+    fn is_lone_param(&self) -> bool {
+        matches!(self, Self::Text(pieces) if matches!(pieces.as_slice(), [Piece::Param(_)]))
+    }
+
+    /// Whether it is an option that takes the next argument as its value.
+    fn is_option(&self) -> bool {
+        match self {
+            Self::Text(pieces) => match pieces.as_slice() {
+                [Piece::Literal(text)] => {
+                    text.starts_with('-') && !text.contains('=') && text.trim_matches('-') != ""
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn render(&self, fill: &Fill<'_>, made: &mut Vec<String>) {
+        match self {
+            Self::Text(pieces) if *pieces == [Piece::DataDir] => made.extend_from_slice(fill.data_dir),
+            Self::Text(pieces) => made.extend(text_of(pieces, fill)),
+            Self::Switch(name) => match fill.params.get(name) {
+                None | Some(Value::Bool(false)) => {}
+                Some(Value::Bool(true)) => made.push(format!("--{name}")),
+                Some(value) => made.push(format!("--{name}={value}")),
+            },
+            Self::Each { style, only } => {
+                let wanted = |name: &Name| only.as_ref().is_none_or(|only| only.contains(name));
+                let params = fill.params.iter().filter(|(name, _)| wanted(name));
+                made.extend(params.map(|(name, value)| match style {
+                    Style::Options => format!("--{name}={value}"),
+                    Style::Hydra => format!("{name}={}", hydra(value)),
+                }));
+            }
+        }
+    }
+}
+
+/// Returns the argument, or nothing if it names a parameter that does not exist in this configuration.
+fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Literal(literal) => text.push_str(literal),
+            Piece::Param(name) => text.push_str(&fill.params.get(name)?.to_string()),
+            Piece::Params => text.push_str(&fill.params_file.to_string_lossy()),
+            Piece::Trial => text.push_str(&fill.trial.0.to_string()),
+            Piece::TrialDir => text.push_str(&fill.trial_dir.to_string_lossy()),
+            Piece::DataDir => text.push_str(&fill.data_dir.join(":")),
+        }
+    }
+    Some(text)
+}
+
+/// Quotes a value for Hydra's override grammar, so that a text stays a text.
+fn hydra(value: &Value) -> String {
+    let Value::Text(text) = value else { return value.to_string() };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c);
+    let other_type = text.parse::<f64>().is_ok()
+        || ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
+    if !text.is_empty() && !other_type && text.chars().all(plain) {
+        return text.to_string();
+    }
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+struct Fault {
+    span: Span,
+    message: String,
+    hint: Option<String>,
+}
+
+fn parse_arg(text: &str, params: &[Name]) -> Result<Arg, Fault> {
+    let known = |name: &str| params.iter().find(|param| &***param == name);
+    if let Some(name) = text.strip_prefix("--{").and_then(|rest| rest.strip_suffix('}'))
+        && let Some(name) = known(name)
+    {
+        return Ok(Arg::Switch(name.clone()));
+    }
+    let each = |style, rest: bool| Ok(Arg::Each { style, only: rest.then(Vec::new) });
+    match text {
+        "{args}" => return each(Style::Options, false),
+        "{args:rest}" => return each(Style::Options, true),
+        "{hydra}" => return each(Style::Hydra, false),
+        "{hydra:rest}" => return each(Style::Hydra, true),
+        _ => {}
+    }
+    parse_pieces(text, params).map(Arg::Text)
+}
+
+fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find(['{', '}']) {
+        let brace = at + found;
+        literal.push_str(&text[at..brace]);
+        let rest = &text[brace..];
+        if rest.starts_with("{{") || rest.starts_with("}}") {
+            literal.push_str(&rest[..1]);
+            at = brace + 2;
+            continue;
+        }
+        if rest.starts_with('}') {
+            let message = "`}` closes nothing".to_owned();
+            return Err(Fault { span: brace..brace + 1, message, hint: Some(BRACES.to_owned()) });
+        }
+        let Some(end) = rest.find('}') else {
+            let message = "`{` is never closed".to_owned();
+            return Err(Fault { span: brace..brace + 1, message, hint: Some(BRACES.to_owned()) });
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+        }
+        let span = brace..brace + end + 1;
+        pieces.push(placeholder(&rest[1..end], span.clone(), span.len() == text.len(), params)?);
+        at = span.end;
+    }
+    literal.push_str(&text[at..]);
+    if !literal.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    Ok(pieces)
+}
+
+const BRACES: &str = "write `{{` and `}}` for braces that are meant as such";
+
+fn placeholder(name: &str, span: Span, whole: bool, params: &[Name]) -> Result<Piece, Fault> {
+    match name {
+        "params" => return Ok(Piece::Params),
+        "trial" => return Ok(Piece::Trial),
+        "trial_dir" => return Ok(Piece::TrialDir),
+        "data_dir" => return Ok(Piece::DataDir),
+        _ => {}
+    }
+    if let Some(param) = params.iter().find(|param| &***param == name) {
+        return Ok(Piece::Param(param.clone()));
+    }
+    if BUILT_IN.contains(&name) && !whole {
+        let message = format!("`{{{name}}}` makes several arguments and must be an argument of its own");
+        return Err(Fault { span, message, hint: None });
+    }
+    let names = params.iter().map(|name| &**name).chain(BUILT_IN.iter().copied());
+    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.:".contains(c));
+    let hint = match nearest(name, names) {
+        Some(near) if is_word => format!("did you mean `{{{near}}}`?"),
+        _ if is_word => format!("it is neither a parameter of `[space]` nor one of {}", listed(BUILT_IN)),
+        _ => BRACES.to_owned(),
+    };
+    Err(Fault { span, message: format!("unknown placeholder `{{{name}}}`"), hint: Some(hint) })
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns whether a parameter of that name cannot be reached as `{name}`.
+pub(super) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names(names: &[&str]) -> Vec<Name> {
+        names.iter().map(|name| Name::from(*name)).collect()
+    }
+
+    fn params(entries: &[(&str, Value)]) -> Params {
+        entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    }
+
+    fn adam() -> Params {
+        params(&[
+            ("lr", Value::Float(0.001)),
+            ("optimizer", Value::Text("adam".into())),
+            ("amp", Value::Bool(true)),
+            ("units", Value::List(vec![Value::Int(128), Value::Int(64)])),
+        ])
+    }
+
+    fn filled(command: &[&str], params: &Params) -> Vec<String> {
+        let command: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
+        let names = names(&["lr", "optimizer", "amp", "units", "momentum"]);
+        let template = Template::parse(&command, &names).unwrap();
+        template.render(&Fill {
+            params,
+            trial: TrialId(7),
+            trial_dir: Path::new("logs/digits/7"),
+            params_file: Path::new("logs/digits/7/params.json"),
+            data_dir: &["data/a".to_owned(), "data/b".to_owned()],
+        })
+    }
+
+    fn fault(arg: &str) -> (Span, String, Option<String>) {
+        let errors =
+            Template::parse(&["x".to_owned(), arg.to_owned()], &names(&["lr", "units"])).unwrap_err();
+        assert_eq!(errors[0].argument, 1);
+        (errors[0].span.clone(), errors[0].message.clone(), errors[0].hint.clone())
+    }
+
+    #[test]
+    fn a_parameter_is_put_where_it_is_named() {
+        assert_eq!(filled(&["train", "--lr={lr}", "{optimizer}"], &adam()), ["train", "--lr=0.001", "adam"]);
+    }
+
+    #[test]
+    fn a_command_without_placeholders_gets_every_parameter() {
+        let expected = ["train", "--lr=0.001", "--optimizer=adam", "--amp=true", "--units=[128,64]"];
+        assert_eq!(filled(&["train"], &adam()), expected);
+        assert_eq!(filled(&["train", "{args}"], &adam()), expected);
+    }
+
+    #[test]
+    fn the_rest_is_what_the_command_does_not_name() {
+        let made = filled(&["train", "{args:rest}", "--rate", "{lr}", "--{amp}"], &adam());
+        assert_eq!(made, ["train", "--optimizer=adam", "--units=[128,64]", "--rate", "0.001", "--amp"]);
+    }
+
+    #[test]
+    fn hydra_gets_its_own_spelling() {
+        let params = params(&[
+            ("lr", Value::Float(1e-5)),
+            ("optimizer", Value::Text("a b".into())),
+            ("momentum", Value::Text("1".into())),
+        ]);
+        assert_eq!(
+            filled(&["t", "{hydra}"], &params),
+            ["t", "lr=0.00001", "optimizer='a b'", "momentum='1'"]
+        );
+    }
+
+    #[test]
+    fn a_switch_is_there_or_not() {
+        let off = params(&[("amp", Value::Bool(false)), ("lr", Value::Float(0.1))]);
+        assert_eq!(filled(&["t", "--{amp}"], &adam()), ["t", "--amp"]);
+        assert_eq!(filled(&["t", "--{amp}"], &off), ["t"]);
+        assert_eq!(filled(&["t", "--{lr}"], &off), ["t", "--lr=0.1"]);
+    }
+
+    #[test]
+    fn an_argument_of_an_absent_parameter_is_left_out_with_its_option() {
+        assert_eq!(filled(&["t", "--momentum={momentum}", "--lr={lr}"], &adam()), ["t", "--lr=0.001"]);
+        assert_eq!(filled(&["t", "--momentum", "{momentum}", "{lr}"], &adam()), ["t", "0.001"]);
+        assert_eq!(filled(&["t", "sub", "{momentum}", "{lr}"], &adam()), ["t", "sub", "0.001"]);
+    }
+
+    #[test]
+    fn places_of_the_trial_are_filled_in() {
+        let made =
+            filled(&["t", "{params}", "{trial}", "{trial_dir}/x", "{data_dir}", "-d={data_dir}"], &adam());
+        let expected = ["t", "logs/digits/7/params.json", "7", "logs/digits/7/x", "data/a", "data/b"];
+        assert_eq!(made[..6], expected);
+        assert_eq!(made[6], "-d=data/a:data/b");
+    }
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        assert_eq!(filled(&["t", "{{\"lr\": {lr}}}"], &adam()), ["t", "{\"lr\": 0.001}"]);
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_an_error_with_a_suggestion() {
+        let (span, message, hint) = fault("--lr={rl}");
+        assert_eq!((span, message.as_str()), (5..9, "unknown placeholder `{rl}`"));
+        assert_eq!(fault("{unit}").2.as_deref(), Some("did you mean `{units}`?"));
+        assert_eq!(fault("{tral_dir}").2.as_deref(), Some("did you mean `{trial_dir}`?"));
+        assert!(hint.is_some());
+        assert_eq!(fault("{print $1}").2.as_deref(), Some(BRACES));
+    }
+
+    #[test]
+    fn a_lone_brace_is_an_error() {
+        assert_eq!(fault("a{lr").1, "`{` is never closed");
+        assert_eq!(fault("lr}").1, "`}` closes nothing");
+        assert_eq!(fault("x{args}").1, "`{args}` makes several arguments and must be an argument of its own");
+    }
+
+    #[test]
+    fn what_the_command_receives_is_known() {
+        let parse = |arg: &str| Template::parse(&["t".into(), arg.into()], &names(&["lr", "units"])).unwrap();
+        assert!(parse("{lr}").receives("lr") && !parse("{lr}").receives("units"));
+        assert!(parse("{params}").receives("units") && parse("{args}").receives("units"));
+        assert!(!parse("{trial}").receives("lr") && parse("x").receives("lr"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_it_panic(args in proptest::collection::vec("[{}a-z:é ]{0,12}|\\PC{0,8}", 0..4)) {
+            if let Ok(template) = Template::parse(&args, &names(&["a", "lr"])) {
+                let params = params(&[("a", Value::Int(1))]);
+                let path = Path::new("x");
+                template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
+            }
+        }
+    }
+}

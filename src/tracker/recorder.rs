@@ -1,0 +1,379 @@
+//! The recorder feeds the trackers, so that none of them can hurt the run.
+//!
+//! `trials.csv` is written by the caller's thread from the caller's study, so seldom that it takes under 1 % of the time. A second copy of
+//! the study just for the table would double the memory of a long run. All other trackers share one thread with a replica of the study and
+//! a bounded queue: a slow one slows the run a little instead of eating memory, and after 10 seconds without progress the thread is given up.
+
+use super::csv::Csv;
+use super::{Tracker, TrackerError};
+use crate::study::{Entry, Study};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many entries wait for the trackers at most.
+const QUEUE: usize = 1024;
+
+/// How long the trackers may make no progress.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long is waited at least between two syncs.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A sync may take this share of the time: one part in so many.
+const SHARE: u32 = 100;
+
+/// A tracker and how the sweep file calls it.
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// The tracker.
+    pub tracker: Box<dyn Tracker>,
+}
+
+/// Tells every entry that was written before the recorder started, in order: a reader of the journal.
+pub type History = Box<dyn FnOnce(&mut dyn FnMut(&Entry)) + Send>;
+
+/// A tracker is out of date from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The tracker.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Feeds the trackers of a run.
+pub struct Recorder {
+    table: Slot,
+    worker: Option<Worker>,
+    stale: Vec<Stale>,
+}
+
+impl Recorder {
+    /// Starts to keep the table and to feed the other trackers.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(csv: Csv, trackers: Vec<Named>, history: History) -> std::io::Result<Self> {
+        Self::patient(csv, trackers, history, PATIENCE)
+    }
+
+    fn patient(
+        csv: Csv,
+        trackers: Vec<Named>,
+        history: History,
+        patience: Duration,
+    ) -> std::io::Result<Self> {
+        let table = Slot::new(Named { name: "csv".to_owned(), tracker: Box::new(csv) });
+        let worker = match trackers.is_empty() {
+            true => None,
+            false => Some(Worker::start(trackers, history, patience)?),
+        };
+        Ok(Self { table, worker, stale: Vec::new() })
+    }
+
+    /// Takes in an entry that `study` has just absorbed.
+    pub fn send(&mut self, study: &Study, entry: &Entry) {
+        self.stale.extend(self.table.record(study, entry));
+        self.stale.extend(self.table.sync_if_due(study));
+        let stuck = self.worker.as_mut().and_then(|worker| worker.send(entry).err());
+        if let Some(stale) = stuck {
+            self.worker = None;
+            self.stale.extend(stale);
+        }
+    }
+
+    /// Brings the table up to date if that is due; for times in which nothing happens.
+    pub fn tick(&mut self, study: &Study) {
+        self.stale.extend(self.table.sync_if_due(study));
+    }
+
+    /// Returns the trackers that have become stale since the last call; each is told once.
+    pub fn stale(&mut self) -> Vec<Stale> {
+        if let Some(worker) = &self.worker {
+            self.stale.extend(worker.news.try_iter());
+        }
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Brings everything up to date and ends. Returns the trackers that have become stale since [`stale`](Self::stale) was called.
+    pub fn finish(mut self, study: &Study) -> Vec<Stale> {
+        self.stale.extend(self.table.sync(study));
+        if let Some(worker) = self.worker.take() {
+            self.stale.extend(worker.finish());
+        }
+        self.stale
+    }
+}
+
+/// The thread of the trackers, seen from outside.
+struct Worker {
+    queue: Sender<Entry>,
+    news: Receiver<Stale>,
+    thread: thread::JoinHandle<()>,
+    names: Vec<String>,
+    busy: Arc<AtomicUsize>,
+    steps: Arc<AtomicUsize>,
+    patience: Duration,
+}
+
+impl Worker {
+    fn start(trackers: Vec<Named>, history: History, patience: Duration) -> std::io::Result<Self> {
+        let (queue, entries) = bounded(QUEUE);
+        let (tell, news) = unbounded();
+        let names = trackers.iter().map(|named| named.name.clone()).collect();
+        let (busy, steps) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(0)));
+        let mut feed = Feed {
+            study: Study::default(),
+            slots: trackers.into_iter().map(Slot::new).collect(),
+            tell,
+            busy: Arc::clone(&busy),
+            steps: Arc::clone(&steps),
+        };
+        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            history(&mut |entry| feed.take(entry));
+            feed.run(&entries);
+        })?;
+        Ok(Self { queue, news, thread, names, busy, steps, patience })
+    }
+
+    /// Hands an entry over, waiting while the queue is full and the trackers make progress.
+    fn send(&mut self, entry: &Entry) -> Result<(), Vec<Stale>> {
+        let mut entry = entry.clone();
+        loop {
+            let before = self.steps.load(Relaxed);
+            match self.queue.send_timeout(entry, self.patience) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) if self.steps.load(Relaxed) != before => entry = back,
+                Err(_) => return Err(self.stuck()),
+            }
+        }
+    }
+
+    /// Lets the thread work off its queue and waits for it, as long as it makes progress.
+    fn finish(mut self) -> Vec<Stale> {
+        self.queue = bounded(0).0;
+        loop {
+            let before = self.steps.load(Relaxed);
+            let began = Instant::now();
+            while !self.thread.is_finished() && began.elapsed() < self.patience {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if self.thread.is_finished() {
+                return self.news.try_iter().collect();
+            }
+            if self.steps.load(Relaxed) == before {
+                return self.stuck();
+            }
+        }
+    }
+
+    /// Says that the trackers are given up, and by whose fault.
+    fn stuck(&self) -> Vec<Stale> {
+        let told: Vec<Stale> = self.news.try_iter().collect();
+        let culprit = self.names.get(self.busy.load(Relaxed));
+        let seconds = self.patience.as_secs_f64();
+        let late = self.names.iter().filter(|name| !told.iter().any(|stale| stale.name == **name));
+        let late = late.map(|name| Stale {
+            name: name.clone(),
+            why: match culprit {
+                Some(culprit) if culprit == name => format!("it made no progress for {seconds} s"),
+                Some(culprit) => {
+                    format!("it had to wait for `{culprit}`, which made no progress for {seconds} s")
+                }
+                None => "the recorder has ended".to_owned(),
+            },
+        });
+        told.iter().cloned().chain(late).collect()
+    }
+}
+
+/// The thread of the trackers, seen from inside.
+struct Feed {
+    study: Study,
+    slots: Vec<Slot>,
+    tell: Sender<Stale>,
+    busy: Arc<AtomicUsize>,
+    steps: Arc<AtomicUsize>,
+}
+
+impl Feed {
+    fn run(&mut self, entries: &Receiver<Entry>) {
+        loop {
+            match entries.recv_timeout(PAUSE) {
+                Ok(entry) => self.take(&entry),
+                Err(RecvTimeoutError::Timeout) => self.each(|slot, study| slot.sync_if_due(study)),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.each(Slot::sync);
+    }
+
+    /// Absorbs an entry. One that was told by the history already is not told again.
+    fn take(&mut self, entry: &Entry) {
+        if self.study.apply(entry).is_err() {
+            return;
+        }
+        self.each(|slot, study| slot.record(study, entry).or_else(|| slot.sync_if_due(study)));
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut Slot, &Study) -> Option<Stale>) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            self.busy.store(at, Relaxed);
+            if let Some(stale) = act(slot, &self.study) {
+                let _ = self.tell.send(stale);
+            }
+            self.steps.fetch_add(1, Relaxed);
+        }
+        self.busy.store(usize::MAX, Relaxed);
+    }
+}
+
+/// A tracker with its clock. Once it has failed it is left alone.
+struct Slot {
+    named: Named,
+    failed: bool,
+    next_sync: Instant,
+}
+
+impl Slot {
+    fn new(named: Named) -> Self {
+        Self { named, failed: false, next_sync: Instant::now() + PAUSE }
+    }
+
+    fn record(&mut self, study: &Study, entry: &Entry) -> Option<Stale> {
+        self.attempt(|tracker| tracker.record(study, entry))
+    }
+
+    fn sync(&mut self, study: &Study) -> Option<Stale> {
+        let began = Instant::now();
+        let result = self.attempt(|tracker| tracker.sync(study));
+        self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
+        result
+    }
+
+    fn sync_if_due(&mut self, study: &Study) -> Option<Stale> {
+        if Instant::now() < self.next_sync { None } else { self.sync(study) }
+    }
+
+    fn attempt(&mut self, act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>) -> Option<Stale> {
+        if self.failed {
+            return None;
+        }
+        let error = act(self.named.tracker.as_mut()).err()?;
+        self.failed = true;
+        let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+        let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
+        Some(Stale { name: self.named.name.clone(), why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Csv, History, Named, Recorder, Stale};
+    use crate::study::{Entry, Study};
+    use crate::tracker::demo::Demo;
+    use crate::tracker::{Tracker, TrackerError};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    /// Remembers what it was given; may fail at an entry, or hang.
+    #[derive(Clone, Default)]
+    struct Memory {
+        seen: Arc<Mutex<Vec<String>>>,
+        fails_at: Option<u64>,
+        hangs: bool,
+    }
+
+    impl Tracker for Memory {
+        fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
+            if self.hangs {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+            if self.fails_at == Some(entry.seq) {
+                return Err(TrackerError::Other("server is away".into()));
+            }
+            assert_eq!(study.next_seq(), entry.seq + 1);
+            self.seen.lock().unwrap().push(entry.seq.to_string());
+            Ok(())
+        }
+        fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
+            self.seen.lock().unwrap().push("sync".into());
+            Ok(())
+        }
+    }
+
+    fn named(name: &str, tracker: &Memory) -> Named {
+        Named { name: name.into(), tracker: Box::new(tracker.clone()) }
+    }
+
+    fn demo() -> Demo {
+        let mut demo = Demo::new(&[]);
+        demo.complete(&[], &[("val_loss", 0.5)]);
+        demo
+    }
+
+    /// The first entries, as the journal has them.
+    fn history(demo: &Demo, count: usize) -> History {
+        let entries = demo.entries[..count].to_vec();
+        Box::new(move |each| entries.iter().for_each(each))
+    }
+
+    /// Records a study that is resumed; one entry comes both from the journal and from the run.
+    fn record(demo: &Demo, trackers: Vec<Named>) -> (Vec<Stale>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trials.csv");
+        let patience = Duration::from_millis(200);
+        let mut recorder =
+            Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience).unwrap();
+        for entry in &demo.entries[2..] {
+            recorder.send(&demo.study, entry);
+        }
+        let mut stale = recorder.stale();
+        stale.extend(recorder.finish(&demo.study));
+        (stale, std::fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn every_tracker_gets_every_entry_once_and_is_synced_at_the_end() {
+        let (one, two) = (Memory::default(), Memory::default());
+        let (stale, csv) = record(&demo(), vec![named("one", &one), named("two", &two)]);
+        assert_eq!(stale, []);
+        assert_eq!(*one.seen.lock().unwrap(), ["0", "1", "2", "3", "4", "sync"]);
+        assert_eq!(*two.seen.lock().unwrap(), *one.seen.lock().unwrap());
+        assert_eq!(csv.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_tracker_that_fails_is_told_once_and_left_out_while_the_others_go_on() {
+        let bad = Memory { fails_at: Some(1), ..Memory::default() };
+        let good = Memory::default();
+        let (stale, _) = record(&demo(), vec![named("bad", &bad), named("good", &good)]);
+        assert_eq!(stale, [Stale { name: "bad".into(), why: "server is away".into() }]);
+        assert_eq!(*bad.seen.lock().unwrap(), ["0"]);
+        assert_eq!(good.seen.lock().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn a_tracker_that_hangs_is_given_up_and_the_table_is_written_all_the_same() {
+        let hung = Memory { hangs: true, ..Memory::default() };
+        let (stale, csv) = record(&demo(), vec![named("hung", &hung)]);
+        assert_eq!(stale, [Stale { name: "hung".into(), why: "it made no progress for 0.2 s".into() }]);
+        assert_eq!(csv.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_written_is_told_once() {
+        let csv = Csv::new("/nonexistent/folder/trials.csv".into());
+        let demo = demo();
+        let mut recorder = Recorder::start(csv, Vec::new(), history(&demo, 0)).unwrap();
+        recorder.send(&demo.study, &demo.entries[0]);
+        let stale = recorder.finish(&demo.study);
+        assert_eq!(stale.len(), 1);
+        assert!(stale[0].why.starts_with("could not write `/nonexistent/folder/trials.csv`: "), "{stale:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The layers hold: a module uses lower layers only, and the siblings of a layer never use each other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers from the bottom, as ARCHITECTURE.md draws them.
+const LAYERS: &[&[&str]] = &[
+    &["source", "numerics"],
+    &["space"],
+    &["study"],
+    &["journal", "logger", "sampler", "scheduler", "tracker"],
+    &["provenance", "executor"],
+    &["sweep"],
+    &["driver"],
+    &["report", "run"],
+    &["dashboard"],
+    &["cli"],
+];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder can be read");
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.expect("the entry can be read").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Returns the modules that a text names behind `crate::`, also in braces.
+fn used(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        let group = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(group, _)| group);
+        for part in group.unwrap_or(rest).split(if group.is_some() { ',' } else { '\n' }) {
+            let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            names.push(name);
+        }
+    }
+    names
+}
+
+#[test]
+fn every_module_uses_lower_layers_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let layer: BTreeMap<&str, usize> =
+        LAYERS.iter().enumerate().flat_map(|(at, names)| names.iter().map(move |name| (*name, at))).collect();
+    let mut complaints = Vec::new();
+    for path in files(&src) {
+        let inside = path.strip_prefix(&src).expect("it lies in src");
+        let module = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
+        let module = module.trim_end_matches(".rs");
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some(own) = layer.get(module) else {
+            complaints.push(format!("`{module}` has no layer: give it one here and in ARCHITECTURE.md"));
+            continue;
+        };
+        let text = fs::read_to_string(&path).expect("the file can be read");
+        for name in used(&text) {
+            if name != module && layer.get(name.as_str()).is_some_and(|other| other >= own) {
+                let path = inside.display();
+                complaints.push(format!(
+                    "{path}: `{module}` may not use `{name}`: move what both need to a lower layer"
+                ));
+            }
+        }
+    }
+    complaints.dedup();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}

@@ -1,0 +1,288 @@
+//! What every executor promises, checked for each of them: exactly one `Ended` for each started attempt, the signals of a trial in order,
+//! stopping idempotent and harmless for who does not run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use swath::executor::{
+    Closure, Executor, Launch, Pool, Program, ProgramSettings, Signal, Simulated, Stop, StudyContext,
+    TrialContext, TrialError, What,
+};
+use swath::logger::TrialLogger;
+use swath::space::Params;
+use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, TrialId, Usage};
+
+/// No test waits longer than this.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the trials of a world behave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Behaviour {
+    /// Reports 0, 1, 2 as `loss` and ends well.
+    Reports,
+    /// Runs until it is asked to end.
+    Endless,
+}
+
+/// An executor under test, with what it needs to exist.
+struct World {
+    executor: Box<dyn Executor>,
+    dir: tempfile::TempDir,
+}
+
+type Maker = fn(usize, Behaviour) -> World;
+
+const EXECUTORS: [(&str, Maker); 3] =
+    [("pool of closures", closures), ("pool of programs", programs), ("simulated", simulated)];
+
+fn closures(slots: usize, behaviour: Behaviour) -> World {
+    let train = move |trial: &TrialContext, log: &mut TrialLogger| -> Result<(), TrialError> {
+        match behaviour {
+            Behaviour::Reports => {
+                for loss in 0..3 {
+                    log.report(&[("loss", f64::from(loss))])?;
+                }
+            }
+            Behaviour::Endless => {
+                while !trial.stopping() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+        Ok(())
+    };
+    let pool = Pool::new(Arc::new(Closure(train)), slots, StudyContext::default()).unwrap();
+    World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
+}
+
+fn programs(slots: usize, behaviour: Behaviour) -> World {
+    let script = match behaviour {
+        Behaviour::Reports => "report.sh",
+        Behaviour::Endless => "endless.sh",
+    };
+    let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
+    let program = Program::new(ProgramSettings {
+        argv: Box::new(move |_| vec![path.clone()]),
+        env: Vec::new(),
+        workdir: PathBuf::from("."),
+        trial_time: None,
+        grace: Duration::from_secs(5),
+        log: 1 << 20,
+        capture: Vec::new(),
+        checkpoint: false,
+        guard: None,
+    });
+    let pool = Pool::new(Arc::new(program.unwrap()), slots, StudyContext::default()).unwrap();
+    World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
+}
+
+fn simulated(slots: usize, behaviour: Behaviour) -> World {
+    let script = move |_: &Launch| match behaviour {
+        Behaviour::Reports => (0..3).map(|i| (Duration::from_secs(i), report(i as f64))).collect(),
+        Behaviour::Endless => {
+            vec![(Duration::from_secs(1_000_000), What::Ended(Exit::Done, Usage::default()))]
+        }
+    };
+    World { executor: Box::new(Simulated::new(slots, script)), dir: tempfile::tempdir().unwrap() }
+}
+
+fn report(loss: f64) -> What {
+    What::Logged(LogRecord::Report { values: vec![("loss".into(), Datum::Number(Metric(loss)))] })
+}
+
+impl World {
+    fn launch(&self, trial: u32, slot: u32) -> Launch {
+        Launch {
+            trial: TrialId(trial),
+            attempt: Attempt(1),
+            params: Params::default(),
+            seed: 7,
+            slot,
+            dir: self.dir.path().join(trial.to_string()),
+            until: None,
+            resume: false,
+            from: None,
+        }
+    }
+
+    fn start(&mut self, trial: u32, slot: u32) {
+        let launch = self.launch(trial, slot);
+        self.executor.start(launch).unwrap();
+    }
+
+    /// Waits until so many attempts have ended, and a moment longer to see what should not come.
+    fn until_ended(&mut self, count: usize) -> Vec<Signal> {
+        let begun = Instant::now();
+        let mut signals = Vec::new();
+        while ended(&signals) < count && begun.elapsed() < PATIENCE {
+            signals.extend(self.executor.wait(Duration::from_secs(1)));
+        }
+        signals.extend(self.executor.wait(Duration::from_millis(5)));
+        signals
+    }
+}
+
+fn ended(signals: &[Signal]) -> usize {
+    signals.iter().filter(|signal| matches!(signal.what, What::Ended(..))).count()
+}
+
+/// What each trial said, without the times, places and use.
+fn told(signals: &[Signal]) -> BTreeMap<TrialId, Vec<What>> {
+    let mut told: BTreeMap<TrialId, Vec<What>> = BTreeMap::new();
+    for signal in signals {
+        let what = match &signal.what {
+            What::Placed(_) => continue,
+            What::Ended(exit, _) => What::Ended(exit.clone(), Usage::default()),
+            logged => logged.clone(),
+        };
+        told.entry(signal.trial).or_default().push(what);
+    }
+    told
+}
+
+#[test]
+fn every_attempt_ends_once_and_its_signals_are_in_order() {
+    for (name, make) in EXECUTORS {
+        let mut world = make(2, Behaviour::Reports);
+        let mut told_all = BTreeMap::new();
+        for round in 0..5 {
+            world.start(2 * round + 1, 0);
+            world.start(2 * round + 2, 1);
+            told_all.extend(told(&world.until_ended(2)));
+        }
+        let expected = [report(0.0), report(1.0), report(2.0), What::Ended(Exit::Done, Usage::default())];
+        let expected: BTreeMap<_, _> = (1..=10).map(|trial| (TrialId(trial), expected.to_vec())).collect();
+        assert_eq!(told_all, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_stopped_trial_ends_once_as_it_was_asked_first() {
+    let cases = [
+        (Stop::Pause, Exit::Paused),
+        (Stop::Verdict, Exit::Stopped),
+        (Stop::Interrupt, Exit::Interrupted),
+        (Stop::Kill, Exit::Interrupted),
+    ];
+    for (name, make) in EXECUTORS {
+        for (how, exit) in cases.clone() {
+            let mut world = make(1, Behaviour::Endless);
+            world.start(1, 0);
+            world.executor.wait(Duration::from_millis(20));
+            world.executor.stop(TrialId(1), how);
+            world.executor.stop(TrialId(1), how);
+            world.executor.stop(TrialId(1), Stop::Interrupt);
+            let signals = world.until_ended(1);
+            world.executor.stop(TrialId(1), how);
+            assert!(world.executor.wait(Duration::from_millis(5)).is_empty(), "{name}");
+            let expected = BTreeMap::from([(TrialId(1), vec![What::Ended(exit, Usage::default())])]);
+            assert_eq!(told(&signals), expected, "{name}, {how:?}");
+        }
+    }
+}
+
+#[test]
+fn stopping_who_does_not_run_changes_nothing() {
+    for (name, make) in EXECUTORS {
+        let mut world = make(1, Behaviour::Reports);
+        world.executor.stop(TrialId(1), Stop::Kill);
+        world.start(1, 0);
+        world.executor.stop(TrialId(99), Stop::Kill);
+        let signals = world.until_ended(1);
+        world.executor.stop(TrialId(1), Stop::Kill);
+        world.start(2, 0);
+        let signals = [signals, world.until_ended(1)].concat();
+        assert_eq!(told(&signals).get(&TrialId(1)).map(Vec::len), Some(4), "{name}");
+        assert_eq!(told(&signals).get(&TrialId(2)).map(Vec::len), Some(4), "{name}");
+    }
+}
+
+#[test]
+fn a_slot_runs_one_trial_at_a_time() {
+    for (name, make) in EXECUTORS {
+        let mut world = make(1, Behaviour::Endless);
+        world.start(1, 0);
+        let second = world.launch(2, 0);
+        assert!(world.executor.start(second).is_err(), "{name}");
+        let nowhere = world.launch(3, 9);
+        assert!(world.executor.start(nowhere).is_err(), "{name}");
+        world.executor.stop(TrialId(1), Stop::Kill);
+        assert_eq!(ended(&world.until_ended(1)), 1, "{name}");
+    }
+}
+
+#[test]
+fn dropping_an_executor_ends_what_runs() {
+    for (name, make) in EXECUTORS {
+        let mut world = make(2, Behaviour::Endless);
+        world.start(1, 0);
+        world.start(2, 1);
+        world.executor.wait(Duration::from_millis(20));
+        let begun = Instant::now();
+        drop(world);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{name}");
+    }
+}
+
+#[test]
+fn a_panic_ends_the_trial_and_not_the_slot() {
+    let train = |trial: &TrialContext, _: &mut TrialLogger| -> Result<(), TrialError> {
+        if trial.launch.trial == TrialId(1) {
+            panic!("index {} is out of range", 7);
+        }
+        Err("no data".into())
+    };
+    let pool = Pool::new(Arc::new(Closure(train)), 1, StudyContext::default()).unwrap();
+    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    world.start(1, 0);
+    let mut signals = world.until_ended(1);
+    world.start(2, 0);
+    signals.extend(world.until_ended(1));
+    let failed = |failure| vec![What::Ended(Exit::Failed(failure), Usage::default())];
+    let expected = BTreeMap::from([
+        (TrialId(1), failed(Failure::Panic("index 7 is out of range".into()))),
+        (TrialId(2), failed(Failure::Error("no data".into()))),
+    ]);
+    assert_eq!(told(&signals), expected);
+}
+
+#[test]
+fn the_index_of_a_worker_is_its_slot() {
+    let train = |trial: &TrialContext, log: &mut TrialLogger| -> Result<(), TrialError> {
+        let index = rayon::current_thread_index().ok_or("not in the pool")?;
+        log.report(&[("loss", index as f64 - f64::from(trial.launch.slot))])?;
+        Ok(())
+    };
+    let pool = Pool::new(Arc::new(Closure(train)), 4, StudyContext::default()).unwrap();
+    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    for slot in (0..4).rev() {
+        world.start(slot + 1, slot);
+    }
+    let told = told(&world.until_ended(4));
+    assert_eq!(told.len(), 4);
+    assert!(told.values().all(|said| said[0] == report(0.0)), "{told:?}");
+}
+
+#[test]
+fn more_signals_than_the_channel_holds_all_arrive() {
+    let train = |_: &TrialContext, log: &mut TrialLogger| -> Result<(), TrialError> {
+        for loss in 0..5_000 {
+            log.report(&[("loss", f64::from(loss))])?;
+        }
+        Ok(())
+    };
+    let pool = Pool::new(Arc::new(Closure(train)), 1, StudyContext::default()).unwrap();
+    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    world.start(1, 0);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(told(&world.until_ended(1))[&TrialId(1)].len(), 5_001);
+}
+
+#[test]
+fn the_virtual_clock_stands_where_the_signals_are() {
+    let mut world = simulated(1, Behaviour::Reports);
+    world.start(1, 0);
+    let times: Vec<i64> = world.until_ended(1).iter().map(|signal| signal.at.as_micros()).collect();
+    assert_eq!(times, [0, 1_000_000, 2_000_000, 2_000_000]);
+}

@@ -1,0 +1,206 @@
+//! The journal cut anywhere: what is left folds to the state that was live then, and the study runs on to the same end.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use swath::driver::{Driver, Interrupt, Limits, Listener, Parts, Retry, replay};
+use swath::executor::{Launch, Simulated, What};
+use swath::journal::{self, Holder, Journal, StudyDir};
+use swath::sampler::SAMPLERS;
+use swath::scheduler::SCHEDULERS;
+use swath::source::{Diagnostics, Section, Table};
+use swath::space::{Name, Space};
+use swath::study::{
+    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting, Study,
+    Take, Timestamp, TrialId, TrialState, Usage, kind,
+};
+
+const TRIALS: u64 = 14;
+
+fn section(text: &str) -> Section {
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse(text, &mut diagnostics);
+    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+    Section::new("", 0..text.len(), table)
+}
+
+fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
+    let mut diagnostics = Diagnostics::default();
+    let space = Space::parse(
+        section(
+            "x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 3 }\nu = { min = 1, max = 9, repeat = \"n\" }",
+        ),
+        None,
+        &mut diagnostics,
+    );
+    let space = Arc::new(space.expect("the space is good"));
+    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }];
+    let setting = Setting {
+        space: Arc::clone(&space),
+        objectives: objectives.clone(),
+        seed: 5,
+        trials: Some(TRIALS),
+        slots,
+        resource: Some("epoch".into()),
+        checkpoint: true,
+    };
+    let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
+    let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
+    let scheduler_kind = kind::find(SCHEDULERS, scheduler).expect("the scheduler exists");
+    let header = Header {
+        name: "crash".into(),
+        seed: 5,
+        objectives,
+        params: space.names(),
+        trials: Some(TRIALS),
+        resource: Some("epoch".into()),
+        ..Header::default()
+    };
+    let built = Parts {
+        header,
+        space,
+        points: Vec::new(),
+        sampler_name: sampler.into(),
+        sampler: (sampler_kind.build)(section(""), &setting, &mut diagnostics).expect("it can be built"),
+        scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics)
+            .expect("it can be built"),
+        limits: Limits::default(),
+        retry: Retry { times: 1, on: vec![FailureClass::Crash] },
+    };
+    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+    built
+}
+
+/// What a trial does depends on its configuration and its id alone: some fail, some report NaN.
+fn script(launch: &Launch) -> Vec<(Duration, What)> {
+    let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
+    let until = launch.until.map_or(4, |until| until.0.min(4));
+    let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
+    let mut said: Vec<(Duration, What)> = (1..=until)
+        .map(|epoch| {
+            let loss = if launch.trial.0 == 3 { f64::NAN } else { (x - 0.3).abs() + 1.0 / epoch as f64 };
+            let values: Vec<(Name, Datum)> = vec![
+                ("epoch".into(), Datum::Number(Metric(epoch as f64))),
+                ("loss".into(), Datum::Number(Metric(loss))),
+            ];
+            (pace * u32::try_from(epoch).expect("small"), What::Logged(LogRecord::Report { values }))
+        })
+        .collect();
+    let crash = launch.trial.0.is_multiple_of(5);
+    let exit = if crash { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
+    said.push((pace * 6, What::Ended(exit, Usage::default())));
+    said
+}
+
+/// Remembers what the study was after every entry.
+struct Memory(Rc<RefCell<Vec<Study>>>);
+
+impl Listener for Memory {
+    fn entry(&mut self, study: &Study, _: &Entry) {
+        self.0.borrow_mut().push(study.clone());
+    }
+}
+
+fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>>>) -> Study {
+    let mut executor = Simulated::new(slots, script);
+    let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
+    let clock = Box::new(executor.clock());
+    let mut driver = Driver::open(StudyDir::at(folder), parts, &holder, clock).expect("the study opens");
+    driver.listen(Box::new(Memory(Rc::clone(memory))));
+    driver.run(&mut executor, &Interrupt::default()).expect("the study runs");
+    driver.study().clone()
+}
+
+/// What must be the same at the end, however often the study was cut: everything but attempts and times.
+fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>, Option<Exit>)> {
+    let objective = &study.header().objectives[0];
+    let line = |trial: &swath::study::Trial| {
+        (trial.id, trial.params.key(), trial.state.clone(), trial.objective(objective), trial.exit.clone())
+    };
+    study.trials().iter().map(line).collect()
+}
+
+fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots: usize) {
+    let whole = tempfile::tempdir().expect("a temporary folder");
+    let live = Rc::new(RefCell::new(Vec::new()));
+    let wanted = run(whole.path(), parts(sampler, scheduler, slots), slots, &live);
+    let live = live.borrow();
+    let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
+    let ends: Vec<usize> =
+        text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    for (lines, end) in ends.iter().enumerate().map(|(at, end)| (at + 1, *end)) {
+        // A line that is torn in its middle was never committed.
+        let torn = if lines % 2 == 0 { 0 } else { (text.len() - end).min(17) };
+        let cut = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(cut.path());
+        fs::write(dir.journal(), &text[..end + torn]).expect("it can be written");
+        let folded = journal::read(&dir).expect("a prefix can be read");
+        if let Some(at) = lines.checked_sub(1 + text_lines_before_listening()) {
+            assert_eq!(folded, live[at], "after {lines} lines");
+        }
+        let end = run(cut.path(), parts(sampler, scheduler, slots), slots, &Rc::default());
+        assert_eq!(end.running_count(), 0);
+        assert_eq!(outcome(&end), outcome(&wanted), "cut after {lines} lines");
+        let again = replay::replay(&dir, |_| Ok::<_, Infallible>(parts(sampler, scheduler, slots)));
+        let again = again.expect("it replays");
+        assert_eq!((again.checked, again.differences), (TRIALS, vec![]));
+    }
+}
+
+/// The driver writes `Opened` before anybody can listen.
+fn text_lines_before_listening() -> usize {
+    1
+}
+
+#[test]
+fn a_study_cut_at_any_line_ends_the_same_with_one_slot() {
+    every_prefix_continues_to_the_same_end("random", "fifo", 1);
+}
+
+#[test]
+fn a_study_cut_at_any_line_ends_the_same_with_four_slots() {
+    every_prefix_continues_to_the_same_end("random", "fifo", 4);
+}
+
+#[test]
+fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
+    for scheduler in [
+        "asha max = 4\nreduction = 2\nmode = \"stopping\"",
+        "asha max = 4\nreduction = 2",
+        "hyperband max = 4\nreduction = 2",
+        "median peers = 2",
+        "pbt max = 4\ninterval = 1\npopulation = 4",
+    ] {
+        every_prefix_continues_to_the_same_end("random", scheduler, 1);
+    }
+}
+
+#[test]
+fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
+    let whole = tempfile::tempdir().expect("a temporary folder");
+    let mut few = parts("random", "fifo", 2);
+    few.header.trials = Some(3);
+    run(whole.path(), few, 2, &Rc::default());
+    let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
+    let cut = tempfile::tempdir().expect("a temporary folder");
+    let dir = StudyDir::at(cut.path());
+    for end in 0..text.len() {
+        fs::write(dir.journal(), &text[..end]).expect("it can be written");
+        let entries =
+            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("whole lines are good")).count();
+        assert_eq!(entries, text[..end].iter().filter(|byte| **byte == b'\n').count());
+    }
+}
+
+#[test]
+fn running_a_finished_study_again_adds_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = run(folder.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let again = run(folder.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    assert_eq!(outcome(&first), outcome(&again));
+    assert_eq!(again.counted(), TRIALS);
+}

@@ -1,0 +1,456 @@
+//! Programs as trials: how they end, what they are given, what is left of them. Each test ends only what it started.
+#![cfg(all(feature = "engine", target_os = "linux"))]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use swath::executor::{
+    Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What, guard,
+};
+use swath::space::{Params, Value};
+use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
+
+/// No test waits longer than this.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What this test program is to be when it was started by itself.
+const ROLE: &str = "SWATH_TEST_ROLE";
+
+fn trainable(name: &str) -> String {
+    format!("{}/tests/trainables/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn settings(command: &[&str]) -> ProgramSettings {
+    let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    ProgramSettings {
+        argv: Box::new(move |_| command.clone()),
+        env: Vec::new(),
+        workdir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
+        trial_time: None,
+        grace: Duration::from_secs(10),
+        log: 1 << 20,
+        capture: Vec::new(),
+        checkpoint: false,
+        guard: None,
+    }
+}
+
+/// A pool of two slots in a folder of its own.
+struct World {
+    pool: Pool,
+    dir: tempfile::TempDir,
+}
+
+/// How an attempt went.
+struct Story {
+    signals: Vec<Signal>,
+    took: Duration,
+}
+
+impl World {
+    fn of(settings: ProgramSettings) -> Self {
+        let study = StudyContext {
+            name: "digits".into(),
+            pipeline: "vision".into(),
+            stage: "tune".into(),
+            workdir: settings.workdir.clone(),
+            ..StudyContext::default()
+        };
+        let program = Program::new(settings).unwrap();
+        let pool = Pool::new(Arc::new(program), 2, study).unwrap();
+        Self { pool, dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn running(name: &str) -> Self {
+        Self::of(settings(&[&trainable(name)]))
+    }
+
+    fn trial_dir(&self, trial: u32) -> PathBuf {
+        self.dir.path().join(trial.to_string())
+    }
+
+    fn launch(&self, trial: u32) -> Launch {
+        Launch {
+            trial: TrialId(trial),
+            attempt: Attempt(1),
+            params: Params::from_iter([("lr".into(), Value::Float(0.5))]),
+            seed: 7,
+            slot: 0,
+            dir: self.trial_dir(trial),
+            until: None,
+            resume: false,
+            from: None,
+        }
+    }
+
+    fn start(&mut self) {
+        let launch = self.launch(1);
+        self.pool.start(launch).unwrap();
+    }
+
+    /// Collects signals until one of them is `enough`.
+    fn until(&mut self, enough: impl Fn(&What) -> bool) -> Story {
+        let begun = Instant::now();
+        let mut signals: Vec<Signal> = Vec::new();
+        while !signals.iter().any(|signal| enough(&signal.what)) {
+            assert!(begun.elapsed() < PATIENCE, "only {signals:?}");
+            signals.extend(self.pool.wait(Duration::from_millis(100)));
+        }
+        Story { signals, took: begun.elapsed() }
+    }
+
+    fn until_reported(&mut self) -> Story {
+        self.until(|what| matches!(what, What::Logged(LogRecord::Report { .. })))
+    }
+
+    fn until_ended(&mut self) -> Story {
+        self.until(|what| matches!(what, What::Ended(..)))
+    }
+
+    fn run(&mut self) -> Story {
+        self.start();
+        self.until_ended()
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.trial_dir(1).join(file)).unwrap_or_default()
+    }
+}
+
+impl Story {
+    fn exit(&self) -> &Exit {
+        self.ended().0
+    }
+
+    fn ended(&self) -> (&Exit, &Usage) {
+        let Some(What::Ended(exit, usage)) = self.signals.last().map(|signal| &signal.what) else {
+            panic!("it has not ended: {:?}", self.signals);
+        };
+        (exit, usage)
+    }
+
+    fn losses(&self) -> Vec<f64> {
+        let loss = |signal: &Signal| match &signal.what {
+            What::Logged(LogRecord::Report { values }) => {
+                values.iter().find_map(|(name, datum)| match datum {
+                    Datum::Number(Metric(number)) if &**name == "loss" => Some(*number),
+                    _ => None,
+                })
+            }
+            _ => None,
+        };
+        self.signals.iter().filter_map(loss).collect()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = |signal: &Signal| match &signal.what {
+            What::Logged(LogRecord::Warning { text }) => Some(text.clone()),
+            _ => None,
+        };
+        self.signals.iter().filter_map(warning).collect()
+    }
+}
+
+/// Returns the living processes that carry `mark` in their environment or their command.
+fn marked(mark: &str) -> Vec<u32> {
+    let contains = |path: PathBuf| {
+        fs::read(path).is_ok_and(|all| all.windows(mark.len()).any(|part| part == mark.as_bytes()))
+    };
+    let alive = |dir: &Path| {
+        fs::read_to_string(dir.join("stat"))
+            .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
+    };
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|found| {
+            let dir = found.ok()?.path();
+            let pid = dir.file_name()?.to_str()?.parse().ok()?;
+            let mine = contains(dir.join("environ")) || contains(dir.join("cmdline"));
+            (pid != std::process::id() && mine && alive(&dir)).then_some(pid)
+        })
+        .collect()
+}
+
+fn gone_within(mark: &str, patience: Duration) -> bool {
+    let begun = Instant::now();
+    while !marked(mark).is_empty() {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+#[test]
+fn every_way_to_end_by_oneself_is_told_apart() {
+    let cases = [
+        ("report.sh", Exit::Done),
+        ("crash.sh", Exit::Failed(Failure::Code(3))),
+        ("segfault.sh", Exit::Failed(Failure::Signal(11))),
+        ("garbage.sh", Exit::Done),
+        ("nan.sh", Exit::Done),
+    ];
+    for (name, exit) in cases {
+        assert_eq!(World::running(name).run().exit(), &exit, "{name}");
+    }
+}
+
+#[test]
+fn what_a_program_prints_is_in_the_files_of_its_trial() {
+    let mut world = World::running("crash.sh");
+    world.run();
+    assert_eq!(world.read("stderr.log"), "the learning rate makes no sense\n");
+}
+
+#[test]
+fn it_is_told_where_it_runs_before_anything_else_and_what_it_used_at_its_end() {
+    let mut world = World::running("slow.sh");
+    let story = world.run();
+    let What::Placed(place) = &story.signals[0].what else { panic!("{:?}", story.signals) };
+    assert!(place.pid.is_some() && place.start_ticks.is_some() && place.boot_id.is_some());
+    let (_, usage) = story.ended();
+    assert!(usage.cpu_seconds > 0.0 && usage.peak_mib > 0.1, "{usage:?}");
+}
+
+#[test]
+fn reports_arrive_while_the_program_runs() {
+    let mut world = World::running("slow.sh");
+    world.start();
+    let first = world.until_reported();
+    assert!(!first.signals.iter().any(|signal| matches!(signal.what, What::Ended(..))));
+    let rest = world.until_ended();
+    assert_eq!([first.losses(), rest.losses()].concat(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
+fn lines_that_are_no_records_are_warnings_and_the_good_ones_are_kept() {
+    let mut world = World::running("garbage.sh");
+    let story = world.run();
+    assert_eq!(story.losses().first(), Some(&0.0));
+    assert!(!story.warnings().is_empty());
+}
+
+#[test]
+fn what_an_unmodified_program_prints_can_be_reports() {
+    let capture = vec![("loss".into(), regex::Regex::new(r"loss=(\S+)").unwrap())];
+    let mut world = World::of(ProgramSettings { capture, ..settings(&[&trainable("print.sh")]) });
+    assert_eq!(world.run().losses(), [0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn it_is_given_its_environment_its_arguments_and_its_directory() {
+    let workdir = tempfile::tempdir().unwrap();
+    let mut world = World::of(ProgramSettings {
+        env: vec![("GIVEN".into(), "yes".into()), ("SWATH_SEED".into(), "forged".into())],
+        workdir: workdir.path().to_owned(),
+        ..settings(&[&trainable("environment.sh"), "--lr=0.5", "a b"])
+    });
+    let launch = Launch { until: Some(Resource(9)), resume: true, ..world.launch(1) };
+    world.pool.start(launch).unwrap();
+    world.until_ended();
+    let dir = world.trial_dir(1).display().to_string();
+    let expected = format!(
+        "2 --lr=0.5 a b\n{workdir}\nGIVEN=yes\nSWATH_ATTEMPT=1\nSWATH_CHECKPOINT_DIR={dir}/checkpoints\n\
+         SWATH_DATA_DIR=\nSWATH_PARAMS={dir}/params.json\nSWATH_PIPELINE=vision\nSWATH_RECORDS={dir}/records.jsonl\n\
+         SWATH_RESUME=1\nSWATH_SEED=7\nSWATH_STAGE=tune\nSWATH_STUDY=digits\nSWATH_TRIAL=1\nSWATH_TRIAL_DIR={dir}\n\
+         SWATH_UNTIL=9\n",
+        workdir = workdir.path().display(),
+    );
+    assert_eq!(world.read("stdout.log"), expected);
+    assert!(world.trial_dir(1).join("checkpoints").is_dir());
+}
+
+#[test]
+fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
+    let readme = trainable("../conformance/executor.rs");
+    let cases: [(&[&str], &str); 7] = [
+        (&["./no-such.sh"], "let `setup` build it"),
+        (&["no-such-program"], "is not on PATH; install it"),
+        (&["Cargo.toml"], "write `./Cargo.toml`"),
+        (&["./tests"], "is a directory"),
+        (&[&readme], "chmod +x"),
+        (&["./tests/trainables/no-shebang.sh"], "#!/bin/sh"),
+        (&[], "the command is empty"),
+    ];
+    for (command, cure) in cases {
+        let mut world = World::of(settings(command));
+        let story = world.run();
+        let Exit::Failed(Failure::Spawn(why)) = story.exit() else { panic!("{:?}", story.exit()) };
+        assert!(why.contains(cure), "{command:?}: {why}");
+    }
+    let mut world =
+        World::of(ProgramSettings { workdir: "/no/such/place".into(), ..settings(&["/bin/true"]) });
+    let story = world.run();
+    let Exit::Failed(Failure::Spawn(why)) = story.exit() else { panic!("{:?}", story.exit()) };
+    assert!(why.contains("workdir"), "{why}");
+}
+
+#[test]
+fn one_who_heeds_sigterm_may_save_and_what_it_says_then_still_counts() {
+    let mut world =
+        World::of(ProgramSettings { checkpoint: true, ..settings(&[&trainable("checkpoint.sh")]) });
+    world.start();
+    world.until_reported();
+    world.pool.stop(TrialId(1), Stop::Pause);
+    let story = world.until_ended();
+    assert_eq!(story.exit(), &Exit::Paused);
+    assert_eq!(story.losses(), [9.0]);
+    assert_eq!(world.read("checkpoints/model"), "saved\n");
+}
+
+#[test]
+fn one_who_polls_the_stop_file_is_heard_too() {
+    let mut world = World::running("poll-stop.sh");
+    world.start();
+    world.until_reported();
+    world.pool.stop(TrialId(1), Stop::Verdict);
+    let story = world.until_ended();
+    assert_eq!((story.exit(), story.losses()), (&Exit::Stopped, vec![1.0]));
+    assert!(story.took < Duration::from_secs(5), "it took {:?}", story.took);
+}
+
+#[test]
+fn one_who_ignores_sigterm_is_killed_after_the_grace_with_all_its_group() {
+    let grace = Duration::from_millis(300);
+    let mut world = World::of(ProgramSettings { grace, ..settings(&[&trainable("ignore-term.sh")]) });
+    world.start();
+    world.until_reported();
+    world.pool.stop(TrialId(1), Stop::Verdict);
+    let story = world.until_ended();
+    assert_eq!(story.exit(), &Exit::Stopped);
+    assert!(story.took >= grace && story.took < grace * 8, "it took {:?}", story.took);
+    assert!(marked(&world.trial_dir(1).display().to_string()).is_empty());
+}
+
+#[test]
+fn a_kill_takes_effect_at_once_also_within_the_grace() {
+    let mut world = World::running("ignore-term.sh");
+    world.start();
+    world.until_reported();
+    world.pool.stop(TrialId(1), Stop::Pause);
+    std::thread::sleep(Duration::from_millis(30));
+    world.pool.stop(TrialId(1), Stop::Kill);
+    let story = world.until_ended();
+    assert_eq!(story.exit(), &Exit::Interrupted);
+    assert!(story.took < Duration::from_secs(2), "it took {:?}", story.took);
+}
+
+#[test]
+fn one_that_runs_too_long_is_ended() {
+    let limit = Duration::from_millis(200);
+    let mut world =
+        World::of(ProgramSettings { trial_time: Some(limit), ..settings(&[&trainable("endless.sh")]) });
+    let story = world.run();
+    assert_eq!(story.exit(), &Exit::Failed(Failure::Timeout(limit)));
+    assert!(story.took >= limit && story.took < limit * 10, "it took {:?}", story.took);
+}
+
+#[test]
+fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
+    let mut world = World::of(ProgramSettings { log: 300_000, ..settings(&[&trainable("flood.sh")]) });
+    let story = world.run();
+    let kept = world.read("stdout.log");
+    assert!(kept.len() <= 300_000 && kept.contains("bytes left out here"), "{} bytes", kept.len());
+    assert!(kept.ends_with("x 19\n"));
+    let told = story.warnings().iter().filter(|text| text.contains("limits.log")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn nothing_that_a_trial_leaves_behind_survives() {
+    // By this number its processes are known, also without their environment.
+    let seconds = format!("{}", 1_000_000 + std::process::id());
+    let mut world = World::of(ProgramSettings {
+        grace: Duration::from_millis(200),
+        ..settings(&[&trainable("fork.sh"), &seconds])
+    });
+    let story = world.run();
+    assert_eq!((story.exit(), story.losses()), (&Exit::Done, vec![0.0]));
+    let mark = world.trial_dir(1).display().to_string();
+    assert_eq!(marked(&mark), Vec::<u32>::new(), "with its environment, after the trial");
+    drop(world);
+    assert_eq!(marked(&seconds), Vec::<u32>::new(), "without, after the run");
+}
+
+#[test]
+fn dropping_the_pool_ends_programs_that_run() {
+    let mut world = World::running("ignore-term.sh");
+    world.start();
+    world.until_reported();
+    let World { pool, dir } = world;
+    let begun = Instant::now();
+    drop(pool);
+    assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
+    assert!(marked(&dir.path().display().to_string()).is_empty());
+}
+
+#[test]
+fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
+    for whole_group in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut orchestrator = {
+            use std::os::unix::process::CommandExt;
+            let mut command = this_program("orchestrator_process");
+            command.env("SWATH_TEST_DIR", dir.path()).process_group(0).spawn().unwrap()
+        };
+        let begun = Instant::now();
+        while !dir.path().join("ready").exists() {
+            assert!(begun.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mark = format!("SWATH_TRIAL_DIR={}", dir.path().display());
+        assert!(marked(&mark).len() >= 4, "{:?}", marked(&mark));
+        if whole_group {
+            let group = rustix::process::Pid::from_child(&orchestrator);
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        } else {
+            orchestrator.kill().unwrap();
+        }
+        orchestrator.wait().unwrap();
+        assert!(gone_within(&mark, PATIENCE), "{:?} with whole_group = {whole_group}", marked(&mark));
+    }
+}
+
+/// Starts this test program as something else.
+fn this_program(role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", role, "--ignored", "--nocapture"]).env(ROLE, role);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+#[ignore = "is a process that another test starts"]
+fn guard_process() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "guard_process") {
+        guard::run(std::io::stdin()).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is a process that another test starts"]
+fn orchestrator_process() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "orchestrator_process") {
+        let seconds = format!("{}", 2_000_000 + std::process::id());
+        let guard = Some(this_program("guard_process"));
+        let settings = ProgramSettings { guard, ..settings(&[&trainable("ignore-term.sh"), &seconds]) };
+        let mut world = World::of(settings);
+        let dir = PathBuf::from(std::env::var_os("SWATH_TEST_DIR").unwrap());
+        for slot in 0..2 {
+            let trial = slot + 1;
+            let launch = Launch {
+                slot,
+                trial: TrialId(trial),
+                dir: dir.join(trial.to_string()),
+                ..world.launch(trial)
+            };
+            world.pool.start(launch).unwrap();
+            world.until_reported();
+        }
+        fs::write(dir.join("ready"), "").unwrap();
+        std::thread::sleep(PATIENCE * 3);
+    }
+}

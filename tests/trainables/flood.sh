@@ -1,0 +1,9 @@
+#!/bin/sh
+# Prints two megabytes, slowly enough to be watched.
+i=0
+while [ $i -lt 20 ]; do
+    head -c 100000 /dev/zero | tr '\0' 'x'
+    echo " $i"
+    i=$((i + 1))
+    sleep 0.02
+done

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Reports what is no number.
+echo '{"loss": NaN}' >> "$SWATH_RECORDS"

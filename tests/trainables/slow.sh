@@ -1,0 +1,6 @@
+#!/bin/sh
+# Reports now and then.
+for loss in 0 1 2 3 4; do
+    sleep 0.06
+    echo "{\"loss\": $loss}" >> "$SWATH_RECORDS"
+done
