@@ -348,7 +348,6 @@ impl Linker {
     }
 
     /// Finds where values come from, and what is known about each name that is set.
-    #[expect(clippy::type_complexity, reason = "an origin may be broken while its type is known")]
     fn origin(
         &self,
         name: &Name,

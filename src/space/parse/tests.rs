@@ -530,7 +530,8 @@ mod properties {
                 match text.split_once('\n') {
                     None => plain += &(text + "\n"),
                     Some((_, branches)) => {
-                        tables += &format!("[space.p{at}]\nchoice = ['u', 'v']\n{}\n", branches.trim_end_matches("[space]"));
+                        let branches = branches.trim_end_matches("[space]");
+                        tables += &["[space.p", &at.to_string(), "]\nchoice = [\'u\', \'v\']\n", branches, "\n"].concat();
                     }
                 }
             }
