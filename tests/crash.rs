@@ -167,9 +167,24 @@ fn a_study_cut_at_any_line_ends_the_same_with_four_slots() {
 }
 
 #[test]
+fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
+    for scheduler in [
+        "asha max = 4\nreduction = 2\nmode = \"stopping\"",
+        "asha max = 4\nreduction = 2",
+        "hyperband max = 4\nreduction = 2",
+        "median peers = 2",
+        "pbt max = 4\ninterval = 1\npopulation = 4",
+    ] {
+        every_prefix_continues_to_the_same_end("random", scheduler, 1);
+    }
+}
+
+#[test]
 fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let whole = tempfile::tempdir().expect("a temporary folder");
-    run(whole.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let mut few = parts("random", "fifo", 2);
+    few.header.trials = Some(3);
+    run(whole.path(), few, 2, &Rc::default());
     let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
     let cut = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(cut.path());

@@ -81,6 +81,7 @@ impl World {
             dir: self.trial_dir(trial),
             until: None,
             resume: false,
+            from: None,
         }
     }
 

@@ -22,6 +22,14 @@ pub(crate) struct Cli {
 /// Every command. Each has a file of its own, which holds its arguments and `run`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a sweep file to start from, for a given program
+    Init(super::init::Args),
+    /// Check a sweep file, and say what it would do
+    Check(super::check::Args),
+    /// Show the trials that `run` would start next, without starting any
+    Plan(super::plan::Args),
+    /// Run the trials of a sweep, or go on with them
+    Run(super::run::Args),
     /// List the trials of a study
     Ls(super::ls::Args),
     /// Show a study, or all that is known of some trials
@@ -34,6 +42,10 @@ pub(crate) enum Command {
     Export(super::export::Args),
     /// List every sampler, scheduler, executor and tracker a sweep file can name
     Kinds(super::kinds::Args),
+    /// Print a JSON schema of the sweep file, for editors
+    Schema(super::schema::Args),
     /// Print a completion script for a shell
     Completions(super::completions::Args),
+    #[command(hide = true)]
+    Guard(super::guard::Args),
 }

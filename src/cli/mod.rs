@@ -5,16 +5,25 @@
 
 pub(crate) mod args;
 pub(crate) mod best;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub mod exit;
 pub(crate) mod export;
+pub(crate) mod guard;
+pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
+pub(crate) mod plan;
+mod paste;
 pub(crate) mod progress;
+pub(crate) mod quote;
+pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod studies;
+mod sweeps;
 mod tail;
 
 use args::{Cli, Command};
@@ -56,12 +65,18 @@ pub fn main() -> std::process::ExitCode {
 
 fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
     match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Guard(args) => guard::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
     }
 }

@@ -8,6 +8,7 @@ mod edit;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
+mod plan;
 pub mod propose;
 pub mod replay;
 
@@ -192,10 +193,11 @@ impl<'a> Driver<'a> {
                 }
             },
             Next::Given { params, from, instead, why } => {
+                let clone = self.create(propose::given(&self.parts, &self.study, params, from))?;
                 if let Some(trial) = instead {
                     self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
                 }
-                self.create(propose::given(&self.parts, &self.study, params, from)).map(Some)
+                Ok(Some(clone))
             }
             Next::Resume { trial, why } => {
                 self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
@@ -375,6 +377,6 @@ impl<'a> Driver<'a> {
 }
 
 /// Returns whether a folder is there and not empty.
-fn has_entries(folder: &std::path::Path) -> bool {
+pub(crate) fn has_entries(folder: &std::path::Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 pub mod guard;
+mod leftovers;
 mod output;
 mod pool;
 mod processes;
@@ -16,8 +17,9 @@ mod trainable;
 mod usage;
 mod watch;
 
+pub use leftovers::end_leftovers;
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings};
+pub use program::{Argv, Program, ProgramSettings, environment};
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 

@@ -3,12 +3,13 @@
 use super::guard::Guard;
 use super::output::Output;
 use super::strays::{RUN, Strays};
-use super::supervise::{GRACE_FOR_THE_REST, Supervision, Terms, stop_file};
-use super::{ExecutorError, Exit, Launch, Outcome, Trainable, TrialContext, processes};
+use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
+use super::{ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes};
 use crate::logger::TrialLogger;
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use regex::Regex;
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -66,6 +67,30 @@ pub struct Program {
     nothing: File,
     /// The first program that was looked for on `PATH`, and where it was.
     found: OnceLock<(String, PathBuf)>,
+}
+
+/// Returns what the environment tells an attempt in folder `dir`; what has no value is not set.
+#[must_use]
+pub fn environment(
+    study: &StudyContext,
+    launch: &Launch,
+    dir: &Path,
+) -> Vec<(&'static str, Option<OsString>)> {
+    vec![
+        ("SWATH_STUDY", Some(study.name.clone().into())),
+        ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
+        ("SWATH_STAGE", Some(study.stage.clone().into())),
+        ("SWATH_TRIAL", Some(launch.trial.to_string().into())),
+        ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
+        ("SWATH_TRIAL_DIR", Some(dir.into())),
+        ("SWATH_PARAMS", Some(dir.join("params.json").into())),
+        ("SWATH_RECORDS", Some(dir.join("records.jsonl").into())),
+        ("SWATH_CHECKPOINT_DIR", Some(dir.join("checkpoints").into())),
+        ("SWATH_DATA_DIR", Some(study.data_dir.join(":").into())),
+        ("SWATH_SEED", Some(launch.seed.to_string().into())),
+        ("SWATH_UNTIL", launch.until.map(|until| until.to_string().into())),
+        ("SWATH_RESUME", launch.resume.then(|| "1".into())),
+    ]
 }
 
 impl Program {
@@ -126,30 +151,14 @@ impl Program {
     }
 
     fn set_environment(&self, command: &mut Command, trial: &TrialContext, dir: &Path) {
-        let launch = &trial.launch;
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-            .env("SWATH_STUDY", &trial.study.name)
-            .env("SWATH_PIPELINE", &trial.study.pipeline)
-            .env("SWATH_STAGE", &trial.study.stage)
-            .env("SWATH_TRIAL", launch.trial.to_string())
-            .env("SWATH_ATTEMPT", launch.attempt.to_string())
-            .env("SWATH_TRIAL_DIR", dir)
-            .env("SWATH_PARAMS", dir.join("params.json"))
-            .env("SWATH_RECORDS", dir.join("records.jsonl"))
-            .env("SWATH_CHECKPOINT_DIR", dir.join("checkpoints"))
-            .env("SWATH_DATA_DIR", trial.study.data_dir.join(":"))
-            .env("SWATH_SEED", launch.seed.to_string())
-            .env(RUN, &self.run);
-        // This process may itself run in a trial, whose variables are not for its own trials.
-        match launch.until {
-            Some(until) => command.env("SWATH_UNTIL", until.to_string()),
-            None => command.env_remove("SWATH_UNTIL"),
-        };
-        match launch.resume {
-            true => command.env("SWATH_RESUME", "1"),
-            false => command.env_remove("SWATH_RESUME"),
-        };
+        command.envs(self.env.iter().map(|(name, value)| (name, value))).env(RUN, &self.run);
+        for (name, value) in environment(&trial.study, &trial.launch, dir) {
+            match value {
+                Some(value) => command.env(name, value),
+                // This process may itself run in a trial, whose variables are not for its own trials.
+                None => command.env_remove(name),
+            };
+        }
     }
 
     /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a slash.
@@ -224,25 +233,32 @@ impl Program {
         Ok(())
     }
 
-    fn begin(&self, trial: &TrialContext, dir: &Path) -> Result<Child, String> {
+    fn run(&self, trial: &TrialContext, log: &mut TrialLogger, dir: &Path) -> Result<Outcome, String> {
+        let resumes = trial.launch.resume;
         self.prepare(&trial.launch, dir)?;
+        let records = Records::new(dir, resumes);
+        let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
+        let output = Output::new(dir, &self.capture, self.log, resumes);
         let child = self.spawn(trial, dir)?;
-        let place = processes::place(child.id());
-        if let Some(guard) = &self.guard {
-            guard.add(child.id(), place.start_ticks);
+        let group = child.id();
+        let settled = Cell::new(false);
+        let settle = || {
+            let place = processes::place(group);
+            if let Some(guard) = &self.guard {
+                guard.add(group, place.start_ticks);
+            }
+            trial.placed(place);
+            settled.set(true);
+        };
+        let outcome = Supervision::new(child, trial, log, &self.terms, records, output).run(settle);
+        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
+        if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
+            log.warn("a process that the trial left behind could not be ended".to_owned());
         }
-        trial.placed(place);
-        Ok(child)
-    }
-
-    fn supervise(&self, child: Child, trial: &TrialContext, log: &mut TrialLogger, dir: &Path) -> Outcome {
-        let output = Output::new(dir, &self.capture, self.log, trial.launch.resume);
-        let records = dir.join("records.jsonl");
-        let outcome = Supervision::new(child, trial, log, &self.terms, &records, output).map_or_else(
-            |error| spawn_failed(format!("its records cannot be read: {error}")),
-            Supervision::run,
-        );
-        outcome
+        if let Some(guard) = self.guard.as_ref().filter(|_| settled.get()) {
+            guard.remove(group);
+        }
+        Ok(outcome)
     }
 }
 
@@ -256,20 +272,7 @@ impl Trainable for Program {
             Ok(dir) => dir,
             Err(error) => return spawn_failed(format!("the trial's folder cannot be named: {error}")),
         };
-        let child = match self.begin(trial, &dir) {
-            Ok(child) => child,
-            Err(why) => return spawn_failed(why),
-        };
-        let group = child.id();
-        let outcome = self.supervise(child, trial, log, &dir);
-        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
-        if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
-            log.warn("a process that the trial left behind could not be ended".to_owned());
-        }
-        if let Some(guard) = &self.guard {
-            guard.remove(group);
-        }
-        outcome
+        self.run(trial, log, &dir).unwrap_or_else(spawn_failed)
     }
 
     fn close(&self) {

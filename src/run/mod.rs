@@ -4,11 +4,12 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 mod keep;
+mod plan;
 mod pool;
 mod record;
 mod setup;
 
-pub use record::Recording;
+pub use plan::{Planned, plan};
 pub use setup::SetupError;
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
@@ -18,6 +19,7 @@ use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
+use crate::tracker::recorder::Recorder;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -77,11 +79,27 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
+    let Built { parts, trackers, slots, git } = build(sweep, &options)?;
+    let machine = Machine::here();
+    let holder = machine.holder(Timestamp::now());
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    keep::keep(&dir, sweep, &options, machine, git)?;
+    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+}
+
+/// What a sweep becomes on this machine.
+struct Built {
+    parts: Parts,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+    slots: usize,
+    git: Option<Git>,
+}
+
+fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
-    let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
-    let git = Git::of(&workdir);
+    let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
         header: header(sweep, git.as_ref()),
         space: sweep.space.clone(),
@@ -92,11 +110,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
     };
-    let machine = Machine::here();
-    let holder = machine.holder(Timestamp::now());
-    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
-    keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+    Ok(Built { parts, trackers, slots, git })
 }
 
 impl<'a> Opened<'a> {
@@ -137,19 +151,14 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write. What goes wrong with one of them is told to `stale`.
+    /// Starts to keep `trials.csv` and what other trackers write.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn record(
-        &mut self,
-        stale: impl FnMut(crate::tracker::recorder::Stale) + 'a,
-    ) -> Result<(), RunError> {
+    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let recording = Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
-        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
-        self.driver.listen(Box::new(recording));
-        Ok(())
+        let started = record::start(&self.dir, self.study().next_seq(), trackers);
+        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
     }
 
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
@@ -221,7 +230,8 @@ where
         + 'static,
 {
     let mut opened = open(sweep, options)?;
-    opened.record(drop)?;
+    let recorder = opened.recorder()?;
+    opened.listen(Box::new(record::Silent::new(recorder)));
     let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())

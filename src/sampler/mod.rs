@@ -11,12 +11,16 @@ use rand_chacha::ChaCha8Rng;
 use seen::Seen;
 
 mod grid;
+mod history;
+mod parzen;
 mod random;
 mod seen;
 mod sobol;
+mod start;
+mod tpe;
 
 /// Every sampler a sweep file can name.
-pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND];
+pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND, tpe::KIND];
 
 /// Proposes configurations.
 pub trait Sampler: Send {

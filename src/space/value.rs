@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 impl fmt::Display for Value {
-    /// Writes it as it is given to a program and to CSV: floats in shortest round-trip form (`0.001`, `1e-5`), lists as JSON.
+    /// Writes it as it is given to a program and to CSV: floats in shortest round-trip form (`0.001`, `1e-7`), lists as JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(flag) => write!(f, "{flag}"),

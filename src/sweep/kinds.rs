@@ -10,7 +10,7 @@ pub const EXECUTORS: &[(&str, &str)] = &[("pool", "trials run on this machine, o
 /// Samplers the sweep language reserves; what a registry holds wins.
 pub(super) const SAMPLERS_TO_COME: &[&str] = &["auto", "grid", "sobol", "tpe", "cmaes", "gp", "nsga2"];
 /// Schedulers the sweep language reserves.
-pub(super) const SCHEDULERS_TO_COME: &[&str] = &["median", "asha", "hyperband", "pbt"];
+pub(super) const SCHEDULERS_TO_COME: &[&str] = &[];
 /// Trackers the sweep language reserves.
 pub(super) const TRACKERS_TO_COME: &[&str] =
     &["csv", "mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];

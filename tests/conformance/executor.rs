@@ -102,6 +102,7 @@ impl World {
             dir: self.dir.path().join(trial.to_string()),
             until: None,
             resume: false,
+            from: None,
         }
     }
 

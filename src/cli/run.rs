@@ -1,0 +1,97 @@
+//! `swath run SWEEP`: runs the trials of a sweep, or goes on with them.
+
+use super::exit::{Code, Failure};
+use super::output::Output;
+use super::progress::{Progress, Style};
+use super::{Context, guard, quote};
+use crate::driver::{DriverError, Interrupt};
+use crate::run::{Opened, Options, RunError};
+use std::path::PathBuf;
+
+/// Run the trials of a sweep, or go on with them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The sweep file
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+    /// How many trials to run at a time, instead of what the sweep file says
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// Write every event as a JSON line to standard output
+    #[arg(long)]
+    json: bool,
+    /// Show failures and the summary only
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+    /// Refuse a sweep file that has warnings
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let sweep = super::sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    if sweep.run.command.is_empty() {
+        return Err(Failure::usage("the sweep file has no `[run] command`, so there is nothing to run")
+            .hint("add `command = [\"./train\", \"{args}\"]` under `[run]`"));
+    }
+    let options = Options {
+        logs: context.logs.clone(),
+        workdir: std::env::current_dir()?,
+        jobs: args.jobs.map(usize::from),
+        command_line: std::env::args().collect(),
+    };
+    let mut opened = crate::run::open(&sweep, options)?;
+    if opened.is_finished() {
+        return finished(&mut opened, args, context);
+    }
+    opened.setup()?;
+    carry_out(&mut opened, args)
+}
+
+/// Says that there is nothing left to run.
+fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let mut progress = progress(opened, args)?;
+    context.out.say("nothing left to run: the study is finished; raise `trials` in the sweep file to go on");
+    progress.finish(opened.study(), &crate::study::Closing::Finished, "");
+    Ok(Code::Done)
+}
+
+fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
+    let interrupt = Interrupt::on_signals()?;
+    let progress = progress(opened, args)?.shared();
+    opened.listen(Box::new(progress.clone()));
+    let mut pool = opened.programs(guard::command())?;
+    let closing = opened.run(&mut pool, &interrupt)?;
+    drop(pool);
+    let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
+    let terminated = code == Code::Interrupted && interrupt.signal() == signal_hook::consts::SIGTERM;
+    Ok(if terminated { Code::Terminated } else { code })
+}
+
+fn progress(opened: &mut Opened<'_>, args: &Args) -> Result<Progress, Failure> {
+    let style = match (args.json, args.quiet) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Quiet,
+        (false, false) => Style::Human,
+    };
+    let recorder = opened.recorder()?;
+    Ok(Progress::new(style, opened.dir().clone(), Output::of_process(), recorder, opened.study()))
+}
+
+/// Returns the command that goes on with the run: the one that began it.
+fn again() -> String {
+    quote::line(&std::env::args().collect::<Vec<_>>())
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Driver(DriverError::Journal(journal)) => journal.into(),
+            RunError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
+            RunError::Setup(_) => {
+                Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")
+            }
+            other => Self::caused(Code::Tool, &other),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! One shared copy of each name, however often a trial says it.
+
+use crate::space::Name;
+use std::collections::HashSet;
+
+/// How many names are shared; a trial that makes up more pays for its own.
+const MOST: usize = 10_000;
+
+/// The names seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: HashSet<Name>,
+    /// The names of the last line: the next one nearly always has the same.
+    last: Vec<Name>,
+}
+
+impl Names {
+    /// Returns the shared copy; `at` is the name's place in its line.
+    pub(super) fn shared(&mut self, at: usize, name: &str) -> Name {
+        if let Some(guess) = self.last.get(at).filter(|guess| &***guess == name) {
+            return guess.clone();
+        }
+        let shared = match self.known.get(name) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Name::from(name);
+                if self.known.len() < MOST {
+                    self.known.insert(new.clone());
+                }
+                new
+            }
+        };
+        if at == self.last.len() {
+            self.last.push(shared.clone());
+        } else if let Some(place) = self.last.get_mut(at) {
+            *place = shared.clone();
+        }
+        shared
+    }
+}

@@ -1,0 +1,220 @@
+//! Goes through the entries of a space in the order of their dependencies: to draw a configuration, and to check one.
+
+use super::param::{Origin, Param, Settled};
+use super::{Params, Refusal, Space, Value};
+use std::sync::Arc;
+
+/// The values of a configuration by position of the name.
+pub(super) struct Values<'a> {
+    space: &'a Space,
+    pub(super) slots: Vec<Option<Value>>,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn none(space: &'a Space) -> Self {
+        Self { space, slots: vec![None; space.names.len()] }
+    }
+
+    fn of(space: &'a Space, params: &Params) -> Self {
+        let mut values = Self::none(space);
+        for (at, (name, value)) in params.iter().enumerate() {
+            // Configurations nearly always have the names in the order of the space.
+            let slot = match space.names.get(at) {
+                Some(expected) if expected == name => Some(at),
+                _ => space.index.get(name).copied(),
+            };
+            if let Some(slot) = slot {
+                values.slots[slot] = Some(value.clone());
+            }
+        }
+        values
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Value> {
+        self.space.index.get(name).and_then(|slot| self.slots[*slot].clone())
+    }
+
+    pub(super) fn settle<'p>(&self, param: &'p Param) -> Result<Settled<'p>, String> {
+        param.settle(&self.slots, &|name| self.get(name))
+    }
+
+    pub(super) fn into_params(self) -> Params {
+        let names = self.space.names.iter();
+        names.zip(self.slots).filter_map(|(name, value)| Some((Arc::clone(name), value?))).collect()
+    }
+}
+
+/// Draws a configuration at a point, taking the values of `given` where they exist.
+pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
+    let given = if given.is_empty() { None } else { Some(Values::of(space, given)) };
+    let mut values = Values::none(space);
+    for param in &space.params {
+        let at = |index: usize| unit.get(param.axes.start + index).copied().unwrap_or(0.5);
+        let wish = given.as_ref().and_then(|given| given.slots[param.targets[0]].as_ref());
+        match values.settle(param) {
+            Ok(Settled::Value(value)) => values.slots[param.targets[0]] = Some(value.into_owned()),
+            Ok(Settled::Draw(domain)) => {
+                let value = wish.cloned().unwrap_or_else(|| domain.decode(at(0)));
+                values.slots[param.targets[0]] = Some(value);
+            }
+            Ok(Settled::Draws(domain, count)) => {
+                let wishes = if let Some(Value::List(items)) = wish { items.as_slice() } else { &[] };
+                let one = |index| wishes.get(index).cloned().unwrap_or_else(|| domain.decode(at(index)));
+                values.slots[param.targets[0]] = Some(Value::List((0..count).map(one).collect()));
+            }
+            Ok(Settled::Rows(rows, cases)) => {
+                let row = &rows[wished_row(param, rows, given.as_ref())
+                    .unwrap_or_else(|| cases.decode(super::domain::unit(at(0))))];
+                for (target, value) in param.targets.iter().zip(row) {
+                    values.slots[*target] = Some(value.clone());
+                }
+            }
+            Ok(Settled::Absent) | Err(_) => {}
+        }
+    }
+    values.into_params()
+}
+
+/// Returns the first row that agrees with what is given, if anything is.
+fn wished_row(param: &Param, rows: &[Vec<Value>], given: Option<&Values<'_>>) -> Option<usize> {
+    let wishes: Vec<_> = param.targets.iter().map(|target| given?.slots[*target].as_ref()).collect();
+    if wishes.iter().all(Option::is_none) {
+        return None;
+    }
+    rows.iter()
+        .position(|row| row.iter().zip(&wishes).all(|(value, wish)| wish.is_none_or(|wish| wish == value)))
+}
+
+/// Finds the point of a configuration.
+pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
+    let values = Values::of(space, params);
+    let mut point = vec![0.5; space.dims()];
+    for param in &space.params {
+        let value = values.slots[param.targets[0]].as_ref();
+        let coordinates = &mut point[param.axes.clone()];
+        match (values.settle(param), value) {
+            (Ok(Settled::Draw(domain)), Some(value)) => coordinates[0] = domain.encode(value),
+            (Ok(Settled::Draws(domain, count)), Some(Value::List(items))) => {
+                for (coordinate, item) in coordinates.iter_mut().take(count).zip(items) {
+                    *coordinate = domain.encode(item);
+                }
+            }
+            (Ok(Settled::Rows(rows, cases)), _) => {
+                if let Some(row) = row_of(param, rows, &values) {
+                    coordinates[0] = cases.encode(row);
+                }
+            }
+            _ => {}
+        }
+    }
+    point
+}
+
+fn row_of(param: &Param, rows: &[Vec<Value>], values: &Values<'_>) -> Option<usize> {
+    rows.iter().position(|row| {
+        param.targets.iter().zip(row).all(|(target, value)| values.slots[*target].as_ref() == Some(value))
+    })
+}
+
+/// Finds the axes that exist in a configuration.
+pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
+    let values = Values::of(space, params);
+    let mut active = vec![false; space.dims()];
+    for param in &space.params {
+        let axes = &mut active[param.axes.clone()];
+        let count = match values.settle(param) {
+            Ok(Settled::Draw(_) | Settled::Rows(..)) => 1,
+            Ok(Settled::Draws(_, count)) => count,
+            _ => 0,
+        };
+        axes[..count].fill(true);
+    }
+    active
+}
+
+/// Checks a configuration: first that each parameter is there, or not, and in its range; then the constraints.
+pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
+    if let Some((name, _)) = params.iter().find(|(name, _)| !space.index.contains_key(name)) {
+        return Err(Refusal::Inactive(name.clone()));
+    }
+    let values = Values::of(space, params);
+    let mut exists = vec![false; space.names.len()];
+    for param in &space.params {
+        let settled = values.settle(param).map_err(Refusal::Constraint)?;
+        if matches!(settled, Settled::Absent) {
+            continue;
+        }
+        for target in &param.targets {
+            exists[*target] = true;
+            if values.slots[*target].is_none() {
+                return Err(Refusal::Missing(space.names[*target].clone()));
+            }
+        }
+        if !fits(param, &settled, &values) {
+            let target = param.targets[0];
+            let value = values.slots[target].clone().unwrap_or(Value::Bool(false));
+            return Err(Refusal::Outside { name: space.names[target].clone(), value });
+        }
+    }
+    for (slot, name) in space.names.iter().enumerate() {
+        if !exists[slot] && values.slots[slot].is_some() {
+            return Err(Refusal::Inactive(name.clone()));
+        }
+    }
+    for (name, expr) in &space.constraints {
+        match expr.holds(&|name| values.get(name)) {
+            Ok(Some(false)) => return Err(Refusal::Constraint(name.to_string())),
+            Ok(_) => {}
+            Err(error) => return Err(Refusal::Constraint(format!("{name}: {error}"))),
+        }
+    }
+    Ok(())
+}
+
+fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
+    let value = values.slots[param.targets[0]].as_ref();
+    match settled {
+        Settled::Absent => true,
+        Settled::Value(wanted) => value == Some(wanted),
+        Settled::Draw(domain) => value.is_some_and(|value| domain.contains(value)),
+        Settled::Draws(domain, count) => matches!(
+            value, Some(Value::List(items)) if items.len() == *count && items.iter().all(|item| domain.contains(item))
+        ),
+        Settled::Rows(rows, cases) => row_of(param, rows, values).is_some_and(|row| cases.is_possible(row)),
+    }
+}
+
+/// Collects the defaults of the parameters that exist when all defaults are taken.
+pub(super) fn defaults(space: &Space) -> Params {
+    let mut values = Values::none(space);
+    let mut defaulted = vec![false; space.names.len()];
+    for param in &space.params {
+        // What decides over existence may itself have no default: then the defaults below it are kept.
+        let absent =
+            param.conditions.iter().any(|condition| condition.fails(&values.slots, &|name| values.get(name)));
+        if absent {
+            continue;
+        }
+        if let (Origin::Fixed(_) | Origin::Derived(_), Ok(Settled::Value(value))) =
+            (&param.origin, values.settle(param))
+        {
+            values.slots[param.targets[0]] = Some(value.into_owned());
+        }
+        for (target, default) in param.targets.iter().zip(&param.default) {
+            let value = match (default, values.settle(param)) {
+                (Value::List(items), Ok(Settled::Draws(_, count))) if !items.is_empty() => {
+                    Value::List((0..count).map(|at| items[at.min(items.len() - 1)].clone()).collect())
+                }
+                _ => default.clone(),
+            };
+            values.slots[*target] = Some(value);
+            defaulted[*target] = true;
+        }
+    }
+    for (slot, kept) in defaulted.into_iter().enumerate() {
+        if !kept {
+            values.slots[slot] = None;
+        }
+    }
+    values.into_params()
+}

@@ -1,0 +1,400 @@
+//! What one parameter can be, and how the unit interval is laid over it.
+
+use super::choice::Cases;
+use super::decimal::{Decimals, MOST_DIGITS};
+use super::real::Real;
+use super::whole::Whole;
+use super::{AxisKind, Value};
+use crate::source::diagnostic;
+
+/// The values of one parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Domain {
+    Whole(Whole),
+    /// Floats on a grid from `min`.
+    Steps {
+        min: f64,
+        step: f64,
+        count: u64,
+    },
+    Real(Real),
+    Choice {
+        values: Vec<Value>,
+        cases: Cases,
+        ordered: bool,
+    },
+}
+
+/// What a range is like, apart from its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Shape {
+    /// Integers only.
+    pub(crate) whole: bool,
+    pub(crate) log: bool,
+    pub(crate) step: Option<f64>,
+    pub(crate) digits: Option<i32>,
+    /// Mean and standard deviation of a normal range.
+    pub(crate) bell: Option<(f64, f64)>,
+}
+
+/// Why bounds and a shape make no range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the range is empty")]
+    Empty,
+    #[error("a logarithmic range must be above zero")]
+    NotPositive,
+    #[error("the step is larger than the range")]
+    StepTooLarge,
+    #[error("the range has too many values")]
+    TooMany,
+    #[error("the bounds are too large")]
+    TooLarge,
+    #[error("no number with so few digits lies in the range")]
+    NoDecimal,
+    #[error("the bounds leave nothing of the normal distribution")]
+    CutAway,
+}
+
+/// Why a value does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    /// What it should be: `not between 1 and 4`.
+    pub(crate) why: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// The largest bounds of integers, exact as floats.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
+/// More integers than this do not come back from the unit cube.
+const MOST_WHOLE: f64 = 1_125_899_906_842_624.0;
+/// The same for logarithmic ranges.
+const LARGEST_LOG_WHOLE: f64 = 1_099_511_627_776.0;
+const LARGEST_REAL: f64 = 1e300;
+/// Values on a grid of steps are exact to this many digits.
+const STEP: Decimals = Decimals { digits: MOST_DIGITS, places: 400 };
+
+/// Moves a coordinate into [0, 1); NaN becomes the middle.
+pub(crate) fn unit(coordinate: f64) -> f64 {
+    if coordinate.is_nan() { 0.5 } else { coordinate.clamp(0.0, 1.0 - f64::EPSILON / 2.0) }
+}
+
+impl Domain {
+    /// Makes a range between bounds that are finite; only a normal one can do without.
+    pub(crate) fn range(min: Option<f64>, max: Option<f64>, shape: &Shape) -> Result<Self, Fault> {
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            return Err(Fault::Empty);
+        }
+        if [min, max].into_iter().flatten().any(|bound| bound.abs() > LARGEST_REAL) {
+            return Err(Fault::TooLarge);
+        }
+        if shape.log && [min, max].into_iter().flatten().any(|bound| bound <= 0.0) {
+            return Err(Fault::NotPositive);
+        }
+        if let Some(bell) = shape.bell {
+            return Real::bell(bell, (min, max), shape.log, shape.digits).map(Self::Real);
+        }
+        let (Some(min), Some(max)) = (min, max) else { return Err(Fault::Empty) };
+        if shape.whole {
+            return whole(min.ceil(), max.floor(), shape);
+        }
+        if shape.log && min < 1.0 / LARGEST_REAL {
+            return Err(Fault::TooLarge);
+        }
+        match shape.step {
+            None => Real::even(min, max, shape.log, shape.digits).map(Self::Real),
+            Some(step) if step > max - min => Err(Fault::StepTooLarge),
+            Some(step) => {
+                let count = ((max - min) / step + 1e-9).floor() + 1.0;
+                let resolution = step / min.abs().max(max.abs());
+                if count > 1e9 || resolution < 1e-11 {
+                    return Err(Fault::TooMany);
+                }
+                Ok(Self::Steps { min, step, count: count as u64 })
+            }
+        }
+    }
+
+    /// Makes an even choice.
+    pub(crate) fn choice(values: Vec<Value>, cases: Cases, ordered: bool) -> Self {
+        Self::Choice { values, cases, ordered }
+    }
+
+    /// Returns what a sampler sees.
+    pub(crate) fn kind(&self) -> AxisKind {
+        match self {
+            Self::Whole(range) => AxisKind::Ordered(range.count()),
+            Self::Steps { count, .. } => AxisKind::Ordered(*count),
+            Self::Real(_) => AxisKind::Real,
+            Self::Choice { values, ordered: true, .. } => AxisKind::Ordered(values.len() as u64),
+            Self::Choice { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
+        }
+    }
+
+    /// Returns the value at a coordinate in [0, 1).
+    pub(crate) fn decode(&self, coordinate: f64) -> Value {
+        let coordinate = unit(coordinate);
+        match self {
+            Self::Whole(range) => Value::Int(range.decode(coordinate)),
+            Self::Steps { count, .. } => {
+                self.at(((coordinate * *count as f64) as u64).min(count - 1)).unwrap_or(Value::Bool(false))
+            }
+            Self::Real(range) => Value::Float(range.decode(coordinate)),
+            Self::Choice { values, cases, .. } => values[cases.decode(coordinate)].clone(),
+        }
+    }
+
+    /// Returns the centre of the cell of a value; 0.5 for what is none of the choices.
+    pub(crate) fn encode(&self, value: &Value) -> f64 {
+        match (self, value) {
+            (Self::Choice { values, cases, .. }, value) => {
+                values.iter().position(|known| known == value).map_or(0.5, |case| cases.encode(case))
+            }
+            (Self::Whole(range), Value::Int(number)) => range.encode(*number),
+            (Self::Steps { min, step, count }, value) => value.as_f64().map_or(0.5, |number| {
+                let index = ((number - min) / step).round().clamp(0.0, (*count - 1) as f64);
+                unit((index + 0.5) / *count as f64)
+            }),
+            (Self::Real(range), value) => value.as_f64().map_or(0.5, |number| range.encode(number)),
+            (Self::Whole(_), _) => 0.5,
+        }
+    }
+
+    /// Returns the value number `index` of a finite domain.
+    pub(crate) fn at(&self, index: u64) -> Option<Value> {
+        match self {
+            Self::Whole(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
+            Self::Steps { min, step, count } => {
+                (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64)))
+            }
+            Self::Real(_) => None,
+            Self::Choice { values, .. } => values.get(usize::try_from(index).ok()?).cloned(),
+        }
+    }
+
+    /// Returns how many values there are, `None` for a continuum.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Whole(range) => Some(range.count()),
+            Self::Steps { count, .. } => Some(*count),
+            Self::Real(_) => None,
+            Self::Choice { values, cases, .. } => {
+                Some((0..values.len()).filter(|case| cases.is_possible(*case)).count() as u64)
+            }
+        }
+    }
+
+    /// Returns whether a value is one of these, type and digits included.
+    pub(crate) fn contains(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Whole(range), Value::Int(number)) => range.contains(*number),
+            (Self::Steps { .. }, Value::Float(_)) => self.decode(self.encode(value)) == *value,
+            (Self::Real(range), Value::Float(number)) => range.contains(*number),
+            (Self::Choice { values, cases, .. }, value) => {
+                values.iter().position(|known| known == value).is_some_and(|case| cases.is_possible(case))
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a value as a person may write it (`1` for `1.0`).
+    pub(crate) fn accept(&self, value: &Value) -> Result<Value, Misfit> {
+        let value = match (self, value) {
+            (Self::Steps { .. }, value) => value.as_f64().map_or_else(
+                || value.clone(),
+                |number| {
+                    let near = self.decode(self.encode(&Value::Float(number)));
+                    let close = near.as_f64().is_some_and(|near| (near - number).abs() <= 1e-11 * near.abs());
+                    if close { near } else { Value::Float(number) }
+                },
+            ),
+            (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
+            (Self::Choice { values, .. }, value) => {
+                let same = |known: &&Value| known.as_f64().is_some_and(|known| Some(known) == value.as_f64());
+                values.iter().find(same).unwrap_or(value).clone()
+            }
+            (_, value) => value.clone(),
+        };
+        if self.contains(&value) { Ok(value) } else { Err(self.misfit(&value)) }
+    }
+
+    fn misfit(&self, value: &Value) -> Misfit {
+        let plain = |why: String| Misfit { why, hint: None };
+        match (self, value) {
+            (Self::Choice { values, cases, .. }, value) => {
+                if values.iter().enumerate().any(|(case, known)| known == value && !cases.is_possible(case)) {
+                    return plain("has weight 0".into());
+                }
+                let known: Vec<_> = values.iter().take(12).map(ToString::to_string).collect();
+                let more = if values.len() > 12 { ", …" } else { "" };
+                let near = diagnostic::nearest(&value.to_string(), known.iter().map(String::as_str));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                Misfit { why: format!("not one of {}{more}", known.join(", ")), hint }
+            }
+            (Self::Whole(range), Value::Int(number)) if *number >= range.min() && *number <= range.max() => {
+                plain(format!("not a multiple of {} from {}", range.step(), range.min()))
+            }
+            (Self::Whole(range), Value::Int(_)) => {
+                plain(format!("not between {} and {}", range.min(), range.max()))
+            }
+            (Self::Whole(_), _) => plain("not an integer".into()),
+            (Self::Steps { min, step, count }, Value::Float(number)) => {
+                let max = min + step * (*count - 1) as f64;
+                let (min, step) = (Value::Float(*min), Value::Float(*step));
+                if *number >= min.as_f64().unwrap_or(0.0) && *number <= max {
+                    return plain(format!("not a multiple of {step} from {min}"));
+                }
+                plain(format!("not between {min} and {}", Value::Float(STEP.nearest(max))))
+            }
+            (Self::Real(range), Value::Float(number))
+                if *number >= range.low() && *number <= range.high() =>
+            {
+                Misfit {
+                    why: format!("more than the {} digits that are kept", range.digits()),
+                    hint: Some(format!(
+                        "write {}, or give the parameter `digits`",
+                        Value::Float(range.kept(*number))
+                    )),
+                }
+            }
+            (Self::Real(range), Value::Float(_)) => {
+                plain(format!("not between {} and {}", Value::Float(range.low()), Value::Float(range.high())))
+            }
+            _ => plain("not a number".into()),
+        }
+    }
+}
+
+fn whole(min: f64, max: f64, shape: &Shape) -> Result<Domain, Fault> {
+    let step = shape.step.unwrap_or(1.0);
+    if min > max {
+        return Err(Fault::Empty);
+    }
+    if min.abs() > LARGEST_WHOLE || max.abs() > LARGEST_WHOLE {
+        return Err(Fault::TooLarge);
+    }
+    if shape.step.is_some() && step > max - min {
+        return Err(Fault::StepTooLarge);
+    }
+    if (max - min) / step >= MOST_WHOLE || (shape.log && max > LARGEST_LOG_WHOLE) {
+        return Err(Fault::TooMany);
+    }
+    Ok(Domain::Whole(Whole::new(min as i64, max as i64, step as i64, shape.log)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn real(min: f64, max: f64, log: bool, digits: Option<i32>) -> Domain {
+        Domain::range(Some(min), Some(max), &Shape { log, digits, ..Shape::default() }).unwrap()
+    }
+
+    #[test]
+    fn steps_are_exact_decimals_from_min() {
+        let shape = Shape { step: Some(0.05), ..Shape::default() };
+        let domain = Domain::range(Some(0.1), Some(0.3), &shape).unwrap();
+        let values: Vec<_> =
+            (0..domain.count().unwrap()).map(|at| domain.at(at).unwrap().to_string()).collect();
+        assert_eq!(values, ["0.1", "0.15", "0.2", "0.25", "0.3"]);
+        assert_eq!(domain.kind(), AxisKind::Ordered(5));
+        assert_eq!(domain.accept(&Value::Float(0.1 + 0.05)), Ok(Value::Float(0.15)));
+        assert_eq!(domain.accept(&Value::Float(0.12)).unwrap_err().why, "not a multiple of 0.05 from 0.1");
+    }
+
+    #[test]
+    fn a_value_outside_says_what_would_be_inside() {
+        let lr = real(1e-5, 0.1, true, None);
+        assert_eq!(lr.accept(&Value::Int(1)).unwrap_err().why, "not between 0.00001 and 0.1");
+        let precise = lr.accept(&Value::Float(0.001_234_567)).unwrap_err();
+        assert_eq!(precise.hint.as_deref(), Some("write 0.00123457, or give the parameter `digits`"));
+        let values = vec![Value::Text("sgd".into()), Value::Text("adam".into())];
+        let choice = Domain::choice(values, Cases::even(2), false);
+        let misfit = choice.accept(&Value::Text("adm".into())).unwrap_err();
+        assert_eq!(
+            (misfit.why.as_str(), misfit.hint.as_deref()),
+            ("not one of sgd, adam", Some("did you mean `adam`?"))
+        );
+    }
+
+    #[test]
+    fn bounds_that_make_no_range_are_faults() {
+        let range = |min, max, shape| Domain::range(Some(min), Some(max), &shape);
+        let plain = Shape::default();
+        assert_eq!(range(1.0, 0.0, plain), Err(Fault::Empty));
+        assert_eq!(range(0.0, 1.0, Shape { log: true, ..plain }), Err(Fault::NotPositive));
+        assert_eq!(range(0.0, 1.0, Shape { step: Some(2.0), ..plain }), Err(Fault::StepTooLarge));
+        assert_eq!(range(0.2, 0.8, Shape { whole: true, ..plain }), Err(Fault::Empty));
+        assert_eq!(range(0.0, 9e15, Shape { whole: true, ..plain }), Err(Fault::TooMany));
+        assert_eq!(range(0.0, 1e16, Shape { whole: true, ..plain }), Err(Fault::TooLarge));
+    }
+
+    fn domains() -> impl Strategy<Value = Domain> {
+        let bound = || prop_oneof![-1e3..1e3f64, -1e9..1e9f64, -1.0..1.0f64, Just(0.0)];
+        let even = (bound(), bound(), any::<bool>(), proptest::option::of(1..=12i32)).prop_map(
+            |(a, b, log, digits)| {
+                let (a, b) = if log { (a.abs() + 1e-7, b.abs() + 1e-7) } else { (a, b) };
+                Domain::range(Some(a.min(b)), Some(a.max(b)), &Shape { log, digits, ..Shape::default() })
+            },
+        );
+        let wide = (-300..300i32, -300..300i32, 1..=12i32).prop_map(|(a, b, digits)| {
+            let (low, high) = (10f64.powi(a.min(b)), 10f64.powi(a.max(b)));
+            Domain::range(
+                Some(low),
+                Some(high),
+                &Shape { log: true, digits: Some(digits), ..Shape::default() },
+            )
+        });
+        let bell = (bound(), 1e-3..50.0f64, any::<bool>(), proptest::option::of(1..=12i32)).prop_map(
+            |(mean, std, log, digits)| {
+                let mean = if log { mean % 20.0 } else { mean };
+                Domain::range(None, None, &Shape { log, digits, bell: Some((mean, std)), ..Shape::default() })
+            },
+        );
+        let steps = (bound(), 1e-3..1e3f64, 1.0..1e4f64).prop_map(|(min, step, count)| {
+            Domain::range(
+                Some(min),
+                Some(min + step * count),
+                &Shape { step: Some(step), ..Shape::default() },
+            )
+        });
+        let whole = (-1_000_000..1_000_000i64, 0..1_000_000_000_000i64, any::<bool>()).prop_map(
+            |(min, width, log)| {
+                let min = if log { min.abs() + 1 } else { min };
+                Domain::range(
+                    Some(min as f64),
+                    Some((min + width) as f64),
+                    &Shape { whole: true, log, ..Shape::default() },
+                )
+            },
+        );
+        let choice = proptest::collection::vec(0..1000u32, 1..20).prop_filter_map("all zero", |weights| {
+            let values = (0..weights.len()).map(|at| Value::Int(at as i64)).collect();
+            let weights: Vec<_> = weights.into_iter().map(f64::from).collect();
+            weights
+                .iter()
+                .any(|weight| *weight > 0.0)
+                .then(|| Ok(Domain::choice(values, Cases::weighted(&weights), false)))
+        });
+        prop_oneof![even, wide, bell, steps, whole, choice].prop_filter_map("no range", Result::ok)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn what_is_drawn_is_contained_and_comes_back(
+            domain in domains(), coordinates in proptest::collection::vec(0.0..1.0f64, 8),
+        ) {
+            for coordinate in coordinates.into_iter().chain([0.0, 1.0 - f64::EPSILON / 2.0, f64::NAN, -1.0, 2.0]) {
+                let value = domain.decode(coordinate);
+                prop_assert!(domain.contains(&value), "{:?} at {}", value, coordinate);
+                let centre = domain.encode(&value);
+                prop_assert!((0.0..1.0).contains(&centre));
+                prop_assert_eq!(domain.decode(centre), value);
+            }
+        }
+    }
+}

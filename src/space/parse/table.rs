@@ -1,0 +1,131 @@
+//! Tables of parameters: the space itself, groups and branches.
+
+use super::entry;
+use super::quote::Quote;
+use super::{Body, Draft, Wish, choice};
+use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span, Table, diagnostic};
+use crate::space::Name;
+
+/// Where a table of parameters stands.
+#[derive(Clone, Default)]
+pub(super) struct Place {
+    /// What its names begin with: `model.`
+    pub(super) prefix: String,
+    /// What must hold for all in it.
+    pub(super) conditions: Vec<Wish>,
+}
+
+/// Reads all entries of `[space]`.
+pub(super) fn read(mut space: Section, d: &mut Diagnostics) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    parameters(space.take_rest(), &Place::default(), &mut drafts, d);
+    drafts
+}
+
+/// Reads the parameters of a table.
+pub(super) fn parameters(
+    entries: Vec<(Key, Node)>,
+    place: &Place,
+    drafts: &mut Vec<Draft>,
+    d: &mut Diagnostics,
+) {
+    for (key, node) in entries {
+        if let Some(what) = unusable(&key.name) {
+            let message = format!("`{}` cannot be the name of a parameter: {what}", key.name.escape_debug());
+            d.push(Diagnostic::error("bad-name", message).at(key.span, "rename it"));
+            continue;
+        }
+        parameter(key, node, place, drafts, d);
+    }
+}
+
+fn parameter(key: Key, node: Node, place: &Place, drafts: &mut Vec<Draft>, d: &mut Diagnostics) {
+    let name: Name = format!("{}{}", place.prefix, key.name).into();
+    match node.value {
+        NodeValue::Table(table) => match entry::family(&table) {
+            Some(main) => entry::read(name, key, (node.span, table), main, place, drafts, d),
+            None if is_group(&table) => group(&name, table, place, drafts, d),
+            None => {
+                d.push(rangeless(&name, &key, &table));
+                drafts.push(draft(name, key.span, place, Body::Broken));
+            }
+        },
+        NodeValue::Array(ref items) => {
+            let body = choice::plain(&name, items, &node.span, d).unwrap_or(Body::Broken);
+            drafts.push(draft(name, key.span, place, body));
+        }
+        _ => {
+            let body = choice::value_of(&name, &node, d).map_or(Body::Broken, Body::Fixed);
+            drafts.push(draft(name, key.span, place, body));
+        }
+    }
+}
+
+/// Makes a draft of a parameter that sets its own name.
+pub(super) fn draft(name: Name, key: Span, place: &Place, body: Body) -> Draft {
+    let targets = vec![(name.clone(), key.clone())];
+    Draft { name, key, targets, conditions: place.conditions.clone(), body, repeat: None, default: None }
+}
+
+fn group(name: &Name, table: Table, place: &Place, drafts: &mut Vec<Draft>, d: &mut Diagnostics) {
+    let mut place = Place { prefix: format!("{name}."), conditions: place.conditions.clone() };
+    let entries = take_when(table, &mut place, d);
+    parameters(entries, &place, drafts, d);
+}
+
+/// Reads the `when` of a group or branch, which then holds for all in it; returns the other entries.
+pub(super) fn take_when(table: Table, place: &mut Place, d: &mut Diagnostics) -> Vec<(Key, Node)> {
+    let mut entries = table.entries;
+    let is_when = |(key, node): &(Key, Node)| key.name == "when" && matches!(node.value, NodeValue::Text(_));
+    if let Some(at) = entries.iter().position(is_when) {
+        let (_, node) = entries.remove(at);
+        place.conditions.extend(Quote::read("when", &node, d).map(Wish::When));
+    }
+    entries
+}
+
+/// Returns whether a table without `min`, `choice`… was meant as a group of parameters.
+fn is_group(table: &Table) -> bool {
+    let modified =
+        table.entries.iter().any(|(key, node)| !super::is_table(node) && entry::is_modifier(&key.name));
+    let scalar = |node: &Node| !matches!(node.value, NodeValue::Table(_) | NodeValue::Array(_));
+    let misspelt = table.inline
+        && table.entries.iter().any(|(key, node)| {
+            !super::is_table(node)
+                && diagnostic::nearest(&key.name, entry::MAIN_KEYS.iter().copied()).is_some()
+        });
+    let empty = table.entries.iter().all(|(_, node)| scalar(node)) && table.inline;
+    !(table.entries.is_empty() || modified || misspelt || empty)
+}
+
+fn rangeless(name: &str, key: &Key, table: &Table) -> Diagnostic {
+    let remark = Diagnostic::error("no-range", format!("`{name}` has neither a range nor a choice"))
+        .at(key.span.clone(), "what can it be?");
+    let slip = table.entries.iter().find_map(|(key, node)| {
+        let near = diagnostic::nearest(&key.name, entry::MAIN_KEYS.iter().copied())?;
+        (!super::is_table(node)).then(|| (key, near))
+    });
+    match slip {
+        Some((slip, near)) => {
+            let hint = format!("did you mean `{near}`?");
+            remark.at(slip.span.clone(), format!("`{}` is not a key of a parameter", slip.name)).hint(hint)
+        }
+        None => {
+            remark.hint("give it `min` and `max`, or `choice`, `value`, `expr`, `rows`, or `mean` and `std`")
+        }
+    }
+}
+
+/// Says why a key cannot be the name of a parameter.
+pub(super) fn unusable(name: &str) -> Option<&'static str> {
+    let bad = |letter: char| letter.is_control() || letter.is_whitespace() || "={}[]`".contains(letter);
+    match name.chars().find(|letter| bad(*letter)) {
+        _ if name.is_empty() => Some("it is empty"),
+        None => None,
+        Some(letter) if letter.is_control() => Some("it has a control character"),
+        Some(letter) if letter.is_whitespace() => Some("it has a space"),
+        Some('=') => Some("it has a `=`"),
+        Some('`') => Some("it has a backtick"),
+        Some(_) => Some("it has a brace or bracket"),
+    }
+}

@@ -1,0 +1,598 @@
+//! What the space language means, and what it says about mistakes.
+
+use crate::source::{Diagnostics, NodeValue, Section, Source, Table, render};
+use crate::space::{AxisKind, Params, Refusal, Space, Value};
+
+fn section(table: &Table, name: &str) -> Option<Section> {
+    let node = table.get(name)?;
+    let NodeValue::Table(inner) = &node.value else { return None };
+    Some(Section::new(name, node.span.clone(), inner.clone()))
+}
+
+/// Parses `[space]`, `[constraints]` and one `[point]` of a text.
+fn read(text: &str) -> (Option<Space>, Option<Params>, Diagnostics) {
+    let mut d = Diagnostics::default();
+    let table = Table::parse(text, &mut d);
+    let Some(section_of_space) = section(&table, "space") else { return (None, None, d) };
+    let space = Space::parse(section_of_space, section(&table, "constraints"), &mut d);
+    let point = section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, &mut d));
+    (space, point, d)
+}
+
+fn space(text: &str) -> Space {
+    let (space, _, d) = read(text);
+    let source = Source { name: "sweep.toml".into(), text: text.into() };
+    let shown: Vec<_> = d.list.iter().map(|found| render::text(&source, found, false)).collect();
+    assert!(d.list.is_empty(), "{}", shown.join("\n\n"));
+    space.unwrap()
+}
+
+/// All that is said about a text, as a terminal shows it.
+fn complaints(text: &str) -> String {
+    let source = Source { name: "sweep.toml".into(), text: text.into() };
+    let (_, _, d) = read(text);
+    d.list.iter().map(|found| render::text(&source, found, false)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The codes of all errors, in order.
+fn codes(text: &str) -> Vec<&'static str> {
+    read(text).2.list.iter().map(|found| found.code).collect()
+}
+
+fn shown(params: &Params) -> String {
+    params.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+const EXAMPLE: &str = r#"
+[space]
+lr        = { min = 1e-5, max = 1e-1, log = true }
+layers    = { min = 1, max = 4 }
+optimizer = ["sgd", "adam", "adamw"]
+momentum  = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }
+units     = { min = 16, max = 512, log = true, repeat = "layers" }
+epochs    = 20
+
+[constraints]
+budget = "layers * 64 <= 4096"
+
+[point]
+lr = 3e-4
+layers = 2
+optimizer = "adam"
+units = [128, 64]
+"#;
+
+#[test]
+fn the_example_of_the_manual_means_what_it_says() {
+    let space = space(EXAMPLE);
+    let axes: Vec<_> = space.axes().iter().map(|axis| axis.name.to_string()).collect();
+    assert_eq!(
+        axes,
+        ["lr", "layers", "optimizer", "momentum", "units[0]", "units[1]", "units[2]", "units[3]"]
+    );
+    assert_eq!(space.axes()[1].kind, AxisKind::Ordered(4));
+    let names: Vec<_> = space.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["lr", "layers", "optimizer", "momentum", "units", "epochs"]);
+
+    let sgd = space.decode(&[0.5, 0.4, 0.1, 0.5, 0.0, 0.999, 0.5, 0.5]);
+    assert_eq!(shown(&sgd), "lr=0.001 layers=2 optimizer=sgd momentum=0.495 units=[16,511] epochs=20");
+    assert_eq!(space.active(&sgd), [true, true, true, true, true, true, false, false]);
+    assert_eq!(space.admits(&sgd), Ok(()));
+
+    let adam = space.decode(&[0.5, 0.0, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5]);
+    assert_eq!(shown(&adam), "lr=0.001 layers=1 optimizer=adam units=[89] epochs=20");
+    assert_eq!(space.size(), None);
+}
+
+#[test]
+fn a_point_is_taken_and_what_it_leaves_out_is_drawn() {
+    let (space, point, _) = read(EXAMPLE);
+    let (space, point) = (space.unwrap(), point.unwrap());
+    assert_eq!(shown(&point), "lr=0.0003 layers=2 optimizer=adam units=[128,64]");
+    let complete = space.complete(&point, &[0.5; 8]);
+    assert_eq!(shown(&complete), "lr=0.0003 layers=2 optimizer=adam units=[128,64] epochs=20");
+    assert_eq!(space.admits(&complete), Ok(()));
+    let other: Params = [("optimizer".into(), Value::Text("sgd".into()))].into_iter().collect();
+    let complete = space.complete(&other, &[0.5; 8]);
+    assert_eq!(shown(&complete), "lr=0.001 layers=3 optimizer=sgd momentum=0.495 units=[89,89,89] epochs=20");
+}
+
+#[test]
+fn every_other_row_of_the_manual_s_table_is_understood() {
+    let space = space(
+        r#"
+[space]
+flag    = true
+shape   = { value = [1, 2] }
+size    = [8, 16, 32]
+kind    = { choice = ["a", "b"], weights = [3, 1] }
+grade   = { choice = ["low", "high"], ordered = true }
+drop    = { min = 0.0, max = 0.5, step = 0.05 }
+rough   = { min = 0, max = 1.0, digits = 2 }
+noise   = { mean = 0.0, std = 1.0 }
+scale   = { mean = 0.0, std = 0.5, log = true, max = 2 }
+twice   = { expr = "size * 2" }
+pair    = { rows = [{ m = "a", o = 1 }, { m = "b", o = 2 }] }
+image   = 32
+patch   = { min = 1, max = "image / 2" }
+masks   = { choice = [0, 1], repeat = 3 }
+"#,
+    );
+    let params = space.decode(&vec![0.8; space.dims()]);
+    assert_eq!(
+        shown(&params),
+        "flag=true shape=[1,2] size=32 kind=b grade=high drop=0.4 rough=0.8 noise=0.841621 scale=1.36626 twice=64 m=b o=2 \
+         image=32 patch=13 masks=[1,1,1]"
+    );
+    let kinds: Vec<_> = space.axes().iter().map(|axis| (&*axis.name, axis.kind.clone())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("size", AxisKind::Ordered(3)),
+            ("kind", AxisKind::Choice(vec![0.75, 0.25])),
+            ("grade", AxisKind::Ordered(2)),
+            ("drop", AxisKind::Ordered(11)),
+            ("rough", AxisKind::Real),
+            ("noise", AxisKind::Real),
+            ("scale", AxisKind::Real),
+            ("pair", AxisKind::Choice(vec![0.5, 0.5])),
+            ("patch", AxisKind::Ordered(16)),
+            ("masks[0]", AxisKind::Ordered(2)),
+            ("masks[1]", AxisKind::Ordered(2)),
+            ("masks[2]", AxisKind::Ordered(2)),
+        ]
+    );
+    assert_eq!(space.admits(&params), Ok(()));
+}
+
+const BRANCHES: &str = r#"
+[space]
+batch = [32, 64]
+
+[space.model]
+layers = { min = 1, max = 3 }
+
+[space.optimizer]
+choice = ["sgd", "adam", "plain"]
+
+[space.optimizer.sgd]
+lr = { min = 0.01, max = 1.0 }
+momentum = [0.0, 0.9]
+
+[space.optimizer.adam]
+lr = { min = 1e-4, max = 1e-2, log = true }
+"#;
+
+#[test]
+fn branches_exist_for_their_choice_only_and_may_share_names() {
+    let space = space(BRANCHES);
+    let names: Vec<_> = space.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["batch", "model.layers", "optimizer", "lr", "momentum"]);
+    let at = |optimizer| shown(&space.decode(&[0.1, 0.5, optimizer, 0.5, 0.9, 0.5]));
+    assert_eq!(at(0.1), "batch=32 model.layers=2 optimizer=sgd lr=0.505 momentum=0.9");
+    assert_eq!(at(0.5), "batch=32 model.layers=2 optimizer=adam lr=0.001");
+    assert_eq!(at(0.9), "batch=32 model.layers=2 optimizer=plain");
+    let adam = space.decode(&[0.1, 0.5, 0.5, 0.5, 0.9, 0.5]);
+    assert_eq!(space.encode(&adam), [0.25, 0.5, 0.5, 0.5, 0.5, 0.5]);
+}
+
+#[test]
+fn what_is_missing_superfluous_or_outside_is_refused() {
+    let space = space(BRANCHES);
+    let params = |text: &str| serde_json::from_str::<Params>(text).unwrap();
+    let check = |text: &str| space.admits(&params(text));
+    assert_eq!(check(r#"{"batch":32,"model.layers":1,"optimizer":"plain"}"#), Ok(()));
+    assert_eq!(check(r#"{"batch":32,"optimizer":"plain"}"#), Err(Refusal::Missing("model.layers".into())));
+    assert_eq!(
+        check(r#"{"batch":32,"model.layers":1,"optimizer":"plain","lr":0.5}"#),
+        Err(Refusal::Inactive("lr".into()))
+    );
+    assert_eq!(
+        check(r#"{"batch":32,"model.layers":1,"optimizer":"adam","lr":0.5}"#),
+        Err(Refusal::Outside { name: "lr".into(), value: Value::Float(0.5) })
+    );
+    assert_eq!(check(r#"{"epochs":1}"#), Err(Refusal::Inactive("epochs".into())));
+}
+
+#[test]
+fn the_size_counts_every_branch() {
+    let text = r#"
+[space]
+layers = { min = 1, max = 3 }
+units = { choice = [16, 32], repeat = "layers" }
+[space.optimizer]
+choice = ["sgd", "adam"]
+[space.optimizer.sgd]
+momentum = [0.0, 0.5, 0.9]
+"#;
+    assert_eq!(space(text).size(), Some((2 + 4 + 8) * (3 + 1)));
+    assert_eq!(space(BRANCHES).size(), None);
+    assert_eq!(space("[space]\nx = 3").size(), Some(1));
+    assert_eq!(space("[space]\na = [1, 2, 3]\nb = { min = 1, max = \"a\" }").size(), Some(6));
+}
+
+#[test]
+fn constraints_refuse_and_are_measured() {
+    let text = "[space]\na = { min = 0.0, max = 1.0 }\nm = { min = 0.0, max = 1.0, when = 'a > 2' }\n\
+                [constraints]\nhalf = 'a < 0.5'\nabsent = 'm > 0.5'";
+    let space = space(text);
+    assert_eq!(space.admits(&space.decode(&[0.75, 0.0])), Err(Refusal::Constraint("half".into())));
+    assert_eq!(
+        space.admits(&space.decode(&[0.25, 0.0])),
+        Ok(()),
+        "a constraint on what does not exist refuses nothing"
+    );
+    assert!((space.acceptance(1, 1000) - 0.5).abs() < 0.05);
+}
+
+#[test]
+fn what_cannot_be_computed_refuses_the_configuration() {
+    let text =
+        "[space]\na = { min = 0, max = 2 }\nb = { min = 1.0, max = \"a\" }\nc = { expr = \"1 / (a - 2)\" }";
+    let space = space(text);
+    let refusal = |a: f64| space.admits(&space.decode(&[a, 0.5])).map_err(|refusal| refusal.to_string());
+    assert_eq!(refusal(0.1), Err("constraint `b: the range is empty` does not hold".into()));
+    assert_eq!(refusal(0.5), Ok(()));
+    assert_eq!(
+        refusal(0.9),
+        Err("constraint `c: expr = 1 / (a - 2): division by zero` does not hold".into())
+    );
+}
+
+#[test]
+fn defaults_are_the_first_point_as_far_as_they_go() {
+    let text = r#"
+[space]
+layers = { min = 1, max = 4, default = 2 }
+units = { min = 16, max = 64, repeat = "layers", default = 32 }
+lr = { min = 0.0, max = 1.0 }
+drop = { min = 0.0, max = 1.0, default = 0 }
+deep = { min = 1, max = 5, when = "layers > 3", default = 1 }
+pair = { rows = [{ m = "a", o = 1 }, { m = "b", o = 2 }], default = { m = "b", o = 2 } }
+"#;
+    let space = space(text);
+    assert_eq!(shown(&space.defaults()), "layers=2 units=[32,32] drop=0.0 m=b o=2");
+}
+
+#[test]
+fn cells_of_uneven_axes_are_found_by_number() {
+    let space = space(
+        "[space]\nn = { min = 1, max = 1024, log = true }\nc = { choice = ['a', 'b'], weights = [9, 1] }",
+    );
+    let value = |k: u64| space.decode(&[space.cell(0, k).unwrap(), 0.0]).get("n").cloned();
+    assert!((0..1024).all(|k| value(k) == Some(Value::Int(k as i64 + 1))));
+    assert_eq!((space.cell(0, 1024), space.cell(1, 1), space.cell(2, 0)), (None, Some(0.95), None));
+}
+
+#[test]
+fn an_empty_range_is_shown_with_both_bounds_and_the_remedy() {
+    let text = "[space]\nlr     = { min = 1e-1, max = 1e-5, log = true }\n";
+    insta::assert_snapshot!(complaints(text), @r"
+    error[empty-range]: the range of `lr` is empty
+     --> sweep.toml:2:18
+      |
+    2 | lr     = { min = 1e-1, max = 1e-5, log = true }
+      |                  ^^^^        ---- `max` is 1e-5
+      |                  |
+      |                  `min` is 1e-1
+      |
+    help: swap them: { min = 1e-5, max = 1e-1, log = true }
+    ");
+}
+
+#[test]
+fn names_in_expressions_are_pointed_at_within_the_text() {
+    let text = "[space]\nlayers = [1, 2]\nunits = { min = 1, max = 9, repeat = \"layer\", when = 'layers > 1 and lyers < 3' }\n";
+    insta::assert_snapshot!(complaints(text), @r#"
+    error[unknown-name]: there is no parameter `layer`
+     --> sweep.toml:3:39
+      |
+    3 | units = { min = 1, max = 9, repeat = "layer", when = 'layers > 1 and lyers < 3' }
+      |                                       ^^^^^ unknown
+      |
+    help: did you mean `layers`?
+
+    error[unknown-name]: there is no parameter `lyers`
+     --> sweep.toml:3:70
+      |
+    3 | units = { min = 1, max = 9, repeat = "layer", when = 'layers > 1 and lyers < 3' }
+      |                                                                      ^^^^^ unknown
+      |
+    help: did you mean `layers`?
+    "#);
+}
+
+#[test]
+fn parameters_in_a_circle_are_named() {
+    let text = "[space]\na = { min = 0, max = \"b\" }\nb = { min = 0, max = 3, when = \"c > 1\" }\nc = { expr = \"a + 1\" }\n";
+    insta::assert_snapshot!(complaints(text), @r#"
+    error[cycle]: these parameters depend on each other in a circle: `a` needs `b` needs `c` needs `a`
+     --> sweep.toml:2:1
+      |
+    2 | a = { min = 0, max = "b" }
+      | ^ needs `b`
+    3 | b = { min = 0, max = 3, when = "c > 1" }
+      | - needs `c`
+    4 | c = { expr = "a + 1" }
+      | - needs `a`
+      |
+    help: a `when`, bound, `repeat` or `expr` may only use parameters that do not use this one
+    "#);
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let text = r#"
+[space]
+a = { min = 2, max = 1 }
+b = { min = 0.0, max = 1.0, log = true }
+c = { min = 0, max = 4, step = 5 }
+d = { min = 1, max = 4, step = 0 }
+e = { min = 1, max = 4, step = 1, log = true }
+f = []
+g = ["x", "y", "x"]
+h = { choice = ["x", "y"], weights = [1] }
+i = { choice = ["x", "y"], weights = [0, 0] }
+j = { choice = ["x", "y"], weights = [1, -1] }
+k = { rows = [{ m = 1 }, { n = 1 }] }
+l = { min = 0.0, max = 1.0, repeat = "p" }
+m = { min = 0.0, max = 1.0, default = 2 }
+n = { min = 0.0, choice = ["x"] }
+o = { min = 0.0, max = 1.0, lgo = true }
+p = { min = 0.5, max = nan }
+q = inf
+"r s" = 1
+t = { choices = [1, 2] }
+u = { min = 1 }
+v = { mean = 0.0, std = -1.0 }
+w = { min = 0.0, max = 1.0, when = "z == 'x'" }
+x = { min = 0.0, max = 1.0, when = "z + 1" }
+y = { min = "ii", max = 3 }
+z = 3
+aa = 1979-05-27
+bb = { min = 1, max = 4, digits = 3 }
+cc = { min = 1.0, max = 4.0, digits = 30 }
+dd = { min = 1, max = 4, repeat = -1 }
+ee = { min = 0.0, max = 1.0, repeat = "z / 2" }
+ff = { min = 0.0, max = 1.0, when = "ii == 'xx'" }
+gg = { min = 0.0, max = 1.0, when = "(z" }
+hh = { min = 0.0, max = 1.0, repeat = "m" }
+kk = { min = 0.0, max = 1.0, step = 0.5, digits = 3 }
+z = 4
+[space.ii]
+choice = ["x", "y"]
+[space.ii.xx]
+jj = 1
+[space.ii.y]
+m = 1
+"#;
+    insta::assert_debug_snapshot!(codes(text), @r#"
+    [
+        "syntax",
+        "empty-range",
+        "log-of-zero",
+        "bad-step",
+        "bad-step",
+        "mixed-keys",
+        "empty-choice",
+        "duplicate-choice",
+        "bad-weights",
+        "bad-weights",
+        "bad-weights",
+        "uneven-rows",
+        "bad-default",
+        "mixed-keys",
+        "unknown-key",
+        "not-finite",
+        "not-finite",
+        "bad-name",
+        "no-range",
+        "no-range",
+        "bad-std",
+        "bad-expression",
+        "wrong-type",
+        "wrong-type",
+        "wrong-type",
+        "mixed-keys",
+        "bad-digits",
+        "bad-repeat",
+        "bad-repeat",
+        "unknown-choice",
+        "bad-expression",
+        "bad-repeat",
+        "mixed-keys",
+        "unknown-branch",
+        "duplicate-name",
+    ]
+    "#);
+}
+
+#[test]
+fn a_point_is_checked_against_the_space() {
+    let text = r#"
+[space]
+lr = { min = 1e-5, max = 1e-1, log = true }
+layers = { min = 1, max = 4 }
+optimizer = ["sgd", "adam"]
+momentum = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }
+units = { min = 16, max = 512, repeat = "layers" }
+epochs = 20
+twice = { expr = "layers * 2" }
+
+[constraints]
+budget = "layers < 4"
+
+[point]
+lr = 0.000123456789
+layrs = 2
+optimizer = "adam"
+momentum = 0.5
+units = [16]
+epochs = 30
+twice = 4
+"#;
+    insta::assert_snapshot!(complaints(text), @r#"
+    error[bad-point]: `lr` cannot be 0.000123456789 here
+      --> sweep.toml:15:6
+       |
+    15 | lr = 0.000123456789
+       |      ^^^^^^^^^^^^^^ more than the 6 digits that are kept
+       |
+    help: write 0.000123457, or give the parameter `digits`
+
+    error[unknown-name]: there is no parameter `layrs`
+      --> sweep.toml:16:1
+       |
+    16 | layrs = 2
+       | ^^^^^ not in `[space]`
+       |
+    help: did you mean `layers`?
+
+    error[inactive]: `momentum` does not exist in this point
+      --> sweep.toml:18:1
+       |
+    18 | momentum = 0.5
+       | ^^^^^^^^ leave it out
+       |
+    help: it exists only when optimizer == 'sgd'
+
+    error[bad-point]: `units` cannot be [16] here
+      --> sweep.toml:19:9
+       |
+    19 | units = [16]
+       |         ^^^^ its length is left open
+       |
+    help: give the parameters that decide over its length, too
+
+    error[bad-point]: `epochs` cannot be 30 here
+      --> sweep.toml:20:10
+       |
+    20 | epochs = 30
+       |          ^^ it is a constant, 20
+
+    error[bad-point]: `twice` cannot be 4 here
+      --> sweep.toml:21:9
+       |
+    21 | twice = 4
+       |         ^ it is derived: layers * 2
+       |
+    help: leave it out
+    "#);
+    let broken = text.split("[point]").next().unwrap().to_owned() + "[point]\nlayers = 4";
+    assert_eq!(codes(&broken), ["broken-constraint"]);
+}
+
+mod properties {
+    use super::{EXAMPLE, read, space};
+    use crate::space::{Refusal, Space};
+    use proptest::prelude::*;
+
+    /// One entry of a space by its number: every row of the language, some depending on earlier ones.
+    fn entry(kind: u8, at: usize, width: u8) -> String {
+        let name = format!("p{at}");
+        let width = i64::from(width);
+        match kind {
+            0 => format!("{name} = {{ min = {}, max = {} }}", -width, width),
+            1 => format!("{name} = {{ min = 1, max = {}, log = true }}", width + 1),
+            2 => format!("{name} = {{ min = {}, max = {}.5 }}", -width, width),
+            3 => format!(
+                "{name} = {{ min = 1e-{}, max = 1e3, log = true, digits = {} }}",
+                width % 30,
+                width % 12 + 1
+            ),
+            4 => format!("{name} = {{ min = 0.1, max = {}.2, step = 0.05 }}", width + 1),
+            5 => format!("{name} = {{ mean = {}, std = 0.{}1, log = true }}", width % 5, width),
+            6 => format!("{name} = {{ mean = {width}, std = 1.5, max = {} }}", width + 2),
+            7 => format!("{name} = {{ choice = ['a', 'b', 3, true], weights = [1, {width}, 0, 2.5] }}"),
+            8 => format!(
+                "{name} = {{ rows = [{{ {name}a = 1, {name}b = 'x' }}, {{ {name}a = 2, {name}b = 'y' }}] }}"
+            ),
+            9 => format!("{name} = {{ expr = \"n * {width} + 1\" }}"),
+            10 => format!("{name} = {{ min = 0.0, max = 1.0, when = \"s == 'a' or n > 2\" }}"),
+            11 => format!("{name} = {{ min = 1, max = {}, repeat = \"n\" }}", width + 1),
+            12 => format!("{name} = {{ min = \"n\", max = {} }}", width % 4 + 1),
+            13 => {
+                format!("{name} = {{ min = 0.5, max = \"n * 2\", repeat = \"n + 1\", when = \"s != 'c'\" }}")
+            }
+            14 => format!("{name} = {{ choice = [1, 2], repeat = 2, when = 'f' }}"),
+            15 => format!("{name} = {{ value = [1, {width}] }}"),
+            _ => format!(
+                "{name} = {{ choice = ['u', 'v'] }}\n[space.{name}.u]\nc{at} = [1, 2, 3]\n[space.{name}.v]\nc{at} = {{ min = 0.0, max = 1.0 }}\n[space]"
+            ),
+        }
+    }
+
+    fn spaces() -> impl Strategy<Value = Space> {
+        proptest::collection::vec((0..17u8, any::<u8>()), 0..12).prop_map(|entries| {
+            let (mut plain, mut tables) = (String::new(), String::new());
+            for (at, (kind, width)) in entries.into_iter().enumerate() {
+                let text = entry(kind, at, width);
+                match text.split_once('\n') {
+                    None => plain += &(text + "\n"),
+                    Some((_, branches)) => {
+                        tables += &format!("[space.p{at}]\nchoice = ['u', 'v']\n{}\n", branches.trim_end_matches("[space]"));
+                    }
+                }
+            }
+            let text = format!(
+                "[space]\nn = {{ min = 0, max = 4 }}\ns = ['a', 'b', 'c']\nf = [true, false]\n{plain}{tables}\n[constraints]\nc = \"n < 4\"\n"
+            );
+            space(&text)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn what_is_drawn_is_admitted_and_comes_back(
+            space in spaces(), seed in proptest::collection::vec(0.0..1.0f64, 16), other in 0.0..1.0f64,
+        ) {
+            let unit: Vec<f64> = (0..space.dims()).map(|at| (seed[at % 16] + at as f64 * 0.618) % 1.0).collect();
+            let params = space.decode(&unit);
+            let admitted = space.admits(&params);
+            prop_assert!(matches!(admitted, Ok(()) | Err(Refusal::Constraint(_))), "{:?} {:?}", params, admitted);
+            let point = space.encode(&params);
+            prop_assert_eq!(point.len(), space.dims());
+            let active = space.active(&params);
+            // Through JSON, as in the journal.
+            let text = serde_json::to_string(&params).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<crate::space::Params>(&text).unwrap(), &params);
+            prop_assert_eq!(space.decode(&point), params.clone());
+            prop_assert_eq!(space.snap(&point), point.clone());
+            prop_assert_eq!(space.complete(&params, &vec![other; space.dims()]), params.clone());
+            let moved: Vec<f64> = unit.iter().zip(&active).map(|(u, active)| if *active { *u } else { other }).collect();
+            prop_assert_eq!(space.decode(&moved), params, "coordinates of what does not exist are ignored");
+            prop_assert!(point.iter().zip(&active).all(|(u, active)| *active || *u == 0.5));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in any::<String>()) {
+            read(&text);
+            read(&format!("[space]\n{text}"));
+        }
+
+        #[test]
+        fn a_damaged_sweep_file_is_read_without_panic(
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0..4usize, "[ -~]{0,3}"), 1..6),
+        ) {
+            let mut text = EXAMPLE.to_owned();
+            for (at, length, insert) in cuts {
+                let at = at.index(text.len());
+                let end = (at + length).min(text.len());
+                text.replace_range(at..end, &insert);
+            }
+            let (space, _, d) = read(&text);
+            for found in &d.list {
+                let source = crate::source::Source { name: "x".into(), text: text.clone() };
+                prop_assert!(!crate::source::render::text(&source, found, false).is_empty());
+            }
+            if let Some(space) = space {
+                let params = space.decode(&vec![0.3; space.dims()]);
+                let _ = (space.admits(&params), space.size(), space.defaults());
+                prop_assert_eq!(space.decode(&space.encode(&params)), params);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Ranges of integers.
+
+use super::domain::unit;
+
+/// Integers from `min`, `count` of them, `step` apart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Whole {
+    min: i64,
+    step: i64,
+    count: u64,
+    /// Logarithms of the ends, half a step outside, if uniform in the logarithm.
+    log: Option<(f64, f64)>,
+}
+
+impl Whole {
+    /// Makes the range from `min` to at most `max`; the caller has checked that it is not empty, not too wide, and that logarithmic
+    /// ranges are positive and have step 1.
+    pub(crate) fn new(min: i64, max: i64, step: i64, log: bool) -> Self {
+        let count = ((max - min) / step) as u64 + 1;
+        let log = log.then(|| (libm::log(min as f64 - 0.5), libm::log(max as f64 + 0.5)));
+        Self { min, step, count, log }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn min(&self) -> i64 {
+        self.min
+    }
+
+    pub(crate) fn max(&self) -> i64 {
+        self.at(self.count - 1)
+    }
+
+    pub(crate) fn step(&self) -> i64 {
+        self.step
+    }
+
+    /// Returns the integer number `index` from below.
+    pub(crate) fn at(&self, index: u64) -> i64 {
+        self.min + self.step * index.min(self.count - 1) as i64
+    }
+
+    pub(crate) fn decode(&self, coordinate: f64) -> i64 {
+        match self.log {
+            None => self.at((coordinate * self.count as f64) as u64),
+            Some((low, high)) => {
+                let number = libm::exp(low + coordinate * (high - low)).round();
+                (number as i64).clamp(self.min, self.max())
+            }
+        }
+    }
+
+    pub(crate) fn encode(&self, number: i64) -> f64 {
+        let number = number.clamp(self.min, self.max());
+        match self.log {
+            None => unit((((number - self.min) / self.step) as f64 + 0.5) / self.count as f64),
+            Some((low, high)) => {
+                let number = number as f64;
+                let centre = 0.5 * (libm::log(number - 0.5) + libm::log(number + 0.5));
+                unit((centre - low) / (high - low))
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, number: i64) -> bool {
+        number >= self.min && number <= self.max() && (number - self.min) % self.step == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_included_and_cells_are_equal() {
+        let range = Whole::new(1, 4, 1, false);
+        assert_eq!([0.0, 0.24, 0.25, 0.5, 0.99].map(|u| range.decode(u)), [1, 1, 2, 3, 4]);
+        assert_eq!(range.encode(2), 0.375);
+    }
+
+    #[test]
+    fn a_step_that_does_not_divide_the_range_ends_before_it() {
+        let range = Whole::new(0, 10, 4, false);
+        assert_eq!((range.count(), range.max()), (3, 8));
+        assert!(range.contains(4) && !range.contains(10) && !range.contains(5));
+    }
+
+    #[test]
+    fn a_logarithmic_range_gives_each_doubling_the_same_room() {
+        let range = Whole::new(1, 1024, 1, true);
+        let room = |low: f64, high: f64| {
+            let inside = (0..10_000).filter(|k| {
+                let number = range.decode(f64::from(*k) / 10_000.0) as f64;
+                number >= low && number < high
+            });
+            inside.count() as f64 / 10_000.0
+        };
+        assert!((room(8.0, 16.0) - room(256.0, 512.0)).abs() < 0.01);
+    }
+}
