@@ -1,6 +1,6 @@
 //! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a number.
 
-use crate::space::{Name, Params, Value};
+use crate::space::{Params, Value};
 
 /// Words that a YAML 1.1 reader takes for something other than a text.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
