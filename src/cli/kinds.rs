@@ -6,7 +6,7 @@ use super::output::JSON_VERSION;
 use crate::report::table::{Column, Table, Tone};
 use crate::sampler::SAMPLERS;
 use crate::scheduler::SCHEDULERS;
-use crate::sweep::kinds::EXECUTORS;
+use crate::sweep::EXECUTORS;
 use crate::tracker::TRACKERS;
 use serde_json::json;
 

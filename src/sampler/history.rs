@@ -62,7 +62,8 @@ pub(super) struct History {
     ranked: Vec<(f64, u32)>,
     failed: Vec<u32>,
     pending: BTreeSet<u32>,
-    conditional: bool,
+    /// (d) which coordinates do not exist in every configuration.
+    absent: Vec<bool>,
     /// Counts the changes that concern a model.
     version: u64,
 }
@@ -77,7 +78,7 @@ impl History {
             ranked: Vec::new(),
             failed: Vec::new(),
             pending: BTreeSet::new(),
-            conditional: is_conditional(&setting.space),
+            absent: sometimes_absent(&setting.space),
             version: 0,
         }
     }
@@ -129,14 +130,18 @@ impl History {
     }
 
     /// Returns whether some coordinates do not exist in some configurations.
-    #[expect(dead_code, reason = "for the samplers to come")]
     pub(super) fn conditional(&self) -> bool {
-        self.conditional
+        self.absent.contains(&true)
+    }
+
+    /// Returns whether a coordinate does not exist in some configurations.
+    pub(super) fn sometimes_absent(&self, axis: usize) -> bool {
+        self.absent[axis]
     }
 
     /// Moves a point to where its configuration will be found again, and says which coordinates exist there.
     pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
-        let active: Box<[bool]> = if self.conditional {
+        let active: Box<[bool]> = if self.conditional() {
             self.space.active(&self.space.decode(unit)).into()
         } else {
             vec![true; unit.len()].into()
@@ -300,10 +305,15 @@ fn before(a: (f64, u32), b: (f64, u32)) -> bool {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
 }
 
-/// Finds out by trying whether any coordinate is ever inactive.
-fn is_conditional(space: &Space) -> bool {
+/// Finds out by trying which coordinates are ever inactive.
+fn sometimes_absent(space: &Space) -> Vec<bool> {
     let points = crate::numerics::sobol::Sobol::new(space.dims(), 1);
-    (0..128).any(|at| space.active(&space.decode(&points.point(at))).contains(&false))
+    let mut absent = vec![false; space.dims()];
+    for at in 0..128 {
+        let active = space.active(&space.decode(&points.point(at)));
+        absent.iter_mut().zip(active).for_each(|(absent, active)| *absent |= !active);
+    }
+    absent
 }
 
 /// Returns the middle of the cell that `x` falls into, or `x` itself on a continuum.
