@@ -172,7 +172,15 @@ pub enum Origin {
     /// The sweep file's `[[point]]` of this index, from 0.
     Point(u32),
     /// Its parameters were made from those of another trial, whose checkpoint it starts from.
-    Cloned(TrialId),
+    Cloned {
+        /// That trial.
+        from: TrialId,
+        /// The paused trial whose place it takes: with this event that one is stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<TrialId>,
+        /// Why, in words.
+        why: String,
+    },
     /// The configuration of another trial with another seed.
     Replicate(TrialId),
     /// It ran elsewhere and was imported: from where.
