@@ -3,7 +3,7 @@
 #
 #     sh examples/train.sh 5 2 2        neighbours, power (1 or 2), threshold
 #
-# Each of the last 100 images is named after its nearest among the first 400. Reports the share of mistakes so far, every 25 images.
+# Each of the last 60 images is named after its nearest among the first 300. Reports the share of mistakes so far, every 20 images.
 set -eu
 
 awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
@@ -16,7 +16,7 @@ awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
     }
     function guess(image,    other, k, far, near, named, votes, digit, best) {
         for (k = 1; k <= neighbours; k++) near[k] = 1e9
-        for (other = 1; other <= 400; other++) {
+        for (other = 1; other <= 300; other++) {
             far = away(image, other)
             for (k = neighbours; k >= 1 && far < near[k]; k--) {
                 near[k + 1] = near[k]; named[k + 1] = named[k]
@@ -33,9 +33,9 @@ awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
         label[NR - 1] = $65
     }
     END {
-        for (image = NR - 100; image < NR; image++) {
+        for (image = NR - 60; image < NR; image++) {
             wrong += guess(image) != label[image]
-            if (++seen % 25 == 0) print seen, wrong / seen
+            if (++seen % 20 == 0) print seen, wrong / seen
         }
     }
 ' "${SWATH_DATA_DIR:-data/digits}/digits.csv" | while read -r images error; do

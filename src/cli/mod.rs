@@ -15,6 +15,7 @@ pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
+mod paste;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod quote;

@@ -193,10 +193,11 @@ impl<'a> Driver<'a> {
                 }
             },
             Next::Given { params, from, instead, why } => {
+                let clone = self.create(propose::given(&self.parts, &self.study, params, from))?;
                 if let Some(trial) = instead {
                     self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
                 }
-                self.create(propose::given(&self.parts, &self.study, params, from)).map(Some)
+                Ok(Some(clone))
             }
             Next::Resume { trial, why } => {
                 self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;

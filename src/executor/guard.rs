@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, kill_process_group, setsid};
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, PipeWriter, Read, Write};
+use std::io::{self, ErrorKind, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,6 +24,10 @@ const PIPE_BYTES: usize = 1 << 20;
 
 /// How often the guard empties a pipe that is in use.
 const READ_EVERY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How often the guard looks for survivors, and how long it waits in between.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The orchestrator's end.
 pub(super) struct Guard {
@@ -58,7 +62,7 @@ impl Guard {
 
     /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark in the environment is the second way.
     fn tell(&self, line: &str) {
-        (&self.pipe).write(line.as_bytes()).ok();
+        rustix::io::write(&self.pipe, line.as_bytes()).ok();
     }
 }
 
@@ -169,9 +173,14 @@ impl Ledger {
                 kill_process_group(id, Signal::KILL).ok();
             }
         }
-        if !self.run.is_empty() {
-            let mark = format!("{RUN}={}", self.run);
-            processes::end(|| processes::with_environment(&mark), Duration::ZERO);
+        if self.run.is_empty() {
+            return;
+        }
+        let mark = format!("{RUN}={}", self.run);
+        // A process that is just becoming another program has no environment for a moment: hence several looks.
+        for _ in 0..LOOKS {
+            processes::end(|| processes::with_environment(|entry| entry == mark.as_bytes()), Duration::ZERO);
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 pub mod guard;
+mod leftovers;
 mod output;
 mod pool;
 mod processes;
@@ -16,6 +17,7 @@ mod trainable;
 mod usage;
 mod watch;
 
+pub use leftovers::end_leftovers;
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use simulated::Simulated;

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How many signals may wait for the driver: then a function waits in `report`, and a program's file grows.
@@ -180,6 +180,7 @@ impl Workbench {
                 study: Arc::clone(&self.study),
                 line: Arc::clone(&self.line),
                 signals: self.signals.clone(),
+                folder: Mutex::default(),
             };
             let Outcome { exit, usage } = self.run(&trial);
             trial.send(What::Ended(exit, usage));
@@ -189,14 +190,12 @@ impl Workbench {
     /// Makes the trial's folder, runs the trial and writes down how it ended.
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
-        let folder = match self.folder(trial, &identity) {
-            Ok(folder) => folder,
-            Err(error) => return not_begun(format!("the trial's folder could not be made: {error}")),
-        };
-        if let Some(from) = &trial.launch.from
-            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
-        {
-            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+        match (self.folder(trial, &identity), trial.folder.lock()) {
+            (Ok(made), Ok(mut folder)) => *folder = Some(made),
+            (Err(error), _) => {
+                return not_begun(format!("the trial's folder could not be made: {error}"));
+            }
+            (_, Err(_)) => {}
         }
         let dirs = Dirs { workdir: self.study.workdir.clone(), trial: trial.launch.dir.clone() };
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
@@ -211,11 +210,19 @@ impl Workbench {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
-        close(log, folder, &outcome);
+        close(trial, log, &outcome);
         outcome
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
+        if trial.command.is_empty() {
+            trial.note_running(std::process::id());
+        }
+        if let Some(from) = &trial.launch.from
+            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+        {
+            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+        }
         for data_dir in &self.study.data_dir {
             if let Err(error) = log.dataset(data_dir, "") {
                 log.warn(format!("the data set `{data_dir}` could not be recorded: {error}"));
@@ -283,12 +290,14 @@ fn not_begun(why: String) -> Outcome {
 }
 
 /// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
-fn close(mut log: TrialLogger, folder: TrialFolder, outcome: &Outcome) {
+fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
     let recorded = log.finish().unwrap_or_else(|error| {
         log.warn(format!("the trial's own files are not complete: {error}"));
         Recorded::default()
     });
-    if let Err(error) = folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now()) {
+    let folder = trial.folder.lock().ok().and_then(|mut folder| folder.take());
+    let end = |folder: TrialFolder| folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now());
+    if let Some(Err(error)) = folder.map(end) {
         log.warn(format!("the trial's `info.yaml` could not be written: {error}"));
     }
 }

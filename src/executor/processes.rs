@@ -42,24 +42,22 @@ pub(super) fn place(pid: u32) -> Place {
     }
 }
 
-/// Returns whether the environment a process was started with holds `entry`, `NAME=value`.
-pub(super) fn has_environment(pid: u32, entry: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|all| all.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+/// Returns the process that a process descends from.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)?.parse().ok()
 }
 
-/// Returns whether a living process was started with a variable of that name.
-pub(super) fn has_variable(pid: u32, name: &str) -> bool {
-    let named = |entry: &[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(named))
+/// Returns whether an entry `NAME=value` of the environment that a process was started with is what is asked for; `false` for the dead.
+pub(super) fn environment_holds(pid: u32, asked: impl Fn(&[u8]) -> bool) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
 }
 
-/// Returns all processes, but for this one, whose environment holds `entry`.
-pub(super) fn with_environment(entry: &str) -> BTreeSet<u32> {
+/// Returns all processes, but for this one, that have such an entry.
+pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
     let Ok(listed) = fs::read_dir("/proc") else { return BTreeSet::new() };
     listed
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id() && has_environment(*pid, entry))
+        .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &asked))
         .collect()
 }
 
@@ -142,17 +140,23 @@ pub(super) fn as_pid(pid: u32) -> Option<Pid> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
     #[test]
     fn a_process_is_found_by_its_environment_and_ended() {
         let mark = format!("SWATH_TEST_MARK=processes-{}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
-        let child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
-        assert_eq!(with_environment(&mark), BTreeSet::from([child.id()]));
+        let mut child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
+        // The kernel shows it a moment after the program has taken the place of the one that started it.
+        while with_environment(|entry| entry == mark.as_bytes()).is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(with_environment(|entry| entry == mark.as_bytes()), BTreeSet::from([child.id()]));
         assert!(children(std::process::id()).contains(&child.id()));
         assert!(start_ticks(child.id()).is_some());
-        assert!(end(|| with_environment(&mark), Duration::from_secs(1)));
+        assert!(end(|| with_environment(|entry| entry == mark.as_bytes()), Duration::from_secs(1)));
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
         assert_eq!(start_ticks(child.id()), None);
     }
 

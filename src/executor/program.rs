@@ -3,12 +3,13 @@
 use super::guard::Guard;
 use super::output::Output;
 use super::strays::{RUN, Strays};
-use super::supervise::{GRACE_FOR_THE_REST, Supervision, Terms, stop_file};
+use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
 use super::{ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes};
 use crate::logger::TrialLogger;
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use regex::Regex;
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -232,25 +233,32 @@ impl Program {
         Ok(())
     }
 
-    fn begin(&self, trial: &TrialContext, dir: &Path) -> Result<Child, String> {
+    fn run(&self, trial: &TrialContext, log: &mut TrialLogger, dir: &Path) -> Result<Outcome, String> {
+        let resumes = trial.launch.resume;
         self.prepare(&trial.launch, dir)?;
+        let records = Records::new(dir, resumes);
+        let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
+        let output = Output::new(dir, &self.capture, self.log, resumes);
         let child = self.spawn(trial, dir)?;
-        let place = processes::place(child.id());
-        if let Some(guard) = &self.guard {
-            guard.add(child.id(), place.start_ticks);
+        let group = child.id();
+        let settled = Cell::new(false);
+        let settle = || {
+            let place = processes::place(group);
+            if let Some(guard) = &self.guard {
+                guard.add(group, place.start_ticks);
+            }
+            trial.placed(place);
+            settled.set(true);
+        };
+        let outcome = Supervision::new(child, trial, log, &self.terms, records, output).run(settle);
+        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
+        if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
+            log.warn("a process that the trial left behind could not be ended".to_owned());
         }
-        trial.placed(place);
-        Ok(child)
-    }
-
-    fn supervise(&self, child: Child, trial: &TrialContext, log: &mut TrialLogger, dir: &Path) -> Outcome {
-        let output = Output::new(dir, &self.capture, self.log, trial.launch.resume);
-        let records = dir.join("records.jsonl");
-        let outcome = Supervision::new(child, trial, log, &self.terms, &records, output).map_or_else(
-            |error| spawn_failed(format!("its records cannot be read: {error}")),
-            Supervision::run,
-        );
-        outcome
+        if let Some(guard) = self.guard.as_ref().filter(|_| settled.get()) {
+            guard.remove(group);
+        }
+        Ok(outcome)
     }
 }
 
@@ -264,20 +272,7 @@ impl Trainable for Program {
             Ok(dir) => dir,
             Err(error) => return spawn_failed(format!("the trial's folder cannot be named: {error}")),
         };
-        let child = match self.begin(trial, &dir) {
-            Ok(child) => child,
-            Err(why) => return spawn_failed(why),
-        };
-        let group = child.id();
-        let outcome = self.supervise(child, trial, log, &dir);
-        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
-        if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
-            log.warn("a process that the trial left behind could not be ended".to_owned());
-        }
-        if let Some(guard) = &self.guard {
-            guard.remove(group);
-        }
-        outcome
+        self.run(trial, log, &dir).unwrap_or_else(spawn_failed)
     }
 
     fn close(&self) {

@@ -6,7 +6,8 @@
 
 use super::processes;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// The variable that marks everything a run starts.
@@ -16,8 +17,8 @@ pub(super) const RUN: &str = "SWATH_RUN";
 pub(super) struct Strays {
     /// `SWATH_RUN=…`, in the environment of every trial of this run.
     run: String,
-    /// What lists the children of the main thread.
-    children: String,
+    /// What lists the children of the main thread; `None` where the kernel does not.
+    children: Option<File>,
     /// Children of this process that are no trial's.
     own: BTreeSet<u32>,
 }
@@ -30,7 +31,7 @@ impl Strays {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
         Self {
             run: format!("{RUN}={run}"),
-            children: format!("/proc/self/task/{pid}/children"),
+            children: File::open(format!("/proc/self/task/{pid}/children")).ok(),
             own: processes::children(pid),
         }
     }
@@ -42,8 +43,8 @@ impl Strays {
         }
         let find = || {
             // A dead orphan has no environment any more and needs only to be waited for.
-            let (marked, rest): (Vec<u32>, Vec<u32>) =
-                self.adopted().into_iter().partition(|pid| processes::has_environment(*pid, mark));
+            let is_marked = |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
+            let (marked, rest): (Vec<u32>, Vec<u32>) = self.adopted().into_iter().partition(is_marked);
             for pid in rest {
                 processes::bury(pid);
             }
@@ -55,8 +56,10 @@ impl Strays {
     /// Ends whatever is left of the run's trials, also what cleared its environment; returns whether nothing is left.
     pub(super) fn end_of_run(&self, grace: Duration) -> bool {
         let find = || {
-            let marked = processes::with_environment(&self.run);
-            let unmarked = self.adopted().into_iter().filter(|pid| !processes::has_variable(*pid, RUN));
+            let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
+            let marks = format!("{RUN}=");
+            let any = |entry: &[u8]| entry.starts_with(marks.as_bytes());
+            let unmarked = self.adopted().into_iter().filter(|pid| !processes::environment_holds(*pid, any));
             processes::trees(marked.into_iter().chain(unmarked))
         };
         processes::end(find, grace)
@@ -64,8 +67,23 @@ impl Strays {
 
     /// Returns the children that were given to this process: not there at the beginning, and in another process group.
     fn adopted(&self) -> Vec<u32> {
-        let Ok(listed) = fs::read_to_string(&self.children) else { return Vec::new() };
-        let children = listed.split_ascii_whitespace().flat_map(str::parse::<u32>);
-        children.filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid)).collect()
+        let children = self.children.as_ref().map(list).unwrap_or_default();
+        let others = children.split_ascii_whitespace().flat_map(str::parse::<u32>);
+        others.filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid)).collect()
     }
+}
+
+/// Reads a file of `/proc` from its beginning, with one system call if it is short: it was opened once for all.
+fn list(file: &File) -> String {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    while let Ok(count @ 1..) = file.read_at(&mut text[length..], length as u64) {
+        length += count;
+        if text.len() - length > 64 {
+            break;
+        }
+        text.resize(length + 4096, 0);
+    }
+    text.truncate(length);
+    String::from_utf8(text).unwrap_or_default()
 }

@@ -4,7 +4,6 @@
 //! what the child writes; elsewhere it naps. A child that ends within the first nap costs no watch.
 
 use super::output::Output;
-use super::processes::as_pid;
 use super::stop_line::Asked;
 use super::watch::Watch;
 use super::{Exit, Outcome, TrialContext, usage};
@@ -62,10 +61,22 @@ pub(super) struct Supervision<'a> {
 }
 
 /// Lines that the child appends.
-struct Records {
+pub(super) struct Records {
     path: PathBuf,
     tail: Tail,
     watched: bool,
+}
+
+impl Records {
+    /// Takes the records of an attempt; one that resumes leaves out those of the attempts before it.
+    ///
+    /// # Errors
+    /// If those cannot be read.
+    pub(super) fn new(dir: &Path, resumes: bool) -> io::Result<Self> {
+        let path = dir.join("records.jsonl");
+        let tail = if resumes { Tail::after_existing(&path)? } else { Tail::new(&path) };
+        Ok(Self { path, tail, watched: false })
+    }
 }
 
 /// An end that was begun.
@@ -89,22 +100,17 @@ struct Woken {
 
 impl<'a> Supervision<'a> {
     /// Takes over a child that leads its own process group.
-    ///
-    /// # Errors
-    /// If its number makes no sense, or the records of earlier attempts cannot be read.
     pub(super) fn new(
         child: Child,
         trial: &'a TrialContext,
         log: &'a mut TrialLogger,
         terms: &'a Terms,
-        records: &Path,
+        records: Records,
         output: Output,
-    ) -> io::Result<Self> {
-        let group = as_pid(child.id()).ok_or(io::ErrorKind::InvalidData)?;
-        let tail = if trial.launch.resume { Tail::after_existing(records)? } else { Tail::new(records) };
-        let records = Records { path: records.to_owned(), tail, watched: false };
+    ) -> Self {
+        let group = Pid::from_child(&child);
         let begun = Instant::now();
-        Ok(Self {
+        Self {
             trial,
             log,
             child,
@@ -116,12 +122,12 @@ impl<'a> Supervision<'a> {
             watch: None,
             ending: None,
             complaints: BTreeSet::new(),
-        })
+        }
     }
 
-    /// Returns when the child has ended and its process group is empty.
-    pub(super) fn run(mut self) -> Outcome {
-        let status = self.until_exit();
+    /// Returns when the child has ended and its process group is empty. Calls `settled` once if it has not ended after the first nap.
+    pub(super) fn run(mut self, settled: impl FnOnce()) -> Outcome {
+        let status = self.until_exit(settled);
         let (exit, usage) = match status {
             Ok((status, usage)) => (self.exit(status), usage),
             Err(error) => (supervision_failed(&error), Usage::default()),
@@ -131,15 +137,19 @@ impl<'a> Supervision<'a> {
         Outcome { exit, usage }
     }
 
-    fn until_exit(&mut self) -> io::Result<(ExitStatus, Usage)> {
+    fn until_exit(&mut self, settled: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
         let sleeper = Sleeper::new(self.group);
         let mut nap = FIRST_NAP;
         let mut looked = None;
+        let mut settled = Some(settled);
         loop {
             let woken = sleeper.sleep(self, self.shortened(nap), looked);
             if woken.exited {
                 let ended = self.child.wait4()?;
                 return Ok((ended.status, usage::of_process(&ended.rusage)));
+            }
+            if let Some(settled) = settled.take() {
+                settled();
             }
             self.obey();
             self.keep_time();

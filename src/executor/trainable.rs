@@ -2,14 +2,14 @@
 
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
-use crate::logger::{DigestCache, TrialLogger};
+use crate::logger::{DigestCache, TrialFolder, TrialLogger};
 use crate::space::Params;
 use crate::study::{Failure, Place, Timestamp, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Runs one attempt from its beginning to its end, in the thread of its slot.
 ///
@@ -63,6 +63,8 @@ pub struct TrialContext {
     pub command: Vec<String>,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,
+    /// Only the trial's own thread uses it; the lock lets a function share its context with threads of its own.
+    pub(super) folder: Mutex<Option<TrialFolder>>,
 }
 
 impl TrialContext {
@@ -89,9 +91,20 @@ impl TrialContext {
         self.line.asked(&self.launch)
     }
 
-    /// Says where the attempt runs.
+    /// Says where the attempt runs, to who listens and in the trial's folder.
+    ///
+    /// Only of one that has run for a moment: one that is over by then needs no one who could find it.
     pub(super) fn placed(&self, place: Place) {
+        self.note_running(place.pid.unwrap_or(0));
         self.send(What::Placed(place));
+    }
+
+    /// Writes in the trial's folder that it runs.
+    pub(super) fn note_running(&self, pid: u32) {
+        if let Some(folder) = self.folder.lock().ok().as_mut().and_then(|folder| folder.as_mut()) {
+            // The same file is written at the end, and what goes wrong then is told.
+            folder.placed(pid).ok();
+        }
     }
 
     /// Sends a signal; if nobody listens any more, the pool is being dropped and so is the signal.

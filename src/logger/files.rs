@@ -1,1 +1,287 @@
-//! In the making.
+//! The metric files of a trial: `metrics/<log>.json`, one object a line, and `metrics/.keys/<log>.yaml`, which says what keys there are.
+//!
+//! Rows are kept in memory and written together: when they are many, a second after the last time, and whenever the owner says so.
+
+use super::yaml;
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The log that reports go to.
+pub(super) const REPORTS: &str = "report";
+/// The log of a metric that names neither log nor context.
+pub(super) const METRICS: &str = "metrics";
+
+const FULL: usize = 1 << 16;
+const SECOND: i64 = 1_000_000;
+/// Rows that cannot be written are kept up to this many bytes.
+const PATIENCE: usize = 1 << 23;
+/// The most logs of a trial, and how many of their files stay open.
+const MOST_LOGS: usize = 1000;
+const MOST_OPEN: usize = 16;
+const LONGEST_LOG: usize = 100;
+
+/// Says why `log` cannot be the name of a log. MLXP's Reader splits names at the first dot, and keeps four for itself.
+pub(super) fn check_log(log: &str) -> Result<(), String> {
+    let shown: String = log.chars().take(40).collect();
+    let refuse = |why: &str| Err(format!("`{}` cannot be the name of a log: {why}", shown.escape_debug()));
+    match log {
+        "" => refuse("it is empty"),
+        "info" | "config" | "mlxp" | "mlxpy" | "artifacts" => refuse("it is reserved"),
+        REPORTS => refuse("reports are kept there"),
+        _ if log.len() > LONGEST_LOG => refuse(&format!("it has over {LONGEST_LOG} bytes")),
+        _ if log.contains(['/', '\\', '.']) => refuse("it has a slash or a dot"),
+        _ if log.chars().any(char::is_control) => refuse("it has control characters"),
+        _ => Ok(()),
+    }
+}
+
+/// The metric files of one trial.
+#[derive(Debug)]
+pub(super) struct MetricFiles {
+    dir: PathBuf,
+    logs: Vec<Log>,
+    /// The log of the last row, a guess at that of the next.
+    last: usize,
+    /// When rows were last written, in microseconds since 1970; 0 before the first row.
+    flushed: i64,
+}
+
+#[derive(Debug)]
+struct Log {
+    name: String,
+    file: Option<File>,
+    rows: Vec<u8>,
+    /// The keys of the last row: the next one nearly always has the same.
+    shape: Vec<Box<str>>,
+    /// The lines of the keys file.
+    known: HashSet<String>,
+    fresh: String,
+}
+
+impl MetricFiles {
+    /// Makes the files of the trial in `trial`; nothing is made on disk before the first row is written.
+    pub(super) fn new(trial: &Path) -> Self {
+        Self { dir: trial.join("metrics"), logs: Vec::new(), last: 0, flushed: 0 }
+    }
+
+    /// Adds a row, given as the inside of a JSON object, and the time if the row does not have it.
+    pub(super) fn row<'k>(
+        &mut self,
+        log: &str,
+        row: &[u8],
+        keys: impl Iterator<Item = &'k str>,
+        now: i64,
+    ) -> io::Result<()> {
+        let at = self.find(log);
+        let log = &mut self.logs[at];
+        let mut timed = false;
+        let mut count = 0;
+        for key in keys {
+            timed |= key == "at";
+            log.key(count, key);
+            count += 1;
+        }
+        log.rows.push(b'{');
+        log.rows.extend_from_slice(row);
+        if !timed {
+            log.key(count, "at");
+            log.rows.extend_from_slice(b", \"at\": ");
+            seconds(&mut log.rows, now);
+        }
+        log.rows.extend_from_slice(b"}\n");
+        let full = log.rows.len() >= FULL;
+        if self.flushed == 0 {
+            self.flushed = now;
+        }
+        if full || now.abs_diff(self.flushed) >= SECOND as u64 { self.flush(now) } else { Ok(()) }
+    }
+
+    /// Writes every row there is.
+    pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
+        self.flushed = now;
+        let mut result = Ok(());
+        for (at, log) in self.logs.iter_mut().enumerate().filter(|(_, log)| !log.rows.is_empty()) {
+            let written = log.write(&self.dir);
+            if at >= MOST_OPEN {
+                log.file = None;
+            }
+            if log.rows.len() > PATIENCE {
+                log.rows.clear();
+            }
+            result = result.and(written);
+        }
+        result
+    }
+
+    fn find(&mut self, name: &str) -> usize {
+        if self.logs.get(self.last).is_some_and(|log| log.name == name) {
+            return self.last;
+        }
+        let found = self.logs.iter().position(|log| log.name == name);
+        self.last = found.unwrap_or_else(|| {
+            let name = if self.logs.len() < MOST_LOGS { name } else { METRICS };
+            let known = fs::read_to_string(self.dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
+            self.logs.push(Log {
+                name: name.to_owned(),
+                file: None,
+                rows: Vec::new(),
+                shape: Vec::new(),
+                known: known.split_inclusive('\n').map(str::to_owned).collect(),
+                fresh: String::new(),
+            });
+            self.logs.len() - 1
+        });
+        self.last
+    }
+}
+
+impl Drop for MetricFiles {
+    /// Saves the rows of a trial that did not come to its end, as far as possible.
+    fn drop(&mut self) {
+        let _ = self.flush(self.flushed);
+    }
+}
+
+impl Log {
+    fn key(&mut self, at: usize, key: &str) {
+        if self.shape.get(at).is_some_and(|known| **known == *key) {
+            return;
+        }
+        self.shape.truncate(at);
+        self.shape.push(key.into());
+        let line = yaml::key_line(key);
+        if !self.known.contains(&line) {
+            self.fresh.push_str(&line);
+            self.known.insert(line);
+        }
+    }
+
+    fn write(&mut self, dir: &Path) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(append_to(&dir.join(format!("{}.json", self.name)))?);
+        }
+        if let Some(file) = &mut self.file {
+            drain(file, &mut self.rows)?;
+        }
+        if !self.fresh.is_empty() {
+            append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?.write_all(self.fresh.as_bytes())?;
+            self.fresh.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `bytes`, taking out what was written: whatever happens, nothing is written twice.
+pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => drop(bytes.drain(..written)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file to append to, making its folder only if it is found to be missing.
+fn append_to(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().create(true).append(true).open(path);
+    match (open(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            open()
+        }
+        (result, _) => result,
+    }
+}
+
+/// Appends a time in seconds, to the millisecond.
+pub(super) fn seconds(out: &mut Vec<u8>, micros: i64) {
+    let millis = micros.max(0) / 1000;
+    let _ = write!(out, "{}.{:03}", millis / 1000, millis % 1000);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(dir: &Path, file: &str) -> String {
+        fs::read_to_string(dir.join("metrics").join(file)).unwrap()
+    }
+
+    #[test]
+    fn rows_and_keys_are_in_the_layout_of_mlxp() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = MetricFiles::new(dir.path());
+        files.row("train", br#""loss": 0.5, "epoch": 1"#, ["loss", "epoch"].into_iter(), 1_500_000).unwrap();
+        files.row("val", br#""acc": 0.5, "at": 7"#, ["acc", "at"].into_iter(), 1_600_000).unwrap();
+        files.row("train", br#""no": 1"#, ["no"].into_iter(), 1_700_000).unwrap();
+        assert!(!dir.path().join("metrics").exists(), "nothing is written before its time");
+        files.flush(1_800_000).unwrap();
+        assert_eq!(
+            read(dir.path(), "train.json"),
+            "{\"loss\": 0.5, \"epoch\": 1, \"at\": 1.500}\n{\"no\": 1, \"at\": 1.700}\n"
+        );
+        assert_eq!(read(dir.path(), ".keys/train.yaml"), "loss: ''\nepoch: ''\nat: ''\n'no': ''\n");
+        assert_eq!(read(dir.path(), "val.json"), "{\"acc\": 0.5, \"at\": 7}\n");
+    }
+
+    #[test]
+    fn a_later_attempt_adds_rows_and_only_new_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        for key in ["loss", "loss", "acc"] {
+            let mut files = MetricFiles::new(dir.path());
+            files.row("train", format!("\"{key}\": 1").as_bytes(), [key].into_iter(), 1).unwrap();
+        }
+        assert_eq!(read(dir.path(), "train.json").lines().count(), 3);
+        assert_eq!(read(dir.path(), ".keys/train.yaml"), "loss: ''\nat: ''\nacc: ''\n");
+    }
+
+    #[test]
+    fn rows_are_written_after_a_second_and_when_they_are_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = MetricFiles::new(dir.path());
+        let mut row = |now| files.row("m", br#""a": 1"#, ["a"].into_iter(), now).unwrap();
+        row(5_000_000);
+        row(5_900_000);
+        assert!(!dir.path().join("metrics/m.json").exists());
+        row(6_000_000);
+        assert_eq!(read(dir.path(), "m.json").lines().count(), 3);
+        for _ in 0..4000 {
+            row(6_000_000);
+        }
+        assert!(read(dir.path(), "m.json").lines().count() > 1000);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_written_now_are_written_later_once() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("metrics"), "in the way").unwrap();
+        let mut files = MetricFiles::new(dir.path());
+        files.row("m", br#""a": 1"#, ["a"].into_iter(), 1).unwrap();
+        assert!(files.flush(2).is_err());
+        fs::remove_file(dir.path().join("metrics")).unwrap();
+        files.flush(3).unwrap();
+        drop(files);
+        assert_eq!(read(dir.path(), "m.json").lines().count(), 1);
+    }
+
+    #[test]
+    fn names_that_would_break_a_reader_are_refused() {
+        for (log, why) in [
+            ("", "`` cannot be the name of a log: it is empty"),
+            ("a/b", "`a/b` cannot be the name of a log: it has a slash or a dot"),
+            ("..", "`..` cannot be the name of a log: it has a slash or a dot"),
+            ("info", "`info` cannot be the name of a log: it is reserved"),
+            ("report", "`report` cannot be the name of a log: reports are kept there"),
+            ("a\0", "`a\\0` cannot be the name of a log: it has control characters"),
+        ] {
+            assert_eq!(check_log(log), Err(why.to_owned()));
+        }
+        assert!(check_log(&"x".repeat(10_000)).unwrap_err().ends_with("it has over 100 bytes"));
+        assert!(check_log("été").is_ok());
+    }
+}

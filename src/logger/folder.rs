@@ -1,10 +1,22 @@
 //! The trial's folder in the layout that MLXP's Reader reads: `metadata/config.yaml`, `metadata/info.yaml`, `params.json`.
+//!
+//! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when the trial runs and once, in place, at
+//! its end. Every path in it is relative, so that a study can be moved.
 
-use super::Identity;
+use super::{Identity, yaml};
 use crate::space::Params;
 use crate::study::{Exit, Timestamp, Usage};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What an attempt leaves in the trial's folder that the next one, which starts anew, must not find.
+const LEFT_BY_ATTEMPT: [&str; 6] =
+    ["metrics", "artifacts", "checkpoints", "records.jsonl", "stdout.log", "stderr.log"];
+
+/// What is removed at the end where there is nothing in it.
+const OFTEN_EMPTY: [&str; 3] = ["stdout.log", "stderr.log", "records.jsonl"];
 
 /// What is known of an attempt when its folder is made.
 #[derive(Debug, Clone)]
@@ -42,7 +54,17 @@ pub struct Recorded {
 
 /// The folder of a running trial.
 #[derive(Debug)]
-pub struct TrialFolder {}
+pub struct TrialFolder {
+    dir: PathBuf,
+    /// The part of `info.yaml` between the status and the process, and what follows the times.
+    program: String,
+    about: String,
+    swath: String,
+    pid: Option<u32>,
+    began: Timestamp,
+    info: Option<File>,
+    written: usize,
+}
 
 impl TrialFolder {
     /// Makes the folder with `metadata/config.yaml` and `params.json`, before the trial is started.
@@ -50,8 +72,29 @@ impl TrialFolder {
     /// # Errors
     /// If a file cannot be written.
     pub fn begin(beginning: &Beginning<'_>) -> io::Result<Self> {
-        let _ = beginning;
-        Ok(Self {})
+        let Beginning { dir, params, identity, .. } = *beginning;
+        let metadata = dir.join("metadata");
+        match fs::create_dir(dir).and_then(|()| fs::create_dir(&metadata)) {
+            Ok(()) => {}
+            Err(_) => fs::create_dir_all(&metadata)?,
+        }
+        if identity.attempt.0 > 1 {
+            clear(dir, identity.attempt.0 - 1, beginning.resume)?;
+        }
+        fs::write(metadata.join("config.yaml"), yaml::params(params))?;
+        let mut json = serde_json::to_vec(params).map_err(io::Error::other)?;
+        json.push(b'\n');
+        fs::write(dir.join("params.json"), json)?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            program: program(beginning.command),
+            about: about(beginning),
+            swath: swath(beginning),
+            pid: None,
+            began: beginning.at,
+            info: None,
+            written: 0,
+        })
     }
 
     /// Writes `metadata/info.yaml` with status RUNNING, once the process is known (for a closure: this one).
@@ -59,25 +102,408 @@ impl TrialFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn placed(&mut self, pid: u32) -> io::Result<()> {
-        let _ = pid;
-        Ok(())
+        self.pid = Some(pid);
+        self.write("RUNNING", None, "")
     }
 
-    /// Completes `metadata/info.yaml` and removes `stdout.log`, `stderr.log` and `records.jsonl` where they are empty.
+    /// Completes `metadata/info.yaml` and removes the output files, `records.jsonl` and folders in which there is nothing.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn end(self, exit: &Exit, usage: &Usage, recorded: &Recorded, at: Timestamp) -> io::Result<()> {
-        let _ = (exit, usage, recorded, at);
+    pub fn end(mut self, exit: &Exit, usage: &Usage, recorded: &Recorded, at: Timestamp) -> io::Result<()> {
+        let mut tail = ended(exit, at);
+        line(&mut tail, "  seconds", |out| yaml::float(out, at.since(self.began).as_secs_f64()));
+        line(&mut tail, "  cpu_seconds", |out| yaml::float(out, usage.cpu_seconds));
+        line(&mut tail, "  peak_mib", |out| yaml::float(out, usage.peak_mib));
+        line(&mut tail, "  reports", |out| out.push_str(&recorded.reports.to_string()));
+        line(&mut tail, "  warnings", |out| out.push_str(&recorded.warnings.to_string()));
+        digests(&mut tail, "  data", &recorded.data);
+        digests(&mut tail, "  models", &recorded.models);
+        self.write(status(exit), Some(at), &tail)?;
+        for name in OFTEN_EMPTY {
+            let path = self.dir.join(name);
+            if fs::symlink_metadata(&path).is_ok_and(|about| about.is_file() && about.len() == 0) {
+                fs::remove_file(path)?;
+            }
+        }
+        let _ = fs::remove_dir(self.dir.join("checkpoints"));
         Ok(())
     }
 
-    /// Marks the folder of an attempt that nobody supervises any more, if it still says RUNNING.
+    /// Says in the folder of an attempt that has ended how it really ended: when nobody was there to see it, or when the study knows more than
+    /// the executor (an objective that was never reported). Does nothing where there is no `info.yaml`.
     ///
     /// # Errors
     /// If `info.yaml` cannot be read or written.
-    pub fn abandoned(dir: &Path, exit: &Exit, at: Timestamp) -> io::Result<()> {
-        let _ = (dir, exit, at);
+    pub fn amend(dir: &Path, exit: &Exit, at: Timestamp) -> io::Result<()> {
+        let path = dir.join("metadata/info.yaml");
+        let old = match fs::read_to_string(&path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut new = String::with_capacity(old.len() + 64);
+        let (date, time) = local(at);
+        let mut told = false;
+        for row in old.lines() {
+            match row {
+                _ if row.starts_with("status: ") => new.push_str(&format!("status: {}", status(exit))),
+                "end_date: ''" => new.push_str(&format!("end_date: {date}")),
+                "end_time: ''" => new.push_str(&format!("end_time: '{time}'")),
+                _ if row.starts_with("  exit: ") => {
+                    told = true;
+                    line(&mut new, "  exit", |out| yaml::text(out, &exit.to_string()));
+                    continue;
+                }
+                _ => new.push_str(row),
+            }
+            new.push('\n');
+        }
+        if !told {
+            new.push_str(&ended(exit, at));
+        }
+        let mut file = tempfile::NamedTempFile::new_in(dir.join("metadata"))?;
+        io::Write::write_all(&mut file, new.as_bytes())?;
+        file.persist(path)?;
         Ok(())
+    }
+
+    /// Writes the whole of `info.yaml` in place.
+    fn write(&mut self, status: &str, ended: Option<Timestamp>, tail: &str) -> io::Result<()> {
+        let (start_date, start_time) = local(self.began);
+        let (end_date, end_time) = ended.map(local).unwrap_or_default();
+        let end_date = if end_date.is_empty() { "''" } else { &end_date };
+        let pid = self.pid.map_or_else(|| "null".to_owned(), |pid| pid.to_string());
+        let Self { program, about, swath, .. } = &self;
+        let text = format!(
+            "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\nstart_time: '{start_time}'\nend_date: {end_date}\nend_time: '{end_time}'\n{about}{swath}{tail}"
+        );
+        let file = match self.info.take() {
+            Some(file) => file,
+            None => OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .open(self.dir.join("metadata/info.yaml"))?,
+        };
+        file.write_all_at(text.as_bytes(), 0)?;
+        if text.len() < self.written {
+            file.set_len(text.len() as u64)?;
+        }
+        self.written = text.len();
+        self.info = Some(file);
+        Ok(())
+    }
+}
+
+/// Puts away what earlier attempts left, unless this one goes on from it.
+fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
+    remove_if_there(&dir.join("stop"))?;
+    if resume {
+        return end_last_line(&dir.join("records.jsonl"));
+    }
+    let away = dir.join("attempts").join(last.to_string());
+    for name in LEFT_BY_ATTEMPT {
+        let from = dir.join(name);
+        if from.symlink_metadata().is_ok() {
+            fs::create_dir_all(&away)?;
+            fs::rename(from, away.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the line that a killed attempt may have left open, so that the next one's first line stands alone.
+fn end_last_line(path: &Path) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).append(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    let mut last = *b"\n";
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    if last == *b"\n" { Ok(()) } else { io::Write::write_all(&mut &file, b"\n") }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns MLXP's word for how an attempt ended. It has none for a trial that waits to go on: that one is as if it had not started.
+fn status(exit: &Exit) -> &'static str {
+    match exit {
+        Exit::Done | Exit::Stopped => "COMPLETE",
+        Exit::Paused | Exit::Interrupted => "STARTING",
+        Exit::Failed(_) | Exit::Lost => "FAILED",
+    }
+}
+
+fn program(command: &[String]) -> String {
+    let mut out = String::new();
+    let program = command.first().map_or("", String::as_str);
+    line(&mut out, "current_file_path", |out| yaml::text(out, program));
+    line(&mut out, "executable", |out| yaml::text(out, program));
+    let host = rustix::system::uname();
+    line(&mut out, "hostname", |out| yaml::text(out, &host.nodename().to_string_lossy()));
+    out
+}
+
+fn about(beginning: &Beginning<'_>) -> String {
+    let mut out = String::new();
+    line(&mut out, "work_dir", |out| yaml::text(out, &work_dir(beginning.workdir, beginning.dir)));
+    let folder = beginning.dir.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let id = folder.unwrap_or(beginning.identity.trial.0);
+    out.push_str(&format!(
+        "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  metadata_dir: metadata\n  artifacts_dir: artifacts\nscheduler: null\nversion_manager: null\n"
+    ));
+    out
+}
+
+/// Returns the workdir as it is seen from the trial's folder, `../../..`, if that lies in it; only then does it move with the study.
+fn work_dir(workdir: &Path, dir: &Path) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let workdir = absolute(workdir);
+    match absolute(dir).strip_prefix(&workdir) {
+        Ok(below) => {
+            let up: Vec<&str> = below.components().map(|_| "..").collect();
+            if up.is_empty() { ".".to_owned() } else { up.join("/") }
+        }
+        Err(_) => workdir.to_string_lossy().into_owned(),
+    }
+}
+
+fn swath(beginning: &Beginning<'_>) -> String {
+    let Beginning { identity, seed, command, at, .. } = *beginning;
+    let mut out = "swath:\n".to_owned();
+    for (key, word) in
+        [("  study", &identity.study), ("  pipeline", &identity.pipeline), ("  stage", &identity.stage)]
+    {
+        line(&mut out, key, |out| yaml::text(out, word));
+    }
+    out.push_str(&format!("  trial: {}\n  attempt: {}\n  seed: {seed}\n", identity.trial, identity.attempt));
+    line(&mut out, "  command", |out| {
+        out.push('[');
+        for (at, word) in command.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { ", " });
+            yaml::text(out, word);
+        }
+        out.push(']');
+    });
+    line(&mut out, "  started_at", |out| yaml::text(out, &at.to_string()));
+    out
+}
+
+fn ended(exit: &Exit, at: Timestamp) -> String {
+    let mut out = String::new();
+    line(&mut out, "  ended_at", |out| yaml::text(out, &at.to_string()));
+    line(&mut out, "  exit", |out| yaml::text(out, &exit.to_string()));
+    out
+}
+
+fn digests(out: &mut String, key: &str, found: &[(String, Option<String>)]) {
+    if found.is_empty() {
+        return;
+    }
+    out.push_str(key);
+    out.push_str(":\n");
+    for (path, md5) in found {
+        line(out, "  - path", |out| yaml::text(out, path));
+        line(out, "    md5", |out| match md5 {
+            Some(md5) => {
+                out.push('\'');
+                out.push_str(md5);
+                out.push('\'');
+            }
+            None => out.push_str("null"),
+        });
+    }
+}
+
+fn line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
+    out.push_str(key);
+    out.push_str(": ");
+    value(out);
+    out.push('\n');
+}
+
+/// Returns date and time as MLXP writes them, on this machine's clock.
+fn local(at: Timestamp) -> (String, String) {
+    let zone = jiff::tz::TimeZone::system();
+    let moment = jiff::Timestamp::from_microsecond(at.as_micros()).unwrap_or_default().to_zoned(zone);
+    let date = format!("{:02}/{:02}/{:04}", moment.day(), moment.month(), moment.year());
+    (date, format!("{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Value;
+    use crate::study::{Attempt, Failure, TrialId};
+    use std::collections::BTreeSet;
+
+    struct World {
+        work: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { work: tempfile::tempdir().unwrap() }
+        }
+
+        fn dir(&self) -> PathBuf {
+            self.work.path().join("logs/s/7")
+        }
+
+        fn begin(&self, attempt: u32, resume: bool) -> TrialFolder {
+            let (study, pipeline, stage) = ("s".into(), "p: 1".into(), "tune".into());
+            let identity = Identity { study, pipeline, stage, trial: TrialId(7), attempt: Attempt(attempt) };
+            let params = yaml::named(&[("lr", Value::Float(1e-5)), ("opt", Value::Text("on".into()))]);
+            TrialFolder::begin(&Beginning {
+                dir: &self.dir(),
+                identity: &identity,
+                params: &params,
+                seed: 42,
+                workdir: self.work.path(),
+                command: &["python".to_owned(), "--lr=1e-5".to_owned()],
+                resume,
+                at: at(0),
+            })
+            .unwrap()
+        }
+
+        fn read(&self, file: &str) -> String {
+            fs::read_to_string(self.dir().join(file)).unwrap()
+        }
+
+        fn info(&self) -> BTreeSet<String> {
+            self.read("metadata/info.yaml").lines().map(str::to_owned).collect()
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros((1_700_000_000 + seconds) * 1_000_000)
+    }
+
+    fn has(info: &BTreeSet<String>, lines: &[&str]) {
+        for line in lines {
+            assert!(info.contains(*line), "`{line}` is not in {info:#?}");
+        }
+    }
+
+    #[test]
+    fn a_trial_leaves_its_parameters_and_what_became_of_it() {
+        let world = World::new();
+        let mut folder = world.begin(1, false);
+        assert_eq!(world.read("metadata/config.yaml"), "lr: 1.0e-05\nopt: 'on'\n");
+        assert_eq!(world.read("params.json"), "{\"lr\":0.00001,\"opt\":\"on\"}\n");
+        folder.placed(99).unwrap();
+        has(
+            &world.info(),
+            &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"],
+        );
+        let recorded = Recorded {
+            data: vec![("data".into(), Some("0123.dir".into()))],
+            models: vec![("m.bin".into(), None)],
+            reports: 3,
+            warnings: 1,
+        };
+        let usage = Usage { cpu_seconds: 1.25, peak_mib: 30.0 };
+        folder.end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10)).unwrap();
+        let wanted = [
+            "status: FAILED",
+            "executable: python",
+            "work_dir: '../../..'",
+            "  pipeline: 'p: 1'",
+            "  command: [python, '--lr=1e-5']",
+            "  exit: 'exit status 2'",
+            "  seconds: 10.0",
+            "  cpu_seconds: 1.25",
+            "  reports: 3",
+            "  - path: data",
+            "    md5: '0123.dir'",
+            "    md5: null",
+        ];
+        has(&world.info(), &wanted);
+        assert!(!world.info().contains("end_date: ''"));
+    }
+
+    #[test]
+    fn how_an_attempt_ended_is_said_in_the_words_of_mlxp() {
+        for (exit, wanted) in [
+            (Exit::Done, "COMPLETE"),
+            (Exit::Stopped, "COMPLETE"),
+            (Exit::Paused, "STARTING"),
+            (Exit::Interrupted, "STARTING"),
+            (Exit::Failed(Failure::Memory), "FAILED"),
+            (Exit::Lost, "FAILED"),
+        ] {
+            let world = World::new();
+            world.begin(1, false).end(&exit, &Usage::default(), &Recorded::default(), at(1)).unwrap();
+            has(&world.info(), &[&format!("status: {wanted}"), "process_id: null"]);
+        }
+    }
+
+    #[test]
+    fn what_is_empty_is_removed_and_what_is_not_stays() {
+        let world = World::new();
+        let folder = world.begin(1, false);
+        fs::write(world.dir().join("stdout.log"), "").unwrap();
+        fs::write(world.dir().join("stderr.log"), "oh").unwrap();
+        fs::create_dir(world.dir().join("checkpoints")).unwrap();
+        folder.end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1)).unwrap();
+        let mut left: Vec<_> = fs::read_dir(world.dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["metadata", "params.json", "stderr.log"]);
+    }
+
+    #[test]
+    fn an_attempt_that_starts_anew_finds_nothing_and_loses_nothing() {
+        let world = World::new();
+        drop(world.begin(1, false));
+        fs::create_dir(world.dir().join("checkpoints")).unwrap();
+        for name in ["checkpoints/c", "records.jsonl", "stop"] {
+            fs::write(world.dir().join(name), "x").unwrap();
+        }
+        drop(world.begin(2, false));
+        assert!(!world.dir().join("checkpoints").exists() && !world.dir().join("stop").exists());
+        assert_eq!(world.read("attempts/1/checkpoints/c") + &world.read("attempts/1/records.jsonl"), "xx");
+    }
+
+    #[test]
+    fn an_attempt_that_resumes_finds_everything_and_a_line_of_its_own() {
+        let world = World::new();
+        drop(world.begin(1, false));
+        fs::write(world.dir().join("records.jsonl"), "{\"a\": 1}\n{\"a\"").unwrap();
+        fs::write(world.dir().join("stop"), "pause").unwrap();
+        drop(world.begin(2, true));
+        assert_eq!(world.read("records.jsonl"), "{\"a\": 1}\n{\"a\"\n");
+        assert!(!world.dir().join("stop").exists());
+        drop(world.begin(3, true));
+        assert_eq!(world.read("records.jsonl"), "{\"a\": 1}\n{\"a\"\n");
+    }
+
+    #[test]
+    fn a_trial_that_nobody_saw_end_does_not_stay_running() {
+        let world = World::new();
+        let mut folder = world.begin(1, false);
+        folder.placed(99).unwrap();
+        drop(folder);
+        TrialFolder::amend(&world.dir(), &Exit::Lost, at(60)).unwrap();
+        has(&world.info(), &["status: FAILED", "  exit: lost", "process_id: 99"]);
+        assert!(!world.info().contains("end_date: ''"));
+        let why = Exit::Failed(Failure::NoObjective("`a` was never reported".into()));
+        TrialFolder::amend(&world.dir(), &why, at(60)).unwrap();
+        has(&world.info(), &["  exit: '`a` was never reported'"]);
+        assert_eq!(world.read("metadata/info.yaml").matches("exit:").count(), 1);
+        TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, at(60)).unwrap();
     }
 }

@@ -12,6 +12,7 @@ pub mod tail;
 pub mod wire;
 
 mod appender;
+mod artifacts;
 mod facade;
 mod files;
 mod inside;
@@ -20,7 +21,7 @@ mod yaml;
 
 pub use digest::{Digest, DigestCache, DigestError, digest};
 pub use facade::TrialLogger;
-pub use folder::{Beginning, TrialFolder};
+pub use folder::{Beginning, Recorded, TrialFolder};
 pub use scrape::{Scrape, Stream};
 pub use tail::{Growth, Line, Tail};
 

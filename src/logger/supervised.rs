@@ -1,9 +1,393 @@
-//! In the making.
-use super::{Dirs, Sink};
-pub(super) struct Supervised {}
+//! The supervising end: checks what a trial says, writes the trial's own files, and passes on what the journal keeps.
+
+use super::files::{METRICS, MetricFiles, REPORTS, check_log};
+use super::folder::Recorded;
+use super::inside::{data_dir, inside};
+use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
+use super::{DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
+use crate::space::{Name, Value};
+use crate::study::{Datum, LogRecord, Metric};
+use std::borrow::Cow;
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+/// After this many warnings of one trial the rest are only counted.
+const MOST_WARNINGS: u64 = 100;
+
+/// Reported keys that say at which step a model was saved, the first that is there.
+const STEP_KEYS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
+
+/// The supervising end of a trial's logger.
+pub(super) struct Supervised {
+    dirs: Dirs,
+    sink: Box<dyn Sink>,
+    cache: Option<Arc<DigestCache>>,
+    parser: Parser,
+    files: MetricFiles,
+    row: Vec<u8>,
+    recorded: Recorded,
+    directive: Directive,
+    /// Whether it was said that the trial's own files cannot be written.
+    unwritable: bool,
+}
+
 impl Supervised {
     pub(super) fn new(dirs: Dirs, sink: Box<dyn Sink>) -> Self {
-        let _ = (dirs, sink);
-        Self {}
+        let files = MetricFiles::new(&dirs.trial);
+        Self {
+            dirs,
+            sink,
+            cache: None,
+            parser: Parser::default(),
+            files,
+            row: Vec::new(),
+            recorded: Recorded::default(),
+            directive: Directive::Continue,
+            unwritable: false,
+        }
     }
+
+    pub(super) fn use_cache(&mut self, cache: Arc<DigestCache>) {
+        self.cache = Some(cache);
+    }
+
+    /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
+    pub(super) fn directive(&self) -> Directive {
+        self.directive
+    }
+
+    /// Takes what the tail of the records file found.
+    pub(super) fn tailed(&mut self, line: Line<'_>, now: i64) {
+        match line {
+            Line::Whole { number, bytes } => self.line(&Label::Line(number), bytes, now),
+            Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
+                self.line(&Label::Line(number), bytes, now);
+            }
+            Line::Torn { number, .. } => {
+                self.warn(format!("{}: it has no end, and is left out", Label::Line(number)));
+            }
+            Line::TooLong { number, bytes } => self.warn(format!(
+                "{}: it has {bytes} bytes, {} are the most; it is left out",
+                Label::Line(number),
+                super::tail::LONGEST
+            )),
+            Line::Replaced { after } => self.warn(format!(
+                "`records.jsonl` was cut or replaced after line {after}; it is read from its beginning again, append to it instead"
+            )),
+        }
+    }
+
+    /// Takes one line of the records contract.
+    pub(super) fn line(&mut self, label: &Label, bytes: &[u8], now: i64) {
+        let text = String::from_utf8_lossy(bytes);
+        let replaced = matches!(text, Cow::Owned(_));
+        let said = self.parser.parse(&text);
+        if replaced || !self.parser.flaws().is_empty() {
+            let bad = replaced.then(|| "bytes that are not UTF-8 were replaced".to_owned());
+            let all: Vec<String> = bad.into_iter().chain(self.parser.flaws().iter().cloned()).collect();
+            self.warn(format!("{label}: {}", all.join("; ")));
+        }
+        match said {
+            Ok(said) => self.said(said, label, now),
+            Err(refused) => self.warn(format!("{label}: {refused}; it is left out")),
+        }
+    }
+
+    fn said(&mut self, said: Said, label: &Label, now: i64) {
+        match said {
+            Said::Nothing => {}
+            Said::Report { values } => {
+                let row = std::mem::take(&mut self.row);
+                self.report(values, label, now);
+                self.row = row;
+            }
+            Said::Metrics { log, context } => {
+                let log = log.or(context);
+                let log = self.log_for(log.as_deref(), label);
+                let keys = self.parser.keys().iter().map(|key| &**key);
+                let written = self.files.row(&log, self.parser.row(), keys, now);
+                self.written(written);
+            }
+            Said::Dataset { path, role } => self.dataset(Path::new(&path), role, label),
+            Said::Model { path, step } => self.model(&path, step, label),
+            Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
+            Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
+            Said::Note { text } => self.pass(LogRecord::Note { text }),
+            Said::Outputs(values) => {
+                for (name, value) in values {
+                    self.output(name, value);
+                }
+            }
+            Said::Params(values) => {
+                for (name, value) in values {
+                    self.param(&name, value);
+                }
+            }
+        }
+    }
+
+    /// Takes a report whose row the parser has.
+    fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
+        let keys = self.parser.keys().iter().map(|key| &**key);
+        let written = self.files.row(REPORTS, self.parser.row(), keys, now);
+        self.written(written);
+        self.decide(values, label);
+    }
+
+    /// Takes a report from this process.
+    pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, now: i64) {
+        let mut kept: Vec<(Name, Datum)> = Vec::with_capacity(values.len());
+        let mut flaws = Vec::new();
+        for (name, datum) in values {
+            if let Err(flaw) = check_name(&name) {
+                flaws.push(flaw);
+            } else if let Some((_, old)) = kept.iter_mut().find(|(found, _)| *found == name) {
+                flaws.push(format!("`{name}` is there twice; the later one counts"));
+                *old = datum;
+            } else {
+                kept.push((name, datum));
+            }
+        }
+        if !flaws.is_empty() {
+            self.warn(format!("{}: {}", Label::Report, flaws.join("; ")));
+        }
+        if kept.is_empty() {
+            return;
+        }
+        self.row.clear();
+        for (name, datum) in &kept {
+            begin_pair(&mut self.row, name);
+            match datum {
+                Datum::Flag(flag) => self.row.extend_from_slice(flag.to_string().as_bytes()),
+                Datum::Number(Metric(number)) => json_number(&mut self.row, *number),
+                Datum::Text(text) => json_text(&mut self.row, text),
+            }
+        }
+        let keys = kept.iter().map(|(name, _)| &**name);
+        let written = self.files.row(REPORTS, &self.row, keys, now);
+        self.written(written);
+        self.decide(kept, &Label::Report);
+    }
+
+    /// Returns the shared form of a name.
+    pub(super) fn name(&mut self, at: usize, name: &str) -> Name {
+        self.parser.name(at, name)
+    }
+
+    fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {
+        self.recorded.reports += 1;
+        let named = values.iter().position(|(name, _)| &**name == "model_path");
+        let Some(at) = named else { return self.pass(LogRecord::Report { values }) };
+        let step = STEP_KEYS.iter().find_map(|key| values.iter().find(|(name, _)| &**name == *key));
+        let step = step.and_then(|(_, datum)| match datum {
+            Datum::Number(Metric(number)) if number.is_finite() => Some(*number),
+            _ => None,
+        });
+        let Datum::Text(path) = &values[at].1 else {
+            self.warn(format!("{label}: `model_path` is not a text; no model is recorded"));
+            return self.pass(LogRecord::Report { values });
+        };
+        let path = path.clone();
+        if let Err(outside) = inside(&self.dirs.workdir, &path) {
+            self.warn(format!("{label}: `model_path` is refused, the rest is kept: {outside}"));
+            values.remove(at);
+            if !values.is_empty() {
+                self.pass(LogRecord::Report { values });
+            }
+            return;
+        }
+        self.pass(LogRecord::Report { values });
+        self.model(&path, step, label);
+    }
+
+    /// Takes metrics from this process.
+    pub(super) fn metrics(&mut self, values: &[(&str, f64)], point: &Point<'_>, now: i64) {
+        self.row.clear();
+        let mut flaw = None;
+        for (name, number) in values {
+            match check_name(name) {
+                Ok(()) => {
+                    begin_pair(&mut self.row, name);
+                    json_number(&mut self.row, *number);
+                }
+                Err(problem) => flaw = Some(problem),
+            }
+        }
+        if let Some(flaw) = flaw {
+            self.warn(format!("a metric: {flaw}"));
+            if self.row.is_empty() {
+                return;
+            }
+        }
+        for (key, number) in [("step", point.step), ("batch", point.batch)] {
+            if let Some(number) = number {
+                begin_pair(&mut self.row, key);
+                serde_json::to_writer(&mut self.row, &number).expect("a vector takes all bytes");
+            }
+        }
+        if !point.context.is_empty() {
+            begin_pair(&mut self.row, "context");
+            json_text(&mut self.row, point.context);
+        }
+        let log = [point.log, point.context].into_iter().find(|log| !log.is_empty());
+        let log = self.log_for(log, &Label::Metric);
+        let names = values.iter().map(|(name, _)| *name).filter(|name| check_name(name).is_ok());
+        let keys = names
+            .chain(point.step.map(|_| "step"))
+            .chain(point.batch.map(|_| "batch"))
+            .chain((!point.context.is_empty()).then_some("context"));
+        let written = self.files.row(&log, &self.row, keys, now);
+        self.written(written);
+    }
+
+    /// Returns the log a metric goes to; one whose name cannot be is kept with those that name none.
+    fn log_for<'l>(&mut self, log: Option<&'l str>, label: &Label) -> Cow<'l, str> {
+        let Some(log) = log else { return Cow::Borrowed(METRICS) };
+        if let Err(why) = check_log(log) {
+            self.warn(format!("{label}: {why}; it goes to `{METRICS}`"));
+            return Cow::Borrowed(METRICS);
+        }
+        Cow::Borrowed(log)
+    }
+
+    pub(super) fn dataset(&mut self, given: &Path, role: String, label: &Label) {
+        let (recorded, found) = data_dir(&self.dirs.workdir, given);
+        let (md5, size, files) = match digest(&found, self.cache.as_deref()) {
+            Ok(digest) => {
+                if digest.links > 0 {
+                    let links = digest.links;
+                    self.warn(format!(
+                        "`{recorded}` has {links} symbolic links to folders, which are not part of its digest"
+                    ));
+                }
+                (Some(digest.md5), digest.size, digest.files)
+            }
+            Err(error) => {
+                self.warn(format!("{label}: data set `{recorded}` has no digest: {}", chain(&error)));
+                (None, 0, 0)
+            }
+        };
+        self.recorded.data.retain(|(path, _)| *path != recorded);
+        self.recorded.data.push((recorded.clone(), md5.clone()));
+        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files });
+    }
+
+    pub(super) fn model(&mut self, given: &str, step: Option<f64>, label: &Label) {
+        let found = match inside(&self.dirs.workdir, given) {
+            Ok(found) => found,
+            Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
+        };
+        let digested = match &found.real {
+            Some(real) => digest(real, self.cache.as_deref()),
+            None => Err(DigestError::Missing(given.into())),
+        };
+        let (md5, size) = match digested {
+            Ok(digest) => (Some(digest.md5), digest.size),
+            Err(error) => {
+                self.warn(format!("{label}: model `{}` has no digest: {}", found.relative, chain(&error)));
+                (None, 0)
+            }
+        };
+        self.recorded.models.retain(|(path, _)| *path != found.relative);
+        self.recorded.models.push((found.relative.clone(), md5.clone()));
+        self.pass(LogRecord::Model { model_path: found.relative, md5, size, step });
+    }
+
+    pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
+        match self.stored(given, folder) {
+            Ok((path, digest)) => {
+                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+            }
+            Err(why) => self.warn(format!("{label}: the artifact is not stored: {why}")),
+        }
+    }
+
+    fn stored(&self, given: &str, folder: Option<&str>) -> Result<(String, super::Digest), String> {
+        let found = inside(&self.dirs.workdir, given).map_err(|outside| outside.to_string())?;
+        let real = found.real.ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
+        // Looked through before it is copied: reading a pipe would never end.
+        digest(&real, None).map_err(|error| chain(&error))?;
+        let path = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
+            .map_err(|error| chain(&error))?;
+        let digest = digest(&self.dirs.trial.join(&path), None).map_err(|error| chain(&error))?;
+        Ok((path, digest))
+    }
+
+    pub(super) fn output(&mut self, name: Name, value: Value) {
+        self.pass(LogRecord::Output { name, value });
+    }
+
+    pub(super) fn param(&mut self, name: &str, value: Value) {
+        self.output(format!("param.{name}").into(), value);
+    }
+
+    /// Passes a record to the sink.
+    pub(super) fn pass(&mut self, record: LogRecord) {
+        self.directive = self.directive.max(self.sink.logged(record));
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        self.recorded.warnings += 1;
+        if self.recorded.warnings <= MOST_WARNINGS {
+            self.pass(LogRecord::Warning { text });
+        }
+    }
+
+    pub(super) fn flush(&mut self, now: i64) {
+        let written = self.files.flush(now);
+        self.written(written);
+    }
+
+    pub(super) fn finish(&mut self, now: i64) -> Recorded {
+        self.flush(now);
+        let more = self.recorded.warnings.saturating_sub(MOST_WARNINGS);
+        if more > 0 {
+            self.pass(LogRecord::Warning { text: format!("and {more} more warnings like these") });
+        }
+        self.recorded.clone()
+    }
+
+    /// Says once that the trial's own files cannot be written. The journal has its reports all the same.
+    fn written(&mut self, written: std::io::Result<()>) {
+        let Err(error) = written else { return };
+        if !std::mem::replace(&mut self.unwritable, true) {
+            let dir = self.dirs.trial.join("metrics");
+            self.warn(format!(
+                "could not write to `{}`, some metrics are missing there: {error}",
+                dir.display()
+            ));
+        }
+    }
+}
+
+/// What a warning is about.
+pub(super) enum Label {
+    Line(u64),
+    Record,
+    Report,
+    Metric,
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number} of `records.jsonl`"),
+            Self::Record => f.write_str("a record"),
+            Self::Report => f.write_str("a report"),
+            Self::Metric => f.write_str("a metric"),
+        }
+    }
+}
+
+/// Writes an error with its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

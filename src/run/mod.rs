@@ -19,7 +19,7 @@ use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
-use crate::tracker::recorder::Recorder;
+use crate::tracker::recorder::Stale;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -151,14 +151,17 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write.
+    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told once to `stale`.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
+    pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let started = record::start(&self.dir, self.study().next_seq(), trackers);
-        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
+        let recording =
+            record::Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
+        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        self.driver.listen(Box::new(recording));
+        Ok(())
     }
 
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
@@ -230,8 +233,7 @@ where
         + 'static,
 {
     let mut opened = open(sweep, options)?;
-    let recorder = opened.recorder()?;
-    opened.listen(Box::new(record::Silent::new(recorder)));
+    opened.record(drop)?;
     let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())

@@ -13,7 +13,7 @@ pub(super) const CSV: (&str, &str) = ("csv", "the table `trials.csv`; every stud
 /// Samplers the sweep language reserves; what a registry holds wins.
 pub(super) const SAMPLERS_TO_COME: &[&str] = &["auto", "grid", "sobol", "tpe", "cmaes", "gp", "nsga2"];
 /// Schedulers the sweep language reserves.
-pub(super) const SCHEDULERS_TO_COME: &[&str] = &["median", "asha", "hyperband", "pbt"];
+pub(super) const SCHEDULERS_TO_COME: &[&str] = &[];
 /// Trackers the sweep language reserves.
 pub(super) const TRACKERS_TO_COME: &[&str] = &["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];
 /// Executors the sweep language reserves.

@@ -5,7 +5,6 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
-use crate::tracker::recorder::Stale;
 
 /// How many lines of a failed trial's output are shown.
 const LAST_WORDS: usize = 8;
@@ -126,11 +125,6 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let known: Vec<_> = known.collect();
     let known = if known.is_empty() { given(trial).trim_start().to_owned() } else { known.join("  ") };
     plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
-}
-
-/// Says that a tracker is out of date.
-pub(super) fn stale(stale: &Stale) -> String {
-    format!("tracker `{}` is left out from now on: {}", stale.name, stale.why)
 }
 
 #[cfg(test)]

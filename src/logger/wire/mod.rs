@@ -175,7 +175,9 @@ impl Parser {
             return self.flaws.push(problem);
         }
         if entries.len() == MOST_VALUES {
-            return self.flaws.push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
+            return self
+                .flaws
+                .push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
         }
         let name = self.names.shared(entries.len(), &key);
         match entries.iter_mut().find(|(found, _)| *found == name) {
@@ -193,8 +195,10 @@ impl Parser {
             let datum = match raw {
                 Raw::Bool(flag) => Datum::Flag(flag),
                 Raw::Number(number, _) | Raw::Special(number) => Datum::Number(Metric(number)),
-                Raw::Text(ref text) => special(text)
-                    .map_or_else(|| Datum::Text(text.clone().into_owned()), |number| Datum::Number(Metric(number))),
+                Raw::Text(ref text) => special(text).map_or_else(
+                    || Datum::Text(text.clone().into_owned()),
+                    |number| Datum::Number(Metric(number)),
+                ),
                 Raw::Null => continue,
                 Raw::Nested(_) => {
                     self.flaws.push(nested(&name));
@@ -211,7 +215,8 @@ impl Parser {
     fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Said, Refused> {
         let mut word = |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
         let (log, context, one) = (word("log"), word("context"), word("name"));
-        let place: Vec<_> = ["step", "batch", "at"].map(|key| (key, take(&mut entries, key))).into();
+        let mut place = ["step", "batch", "context", "at"].map(|key| (key, take(&mut entries, key)));
+        place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
         if let Some(name) = one {
             // The form with `name` and `value`: the name is a key like any other.
             let value = take(&mut entries, "value").ok_or(MISSING_VALUE)?;
@@ -233,25 +238,24 @@ impl Parser {
         }
         for (key, raw) in place {
             match raw {
-                Some(raw @ Raw::Number(..)) => {
-                    let name = self.names.shared(self.keys.len(), key);
-                    pair(&mut self.row, &name, &raw);
-                    self.keys.push(name);
-                }
+                Some(raw @ Raw::Text(_)) if key == "context" => self.place(key, &raw),
+                Some(raw @ Raw::Number(..)) => self.place(key, &raw),
                 None | Some(Raw::Null) => {}
                 Some(_) => self.flaws.push(format!("`{key}` is left out: it is not a number")),
             }
         }
-        if let Some(context) = &context {
-            let name = self.names.shared(self.keys.len(), "context");
-            pair(&mut self.row, &name, &Raw::Text(context.into()));
-            self.keys.push(name);
-        }
         Ok(Said::Metrics { log, context })
+    }
+
+    /// Adds to the row where the metrics belong.
+    fn place(&mut self, key: &str, raw: &Raw<'_>) {
+        pair(&mut self.row, key, raw);
+        self.keys.push(self.names.shared(self.keys.len(), key));
     }
 }
 
-const MISSING_VALUE: Refused = Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
+const MISSING_VALUE: Refused =
+    Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
 /// Takes the line's kind out of it; without one it is a report.
 fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
@@ -381,10 +385,12 @@ mod tests {
 
     #[test]
     fn a_plain_object_is_a_report_with_its_values_in_order() {
-        let line = r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
+        let line =
+            r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
         let (said, row, flaws) = read(line);
         let ok = ("ok".into(), Datum::Flag(true));
-        let wanted = [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
+        let wanted =
+            [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
         assert_eq!(said, report(&wanted));
         assert_eq!(row, r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#);
         assert!(flaws.is_empty());

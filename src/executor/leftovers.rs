@@ -1,0 +1,87 @@
+//! What an earlier run of a study left alive: its orchestrator was killed, and its guard as well.
+
+use super::processes::{self, as_pid};
+use crate::study::Place;
+use rustix::process::{Signal, kill_process_group};
+use std::collections::BTreeSet;
+use std::path::{Path, absolute};
+use std::time::Duration;
+
+/// Ends the trials of the study in `root` that nobody supervises any more; returns how many processes there were.
+///
+/// To be called by who holds the study's lock. A process is ended only with proof: its environment names a trial folder of this study, or
+/// it is the very one that one of `places` tells of, by number, start and boot. `grace` lies between SIGTERM and SIGKILL.
+///
+/// # Errors
+/// If the path of the study cannot be made absolute.
+pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io::Result<usize> {
+    let prefix = format!("SWATH_TRIAL_DIR={}/", absolute(root)?.display());
+    let spared = lineage();
+    let mut seen = BTreeSet::new();
+    for leader in places.iter().filter_map(proven) {
+        seen.insert(leader);
+        if let Some(group) = as_pid(leader).filter(|_| !spared.contains(&leader)) {
+            // Its members may have another environment; the rest is ended below.
+            kill_process_group(group, Signal::TERM).ok();
+        }
+    }
+    let find = || {
+        let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+        let leaders = places.iter().filter_map(proven);
+        let found = processes::trees(marked.into_iter().chain(leaders));
+        let found: BTreeSet<u32> = found.difference(&spared).copied().collect();
+        seen.extend(&found);
+        found
+    };
+    processes::end(find, grace);
+    Ok(seen.len())
+}
+
+/// Returns the process that `place` tells of, if it is still that one.
+fn proven(place: &Place) -> Option<u32> {
+    let pid = place.pid?;
+    let now = processes::place(pid);
+    let same = place.start_ticks.is_some() && now.start_ticks == place.start_ticks;
+    (same && now.boot_id.is_some() && now.boot_id == place.boot_id).then_some(pid)
+}
+
+/// Returns this process and those it descends from: whoever runs a sweep inside one of its own trials does not end itself.
+fn lineage() -> BTreeSet<u32> {
+    let mut lineage = BTreeSet::new();
+    let mut next = Some(std::process::id());
+    while let Some(pid) = next.filter(|pid| lineage.insert(*pid)) {
+        next = processes::parent(pid);
+    }
+    lineage
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Command};
+
+    fn sleeper() -> std::io::Result<Child> {
+        Command::new("sleep").arg("60").process_group(0).spawn()
+    }
+
+    #[test]
+    fn one_that_is_proven_by_its_start_is_ended_and_one_with_a_reused_number_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut mine, mut other) = (sleeper().unwrap(), sleeper().unwrap());
+        let place = processes::place(mine.id());
+        let reused = Place { start_ticks: Some(1), ..processes::place(other.id()) };
+        end_leftovers(root.path(), &[place, reused], Duration::from_secs(1)).unwrap();
+        assert_eq!(mine.wait().unwrap().signal(), Some(15));
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn this_process_is_never_a_leftover() {
+        let root = tempfile::tempdir().unwrap();
+        let places = [processes::place(std::process::id())];
+        end_leftovers(root.path(), &places, Duration::ZERO).unwrap();
+    }
+}

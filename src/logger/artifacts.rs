@@ -1,0 +1,154 @@
+//! Stores files under a trial's `artifacts/`, in folders by type, as MLXP lays them out.
+
+use super::files::check_log;
+use super::yaml;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Copies `real`, which the trial named `relative`, into the trial's folder. Returns where it is now, relative to that folder.
+///
+/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its name only when it is whole.
+pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&str>) -> io::Result<String> {
+    let home = trial.join("artifacts");
+    if let Some(inside) =
+        home.canonicalize().ok().and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
+    {
+        list(&home)?;
+        return Ok(format!("artifacts/{}", inside.display()));
+    }
+    if trial.canonicalize().is_ok_and(|trial| trial.starts_with(real)) {
+        return Err(io::Error::other(format!("`{relative}` holds the trial's own folder")));
+    }
+    let folder = folder.filter(|folder| check_log(folder).is_ok()).unwrap_or_else(|| folder_of(relative));
+    let target = home.join(folder).join(relative);
+    let parent = target.parent().unwrap_or(&home);
+    fs::create_dir_all(parent)?;
+    let whole = tempfile::Builder::new().prefix(".copy").tempdir_in(parent)?;
+    let copy = whole.path().join("copy");
+    copy_all(real, &copy)?;
+    if target.is_dir() {
+        fs::remove_dir_all(&target)?;
+    }
+    fs::rename(&copy, &target)?;
+    drop(whole);
+    list(&home)?;
+    Ok(format!("artifacts/{folder}/{relative}"))
+}
+
+/// The folders that MLXP loads from by itself; everything else is a file.
+fn folder_of(path: &str) -> &'static str {
+    match Path::new(path).extension().and_then(|extension| extension.to_str()) {
+        Some("pkl" | "pickle" | "dill") => "pickle",
+        Some("npy") => "numpy",
+        Some("pt" | "pth") => "torch",
+        Some("png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp") => "image",
+        _ => "file",
+    }
+}
+
+/// Copies a file, or a folder of regular files and folders.
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    let mut waiting = vec![(from.to_path_buf(), to.to_path_buf())];
+    while let Some((from, to)) = waiting.pop() {
+        let kind = fs::symlink_metadata(&from)?.file_type();
+        if kind.is_dir() {
+            fs::create_dir(&to)?;
+            for entry in fs::read_dir(&from)? {
+                let name = entry?.file_name();
+                waiting.push((from.join(&name), to.join(&name)));
+            }
+        } else if kind.is_file() || (kind.is_symlink() && fs::metadata(&from)?.is_file()) {
+            fs::copy(&from, &to)?;
+        } else if !kind.is_symlink() {
+            return Err(io::Error::other(format!("`{}` is neither a file nor a folder", from.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Writes `.keys/artifacts.yaml`: type, then folder (`.a.b` for `a/b`, empty for none), then name.
+fn list(home: &Path) -> io::Result<()> {
+    let mut types: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let mut waiting: Vec<(PathBuf, Vec<String>)> = vec![(home.to_path_buf(), Vec::new())];
+    while let Some((folder, path)) = waiting.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                let inside = path.iter().cloned().chain([name]).collect();
+                waiting.push((entry.path(), inside));
+            } else if let Some((kind, folders)) = path.split_first() {
+                let key: String = folders.iter().map(|folder| format!(".{folder}")).collect();
+                types.entry(kind.clone()).or_default().entry(key).or_default().push(name);
+            }
+        }
+    }
+    let mut text = String::new();
+    for (kind, folders) in &mut types {
+        text.push_str(&format!("{}:\n", quoted(kind)));
+        for (folder, names) in folders {
+            names.sort();
+            text.push_str(&format!("  {}:\n", quoted(folder)));
+            text.extend(names.iter().map(|name| format!("    {}: ''\n", quoted(name))));
+        }
+    }
+    fs::create_dir_all(home.join(".keys"))?;
+    fs::write(home.join(".keys/artifacts.yaml"), text)
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    yaml::text(&mut out, text);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_laid_out_and_listed_as_mlxp_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (work, trial) = (dir.path().join("w"), dir.path().join("t"));
+        fs::create_dir_all(work.join("sub/dir")).unwrap();
+        fs::write(work.join("sub/dir/x.pkl"), "x").unwrap();
+        fs::write(work.join("last.pkl"), "l").unwrap();
+        fs::write(work.join("notes.txt"), "n").unwrap();
+        let put = |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap();
+        assert_eq!(put("sub/dir/x.pkl", None), "artifacts/pickle/sub/dir/x.pkl");
+        assert_eq!(put("last.pkl", None), "artifacts/pickle/last.pkl");
+        assert_eq!(put("notes.txt", Some("texts")), "artifacts/texts/notes.txt");
+        assert_eq!(put("notes.txt", Some("../out")), "artifacts/file/notes.txt");
+        assert_eq!(put("sub", None), "artifacts/file/sub");
+        let wanted = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
+        assert_eq!(fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_the_trial_wrote_there_itself_is_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("1/artifacts/image/a.png");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "a").unwrap();
+        let real = file.canonicalize().unwrap();
+        let stored = store(&dir.path().join("1"), &real, "1/artifacts/image/a.png", None).unwrap();
+        assert_eq!(stored, "artifacts/image/a.png");
+        assert_eq!(fs::read_dir(dir.path().join("1/artifacts")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_artifact_stored_again_replaces_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["one", "two"] {
+            fs::write(dir.path().join("a.txt"), text).unwrap();
+            store(&dir.path().join("t"), &dir.path().join("a.txt"), "a.txt", None).unwrap();
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("t/artifacts/file/a.txt")).unwrap(), "two");
+        assert_eq!(fs::read_dir(dir.path().join("t/artifacts/file")).unwrap().count(), 1);
+    }
+}
