@@ -200,7 +200,7 @@ impl Arg {
         match self {
             Self::Text(pieces) => match pieces.as_slice() {
                 [Piece::Literal(text)] => {
-                    text.starts_with('-') && !text.contains('=') && text.trim_matches('-') != ""
+                    text.starts_with('-') && !text.contains('=') && !text.trim_matches('-').is_empty()
                 }
                 _ => false,
             },
