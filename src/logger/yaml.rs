@@ -1,6 +1,6 @@
 //! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a number.
 
-use crate::space::{Name, Params, Value};
+use crate::space::{Params, Value};
 
 /// Words that a YAML 1.1 reader takes for something other than a text.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
@@ -148,7 +148,7 @@ pub(super) fn key_line(key: &str) -> String {
 /// Makes names for tests elsewhere in this module.
 #[cfg(test)]
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
-    entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    entries.iter().map(|(name, value)| (crate::space::Name::from(*name), value.clone())).collect()
 }
 
 #[cfg(test)]

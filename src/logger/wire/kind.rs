@@ -39,7 +39,8 @@ impl LineKind {
         }
         let near = KINDS.iter().map(|(name, _)| (distance(word, name), *name)).min();
         let hint = near.filter(|(far, name)| *far <= name.len().div_ceil(3)).map(|(_, name)| name);
-        let found = if word.len() <= 40 { word.to_owned() } else { word.chars().take(40).chain(['…']).collect() };
+        let found =
+            if word.len() <= 40 { word.to_owned() } else { word.chars().take(40).chain(['…']).collect() };
         Err(Refused::UnknownKind { found, hint })
     }
 }
@@ -81,10 +82,9 @@ pub(super) fn other(
             path: rest.needed("model", &["path", "model_path"], "text")?,
             step: rest.number("step"),
         },
-        LineKind::Artifact => Said::Artifact {
-            path: rest.needed("artifact", &["path"], "text")?,
-            folder: rest.text(&["type"]),
-        },
+        LineKind::Artifact => {
+            Said::Artifact { path: rest.needed("artifact", &["path"], "text")?, folder: rest.text(&["type"]) }
+        }
         LineKind::Checkpoint => Said::Checkpoint { step: rest.number("step") },
         LineKind::Note => Said::Note { text: rest.needed("note", &["text"], "text")? },
         LineKind::Version => match rest.number("version") {
@@ -110,7 +110,12 @@ impl Rest<'_, '_> {
         keys.iter().find_map(|key| text_of(key, take(self.entries, key)?, self.flaws))
     }
 
-    fn needed(&mut self, kind: &'static str, keys: &[&'static str], wanted: &'static str) -> Result<String, Refused> {
+    fn needed(
+        &mut self,
+        kind: &'static str,
+        keys: &[&'static str],
+        wanted: &'static str,
+    ) -> Result<String, Refused> {
         let missing = Refused::Missing { kind, key: keys[0], wanted };
         self.text(keys).filter(|text| !text.is_empty()).ok_or(missing)
     }
@@ -184,7 +189,10 @@ mod tests {
                 r#"{"kind": "dataset", "path": "data", "role": "train"}"#,
                 Said::Dataset { path: "data".into(), role: "train".into() },
             ),
-            (r#"{"kind": "dataset", "data_dir": "d"}"#, Said::Dataset { path: "d".into(), role: String::new() }),
+            (
+                r#"{"kind": "dataset", "data_dir": "d"}"#,
+                Said::Dataset { path: "d".into(), role: String::new() },
+            ),
             (
                 r#"{"kind": "model", "model_path": "m.bin", "step": 3}"#,
                 Said::Model { path: "m.bin".into(), step: Some(3.0) },

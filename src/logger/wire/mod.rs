@@ -8,12 +8,15 @@ mod names;
 mod scan;
 
 pub use scan::Syntax;
+#[cfg(feature = "cli")]
+pub(crate) use scan::is_number;
+pub(crate) use scan::special;
 
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
 use names::Names;
-use scan::{Raw, special};
+use scan::Raw;
 use std::borrow::Cow;
 
 /// The version of the line format that is read here.
@@ -175,7 +178,9 @@ impl Parser {
             return self.flaws.push(problem);
         }
         if entries.len() == MOST_VALUES {
-            return self.flaws.push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
+            return self
+                .flaws
+                .push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
         }
         let name = self.names.shared(entries.len(), &key);
         match entries.iter_mut().find(|(found, _)| *found == name) {
@@ -193,8 +198,10 @@ impl Parser {
             let datum = match raw {
                 Raw::Bool(flag) => Datum::Flag(flag),
                 Raw::Number(number, _) | Raw::Special(number) => Datum::Number(Metric(number)),
-                Raw::Text(ref text) => special(text)
-                    .map_or_else(|| Datum::Text(text.clone().into_owned()), |number| Datum::Number(Metric(number))),
+                Raw::Text(ref text) => special(text).map_or_else(
+                    || Datum::Text(text.clone().into_owned()),
+                    |number| Datum::Number(Metric(number)),
+                ),
                 Raw::Null => continue,
                 Raw::Nested(_) => {
                     self.flaws.push(nested(&name));
@@ -250,7 +257,8 @@ impl Parser {
     }
 }
 
-const MISSING_VALUE: Refused = Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
+const MISSING_VALUE: Refused =
+    Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
 /// Takes the line's kind out of it; without one it is a report.
 fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
@@ -283,7 +291,7 @@ fn nested(name: &str) -> String {
 }
 
 /// Says why a name cannot be one.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a value is left out: its name is empty".to_owned());
     }
@@ -316,7 +324,7 @@ fn pair(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
 }
 
 /// Appends `, "name": ` to a row, without the comma at its beginning.
-pub(super) fn begin_pair(row: &mut Vec<u8>, name: &str) {
+pub(crate) fn begin_pair(row: &mut Vec<u8>, name: &str) {
     if !row.is_empty() {
         row.extend_from_slice(b", ");
     }
@@ -325,7 +333,7 @@ pub(super) fn begin_pair(row: &mut Vec<u8>, name: &str) {
 }
 
 /// Appends a number in shortest round-trip form; NaN and the infinities as Python writes and reads them.
-pub(super) fn json_number(row: &mut Vec<u8>, number: f64) {
+pub(crate) fn json_number(row: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         serde_json::to_writer(row, &number).expect("a vector takes all bytes");
     } else if number.is_nan() {
@@ -336,7 +344,7 @@ pub(super) fn json_number(row: &mut Vec<u8>, number: f64) {
 }
 
 /// Appends a text in quotes, ASCII only, so that no reader's default encoding matters.
-pub(super) fn json_text(row: &mut Vec<u8>, text: &str) {
+pub(crate) fn json_text(row: &mut Vec<u8>, text: &str) {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         row.push(b'"');
         row.extend_from_slice(text.as_bytes());
@@ -380,10 +388,12 @@ mod tests {
 
     #[test]
     fn a_plain_object_is_a_report_with_its_values_in_order() {
-        let line = r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
+        let line =
+            r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
         let (said, row, flaws) = read(line);
         let ok = ("ok".into(), Datum::Flag(true));
-        let wanted = [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
+        let wanted =
+            [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
         assert_eq!(said, report(&wanted));
         assert_eq!(row, r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#);
         assert!(flaws.is_empty());

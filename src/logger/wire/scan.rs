@@ -25,10 +25,7 @@ pub struct Syntax {
 }
 
 /// Hands each key and value of the object in `line` to `each`, in order. Nothing is handed on from behind a mistake.
-pub(super) fn object<'a>(
-    line: &'a str,
-    mut each: impl FnMut(Cow<'a, str>, Raw<'a>),
-) -> Result<(), Syntax> {
+pub(super) fn object<'a>(line: &'a str, mut each: impl FnMut(Cow<'a, str>, Raw<'a>)) -> Result<(), Syntax> {
     let mut scan = Scan { line, at: 0 };
     scan.expect(b'{', "`{`")?;
     if !scan.take(b'}') {
@@ -49,7 +46,7 @@ pub(super) fn object<'a>(
 }
 
 /// Reads NaN or an infinity as any language writes them.
-pub(super) fn special(word: &str) -> Option<f64> {
+pub(crate) fn special(word: &str) -> Option<f64> {
     let (sign, word) = match word.as_bytes() {
         [b'-', ..] => (-1.0, &word[1..]),
         [b'+', ..] => (1.0, &word[1..]),
@@ -141,7 +138,8 @@ impl<'a> Scan<'a> {
         }
         // Seldom: escapes are left to serde_json.
         let end = self.end_of_text(start)?;
-        let text = serde_json::from_str(&self.line[self.at..end]).map_err(|_| self.wanted("a text without bad escapes"))?;
+        let text = serde_json::from_str(&self.line[self.at..end])
+            .map_err(|_| self.wanted("a text without bad escapes"))?;
         self.at = end;
         Ok(Cow::Owned(text))
     }
@@ -185,7 +183,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Says whether this is a number by JSON's grammar.
-pub(super) fn is_number(word: &[u8]) -> bool {
+pub(crate) fn is_number(word: &[u8]) -> bool {
     let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = word.strip_prefix(b"-").unwrap_or(word);
     let whole = digits(rest);
@@ -220,7 +218,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_read_as_it_was_written() {
-        let line = r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
+        let line =
+            r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
         let wanted = [
             ("a", Raw::Number(1.0, "1")),
             ("b", Raw::Number(-2.5e-3, "-2.5e-3")),
@@ -241,8 +240,11 @@ mod tests {
             assert!(matches!(read(&line).unwrap()[0].1, Raw::Special(number) if number.is_nan()), "{word}");
         }
         let line = r#"{"a": Infinity, "b": -Infinity, "c": inf, "d": -inf, "e": 1e999}"#;
-        let signs: Vec<f64> =
-            read(line).unwrap().iter().map(|(_, raw)| if let Raw::Special(n) = raw { n.signum() } else { 0.0 }).collect();
+        let signs: Vec<f64> = read(line)
+            .unwrap()
+            .iter()
+            .map(|(_, raw)| if let Raw::Special(n) = raw { n.signum() } else { 0.0 })
+            .collect();
         assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0]);
     }
 
