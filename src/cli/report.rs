@@ -58,7 +58,8 @@ fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
     let mut text = format!("error: {problem}");
     let mut cause = problem.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        text.push_str(": ");
+        text.push_str(&error.to_string());
         cause = error.source();
     }
     let hint = match problem {
