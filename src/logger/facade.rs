@@ -35,9 +35,12 @@ impl TrialLogger {
     pub(crate) fn from_variables(
         variable: &dyn Fn(&str) -> Option<std::ffi::OsString>,
     ) -> Result<Option<Self>, LoggerError> {
-        let Some(records) = variable("SWATH_RECORDS").filter(|path| !path.is_empty()) else { return Ok(None) };
+        let Some(records) = variable("SWATH_RECORDS").filter(|path| !path.is_empty()) else {
+            return Ok(None);
+        };
         let text = |name: &'static str| {
-            let found = variable(name).ok_or(LoggerError::Environment { name, problem: "is not set".to_owned() })?;
+            let found =
+                variable(name).ok_or(LoggerError::Environment { name, problem: "is not set".to_owned() })?;
             Ok(found.to_string_lossy().into_owned())
         };
         let number = |name: &'static str| {
@@ -208,7 +211,8 @@ impl TrialLogger {
         match &mut self.end {
             End::Here(here) => here.dataset(path, role.to_owned(), &Label::Record),
             End::Child { .. } => {
-                return self.append(&json!({"kind": "dataset", "path": path.to_string_lossy(), "role": role}));
+                return self
+                    .append(&json!({"kind": "dataset", "path": path.to_string_lossy(), "role": role}));
             }
         }
         Ok(())
@@ -532,7 +536,9 @@ mod tests {
         let warnings = world.warnings();
         assert_eq!(warnings[0], begin(1) + "`/etc/hostname` is absolute; paths are relative to the workdir");
         assert_eq!(warnings[1], begin(2) + "`../x` leaves the workdir by `..`");
-        assert!(warnings[2].starts_with(&(begin(3) + "`out/hostname` leaves the workdir by a symbolic link to")));
+        assert!(
+            warnings[2].starts_with(&(begin(3) + "`out/hostname` leaves the workdir by a symbolic link to"))
+        );
     }
 
     #[test]
@@ -566,7 +572,11 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(reported, [1.0, 2.0, 3.0, 4.0, 5.0], "a last line without line break is whole if it is JSON");
+        assert_eq!(
+            reported,
+            [1.0, 2.0, 3.0, 4.0, 5.0],
+            "a last line without line break is whole if it is JSON"
+        );
         let wanted = [
             "line 2 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
             "line 3 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
@@ -656,7 +666,10 @@ mod tests {
                 Some(value) => drop(variables.insert("SWATH_TRIAL", value.to_owned())),
                 None => drop(variables.remove(name)),
             }
-            TrialLogger::from_variables(&|name| variables.get(name).map(Into::into)).err().unwrap().to_string()
+            TrialLogger::from_variables(&|name| variables.get(name).map(Into::into))
+                .err()
+                .unwrap()
+                .to_string()
         };
         let end = ": a trial's logger works only in a process that swath started";
         assert_eq!(with("SWATH_STAGE", None), format!("`SWATH_STAGE` is not set{end}"));

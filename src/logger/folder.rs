@@ -403,7 +403,10 @@ mod tests {
         assert_eq!(world.read("metadata/config.yaml"), "lr: 1.0e-05\nopt: 'on'\n");
         assert_eq!(world.read("params.json"), "{\"lr\":0.00001,\"opt\":\"on\"}\n");
         folder.placed(99).unwrap();
-        has(&world.info(), &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"]);
+        has(
+            &world.info(),
+            &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"],
+        );
         let recorded = Recorded {
             data: vec![("data".into(), Some("0123.dir".into()))],
             models: vec![("m.bin".into(), None)],
@@ -454,8 +457,10 @@ mod tests {
         fs::write(world.dir().join("stderr.log"), "oh").unwrap();
         fs::create_dir(world.dir().join("checkpoints")).unwrap();
         folder.end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1)).unwrap();
-        let mut left: Vec<_> =
-            fs::read_dir(world.dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut left: Vec<_> = fs::read_dir(world.dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         left.sort();
         assert_eq!(left, ["metadata", "params.json", "stderr.log"]);
     }

@@ -94,7 +94,9 @@ impl Acceptance {
         for (name, count) in blamed {
             let label = format!("refuses {}", share(*count, self.draws));
             // A constraint that cannot be computed is named with the reason.
-            let named = |key: &Key| name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+            let named = |key: &Key| {
+                name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            };
             let written = raw.constraints.iter().find(|(key, _)| named(key));
             error = match written {
                 Some((_, node)) => error.at(node.span.clone(), label),
