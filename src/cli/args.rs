@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Best(super::best::Args),
     /// Write the trials of a study as CSV or JSON lines
     Export(super::export::Args),
+    /// Say what a sweep's scheduler would have saved on trials that ran already
+    Simulate(super::simulate::Args),
     /// List every sampler, scheduler, executor and tracker a sweep file can name
     Kinds(super::kinds::Args),
     /// Print a JSON schema of the sweep file, for editors

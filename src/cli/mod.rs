@@ -22,6 +22,7 @@ pub(crate) mod quote;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod simulate;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
@@ -75,6 +76,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
