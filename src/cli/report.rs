@@ -2,6 +2,7 @@
 //!
 //! It may run many times in a trial, so it is reached before the command line is parsed, and needs nothing but the logger.
 
+use super::exit::Code;
 use crate::logger::wire::{LONGEST_NAME, begin_pair, check_name, is_number, json_number, json_text, special};
 use crate::logger::{LoggerError, TrialLogger};
 use std::error::Error;
@@ -16,6 +17,23 @@ Reports values of the running trial: numbers (also nan and inf), true, false, te
   swath report kind=note text='learning rate halved'
 The other kinds of records are in docs/records.md.
 ";
+
+/// Arguments of `swath report`, for the help; [`run`] takes them as they are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to report
+    #[arg(value_name = "NAME=VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Runs the command when something stands before it, such as `--logs`.
+pub(crate) fn again(words: &[OsString]) -> Code {
+    match run(words, &mut std::io::stderr()) {
+        0 => Code::Done,
+        1 => Code::Tool,
+        _ => Code::Usage,
+    }
+}
 
 /// What came in the way.
 #[derive(Debug, thiserror::Error)]

@@ -65,8 +65,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let recording = recording(&sweep, &args.from, context)?;
     let (resource, objective) = axes(&sweep)?;
     if sweep.scheduler.name == "pbt" {
-        return Err(Failure::usage("recorded curves cannot show what changed copies of trials would have done")
-            .hint("simulate works for `asha`, `hyperband` and `median`"));
+        return Err(Failure::usage(
+            "recorded curves cannot show what changed copies of trials would have done",
+        )
+        .hint("simulate works for `asha`, `hyperband` and `median`"));
     }
     let slots = args.jobs.map_or_else(|| sweep.slots(), usize::from);
     let world = World { sweep: &sweep, objective, recording: &recording, slots };
@@ -114,7 +116,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let slots = if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") };
     writeln!(out.stdout, "{scheduler} over {} recorded trials, {slots}", recording.curves.len())?;
     if recording.left_out > 0 {
-        out.warn(format_args!("{} trials are left out: they did not run to their own end", recording.left_out));
+        out.warn(format_args!(
+            "{} trials are left out: they did not run to their own end",
+            recording.left_out
+        ));
     }
     let out = &mut context.out;
     let best = |outcome: &Outcome| match outcome.best {
@@ -127,7 +132,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ("to the end".to_owned(), recorded.complete.to_string(), simulated.complete.to_string()),
         (format!("best {}", objective.metric), best(&recorded), best(&simulated)),
     ];
-    let width = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let width =
+        |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
     let first = width(&mut rows.iter().map(|(name, ..)| name));
     let second = width(&mut rows.iter().map(|(_, all, _)| all)).max("recorded".len());
     writeln!(out.stdout, "{:first$}  {:>second$}  {scheduler}", "", "recorded")?;
@@ -177,14 +183,20 @@ fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, 
         for entry in Journal::open(&dir)? {
             let entry = entry?;
             if study.apply(&entry).is_err() {
-                return Err(Failure::usage(format!("the journal of `{from}` is damaged at entry {}", entry.seq)));
+                return Err(Failure::usage(format!(
+                    "the journal of `{from}` is damaged at entry {}",
+                    entry.seq
+                )));
             }
             collector.observe(&entry);
         }
         collector.finish(&study)
     };
     if recording.curves.is_empty() {
-        let what = format!("no trial of `{from}` ran to its end and reported `{}` over `{resource}`", objective.metric);
+        let what = format!(
+            "no trial of `{from}` ran to its end and reported `{}` over `{resource}`",
+            objective.metric
+        );
         return Err(Failure::usage(what).hint("record some without a scheduler first: `name = \"fifo\"`"));
     }
     Ok(recording)
@@ -226,7 +238,8 @@ impl World<'_> {
             trials: Some(curves.len() as u64),
             ..Header::default()
         };
-        let broken = |_| Failure::new(Code::Tool, "internal error: the scheduler asked for something impossible");
+        let broken =
+            |_| Failure::new(Code::Tool, "internal error: the scheduler asked for something impossible");
         let simulation = Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
         let mut simulation = simulation.with_checkpoints(self.sweep.checkpoint);
         simulation.run(|_| false).map_err(broken)?;

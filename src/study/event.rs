@@ -155,6 +155,9 @@ pub struct Header {
     pub params: Vec<Name>,
     /// How many trials are wanted in all, if that is limited.
     pub trials: Option<u64>,
+    /// How many trials run at a time, which samplers may take into account.
+    #[serde(default)]
+    pub slots: u32,
     /// The reported key that counts the resource, if a scheduler uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Name>,
