@@ -3,6 +3,7 @@
 //! Whatever happens becomes an event; [`Driver::commit`] makes it durable, then true, then known. Resuming a study goes through the same
 //! [`Driver::absorb`] as running it.
 
+pub mod amend;
 pub mod control;
 mod edit;
 pub mod interrupt;
