@@ -193,11 +193,8 @@ impl<'a> Driver<'a> {
                 }
             },
             Next::Given { params, from, instead, why } => {
-                let clone = self.create(propose::given(&self.parts, &self.study, params, from))?;
-                if let Some(trial) = instead {
-                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
-                }
-                Ok(Some(clone))
+                let clone = propose::given(&self.parts, &self.study, params, from, instead, why);
+                self.create(clone).map(Some)
             }
             Next::Resume { trial, why } => {
                 self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
@@ -223,7 +220,7 @@ impl<'a> Driver<'a> {
         let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
         let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
         let from = match trial.origin {
-            Origin::Cloned(parent) if !own => {
+            Origin::Cloned { from: parent, .. } if !own => {
                 Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
             }
             _ => None,

@@ -62,7 +62,10 @@ pub(super) struct History {
     ranked: Vec<(f64, u32)>,
     failed: Vec<u32>,
     pending: BTreeSet<u32>,
-    conditional: bool,
+    /// (d) which coordinates do not exist in every configuration.
+    absent: Vec<bool>,
+    /// (d) where the cells of an axis lie, if they are few enough to be listed.
+    cells: Vec<Option<Cells>>,
     /// Counts the changes that concern a model.
     version: u64,
 }
@@ -77,7 +80,8 @@ impl History {
             ranked: Vec::new(),
             failed: Vec::new(),
             pending: BTreeSet::new(),
-            conditional: is_conditional(&setting.space),
+            absent: sometimes_absent(&setting.space),
+            cells: (0..setting.space.dims()).map(|axis| Cells::new(&setting.space, axis)).collect(),
             version: 0,
         }
     }
@@ -129,22 +133,26 @@ impl History {
     }
 
     /// Returns whether some coordinates do not exist in some configurations.
-    #[expect(dead_code, reason = "for the samplers to come")]
     pub(super) fn conditional(&self) -> bool {
-        self.conditional
+        self.absent.contains(&true)
+    }
+
+    /// Returns whether a coordinate does not exist in some configurations.
+    pub(super) fn sometimes_absent(&self, axis: usize) -> bool {
+        self.absent[axis]
     }
 
     /// Moves a point to where its configuration will be found again, and says which coordinates exist there.
     pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
-        let active: Box<[bool]> = if self.conditional {
-            self.space.active(&self.space.decode(unit)).into()
-        } else {
-            vec![true; unit.len()].into()
-        };
-        for ((x, kind), active) in unit.iter_mut().zip(self.kinds()).zip(&active) {
-            *x = if *active { settle(*x, kind) } else { 0.5 };
+        if self.conditional() {
+            let params = self.space.decode(unit);
+            unit.copy_from_slice(&self.space.encode(&params));
+            return self.space.active(&params).into();
         }
-        active
+        for (x, cells) in unit.iter_mut().zip(&self.cells) {
+            *x = cells.as_ref().map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| cells.settle(*x));
+        }
+        vec![true; unit.len()].into()
     }
 
     /// Decodes a point unless a constraint refuses it or it was tried before.
@@ -300,24 +308,47 @@ fn before(a: (f64, u32), b: (f64, u32)) -> bool {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
 }
 
-/// Finds out by trying whether any coordinate is ever inactive.
-fn is_conditional(space: &Space) -> bool {
+/// Finds out by trying which coordinates are ever inactive.
+fn sometimes_absent(space: &Space) -> Vec<bool> {
     let points = crate::numerics::sobol::Sobol::new(space.dims(), 1);
-    (0..128).any(|at| space.active(&space.decode(&points.point(at))).contains(&false))
+    let mut absent = vec![false; space.dims()];
+    for at in 0..128 {
+        let active = space.active(&space.decode(&points.point(at)));
+        absent.iter_mut().zip(active).for_each(|(absent, active)| *absent |= !active);
+    }
+    absent
 }
 
-/// Returns the middle of the cell that `x` falls into, or `x` itself on a continuum.
-pub(super) fn settle(x: f64, kind: &AxisKind) -> f64 {
-    match kind {
-        AxisKind::Real => x.clamp(0.0, 1.0 - f64::EPSILON / 2.0),
-        AxisKind::Ordered(n) => {
-            let cells = (*n).max(1) as f64;
-            ((x * cells).floor().clamp(0.0, cells - 1.0) + 0.5) / cells
+/// The cells of an axis that is not a continuum.
+struct Cells {
+    centres: Vec<f64>,
+    /// Where each but the first begins.
+    edges: Vec<f64>,
+}
+
+impl Cells {
+    const MOST: u64 = 1024;
+
+    fn new(space: &Space, axis: usize) -> Option<Self> {
+        let centres: Vec<f64> = match &space.axes()[axis].kind {
+            AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => {
+                (0..*n).map(|at| space.cell(axis, at)).collect::<Option<_>>()?
+            }
+            AxisKind::Choice(weights) => (0..weights.len()).map(|at| centre(at, weights)).collect(),
+            _ => return None,
+        };
+        let mut edge = 0.0;
+        let mut edges: Vec<f64> = Vec::new();
+        for centre in &centres {
+            edge = 2.0 * centre - edge;
+            edges.push(edge);
         }
-        AxisKind::Choice(weights) => {
-            let at = category(x, weights);
-            weights[..at].iter().sum::<f64>() + weights.get(at).copied().unwrap_or(1.0) / 2.0
-        }
+        edges.pop();
+        Some(Self { centres, edges })
+    }
+
+    fn settle(&self, x: f64) -> f64 {
+        self.centres[self.edges.partition_point(|edge| *edge <= x)]
     }
 }
 
@@ -347,12 +378,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_settle_in_the_middle_of_their_cell() {
-        assert_eq!(settle(0.3, &AxisKind::Real), 0.3);
-        assert_eq!(settle(0.3, &AxisKind::Ordered(4)), 0.375);
-        assert_eq!(settle(1.0, &AxisKind::Ordered(4)), 0.875);
-        assert_eq!(settle(0.7, &AxisKind::Choice(vec![0.5, 0.0, 0.5])), 0.75);
+    fn choices_own_their_share_of_the_interval() {
+        assert_eq!(category(0.7, &[0.5, 0.0, 0.5]), 2);
         assert_eq!(category(1.0, &[0.5, 0.5, 0.0]), 1);
         assert_eq!(centre(2, &[0.25, 0.25, 0.5]), 0.75);
+    }
+
+    #[test]
+    fn points_settle_where_their_configuration_is_encoded() {
+        let text = "a = { min = 1, max = 9, log = true }\nb = [\"x\", \"y\", \"z\"]\nc = { min = 0.0, max = 1.0, step = 0.25 }\n";
+        let mut diagnostics = crate::source::Diagnostics::default();
+        let table = crate::source::Table::parse(text, &mut diagnostics);
+        let section = crate::source::Section::new("space", 0..0, table);
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let setting = Setting {
+            space: space.clone(),
+            objectives: Vec::new(),
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: None,
+            checkpoint: false,
+        };
+        let history = History::new(&setting);
+        for at in 0..200 {
+            let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
+            let mut settled = unit.clone();
+            history.settle(&mut settled);
+            for (found, wanted) in settled.iter().zip(space.snap(&unit)) {
+                assert!((found - wanted).abs() < 1e-9, "{unit:?} settles at {settled:?}");
+            }
+        }
     }
 }

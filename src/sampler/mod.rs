@@ -10,17 +10,23 @@ use crate::study::{Event, Kind, Study, TrialId};
 use rand_chacha::ChaCha8Rng;
 use seen::Seen;
 
+mod acquisition;
+mod gp;
 mod grid;
 mod history;
+mod kernel;
+mod near;
 mod parzen;
 mod random;
 mod seen;
 mod sobol;
 mod start;
+mod surrogate;
+mod target;
 mod tpe;
 
 /// Every sampler a sweep file can name.
-pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND, tpe::KIND];
+pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND, tpe::KIND, gp::KIND];
 
 /// Proposes configurations.
 pub trait Sampler: Send {

@@ -6,13 +6,13 @@
 //! most [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
 
 use super::history::History;
+use super::near::near;
 use super::parzen::{Centre, Parzen, Width};
 use super::start::Start;
 use super::{Ask, Sampler};
 use crate::space::Params;
 use crate::study::{Event, Kind, Study};
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "tpe",
@@ -124,29 +124,4 @@ fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
         })
         .collect();
     Parzen::new(history.kinds(), &centres, 1.0, Width { scale: 0.2, floor: 0.03 })
-}
-
-/// Moves some coordinates of a point a little, a random one always.
-fn near(unit: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let d = unit.len().max(1);
-    let share = [1.0 / d as f64, 2.0 / d as f64, 0.5, 1.0][rng.random_range(0..4)];
-    let always = rng.random_range(0..d);
-    let step = 0.3 * libm::pow(0.02, rng.random::<f64>());
-    let moved = |(at, x): (usize, &f64)| {
-        if at != always && rng.random::<f64>() >= share {
-            return *x;
-        }
-        if rng.random::<f64>() < 0.1 {
-            return rng.random();
-        }
-        let z = crate::numerics::normal::quantile(rng.random::<f64>().clamp(1e-9, 1.0 - 1e-9));
-        reflect(x + step * z)
-    };
-    unit.iter().enumerate().map(moved).collect()
-}
-
-/// Mirrors a coordinate at the ends of the unit interval.
-fn reflect(x: f64) -> f64 {
-    let folded = x.rem_euclid(2.0);
-    if folded > 1.0 { 2.0 - folded } else { folded }
 }

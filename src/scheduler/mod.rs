@@ -7,6 +7,7 @@ use crate::space::Params;
 use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 
 mod asha;
+pub mod curves;
 mod fifo;
 mod gauge;
 mod hyperband;

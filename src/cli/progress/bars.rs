@@ -1,7 +1,7 @@
 //! The moving part: an overall bar, the best so far, and a line a running trial.
 
 use super::words;
-use crate::report::text::{Paint, plain};
+use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -58,6 +58,11 @@ impl Bars {
         let _ = self.all.println(line);
     }
 
+    /// Writes a line above the bars, cut to the width of the terminal.
+    pub(super) fn line_above(&self, line: &str) {
+        self.above(&elide(line, terminal().0));
+    }
+
     /// Shows the study as it is now.
     pub(super) fn update(&mut self, study: &Study) {
         let ended = words::finished(study);
@@ -92,12 +97,11 @@ impl Bars {
             summary::objectives(study, best),
             summary::params(best)
         );
-        self.paint.green(&plain(&text))
+        self.paint.green(&elide(&plain(&text), terminal().0))
     }
 
     fn update_running(&mut self, study: &Study) {
-        let height =
-            rustix::termios::tcgetwinsize(std::io::stderr()).map_or(24, |size| usize::from(size.ws_row));
+        let (width, height) = terminal();
         let most = height.saturating_sub(SPARE).clamp(1, LINES);
         let running = study.running_count();
         let shown = running.min(most);
@@ -112,7 +116,7 @@ impl Bars {
         let now = Timestamp::now();
         let trials = study.running().filter_map(|id| study.trial(id));
         for (bar, trial) in self.slots.iter().zip(trials) {
-            bar.set_message(words::running(study, trial, now));
+            bar.set_message(elide(&words::running(study, trial, now), width).into_owned());
         }
         let more =
             if running > shown { format!("       … and {} more", running - shown) } else { String::new() };
@@ -124,6 +128,13 @@ impl Drop for Bars {
     fn drop(&mut self) {
         let _ = self.all.clear();
     }
+}
+
+/// Returns the width and height of the terminal; the last column stays free.
+fn terminal() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    size.filter(|(width, _)| *width > 0).map_or((79, 24), |(width, height)| (width - 1, height))
 }
 
 /// Guesses how long it will take, from how long it took in this run.

@@ -95,13 +95,16 @@ impl Progress {
         match &entry.event {
             Event::Ended { trial, exit: Exit::Failed(_), .. } => self.show_failure(study, *trial),
             Event::Logged { trial, record: LogRecord::Warning { text }, .. } => {
-                self.show_warning(*trial, text)
+                self.show_warning(*trial, text);
             }
             Event::Ended { trial, .. } if self.failed(study, *trial) => self.show_failure(study, *trial),
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;
-                if let Some(line) = words::event(study, event, new_best, self.bars.is_some()) {
-                    self.say(&line);
+                let line = words::event(study, event, new_best, self.bars.is_some());
+                match (&self.bars, line) {
+                    (Some(bars), Some(line)) => bars.line_above(&line),
+                    (None, Some(line)) => self.out.say(line),
+                    (_, None) => {}
                 }
             }
             _ => {}

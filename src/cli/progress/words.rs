@@ -92,15 +92,14 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     }
     let folder = dir.trial(trial.id);
     let (log, lines) = tail::last_words(&folder, LAST_WORDS);
-    let mut text = format!("{head}: {exit} after {took}{params}");
-    for line in &lines {
-        text += &format!("\n    {} {}", paint.dim("|"), elide(line, LINE));
-    }
+    let said: String =
+        lines.iter().map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE))).collect();
     let (wrote, place) = match lines.is_empty() {
         true => ("it wrote nothing; its folder is", folder),
         false => ("all of it:", log),
     };
-    text + &format!("\n    {wrote} {}", plain(&place.display().to_string()))
+    let place = plain(&place.display().to_string()).into_owned();
+    format!("{head}: {exit} after {took}{params}{said}\n    {wrote} {place}")
 }
 
 /// Returns the line of a running trial: id, time, how far, what it last reported.
@@ -108,8 +107,10 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let took = trial.attempt_at.map_or_else(String::new, |began| number::duration(now.since(began)));
     let step = match (trial.step, trial.until) {
         (Some(step), Some(until)) => format!("{} {}/{until}", resource(study), number::short(step)),
-        (Some(step), None) => format!("{} {}", resource(study), number::short(step)),
-        (None, _) => String::new(),
+        (Some(step), None) if !is_reported(study, trial, step) => {
+            format!("{} {}", resource(study), number::short(step))
+        }
+        _ => String::new(),
     };
     let header = study.header();
     let objectives = header.objectives.iter().map(|objective| &objective.metric);
@@ -125,6 +126,11 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let known: Vec<_> = known.collect();
     let known = if known.is_empty() { given(trial).trim_start().to_owned() } else { known.join("  ") };
     plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
+}
+
+/// Says whether a count that swath made is among what the trial reports anyway, as `epoch` say.
+fn is_reported(study: &Study, trial: &Trial, step: f64) -> bool {
+    study.header().resource.is_none() && trial.metrics.values().any(|tally| tally.last.0 == step)
 }
 
 #[cfg(test)]
