@@ -180,19 +180,6 @@ fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
 }
 
 #[test]
-fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
-    for scheduler in [
-        "asha max = 4\nreduction = 2\nmode = \"stopping\"",
-        "asha max = 4\nreduction = 2",
-        "hyperband max = 4\nreduction = 2",
-        "median peers = 2",
-        "pbt max = 4\ninterval = 1\npopulation = 4",
-    ] {
-        every_prefix_continues_to_the_same_end("random", scheduler, 1);
-    }
-}
-
-#[test]
 fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let whole = tempfile::tempdir().expect("a temporary folder");
     let mut few = parts("random", "fifo", 2);

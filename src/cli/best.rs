@@ -4,6 +4,7 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::Which;
 use super::{Context, paste};
+use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::report::{json, listing, rank, summary};
 use crate::study::{Study, Trial};
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             writeln!(out.stdout, "  {} = {}", plain(name), plain(&listing::shown(value)))?;
         }
     } else {
-        let rendered = listing::trials(study, &ranked).render(out.width, out.paint);
+        let rendered = listing::ranked(study, &ranked, Detail::Exact).render(out.width, out.paint);
         out.stdout.write_all(rendered.text.as_bytes())?;
     }
     Ok(Code::Done)
@@ -152,10 +153,7 @@ mod tests {
             demo.complete(&[], &[("loss", loss), ("acc", acc)]);
         }
         let shown = best(&demo, &args()).unwrap();
-        assert_eq!(
-            shown,
-            "trial  state     loss  acc  time\n    2  complete   0.3  0.8    2s\n    1  complete   0.5  0.9    2s\n"
-        );
+        assert_eq!(shown, "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     table.push(column("part", |kind| kind.0.to_owned()).keep());
     table.push(column("name", |kind| kind.1.to_owned()).keep());
     table.push(column("what it is", |kind| kind.2.to_owned()).keep());
-    out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?;
+    out.stdout.write_all(table.render(None, out.paint).text.as_bytes())?;
     Ok(Code::Done)
 }
 

@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, Which};
 use crate::journal::{self, StudyDir};
+use crate::report::listing::Detail;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, row, summary};
@@ -69,9 +70,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .json(&json!({ "version": JSON_VERSION, "study": study.header().name, "trials": rows }))?;
         return Ok(Code::Done);
     }
+    let exact = args.wide || context.out.width.is_none();
+    let detail = if exact { Detail::Exact } else { Detail::Brief };
     let table = match args.cols.as_slice() {
-        [] => listing::trials(study, &trials),
-        names => listing::columns(study, &trials, names),
+        [] => listing::trials(study, &trials, detail),
+        names => listing::columns(study, &trials, names, detail),
     };
     print(&table, args, context)?;
     tell(study, context);
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn trials_stand_in_the_order_of_their_ids_and_the_study_is_summed_up() {
         let (out, err) = ls(&args(), None);
-        assert_eq!(out.lines().next(), Some("trial  state     val_loss    lr  optimizer  time  note"));
+        assert_eq!(out.lines().next(), Some("trial  state     val_loss  time    lr  optimizer  note"));
         assert_eq!(err, "digits: 4 of 20 trials: 3 complete, 1 failed; best 2: val_loss 0.25\n");
     }
 
@@ -269,7 +272,7 @@ mod tests {
     fn what_has_no_room_is_named() {
         let (out, err) = ls(&args(), Some(40));
         assert!(out.lines().all(|line| line.len() <= 40), "{out}");
-        assert!(err.starts_with("no room for: optimizer, time, note"), "{err}");
+        assert!(err.starts_with("no room for: optimizer, note"), "{err}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Parameters in a form that can be pasted: TOML, or arguments of a command.
 
+use super::quote;
 use crate::report::listing;
 use crate::space::{Params, Value};
 
@@ -32,20 +33,11 @@ fn quoted(text: &str) -> String {
 
 /// Returns `--name=value` for every parameter, quoted for a shell, on one line.
 pub(super) fn arguments(params: &Params) -> String {
-    let argument = |(name, value): &(crate::space::Name, Value)| {
-        let value = match value {
-            Value::Float(number) => format!("{number:?}"),
-            other => other.to_string(),
-        };
-        shell(&format!("--{name}={value}"))
+    let argument = |(name, value): &(crate::space::Name, Value)| match value {
+        Value::Float(number) => format!("--{name}={number:?}"),
+        other => format!("--{name}={other}"),
     };
-    params.iter().map(argument).collect::<Vec<_>>().join(" ")
-}
-
-/// Quotes a word for a POSIX shell if it needs it.
-fn shell(word: &str) -> String {
-    let harmless = |char: char| char.is_ascii_alphanumeric() || "-_=./:,+@%".contains(char);
-    if word.chars().all(harmless) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    quote::line(&params.iter().map(argument).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -32,9 +32,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let out = &mut context.out;
     if !found.is_selective() {
         if args.json {
-            study_json(out, &found)?
+            study_json(out, &found)?;
         } else {
-            show_study(out, &found)?
+            show_study(out, &found)?;
         }
         return Ok(Code::Done);
     }
@@ -74,11 +74,9 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     let (study, header) = (&found.study, found.study.header());
     writeln!(out.stdout, "{}  {}", out.paint.bold(&plain(&header.name)), summary::counts(study))?;
     line(out, "status", status(found))?;
-    if header.objectives.len() == 1 {
-        if let Some(best) = study.incumbent() {
-            let (objectives, params) = (summary::objectives(study, best), summary::params(best));
-            line(out, "best", format!("trial {}: {objectives}  {params}", best.id))?;
-        }
+    if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
+        let (objectives, params) = (summary::objectives(study, best), summary::params(best));
+        line(out, "best", format!("trial {}: {objectives}  {params}", best.id))?;
     }
     let objectives: Vec<_> = header
         .objectives
@@ -167,7 +165,9 @@ fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
         Origin::Point(at) => format!("[[point]] {} of the sweep file", at + 1),
-        Origin::Cloned(trial) => format!("made from trial {trial}, from whose checkpoint it starts"),
+        Origin::Cloned { from, why, .. } => {
+            format!("made from trial {from}, from whose checkpoint it starts: {why}")
+        }
         Origin::Replicate(trial) => format!("replicates trial {trial}"),
         Origin::Imported(from) => format!("imported from {from}"),
         Origin::Added => "added by hand".to_owned(),

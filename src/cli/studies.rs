@@ -35,7 +35,7 @@ impl Which {
     pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::read(&dir)?;
-        let selector = trials.map(|text| Selector::parse(text)).transpose()?;
+        let selector = trials.map(Selector::parse).transpose()?;
         let condition = self.condition.as_deref().map(|text| Condition::parse(text, &study)).transpose()?;
         Ok(Found { dir, study, selector, condition })
     }

@@ -8,9 +8,11 @@ mod plan;
 mod pool;
 mod record;
 mod setup;
+mod versions;
 
 pub use plan::{Planned, plan};
 pub use setup::SetupError;
+pub use versions::{VersionError, Versions};
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
@@ -101,7 +103,7 @@ fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
         sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
-        header: header(sweep, git.as_ref()),
+        header: header(sweep, git.as_ref(), slots),
         space: sweep.space.clone(),
         points: points(sweep),
         sampler_name: sweep.sampler.name.clone(),
@@ -202,7 +204,7 @@ pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
 
 /// Returns what readers of the journal need to know of a sweep.
 #[must_use]
-pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
+pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         name: sweep.name.clone(),
@@ -213,6 +215,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         git_commit: git.map(Git::describe),
     }

@@ -64,8 +64,8 @@ pub(super) struct History {
     pending: BTreeSet<u32>,
     /// (d) which coordinates do not exist in every configuration.
     absent: Vec<bool>,
-    /// Counts the changes that concern a model.
-    version: u64,
+    /// (d) where the cells of an axis lie, if they are few enough to be listed.
+    cells: Vec<Option<Cells>>,
 }
 
 impl History {
@@ -79,7 +79,7 @@ impl History {
             failed: Vec::new(),
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
-            version: 0,
+            cells: (0..setting.space.dims()).map(|axis| Cells::new(&setting.space, axis)).collect(),
         }
     }
 
@@ -106,6 +106,19 @@ impl History {
         &self.ranked
     }
 
+    /// Returns the rows with a score, best first: over several objectives by front and crowding, of the latest 300 then.
+    pub(super) fn best_first(&self) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.ranked.iter().map(|(_, row)| *row).collect();
+        if self.objectives.len() > 1 {
+            rows.sort_unstable();
+            rows.drain(..rows.len().saturating_sub(300));
+            let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
+            let order = super::pareto::order(&scores);
+            rows = order.into_iter().map(|at| rows[at]).collect();
+        }
+        rows
+    }
+
     pub(super) fn failed(&self) -> &[u32] {
         &self.failed
     }
@@ -115,18 +128,11 @@ impl History {
     }
 
     /// Returns all oriented objectives of a row with a score.
-    #[expect(dead_code, reason = "for the samplers to come")]
     pub(super) fn scores(&self, at: u32) -> &[f64] {
         match &self.row(at).fate {
             Fate::Scored(scores) => scores,
             _ => &[],
         }
-    }
-
-    /// Returns a number that grows whenever something changed that a model should know.
-    #[expect(dead_code, reason = "for the samplers to come")]
-    pub(super) fn version(&self) -> u64 {
-        self.version
     }
 
     /// Returns whether some coordinates do not exist in some configurations.
@@ -141,15 +147,15 @@ impl History {
 
     /// Moves a point to where its configuration will be found again, and says which coordinates exist there.
     pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
-        let active: Box<[bool]> = if self.conditional() {
-            self.space.active(&self.space.decode(unit)).into()
-        } else {
-            vec![true; unit.len()].into()
-        };
-        for ((x, kind), active) in unit.iter_mut().zip(self.kinds()).zip(&active) {
-            *x = if *active { settle(*x, kind) } else { 0.5 };
+        if self.conditional() {
+            let params = self.space.decode(unit);
+            unit.copy_from_slice(&self.space.encode(&params));
+            return self.space.active(&params).into();
         }
-        active
+        for (x, cells) in unit.iter_mut().zip(&self.cells) {
+            *x = cells.as_ref().map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| cells.settle(*x));
+        }
+        vec![true; unit.len()].into()
     }
 
     /// Decodes a point unless a constraint refuses it or it was tried before.
@@ -166,7 +172,6 @@ impl History {
             Event::Created { trial, params, .. } => {
                 self.rows.push(self.place(params));
                 self.pending.insert(trial.0.saturating_sub(1));
-                self.version += 1;
             }
             Event::Started { trial, resume: false, .. } => {
                 if let Some(row) = self.rows.get_mut(index(*trial)) {
@@ -254,7 +259,6 @@ impl History {
             }
             _ => {}
         }
-        self.version += 1;
     }
 
     fn judge(&self, trial: &Trial, row: &Row) -> Fate {
@@ -316,18 +320,36 @@ fn sometimes_absent(space: &Space) -> Vec<bool> {
     absent
 }
 
-/// Returns the middle of the cell that `x` falls into, or `x` itself on a continuum.
-pub(super) fn settle(x: f64, kind: &AxisKind) -> f64 {
-    match kind {
-        AxisKind::Real => x.clamp(0.0, 1.0 - f64::EPSILON / 2.0),
-        AxisKind::Ordered(n) => {
-            let cells = (*n).max(1) as f64;
-            ((x * cells).floor().clamp(0.0, cells - 1.0) + 0.5) / cells
+/// The cells of an axis that is not a continuum.
+struct Cells {
+    centres: Vec<f64>,
+    /// Where each but the first begins.
+    edges: Vec<f64>,
+}
+
+impl Cells {
+    const MOST: u64 = 1024;
+
+    fn new(space: &Space, axis: usize) -> Option<Self> {
+        let centres: Vec<f64> = match &space.axes()[axis].kind {
+            AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => {
+                (0..*n).map(|at| space.cell(axis, at)).collect::<Option<_>>()?
+            }
+            AxisKind::Choice(weights) => (0..weights.len()).map(|at| centre(at, weights)).collect(),
+            _ => return None,
+        };
+        let mut edge = 0.0;
+        let mut edges: Vec<f64> = Vec::new();
+        for centre in &centres {
+            edge = 2.0 * centre - edge;
+            edges.push(edge);
         }
-        AxisKind::Choice(weights) => {
-            let at = category(x, weights);
-            weights[..at].iter().sum::<f64>() + weights.get(at).copied().unwrap_or(1.0) / 2.0
-        }
+        edges.pop();
+        Some(Self { centres, edges })
+    }
+
+    fn settle(&self, x: f64) -> f64 {
+        self.centres[self.edges.partition_point(|edge| *edge <= x)]
     }
 }
 
@@ -357,12 +379,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_settle_in_the_middle_of_their_cell() {
-        assert_eq!(settle(0.3, &AxisKind::Real), 0.3);
-        assert_eq!(settle(0.3, &AxisKind::Ordered(4)), 0.375);
-        assert_eq!(settle(1.0, &AxisKind::Ordered(4)), 0.875);
-        assert_eq!(settle(0.7, &AxisKind::Choice(vec![0.5, 0.0, 0.5])), 0.75);
+    fn choices_own_their_share_of_the_interval() {
+        assert_eq!(category(0.7, &[0.5, 0.0, 0.5]), 2);
         assert_eq!(category(1.0, &[0.5, 0.5, 0.0]), 1);
         assert_eq!(centre(2, &[0.25, 0.25, 0.5]), 0.75);
+    }
+
+    #[test]
+    fn points_settle_where_their_configuration_is_encoded() {
+        let text = "a = { min = 1, max = 9, log = true }\nb = [\"x\", \"y\", \"z\"]\nc = { min = 0.0, max = 1.0, step = 0.25 }\n";
+        let mut diagnostics = crate::source::Diagnostics::default();
+        let table = crate::source::Table::parse(text, &mut diagnostics);
+        let section = crate::source::Section::new("space", 0..0, table);
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let setting = Setting {
+            space: space.clone(),
+            objectives: Vec::new(),
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: None,
+            checkpoint: false,
+        };
+        let history = History::new(&setting);
+        for at in 0..200 {
+            let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
+            let mut settled = unit.clone();
+            history.settle(&mut settled);
+            for (found, wanted) in settled.iter().zip(space.snap(&unit)) {
+                assert!((found - wanted).abs() < 1e-9, "{unit:?} settles at {settled:?}");
+            }
+        }
     }
 }

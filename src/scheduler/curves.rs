@@ -246,7 +246,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "(trial,seconds,1,2\n)?[0-9a,.\n\"]{0,60}") {
             if let Ok(recording) = Recording::parse(&text) {
-                recording.table(4);
+                let _ = recording.table(4);
             }
         }
     }

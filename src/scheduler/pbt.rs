@@ -227,9 +227,9 @@ impl TrialScheduler for Pbt {
             Event::Edited { .. } => self.results.values_mut().for_each(|results| results.refit(study)),
             Event::Created { origin, .. } => {
                 let mut parent = 0;
-                if let Origin::Cloned(from) = origin {
+                if let Origin::Cloned { from, .. } = origin {
                     parent = self.member(*from).map_or(0, |parent| parent.seen);
-                    // It takes the place of the one that was to go on next, who is judged only after this.
+                    // It takes the place of the one that was to go on next.
                     self.resting.pop_first();
                 }
                 self.members.push(Member { target: parent + 1, ..Member::default() });
@@ -345,7 +345,8 @@ mod tests {
         assert_eq!(why, "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2");
         assert_eq!(resumed(&world.next_without_room()), Some(1), "nobody gives way without room for a clone");
 
-        let (trial, origin) = (TrialId(5), Origin::Cloned(TrialId(2)));
+        let (trial, origin) =
+            (TrialId(5), Origin::Cloned { from: TrialId(2), instead: None, why: String::new() });
         world.happens(Event::Created { trial, params: Params::default(), origin, seed: 0 });
         assert_eq!(resumed(&world.next()), Some(2), "even if the run is killed before the next line");
         world.happens(Event::Judged { trial: TrialId(1), verdict: Verdict::Stop, why });

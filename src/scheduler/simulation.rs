@@ -190,11 +190,8 @@ impl<'a> Simulation<'a> {
             }
             Next::Given { params, from, instead, why } => {
                 let at = from.map_or(0.0, |from| self.checkpoint(from));
-                let clone = self.create(params, from.map_or(Origin::Added, Origin::Cloned), at)?;
-                if let Some(trial) = instead {
-                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
-                }
-                Ok(Some(clone))
+                let origin = from.map_or(Origin::Added, |from| Origin::Cloned { from, instead, why });
+                self.create(params, origin, at).map(Some)
             }
             Next::Resume { trial, why } => {
                 self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;

@@ -78,7 +78,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
     let space = || sweep.places.space.clone();
     let size = sweep.space.size();
     match (&sweep.places.trials, sweep.trials) {
-        (None, Some(trials)) if sweep.space.dims() > 0 => {
+        (None, Some(trials)) if sweep.space.dims() > 0 && !diagnostics.has_errors() => {
             let message = format!("no `trials`: {trials} are run");
             let warning = Diagnostic::warning("no-trials", message);
             diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
@@ -130,7 +130,8 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 }
 
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
-    if sweep.objectives.is_empty() {
+    // With errors about, it may be there and unreadable.
+    if sweep.objectives.is_empty() && !diagnostics.has_errors() {
         let warning =
             Diagnostic::warning("no-objective", "no `[objective]`: no trial is better than another");
         diagnostics

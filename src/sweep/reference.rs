@@ -441,6 +441,14 @@ mod tests {
     }
 
     #[test]
+    fn the_first_example_of_the_documentation_is_a_good_sweep_file() {
+        let text = include_str!("../../docs/sweep-file.md").split("```").nth(1).unwrap();
+        let text = text.strip_prefix("toml\n").unwrap().to_owned();
+        let sweep = Sweep::parse(Source { name: "x.toml".into(), text }).unwrap();
+        assert_eq!(sweep.warnings.list, []);
+    }
+
+    #[test]
     fn every_documented_key_is_known_to_the_parser() {
         for section in SECTIONS {
             let mut text = String::new();

@@ -192,11 +192,11 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
 fn datasets(trial: &Trial) -> (String, String) {
     let (mut paths, mut digests): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for record in &trial.records {
-        if let LogRecord::Dataset { data_dir, md5, .. } = record {
-            if !paths.contains(&data_dir.as_str()) {
-                paths.push(data_dir);
-                digests.push(md5.as_deref().unwrap_or_default());
-            }
+        if let LogRecord::Dataset { data_dir, md5, .. } = record
+            && !paths.contains(&data_dir.as_str())
+        {
+            paths.push(data_dir);
+            digests.push(md5.as_deref().unwrap_or_default());
         }
     }
     (paths.join(";"), digests.join(";"))
