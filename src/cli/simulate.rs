@@ -33,6 +33,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     orders: u32,
 
+    /// Also write the learning curves to this file, as such a CSV
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +68,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read(&args.sweep, false, &mut context.out)?;
     let recording = recording(&sweep, &args.from, context)?;
     let (resource, objective) = axes(&sweep)?;
+    if let Some(path) = &args.save {
+        std::fs::write(path, recording.table(4))?;
+    }
     if sweep.scheduler.name == "pbt" {
         return Err(Failure::usage(
             "recorded curves cannot show what changed copies of trials would have done",
@@ -142,7 +149,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let percent = |part: f64| format!("{:.1} %", part * 100.0);
     let fate = if survived(&simulated) { "survives" } else { "would have been stopped" };
-    writeln!(out.stdout, "{} of the {resource} spent; the best trial {fate}", percent(part(&simulated)))?;
+    writeln!(out.stdout, "{} spent; the best trial {fate}", percent(part(&simulated)))?;
     if !others.is_empty() {
         writeln!(
             out.stdout,
@@ -268,4 +275,74 @@ fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
         order.swap(at, rng.random_range(0..=at));
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::Context;
+    use crate::cli::exit::{Code, Failure};
+    use crate::cli::output::captured;
+
+    /// Nine trials; the last is the best, and shows it at once.
+    const CURVES: &str = "trial,seconds,1,3,9
+1,1,0.9,0.8,0.5\n2,1,0.8,0.7,0.6\n3,1,0.95,0.9,0.9\n4,1,1.5,1.5,1.5\n5,1,1.6,1.6,1.6\n6,1,1.7,1.7,1.7
+7,1,1.8,1.8,1.8\n8,1,1.9,1.9,1.9\n9,1,0.1,0.1,0.05\n";
+
+    fn simulate(scheduler: &str, curves: &str, json: bool) -> Result<String, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let (sweep, from) = (folder.path().join("sweep.toml"), folder.path().join("curves.csv"));
+        let text = format!(
+            "[run]\ncommand = [\"true\", \"{{args}}\"]\ncheckpoint = true\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
+             [search]\ntrials = 9\nsampler = \"random\"\n[resources]\njobs = 1\n[scheduler]\n{scheduler}\n\
+             [space]\nx = {{ min = 0.0, max = 1.0 }}\n"
+        );
+        std::fs::write(&sweep, text).unwrap();
+        std::fs::write(&from, curves).unwrap();
+        let (out, stdout, _) = captured::output(None);
+        let mut context = Context { logs: folder.path().join("logs"), out };
+        let from = from.display().to_string();
+        run(&Args { sweep, from, jobs: None, orders: 3, save: None, json }, &mut context)?;
+        Ok(stdout.text())
+    }
+
+    #[test]
+    fn it_says_what_was_saved_and_whether_the_best_survives() {
+        let stopping = "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nmode = \"stopping\"";
+        let text = simulate(stopping, CURVES, false).unwrap();
+        let wanted = "asha over 9 recorded trials, 1 slot
+                    recorded  asha
+epoch in all              81  33
+time                  1m 21s  33s
+to the end                 9  3
+best loss     0.05 (trial 9)  0.05 (trial 9)
+40.7 % spent; the best trial survives
+";
+        assert!(text.starts_with(wanted), "{text}");
+    }
+
+    #[test]
+    fn a_program_reads_the_same_as_json() {
+        let promotion = "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9";
+        let text = simulate(promotion, CURVES, true).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["recorded"]["resource"], 81.0);
+        assert_eq!(told["simulated"]["resource"], 21.0, "{text}");
+        assert_eq!((&told["survived"], &told["orders"]["tried"]), (&true.into(), &3.into()));
+    }
+
+    #[test]
+    fn what_cannot_be_simulated_is_refused_with_the_reason() {
+        let said = |scheduler, curves| {
+            let failure = simulate(scheduler, curves, false).unwrap_err();
+            assert_eq!(failure.code, Code::Usage);
+            failure.message
+        };
+        let asha = "name = \"asha\"\nresource = \"epoch\"\nmax = 9";
+        assert!(said(asha, "trial,seconds,1\n1,1,x\n").ends_with("line 2, column 3: `x` is not a number"));
+        assert!(said(asha, "trial,seconds,1\n").contains("no trial of"));
+        assert!(said("name = \"fifo\"", CURVES).contains("does not name the reported key"));
+        let pbt = "name = \"pbt\"\nresource = \"epoch\"\nmax = 9";
+        assert!(said(pbt, CURVES).contains("recorded curves cannot show"));
+    }
 }

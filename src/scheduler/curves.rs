@@ -219,7 +219,10 @@ fn rounded(number: f64, digits: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scenario::{build, setting};
+    use super::super::simulation::{Mishap, Simulation};
     use super::*;
+    use crate::study::{Attempt, Header};
     use proptest::prelude::*;
 
     #[test]
@@ -231,6 +234,33 @@ mod tests {
             (TrialId(7), Curve { points: vec![(1.0, 2.0), (3.0, 1.5)], pace: 1.0 })
         );
         assert_eq!(recording.table(5), text);
+    }
+
+    #[test]
+    fn what_a_study_reported_is_read_out_of_its_entries() {
+        let setting = setting(false);
+        let curve = |end: f64, pace| Curve { points: vec![(1.0, 0.9), (2.0, end), (3.0, end)], pace };
+        let curves = vec![curve(0.5, 2.0), curve(0.25, 1.0), curve(0.75, 1.0), curve(0.5, 1.0)];
+        let header = Header {
+            objectives: setting.objectives.clone(),
+            resource: setting.resource.clone(),
+            ..Header::default()
+        };
+        // The first is lost once and runs anew; the third is stopped, so that nobody knows how it would have gone on.
+        let mishap = |trial, attempt| Mishap {
+            lost_before: (trial == TrialId(1) && attempt == Attempt(1)).then_some(2),
+            ..Mishap::default()
+        };
+        let scheduler = build("asha", "min = 2\nmax = 9\nreduction = 2", &setting);
+        let mut simulation = Simulation::new(header, scheduler, 1, &curves).expect("a good header");
+        simulation = simulation.with_mishaps(&mishap).with_entries();
+        simulation.run(|_| false).expect("nothing impossible");
+        let mut collector = Collector::new("epoch".into(), "loss".into());
+        simulation.entries.iter().for_each(|entry| collector.observe(entry));
+        let recording = collector.finish(&simulation.study);
+        assert_eq!(recording.left_out, 1, "the third was stopped");
+        let wanted = [0, 1, 3].map(|at| (TrialId(at + 1), curves[at as usize].clone()));
+        assert_eq!(recording.curves, wanted);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The median stopping rule: a trial ends when what it has shown so far is worse than the median of what others had by the same point.
 //!
-//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with two changes that save a third of the epochs on recorded curves
-//! (`benches/search/curves`): everyone who got as far is compared with, not only complete trials, and by what they had shown then (the best,
-//! if `take = "best"`), not by the average of all they had reported.
+//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with two changes: everyone who got as far is compared with, not only
+//! complete trials, and by what they had shown then (the best, if `take = "best"`), not by the average of all they had reported, which
+//! lags behind a falling curve and lets hopeless trials go on.
 
 use super::gauge::{Gauge, Reading};
 use super::{Judgement, Next, TrialScheduler};
