@@ -140,14 +140,14 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
         fs::write(dir.journal(), &text[..end + torn]).expect("it can be written");
         let folded = journal::read(&dir).expect("a prefix can be read");
         if let Some(at) = lines.checked_sub(1 + text_lines_before_listening()) {
-            assert_eq!(folded, live[at], "after {lines} lines");
+            assert!(format!("{folded:?}") == format!("{:?}", live[at]), "after {lines} lines");
         }
         let end = run(cut.path(), parts(sampler, scheduler, slots), slots, &Rc::default());
         assert_eq!(end.running_count(), 0);
         assert_eq!(outcome(&end), outcome(&wanted), "cut after {lines} lines");
         let again = replay::replay(&dir, |_| Ok::<_, Infallible>(parts(sampler, scheduler, slots)));
         let again = again.expect("it replays");
-        assert_eq!((again.checked, again.differences), (TRIALS, vec![]));
+        assert_eq!((again.checked, again.differences), (wanted.trials().len() as u64, vec![]));
     }
 }
 
@@ -167,9 +167,24 @@ fn a_study_cut_at_any_line_ends_the_same_with_four_slots() {
 }
 
 #[test]
+fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
+    for scheduler in [
+        "asha max = 4\nreduction = 2\nmode = \"stopping\"",
+        "asha max = 4\nreduction = 2",
+        "hyperband max = 4\nreduction = 2",
+        "median peers = 2",
+        "pbt max = 4\ninterval = 1\npopulation = 4",
+    ] {
+        every_prefix_continues_to_the_same_end("random", scheduler, 1);
+    }
+}
+
+#[test]
 fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let whole = tempfile::tempdir().expect("a temporary folder");
-    run(whole.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let mut few = parts("random", "fifo", 2);
+    few.header.trials = Some(3);
+    run(whole.path(), few, 2, &Rc::default());
     let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
     let cut = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(cut.path());

@@ -1,13 +1,166 @@
-//! `swath best`.
+//! `swath best`: the best trial, ready to paste; the Pareto front if there are several objectives.
 
-use super::Context;
 use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::studies::Which;
+use super::{Context, paste};
+use crate::report::listing::Detail;
+use crate::report::text::plain;
+use crate::report::{json, listing, rank, summary};
+use crate::study::{Study, Trial};
+use serde_json::json;
 
 /// Arguments of `swath best`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Show this many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) count: Option<usize>,
+
+    /// Print a `[[point]]` for a sweep file
+    #[arg(long, conflicts_with_all = ["args", "json"])]
+    pub(crate) toml: bool,
+
+    /// Print arguments for a command line
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) args: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: &Args, _context: &mut Context) -> Result<Code, Failure> {
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let found = args.which.find(context)?;
+    let study = &found.study;
+    let several = study.header().objectives.len() > 1;
+    let allowed = found.is_selective().then(|| found.trials()).transpose()?;
+    let mut ranked = if several { rank::pareto(study) } else { rank::best(study, usize::MAX) };
+    if let Some(allowed) = allowed {
+        let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
+        ranked.retain(|trial| ids.contains(&trial.id));
+    }
+    ranked.truncate(args.count.unwrap_or(if several && !args.toml && !args.args { usize::MAX } else { 1 }));
+    if ranked.is_empty() {
+        return Err(none(study));
+    }
+    let out = &mut context.out;
+    if args.json {
+        let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
+        out.json(&json!({ "version": JSON_VERSION, "study": study.header().name, "best": rows }))?;
+    } else if args.toml || args.args {
+        for trial in &ranked {
+            let text = if args.toml { point(study, trial) } else { paste::arguments(&trial.params) };
+            writeln!(out.stdout, "{text}")?;
+        }
+    } else if let [trial] = ranked.as_slice() {
+        writeln!(
+            out.stdout,
+            "{}",
+            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::objectives(study, trial))))
+        )?;
+        for (name, value) in &trial.params {
+            writeln!(out.stdout, "  {} = {}", plain(name), plain(&listing::shown(value)))?;
+        }
+    } else {
+        let rendered = listing::ranked(study, &ranked, Detail::Exact).render(out.width, out.paint);
+        out.stdout.write_all(rendered.text.as_bytes())?;
+    }
     Ok(Code::Done)
+}
+
+/// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
+fn point(study: &Study, trial: &Trial) -> String {
+    let from =
+        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::objectives(study, trial));
+    format!("[[point]]  {}\n{}", plain(&from), paste::toml(&trial.params))
+}
+
+fn none(study: &Study) -> Failure {
+    let failure = Failure::new(Code::NoSuccess, "no trial has succeeded");
+    match study.counts().failed {
+        0 => failure.hint(summary::counts(study)),
+        _ => failure
+            .hint("`swath ls failed` lists what went wrong, `swath logs TRIAL` shows what a trial wrote"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::exit::{Code, Failure};
+    use crate::cli::studies::{Which, demo};
+    use crate::space::Value;
+    use crate::study::{Exit, Goal};
+    use crate::tracker::demo::{Demo, objective, text};
+
+    fn args() -> Args {
+        Args {
+            which: Which { words: Vec::new(), condition: None },
+            count: None,
+            toml: false,
+            args: false,
+            json: false,
+        }
+    }
+
+    fn world() -> Demo {
+        let mut demo = Demo::new(&["lr", "model.name"]);
+        for (lr, loss) in [(0.1, 0.5), (1e-5, 0.25), (0.2, 0.75)] {
+            demo.complete(&[("lr", Value::Float(lr)), ("model.name", text("a b"))], &[("val_loss", loss)]);
+        }
+        demo
+    }
+
+    fn best(demo: &Demo, args: &Args) -> Result<String, Failure> {
+        let (result, out, _) = demo::run(demo, None, |context| run(args, context));
+        result.map(|_| out)
+    }
+
+    #[test]
+    fn the_best_trial_shows_its_parameters() {
+        assert_eq!(
+            best(&world(), &args()).unwrap(),
+            "trial 2: val_loss 0.25\n  lr = 1e-5\n  model.name = a b\n"
+        );
+    }
+
+    #[test]
+    fn it_can_be_pasted_into_a_sweep_file_or_a_command() {
+        let toml = best(&world(), &Args { toml: true, ..args() }).unwrap();
+        assert_eq!(
+            toml,
+            "[[point]]  # trial 2 of digits: val_loss 0.25\nlr = 1e-5\nmodel.name = \"a b\"\n\n"
+        );
+        assert!(toml.parse::<toml::Table>().is_ok());
+        assert_eq!(best(&world(), &Args { args: true, ..args() }).unwrap(), "--lr=1e-5 '--model.name=a b'\n");
+    }
+
+    #[test]
+    fn the_best_among_some_trials_is_found() {
+        let which = Which { words: Vec::new(), condition: Some("lr > 0.01".into()) };
+        assert!(best(&world(), &Args { which, ..args() }).unwrap().starts_with("trial 1:"));
+    }
+
+    #[test]
+    fn several_objectives_give_the_front() {
+        let mut demo = Demo::with(&[], vec![objective("loss", Goal::Min), objective("acc", Goal::Max)]);
+        for (loss, acc) in [(0.5, 0.9), (0.3, 0.8), (0.6, 0.7)] {
+            demo.complete(&[], &[("loss", loss), ("acc", acc)]);
+        }
+        let shown = best(&demo, &args()).unwrap();
+        assert_eq!(shown, "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n");
+    }
+
+    #[test]
+    fn without_a_success_there_is_no_best() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.end(trial, Exit::Done);
+        assert_eq!(best(&demo, &args()).unwrap_err().code, Code::NoSuccess);
+    }
 }

@@ -1,13 +1,23 @@
-//! `swath completions`.
+//! `swath completions`: a completion script for a shell.
 
 use super::Context;
+use super::args::Cli;
 use super::exit::{Code, Failure};
+use clap::CommandFactory;
+use clap_complete::Shell;
 
 /// Arguments of `swath completions`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: &Args, _context: &mut Context) -> Result<Code, Failure> {
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "swath", &mut script);
+    context.out.stdout.write_all(&script)?;
     Ok(Code::Done)
 }

@@ -1,6 +1,5 @@
 //! How the program ends: the one list of exit codes, and the failure that is printed before it.
 
-use crate::source::{Diagnostics, Source, render};
 use std::fmt::Display;
 
 /// The exit codes. Scripts rely on them; they never change their meaning.
@@ -74,13 +73,6 @@ impl Failure {
     pub(crate) fn caused(code: Code, error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         Self { causes: causes.map(ToString::to_string).collect(), ..Self::new(code, error.to_string()) }
-    }
-
-    /// A sweep file cannot be used: everything that is wrong with it, with carets.
-    pub(crate) fn rejected(source: &Source, diagnostics: &Diagnostics, colour: bool) -> Self {
-        let texts: Vec<_> =
-            diagnostics.list.iter().map(|diagnostic| render::text(source, diagnostic, colour)).collect();
-        Self { rendered: texts.join("\n\n"), ..Self::silent(Code::Usage) }
     }
 
     /// Adds what to do about it.

@@ -1,13 +1,262 @@
-//! `swath logs`.
+//! `swath logs`: what a trial wrote to its standard output and error.
 
-use super::Context;
 use super::exit::{Code, Failure};
+use super::output::Output;
+use super::studies::{Found, Which};
+use super::{Context, tail};
+use crate::journal;
+use crate::report::text::{log_line, plain};
+use crate::study::{Study, Trial, TrialState};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a followed log is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often it is asked whether a followed trial still runs.
+const ASK: Duration = Duration::from_secs(1);
 
 /// Arguments of `swath logs`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Only standard error
+    #[arg(long)]
+    pub(crate) stderr: bool,
+
+    /// Only standard output
+    #[arg(long, conflicts_with = "stderr")]
+    pub(crate) stdout: bool,
+
+    /// Go on as the trial writes, until it ends
+    #[arg(short, long, conflicts_with = "head")]
+    pub(crate) follow: bool,
+
+    /// Only the first lines
+    #[arg(long, value_name = "LINES")]
+    pub(crate) head: Option<usize>,
+
+    /// Only the last lines
+    #[arg(long, value_name = "LINES", conflicts_with = "head")]
+    pub(crate) tail: Option<usize>,
+
+    /// Print escapes as they are, even on a terminal
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: &Args, _context: &mut Context) -> Result<Code, Failure> {
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let found = args.which.find(context)?;
+    let trial = found.trial(|study| default_trial(study, args.follow))?;
+    let folder = found.dir.trial(trial.id);
+    let mut logs = open(args, &folder)?;
+    let several = logs.len() > 1;
+    let out = &mut context.out;
+    let safe = out.width.is_some() && !args.raw;
+    if logs.is_empty() {
+        let what = if trial.attempts == 0 { "has not started" } else { "has written nothing" };
+        out.say(format_args!("trial {} {what}", trial.id));
+    }
+    for log in &mut logs {
+        if several {
+            let title = out.paint_err.dim(&format!("==> {} <==", plain(&log.path.display().to_string())));
+            out.say(title);
+        }
+        log.copy(out, args.head.unwrap_or(usize::MAX), safe)?;
+        if !args.follow {
+            log.copy_rest(out, safe)?;
+        }
+    }
+    if args.follow {
+        follow(args, out, &found, trial, &folder, logs, safe)?;
+    }
     Ok(Code::Done)
+}
+
+/// Returns the trial that is meant when none is named: to follow, one that runs; else the last one that started.
+fn default_trial(study: &Study, follow: bool) -> Option<&Trial> {
+    let running = study.running().last().and_then(|id| study.trial(id)).filter(|_| follow);
+    running.or_else(|| study.trials().iter().rev().find(|trial| trial.attempts > 0))
+}
+
+/// A log that is being read.
+struct Log {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// A line that has no end yet.
+    begun: Vec<u8>,
+}
+
+impl Log {
+    /// Opens a log at its start, or where its last lines begin; `None` if there is none.
+    fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
+        let failed = |error: std::io::Error| Failure {
+            causes: vec![error.to_string()],
+            ..Failure::tool(format!("could not read `{}`", path.display()))
+        };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let start = tail.map_or(Ok(0), |count| tail::offset_of_last(&mut file, count)).map_err(failed)?;
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        Ok(Some(Self { path, reader: BufReader::new(file), begun: Vec::new() }))
+    }
+
+    /// Copies the next whole lines.
+    fn copy(&mut self, out: &mut Output, count: usize, safe: bool) -> Result<(), Failure> {
+        for _ in 0..count {
+            if !self.copy_line(out, safe)? {
+                break;
+            }
+        }
+        Ok(out.stdout.flush()?)
+    }
+
+    /// Copies a last line that has no end.
+    fn copy_rest(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
+        if self.begun.is_empty() { Ok(()) } else { self.write(out, safe) }
+    }
+
+    /// Copies a whole line; returns whether there was one.
+    fn copy_line(&mut self, out: &mut Output, safe: bool) -> Result<bool, Failure> {
+        self.reader.read_until(b'\n', &mut self.begun)?;
+        if !self.begun.ends_with(b"\n") {
+            return Ok(false);
+        }
+        self.write(out, safe)?;
+        Ok(true)
+    }
+
+    fn write(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
+        let line = std::mem::take(&mut self.begun);
+        if !safe {
+            return Ok(out.stdout.write_all(&line)?);
+        }
+        let text = String::from_utf8_lossy(&line);
+        Ok(writeln!(out.stdout, "{}", log_line(text.trim_end_matches('\n')))?)
+    }
+}
+
+fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
+    let wanted = [("stdout.log", !args.stderr), ("stderr.log", !args.stdout)];
+    let mut logs = Vec::new();
+    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+        logs.extend(Log::open(folder.join(name), args.tail)?);
+    }
+    Ok(logs)
+}
+
+/// Copies what is written from now on, until the trial has ended and everything is copied.
+fn follow(
+    args: &Args,
+    out: &mut Output,
+    found: &Found,
+    trial: &Trial,
+    folder: &Path,
+    mut logs: Vec<Log>,
+    safe: bool,
+) -> Result<(), Failure> {
+    let mut state = trial.state.clone();
+    let mut asked = Instant::now();
+    while matches!(state, TrialState::Running | TrialState::Waiting | TrialState::Paused) {
+        std::thread::sleep(LOOK);
+        if logs.is_empty() {
+            logs = open(args, folder)?;
+        }
+        for log in &mut logs {
+            log.copy(out, usize::MAX, safe)?;
+        }
+        if asked.elapsed() >= ASK {
+            let study = journal::read(&found.dir)?;
+            state = study.trial(trial.id).map_or(TrialState::Failed, |trial| trial.state.clone());
+            let abandoned = state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
+            if abandoned {
+                break;
+            }
+            asked = Instant::now();
+        }
+    }
+    for log in &mut logs {
+        log.copy(out, usize::MAX, safe)?;
+        log.copy_rest(out, safe)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::exit::{Code, Failure};
+    use crate::cli::studies::{Which, demo};
+    use crate::study::Exit;
+    use crate::tracker::demo::Demo;
+
+    fn args() -> Args {
+        let which = Which { words: vec!["1".into()], condition: None };
+        Args { which, stderr: false, stdout: false, follow: false, head: None, tail: None, raw: false }
+    }
+
+    /// Prints the logs of a trial that wrote this.
+    fn logs(args: &Args, width: Option<usize>, stdout: &[u8]) -> (Result<Code, Failure>, String, String) {
+        let mut world = Demo::new(&[]);
+        let trial = world.start(&[]);
+        world.end(trial, Exit::Stopped);
+        demo::run(&world, width, |context| {
+            let folder = context.logs.join("digits/1");
+            std::fs::create_dir_all(&folder).unwrap();
+            if !stdout.is_empty() {
+                std::fs::write(folder.join("stdout.log"), stdout).unwrap();
+                std::fs::write(folder.join("stderr.log"), "oops\n").unwrap();
+            }
+            run(args, context)
+        })
+    }
+
+    #[test]
+    fn both_streams_are_printed_and_told_apart_on_standard_error() {
+        let (_, out, err) = logs(&args(), None, b"one\ntwo");
+        assert_eq!(out, "one\ntwooops\n");
+        assert_eq!(err, "==> logs/digits/1/stdout.log <==\n==> logs/digits/1/stderr.log <==\n");
+    }
+
+    #[test]
+    fn bytes_pass_unchanged_except_on_a_terminal() {
+        let bytes = b"\x1b[31mred\x1b[0m\r 9%\r10%\n\x07bell\n";
+        let stdout = Args { stdout: true, ..args() };
+        assert_eq!(logs(&stdout, None, bytes).1.as_bytes(), bytes);
+        assert_eq!(logs(&stdout, Some(80), bytes).1, "10%\n\\x07bell\n");
+        assert_eq!(logs(&Args { raw: true, ..stdout }, Some(80), bytes).1.as_bytes(), bytes);
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_printed_on_a_terminal_too() {
+        let stdout = Args { stdout: true, ..args() };
+        assert_eq!(logs(&stdout, Some(80), b"a\nb").1, "a\nb\n");
+        assert_eq!(logs(&Args { follow: true, ..stdout }, Some(80), b"a\nb").1, "a\nb\n");
+    }
+
+    #[test]
+    fn head_and_tail_count_lines() {
+        let text = b"1\n2\n3\n4\n";
+        let stdout = || Args { stdout: true, ..args() };
+        assert_eq!(logs(&Args { head: Some(2), ..stdout() }, None, text).1, "1\n2\n");
+        assert_eq!(logs(&Args { tail: Some(1), ..stdout() }, None, text).1, "4\n");
+        assert_eq!(logs(&Args { stderr: true, ..args() }, None, text).1, "oops\n");
+    }
+
+    #[test]
+    fn a_trial_that_wrote_nothing_says_so() {
+        let (result, out, err) = logs(&args(), None, b"");
+        assert_eq!(
+            (result, out.as_str(), err.as_str()),
+            (Ok(Code::Done), "", "trial 1 has written nothing\n")
+        );
+    }
 }

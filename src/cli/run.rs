@@ -3,10 +3,10 @@
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
-use super::{Context, guard};
+use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::run::{Opened, Options, RunError};
-use crate::sweep::Sweep;
+use crate::study::Closing;
 use std::path::PathBuf;
 
 /// Run the trials of a sweep, or go on with them
@@ -43,23 +43,24 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let mut opened = crate::run::open(&sweep, options)?;
     if opened.is_finished() {
-        return finished(&mut opened, args, context);
+        return finished(&opened, args, context);
     }
     opened.setup()?;
     carry_out(&mut opened, args)
 }
 
 /// Says that there is nothing left to run.
-fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut progress = progress(opened, args)?;
+fn finished(opened: &Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
     context.out.say("nothing left to run: the study is finished; raise `trials` in the sweep file to go on");
-    progress.finish(opened.study(), &crate::study::Closing::Finished, "");
+    progress(opened, args).finish(opened.study(), &Closing::Finished, "");
     Ok(Code::Done)
 }
 
 fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
     let interrupt = Interrupt::on_signals()?;
-    let progress = progress(opened, args)?.shared();
+    let progress = progress(opened, args).shared();
+    let told = progress.clone();
+    opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
     let mut pool = opened.programs(guard::command())?;
     let closing = opened.run(&mut pool, &interrupt)?;
@@ -69,29 +70,18 @@ fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
     Ok(if terminated { Code::Terminated } else { code })
 }
 
-fn progress(opened: &mut Opened<'_>, args: &Args) -> Result<Progress, Failure> {
+fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
         (false, false) => Style::Human,
     };
-    let recorder = opened.recorder()?;
-    Ok(Progress::new(style, opened.dir().clone(), Output::of_process(), recorder, opened.study()))
+    Progress::new(style, opened.dir().clone(), Output::of_process(), opened.study())
 }
 
 /// Returns the command that goes on with the run: the one that began it.
 fn again() -> String {
-    std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
-}
-
-/// Quotes a word for a shell where it needs it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    quote::line(&std::env::args().collect::<Vec<_>>())
 }
 
 impl From<RunError> for Failure {
@@ -104,17 +94,5 @@ impl From<RunError> for Failure {
             }
             other => Self::caused(Code::Tool, &other),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn only_words_that_a_shell_would_change_are_quoted() {
-        assert_eq!(quoted("sweeps/a.toml"), "sweeps/a.toml");
-        assert_eq!(quoted("my sweep's.toml"), r"'my sweep'\''s.toml'");
-        assert_eq!(quoted(""), "''");
     }
 }

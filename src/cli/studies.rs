@@ -1,1 +1,238 @@
-//! Finding studies.
+//! Finding the study that is meant, and the trials of it.
+
+use super::Context;
+use super::exit::Failure;
+use crate::journal::{self, StudyDir};
+use crate::report::select::{Condition, SelectError, Selector};
+use crate::report::text::plain;
+use crate::source::diagnostic::nearest;
+use crate::study::{Study, Trial};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Which study, and which of its trials: `[STUDY] [TRIALS]`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Which {
+    /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`, `last`, `best:5`, `failed`…
+    #[arg(value_name = "STUDY] [TRIALS", num_args = 0..=2)]
+    pub(crate) words: Vec<String>,
+
+    /// Only trials for which this holds: "val_loss < 0.3 and optimizer == 'sgd'"
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) condition: Option<String>,
+}
+
+/// A study that was found and read.
+pub(crate) struct Found {
+    pub(crate) dir: StudyDir,
+    pub(crate) study: Study,
+    selector: Option<Selector>,
+    condition: Option<Condition>,
+}
+
+impl Which {
+    /// Finds and reads the study and understands which trials are meant.
+    pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
+        let (dir, trials) = self.split(&context.logs)?;
+        let study = journal::read(&dir)?;
+        let selector = trials.map(Selector::parse).transpose()?;
+        let condition = self.condition.as_deref().map(|text| Condition::parse(text, &study)).transpose()?;
+        Ok(Found { dir, study, selector, condition })
+    }
+
+    /// Tells the study from the trials. A single word is a study if there is one of that name.
+    fn split(&self, logs: &Path) -> Result<(StudyDir, Option<&str>), Failure> {
+        match self.words.as_slice() {
+            [] => Ok((latest(logs)?, None)),
+            [word] => match named(logs, word) {
+                Ok(dir) => Ok((dir, None)),
+                Err(unknown) if Selector::parse(word).is_err() => Err(unknown),
+                Err(_) => Ok((latest(logs)?, Some(word))),
+            },
+            [study, trials, ..] => Ok((named(logs, study)?, Some(trials))),
+        }
+    }
+}
+
+impl Found {
+    /// Returns whether particular trials were asked for.
+    pub(crate) fn is_selective(&self) -> bool {
+        self.selector.is_some() || self.condition.is_some()
+    }
+
+    /// Returns the trials that were asked for; all of them if none were.
+    pub(crate) fn trials(&self) -> Result<Vec<&Trial>, Failure> {
+        let mut trials = match &self.selector {
+            Some(selector) => selector.select(&self.study)?,
+            None => self.study.trials().iter().collect(),
+        };
+        if let Some(condition) = &self.condition {
+            trials.retain(|trial| condition.holds(&self.study, trial));
+        }
+        Ok(trials)
+    }
+
+    /// Returns the one trial that was asked for, or the one that `default` names.
+    pub(crate) fn trial(&self, default: impl FnOnce(&Study) -> Option<&Trial>) -> Result<&Trial, Failure> {
+        if !self.is_selective() {
+            return default(&self.study).ok_or_else(|| self.nothing());
+        }
+        match self.trials()?.as_slice() {
+            [trial] => Ok(trial),
+            [] => Err(self.nothing()),
+            several => {
+                Err(Failure::usage(format!("{} trials are meant, but only one can be", several.len()))
+                    .hint("name one by its number"))
+            }
+        }
+    }
+
+    /// Says that no trial is meant.
+    pub(crate) fn nothing(&self) -> Failure {
+        let name = plain(&self.study.header().name).into_owned();
+        Failure::usage(format!("no such trial in `{name}`"))
+            .hint(format!("`swath ls {name}` lists its trials"))
+    }
+}
+
+impl From<SelectError> for Failure {
+    fn from(error: SelectError) -> Self {
+        let failure = Self::usage(plain(&error.to_string()));
+        match error.hint() {
+            Some(hint) => failure.hint(plain(&hint)),
+            None => failure,
+        }
+    }
+}
+
+/// Finds a study by its name or its folder.
+pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
+    let candidates = [StudyDir::new(logs, word), StudyDir::at(word)];
+    if let Some(dir) = candidates.into_iter().find(StudyDir::exists) {
+        return Ok(dir);
+    }
+    let failure = Failure::usage(format!("there is no study `{}` in `{}`", plain(word), logs.display()));
+    let known = all(logs);
+    let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+    Err(match nearest(word, names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
+        None if names.is_empty() => failure.hint("`--logs DIR` or SWATH_LOGS says where the studies are"),
+        None => failure.hint(format!("there are: {}", plain(&names.join(", ")))),
+    })
+}
+
+/// Finds the study that was written to last.
+pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
+    let newest = all(logs).into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+    newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
+        Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
+            .hint("`swath run sweep.toml` makes one; `--logs DIR` or SWATH_LOGS says where the studies are")
+    })
+}
+
+/// Returns every study with the time it was last written to, by name.
+pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
+    let entries = std::fs::read_dir(logs).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let written = std::fs::metadata(StudyDir::new(logs, &name).journal()).ok()?.modified().ok()?;
+            Some((name, written))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+pub(crate) mod demo {
+    //! Studies on disk, for the tests of commands.
+    use crate::cli::Context;
+    use crate::cli::exit::{Code, Failure};
+    use crate::cli::output::captured;
+    use crate::journal::StudyDir;
+    use crate::tracker::demo::Demo;
+
+    /// Writes the journal of a study to `logs/<name>`.
+    pub(crate) fn write(logs: &std::path::Path, name: &str, demo: &Demo) -> StudyDir {
+        let dir = StudyDir::new(logs, name);
+        std::fs::create_dir_all(dir.root()).unwrap();
+        let lines: Vec<_> =
+            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        std::fs::write(dir.journal(), lines.concat()).unwrap();
+        dir
+    }
+
+    /// Runs a command over the study `digits`; returns its result, standard output and standard error.
+    pub(crate) fn run(
+        demo: &Demo,
+        width: Option<usize>,
+        command: impl FnOnce(&mut Context) -> Result<Code, Failure>,
+    ) -> (Result<Code, Failure>, String, String) {
+        let logs = tempfile::tempdir().unwrap();
+        write(logs.path(), "digits", demo);
+        let (out, stdout, stderr) = captured::output(width);
+        let mut context = Context { logs: logs.path().to_owned(), out };
+        let result = command(&mut context);
+        let root = logs.path().display().to_string();
+        (result, stdout.text().replace(&root, "logs"), stderr.text().replace(&root, "logs"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Which, demo, latest, named};
+    use crate::cli::Context;
+    use crate::cli::output::captured;
+    use crate::tracker::demo::Demo;
+
+    fn which(words: &[&str]) -> Which {
+        Which { words: words.iter().map(|word| (*word).to_owned()).collect(), condition: None }
+    }
+
+    fn world() -> (tempfile::TempDir, Context) {
+        let logs = tempfile::tempdir().unwrap();
+        let mut study = Demo::new(&[]);
+        study.complete(&[], &[("val_loss", 0.5)]);
+        study.complete(&[], &[("val_loss", 0.1)]);
+        demo::write(logs.path(), "older", &study);
+        demo::write(logs.path(), "digits", &study);
+        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let journal =
+            std::fs::File::options().append(true).open(logs.path().join("older/journal.jsonl")).unwrap();
+        journal.set_modified(past).unwrap();
+        let context = Context { logs: logs.path().to_owned(), out: captured::output(None).0 };
+        (logs, context)
+    }
+
+    fn found(words: &[&str]) -> (String, Vec<u32>) {
+        let (_logs, context) = world();
+        let found = which(words).find(&context).unwrap();
+        let name = found.dir.root().file_name().unwrap().to_str().unwrap().to_owned();
+        (name, found.trials().unwrap().iter().map(|trial| trial.id.0).collect())
+    }
+
+    #[test]
+    fn a_word_is_a_study_if_there_is_one_and_else_trials_of_the_latest() {
+        assert_eq!(found(&[]), ("digits".into(), vec![1, 2]));
+        assert_eq!(found(&["older"]), ("older".into(), vec![1, 2]));
+        assert_eq!(found(&["best"]), ("digits".into(), vec![2]));
+        assert_eq!(found(&["older", "1"]), ("older".into(), vec![1]));
+    }
+
+    #[test]
+    fn a_study_is_found_by_its_folder_too() {
+        let (logs, _context) = world();
+        let folder = logs.path().join("older");
+        let dir = named(std::path::Path::new("elsewhere"), folder.to_str().unwrap()).unwrap();
+        assert_eq!(dir.root(), folder);
+    }
+
+    #[test]
+    fn a_misspelt_study_is_told_with_the_one_that_was_meant() {
+        let (_logs, context) = world();
+        let failure = which(&["digit"]).find(&context).err().unwrap();
+        assert_eq!(failure.hints, ["did you mean `digits`?"]);
+        assert!(latest(std::path::Path::new("/nowhere")).unwrap_err().message.contains("there is no study"));
+    }
+}

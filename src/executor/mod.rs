@@ -19,7 +19,7 @@ mod watch;
 
 pub use leftovers::end_leftovers;
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings};
+pub use program::{Argv, Program, ProgramSettings, environment};
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 

@@ -4,7 +4,7 @@ use super::guard::Guard;
 use super::output::Output;
 use super::strays::{RUN, Strays};
 use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
-use super::{ExecutorError, Exit, Launch, Outcome, Trainable, TrialContext, processes};
+use super::{ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes};
 use crate::logger::TrialLogger;
 use crate::space::Name;
 use crate::study::{Failure, Usage};
@@ -69,6 +69,30 @@ pub struct Program {
     found: OnceLock<(String, PathBuf)>,
 }
 
+/// Returns what the environment tells an attempt in folder `dir`; what has no value is not set.
+#[must_use]
+pub fn environment(
+    study: &StudyContext,
+    launch: &Launch,
+    dir: &Path,
+) -> Vec<(&'static str, Option<OsString>)> {
+    vec![
+        ("SWATH_STUDY", Some(study.name.clone().into())),
+        ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
+        ("SWATH_STAGE", Some(study.stage.clone().into())),
+        ("SWATH_TRIAL", Some(launch.trial.to_string().into())),
+        ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
+        ("SWATH_TRIAL_DIR", Some(dir.into())),
+        ("SWATH_PARAMS", Some(dir.join("params.json").into())),
+        ("SWATH_RECORDS", Some(dir.join("records.jsonl").into())),
+        ("SWATH_CHECKPOINT_DIR", Some(dir.join("checkpoints").into())),
+        ("SWATH_DATA_DIR", Some(study.data_dir.join(":").into())),
+        ("SWATH_SEED", Some(launch.seed.to_string().into())),
+        ("SWATH_UNTIL", launch.until.map(|until| until.to_string().into())),
+        ("SWATH_RESUME", launch.resume.then(|| "1".into())),
+    ]
+}
+
 impl Program {
     /// Makes a trainable of a command, and this process the one that gets what its trials leave behind.
     ///
@@ -127,30 +151,14 @@ impl Program {
     }
 
     fn set_environment(&self, command: &mut Command, trial: &TrialContext, dir: &Path) {
-        let launch = &trial.launch;
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-            .env("SWATH_STUDY", &trial.study.name)
-            .env("SWATH_PIPELINE", &trial.study.pipeline)
-            .env("SWATH_STAGE", &trial.study.stage)
-            .env("SWATH_TRIAL", launch.trial.to_string())
-            .env("SWATH_ATTEMPT", launch.attempt.to_string())
-            .env("SWATH_TRIAL_DIR", dir)
-            .env("SWATH_PARAMS", dir.join("params.json"))
-            .env("SWATH_RECORDS", dir.join("records.jsonl"))
-            .env("SWATH_CHECKPOINT_DIR", dir.join("checkpoints"))
-            .env("SWATH_DATA_DIR", trial.study.data_dir.join(":"))
-            .env("SWATH_SEED", launch.seed.to_string())
-            .env(RUN, &self.run);
-        // This process may itself run in a trial, whose variables are not for its own trials.
-        match launch.until {
-            Some(until) => command.env("SWATH_UNTIL", until.to_string()),
-            None => command.env_remove("SWATH_UNTIL"),
-        };
-        match launch.resume {
-            true => command.env("SWATH_RESUME", "1"),
-            false => command.env_remove("SWATH_RESUME"),
-        };
+        command.envs(self.env.iter().map(|(name, value)| (name, value))).env(RUN, &self.run);
+        for (name, value) in environment(&trial.study, &trial.launch, dir) {
+            match value {
+                Some(value) => command.env(name, value),
+                // This process may itself run in a trial, whose variables are not for its own trials.
+                None => command.env_remove(name),
+            };
+        }
     }
 
     /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a slash.

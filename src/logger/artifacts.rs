@@ -90,10 +90,10 @@ fn list(home: &Path) -> io::Result<()> {
     }
     let mut text = String::new();
     for (kind, folders) in &mut types {
-        text.push_str(&format!("{}:\n", quoted(kind)));
+        text.extend([&quoted(kind), ":\n"]);
         for (folder, names) in folders {
             names.sort();
-            text.push_str(&format!("  {}:\n", quoted(folder)));
+            text.extend(["  ", &quoted(folder), ":\n"]);
             text.extend(names.iter().map(|name| format!("    {}: ''\n", quoted(name))));
         }
     }

@@ -5,48 +5,77 @@ use super::{number, row};
 use crate::space::{Name, Value};
 use crate::study::{Exit, Study, Trial, TrialState};
 
-/// Returns the table of some trials: id, state, objectives, the parameters that differ among them, times, other metrics, how they ended.
+/// How much of a value a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Four significant digits of every parameter, for a terminal.
+    Brief,
+    /// Every digit.
+    Exact,
+}
+
+/// Returns the table of some trials: id, state, objectives, time, the parameters that differ among them, other metrics, how they ended.
 #[must_use]
-pub fn trials(study: &Study, trials: &[&Trial]) -> Table {
+pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
+    table.push(states(trials));
+    fill(&mut table, study, trials, detail);
+    table
+}
+
+/// Returns the table of trials that are all complete.
+#[must_use]
+pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
+    let mut table = begin(study, trials);
+    fill(&mut table, study, trials, detail);
+    table
+}
+
+fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     for objective in &study.header().objectives {
         let values: Vec<_> = trials.iter().map(|trial| trial.objective(objective)).collect();
         table.push(Column::numbers(&objective.metric, number::column(&values)).keep());
     }
+    table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
+    let notes = || Column::texts("note", trials.iter().map(|trial| note(trial)));
+    let noted = trials.iter().filter(|trial| !note(trial).is_empty()).count();
+    if noted > 0 && noted == trials.len() {
+        table.push(notes());
+    }
     for name in varying(study, trials) {
-        table.push(params(trials, &name));
+        let values: Vec<_> = trials.iter().map(|trial| trial.params.get(&name)).collect();
+        table.push(params(&name, &values, detail));
     }
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
-    if steps.iter().flatten().any(|step| *step > 1.0) {
+    let metrics = others(study, trials);
+    if steps.iter().flatten().any(|step| *step > 1.0) && !metrics.iter().any(|name| counts(name, trials)) {
         let title = study.header().resource.as_deref().unwrap_or("step");
         table.push(Column::numbers(title, number::column(&steps)));
     }
-    table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
     if trials.iter().any(|trial| trial.attempts > 1) {
         table.push(Column::numbers("attempts", trials.iter().map(|trial| trial.attempts.to_string())));
     }
-    for name in others(study, trials) {
+    for name in metrics {
         let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
         table.push(Column::numbers(&name, number::column(&values)));
     }
-    if trials.iter().any(|trial| !note(trial).is_empty()) {
-        table.push(Column::texts("note", trials.iter().map(|trial| note(trial))));
+    if noted > 0 && noted < trials.len() {
+        table.push(notes());
     }
-    table
 }
 
 /// Returns the table of some trials with the columns that were asked for; see [`row::value`].
 #[must_use]
-pub fn columns(study: &Study, trials: &[&Trial], names: &[String]) -> Table {
+pub fn columns(study: &Study, trials: &[&Trial], names: &[String], detail: Detail) -> Table {
     let mut table = begin(study, trials);
-    for name in names.iter().filter(|name| !matches!(name.as_str(), "trial" | "trial_id" | "state")) {
+    for name in names.iter().filter(|name| !matches!(name.as_str(), "trial" | "trial_id")) {
         let values: Vec<_> = trials.iter().map(|trial| row::value(study, trial, name)).collect();
         let measured = values.iter().flatten().all(|value| matches!(value, Value::Float(_)));
         if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
             let numbers: Vec<_> = values.iter().map(|value| value.as_ref().and_then(Value::as_f64)).collect();
             table.push(Column::numbers(name, number::column(&numbers)));
         } else {
-            table.push(column_of(name, &values));
+            table.push(params(name, &values.iter().map(Option::as_ref).collect::<Vec<_>>(), detail));
         }
     }
     table
@@ -55,8 +84,11 @@ pub fn columns(study: &Study, trials: &[&Trial], names: &[String]) -> Table {
 fn begin(study: &Study, trials: &[&Trial]) -> Table {
     let mut table = Table::new(trials.iter().map(|trial| tone(study, trial)).collect());
     table.push(Column::numbers("trial", trials.iter().map(|trial| trial.id.to_string())).keep());
-    table.push(Column::texts("state", trials.iter().map(|trial| trial.state.word().to_owned())).keep());
     table
+}
+
+fn states(trials: &[&Trial]) -> Column {
+    Column::texts("state", trials.iter().map(|trial| trial.state.word().to_owned())).keep()
 }
 
 fn tone(study: &Study, trial: &Trial) -> Tone {
@@ -74,25 +106,24 @@ fn tone(study: &Study, trial: &Trial) -> Tone {
 #[must_use]
 pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let mut names = row::params(study);
-    if let [first, rest @ ..] = trials {
-        if !rest.is_empty() {
-            names.retain(|name| {
-                let usual = first.params.get(name);
-                rest.iter().any(|trial| trial.params.get(name) != usual)
-            });
-        }
+    if let [first, rest @ ..] = trials
+        && !rest.is_empty()
+    {
+        names.retain(|name| {
+            let usual = first.params.get(name);
+            rest.iter().any(|trial| trial.params.get(name) != usual)
+        });
     }
     names
 }
 
-fn params(trials: &[&Trial], name: &Name) -> Column {
-    let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name).cloned()).collect();
-    column_of(name, &values)
-}
-
-fn column_of(name: &str, values: &[Option<Value>]) -> Column {
+fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
     let numeric = values.iter().flatten().all(|value| value.as_f64().is_some());
-    let cells = values.iter().map(|value| value.as_ref().map_or_else(String::new, shown));
+    let cell = |value: &&Value| match (value, detail) {
+        (Value::Float(number), Detail::Brief) => number::brief(*number),
+        (value, _) => shown(value),
+    };
+    let cells = values.iter().map(|value| value.as_ref().map_or_else(String::new, cell));
     if numeric { Column::numbers(name, cells) } else { Column::texts(name, cells) }
 }
 
@@ -130,6 +161,12 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     row::metrics(study).into_iter().filter(|name| !known(name) && numeric(name)).collect()
 }
 
+/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is.
+fn counts(name: &Name, trials: &[&Trial]) -> bool {
+    let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
+    trials.iter().all(|trial| last(trial) == trial.step)
+}
+
 /// Returns how the trial ended if that is of interest.
 fn note(trial: &Trial) -> String {
     let outside = trial.outside.then(|| "outside the space".to_owned());
@@ -143,7 +180,7 @@ fn note(trial: &Trial) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, shown, trials, varying};
+    use super::{Detail, columns, shown, trials, varying};
     use crate::report::text::Paint;
     use crate::space::Value;
     use crate::study::{Exit, Failure, Trial};
@@ -165,12 +202,12 @@ mod tests {
             demo.start(&[("lr", Value::Float(1.0)), ("optimizer", text("sgd")), ("epochs", Value::Int(20))]);
         demo.end(failed, Exit::Failed(Failure::Code(3)));
         assert_eq!(
-            trials(&demo.study, &all(&demo)).render(None, Paint::default()).text,
+            trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text,
             "\
-trial  state     val_loss    lr  optimizer  time  acc  note
-    1  complete   0.50000  1e-5  sgd          2s  0.9
-    2  complete   0.04123  0.01  adam         2s  0.9
-    3  failed               1.0  sgd          1s       exit status 3
+trial  state     val_loss  time    lr  optimizer  acc  note
+    1  complete   0.50000    2s  1e-5  sgd        0.9
+    2  complete   0.04123    2s  0.01  adam       0.9
+    3  failed                1s   1.0  sgd             exit status 3
 "
         );
     }
@@ -180,10 +217,10 @@ trial  state     val_loss    lr  optimizer  time  acc  note
         let mut demo = Demo::new(&["lr", "epochs"]);
         demo.start(&[("lr", Value::Float(0.1)), ("epochs", Value::Int(20))]);
         assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
-        let text = trials(&demo.study, &all(&demo)).render(None, Paint::default()).text;
+        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
         assert_eq!(
             text,
-            "trial  state    val_loss   lr  epochs  time\n    1  running            0.1      20    0s\n"
+            "trial  state    val_loss  time   lr  epochs\n    1  running              0s  0.1      20\n"
         );
     }
 
@@ -191,8 +228,8 @@ trial  state     val_loss    lr  optimizer  time  acc  note
     fn a_study_without_trials_is_an_empty_table() {
         let demo = Demo::new(&["lr"]);
         assert_eq!(
-            trials(&demo.study, &[]).render(Some(80), Paint::default()).text,
-            "trial  state  val_loss  lr  time\n"
+            trials(&demo.study, &[], Detail::Exact).render(Some(80), Paint::default()).text,
+            "trial  state  val_loss  time  lr\n"
         );
     }
 
@@ -204,7 +241,7 @@ trial  state     val_loss    lr  optimizer  time  acc  note
             demo.report(trial, &[("val_loss", f64::NAN), ("acc", f64::INFINITY)]);
             demo.end(trial, Exit::Done);
         }
-        let text = trials(&demo.study, &all(&demo)).render(Some(64), Paint::default()).text;
+        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(Some(64), Paint::default()).text;
         assert!(text.contains("inf"), "{text}");
         assert!(text.contains("`val_loss` was reported, bu…"), "{text}");
     }
@@ -214,10 +251,11 @@ trial  state     val_loss    lr  optimizer  time  acc  note
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
         let names = ["lr".to_owned(), "best.val_loss".to_owned(), "seconds".to_owned(), "nothing".to_owned()];
-        let text = columns(&demo.study, &all(&demo), &names).render(None, Paint::default()).text;
+        let text =
+            columns(&demo.study, &all(&demo), &names, Detail::Exact).render(None, Paint::default()).text;
         assert_eq!(
             text,
-            "trial  state       lr  best.val_loss  seconds  nothing\n    1  complete  1e-5            0.5        2\n"
+            "trial    lr  best.val_loss  seconds  nothing\n    1  1e-5            0.5        2\n"
         );
     }
 

@@ -19,6 +19,13 @@ pub fn short(number: f64) -> String {
     trim(&format!("{number:.*}", decimals(size))).to_owned()
 }
 
+/// Returns a parameter's value with four significant digits, for a table: `0.009022`, `9.289e-5`, `64`.
+#[must_use]
+pub fn brief(number: f64) -> String {
+    let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
+    if rounded.fract() == 0.0 || !number.is_finite() { short(number) } else { format!("{rounded:?}") }
+}
+
 /// Returns the numbers of a column: as many decimals for all as five significant digits of the largest need, if that does them justice.
 #[must_use]
 pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
@@ -105,7 +112,7 @@ pub fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, column, duration, short};
+    use super::{brief, bytes, column, duration, short};
     use std::time::Duration;
 
     #[test]
@@ -113,6 +120,12 @@ mod tests {
         let shown: Vec<_> =
             [0.041_234_567, 12.0, 1e-5, 1.23456e12, 0.5, 99_999.95, -0.25, f64::NAN].map(short).into();
         assert_eq!(shown, ["0.041235", "12", "1e-5", "1.2346e12", "0.5", "100000", "-0.25", "nan"]);
+    }
+
+    #[test]
+    fn a_parameter_keeps_four_digits() {
+        let shown = [0.009_021_87, 1.956_83e-5, 64.0, 123_456.0, 0.5, 2.0].map(brief);
+        assert_eq!(shown, ["0.009022", "1.957e-5", "64", "123456", "0.5", "2"]);
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub fn counts(study: &Study) -> String {
     let wanted = study.header().trials.filter(|wanted| *wanted != total);
     let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
     let plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" };
+    if let [_] = parts.as_slice() {
+        let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
+        let all = if total == 1 { "" } else { "all " };
+        return format!("{total}{of} {plural}, {all}{state}");
+    }
     let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     format!("{total}{of} {plural}{detail}")
 }
@@ -68,6 +73,7 @@ mod tests {
         let mut demo = Demo::new(&["lr"]);
         assert_eq!(counts(&demo.study), "0 of 20 trials");
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
+        assert_eq!(counts(&demo.study), "1 of 20 trials, complete");
         let stopped = demo.start(&[]);
         demo.end(stopped, Exit::Stopped);
         demo.start(&[]);

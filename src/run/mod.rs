@@ -4,11 +4,15 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 mod keep;
+mod plan;
 mod pool;
 mod record;
 mod setup;
+mod versions;
 
+pub use plan::{Planned, plan};
 pub use setup::SetupError;
+pub use versions::{VersionError, Versions};
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
@@ -17,7 +21,7 @@ use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
-use crate::tracker::recorder::Recorder;
+use crate::tracker::recorder::Stale;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -77,13 +81,29 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
+    let Built { parts, trackers, slots, git } = build(sweep, &options)?;
+    let machine = Machine::here();
+    let holder = machine.holder(Timestamp::now());
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    keep::keep(&dir, sweep, &options, machine, git)?;
+    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+}
+
+/// What a sweep becomes on this machine.
+struct Built {
+    parts: Parts,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+    slots: usize,
+    git: Option<Git>,
+}
+
+fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
-    let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
-    let git = Git::of(&workdir);
+    let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
-        header: header(sweep, git.as_ref()),
+        header: header(sweep, git.as_ref(), slots),
         space: sweep.space.clone(),
         points: points(sweep),
         sampler_name: sweep.sampler.name.clone(),
@@ -92,11 +112,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
     };
-    let machine = Machine::here();
-    let holder = machine.holder(Timestamp::now());
-    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
-    keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+    Ok(Built { parts, trackers, slots, git })
 }
 
 impl<'a> Opened<'a> {
@@ -137,14 +153,17 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write.
+    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told once to `stale`.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
+    pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let started = record::start(&self.dir, self.study().next_seq(), trackers);
-        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
+        let recording =
+            record::Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
+        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        self.driver.listen(Box::new(recording));
+        Ok(())
     }
 
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
@@ -185,7 +204,7 @@ pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
 
 /// Returns what readers of the journal need to know of a sweep.
 #[must_use]
-pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
+pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         name: sweep.name.clone(),
@@ -196,6 +215,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         git_commit: git.map(Git::describe),
     }
@@ -216,8 +236,7 @@ where
         + 'static,
 {
     let mut opened = open(sweep, options)?;
-    let recorder = opened.recorder()?;
-    opened.listen(Box::new(record::Silent::new(recorder)));
+    opened.record(drop)?;
     let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())

@@ -39,18 +39,26 @@ pub(super) fn functions(
     trainable: Arc<dyn Trainable>,
 ) -> Result<Pool, ExecutorError> {
     let context = StudyContext {
+        digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
+        ..context(sweep, workdir)
+    };
+    Pool::new(trainable, slots, context)
+}
+
+/// Returns what a trial is told of its study.
+pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
+    StudyContext {
         name: sweep.name.clone(),
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
         workdir,
         data_dir: sweep.run.data_dir.clone(),
-        digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
-    };
-    Pool::new(trainable, slots, context)
+        digests: None,
+    }
 }
 
 /// Returns what renders the command of an attempt.
-fn argv(sweep: &Sweep) -> Argv {
+pub(super) fn argv(sweep: &Sweep) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {
         template.render(&Fill {

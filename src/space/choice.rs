@@ -37,10 +37,6 @@ impl Cases {
         Self { ends, probabilities }
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.ends.len()
-    }
-
     pub(crate) fn probabilities(&self) -> &[f64] {
         &self.probabilities
     }

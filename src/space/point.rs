@@ -2,7 +2,7 @@
 
 use super::assign::Values;
 use super::param::{Condition, Origin, Param, Settled};
-use super::parse::value_of;
+use super::parse::{in_order_of_the_file, value_of};
 use super::{Params, Space, Value};
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ pub(super) fn parse(space: &Space, mut point: Section, d: &mut Diagnostics) -> O
         reader.visit(param);
     }
     reader.report(d);
+    in_order_of_the_file(&mut d.list[before..]);
     if d.list.len() > before {
         return None;
     }

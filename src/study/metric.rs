@@ -5,8 +5,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// A measured number; in JSON NaN and the infinities are `"nan"`, `"inf"` and `"-inf"`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+///
+/// Equal to itself even if it is NaN, so that two studies that were told the same are equal.
+#[derive(Debug, Clone, Copy)]
 pub struct Metric(pub f64);
+
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || (self.0.is_nan() && other.0.is_nan())
+    }
+}
 
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,7 +2,7 @@
 
 use super::parse::Raw;
 use crate::numerics::stream::{self, Purpose};
-use crate::source::{Diagnostic, NodeValue};
+use crate::source::{Diagnostic, Key};
 use crate::space::{AxisKind, Refusal, Space};
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -31,6 +31,9 @@ impl Acceptance {
     /// Measures with a given number of draws from the prior, or by looking at every configuration where they are few.
     #[must_use]
     pub fn measure(space: &Space, seed: u64, draws: u32) -> Self {
+        if space.constraints().next().is_none() {
+            return Self::estimate(space, seed);
+        }
         Self::over(space, seed, draws, u32::MAX)
     }
 
@@ -93,9 +96,11 @@ impl Acceptance {
         blamed.sort_by(|a, b| b.1.cmp(a.1));
         for (name, count) in blamed {
             let label = format!("refuses {}", share(*count, self.draws));
-            let written = raw.constraints.iter().find(|(key, node)| {
-                key.name == *name || matches!(&node.value, NodeValue::Text(text) if text == name)
-            });
+            // A constraint that cannot be computed is named with the reason.
+            let named = |key: &Key| {
+                name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            };
+            let written = raw.constraints.iter().find(|(key, _)| named(key));
             error = match written {
                 Some((_, node)) => error.at(node.span.clone(), label),
                 None => error.hint(format!("{name}: {label}")),
@@ -117,30 +122,17 @@ fn share(count: u32, draws: u32) -> String {
 fn cells(space: &Space) -> Option<Vec<Vec<f64>>> {
     let mut total = 1_u64;
     let mut cells = Vec::new();
-    for axis in space.axes() {
+    for (position, axis) in space.axes().iter().enumerate() {
         let count = match &axis.kind {
             AxisKind::Real => return None,
             AxisKind::Ordered(count) => *count,
             AxisKind::Choice(weights) => weights.len() as u64,
         };
         total = total.checked_mul(count.max(1)).filter(|total| *total <= WHOLE)?;
-        cells.push(match &axis.kind {
-            AxisKind::Choice(weights) => middles(weights),
-            _ => (0..count.max(1)).map(|at| (at as f64 + 0.5) / count.max(1) as f64).collect(),
-        });
+        let centres: Option<Vec<f64>> = (0..count.max(1)).map(|index| space.cell(position, index)).collect();
+        cells.push(centres?);
     }
     Some(cells)
-}
-
-fn middles(weights: &[f64]) -> Vec<f64> {
-    let mut below = 0.0;
-    let total: f64 = weights.iter().sum();
-    let middle = |weight: &f64| {
-        let middle = (below + weight / 2.0) / total;
-        below += weight;
-        middle
-    };
-    weights.iter().map(middle).collect()
 }
 
 /// Counts up, the last axis fastest; false after the last.

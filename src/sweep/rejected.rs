@@ -1,5 +1,6 @@
 //! A sweep file that cannot be used, with everything that is wrong with it.
 
+use super::Sweep;
 use crate::source::{Diagnostics, Level, Source, render};
 use std::fmt::{self, Write as _};
 
@@ -42,7 +43,7 @@ impl Rejected {
 }
 
 /// Renders diagnostics in the order of the file, errors and warnings mixed, an empty line after each.
-pub(super) fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
+fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
     let mut list: Vec<_> = diagnostics.list.iter().collect();
     list.sort_by_key(|found| found.labels.first().map_or(0, |(span, _)| span.start));
     let mut text = String::new();
@@ -57,7 +58,7 @@ pub(super) fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) 
 }
 
 /// Returns diagnostics as a JSON array.
-pub(super) fn json(source: &Source, diagnostics: &Diagnostics) -> serde_json::Value {
+fn json(source: &Source, diagnostics: &Diagnostics) -> serde_json::Value {
     diagnostics.list.iter().take(SHOWN).map(|found| render::json(source, found)).collect()
 }
 
@@ -68,3 +69,17 @@ impl fmt::Display for Rejected {
 }
 
 impl std::error::Error for Rejected {}
+
+impl Sweep {
+    /// Renders the warnings with the lines they point at.
+    #[must_use]
+    pub fn remarks(&self, colour: bool) -> String {
+        remarks(&self.source, &self.warnings, colour)
+    }
+
+    /// Returns the warnings as JSON, each with its line and column.
+    #[must_use]
+    pub fn remarks_json(&self) -> serde_json::Value {
+        json(&self.source, &self.warnings)
+    }
+}

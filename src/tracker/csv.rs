@@ -72,18 +72,17 @@ pub fn write_some<'a>(
 /// If the folder of `path` cannot be written.
 pub fn save(study: &Study, path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new();
-    let draft = draft.prefix(".trials-").suffix(".tmp").permissions(readable());
-    let mut file = draft.tempfile_in(folder)?;
+    let mut file = draft(folder)?;
     write(study, BufWriter::with_capacity(1 << 16, file.as_file_mut()))?;
     file.as_file().sync_data()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_data()
 }
 
-/// The mode of a file that others may read, before the umask.
-fn readable() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+/// Begins a file that is to replace another in the same folder, readable by whom the umask lets.
+pub(crate) fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new().prefix(".draft-").suffix(".tmp").permissions(mode).tempfile_in(folder)
 }
 
 /// The columns of a study.
@@ -193,11 +192,11 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
 fn datasets(trial: &Trial) -> (String, String) {
     let (mut paths, mut digests): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for record in &trial.records {
-        if let LogRecord::Dataset { data_dir, md5, .. } = record {
-            if !paths.contains(&data_dir.as_str()) {
-                paths.push(data_dir);
-                digests.push(md5.as_deref().unwrap_or_default());
-            }
+        if let LogRecord::Dataset { data_dir, md5, .. } = record
+            && !paths.contains(&data_dir.as_str())
+        {
+            paths.push(data_dir);
+            digests.push(md5.as_deref().unwrap_or_default());
         }
     }
     (paths.join(";"), digests.join(";"))

@@ -3,6 +3,7 @@
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{JSON_VERSION, Output};
 use crate::journal::StudyDir;
+use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::report::{json, listing, rank, summary};
 use crate::study::{Closing, Study};
@@ -33,12 +34,15 @@ pub(super) fn tell(
     let several = study.header().objectives.len() > 1;
     let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
     if front.is_empty() {
-        let label = out.paint_err.red("no trial succeeded");
+        let label = match why {
+            Closing::Interrupted | Closing::TimeLimit => "no trial has succeeded yet".to_owned(),
+            _ => out.paint_err.red("no trial succeeded"),
+        };
         out.say(format_args!("{label}: {}", summary::counts(study)));
     } else {
         writeln!(out.stdout, "{}", out.paint.bold(&plain(&headline(study, several, front.len()))))?;
         let shown = &front[..front.len().min(if several { 2 * TOP } else { TOP })];
-        let rendered = listing::trials(study, shown).render(out.width, out.paint);
+        let rendered = listing::ranked(study, shown, Detail::Brief).render(out.width, out.paint);
         out.stdout.write_all(rendered.text.as_bytes())?;
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));

@@ -5,7 +5,6 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
-use crate::tracker::recorder::Stale;
 
 /// How many lines of a failed trial's output are shown.
 const LAST_WORDS: usize = 8;
@@ -93,15 +92,14 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     }
     let folder = dir.trial(trial.id);
     let (log, lines) = tail::last_words(&folder, LAST_WORDS);
-    let mut text = format!("{head}: {exit} after {took}{params}");
-    for line in &lines {
-        text += &format!("\n    {} {}", paint.dim("|"), elide(line, LINE));
-    }
+    let said: String =
+        lines.iter().map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE))).collect();
     let (wrote, place) = match lines.is_empty() {
         true => ("it wrote nothing; its folder is", folder),
         false => ("all of it:", log),
     };
-    text + &format!("\n    {wrote} {}", plain(&place.display().to_string()))
+    let place = plain(&place.display().to_string()).into_owned();
+    format!("{head}: {exit} after {took}{params}{said}\n    {wrote} {place}")
 }
 
 /// Returns the line of a running trial: id, time, how far, what it last reported.
@@ -109,8 +107,10 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let took = trial.attempt_at.map_or_else(String::new, |began| number::duration(now.since(began)));
     let step = match (trial.step, trial.until) {
         (Some(step), Some(until)) => format!("{} {}/{until}", resource(study), number::short(step)),
-        (Some(step), None) => format!("{} {}", resource(study), number::short(step)),
-        (None, _) => String::new(),
+        (Some(step), None) if !is_reported(study, trial, step) => {
+            format!("{} {}", resource(study), number::short(step))
+        }
+        _ => String::new(),
     };
     let header = study.header();
     let objectives = header.objectives.iter().map(|objective| &objective.metric);
@@ -128,9 +128,9 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
 }
 
-/// Says that a tracker is out of date.
-pub(super) fn stale(stale: &Stale) -> String {
-    format!("tracker `{}` is left out from now on: {}", stale.name, stale.why)
+/// Says whether a count that swath made is among what the trial reports anyway, as `epoch` say.
+fn is_reported(study: &Study, trial: &Trial, step: f64) -> bool {
+    study.header().resource.is_none() && trial.metrics.values().any(|tally| tally.last.0 == step)
 }
 
 #[cfg(test)]

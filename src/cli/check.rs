@@ -1,0 +1,204 @@
+//! `swath check`: everything that can be known of a sweep without starting anything.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::sweeps;
+use crate::journal::StudyDir;
+use crate::report::text::plain;
+use crate::space::{Name, Params};
+use crate::study::{Goal, Objective, Take, TrialId};
+use crate::sweep::units::{Bytes, Span};
+use crate::sweep::{Acceptance, Fill, Sweep};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Arguments of `swath check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The sweep file
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+
+    /// Refuse what is only warned about
+    #[arg(long)]
+    strict: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Draws by which the acceptance of the constraints is measured.
+const DRAWS: u32 = 10_000;
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    if args.json {
+        return run_json(args, context);
+    }
+    let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let facts = Facts::of(&sweep, context);
+    for (label, text) in facts.rows(&sweep) {
+        writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
+    }
+    Ok(Code::Done)
+}
+
+fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    match sweeps::read_quietly(&args.sweep) {
+        Ok(sweep) => {
+            let refused = args.strict && !sweep.warnings.list.is_empty();
+            let facts = Facts::of(&sweep, context);
+            context.out.json(&facts.json(&sweep, !refused))?;
+            Ok(if refused { Code::Usage } else { Code::Done })
+        }
+        Err(rejected) => {
+            let diagnostics = rejected.json();
+            context.out.json(&json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }))?;
+            Ok(Code::Usage)
+        }
+    }
+}
+
+/// What is worked out about a sweep.
+struct Facts {
+    names: Vec<Name>,
+    searched: usize,
+    size: Option<u64>,
+    acceptance: Acceptance,
+    /// A configuration in the space, as an example.
+    example: Params,
+    command: Vec<String>,
+}
+
+impl Facts {
+    fn of(sweep: &Sweep, context: &Context) -> Self {
+        let example = example(sweep);
+        let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
+        let command = sweep.run.command.render(&Fill {
+            params: &example,
+            trial: TrialId(1),
+            trial_dir: &folder,
+            params_file: &folder.join("params.json"),
+            data_dir: &sweep.run.data_dir,
+        });
+        let mut searched: Vec<_> =
+            sweep.space.axes().iter().map(|axis| axis.name.split('[').next().unwrap_or_default()).collect();
+        searched.sort_unstable();
+        searched.dedup();
+        Self {
+            searched: searched.len(),
+            names: sweep.space.names(),
+            size: sweep.space.size(),
+            acceptance: Acceptance::measure(&sweep.space, sweep.seed, DRAWS),
+            example,
+            command,
+        }
+    }
+
+    fn rows(&self, sweep: &Sweep) -> Vec<(&'static str, String)> {
+        let mut rows = vec![
+            ("study", sweep.name.clone()),
+            ("parameters", format!("{}, {} searched", self.names.len(), self.searched)),
+            ("space", self.space()),
+        ];
+        let trials = sweep
+            .trials
+            .map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
+        rows.push(("trials", trials));
+        if !sweep.points.is_empty() {
+            rows.push(("points", format!("{} to try first", sweep.points.len())));
+        }
+        rows.push(("sampler", sweep.sampler.name.clone()));
+        rows.push(("scheduler", sweep.scheduler.name.clone()));
+        rows.extend(sweep.objectives.iter().map(|objective| ("objective", words(objective))));
+        rows.push(("executor", format!("{}, {} at a time", sweep.executor.name, sweep.slots())));
+        let limits = limits(sweep);
+        if !limits.is_empty() {
+            rows.push(("limits", limits));
+        }
+        rows.extend(sweep.trackers.iter().map(|tracker| ("tracker", tracker.name.clone())));
+        rows.push(("command", super::quote::line(&self.command)));
+        rows
+    }
+
+    fn space(&self) -> String {
+        let size = match self.size {
+            Some(1) => "1 configuration".to_owned(),
+            Some(size) => format!("{size} configurations"),
+            None => "a continuum".to_owned(),
+        };
+        match (&self.acceptance, self.acceptance.accepted == self.acceptance.draws) {
+            (_, true) => size,
+            (measured, _) if measured.whole => {
+                format!("{size}, {} satisfy the constraints", measured.accepted)
+            }
+            (measured, _) => {
+                format!("{size}, of which the constraints accept {:.2} %", 100.0 * measured.rate())
+            }
+        }
+    }
+
+    fn json(&self, sweep: &Sweep, ok: bool) -> Value {
+        json!({
+            "version": JSON_VERSION,
+            "ok": ok,
+            "file": sweep.source.name,
+            "study": sweep.name,
+            "pipeline": sweep.pipeline,
+            "stage": sweep.stage,
+            "seed": sweep.seed,
+            "parameters": self.names,
+            "searched": self.searched,
+            "size": self.size,
+            "acceptance": self.acceptance.rate(),
+            "trials": sweep.trials,
+            "points": sweep.points,
+            "sampler": sweep.sampler.name,
+            "scheduler": sweep.scheduler.name,
+            "objectives": sweep.objectives,
+            "executor": sweep.executor.name,
+            "slots": sweep.slots(),
+            "trackers": sweep.trackers.iter().map(|tracker| &tracker.name).collect::<Vec<_>>(),
+            "example": { "params": self.example, "command": self.command },
+            "diagnostics": sweep.remarks_json(),
+        })
+    }
+}
+
+/// Returns the configuration that is tried first if there is one, else the first of a few points that the constraints accept.
+fn example(sweep: &Sweep) -> Params {
+    let given = sweep.points.first().cloned().unwrap_or_else(|| sweep.space.defaults());
+    let dims = sweep.space.dims();
+    // A lattice by the golden ratio visits every corner soon.
+    let point = |at: u32| -> Vec<f64> {
+        (0..dims).map(|axis| (0.5 + f64::from(at) * 0.618_034 * (axis + 1) as f64).fract()).collect()
+    };
+    let mut points = (0..1000).map(|at| sweep.space.complete(&given, &point(at))).peekable();
+    let first = points.peek().cloned().unwrap_or_default();
+    points.find(|params| sweep.space.admits(params).is_ok()).unwrap_or(first)
+}
+
+fn words(objective: &Objective) -> String {
+    let goal = match objective.goal {
+        Goal::Min => "smaller is better",
+        Goal::Max => "larger is better",
+    };
+    let take = match objective.take {
+        Take::Best => "the best",
+        Take::Last => "the last",
+    };
+    format!("{}, {goal}, {take} of a trial's reports", objective.metric)
+}
+
+fn limits(sweep: &Sweep) -> String {
+    let limits = &sweep.limits;
+    let mut words = Vec::new();
+    words.extend(limits.time.map(|time| format!("{} in all", Span(time))));
+    words.extend(limits.trial_time.map(|time| format!("{} a trial", Span(time))));
+    words.extend(limits.failures.map(|count| format!("{count} failed trials")));
+    words.extend(limits.disk.map(|bytes| format!("{} free on disk", Bytes(bytes))));
+    words.join(", ")
+}

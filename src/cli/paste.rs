@@ -1,0 +1,74 @@
+//! Parameters in a form that can be pasted: TOML, or arguments of a command.
+
+use super::quote;
+use crate::report::listing;
+use crate::space::{Params, Value};
+
+/// Returns a line of TOML a parameter.
+pub(super) fn toml(params: &Params) -> String {
+    params.iter().map(|(name, value)| format!("{} = {}\n", key(name), toml_value(value))).collect()
+}
+
+/// Returns a dotted key; parts that are no bare keys are quoted.
+fn key(name: &str) -> String {
+    let bare = |part: &str| {
+        !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'))
+    };
+    let parts = name.split('.').map(|part| if bare(part) { part.to_owned() } else { quoted(part) });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+fn toml_value(value: &Value) -> String {
+    match value {
+        Value::Text(text) => quoted(text),
+        Value::List(items) => format!("[{}]", items.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        other => listing::shown(other),
+    }
+}
+
+/// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+/// Returns `--name=value` for every parameter, quoted for a shell, on one line.
+pub(super) fn arguments(params: &Params) -> String {
+    let argument = |(name, value): &(crate::space::Name, Value)| match value {
+        Value::Float(number) => format!("--{name}={number:?}"),
+        other => format!("--{name}={other}"),
+    };
+    quote::line(&params.iter().map(argument).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arguments, toml};
+    use crate::space::{Name, Params, Value};
+    use proptest::prelude::*;
+
+    fn params(entries: &[(&str, Value)]) -> Params {
+        entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    }
+
+    #[test]
+    fn arguments_are_quoted_for_a_shell_where_they_need_it() {
+        let params = params(&[
+            ("lr", Value::Float(1e-5)),
+            ("s", Value::Text("it's; rm".into())),
+            ("n", Value::Int(3)),
+        ]);
+        assert_eq!(arguments(&params), "--lr=1e-5 '--s=it'\\''s; rm' --n=3");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_pasted_into_toml_reads_back_as_it_was(text in any::<String>(), number in proptest::num::f64::NORMAL, int in any::<i64>()) {
+            let list = Value::List(vec![Value::Int(int), Value::Text(text.as_str().into())]);
+            let params = params(&[("a b", Value::Text(text.as_str().into())), ("lr", Value::Float(number)), ("l", list)]);
+            let read: toml::Table = toml(&params).parse().unwrap();
+            prop_assert_eq!(read["a b"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(read["lr"].as_float().map(f64::to_bits), Some(number.to_bits()));
+            prop_assert_eq!(read["l"][0].as_integer(), Some(int));
+        }
+    }
+}

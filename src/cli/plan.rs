@@ -1,0 +1,98 @@
+//! `swath plan SWEEP`: the very trials that `run` would start next.
+
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::{Context, quote, sweeps};
+use crate::report::text::plain;
+use crate::run::{Options, Planned};
+use serde_json::{Map, Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Arguments of `swath plan`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The sweep file
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+
+    /// How many trials to show
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
+    count: u16,
+
+    /// Show the environment of each trial too
+    #[arg(long)]
+    env: bool,
+
+    /// Refuse a sweep file that has warnings
+    #[arg(long)]
+    strict: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let options = Options {
+        logs: context.logs.clone(),
+        workdir: std::env::current_dir()?,
+        jobs: None,
+        command_line: Vec::new(),
+    };
+    let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;
+    if args.json {
+        let trials: Vec<_> = planned.iter().map(document).collect();
+        context.out.json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
+        return Ok(Code::Done);
+    }
+    for trial in &planned {
+        show(trial, args.env, context)?;
+    }
+    if planned.is_empty() {
+        context.out.say("nothing is left to run");
+    } else if planned.len() > sweep.slots()
+        && !["random", "grid", "sobol"].contains(&sweep.sampler.name.as_str())
+    {
+        let slots = sweep.slots();
+        context.out.hint(format_args!(
+            "trials after the first {slots} may come out differently: they depend on results"
+        ));
+    }
+    Ok(Code::Done)
+}
+
+fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {
+    let launch = &planned.launch;
+    let out = &mut context.out.stdout;
+    let again = if launch.attempt.0 > 1 { format!(", attempt {}", launch.attempt) } else { String::new() };
+    let until = launch.until.map(|until| format!(", until {until}")).unwrap_or_default();
+    writeln!(out, "trial {}{again}{until}", launch.trial)?;
+    let params = launch.params.iter().map(|(name, value)| format!("{name}={value}"));
+    writeln!(out, "  {}", plain(&params.collect::<Vec<_>>().join("  ")))?;
+    writeln!(out, "  $ {}", plain(&quote::line(&planned.command)))?;
+    if env {
+        for (name, value) in &planned.environment {
+            writeln!(out, "  {}={}", plain(name), plain(value))?;
+        }
+    }
+    Ok(())
+}
+
+fn document(planned: &Planned) -> Value {
+    let launch = &planned.launch;
+    let environment: Map<_, _> =
+        planned.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    json!({
+        "trial": launch.trial,
+        "attempt": launch.attempt,
+        "params": launch.params,
+        "seed": launch.seed,
+        "until": launch.until,
+        "resume": launch.resume,
+        "command": planned.command,
+        "environment": environment,
+    })
+}
