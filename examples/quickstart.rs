@@ -6,6 +6,14 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person who runs it")]
 
+use std::env;
+use std::error::Error;
+use swath::logger::Directive;
+use swath::run::{self, Options};
+use swath::source::Source;
+use swath::space::Value;
+use swath::sweep::Sweep;
+
 /// The sweep; a file read with `Sweep::read` does as well.
 const SWEEP: &str = r#"
 name = "valley"
@@ -37,19 +45,27 @@ fn descend(lr: f64, momentum: f64) -> impl Iterator<Item = f64> {
     })
 }
 
-fn main() {
-    // TODO: through the library, once `swath::run` takes a closure:
-    //
-    // let sweep = Sweep::parse(Source::new("valley.toml", SWEEP))?;
-    // swath::run(&sweep, |trial, log| {
-    //     let (lr, momentum) = (trial.number("lr")?, trial.number("momentum")?);
-    //     for (round, loss) in descend(lr, momentum).enumerate() {
-    //         log.report(&[("round", round as f64), ("loss", loss)])?;
-    //     }
-    //     Ok(())
-    // })?;
-    println!("{}", SWEEP.trim());
-    for loss in descend(1e-4, 0.9) {
-        println!("{loss:.6}");
+fn main() -> Result<(), Box<dyn Error>> {
+    let source = Source { name: "valley.toml".to_owned(), text: SWEEP.to_owned() };
+    let sweep = Sweep::parse_for_function(source)?;
+    let options =
+        Options { logs: "logs".into(), workdir: ".".into(), jobs: None, command_line: env::args().collect() };
+
+    let study = run::closure(&sweep, options, |trial, log| {
+        let number = |name| trial.params().get(name).and_then(Value::as_f64).ok_or("a parameter is missing");
+        for (round, loss) in (1_u32..).zip(descend(number("lr")?, number("momentum")?)) {
+            if log.report(&[("round", f64::from(round)), ("loss", loss)])? != Directive::Continue {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+
+    if let Some(best) = study.incumbent() {
+        println!("best of {} trials: number {}, with", study.trials().len(), best.id);
+        for (name, value) in best.params.iter() {
+            println!("  {name} = {value}");
+        }
     }
+    Ok(())
 }

@@ -3,8 +3,17 @@
 #
 #     sh examples/train.sh 5 2 2        neighbours, power (1 or 2), threshold
 #
-# Each of the last 100 images is named after its nearest among the first 400. Reports the share of mistakes so far, every 25 images.
+# Each of the last 60 images is named after its nearest among the first 300. Reports the share of mistakes so far, every 20 images.
 set -eu
+
+# Where `swath` is not on the path (after `cargo run`, say), a line of JSON does what it does.
+report() {
+    if command -v swath >/dev/null; then
+        swath report images="$1" error="$2"
+    else
+        echo "{\"images\": $1, \"error\": $2}" >>"$SWATH_RECORDS"
+    fi
+}
 
 awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
     function away(image, other,    p, d, sum) {
@@ -16,7 +25,7 @@ awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
     }
     function guess(image,    other, k, far, near, named, votes, digit, best) {
         for (k = 1; k <= neighbours; k++) near[k] = 1e9
-        for (other = 1; other <= 400; other++) {
+        for (other = 1; other <= 300; other++) {
             far = away(image, other)
             for (k = neighbours; k >= 1 && far < near[k]; k--) {
                 near[k + 1] = near[k]; named[k + 1] = named[k]
@@ -33,14 +42,14 @@ awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
         label[NR - 1] = $65
     }
     END {
-        for (image = NR - 100; image < NR; image++) {
+        for (image = NR - 60; image < NR; image++) {
             wrong += guess(image) != label[image]
-            if (++seen % 25 == 0) print seen, wrong / seen
+            if (++seen % 20 == 0) print seen, wrong / seen
         }
     }
 ' "${SWATH_DATA_DIR:-data/digits}/digits.csv" | while read -r images error; do
     echo "after $images images: error $error"
     if [ -n "${SWATH_RECORDS:-}" ]; then
-        swath report images="$images" error="$error"
+        report "$images" "$error"
     fi
 done

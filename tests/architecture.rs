@@ -38,7 +38,8 @@ fn used(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for rest in text.split("crate::").skip(1) {
         let group = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(group, _)| group);
-        for part in group.unwrap_or(rest).split(if group.is_some() { ',' } else { '\n' }) {
+        let parts: Vec<_> = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
+        for part in parts {
             let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             names.push(name);
         }

@@ -140,14 +140,14 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
         fs::write(dir.journal(), &text[..end + torn]).expect("it can be written");
         let folded = journal::read(&dir).expect("a prefix can be read");
         if let Some(at) = lines.checked_sub(1 + text_lines_before_listening()) {
-            assert_eq!(folded, live[at], "after {lines} lines");
+            assert!(format!("{folded:?}") == format!("{:?}", live[at]), "after {lines} lines");
         }
         let end = run(cut.path(), parts(sampler, scheduler, slots), slots, &Rc::default());
         assert_eq!(end.running_count(), 0);
         assert_eq!(outcome(&end), outcome(&wanted), "cut after {lines} lines");
         let again = replay::replay(&dir, |_| Ok::<_, Infallible>(parts(sampler, scheduler, slots)));
         let again = again.expect("it replays");
-        assert_eq!((again.checked, again.differences), (TRIALS, vec![]));
+        assert_eq!((again.checked, again.differences), (wanted.trials().len() as u64, vec![]));
     }
 }
 
@@ -164,6 +164,19 @@ fn a_study_cut_at_any_line_ends_the_same_with_one_slot() {
 #[test]
 fn a_study_cut_at_any_line_ends_the_same_with_four_slots() {
     every_prefix_continues_to_the_same_end("random", "fifo", 4);
+}
+
+#[test]
+fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
+    for scheduler in [
+        "asha max = 4\nreduction = 2\nmode = \"stopping\"",
+        "asha max = 4\nreduction = 2",
+        "hyperband max = 4\nreduction = 2",
+        "median peers = 2",
+        "pbt max = 4\ninterval = 1\npopulation = 4",
+    ] {
+        every_prefix_continues_to_the_same_end("random", scheduler, 1);
+    }
 }
 
 #[test]

@@ -123,6 +123,17 @@ fn every_command_in_the_docs_runs_and_prints_what_is_shown() {
 }
 
 #[test]
+fn the_sweep_file_in_the_readme_is_one() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, block) = readme.split_once("```toml\n").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("readme.toml"), block.split_once("```").unwrap().0).unwrap();
+    let binary = env!("CARGO_BIN_EXE_swath");
+    let checked = Command::new(binary).args(["check", "readme.toml"]).current_dir(&place).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
 fn the_ellipsis_stands_for_anything_and_everything_else_for_itself() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(agrees(&shown("a … z\n…\nend"), &["a b c z", "1", "2", "end"]));

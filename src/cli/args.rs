@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Plan(super::plan::Args),
     /// Run the trials of a sweep, or go on with them
     Run(super::run::Args),
+    /// Tell the run of a study to end
+    Stop(super::stop::Args),
     /// List the trials of a study
     Ls(super::ls::Args),
     /// Show a study, or all that is known of some trials
@@ -38,14 +40,24 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
+    /// Say why a trial is where it is
+    Why(super::why::Args),
+    /// Let trials that failed or were stopped run again
+    Retry(super::retry::Args),
     /// Write the trials of a study as CSV or JSON lines
     Export(super::export::Args),
+    /// Say what a sweep's scheduler would have saved on trials that ran already
+    Simulate(super::simulate::Args),
+    /// Recompute every proposal of a study from its journal
+    Replay(super::replay::Args),
     /// List every sampler, scheduler, executor and tracker a sweep file can name
     Kinds(super::kinds::Args),
     /// Print a JSON schema of the sweep file, for editors
     Schema(super::schema::Args),
     /// Print a completion script for a shell
     Completions(super::completions::Args),
+    /// Inside a trial: report values, as in `swath report epoch=3 val_loss=0.41`
+    Report(super::report::Args),
     #[command(hide = true)]
     Guard(super::guard::Args),
 }

@@ -19,12 +19,18 @@ mod paste;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod quote;
+pub(crate) mod replay;
+pub mod report;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod simulate;
+pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod why;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -44,6 +50,10 @@ pub(crate) struct Context {
 /// Runs the program with the process's own arguments and streams.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "report") {
+        return report::run(&words.collect::<Vec<_>>(), &mut std::io::stderr()).into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -70,11 +80,17 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Guard(args) => guard::run(args, context),
+        Command::Report(args) => Ok(report::again(&args.words)),
+        Command::Stop(args) => stop::run(args, context),
+        Command::Replay(args) => replay::run(args, context),
+        Command::Why(args) => why::run(args, context),
+        Command::Retry(args) => retry::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -6,6 +6,7 @@ use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::run::{Opened, Options, RunError};
+use crate::study::Closing;
 use std::path::PathBuf;
 
 /// Run the trials of a sweep, or go on with them
@@ -42,23 +43,24 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let mut opened = crate::run::open(&sweep, options)?;
     if opened.is_finished() {
-        return finished(&mut opened, args, context);
+        return finished(&opened, args, context);
     }
     opened.setup()?;
     carry_out(&mut opened, args)
 }
 
 /// Says that there is nothing left to run.
-fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut progress = progress(opened, args)?;
+fn finished(opened: &Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
     context.out.say("nothing left to run: the study is finished; raise `trials` in the sweep file to go on");
-    progress.finish(opened.study(), &crate::study::Closing::Finished, "");
+    progress(opened, args).finish(opened.study(), &Closing::Finished, "");
     Ok(Code::Done)
 }
 
 fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
     let interrupt = Interrupt::on_signals()?;
-    let progress = progress(opened, args)?.shared();
+    let progress = progress(opened, args).shared();
+    let told = progress.clone();
+    opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
     let mut pool = opened.programs(guard::command())?;
     let closing = opened.run(&mut pool, &interrupt)?;
@@ -68,14 +70,13 @@ fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
     Ok(if terminated { Code::Terminated } else { code })
 }
 
-fn progress(opened: &mut Opened<'_>, args: &Args) -> Result<Progress, Failure> {
+fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
         (false, false) => Style::Human,
     };
-    let recorder = opened.recorder()?;
-    Ok(Progress::new(style, opened.dir().clone(), Output::of_process(), recorder, opened.study()))
+    Progress::new(style, opened.dir().clone(), Output::of_process(), opened.study())
 }
 
 /// Returns the command that goes on with the run: the one that began it.

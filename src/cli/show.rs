@@ -165,7 +165,9 @@ fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
         Origin::Point(at) => format!("[[point]] {} of the sweep file", at + 1),
-        Origin::Cloned(trial) => format!("made from trial {trial}, from whose checkpoint it starts"),
+        Origin::Cloned { from, why, .. } => {
+            format!("made from trial {from}, from whose checkpoint it starts: {why}")
+        }
         Origin::Replicate(trial) => format!("replicates trial {trial}"),
         Origin::Imported(from) => format!("imported from {from}"),
         Origin::Added => "added by hand".to_owned(),

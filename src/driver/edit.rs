@@ -31,6 +31,10 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     };
     let count = |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
     say("trials", count(old.trials), count(new.trials));
+    say("trials at a time", old.slots.to_string(), new.slots.to_string());
+    let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
+    say("code", commit(&old.git_commit), commit(&new.git_commit));
+    say("swath", old.swath.clone(), new.swath.clone());
     say("seed", old.seed.to_string(), new.seed.to_string());
     say("pipeline", old.pipeline.clone(), new.pipeline.clone());
     say("stage", old.stage.clone(), new.stage.clone());

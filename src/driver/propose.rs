@@ -21,10 +21,21 @@ pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     Some(created(parts, trial, params, origin))
 }
 
-/// Returns the event that creates the next trial with the configuration the scheduler made.
+/// Returns the event that creates the next trial with the configuration the scheduler made, from the checkpoint of another and in the place of
+/// a third, if it says so.
 #[must_use]
-pub fn given(parts: &Parts, study: &Study, params: Params, from: Option<TrialId>) -> Event {
-    let origin = from.map_or_else(|| Origin::Suggested(parts.sampler_name.clone()), Origin::Cloned);
+pub fn given(
+    parts: &Parts,
+    study: &Study,
+    params: Params,
+    from: Option<TrialId>,
+    instead: Option<TrialId>,
+    why: String,
+) -> Event {
+    let origin = match from {
+        Some(from) => Origin::Cloned { from, instead, why },
+        None => Origin::Suggested(parts.sampler_name.clone()),
+    };
     created(parts, study.next_id(), params, origin)
 }
 

@@ -102,7 +102,9 @@ fn again(parts: &Parts, study: &Study) -> Option<Event> {
     let room = parts.header.trials.is_none_or(|most| study.counted() < most);
     match parts.scheduler.next(study, room) {
         Next::Fresh => propose::propose(parts, study),
-        Next::Given { params, from, .. } => Some(propose::given(parts, study, params, from)),
+        Next::Given { params, from, instead, why } => {
+            Some(propose::given(parts, study, params, from, instead, why))
+        }
         Next::Resume { .. } | Next::Wait | Next::Done => None,
     }
 }

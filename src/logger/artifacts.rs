@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 /// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its name only when it is whole.
 pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&str>) -> io::Result<String> {
     let home = trial.join("artifacts");
-    if let Some(inside) = home.canonicalize().ok().and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf)) {
+    if let Some(inside) =
+        home.canonicalize().ok().and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
+    {
         list(&home)?;
         return Ok(format!("artifacts/{}", inside.display()));
     }
@@ -88,10 +90,10 @@ fn list(home: &Path) -> io::Result<()> {
     }
     let mut text = String::new();
     for (kind, folders) in &mut types {
-        text.push_str(&format!("{}:\n", quoted(kind)));
+        text.extend([&quoted(kind), ":\n"]);
         for (folder, names) in folders {
             names.sort();
-            text.push_str(&format!("  {}:\n", quoted(folder)));
+            text.extend(["  ", &quoted(folder), ":\n"]);
             text.extend(names.iter().map(|name| format!("    {}: ''\n", quoted(name))));
         }
     }

@@ -3,25 +3,19 @@
 //! What DVC 3 records for the same data (`X.dvc`, CMF) is the same text. Like DVC, a folder's digest follows links to files and leaves out
 //! links to folders; those are counted, so that they can be warned about.
 
+use super::DigestCache;
 use md5::{Digest as _, Md5};
-use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How much of a file is read at a time.
 const CHUNK: usize = 1 << 17;
 /// A thread is worth starting for this many bytes.
 const PER_THREAD: u64 = 1 << 21;
-/// A file touched this shortly before it was read is not remembered: a write in the same tick of the clock would not show in its times.
-const SETTLED: i128 = 200_000_000;
-/// The first line of a cache file.
-const HEADING: &str = "swath digests 1";
 
 /// What identifies the content of a file or folder, as DVC 3 computes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,22 +110,22 @@ fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestErro
 }
 
 /// A file to hash.
-struct Found {
+pub(super) struct Found {
     path: PathBuf,
     /// Its path in the folder, with slashes.
     relative: Vec<u8>,
-    state: State,
+    pub(super) state: State,
 }
 
 /// What changes when a file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
-    dev: u64,
-    inode: u64,
-    size: u64,
+pub(super) struct State {
+    pub(super) dev: u64,
+    pub(super) inode: u64,
+    pub(super) size: u64,
     /// Nanoseconds since 1970: of the content, and of the inode, which nobody can set back.
-    modified: i128,
-    changed: i128,
+    pub(super) modified: i128,
+    pub(super) changed: i128,
 }
 
 fn state_of(path: &Path, about: &Metadata) -> Result<State, DigestError> {
@@ -274,113 +268,7 @@ fn read_one(found: &Found, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
     Ok(md5.finalize().into())
 }
 
-/// Remembers the digests of files by device, inode, size and times, so that what has not changed costs one stat.
-#[derive(Debug, Default)]
-pub struct DigestCache {
-    path: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    files: HashMap<(u64, u64), (State, [u8; 16])>,
-    /// Lines that the file does not have yet.
-    new: String,
-    /// Lines the file has.
-    lines: usize,
-}
-
-impl DigestCache {
-    /// Reads the cache kept in `path`; one that is missing or unreadable is empty.
-    #[must_use]
-    pub fn open(path: &Path) -> Self {
-        let mut known = Known::default();
-        if let Ok(file) = File::open(path) {
-            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-            if lines.next().as_deref() == Some(HEADING) {
-                for line in lines {
-                    known.lines += 1;
-                    if let Some((state, md5)) = parse(&line) {
-                        known.files.insert((state.dev, state.inode), (state, md5));
-                    }
-                }
-            }
-        }
-        Self { path: path.to_path_buf(), known: Mutex::new(known) }
-    }
-
-    /// Adds what is new to the file; one that has more old lines than valid ones is written anew.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self) -> io::Result<()> {
-        let mut known = self.known();
-        if known.new.is_empty() {
-            return Ok(());
-        }
-        let waste = known.lines > 2 * known.files.len();
-        if known.lines == 0 || waste {
-            let mut states: Vec<_> = known.files.values().copied().collect();
-            states.sort_unstable_by_key(|(state, _)| (state.dev, state.inode));
-            let mut text = format!("{HEADING}\n");
-            text.extend(states.iter().map(|(state, md5)| line(state, md5)));
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-            file.write_all(text.as_bytes())?;
-            file.persist(&self.path)?;
-            known.lines = states.len();
-        } else {
-            fs::OpenOptions::new().append(true).open(&self.path)?.write_all(known.new.as_bytes())?;
-            known.lines += known.new.lines().count();
-        }
-        known.new.clear();
-        Ok(())
-    }
-
-    fn look_up(&self, files: &[Found]) -> Vec<Option<[u8; 16]>> {
-        let known = self.known();
-        let one = |file: &Found| {
-            let (state, md5) = known.files.get(&(file.state.dev, file.state.inode))?;
-            (*state == file.state).then_some(*md5)
-        };
-        files.iter().map(one).collect()
-    }
-
-    fn remember(&self, found: impl Iterator<Item = (State, [u8; 16])>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
-        let before = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
-        let mut known = self.known();
-        for (state, md5) in found.filter(|(state, _)| state.modified < before && state.changed < before) {
-            known.files.insert((state.dev, state.inode), (state, md5));
-            known.new.push_str(&line(&state, &md5));
-        }
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn line(state: &State, md5: &[u8; 16]) -> String {
-    let State { dev, inode, size, modified, changed } = state;
-    format!("{dev} {inode} {size} {modified} {changed} {}\n", hex(md5))
-}
-
-fn parse(line: &str) -> Option<(State, [u8; 16])> {
-    let mut words = line.split(' ');
-    let state = State {
-        dev: words.next()?.parse().ok()?,
-        inode: words.next()?.parse().ok()?,
-        size: words.next()?.parse().ok()?,
-        modified: words.next()?.parse().ok()?,
-        changed: words.next()?.parse().ok()?,
-    };
-    let digits = words.next()?;
-    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
-    words.next().is_none().then(|| (state, number.to_be_bytes()))
-}
-
-fn hex(md5: &[u8; 16]) -> String {
+pub(super) fn hex(md5: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*md5))
 }
 
@@ -421,7 +309,6 @@ mod tests {
     use super::*;
     use std::ffi::OsStr;
     use std::os::unix::fs::symlink;
-    use std::time::Duration;
 
     /// The data set that DVC 3.51.1 recorded in CMF's reference run.
     fn data() -> tempfile::TempDir {
@@ -440,12 +327,6 @@ mod tests {
         ("train.csv", "a,b\n1,2\n3,4\n"),
         ("é.txt", "u\n"),
     ];
-
-    fn settle(path: &Path) {
-        let past = SystemTime::now() - Duration::from_secs(10);
-        File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
-        std::thread::sleep(Duration::from_millis(250));
-    }
 
     #[test]
     fn a_folder_has_the_digest_that_dvc_records() {
@@ -513,51 +394,6 @@ mod tests {
         fs::write(&path, "longer than it was before").unwrap();
         let found = Found { path, relative: Vec::new(), state };
         assert!(matches!(read_one(&found, &mut [0; 64]), Err(DigestError::Changed(_))));
-    }
-
-    #[test]
-    fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, kept) = (dir.path().join("big"), dir.path().join("kept"));
-        fs::write(&file, "first").unwrap();
-        settle(&file);
-        let cache = DigestCache::open(&kept);
-        let first = digest(&file, Some(&cache)).unwrap();
-        cache.save().unwrap();
-
-        let cache = DigestCache::open(&kept);
-        assert_eq!(cache.known().files.len(), 1);
-        let known = *cache.known().files.keys().next().unwrap();
-        cache.known().files.get_mut(&known).unwrap().1 = [7; 16];
-        assert_eq!(digest(&file, Some(&cache)).unwrap().md5, "07".repeat(16), "it comes from the cache");
-        fs::write(&file, "other").unwrap();
-        let other = digest(&file, Some(&cache)).unwrap();
-        assert_eq!(other, digest(&file, None).unwrap());
-        assert_ne!(other, first);
-    }
-
-    #[test]
-    fn a_file_written_just_now_is_not_remembered() {
-        let dir = data();
-        let cache = DigestCache::default();
-        digest(dir.path(), Some(&cache)).unwrap();
-        assert!(cache.known().files.is_empty());
-    }
-
-    #[test]
-    fn a_cache_file_of_nonsense_is_an_empty_cache() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("kept");
-        for text in [
-            "",
-            "nonsense",
-            "swath digests 1\n1 2 3\n1 2 3 4 5 é\n1 2 3 4 5 +0000000000000000000000000000000\n",
-        ] {
-            fs::write(&path, text).unwrap();
-            assert!(DigestCache::open(&path).known().files.len() <= 1);
-        }
-        fs::write(&path, [0xff; 100]).unwrap();
-        assert!(DigestCache::open(&path).known().files.is_empty());
     }
 
     #[test]

@@ -221,7 +221,10 @@ mod tests {
         files.row("train", br#""no": 1"#, ["no"].into_iter(), 1_700_000).unwrap();
         assert!(!dir.path().join("metrics").exists(), "nothing is written before its time");
         files.flush(1_800_000).unwrap();
-        assert_eq!(read(dir.path(), "train.json"), "{\"loss\": 0.5, \"epoch\": 1, \"at\": 1.500}\n{\"no\": 1, \"at\": 1.700}\n");
+        assert_eq!(
+            read(dir.path(), "train.json"),
+            "{\"loss\": 0.5, \"epoch\": 1, \"at\": 1.500}\n{\"no\": 1, \"at\": 1.700}\n"
+        );
         assert_eq!(read(dir.path(), ".keys/train.yaml"), "loss: ''\nepoch: ''\nat: ''\n'no': ''\n");
         assert_eq!(read(dir.path(), "val.json"), "{\"acc\": 0.5, \"at\": 7}\n");
     }

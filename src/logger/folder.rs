@@ -6,6 +6,7 @@
 use super::{Identity, yaml};
 use crate::space::Params;
 use crate::study::{Exit, Timestamp, Usage};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -147,9 +148,9 @@ impl TrialFolder {
         let mut told = false;
         for row in old.lines() {
             match row {
-                _ if row.starts_with("status: ") => new.push_str(&format!("status: {}", status(exit))),
-                "end_date: ''" => new.push_str(&format!("end_date: {date}")),
-                "end_time: ''" => new.push_str(&format!("end_time: '{time}'")),
+                _ if row.starts_with("status: ") => new.extend(["status: ", status(exit)]),
+                "end_date: ''" => new.extend(["end_date: ", &date]),
+                "end_time: ''" => new.extend(["end_time: '", &time, "'"]),
                 _ if row.starts_with("  exit: ") => {
                     told = true;
                     line(&mut new, "  exit", |out| yaml::text(out, &exit.to_string()));
@@ -259,9 +260,10 @@ fn about(beginning: &Beginning<'_>) -> String {
     line(&mut out, "work_dir", |out| yaml::text(out, &work_dir(beginning.workdir, beginning.dir)));
     let folder = beginning.dir.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let id = folder.unwrap_or(beginning.identity.trial.0);
-    out.push_str(&format!(
+    let _ = write!(
+        out,
         "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  metadata_dir: metadata\n  artifacts_dir: artifacts\nscheduler: null\nversion_manager: null\n"
-    ));
+    );
     out
 }
 
@@ -286,7 +288,7 @@ fn swath(beginning: &Beginning<'_>) -> String {
     {
         line(&mut out, key, |out| yaml::text(out, word));
     }
-    out.push_str(&format!("  trial: {}\n  attempt: {}\n  seed: {seed}\n", identity.trial, identity.attempt));
+    let _ = write!(out, "  trial: {}\n  attempt: {}\n  seed: {seed}\n", identity.trial, identity.attempt);
     line(&mut out, "  command", |out| {
         out.push('[');
         for (at, word) in command.iter().enumerate() {
@@ -403,7 +405,10 @@ mod tests {
         assert_eq!(world.read("metadata/config.yaml"), "lr: 1.0e-05\nopt: 'on'\n");
         assert_eq!(world.read("params.json"), "{\"lr\":0.00001,\"opt\":\"on\"}\n");
         folder.placed(99).unwrap();
-        has(&world.info(), &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"]);
+        has(
+            &world.info(),
+            &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"],
+        );
         let recorded = Recorded {
             data: vec![("data".into(), Some("0123.dir".into()))],
             models: vec![("m.bin".into(), None)],
@@ -454,8 +459,10 @@ mod tests {
         fs::write(world.dir().join("stderr.log"), "oh").unwrap();
         fs::create_dir(world.dir().join("checkpoints")).unwrap();
         folder.end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1)).unwrap();
-        let mut left: Vec<_> =
-            fs::read_dir(world.dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut left: Vec<_> = fs::read_dir(world.dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         left.sort();
         assert_eq!(left, ["metadata", "params.json", "stderr.log"]);
     }

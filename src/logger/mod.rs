@@ -6,6 +6,7 @@
 //! what belongs in the journal to a [`Sink`]. Compiled without the engine too: this is all a training program needs.
 
 pub mod digest;
+pub mod digest_cache;
 pub mod folder;
 pub mod scrape;
 pub mod tail;
@@ -17,9 +18,12 @@ mod facade;
 mod files;
 mod inside;
 mod supervised;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
-pub use digest::{Digest, DigestCache, DigestError, digest};
+pub use digest::{Digest, DigestError, digest};
+pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;
 pub use folder::{Beginning, Recorded, TrialFolder};
 pub use scrape::{Scrape, Stream};

@@ -308,7 +308,8 @@ impl Supervised {
         let real = found.real.ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
         // Looked through before it is copied: reading a pipe would never end.
         digest(&real, None).map_err(|error| chain(&error))?;
-        let path = artifacts::store(&self.dirs.trial, &real, &found.relative, folder).map_err(|error| chain(&error))?;
+        let path = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
+            .map_err(|error| chain(&error))?;
         let digest = digest(&self.dirs.trial.join(&path), None).map_err(|error| chain(&error))?;
         Ok((path, digest))
     }
@@ -352,7 +353,10 @@ impl Supervised {
         let Err(error) = written else { return };
         if !std::mem::replace(&mut self.unwritable, true) {
             let dir = self.dirs.trial.join("metrics");
-            self.warn(format!("could not write to `{}`, some metrics are missing there: {error}", dir.display()));
+            self.warn(format!(
+                "could not write to `{}`, some metrics are missing there: {error}",
+                dir.display()
+            ));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a number.
 
-use crate::space::{Name, Params, Value};
+use crate::space::{Params, Value};
+use std::fmt::Write as _;
 
 /// Words that a YAML 1.1 reader takes for something other than a text.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
@@ -45,7 +46,9 @@ fn escaped(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if is_printable(c) => out.push(c),
-            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+            c => {
+                let _ = write!(out, "\\U{:08X}", u32::from(c));
+            }
         }
     }
     out.push('"');
@@ -61,7 +64,7 @@ pub(super) fn float(out: &mut String, number: f64) {
     }
     let size = number.abs();
     if size == 0.0 || (1e-4..1e16).contains(&size) {
-        out.push_str(&format!("{number:?}"));
+        let _ = write!(out, "{number:?}");
         return;
     }
     let scientific = format!("{number:e}");
@@ -72,7 +75,7 @@ pub(super) fn float(out: &mut String, number: f64) {
     }
     out.push('e');
     out.push(if exponent.starts_with('-') { '-' } else { '+' });
-    out.push_str(&format!("{:0>2}", exponent.trim_start_matches('-')));
+    let _ = write!(out, "{:0>2}", exponent.trim_start_matches('-'));
 }
 
 /// Appends a parameter's value; lists in brackets.
@@ -148,7 +151,7 @@ pub(super) fn key_line(key: &str) -> String {
 /// Makes names for tests elsewhere in this module.
 #[cfg(test)]
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
-    entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    entries.iter().map(|(name, value)| (crate::space::Name::from(*name), value.clone())).collect()
 }
 
 #[cfg(test)]

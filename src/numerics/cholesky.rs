@@ -173,7 +173,7 @@ mod tests {
         };
         for i in 0..3 {
             for j in 0..3 {
-                let product: f64 = (0..3).map(|k| at(i, k) * MATRIX[k][j]).sum();
+                let product: f64 = MATRIX.iter().enumerate().map(|(k, row)| at(i, k) * row[j]).sum();
                 assert!((product - f64::from(u8::from(i == j))).abs() < 1e-9);
             }
         }

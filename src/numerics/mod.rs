@@ -6,3 +6,4 @@ pub mod lbfgs;
 pub mod normal;
 pub mod sobol;
 pub mod stream;
+pub mod yeo_johnson;

@@ -8,9 +8,11 @@ mod plan;
 mod pool;
 mod record;
 mod setup;
+mod versions;
 
 pub use plan::{Planned, plan};
 pub use setup::SetupError;
+pub use versions::{VersionError, Versions};
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
@@ -19,7 +21,7 @@ use crate::provenance::{Git, Machine};
 use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
-use crate::tracker::recorder::Recorder;
+use crate::tracker::recorder::Stale;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -101,7 +103,7 @@ fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
         sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
-        header: header(sweep, git.as_ref()),
+        header: header(sweep, git.as_ref(), slots),
         space: sweep.space.clone(),
         points: points(sweep),
         sampler_name: sweep.sampler.name.clone(),
@@ -151,14 +153,17 @@ impl<'a> Opened<'a> {
         Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write.
+    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told once to `stale`.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn recorder(&mut self) -> Result<Recorder, RunError> {
+    pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let started = record::start(&self.dir, self.study().next_seq(), trackers);
-        started.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })
+        let recording =
+            record::Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
+        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        self.driver.listen(Box::new(recording));
+        Ok(())
     }
 
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
@@ -199,7 +204,7 @@ pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
 
 /// Returns what readers of the journal need to know of a sweep.
 #[must_use]
-pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
+pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         name: sweep.name.clone(),
@@ -210,6 +215,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         git_commit: git.map(Git::describe),
     }
@@ -230,8 +236,7 @@ where
         + 'static,
 {
     let mut opened = open(sweep, options)?;
-    let recorder = opened.recorder()?;
-    opened.listen(Box::new(record::Silent::new(recorder)));
+    opened.record(drop)?;
     let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())

@@ -1,51 +1,52 @@
-//! The recorder of a run: `trials.csv` and the trackers of the sweep file.
+//! The recorder of a run as one who listens to its driver.
 
 use crate::driver::Listener;
 use crate::journal::{Journal, StudyDir};
 use crate::study::{Entry, Event, Study};
 use crate::tracker::Tracker;
 use crate::tracker::csv::Csv;
-use crate::tracker::recorder::{Named, Recorder};
+use crate::tracker::recorder::{Named, Recorder, Stale};
 
-/// Starts to feed the trackers: first with the `known` entries that the journal holds already, then with what the recorder is sent.
-pub(super) fn start(
-    dir: &StudyDir,
-    known: u64,
-    trackers: Vec<(String, Box<dyn Tracker>)>,
-) -> std::io::Result<Recorder> {
-    let journal = dir.clone();
-    let trackers = trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect();
-    let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
-        let Ok(replay) = Journal::open(&journal) else { return };
-        let before = replay.map_while(Result::ok).take_while(|entry| entry.seq < known);
-        before.for_each(|entry| each(&entry));
-    });
-    Recorder::start(Csv::new(dir.trials_csv()), trackers, history)
+/// Feeds `trials.csv` and the trackers of the sweep file with what the driver commits, and tells once of each that has become stale.
+pub(super) struct Recording<'a> {
+    recorder: Option<Recorder>,
+    tell: Box<dyn FnMut(Stale) + 'a>,
 }
 
-/// Feeds a recorder with what the driver commits, without a word about trackers that fail.
-pub(super) struct Silent(Option<Recorder>);
-
-impl Silent {
-    pub(super) fn new(recorder: Recorder) -> Self {
-        Self(Some(recorder))
+impl<'a> Recording<'a> {
+    /// Starts to feed the trackers: first with the `known` entries that the journal holds already.
+    pub(super) fn start(
+        dir: &StudyDir,
+        known: u64,
+        trackers: Vec<(String, Box<dyn Tracker>)>,
+        tell: Box<dyn FnMut(Stale) + 'a>,
+    ) -> std::io::Result<Self> {
+        let journal = dir.clone();
+        let trackers = trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect();
+        let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
+            let Ok(replay) = Journal::open(&journal) else { return };
+            let before = replay.map_while(Result::ok).take_while(|entry| entry.seq < known);
+            before.for_each(|entry| each(&entry));
+        });
+        let recorder = Recorder::start(Csv::new(dir.trials_csv()), trackers, history)?;
+        Ok(Self { recorder: Some(recorder), tell })
     }
 }
 
-impl Listener for Silent {
+impl Listener for Recording<'_> {
     fn entry(&mut self, study: &Study, entry: &Entry) {
-        if let Some(recorder) = &mut self.0 {
-            recorder.send(study, entry);
-        }
-        if matches!(entry.event, Event::Closed { .. })
-            && let Some(recorder) = self.0.take()
-        {
-            recorder.finish(study);
+        let Some(mut recorder) = self.recorder.take() else { return };
+        recorder.send(study, entry);
+        if matches!(entry.event, Event::Closed { .. }) {
+            recorder.finish(study).into_iter().for_each(&mut self.tell);
+        } else {
+            recorder.stale().into_iter().for_each(&mut self.tell);
+            self.recorder = Some(recorder);
         }
     }
 
     fn tick(&mut self, study: &Study) {
-        if let Some(recorder) = &mut self.0 {
+        if let Some(recorder) = &mut self.recorder {
             recorder.tick(study);
         }
     }

@@ -116,7 +116,7 @@ fn parameter(name: &Name) -> &str {
 
 /// Where the points of one axis lie.
 enum Line {
-    /// The centres of so many equal cells.
+    /// The centres of so many cells.
     Cells(u64),
     /// From end to end.
     Spread(u64),
@@ -132,9 +132,9 @@ impl Line {
         }
     }
 
-    fn coordinate(&self, digit: u64) -> f64 {
+    fn coordinate(&self, space: &Space, axis: usize, digit: u64) -> f64 {
         match self {
-            Self::Cells(n) => (digit as f64 + 0.5) / *n as f64,
+            Self::Cells(n) => space.cell(axis, digit).unwrap_or((digit as f64 + 0.5) / *n as f64),
             Self::Spread(1) => 0.5,
             Self::Spread(n) => (digit as f64 / (*n - 1) as f64).min(1.0 - f64::EPSILON / 2.0),
             Self::At(centres) => centres[digit as usize],
@@ -164,6 +164,8 @@ fn line(axis: &Axis, points: &Points) -> Option<Line> {
 struct Grid {
     space: Arc<Space>,
     lines: Vec<Line>,
+    /// The axes, parents before children: the last one turns fastest.
+    order: Vec<usize>,
     /// Shuffled by this seed.
     shuffle: Option<u64>,
     /// The first combination not known to be done, in the order of the file; `None` past the last.
@@ -176,11 +178,13 @@ struct Grid {
 impl Grid {
     fn new(space: Arc<Space>, lines: Vec<Line>, shuffle: Option<u64>) -> Self {
         let next = lines.iter().all(|line| line.len() > 0).then(|| vec![0; lines.len()]);
-        Self { space, lines, shuffle, next, probes: 0, seen: Seen::default() }
+        let order = space.order();
+        Self { space, lines, order, shuffle, next, probes: 0, seen: Seen::default() }
     }
 
     fn unit(&self, digits: &[u64]) -> Vec<f64> {
-        self.lines.iter().zip(digits).map(|(line, digit)| line.coordinate(*digit)).collect()
+        let lines = self.lines.iter().zip(digits).enumerate();
+        lines.map(|(axis, (line, digit))| line.coordinate(&self.space, axis, *digit)).collect()
     }
 
     fn open(&self, params: &Params) -> bool {
@@ -191,10 +195,13 @@ impl Grid {
     fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
         let active = self.space.active(params);
         let exists = |at: usize| active.get(at).copied().unwrap_or(true);
-        let at = (0..digits.len()).rev().find(|&at| exists(at) && digits[at] + 1 < self.lines[at].len())?;
+        let turns = |axis: usize| exists(axis) && digits[axis] + 1 < self.lines[axis].len();
+        let at = self.order.iter().rposition(|axis| turns(*axis))?;
         let mut next = digits.to_vec();
-        next[at] += 1;
-        next[at + 1..].fill(0);
+        next[self.order[at]] += 1;
+        for axis in &self.order[at + 1..] {
+            next[*axis] = 0;
+        }
         Some(next)
     }
 

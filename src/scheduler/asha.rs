@@ -10,7 +10,7 @@ use super::gauge::{Gauge, Reading};
 use super::ladder::{Ladder, Rung};
 use super::{Judgement, Next, TrialScheduler};
 use crate::source::{Diagnostic, Diagnostics, Section};
-use crate::study::{Event, Exit, Kind, Resource, Setting, Study, TrialId, Verdict};
+use crate::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
@@ -266,11 +266,11 @@ impl Asha {
         }
     }
 
-    fn end(&mut self, trial: TrialId, exit: &Exit) {
+    fn end(&mut self, study: &Study, trial: TrialId) {
         let Some(climber) = self.climber_mut(trial) else { return };
-        climber.rest = match exit {
-            Exit::Paused => Rest::Paused,
-            Exit::Stopped => Rest::Stopped,
+        climber.rest = match study.trial(trial).map(|trial| &trial.state) {
+            Some(TrialState::Paused) => Rest::Paused,
+            Some(TrialState::Stopped) => Rest::Stopped,
             _ => Rest::No,
         };
         let below = climber.seen.is_none_or(|(seen, _)| seen < climber.target);
@@ -308,7 +308,7 @@ impl TrialScheduler for Asha {
                     }
                 }
             }
-            Event::Ended { trial, exit, .. } => self.end(*trial, exit),
+            Event::Ended { trial, .. } => self.end(study, *trial),
             _ => {}
         }
     }
@@ -361,7 +361,7 @@ impl TrialScheduler for Asha {
 
 /// Returns whether a running trial is the only one left that could still complete, in a study where none has.
 fn last_hope(study: &Study) -> bool {
-    let spent = study.header().trials.is_some_and(|wanted| study.trials().len() as u64 >= wanted);
+    let spent = study.header().trials.is_some_and(|wanted| study.counted() >= wanted);
     spent
         && study.counts().complete == 0
         && study.counts().paused == 0
@@ -382,7 +382,7 @@ impl Mode {
                 diagnostics.push(
                     Diagnostic::warning("no-checkpoint", message)
                         .at(span, "pauses trials and resumes the best, which would begin at zero again")
-                        .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` at the top of the file"),
+                        .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`"),
                 );
                 Some(Self::Stopping)
             }
@@ -404,7 +404,7 @@ impl Mode {
 mod tests {
     use super::super::scenario::{Scenario, resumed, setting, try_build};
     use super::*;
-    use crate::study::{Goal, Objective, Take};
+    use crate::study::{Exit, Failure, Goal, Objective, Take};
     use Verdict::{Continue, Pause, Stop};
 
     const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
@@ -485,7 +485,7 @@ mod tests {
     fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
         let mut world = Scenario::new("asha", LADDER, &Setting { trials: Some(4), ..setting(false) });
         world.arrivals(1.0, [0.5, 0.9, 0.8]);
-        world.end(TrialId(1), Exit::Lost);
+        world.end(TrialId(1), Exit::Failed(Failure::Memory));
         let last = world.fresh();
         let judgement = world.report(last, 1.0, 0.7);
         assert_eq!(judgement.verdict, Continue);
@@ -531,11 +531,22 @@ mod tests {
         world.start(TrialId(1), true);
         world.report(TrialId(1), 2.0, 0.1);
         world.end(TrialId(1), Exit::Lost);
-        world.happens(Event::Requeued { trial: TrialId(1), why: String::new() });
         assert_eq!(world.until(TrialId(1)), Some(3));
         world.start(TrialId(1), false);
         assert_eq!(world.report(TrialId(1), 1.0, 9.0).verdict, Continue);
         assert_eq!(world.report(TrialId(1), 3.0, 0.1).verdict, Pause);
+    }
+
+    #[test]
+    fn a_trial_that_runs_anew_has_its_new_result_and_not_two() {
+        let mut world = Scenario::new("asha", LADDER, &setting(false));
+        let trial = world.fresh();
+        assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+        world.end(trial, Exit::Lost);
+        world.start(trial, false);
+        assert_eq!(world.report(trial, 1.0, 0.7).verdict, Continue, "it was judged here once");
+        let other = world.fresh();
+        assert_eq!(world.report(other, 1.0, 0.5).why, "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2");
     }
 
     #[test]
@@ -589,7 +600,6 @@ mod tests {
                 "the scheduler does not know which reported key counts the resource",
             ]
         );
-        assert_eq!(said("asha", "max = 9\nresource = \"step\"", &nothing), [""; 0]);
         let (built, said) = try_build("asha", "max = 9\nmode = \"promotion\"", &setting(false));
         assert!(built.is_some());
         assert_eq!(

@@ -35,15 +35,14 @@ pub(super) struct Reading {
 }
 
 impl Gauge {
-    /// Takes `resource` and `metric` from a scheduler's section and finds out what to read.
+    /// Takes `metric` from a scheduler's section and finds out what to read.
     pub(super) fn take(
         section: &mut Section,
         setting: &Setting,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let resource = section.take_text("resource", diagnostics).map(|(name, _)| name.into());
         let wanted = section.take_text("metric", diagnostics);
-        let Some(resource) = resource.or_else(|| setting.resource.clone()) else {
+        let Some(resource) = setting.resource.clone() else {
             let message = "the scheduler does not know which reported key counts the resource";
             diagnostics.push(
                 Diagnostic::error("no-resource", message)

@@ -7,6 +7,7 @@ use crate::space::Params;
 use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 
 mod asha;
+pub mod curves;
 mod fifo;
 mod gauge;
 mod hyperband;
@@ -79,7 +80,7 @@ pub enum Next {
         params: Params,
         /// Whose checkpoint to start from.
         from: Option<TrialId>,
-        /// The paused trial whose place it takes: it is judged `Stop` first, for the same reason.
+        /// The paused trial whose place it takes: after the creation it is judged `Stop`, for the same reason.
         instead: Option<TrialId>,
         /// Why, in words.
         why: String,

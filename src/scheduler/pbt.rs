@@ -10,7 +10,7 @@ use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use crate::space::{AxisKind, Params, Space};
-use crate::study::{Event, Exit, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
+use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Pbt {
             diagnostics.push(
                 Diagnostic::error("no-checkpoint", "`pbt` needs trials that can go on from a checkpoint")
                     .at(section.span.clone(), "clones start from a copy of another trial's checkpoint")
-                    .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` at the top of the file")
+                    .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`")
                     .hint("without checkpoints, `asha` in its stopping mode saves the most"),
             );
         }
@@ -226,10 +226,12 @@ impl TrialScheduler for Pbt {
         match event {
             Event::Edited { .. } => self.results.values_mut().for_each(|results| results.refit(study)),
             Event::Created { origin, .. } => {
-                let parent = match origin {
-                    Origin::Cloned(parent) => self.member(*parent).map_or(0, |parent| parent.seen),
-                    _ => 0,
-                };
+                let mut parent = 0;
+                if let Origin::Cloned { from, .. } = origin {
+                    parent = self.member(*from).map_or(0, |parent| parent.seen);
+                    // It takes the place of the one that was to go on next.
+                    self.resting.pop_first();
+                }
                 self.members.push(Member { target: parent + 1, ..Member::default() });
             }
             Event::Started { trial, resume, .. } => {
@@ -249,7 +251,7 @@ impl TrialScheduler for Pbt {
                     }
                 }
             }
-            Event::Ended { trial, exit: Exit::Paused, .. } => {
+            Event::Ended { trial, .. } if paused(study, *trial) => {
                 let seen = self.member(*trial).map_or(0, |member| member.seen);
                 self.resting.insert((seen, *trial));
             }
@@ -300,6 +302,10 @@ impl Pbt {
     }
 }
 
+fn paused(study: &Study, trial: TrialId) -> bool {
+    study.trial(trial).is_some_and(|trial| trial.state == TrialState::Paused)
+}
+
 /// Takes a number between 0 and `most`.
 fn share(
     section: &mut Section,
@@ -339,9 +345,11 @@ mod tests {
         assert_eq!(why, "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2");
         assert_eq!(resumed(&world.next_without_room()), Some(1), "nobody gives way without room for a clone");
 
-        world.happens(Event::Judged { trial: TrialId(1), verdict: Verdict::Stop, why });
-        let (trial, origin) = (TrialId(5), Origin::Cloned(TrialId(2)));
+        let (trial, origin) =
+            (TrialId(5), Origin::Cloned { from: TrialId(2), instead: None, why: String::new() });
         world.happens(Event::Created { trial, params: Params::default(), origin, seed: 0 });
+        assert_eq!(resumed(&world.next()), Some(2), "even if the run is killed before the next line");
+        world.happens(Event::Judged { trial: TrialId(1), verdict: Verdict::Stop, why });
         assert_eq!(world.until(trial), Some(10), "it goes on from where its parent is");
         world.start(trial, true);
         assert_eq!(resumed(&world.next()), Some(2));

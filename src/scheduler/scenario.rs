@@ -7,7 +7,7 @@ use crate::space::Space;
 use crate::study::kind::find;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Setting,
-    Study, Take, Timestamp, TrialId, Usage, Verdict,
+    Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -267,6 +267,10 @@ proptest! {
             if world.scheduler.0 != "pbt" {
                 assert_eq!(study.trials().len(), world.curves.len(), "the budget of trials is used");
             }
+            for trial in study.trials() {
+                let promoted = trial.state == TrialState::Paused && trial.verdict == Some(Verdict::Continue);
+                assert!(!promoted, "trial {} was promoted and forgotten", trial.id);
+            }
             let finite = |curve: &Curve| curve.points.iter().all(|(_, value)| value.is_finite());
             if world.curves.iter().all(finite) {
                 assert!(study.counts().complete > 0, "somebody gets to the end");
@@ -307,7 +311,7 @@ proptest! {
             let mut until = std::collections::BTreeMap::new();
             for entry in &simulation.entries {
                 match &entry.event {
-                    Event::Judged { trial, verdict: Verdict::Continue, why } => {
+                    Event::Judged { trial, verdict: Verdict::Continue, why } | Event::Requeued { trial, why } => {
                         if why.contains("at the end of the study") {
                             exempt += 1;
                         }

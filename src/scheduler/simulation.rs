@@ -189,11 +189,9 @@ impl<'a> Simulation<'a> {
                 self.create(Params::default(), Origin::Suggested("simulated".to_owned()), 0.0).map(Some)
             }
             Next::Given { params, from, instead, why } => {
-                if let Some(trial) = instead {
-                    self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
-                }
                 let at = from.map_or(0.0, |from| self.checkpoint(from));
-                self.create(params, from.map_or(Origin::Added, Origin::Cloned), at).map(Some)
+                let origin = from.map_or(Origin::Added, |from| Origin::Cloned { from, instead, why });
+                self.create(params, origin, at).map(Some)
             }
             Next::Resume { trial, why } => {
                 self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;

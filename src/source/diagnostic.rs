@@ -65,7 +65,7 @@ impl Diagnostic {
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
     let mut best = (0.8, None);
-    for candidate in known {
+    for candidate in known.into_iter().take(MOST_WORDS) {
         let likeness = likeness(&lower, &candidate.to_lowercase());
         if likeness > best.0 {
             best = (likeness, Some(candidate));
@@ -76,6 +76,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Longer words are nobody's slip, and comparing them takes quadratic time.
 const LONGEST_WORD: usize = 100;
+/// More words than this are not gone through for one slip.
+const MOST_WORDS: usize = 10_000;
 
 fn likeness(word: &str, candidate: &str) -> f64 {
     if candidate.rsplit('.').next() == Some(word) {

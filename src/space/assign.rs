@@ -15,6 +15,7 @@ impl<'a> Values<'a> {
         Self { space, slots: vec![None; space.names.len()] }
     }
 
+    /// Takes the values of a configuration; names that are not in the space are left out.
     fn of(space: &'a Space, params: &Params) -> Self {
         let mut values = Self::none(space);
         for (at, (name, value)) in params.iter().enumerate() {
@@ -134,10 +135,12 @@ pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
 
 /// Checks a configuration: first that each parameter is there, or not, and in its range; then the constraints.
 pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
-    if let Some((name, _)) = params.iter().find(|(name, _)| !space.index.contains_key(name)) {
+    let values = Values::of(space, params);
+    if values.slots.iter().flatten().count() < params.len()
+        && let Some((name, _)) = params.iter().find(|(name, _)| !space.index.contains_key(name))
+    {
         return Err(Refusal::Inactive(name.clone()));
     }
-    let values = Values::of(space, params);
     let mut exists = vec![false; space.names.len()];
     for param in &space.params {
         let settled = values.settle(param).map_err(Refusal::Constraint)?;

@@ -178,6 +178,12 @@ impl Space {
         domain.at(index).map(|value| domain.encode(&value))
     }
 
+    /// Returns the axes in an order in which each stands after those that decide whether it exists.
+    #[must_use]
+    pub fn order(&self) -> Vec<usize> {
+        self.params.iter().flat_map(|param| param.axes.clone()).collect()
+    }
+
     /// Says whether a configuration is in the space.
     ///
     /// A constraint that depends on a parameter that does not exist in the configuration does not refuse it.

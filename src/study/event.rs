@@ -155,6 +155,9 @@ pub struct Header {
     pub params: Vec<Name>,
     /// How many trials are wanted in all, if that is limited.
     pub trials: Option<u64>,
+    /// How many trials run at a time, which samplers may take into account.
+    #[serde(default)]
+    pub slots: u32,
     /// The reported key that counts the resource, if a scheduler uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Name>,
@@ -172,7 +175,15 @@ pub enum Origin {
     /// The sweep file's `[[point]]` of this index, from 0.
     Point(u32),
     /// Its parameters were made from those of another trial, whose checkpoint it starts from.
-    Cloned(TrialId),
+    Cloned {
+        /// That trial.
+        from: TrialId,
+        /// The paused trial whose place it takes: with this event that one is stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<TrialId>,
+        /// Why, in words.
+        why: String,
+    },
     /// The configuration of another trial with another seed.
     Replicate(TrialId),
     /// It ran elsewhere and was imported: from where.

@@ -97,6 +97,10 @@ impl Study {
                     return Err(IllegalEvent::WrongId { wanted: self.next_id(), found: *trial });
                 }
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
+                if let super::Origin::Cloned { instead: Some(other), why, .. } = origin {
+                    self.expect(*other, &[TrialState::Paused], "replaced")?.why = Some(why.clone());
+                    self.enter(*other, TrialState::Stopped);
+                }
                 self.counted += u64::from(created.counts());
                 self.trials.push(created);
                 self.waiting.insert(*trial);

@@ -31,6 +31,9 @@ impl Acceptance {
     /// Measures with a given number of draws from the prior, or by looking at every configuration where they are few.
     #[must_use]
     pub fn measure(space: &Space, seed: u64, draws: u32) -> Self {
+        if space.constraints().next().is_none() {
+            return Self::estimate(space, seed);
+        }
         Self::over(space, seed, draws, u32::MAX)
     }
 
@@ -94,7 +97,9 @@ impl Acceptance {
         for (name, count) in blamed {
             let label = format!("refuses {}", share(*count, self.draws));
             // A constraint that cannot be computed is named with the reason.
-            let named = |key: &Key| name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+            let named = |key: &Key| {
+                name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            };
             let written = raw.constraints.iter().find(|(key, _)| named(key));
             error = match written {
                 Some((_, node)) => error.at(node.span.clone(), label),

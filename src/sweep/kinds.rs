@@ -7,13 +7,15 @@ use crate::study::Kind;
 /// Every executor a sweep file can name, with what it is. An executor is not built from the sweep file alone, so this is only a list.
 pub const EXECUTORS: &[(&str, &str)] = &[("pool", "trials run on this machine, one slot each")];
 
+/// The tracker that every study has, so that naming it changes nothing.
+pub(super) const CSV: (&str, &str) = ("csv", "the table `trials.csv`; every study has it, named or not");
+
 /// Samplers the sweep language reserves; what a registry holds wins.
 pub(super) const SAMPLERS_TO_COME: &[&str] = &["auto", "grid", "sobol", "tpe", "cmaes", "gp", "nsga2"];
 /// Schedulers the sweep language reserves.
-pub(super) const SCHEDULERS_TO_COME: &[&str] = &["median", "asha", "hyperband", "pbt"];
+pub(super) const SCHEDULERS_TO_COME: &[&str] = &[];
 /// Trackers the sweep language reserves.
-pub(super) const TRACKERS_TO_COME: &[&str] =
-    &["csv", "mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];
+pub(super) const TRACKERS_TO_COME: &[&str] = &["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];
 /// Executors the sweep language reserves.
 pub(super) const EXECUTORS_TO_COME: &[&str] = &["slurm", "command"];
 

@@ -1,32 +1,31 @@
 //! What is allowed but probably not meant. `--strict` refuses it.
 
 use super::acceptance::Acceptance;
-use super::parse::Raw;
 use super::{Sweep, template};
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// A range this wide is usually meant to be searched by its logarithm.
 const WIDE: f64 = 100.0;
 
-/// What the file alone shows.
-pub(super) fn of_text(sweep: &Sweep, raw: &Raw, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
-    ranges("", &raw.space, diagnostics);
+/// What a sweep shows by itself.
+pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
     trials(sweep, acceptance, diagnostics);
     command(sweep, diagnostics);
     reported(sweep, diagnostics);
     ladder(sweep, diagnostics);
 }
 
-fn ranges(prefix: &str, table: &Table, diagnostics: &mut Diagnostics) {
+/// What the ranges of `[space]` show as they are written, whether or not the rest of it can be read.
+pub(super) fn of_ranges(prefix: &str, table: &Table, diagnostics: &mut Diagnostics) {
     for (key, node) in &table.entries {
         let NodeValue::Table(inner) = &node.value else { continue };
         let name = format!("{prefix}{}", key.name);
         if let (Some(min), Some(max)) = (inner.get("min"), inner.get("max")) {
             range(&name, key, inner, (min, max), node.span.clone(), diagnostics);
         } else {
-            ranges(&format!("{name}."), inner, diagnostics);
+            of_ranges(&format!("{name}."), inner, diagnostics);
         }
     }
 }
@@ -79,7 +78,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
     let space = || sweep.places.space.clone();
     let size = sweep.space.size();
     match (&sweep.places.trials, sweep.trials) {
-        (None, Some(trials)) if sweep.space.dims() > 0 => {
+        (None, Some(trials)) if sweep.space.dims() > 0 && !diagnostics.has_errors() => {
             let message = format!("no `trials`: {trials} are run");
             let warning = Diagnostic::warning("no-trials", message);
             diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
@@ -131,7 +130,8 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 }
 
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
-    if sweep.objectives.is_empty() {
+    // With errors about, it may be there and unreadable.
+    if sweep.objectives.is_empty() && !diagnostics.has_errors() {
         let warning =
             Diagnostic::warning("no-objective", "no `[objective]`: no trial is better than another");
         diagnostics
@@ -203,19 +203,22 @@ impl Sweep {
                 found.push(Diagnostic::warning("no-data", message).at(span.clone(), looked_in(&workdir)));
             }
         }
+        // Trials may get a PATH of their own.
+        let given = self.run.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
+        let path = given.or(around.path.as_deref());
         let program = self.run.command.program().map(str::to_owned).zip(self.places.command.first().cloned());
         // What setup builds is not there yet.
         let built =
             self.places.setup.is_some() && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
         for (name, span) in program.into_iter().filter(|_| !built).chain(self.places.setup.clone()) {
-            if !exists(&name, &workdir, around) {
+            if !exists(&name, &workdir, path) {
                 let message = format!("the program `{name}` cannot be found");
                 let place =
                     if name.contains('/') { looked_in(&workdir) } else { "not on the PATH".to_owned() };
                 let mut warning = Diagnostic::warning("no-program", message).at(span, place);
                 if !name.contains('/') && workdir.join(&name).is_file() {
                     warning = warning.hint(format!("there is such a file here: write \"./{name}\""));
-                } else if name == "python" && exists("python3", &workdir, around) {
+                } else if name == "python" && exists("python3", &workdir, path) {
                     warning = warning.hint("did you mean `python3`?");
                 }
                 found.push(warning);
@@ -229,10 +232,10 @@ fn looked_in(workdir: &Path) -> String {
     format!("looked in `{}`", workdir.display())
 }
 
-fn exists(program: &str, workdir: &Path, around: &Surroundings) -> bool {
+fn exists(program: &str, workdir: &Path, path: Option<&OsStr>) -> bool {
     if program.contains('/') {
         return workdir.join(program).is_file();
     }
-    let path = around.path.clone().unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| workdir.join(folder).join(program).is_file())
+    let Some(path) = path else { return false };
+    std::env::split_paths(path).any(|folder| workdir.join(folder).join(program).is_file())
 }

@@ -18,6 +18,14 @@ pub struct Plan {
     pub trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
+/// Which parts are built to find out what they refuse.
+#[derive(Clone, Copy)]
+pub(super) enum Tried {
+    All,
+    /// The space could not be read, and what a sampler says of it would be wrong.
+    AllButSampler,
+}
+
 impl Sweep {
     /// Returns what the parts are built against when that many trials run at a time.
     #[must_use]
@@ -39,15 +47,23 @@ impl Sweep {
     /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number of slots can make a difference.
     pub fn build(&self, slots: usize) -> Result<Plan, Rejected> {
         let mut diagnostics = Diagnostics::default();
-        match self.try_build(slots, &mut diagnostics) {
+        match self.try_build(slots, Tried::All, &mut diagnostics) {
             Some(plan) if !diagnostics.has_errors() => Ok(plan),
             _ => Err(Rejected { source: self.source.clone(), diagnostics }),
         }
     }
 
-    pub(super) fn try_build(&self, slots: usize, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    pub(super) fn try_build(
+        &self,
+        slots: usize,
+        tried: Tried,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Plan> {
         let setting = self.setting(slots);
-        let sampler = build(SAMPLERS, &self.sampler, &setting, diagnostics);
+        let sampler = match tried {
+            Tried::All => build(SAMPLERS, &self.sampler, &setting, diagnostics),
+            Tried::AllButSampler => None,
+        };
         let scheduler = build(SCHEDULERS, &self.scheduler, &setting, diagnostics);
         let trackers: Vec<_> = self
             .trackers

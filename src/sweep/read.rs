@@ -33,9 +33,8 @@ fn load(path: &Path) -> Result<Source, Rejected> {
     let mut diagnostics = Diagnostics::default();
     let source = match bytes_of(path) {
         Ok(bytes) => {
-            let mark =
-                bytes.starts_with(BYTE_ORDER_MARK).then_some(BYTE_ORDER_MARK.len()).unwrap_or_default();
-            Source::from_bytes(name, bytes[mark..].to_vec(), &mut diagnostics)
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
+            Source::from_bytes(name, text, &mut diagnostics)
         }
         Err(error) => {
             diagnostics.push(unreadable(path, &name, &error));

@@ -283,12 +283,15 @@ fn kinds_of(what: &str) -> Vec<(&'static str, Option<&'static str>)> {
     fn of<T: ?Sized>(registry: &'static [Kind<T>]) -> Vec<(&'static str, &'static str)> {
         registry.iter().map(|kind| (kind.name, kind.about)).collect()
     }
-    let there = match what {
+    let mut there = match what {
         "sampler" => of(SAMPLERS),
         "scheduler" => of(SCHEDULERS),
         "tracker" => of(TRACKERS),
         _ => kinds::EXECUTORS.to_vec(),
     };
+    if what == "tracker" && !there.iter().any(|(name, _)| *name == kinds::CSV.0) {
+        there.insert(0, kinds::CSV);
+    }
     let missing = kinds::to_come(what).iter().filter(|name| !there.iter().any(|(known, _)| known == *name));
     let missing: Vec<_> = missing.map(|name| (*name, None)).collect();
     there.iter().map(|(name, about)| (*name, Some(*about))).chain(missing).collect()
@@ -424,11 +427,25 @@ mod tests {
         if std::env::var_os("SWATH_BLESS").is_some() {
             std::fs::write(path, fill(&written)).unwrap();
         }
-        assert_eq!(fill(&written), std::fs::read_to_string(path).unwrap());
+        let stands = std::fs::read_to_string(path).unwrap();
+        let differs = fill(&stands)
+            .lines()
+            .zip(stands.lines())
+            .find(|(wanted, found)| wanted != found)
+            .map(|(wanted, _)| wanted.to_owned());
+        assert_eq!(differs, None, "run it with SWATH_BLESS=1");
         for section in SECTIONS {
             let name = if section.name.is_empty() { "-" } else { section.name };
             assert!(section.keys.is_empty() || written.contains(&format!("<!-- keys: {name} -->")), "{name}");
         }
+    }
+
+    #[test]
+    fn the_first_example_of_the_documentation_is_a_good_sweep_file() {
+        let text = include_str!("../../docs/sweep-file.md").split("```").nth(1).unwrap();
+        let text = text.strip_prefix("toml\n").unwrap().to_owned();
+        let sweep = Sweep::parse(Source { name: "x.toml".into(), text }).unwrap();
+        assert_eq!(sweep.warnings.list, []);
     }
 
     #[test]

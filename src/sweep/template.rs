@@ -200,7 +200,7 @@ impl Arg {
         match self {
             Self::Text(pieces) => match pieces.as_slice() {
                 [Piece::Literal(text)] => {
-                    text.starts_with('-') && !text.contains('=') && text.trim_matches('-') != ""
+                    text.starts_with('-') && !text.contains('=') && !text.trim_matches('-').is_empty()
                 }
                 _ => false,
             },
@@ -485,7 +485,7 @@ mod tests {
             if let Ok(template) = Template::parse(&args, &names(&["a", "lr"])) {
                 let params = params(&[("a", Value::Int(1))]);
                 let path = Path::new("x");
-                template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
+                let _ = template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
             }
         }
     }

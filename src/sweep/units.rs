@@ -225,8 +225,10 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
         let decimal = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)];
-        let exact =
-            binary.into_iter().chain(decimal).find(|(_, scale)| self.0 >= *scale && self.0 % scale == 0);
+        let exact = binary
+            .into_iter()
+            .chain(decimal)
+            .find(|(_, scale)| self.0 >= *scale && self.0.is_multiple_of(*scale));
         match exact {
             Some((unit, scale)) => write!(f, "{} {unit}", self.0 / scale),
             None => write!(f, "{} B", self.0),

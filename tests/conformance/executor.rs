@@ -1,5 +1,6 @@
 //! What every executor promises, checked for each of them: exactly one `Ended` for each started attempt, the signals of a trial in order,
 //! stopping idempotent and harmless for who does not run.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

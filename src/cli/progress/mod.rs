@@ -12,7 +12,7 @@ use crate::driver::Listener;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::study::{Closing, Entry, Event, Exit, LogRecord, Study, TrialId};
-use crate::tracker::recorder::Recorder;
+use crate::tracker::recorder::Stale;
 use bars::Bars;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -35,13 +35,12 @@ const FAILURES_IN_FULL: u32 = 5;
 /// Warnings beyond this many are only counted.
 const WARNINGS: u32 = 10;
 
-/// Shows a run, and feeds its trackers.
+/// Shows a run.
 pub(crate) struct Progress {
     style: Style,
     dir: StudyDir,
     out: Output,
     bars: Option<Bars>,
-    recorder: Option<Recorder>,
     best: Option<TrialId>,
     failures: u32,
     warnings: u32,
@@ -58,11 +57,10 @@ struct StreamLine<'a> {
 
 impl Progress {
     /// Begins to show the run of a study that is already open.
-    pub(crate) fn new(style: Style, dir: StudyDir, out: Output, recorder: Recorder, study: &Study) -> Self {
+    pub(crate) fn new(style: Style, dir: StudyDir, out: Output, study: &Study) -> Self {
         let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
         let best = study.incumbent().map(|trial| trial.id);
-        let recorder = Some(recorder);
-        Self { style, dir, out, bars, recorder, best, failures: 0, warnings: 0, broken: false }
+        Self { style, dir, out, bars, best, failures: 0, warnings: 0, broken: false }
     }
 
     /// Makes it something that a driver can listen with while the caller keeps it.
@@ -83,11 +81,9 @@ impl Progress {
         self.say(&format!("{label}: {}", plain(message)));
     }
 
-    /// Passes on what the trackers could not do.
-    fn tell_stale(&mut self) {
-        for stale in self.recorder.as_mut().map(Recorder::stale).unwrap_or_default() {
-            self.warn(&words::stale(&stale));
-        }
+    /// Says that a tracker is out of date from now on.
+    pub(crate) fn stale(&mut self, stale: &Stale) {
+        self.warn(&format!("tracker `{}` is left out from now on: {}", stale.name, stale.why));
     }
 
     fn stream(&mut self, entry: &Entry) {
@@ -143,16 +139,10 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away, brings the trackers up to date and says how it ended. `again` is the command that continues the run.
+    /// Takes the bars away and says how it ended. `again` is the command that continues the run.
     /// Returns how the program should end; an interruption by another signal than SIGINT is the caller's to know.
     pub(crate) fn finish(&mut self, study: &Study, why: &Closing, again: &str) -> super::exit::Code {
         self.bars = None;
-        self.tell_stale();
-        if let Some(recorder) = self.recorder.take() {
-            for stale in recorder.finish(study) {
-                self.warn(&words::stale(&stale));
-            }
-        }
         if self.style == Style::Json {
             self.broken |= ending::stream(&mut self.out, study, &self.dir).is_err();
         } else {
@@ -164,9 +154,6 @@ impl Progress {
 
 impl Listener for Progress {
     fn entry(&mut self, study: &Study, entry: &Entry) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.send(study, entry);
-        }
         match self.style {
             Style::Json if self.broken => {}
             Style::Json => self.stream(entry),
@@ -175,10 +162,6 @@ impl Listener for Progress {
     }
 
     fn tick(&mut self, study: &Study) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.tick(study);
-        }
-        self.tell_stale();
         if let Some(bars) = &mut self.bars {
             bars.update(study);
         }
@@ -214,9 +197,7 @@ mod tests {
     use crate::journal::StudyDir;
     use crate::space::Value;
     use crate::study::{Closing, Event, Exit, Failure, LogRecord, Study};
-    use crate::tracker::csv::Csv;
     use crate::tracker::demo::Demo;
-    use crate::tracker::recorder::Recorder;
 
     /// Replays a study through the display; returns its exit code, standard output and standard error.
     fn watch(demo: &Demo, style: Style) -> (Code, String, String) {
@@ -226,9 +207,8 @@ mod tests {
         std::fs::write(folder.path().join("2/stderr.log"), "one\ntwo\n\x1b[31mError\x1b[0m: no\x07\n")
             .unwrap();
         let (out, stdout, stderr) = captured::output(Some(80));
-        let recorder = Recorder::start(Csv::new(dir.trials_csv()), Vec::new(), Box::new(|_| ())).unwrap();
         let mut study = Study::default();
-        let mut progress = Progress::new(style, dir, out, recorder, &study);
+        let mut progress = Progress::new(style, dir, out, &study);
         for entry in &demo.entries {
             study.apply(entry).unwrap();
             progress.entry(&study, entry);

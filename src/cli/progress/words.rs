@@ -5,7 +5,6 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
-use crate::tracker::recorder::Stale;
 
 /// How many lines of a failed trial's output are shown.
 const LAST_WORDS: usize = 8;
@@ -132,11 +131,6 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
 /// Says whether a count that swath made is among what the trial reports anyway, as `epoch` say.
 fn is_reported(study: &Study, trial: &Trial, step: f64) -> bool {
     study.header().resource.is_none() && trial.metrics.values().any(|tally| tally.last.0 == step)
-}
-
-/// Says that a tracker is out of date.
-pub(super) fn stale(stale: &Stale) -> String {
-    format!("tracker `{}` is left out from now on: {}", stale.name, stale.why)
 }
 
 #[cfg(test)]

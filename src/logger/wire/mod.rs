@@ -8,12 +8,15 @@ mod names;
 mod scan;
 
 pub use scan::Syntax;
+#[cfg(feature = "cli")]
+pub(crate) use scan::is_number;
+pub(crate) use scan::special;
 
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
 use names::Names;
-use scan::{Raw, special};
+use scan::Raw;
 use std::borrow::Cow;
 
 /// The version of the line format that is read here.
@@ -288,7 +291,7 @@ fn nested(name: &str) -> String {
 }
 
 /// Says why a name cannot be one.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a value is left out: its name is empty".to_owned());
     }
@@ -321,7 +324,7 @@ fn pair(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
 }
 
 /// Appends `, "name": ` to a row, without the comma at its beginning.
-pub(super) fn begin_pair(row: &mut Vec<u8>, name: &str) {
+pub(crate) fn begin_pair(row: &mut Vec<u8>, name: &str) {
     if !row.is_empty() {
         row.extend_from_slice(b", ");
     }
@@ -330,7 +333,7 @@ pub(super) fn begin_pair(row: &mut Vec<u8>, name: &str) {
 }
 
 /// Appends a number in shortest round-trip form; NaN and the infinities as Python writes and reads them.
-pub(super) fn json_number(row: &mut Vec<u8>, number: f64) {
+pub(crate) fn json_number(row: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         serde_json::to_writer(row, &number).expect("a vector takes all bytes");
     } else if number.is_nan() {
@@ -341,7 +344,7 @@ pub(super) fn json_number(row: &mut Vec<u8>, number: f64) {
 }
 
 /// Appends a text in quotes, ASCII only, so that no reader's default encoding matters.
-pub(super) fn json_text(row: &mut Vec<u8>, text: &str) {
+pub(crate) fn json_text(row: &mut Vec<u8>, text: &str) {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         row.push(b'"');
         row.extend_from_slice(text.as_bytes());

@@ -190,10 +190,10 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, 
         let text = if left.len() + right.len() > 65536 { None } else { Some(format!("{left}{right}")) };
         return text.map(|text| Value::Text(text.into())).ok_or(EvalError::TooLong);
     }
-    if let (Value::Int(left), Value::Int(right)) = (left, right) {
-        if let Some(exact) = whole(operator, *left, *right)? {
-            return Ok(Value::Int(exact));
-        }
+    if let (Value::Int(left), Value::Int(right)) = (left, right)
+        && let Some(exact) = whole(operator, *left, *right)?
+    {
+        return Ok(Value::Int(exact));
     }
     let (left, right) = (number(left)?, number(right)?);
     let by_zero = right == 0.0;
@@ -355,7 +355,7 @@ mod tests {
             ("2 ** 3 ** 2", Value::Int(512)),
             ("2 + 3 * 4 - 1", Value::Int(13)),
             ("round(2.5)", Value::Int(2)),
-            ("round(3.14159, 2)", Value::Float(3.14)),
+            ("round(2.34567, 2)", Value::Float(2.35)),
             ("floor(-0.5)", Value::Int(-1)),
             ("ceil(lr)", Value::Int(1)),
             ("abs(-3)", Value::Int(3)),

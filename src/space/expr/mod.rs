@@ -1,8 +1,8 @@
 //! The little language of `when`, bounds, derived values, constraints and `--where`.
 //!
 //! Numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen functions, lists and indexing, with
-//! Python's meaning. Closed: no I/O, no loops, no recursion, so an expression ends after as many steps as it has parts. [`lexer`] and
-//! [`parser`] make the [`tree`], [`check`] finds mistakes before anything runs, [`eval`] computes, [`hull`] bounds the result.
+//! Python's meaning. Closed: no I/O, no loops, no recursion, so an expression ends after as many steps as it has parts. `lexer` and
+//! `parser` make the `tree`, `check` finds mistakes before anything runs, `eval` computes, `hull` bounds the result.
 //!
 //! A parameter that does not exist in a configuration makes every comparison with it false. A name that is not a word
 //! (`weight-decay`) is written in backticks.

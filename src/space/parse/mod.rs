@@ -4,8 +4,11 @@
 //! types, order of dependencies. Whatever is wrong is reported and reading goes on, so that all mistakes are found at once.
 
 mod choice;
+mod default;
 mod entry;
+mod fact;
 mod link;
+mod names;
 mod order;
 mod quote;
 mod range;
@@ -21,10 +24,18 @@ use crate::source::{Diagnostic, Diagnostics, Level, Node, NodeValue, Section, Sp
 use quote::Quote;
 use range::RangeDraft;
 
+/// More parameters than this nobody writes.
+const MOST_PARAMS: usize = 10_000;
+
 /// Reads a whole space.
 pub(super) fn space(space: Section, constraints: Option<Section>, d: &mut Diagnostics) -> Option<Space> {
     let before = d.list.len();
     let drafts = table::read(space, d);
+    if let Some(first_beyond) = drafts.get(MOST_PARAMS) {
+        let message = format!("the space has more than {MOST_PARAMS} parameters");
+        d.push(Diagnostic::error("too-many", message).at(first_beyond.key.clone(), "beyond here"));
+        return None;
+    }
     let constraints = constraints.map(|section| read_constraints(section, d)).unwrap_or_default();
     let space = link::link(drafts, constraints, d);
     in_order_of_the_file(&mut d.list[before..]);

@@ -103,7 +103,7 @@ fn rangeless(name: &str, key: &Key, table: &Table) -> Diagnostic {
         .at(key.span.clone(), "what can it be?");
     let slip = table.entries.iter().find_map(|(key, node)| {
         let near = diagnostic::nearest(&key.name, entry::MAIN_KEYS.iter().copied())?;
-        (!super::is_table(node)).then(|| (key, near))
+        (!super::is_table(node)).then_some((key, near))
     });
     match slip {
         Some((slip, near)) => {

@@ -530,7 +530,8 @@ mod properties {
                 match text.split_once('\n') {
                     None => plain += &(text + "\n"),
                     Some((_, branches)) => {
-                        tables += &format!("[space.p{at}]\nchoice = ['u', 'v']\n{}\n", branches.trim_end_matches("[space]"));
+                        let branches = branches.trim_end_matches("[space]");
+                        tables += &["[space.p", &at.to_string(), "]\nchoice = [\'u\', \'v\']\n", branches, "\n"].concat();
                     }
                 }
             }
@@ -595,4 +596,14 @@ mod properties {
             }
         }
     }
+}
+
+#[test]
+fn a_huge_space_is_refused_quickly() {
+    let mut text = String::from("[space]\n");
+    for at in 0..10_001 {
+        text += &["p", &at.to_string(), " = { min = 0, max = 'q' }\n"].concat();
+    }
+    assert_eq!(codes(&text), ["too-many"]);
+    assert_eq!(codes("[space]\nn = 1000\na = { min = 0.0, max = 1.0, repeat = 'n + 1' }"), ["bad-repeat"]);
 }

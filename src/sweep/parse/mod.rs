@@ -14,6 +14,7 @@ mod tracker;
 
 pub(super) use retry::CLASSES as FAILURE_CLASSES;
 
+use super::plan::Tried;
 use super::{Acceptance, Places, Rejected, Sweep, lints};
 use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
 use crate::space::{Name, Params, Space};
@@ -102,6 +103,7 @@ fn read(
     let objectives = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
     let names = space.as_ref().map_or_else(|| raw.names.clone(), Space::names);
+    let readable = space.is_some();
     let points = read_points(&mut file, space.as_ref(), diagnostics);
     let mut places = Places { space: raw.space_span.clone(), ..Places::default() };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
@@ -129,7 +131,7 @@ fn read(
         seed,
         run,
         objectives,
-        space: Arc::new(space?),
+        space: Arc::new(space.unwrap_or_default()),
         points,
         sampler: search.sampler,
         trials,
@@ -146,12 +148,17 @@ fn read(
         warnings: Diagnostics::default(),
         places,
     };
-    let _ = sweep.try_build(sweep.slots(), diagnostics);
+    let tried = if readable { Tried::All } else { Tried::AllButSampler };
+    let _ = sweep.try_build(sweep.slots(), tried, diagnostics);
+    lints::of_ranges("", &raw.space, diagnostics);
+    if !readable {
+        return None;
+    }
     let acceptance = Acceptance::estimate(&sweep.space, seed);
     if let Some(refused) = acceptance.refusal(raw) {
         diagnostics.push(refused);
     }
-    lints::of_text(&sweep, raw, &acceptance, diagnostics);
+    lints::of_sweep(&sweep, &acceptance, diagnostics);
     Some(sweep)
 }
 
@@ -343,3 +350,6 @@ fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
 fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
     diagnostics.list[before..].iter().any(|found| found.level == Level::Error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ fn options(section: &mut Section, sampler: &str, diagnostics: &mut Diagnostics) 
         let Some(found) = section.take_section(name, diagnostics) else { continue };
         if name == sampler {
             own = found;
-        } else {
+        } else if SAMPLERS.iter().any(|kind| kind.name == sampler) {
             let message = format!("`[search.{name}]` has no effect: the sampler is `{sampler}`");
             diagnostics.push(Diagnostic::warning("unused-section", message).at(found.span, ""));
         }

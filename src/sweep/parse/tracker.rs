@@ -3,6 +3,7 @@
 use super::super::{Choice, kinds};
 use super::sections;
 use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::kind::find;
 use crate::tracker::TRACKERS;
 
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Choice> {
@@ -10,6 +11,9 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Cho
     for mut section in sections(file, "tracker", diagnostics) {
         let before = diagnostics.list.len();
         match section.take_text("name", diagnostics) {
+            Some((name, _)) if name == kinds::CSV.0 && find(TRACKERS, &name).is_none() => {
+                section.finish(diagnostics);
+            }
             Some((name, span)) => {
                 kinds::find("tracker", TRACKERS, &name, span.clone(), diagnostics);
                 trackers.push(Choice { name, section, span });

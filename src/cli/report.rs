@@ -1,0 +1,171 @@
+//! `swath report name=value …`: appends one record from inside a trial, for shell scripts.
+//!
+//! It may run many times in a trial, so it is reached before the command line is parsed, and needs nothing but the logger.
+
+use super::exit::Code;
+use crate::logger::wire::{LONGEST_NAME, begin_pair, check_name, is_number, json_number, json_text, special};
+use crate::logger::{LoggerError, TrialLogger};
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write;
+
+const USAGE: &str = "usage: swath report NAME=VALUE...
+
+Reports values of the running trial: numbers (also nan and inf), true, false, texts.
+  swath report epoch=3 val_loss=0.41
+  swath report val_loss=0.41 model_path=models/m3.bin
+  swath report kind=note text='learning rate halved'
+The other kinds of records are in docs/records.md.
+";
+
+/// Arguments of `swath report`, for the help; [`run`] takes them as they are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to report
+    #[arg(value_name = "NAME=VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Runs the command when something stands before it, such as `--logs`.
+pub(crate) fn again(words: &[OsString]) -> Code {
+    match run(words, &mut std::io::stderr()) {
+        0 => Code::Done,
+        1 => Code::Tool,
+        _ => Code::Usage,
+    }
+}
+
+/// What came in the way.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("there is nothing to report")]
+    Nothing,
+    #[error("`{0}` is not of the form NAME=VALUE")]
+    NoValue(String),
+    #[error("`{0}` is given twice")]
+    Twice(String),
+    #[error("{0}")]
+    Name(String),
+    #[error("an argument is not UTF-8: `{0}`")]
+    NotText(String),
+    #[error("`swath report` works only inside a trial: `SWATH_RECORDS` is not set")]
+    Outside,
+    #[error(transparent)]
+    Logger(#[from] LoggerError),
+}
+
+/// Runs the command with the arguments behind `report`. Returns the exit status: 0, 1 if the record could not be written, 2 if what was
+/// asked for makes no sense.
+pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        let _ = err.write_all(USAGE.as_bytes());
+        return 0;
+    }
+    let done = line(args).and_then(|line| {
+        let mut logger = TrialLogger::from_env()?.ok_or(Problem::Outside)?;
+        Ok(logger.record(&line).map(|_| ())?)
+    });
+    match done {
+        Ok(()) => 0,
+        Err(problem) => tell(&problem, err),
+    }
+}
+
+/// Writes the problem with its causes and, where it helps, what to do. Returns the exit status.
+fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
+    let mut text = format!("error: {problem}");
+    let mut cause = problem.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    let hint = match problem {
+        Problem::Outside => "swath sets it for the programs it runs; try the program with `swath run`",
+        Problem::Logger(_) => "",
+        _ => "write `swath report epoch=3 val_loss=0.41`",
+    };
+    let hint = if hint.is_empty() { String::new() } else { format!("\nhelp: {hint}") };
+    let _ = writeln!(err, "{text}{hint}");
+    if matches!(problem, Problem::Logger(LoggerError::Append { .. })) { 1 } else { 2 }
+}
+
+/// Makes one record of the arguments.
+fn line(args: &[OsString]) -> Result<String, Problem> {
+    let mut row = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for arg in args {
+        let arg = arg.to_str().ok_or_else(|| Problem::NotText(arg.to_string_lossy().into_owned()))?;
+        let (name, value) = arg.split_once('=').ok_or_else(|| Problem::NoValue(arg.to_owned()))?;
+        if check_name(name).is_err() {
+            let why = format!("`{arg}` has no name that can be used: it has 1 to {LONGEST_NAME} bytes");
+            return Err(Problem::Name(why));
+        }
+        if names.contains(&name) {
+            return Err(Problem::Twice(name.to_owned()));
+        }
+        names.push(name);
+        begin_pair(&mut row, name);
+        self::value(&mut row, value);
+    }
+    if names.is_empty() {
+        return Err(Problem::Nothing);
+    }
+    Ok(format!("{{{}}}", String::from_utf8_lossy(&row)))
+}
+
+/// Appends a value: a number or switch if it is one, otherwise a text.
+fn value(row: &mut Vec<u8>, value: &str) {
+    if let Some(number) = special(value) {
+        json_number(row, number);
+    } else if matches!(value, "true" | "false") || is_number(value.as_bytes()) {
+        row.extend_from_slice(value.as_bytes());
+    } else if let Ok(number) = value.parse() {
+        json_number(row, number);
+    } else {
+        json_text(row, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(args: &[&str]) -> Vec<OsString> {
+        args.iter().map(OsString::from).collect()
+    }
+
+    fn told(given: &[&str]) -> (u8, String) {
+        let mut err = Vec::new();
+        let status = run(&args(given), &mut err);
+        (status, String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn numbers_switches_and_texts_are_told_apart() {
+        let given =
+            ["epoch=3", "loss=4.1e-1", "n=nan", "i=-inf", "b=true", "t=a=b \"c\"", "e=", "p=+.5", "v=1.2.3"];
+        let wanted = r#"{"epoch": 3, "loss": 4.1e-1, "n": NaN, "i": -Infinity, "b": true, "t": "a=b \"c\"", "e": "", "p": 0.5, "v": "1.2.3"}"#;
+        assert_eq!(line(&args(&given)).unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_with_an_example() {
+        let help = "\nhelp: write `swath report epoch=3 val_loss=0.41`\n";
+        for (given, wanted) in [
+            (&[][..], "error: there is nothing to report"),
+            (&["0.41"], "error: `0.41` is not of the form NAME=VALUE"),
+            (&["a=1", "a=2"], "error: `a` is given twice"),
+            (&["=1"], "error: `=1` has no name that can be used: it has 1 to 250 bytes"),
+        ] {
+            assert_eq!(told(given), (2, format!("{wanted}{help}")));
+        }
+    }
+
+    #[test]
+    fn outside_a_trial_it_says_so() {
+        let (status, text) = told(&["a=1"]);
+        assert_eq!(status, 2);
+        assert!(text.starts_with("error: `swath report` works only inside a trial"), "{text}");
+    }
+}

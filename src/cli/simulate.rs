@@ -1,0 +1,271 @@
+//! `swath simulate SWEEP --from STUDY`: what the sweep's scheduler would have made of trials that ran already.
+
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::{Context, studies, sweeps};
+use crate::journal::Journal;
+use crate::numerics::stream::{Purpose, stream};
+use crate::report::number::{seconds, short};
+use crate::scheduler::curves::{Collector, Recording};
+use crate::scheduler::simulation::{Curve, Simulation};
+use crate::study::{Header, Objective, Study, TrialId, TrialState};
+use crate::sweep::Sweep;
+use rand::RngExt;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `swath simulate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The sweep file whose scheduler is tried
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+
+    /// Whose learning curves to replay: a study (its name or folder), or a CSV file with a row for each trial
+    #[arg(long, value_name = "STUDY|FILE")]
+    from: String,
+
+    /// How many trials run at a time, instead of what the sweep file says
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+
+    /// Also try this many random orders of the trials
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    orders: u32,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One simulated study.
+#[derive(Debug, Clone, PartialEq)]
+struct Outcome {
+    /// The resource all trials used.
+    resource: f64,
+    seconds: f64,
+    /// The best trial that got to its end, with its objective.
+    best: Option<(TrialId, f64)>,
+    complete: u64,
+    stopped: u64,
+    paused: u64,
+}
+
+/// What is simulated, all but the order of the trials.
+struct World<'a> {
+    sweep: &'a Sweep,
+    objective: &'a Objective,
+    recording: &'a Recording,
+    slots: usize,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let sweep = sweeps::read(&args.sweep, false, &mut context.out)?;
+    let recording = recording(&sweep, &args.from, context)?;
+    let (resource, objective) = axes(&sweep)?;
+    if sweep.scheduler.name == "pbt" {
+        return Err(Failure::usage(
+            "recorded curves cannot show what changed copies of trials would have done",
+        )
+        .hint("simulate works for `asha`, `hyperband` and `median`"));
+    }
+    let slots = args.jobs.map_or_else(|| sweep.slots(), usize::from);
+    let world = World { sweep: &sweep, objective, recording: &recording, slots };
+    let order: Vec<usize> = (0..recording.curves.len()).collect();
+    let recorded = world.recorded();
+    let simulated = world.simulate(&order)?;
+    let winner = recorded.best.map(|(trial, _)| trial);
+    let others = (0..args.orders)
+        .map(|number| world.simulate(&shuffled(&order, sweep.seed, number)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let survived = |outcome: &Outcome| outcome.best.map(|(trial, _)| trial) == winner;
+    let kept = others.iter().filter(|outcome| survived(outcome)).count();
+    let part = |outcome: &Outcome| outcome.resource / recorded.resource.max(f64::MIN_POSITIVE);
+    let mean_part = others.iter().map(part).sum::<f64>() / others.len().max(1) as f64;
+
+    let out = &mut context.out;
+    if args.json {
+        let told = |outcome: &Outcome| {
+            json!({
+                "resource": outcome.resource,
+                "seconds": outcome.seconds,
+                "best": outcome.best.map(|(_, value)| value),
+                "best_trial": outcome.best.map(|(trial, _)| trial.0),
+                "complete": outcome.complete,
+                "stopped": outcome.stopped,
+                "paused": outcome.paused,
+            })
+        };
+        out.json(&json!({
+            "version": JSON_VERSION,
+            "scheduler": sweep.scheduler.name,
+            "resource": resource,
+            "metric": objective.metric,
+            "slots": slots,
+            "trials": recording.curves.len(),
+            "left_out": recording.left_out,
+            "recorded": told(&recorded),
+            "simulated": told(&simulated),
+            "survived": survived(&simulated),
+            "orders": { "tried": others.len(), "survived": kept, "mean_part": mean_part },
+        }))?;
+        return Ok(Code::Done);
+    }
+    let scheduler = &sweep.scheduler.name;
+    let slots = if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") };
+    writeln!(out.stdout, "{scheduler} over {} recorded trials, {slots}", recording.curves.len())?;
+    if recording.left_out > 0 {
+        out.warn(format_args!(
+            "{} trials are left out: they did not run to their own end",
+            recording.left_out
+        ));
+    }
+    let out = &mut context.out;
+    let best = |outcome: &Outcome| match outcome.best {
+        Some((trial, value)) => format!("{} (trial {trial})", short(value)),
+        None => "none".to_owned(),
+    };
+    let rows = [
+        (format!("{resource} in all"), short(recorded.resource), short(simulated.resource)),
+        ("time".to_owned(), seconds(recorded.seconds), seconds(simulated.seconds)),
+        ("to the end".to_owned(), recorded.complete.to_string(), simulated.complete.to_string()),
+        (format!("best {}", objective.metric), best(&recorded), best(&simulated)),
+    ];
+    let width =
+        |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let first = width(&mut rows.iter().map(|(name, ..)| name));
+    let second = width(&mut rows.iter().map(|(_, all, _)| all)).max("recorded".len());
+    writeln!(out.stdout, "{:first$}  {:>second$}  {scheduler}", "", "recorded")?;
+    for (name, all, now) in &rows {
+        writeln!(out.stdout, "{name:first$}  {all:>second$}  {now}")?;
+    }
+    let percent = |part: f64| format!("{:.1} %", part * 100.0);
+    let fate = if survived(&simulated) { "survives" } else { "would have been stopped" };
+    writeln!(out.stdout, "{} of the {resource} spent; the best trial {fate}", percent(part(&simulated)))?;
+    if !others.is_empty() {
+        writeln!(
+            out.stdout,
+            "in {} other orders: {} spent on average; it survives in {kept}",
+            others.len(),
+            percent(mean_part)
+        )?;
+    }
+    Ok(Code::Done)
+}
+
+/// The resource and the objective of a sweep; a simulation needs both.
+fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
+    let resource = sweep.resource.as_deref().ok_or_else(|| {
+        Failure::usage("the sweep file does not name the reported key that counts the resource")
+            .hint("name it: `resource = \"epoch\"` under `[scheduler]`")
+    })?;
+    let objective = sweep.objectives.first();
+    let objective = objective.ok_or_else(|| {
+        Failure::usage("the sweep file has no objective").hint("`[objective]` names the metric to judge by")
+    })?;
+    Ok((resource, objective))
+}
+
+/// Reads the learning curves that are meant.
+fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, Failure> {
+    let (resource, objective) = axes(sweep)?;
+    let path = Path::new(from);
+    let recording = if path.is_file() {
+        let text = std::fs::read_to_string(path)?;
+        Recording::parse(&text).map_err(|error| {
+            Failure::usage(format!("`{}` cannot be read as learning curves: {error}", path.display()))
+        })?
+    } else {
+        let dir = studies::named(&context.logs, from)?;
+        let mut collector = Collector::new(resource.into(), objective.metric.clone());
+        let mut study = Study::default();
+        for entry in Journal::open(&dir)? {
+            let entry = entry?;
+            if study.apply(&entry).is_err() {
+                return Err(Failure::usage(format!(
+                    "the journal of `{from}` is damaged at entry {}",
+                    entry.seq
+                )));
+            }
+            collector.observe(&entry);
+        }
+        collector.finish(&study)
+    };
+    if recording.curves.is_empty() {
+        let what = format!(
+            "no trial of `{from}` ran to its end and reported `{}` over `{resource}`",
+            objective.metric
+        );
+        return Err(Failure::usage(what).hint("record some without a scheduler first: `name = \"fifo\"`"));
+    }
+    Ok(recording)
+}
+
+impl World<'_> {
+    /// What the trials used as they ran.
+    fn recorded(&self) -> Outcome {
+        let curves = || self.recording.curves.iter();
+        let length = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
+        let value = |curve: &Curve| {
+            let scores = curve.points.iter().filter_map(|(_, value)| self.objective.score(*value));
+            let score = match self.objective.take {
+                crate::study::Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
+                crate::study::Take::Last => scores.last(),
+            };
+            score.map(|score| self.objective.value(score))
+        };
+        let scored = curves().filter_map(|(trial, curve)| Some((*trial, value(curve)?)));
+        let oriented = |value: f64| self.objective.score(value).map_or(f64::INFINITY, |score| score.get());
+        Outcome {
+            resource: curves().map(|(_, curve)| length(curve)).sum(),
+            seconds: curves().map(|(_, curve)| length(curve) * curve.pace).sum::<f64>() / self.slots as f64,
+            best: scored.min_by(|a, b| oriented(a.1).total_cmp(&oriented(b.1))),
+            complete: self.recording.curves.len() as u64,
+            stopped: 0,
+            paused: 0,
+        }
+    }
+
+    /// Runs the trials in this order under the sweep's scheduler.
+    fn simulate(&self, order: &[usize]) -> Result<Outcome, Failure> {
+        let colour = false;
+        let plan = self.sweep.build(self.slots).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
+        let curves: Vec<Curve> = order.iter().map(|at| self.recording.curves[*at].1.clone()).collect();
+        let header = Header {
+            objectives: self.sweep.objectives[..1].to_vec(),
+            resource: self.sweep.resource.clone(),
+            trials: Some(curves.len() as u64),
+            ..Header::default()
+        };
+        let broken =
+            |_| Failure::new(Code::Tool, "internal error: the scheduler asked for something impossible");
+        let simulation = Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
+        let mut simulation = simulation.with_checkpoints(self.sweep.checkpoint);
+        simulation.run(|_| false).map_err(broken)?;
+        let study = &simulation.study;
+        let counts = study.counts();
+        let best = study.incumbent().filter(|trial| trial.state == TrialState::Complete).and_then(|trial| {
+            let recorded = self.recording.curves[order[trial.id.0 as usize - 1]].0;
+            Some((recorded, trial.objective(self.objective)?))
+        });
+        Ok(Outcome {
+            resource: simulation.spent,
+            seconds: simulation.seconds,
+            best,
+            complete: counts.complete,
+            stopped: counts.stopped,
+            paused: counts.paused,
+        })
+    }
+}
+
+/// Fisher–Yates.
+fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
+    let mut rng = stream(seed, Purpose::Simulate, u64::from(number));
+    let mut order = order.to_vec();
+    for at in (1..order.len()).rev() {
+        order.swap(at, rng.random_range(0..=at));
+    }
+    order
+}

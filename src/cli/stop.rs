@@ -1,0 +1,49 @@
+//! `swath stop [STUDY]`: tells the run of a study, in another terminal or on another machine, to end.
+
+use super::exit::{Code, Failure};
+use super::{Context, studies};
+use crate::driver::{Control, Urgency};
+use crate::journal::lock;
+
+/// Arguments of `swath stop`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The study (its name or folder; default: the one that ran last)
+    study: Option<String>,
+
+    /// Start nothing new and let the running trials end by themselves
+    #[arg(long, conflicts_with = "now")]
+    drain: bool,
+
+    /// Kill the running trials at once
+    #[arg(long)]
+    now: bool,
+
+    /// Do not end it, but run so many trials at a time from now on; at most as many as it was started with
+    #[arg(long, value_name = "N", conflicts_with_all = ["drain", "now"])]
+    jobs: Option<std::num::NonZeroUsize>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let dir = match &args.study {
+        Some(word) => studies::named(&context.logs, word)?,
+        None => studies::latest(&context.logs)?,
+    };
+    let shown = dir.root().display().to_string();
+    let Some(holder) = lock::holder(&dir) else {
+        return Err(Failure::usage(format!("nobody runs `{shown}`")));
+    };
+    let (stop, what) = match (args.drain, args.now, args.jobs) {
+        (true, ..) => {
+            (Some(Urgency::Drain), "start nothing new and end when the running trials have ended".to_owned())
+        }
+        (_, true, _) => (Some(Urgency::Kill), "kill its trials and end".to_owned()),
+        (.., Some(jobs)) => (None, format!("run {jobs} at a time")),
+        _ => (Some(Urgency::Stop), "stop its trials and end".to_owned()),
+    };
+    let sent = Control { stop, jobs: args.jobs.map(usize::from) }.send(&dir);
+    sent.map_err(|error| Failure::caused(Code::Tool, &error))?;
+    context.out.say(format_args!("told process {} on {} to {what}", holder.pid, holder.host));
+    Ok(Code::Done)
+}

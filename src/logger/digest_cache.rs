@@ -1,0 +1,179 @@
+//! Remembers digests, so that data that has not changed costs one stat a file.
+
+use super::digest::{Found, State, hex};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A file touched this shortly before it was read is not remembered: a write in the same tick of the clock would not show in its times.
+const SETTLED: i128 = 200_000_000;
+/// The first line of a cache file.
+const HEADING: &str = "swath digests 1";
+
+/// Remembers the digests of files by device, inode, size and times, so that what has not changed costs one stat.
+#[derive(Debug, Default)]
+pub struct DigestCache {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    files: HashMap<(u64, u64), (State, [u8; 16])>,
+    /// Lines that the file does not have yet.
+    new: String,
+    /// Lines the file has.
+    lines: usize,
+}
+
+impl DigestCache {
+    /// Reads the cache kept in `path`; one that is missing or unreadable is empty.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let mut known = Known::default();
+        if let Ok(file) = File::open(path) {
+            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+            if lines.next().as_deref() == Some(HEADING) {
+                for line in lines {
+                    known.lines += 1;
+                    if let Some((state, md5)) = parse(&line) {
+                        known.files.insert((state.dev, state.inode), (state, md5));
+                    }
+                }
+            }
+        }
+        Self { path: path.to_path_buf(), known: Mutex::new(known) }
+    }
+
+    /// Adds what is new to the file; one that has more old lines than valid ones is written anew.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self) -> io::Result<()> {
+        let mut known = self.known();
+        if known.new.is_empty() {
+            return Ok(());
+        }
+        let waste = known.lines > 2 * known.files.len();
+        if known.lines == 0 || waste {
+            let mut states: Vec<_> = known.files.values().copied().collect();
+            states.sort_unstable_by_key(|(state, _)| (state.dev, state.inode));
+            let mut text = format!("{HEADING}\n");
+            text.extend(states.iter().map(|(state, md5)| line(state, md5)));
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+            file.write_all(text.as_bytes())?;
+            file.persist(&self.path)?;
+            known.lines = states.len();
+        } else {
+            fs::OpenOptions::new().append(true).open(&self.path)?.write_all(known.new.as_bytes())?;
+            known.lines += known.new.lines().count();
+        }
+        known.new.clear();
+        Ok(())
+    }
+
+    pub(super) fn look_up(&self, files: &[Found]) -> Vec<Option<[u8; 16]>> {
+        let known = self.known();
+        let one = |file: &Found| {
+            let (state, md5) = known.files.get(&(file.state.dev, file.state.inode))?;
+            (*state == file.state).then_some(*md5)
+        };
+        files.iter().map(one).collect()
+    }
+
+    pub(super) fn remember(&self, found: impl Iterator<Item = (State, [u8; 16])>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let before = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
+        let mut known = self.known();
+        for (state, md5) in found.filter(|(state, _)| state.modified < before && state.changed < before) {
+            known.files.insert((state.dev, state.inode), (state, md5));
+            known.new.push_str(&line(&state, &md5));
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn line(state: &State, md5: &[u8; 16]) -> String {
+    let State { dev, inode, size, modified, changed } = state;
+    format!("{dev} {inode} {size} {modified} {changed} {}\n", hex(md5))
+}
+
+fn parse(line: &str) -> Option<(State, [u8; 16])> {
+    let mut words = line.split(' ');
+    let state = State {
+        dev: words.next()?.parse().ok()?,
+        inode: words.next()?.parse().ok()?,
+        size: words.next()?.parse().ok()?,
+        modified: words.next()?.parse().ok()?,
+        changed: words.next()?.parse().ok()?,
+    };
+    let digits = words.next()?;
+    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
+    words.next().is_none().then(|| (state, number.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::digest;
+    use super::*;
+    use std::time::Duration;
+
+    fn settle(path: &Path) {
+        let past = SystemTime::now() - Duration::from_secs(10);
+        File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+        std::thread::sleep(Duration::from_millis(250));
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, kept) = (dir.path().join("big"), dir.path().join("kept"));
+        fs::write(&file, "first").unwrap();
+        settle(&file);
+        let cache = DigestCache::open(&kept);
+        let first = digest(&file, Some(&cache)).unwrap();
+        cache.save().unwrap();
+
+        let cache = DigestCache::open(&kept);
+        assert_eq!(cache.known().files.len(), 1);
+        let known = *cache.known().files.keys().next().unwrap();
+        cache.known().files.get_mut(&known).unwrap().1 = [7; 16];
+        assert_eq!(digest(&file, Some(&cache)).unwrap().md5, "07".repeat(16), "it comes from the cache");
+        fs::write(&file, "other").unwrap();
+        let other = digest(&file, Some(&cache)).unwrap();
+        assert_eq!(other, digest(&file, None).unwrap());
+        assert_ne!(other, first);
+    }
+
+    #[test]
+    fn a_file_written_just_now_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("new"), "new").unwrap();
+        let cache = DigestCache::default();
+        digest(dir.path(), Some(&cache)).unwrap();
+        assert!(cache.known().files.is_empty());
+    }
+
+    #[test]
+    fn a_cache_file_of_nonsense_is_an_empty_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept");
+        for text in [
+            "",
+            "nonsense",
+            "swath digests 1\n1 2 3\n1 2 3 4 5 é\n1 2 3 4 5 +0000000000000000000000000000000\n",
+        ] {
+            fs::write(&path, text).unwrap();
+            assert!(DigestCache::open(&path).known().files.len() <= 1);
+        }
+        fs::write(&path, [0xff; 100]).unwrap();
+        assert!(DigestCache::open(&path).known().files.is_empty());
+    }
+}

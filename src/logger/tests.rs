@@ -1,0 +1,319 @@
+//! Both ends of the logger together: what a trial says, and what is told and written.
+
+use super::*;
+use crate::space::{Name, Value};
+use crate::study::{Attempt, Datum, LogRecord, Metric, TrialId};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// A workdir with a model, a trial's folder, and what the sink was told.
+struct World {
+    dir: TempDir,
+    told: Arc<Mutex<Vec<LogRecord>>>,
+    answer: Arc<Mutex<Directive>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("models")).unwrap();
+        fs::create_dir_all(dir.path().join("logs/s/1")).unwrap();
+        fs::write(dir.path().join("models/m.bin"), "model").unwrap();
+        Self { dir, told: Arc::default(), answer: Arc::default() }
+    }
+
+    fn trial(&self) -> PathBuf {
+        self.dir.path().join("logs/s/1")
+    }
+
+    fn logger(&self) -> TrialLogger {
+        let dirs = Dirs { workdir: self.dir.path().to_path_buf(), trial: self.trial() };
+        let (told, answer) = (self.told.clone(), self.answer.clone());
+        let sink = move |record| {
+            told.lock().unwrap().push(record);
+            *answer.lock().unwrap()
+        };
+        TrialLogger::in_process(identity(), dirs, Box::new(sink)).unwrap()
+    }
+
+    fn child(&self) -> TrialLogger {
+        TrialLogger::from_variables(&|name| self.variables().get(name).map(Into::into)).unwrap().unwrap()
+    }
+
+    fn variables(&self) -> BTreeMap<&'static str, String> {
+        let records = self.trial().join("records.jsonl").to_str().unwrap().to_owned();
+        BTreeMap::from([
+            ("SWATH_RECORDS", records),
+            ("SWATH_STUDY", "s".to_owned()),
+            ("SWATH_PIPELINE", "p".to_owned()),
+            ("SWATH_STAGE", "tune".to_owned()),
+            ("SWATH_TRIAL", "1".to_owned()),
+            ("SWATH_ATTEMPT", "1".to_owned()),
+        ])
+    }
+
+    /// Feeds the records file to a logger as the supervisor does.
+    fn supervise(&self) -> Recorded {
+        let mut logger = self.logger();
+        Tail::new(self.trial().join("records.jsonl"))
+            .finish(&mut |line| assert!(logger.tailed(line).is_ok()))
+            .unwrap();
+        logger.finish().unwrap()
+    }
+
+    fn told(&self) -> Vec<LogRecord> {
+        self.told.lock().unwrap().clone()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let text = |record| if let LogRecord::Warning { text } = record { Some(text) } else { None };
+        self.told().into_iter().filter_map(text).collect()
+    }
+
+    fn records(&self, lines: &[u8]) {
+        fs::write(self.trial().join("records.jsonl"), lines).unwrap();
+    }
+
+    fn metrics(&self, log: &str) -> String {
+        fs::read_to_string(self.trial().join(format!("metrics/{log}.json"))).unwrap_or_default()
+    }
+}
+
+fn identity() -> Identity {
+    let (study, pipeline, stage) = ("s".into(), "p".into(), "tune".into());
+    Identity { study, pipeline, stage, trial: TrialId(1), attempt: Attempt(1) }
+}
+
+fn report(values: &[(&str, f64)]) -> LogRecord {
+    let values = values.iter().map(|(name, n)| (Name::from(*name), Datum::Number(Metric(*n)))).collect();
+    LogRecord::Report { values }
+}
+
+fn model(step: Option<f64>) -> LogRecord {
+    let md5 = Some("20f35e630daf44dbfa4c3f68f5399d8c".to_owned());
+    LogRecord::Model { model_path: "models/m.bin".into(), md5, size: 5, step }
+}
+
+/// Says everything a trial can say.
+fn say_everything(log: &mut TrialLogger) {
+    log.report(&[("epoch", 1.0), ("loss", 0.5)]).unwrap();
+    log.metric("acc", 0.9, Point::step(3).batch(7).context("train")).unwrap();
+    log.metrics(&[("a", 1.5), ("b", f64::NAN)], Point::default().log("mine")).unwrap();
+    log.dataset("models", "train").unwrap();
+    log.model("models/m.bin", Some(1.0)).unwrap();
+    log.output("n", Value::Int(3)).unwrap();
+    log.param("depth", Value::List(vec![Value::Float(1.0)])).unwrap();
+    log.artifact("models/m.bin").unwrap();
+    log.checkpoint(Some(2.0)).unwrap();
+    log.note("a \"note\"\nin two lines").unwrap();
+    log.finish().unwrap();
+}
+
+#[test]
+fn a_program_and_a_closure_are_recorded_alike() {
+    let (here, there) = (World::new(), World::new());
+    say_everything(&mut here.logger());
+    say_everything(&mut there.child());
+    there.supervise();
+    assert_eq!(here.told(), there.told());
+    assert!(here.warnings().is_empty(), "{:?}", here.warnings());
+    assert_eq!(here.told().len(), 8);
+    let without_time = |text: String| -> Vec<String> {
+        text.lines().map(|line| line.split(", \"at\"").next().unwrap().to_owned()).collect()
+    };
+    for log in ["report", "train", "mine"] {
+        assert_eq!(without_time(here.metrics(log)), without_time(there.metrics(log)), "{log}");
+    }
+    assert_eq!(
+        without_time(here.metrics("train")),
+        [r#"{"acc": 0.9, "step": 3, "batch": 7, "context": "train""#]
+    );
+}
+
+#[test]
+fn a_report_with_a_model_is_a_report_and_a_model() {
+    let world = World::new();
+    world.records(b"{\"epoch\": 3, \"model_path\": \"./models/m.bin\"}\n");
+    let recorded = world.supervise();
+    let told = world.told();
+    assert!(matches!(&told[0], LogRecord::Report { values } if values.len() == 2));
+    assert_eq!(told[1..], [model(Some(3.0))]);
+    assert_eq!(recorded.models[0].0, "models/m.bin");
+}
+
+#[test]
+fn a_model_path_that_leads_out_is_refused_and_the_rest_is_kept() {
+    let world = World::new();
+    std::os::unix::fs::symlink("/etc", world.dir.path().join("out")).unwrap();
+    world.records(
+        b"{\"a\": 1, \"model_path\": \"/etc/hostname\"}\n{\"a\": 2, \"model_path\": \"../x\"}\n{\"a\": 3, \"model_path\": \"out/hostname\"}\n",
+    );
+    world.supervise();
+    let reports: Vec<_> =
+        world.told().into_iter().filter(|record| !matches!(record, LogRecord::Warning { .. })).collect();
+    assert_eq!(reports, [report(&[("a", 1.0)]), report(&[("a", 2.0)]), report(&[("a", 3.0)])]);
+    let begin = |n| format!("line {n} of `records.jsonl`: `model_path` is refused, the rest is kept: ");
+    let warnings = world.warnings();
+    assert_eq!(warnings[0], begin(1) + "`/etc/hostname` is absolute; paths are relative to the workdir");
+    assert_eq!(warnings[1], begin(2) + "`../x` leaves the workdir by `..`");
+    assert!(warnings[2].starts_with(&(begin(3) + "`out/hostname` leaves the workdir by a symbolic link to")));
+}
+
+#[test]
+fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
+    let world = World::new();
+    world.logger().model("models/none.bin", None).unwrap();
+    let model_path = "models/none.bin".to_owned();
+    assert_eq!(world.told()[1..], [LogRecord::Model { model_path, md5: None, size: 0, step: None }]);
+    assert_eq!(
+        world.warnings(),
+        ["a record: model `models/none.bin` has no digest: `models/none.bin` does not exist"]
+    );
+}
+
+#[test]
+fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
+    let world = World::new();
+    let mut lines = b"{\"a\": 1}\nnot json\n[1]\n{\"kind\": \"metrics\"}\n{\"a\": NaN, \"a\": 2, \"l\": []}\n{\"a\": 3, \"t\": \"\xff\"}\n".to_vec();
+    lines.resize(lines.len() + super::tail::LONGEST + 1, b' ');
+    lines.extend_from_slice(b"\n{\"a\": 4}\n{\"a\": 5}");
+    world.records(&lines);
+    let recorded = world.supervise();
+    let reported: Vec<f64> = world
+        .told()
+        .iter()
+        .filter_map(|record| match record {
+            LogRecord::Report { values } => match values[0].1 {
+                Datum::Number(Metric(number)) => Some(number),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reported, [1.0, 2.0, 3.0, 4.0, 5.0], "a last line without line break is whole if it is JSON");
+    let wanted = [
+        "line 2 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
+        "line 3 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
+        "line 4 of `records.jsonl`: there is no kind `metrics`; did you mean `metric`?; it is left out",
+        "line 5 of `records.jsonl`: `a` is there twice; the later one counts; `l` is left out: it is a list or an object; values are numbers, texts and switches",
+        "line 6 of `records.jsonl`: bytes that are not UTF-8 were replaced",
+        "line 7 of `records.jsonl`: it has 10000001 bytes, 10000000 are the most; it is left out",
+    ];
+    assert_eq!(world.warnings(), wanted);
+    assert_eq!((recorded.reports, recorded.warnings), (5, 6));
+}
+
+#[test]
+fn a_torn_last_line_is_said() {
+    let world = World::new();
+    world.records(b"{\"a\": 1}\n{\"a\": ");
+    world.supervise();
+    assert_eq!(world.warnings(), ["line 2 of `records.jsonl`: it has no end, and is left out"]);
+}
+
+#[test]
+fn a_flood_of_bad_lines_is_counted_not_repeated() {
+    let world = World::new();
+    world.records(&b"x\n".repeat(1000));
+    assert_eq!(world.supervise().warnings, 1000);
+    assert_eq!(world.warnings().len(), 101);
+    assert_eq!(world.warnings()[100], "and 900 more warnings like these");
+}
+
+#[test]
+fn a_metric_of_a_log_that_cannot_be_is_kept_with_a_warning() {
+    let world = World::new();
+    let mut log = world.logger();
+    log.metric("a", 1.0, Point::default().log("../evil")).unwrap();
+    log.metric("b/c.d", 1.0, Point::default()).unwrap();
+    log.metric("", 1.0, Point::default()).unwrap();
+    log.finish().unwrap();
+    assert_eq!(world.metrics("metrics").lines().count(), 2);
+    assert_eq!(world.warnings().len(), 2);
+}
+
+#[test]
+fn a_trial_that_is_to_stop_hears_it_from_its_report() {
+    let world = World::new();
+    let mut log = world.logger();
+    assert_eq!(log.report(&[("a", 1.0)]).unwrap(), Directive::Continue);
+    *world.answer.lock().unwrap() = Directive::Stop;
+    assert_eq!(log.report(&[("a", 1.0)]).unwrap(), Directive::Stop);
+    let mut child = world.child();
+    assert_eq!(child.report(&[("a", 1.0)]).unwrap(), Directive::Continue);
+    fs::write(world.trial().join("stop"), "pause\n").unwrap();
+    assert_eq!(child.report(&[("a", 1.0)]).unwrap(), Directive::Pause);
+    fs::write(world.trial().join("stop"), "").unwrap();
+    assert_eq!(child.directive(), Directive::Stop);
+}
+
+#[test]
+fn a_report_says_its_model_also_from_a_closure() {
+    let world = World::new();
+    let mut log = world.logger();
+    let path = ("model_path".into(), Datum::Text("models/m.bin".into()));
+    log.report_values(vec![("epoch".into(), Datum::Number(Metric(2.0))), path]).unwrap();
+    assert_eq!(world.told()[1..], [model(Some(2.0))]);
+}
+
+#[test]
+fn a_pipe_or_the_workdir_itself_is_no_artifact() {
+    let world = World::new();
+    let pipe = world.dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    let mut log = world.logger();
+    log.artifact("pipe").unwrap();
+    fs::remove_file(pipe).unwrap();
+    log.artifact(".").unwrap();
+    let warnings = world.warnings();
+    assert!(warnings[0].ends_with("is a named pipe, neither a file nor a folder"), "{warnings:?}");
+    assert_eq!(warnings[1], "a record: the artifact is not stored: `.` holds the trial's own folder");
+}
+
+#[test]
+fn outside_a_trial_there_is_no_logger_and_half_an_environment_is_an_error() {
+    assert!(TrialLogger::from_variables(&|_| None).unwrap().is_none());
+    let world = World::new();
+    let with = |name: &str, value: Option<&str>| {
+        let mut variables = world.variables();
+        match value {
+            Some(value) => drop(variables.insert("SWATH_TRIAL", value.to_owned())),
+            None => drop(variables.remove(name)),
+        }
+        TrialLogger::from_variables(&|name| variables.get(name).map(Into::into)).err().unwrap().to_string()
+    };
+    let end = ": a trial's logger works only in a process that swath started";
+    assert_eq!(with("SWATH_STAGE", None), format!("`SWATH_STAGE` is not set{end}"));
+    assert_eq!(with("SWATH_TRIAL", Some("x")), format!("`SWATH_TRIAL` is `x`, not a number from 1{end}"));
+}
+
+#[test]
+fn metrics_of_a_child_wait_and_come_with_the_next_report_in_order() {
+    let world = World::new();
+    let mut child = world.child();
+    child.metric("a", 1.0, Point::step(1)).unwrap();
+    let read = || fs::read_to_string(world.trial().join("records.jsonl")).unwrap();
+    assert_eq!(read(), "");
+    child.report(&[("b", 2.0)]).unwrap();
+    let lines: Vec<String> = read().lines().map(|line| line[..25].to_owned()).collect();
+    assert_eq!(lines, ["{\"kind\": \"metric\", \"a\": 1", "{\"kind\": \"report\", \"b\": 2"]);
+    assert!(matches!(child.record("{\n}"), Err(LoggerError::LineBreak { at: 1 })));
+    child.metric("a", 2.0, Point::default()).unwrap();
+    drop(child);
+    assert_eq!(read().lines().count(), 3);
+}
+
+#[test]
+fn nothing_is_lost_when_the_trials_folder_cannot_be_written() {
+    let world = World::new();
+    fs::write(world.trial().join("metrics"), "in the way").unwrap();
+    let mut log = world.logger();
+    log.report(&[("a", 1.0)]).unwrap();
+    log.flush().unwrap();
+    log.flush().unwrap();
+    assert_eq!(world.told()[0], report(&[("a", 1.0)]));
+    assert_eq!(world.warnings().len(), 1);
+}

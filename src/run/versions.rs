@@ -1,0 +1,66 @@
+//! The versions of a study's sweep file, by their digests.
+
+use super::{header, points};
+use crate::driver::{Limits, Parts, Retry};
+use crate::journal::StudyDir;
+use crate::source::Source;
+use crate::study::Header;
+use crate::sweep::{Plan, Rejected, Sweep};
+
+/// Every version of the sweep file that a study has kept.
+pub struct Versions {
+    texts: Vec<String>,
+    name: String,
+}
+
+/// Why the parts of a version cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// The study does not hold it.
+    #[error("the study holds no sweep file with the digest {0}")]
+    Missing(String),
+    /// It cannot be used by this version of swath.
+    #[error("the sweep file was rejected")]
+    Rejected(Box<Rejected>),
+}
+
+impl Versions {
+    /// Reads what a study has kept.
+    #[must_use]
+    pub fn of(dir: &StudyDir) -> Self {
+        let earlier = (1..).map(|version| dir.sweep_version(version)).take_while(|path| path.exists());
+        let paths = earlier.chain([dir.sweep_toml()]);
+        let texts = paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        Self { texts, name: dir.sweep_toml().display().to_string() }
+    }
+
+    /// Builds the parts that a header of the journal describes.
+    ///
+    /// # Errors
+    /// If that version was not kept, or cannot be used any more.
+    pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
+        let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
+        for text in &self.texts {
+            let sweep =
+                Sweep::parse(Source { name: self.name.clone(), text: text.clone() }).map_err(rejected)?;
+            if sweep.digest != wanted.sweep {
+                continue;
+            }
+            let Plan { sampler, scheduler, .. } = sweep.build(wanted.slots as usize).map_err(rejected)?;
+            return Ok(Parts {
+                header: Header {
+                    git_commit: wanted.git_commit.clone(),
+                    ..header(&sweep, None, wanted.slots as usize)
+                },
+                space: sweep.space.clone(),
+                points: points(&sweep),
+                sampler_name: sweep.sampler.name.clone(),
+                sampler,
+                scheduler,
+                limits: Limits::default(),
+                retry: Retry::default(),
+            });
+        }
+        Err(VersionError::Missing(wanted.sweep.clone()))
+    }
+}

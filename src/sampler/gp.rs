@@ -1,0 +1,230 @@
+//! Bayesian optimisation with a Gaussian process: few trials, each expensive.
+//!
+//! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped (`target.rs`), hyperparameters at the maximum of
+//! their posterior (`surrogate.rs`), the point of largest log expected improvement (`acquisition.rs`). Trials that run count as done with the
+//! value expected of them. In many dimensions or with many trials every second proposal looks only in a trust region (Eriksson et al.,
+//! *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
+
+use super::acquisition::{Region, Search};
+use super::history::History;
+use super::kernel::Columns;
+use super::start::Start;
+use super::surrogate::{Hyper, Posterior, Rows, Scratch, fit};
+use super::target::Target;
+use super::{Ask, Sampler, tpe};
+use crate::space::{AxisKind, Params};
+use crate::study::{Event, Kind, Study};
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "gp",
+    about: "Gaussian process with expected improvement: up to some hundred expensive trials",
+    build: |section, setting, diagnostics| {
+        section.finish(diagnostics);
+        let history = History::new(setting);
+        let model = Model::new(&history);
+        Some(Box::new(Gp { start: Start::new(setting, start_size(history.dims())), model, history }))
+    },
+};
+
+/// How many trials are learned from at most.
+const ROWS: usize = 400;
+/// How many the hyperparameters are fitted to at most.
+const FIT_ROWS: usize = 150;
+
+/// Returns how many points a model wants before it starts: few, they are better spent on it.
+pub(super) fn start_size(dims: usize) -> usize {
+    (dims + 2).clamp(6, 8)
+}
+
+struct Gp {
+    history: History,
+    model: Model,
+    start: Start,
+}
+
+impl Sampler for Gp {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.start.observe(&self.history, event);
+        self.history.observe(study, event);
+        self.model.observe(&self.history);
+    }
+
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        self.start
+            .suggest(&self.history)
+            .or_else(|| self.model.propose(&self.history, ask))
+            .or_else(|| tpe::propose(&self.history, ask))
+    }
+}
+
+/// The hyperparameters, which are learned as trials end, and the trust region.
+pub(super) struct Model {
+    columns: Columns,
+    hyper: Hyper,
+    /// How many trials had ended when it was last fitted, and the history's version then.
+    fitted: usize,
+    fits: u32,
+    region: TrustRegion,
+    known: usize,
+}
+
+impl Model {
+    pub(super) fn new(history: &History) -> Self {
+        let d = history.dims();
+        let region = TrustRegion::new(d);
+        Self { columns: Columns::new(history), hyper: Hyper::prior(d), fitted: 0, fits: 0, region, known: 0 }
+    }
+
+    /// Learns from what the history has learned.
+    pub(super) fn observe(&mut self, history: &History) {
+        let ended = history.ranked().len() + history.failed().len();
+        if ended <= self.known {
+            self.known = ended;
+            return;
+        }
+        self.known = ended;
+        self.region.observe(history);
+        let due = self.fitted + (self.fitted / 20).max(if self.fitted < 60 { 1 } else { 3 });
+        if ended >= start_size(history.dims()) && ended >= due {
+            self.refit(history);
+            self.fitted = ended;
+        }
+    }
+
+    fn refit(&mut self, history: &History) {
+        let target = Target::new(history, FIT_ROWS, u64::from(self.fits));
+        let flat = target.y.iter().all(|y| *y == 0.0);
+        if flat || history.dims() == 0 {
+            return;
+        }
+        let rows = self.rows(history, &target.rows);
+        let (mut worth, mut hyper) = fit(&rows, &target.y, self.hyper.clone(), 12);
+        if self.fits.is_multiple_of(8) {
+            let (fresh, other) = fit(&rows, &target.y, Hyper::prior(history.dims()), 30);
+            if fresh < worth {
+                (worth, hyper) = (fresh, other);
+            }
+        }
+        if worth.is_finite() {
+            self.hyper = hyper;
+        }
+        self.fits += 1;
+    }
+
+    fn rows(&self, history: &History, which: &[u32]) -> Rows {
+        let mut rows = Rows::new(&self.columns.list);
+        for row in which {
+            let row = history.row(*row);
+            rows.push(&self.columns.row(&row.unit, &row.active));
+        }
+        rows
+    }
+
+    /// Proposes the most promising point that was not tried; `None` if there is nothing to learn from or nothing new to try.
+    pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
+        let target = Target::new(history, ROWS, u64::from(ask.trial.0));
+        if target.y.iter().all(|y| *y == 0.0) || history.dims() == 0 {
+            return None;
+        }
+        let mut rows = self.rows(history, &target.rows);
+        for pending in history.pending().take(100) {
+            let row = history.row(pending);
+            rows.push(&self.columns.row(&row.unit, &row.active));
+        }
+        let posterior = Posterior::new(rows, &target.y, &self.hyper)?;
+        let mut scratch = Scratch::default();
+        let search = Search {
+            history,
+            columns: &self.columns,
+            posterior: &posterior,
+            incumbent: self.incumbent(history, &target, &posterior, &mut scratch),
+            centres: target.lowest(4),
+            region: self.region.at(history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
+        };
+        let found = search.run(&mut ask.rng());
+        let far = |unit: &Vec<f64>| {
+            let mut unit = unit.clone();
+            let active = history.settle(&mut unit);
+            posterior.nearest(&self.columns.row(&unit, &active), &mut Scratch::default()) > NEAR * NEAR
+        };
+        found
+            .iter()
+            .filter(|candidate| far(&candidate.unit))
+            .find_map(|candidate| history.fresh(&candidate.unit))
+    }
+
+    /// Returns the value to improve on: the lowest, or if there is noise the lowest mean at any trial.
+    fn incumbent(
+        &self,
+        history: &History,
+        target: &Target,
+        posterior: &Posterior,
+        scratch: &mut Scratch,
+    ) -> f64 {
+        let lowest = target.y.iter().copied().fold(f64::INFINITY, f64::min);
+        if self.hyper.noise() <= 0.01 {
+            return lowest;
+        }
+        let best = target.lowest(20);
+        best.iter()
+            .map(|row| history.row(*row))
+            .map(|row| posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0)
+            .fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// A point nearer than this to a tried one, in lengths, is the same point.
+const NEAR: f64 = 1e-3;
+
+/// A box around the best trial that doubles after successes and halves after failures.
+struct TrustRegion {
+    dims: usize,
+    size: f64,
+    successes: u32,
+    failures: u32,
+    best: f64,
+}
+
+impl TrustRegion {
+    fn new(dims: usize) -> Self {
+        Self { dims, size: 0.8, successes: 0, failures: 0, best: f64::INFINITY }
+    }
+
+    fn observe(&mut self, history: &History) {
+        let Some((best, _)) = history.ranked().first() else { return };
+        if *best < self.best {
+            self.best = *best;
+            (self.successes, self.failures) = (self.successes + 1, 0);
+        } else {
+            (self.successes, self.failures) = (0, self.failures + 1);
+        }
+        if self.successes >= 3 {
+            self.size = (2.0 * self.size).min(1.6);
+            self.successes = 0;
+        }
+        if self.failures as usize >= self.dims.max(4) {
+            self.size /= 2.0;
+            self.failures = 0;
+        }
+        if self.size < 1.0 / 128.0 {
+            self.size = 0.8;
+        }
+    }
+
+    /// Returns the box, longer where the model says that less changes; `None` while the whole cube is small enough to be searched.
+    fn at(&self, history: &History, hyper: &Hyper) -> Option<Region> {
+        if self.dims < 15 && history.len() < 200 {
+            return None;
+        }
+        let centre = &history.row(history.ranked().first()?.1).unit;
+        let lengths: Vec<f64> = hyper.lengths().collect();
+        let mean = lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
+        let half = lengths.iter().map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));
+        let edges = |((x, half), kind): ((&f64, f64), &AxisKind)| match kind {
+            AxisKind::Choice(_) => (0.0, 1.0),
+            _ => ((x - half).max(0.0), (x + half).min(1.0)),
+        };
+        let (low, high) = centre.iter().zip(half).zip(history.kinds()).map(edges).unzip();
+        Some(Region { low, high })
+    }
+}

@@ -1,0 +1,414 @@
+//! What the model-based samplers know: every trial as a point of the unit cube, and how well it did.
+//!
+//! One table for all of them, kept up to date event by event, so that a proposal never walks over the journal.
+
+use super::seen::Seen;
+use crate::space::{AxisKind, Params, Space};
+use crate::study::{Event, Objective, Setting, Study, Trial, TrialId, TrialState};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How a trial stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fate {
+    /// It waits, runs or is paused: nothing final is known.
+    Pending,
+    /// Its oriented objectives, measured or, of a stopped trial, estimated.
+    Scored(Box<[f64]>),
+    /// It failed, or was stopped before it said anything.
+    Failed,
+    /// It does not belong to the space any more.
+    Outside,
+}
+
+/// One trial.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// (d) in the unit cube; inactive coordinates are 0.5.
+    pub(super) unit: Box<[f64]>,
+    /// (d) which coordinates exist in it.
+    pub(super) active: Box<[bool]>,
+    /// How it stands.
+    pub(super) fate: Fate,
+    /// Its first objective by resource, at steps that grow by a quarter.
+    curve: Vec<(f64, f64)>,
+    stopped: bool,
+}
+
+impl Row {
+    fn score(&self) -> Option<f64> {
+        match &self.fate {
+            Fate::Scored(scores) => scores.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// Returns the oriented value it had when it had spent `step`.
+    fn at(&self, step: f64) -> Option<f64> {
+        let reached = self.curve.last().is_some_and(|(last, _)| *last >= step);
+        let found = self.curve.iter().take_while(|(at, _)| *at <= step).last()?;
+        reached.then_some(found.1)
+    }
+}
+
+/// Every trial of a study as the samplers see it.
+pub(super) struct History {
+    pub(super) space: Arc<Space>,
+    pub(super) objectives: Vec<Objective>,
+    pub(super) seen: Seen,
+    /// By trial id less one.
+    rows: Vec<Row>,
+    /// Rows with a score, best first; ties by age.
+    ranked: Vec<(f64, u32)>,
+    failed: Vec<u32>,
+    pending: BTreeSet<u32>,
+    /// (d) which coordinates do not exist in every configuration.
+    absent: Vec<bool>,
+    /// (d) where the cells of an axis lie, if they are few enough to be listed.
+    cells: Vec<Option<Cells>>,
+}
+
+impl History {
+    pub(super) fn new(setting: &Setting) -> Self {
+        Self {
+            space: setting.space.clone(),
+            objectives: setting.objectives.clone(),
+            seen: Seen::default(),
+            rows: Vec::new(),
+            ranked: Vec::new(),
+            failed: Vec::new(),
+            pending: BTreeSet::new(),
+            absent: sometimes_absent(&setting.space),
+            cells: (0..setting.space.dims()).map(|axis| Cells::new(&setting.space, axis)).collect(),
+        }
+    }
+
+    /// Returns the kind of every axis, (d).
+    pub(super) fn kinds(&self) -> impl ExactSizeIterator<Item = &AxisKind> {
+        self.space.axes().iter().map(|axis| &axis.kind)
+    }
+
+    pub(super) fn dims(&self) -> usize {
+        self.space.dims()
+    }
+
+    /// Returns how many trials there are, whatever became of them.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn row(&self, at: u32) -> &Row {
+        &self.rows[at as usize]
+    }
+
+    /// Returns the rows with a score, best first by the first objective.
+    pub(super) fn ranked(&self) -> &[(f64, u32)] {
+        &self.ranked
+    }
+
+    /// Returns the rows with a score, best first: over several objectives by front and crowding, of the latest 300 then.
+    pub(super) fn best_first(&self) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.ranked.iter().map(|(_, row)| *row).collect();
+        if self.objectives.len() > 1 {
+            rows.sort_unstable();
+            rows.drain(..rows.len().saturating_sub(300));
+            let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
+            let order = super::pareto::order(&scores);
+            rows = order.into_iter().map(|at| rows[at]).collect();
+        }
+        rows
+    }
+
+    pub(super) fn failed(&self) -> &[u32] {
+        &self.failed
+    }
+
+    pub(super) fn pending(&self) -> impl Iterator<Item = u32> {
+        self.pending.iter().copied()
+    }
+
+    /// Returns all oriented objectives of a row with a score.
+    pub(super) fn scores(&self, at: u32) -> &[f64] {
+        match &self.row(at).fate {
+            Fate::Scored(scores) => scores,
+            _ => &[],
+        }
+    }
+
+    /// Returns whether some coordinates do not exist in some configurations.
+    pub(super) fn conditional(&self) -> bool {
+        self.absent.contains(&true)
+    }
+
+    /// Returns whether a coordinate does not exist in some configurations.
+    pub(super) fn sometimes_absent(&self, axis: usize) -> bool {
+        self.absent[axis]
+    }
+
+    /// Moves a point to where its configuration will be found again, and says which coordinates exist there.
+    pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
+        if self.conditional() {
+            let params = self.space.decode(unit);
+            unit.copy_from_slice(&self.space.encode(&params));
+            return self.space.active(&params).into();
+        }
+        for (x, cells) in unit.iter_mut().zip(&self.cells) {
+            *x = cells.as_ref().map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| cells.settle(*x));
+        }
+        vec![true; unit.len()].into()
+    }
+
+    /// Decodes a point unless a constraint refuses it or it was tried before.
+    pub(super) fn fresh(&self, unit: &[f64]) -> Option<Params> {
+        let params = self.space.decode(unit);
+        (!self.seen.has(&params) && self.space.admits(&params).is_ok()).then_some(params)
+    }
+
+    /// Learns from an event.
+    pub(super) fn observe(&mut self, study: &Study, event: &Event) {
+        self.seen.observe(study, event);
+        match event {
+            Event::Edited { .. } => self.rebuild(study),
+            Event::Created { trial, params, .. } => {
+                self.rows.push(self.place(params));
+                self.pending.insert(trial.0.saturating_sub(1));
+            }
+            Event::Started { trial, resume: false, .. } => {
+                if let Some(row) = self.rows.get_mut(index(*trial)) {
+                    row.curve.clear();
+                }
+            }
+            Event::Logged { trial, .. } => self.follow(study, *trial),
+            Event::Ended { trial, .. } | Event::Requeued { trial, .. } | Event::Judged { trial, .. } => {
+                self.settle_fate(study, *trial);
+            }
+            _ => {}
+        }
+    }
+
+    fn place(&self, params: &Params) -> Row {
+        let dims = self.dims();
+        let mut unit = self.space.encode(params);
+        unit.resize(dims, 0.5);
+        let mut active = self.space.active(params);
+        active.resize(dims, true);
+        for x in &mut unit {
+            *x = if x.is_finite() { x.clamp(0.0, 1.0) } else { 0.5 };
+        }
+        Row {
+            unit: unit.into(),
+            active: active.into(),
+            fate: Fate::Pending,
+            curve: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    /// Reads everything again: the sweep file has changed.
+    fn rebuild(&mut self, study: &Study) {
+        let old = std::mem::take(&mut self.rows);
+        self.ranked.clear();
+        self.failed.clear();
+        self.pending = (0..study.trials().len() as u32).collect();
+        for (at, trial) in study.trials().iter().enumerate() {
+            let mut row = self.place(&trial.params);
+            row.curve = old.get(at).map(|row| row.curve.clone()).unwrap_or_default();
+            self.rows.push(row);
+        }
+        for trial in study.trials() {
+            self.settle_fate(study, trial.id);
+        }
+    }
+
+    /// Notes what a running trial has reached.
+    fn follow(&mut self, study: &Study, id: TrialId) {
+        let Some(objective) = self.objectives.first() else { return };
+        let Some(trial) = study.trial(id) else { return };
+        let value = trial.objective(objective).and_then(|value| objective.score(value));
+        let (Some(step), Some(value)) = (trial.step, value) else { return };
+        let Some(row) = self.rows.get_mut(index(id)) else { return };
+        let count = row.curve.len();
+        if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * 1.25 {
+            row.curve.pop();
+        }
+        row.curve.push((step, value.get()));
+    }
+
+    fn settle_fate(&mut self, study: &Study, id: TrialId) {
+        let Some(trial) = study.trial(id) else { return };
+        let at = index(id) as u32;
+        let Some(row) = self.rows.get(at as usize) else { return };
+        if let Some(score) = row.score() {
+            let place = self.ranked.partition_point(|found| before(*found, (score, at)));
+            self.ranked.remove(place);
+        }
+        if row.fate == Fate::Failed {
+            self.failed.retain(|failed| *failed != at);
+        }
+        self.pending.remove(&at);
+        let fate = self.judge(trial, row);
+        let row = &mut self.rows[at as usize];
+        row.stopped = trial.state == TrialState::Stopped;
+        row.fate = fate;
+        match (&row.fate, row.score()) {
+            (Fate::Pending, _) => drop(self.pending.insert(at)),
+            (Fate::Failed, _) => self.failed.push(at),
+            (_, Some(score)) => {
+                let place = self.ranked.partition_point(|found| before(*found, (score, at)));
+                self.ranked.insert(place, (score, at));
+            }
+            _ => {}
+        }
+    }
+
+    fn judge(&self, trial: &Trial, row: &Row) -> Fate {
+        if trial.outside {
+            return Fate::Outside;
+        }
+        let scores = || -> Option<Box<[f64]>> {
+            trial.scores(&self.objectives).map(|scores| scores.iter().map(|score| score.get()).collect())
+        };
+        match trial.state {
+            TrialState::Waiting | TrialState::Running | TrialState::Paused => Fate::Pending,
+            TrialState::Failed => Fate::Failed,
+            TrialState::Complete => scores().map_or(Fate::Failed, Fate::Scored),
+            TrialState::Stopped => match scores() {
+                Some(mut scores) => {
+                    if let (Some(first), Some(guess)) = (scores.first_mut(), self.project(row)) {
+                        *first = guess;
+                    }
+                    Fate::Scored(scores)
+                }
+                None => Fate::Failed,
+            },
+        }
+    }
+
+    /// Guesses where a stopped trial would have ended: at the rank among complete trials that it had among them at the same step.
+    fn project(&self, row: &Row) -> Option<f64> {
+        let (step, value) = *row.curve.last()?;
+        let peers = self.ranked.iter().map(|(_, at)| self.row(*at)).filter(|peer| !peer.stopped);
+        let (mut then, mut finally): (Vec<f64>, Vec<f64>) =
+            peers.take(200).filter_map(|peer| Some((peer.at(step)?, peer.score()?))).unzip();
+        if then.len() < 3 {
+            return Some(value);
+        }
+        then.sort_by(f64::total_cmp);
+        finally.sort_by(f64::total_cmp);
+        let rank = then.partition_point(|then| *then < value);
+        let last = then.len() - 1;
+        Some(if rank > last { finally[last] + (value - then[last]).max(0.0) } else { finally[rank] })
+    }
+}
+
+fn index(id: TrialId) -> usize {
+    (id.0 as usize).wrapping_sub(1)
+}
+
+fn before(a: (f64, u32), b: (f64, u32)) -> bool {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
+}
+
+/// Finds out by trying which coordinates are ever inactive.
+fn sometimes_absent(space: &Space) -> Vec<bool> {
+    let points = crate::numerics::sobol::Sobol::new(space.dims(), 1);
+    let mut absent = vec![false; space.dims()];
+    for at in 0..128 {
+        let active = space.active(&space.decode(&points.point(at)));
+        absent.iter_mut().zip(active).for_each(|(absent, active)| *absent |= !active);
+    }
+    absent
+}
+
+/// The cells of an axis that is not a continuum.
+struct Cells {
+    centres: Vec<f64>,
+    /// Where each but the first begins.
+    edges: Vec<f64>,
+}
+
+impl Cells {
+    const MOST: u64 = 1024;
+
+    fn new(space: &Space, axis: usize) -> Option<Self> {
+        let centres: Vec<f64> = match &space.axes()[axis].kind {
+            AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => {
+                (0..*n).map(|at| space.cell(axis, at)).collect::<Option<_>>()?
+            }
+            AxisKind::Choice(weights) => (0..weights.len()).map(|at| centre(at, weights)).collect(),
+            _ => return None,
+        };
+        let mut edge = 0.0;
+        let mut edges: Vec<f64> = Vec::new();
+        for centre in &centres {
+            edge = 2.0 * centre - edge;
+            edges.push(edge);
+        }
+        edges.pop();
+        Some(Self { centres, edges })
+    }
+
+    fn settle(&self, x: f64) -> f64 {
+        self.centres[self.edges.partition_point(|edge| *edge <= x)]
+    }
+}
+
+/// Returns the number of the choice whose share of the unit interval holds `x`.
+pub(super) fn category(x: f64, weights: &[f64]) -> usize {
+    let mut high = 0.0;
+    let mut last = 0;
+    for (at, weight) in weights.iter().enumerate() {
+        high += weight;
+        if *weight > 0.0 {
+            last = at;
+            if x < high {
+                return at;
+            }
+        }
+    }
+    last
+}
+
+/// Returns where the share of choice `at` has its middle.
+pub(super) fn centre(at: usize, weights: &[f64]) -> f64 {
+    weights[..at].iter().sum::<f64>() + weights[at] / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_own_their_share_of_the_interval() {
+        assert_eq!(category(0.7, &[0.5, 0.0, 0.5]), 2);
+        assert_eq!(category(1.0, &[0.5, 0.5, 0.0]), 1);
+        assert_eq!(centre(2, &[0.25, 0.25, 0.5]), 0.75);
+    }
+
+    #[test]
+    fn points_settle_where_their_configuration_is_encoded() {
+        let text = "a = { min = 1, max = 9, log = true }\nb = [\"x\", \"y\", \"z\"]\nc = { min = 0.0, max = 1.0, step = 0.25 }\n";
+        let mut diagnostics = crate::source::Diagnostics::default();
+        let table = crate::source::Table::parse(text, &mut diagnostics);
+        let section = crate::source::Section::new("space", 0..0, table);
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let setting = Setting {
+            space: space.clone(),
+            objectives: Vec::new(),
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: None,
+            checkpoint: false,
+        };
+        let history = History::new(&setting);
+        for at in 0..200 {
+            let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
+            let mut settled = unit.clone();
+            history.settle(&mut settled);
+            for (found, wanted) in settled.iter().zip(space.snap(&unit)) {
+                assert!((found - wanted).abs() < 1e-9, "{unit:?} settles at {settled:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Candidates near a good point.
+//!
+//! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions much of what Bayesian optimisation gains comes from these.
+
+use crate::numerics::normal;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Moves some coordinates of a point a little, a random one always.
+pub(super) fn near(unit: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let d = unit.len().max(1);
+    let share = [1.0 / d as f64, 2.0 / d as f64, 0.5, 1.0][rng.random_range(0..4)];
+    let always = rng.random_range(0..d);
+    let step = 0.3 * libm::pow(0.02, rng.random::<f64>());
+    let moved = |(at, x): (usize, &f64)| {
+        if at != always && rng.random::<f64>() >= share {
+            return *x;
+        }
+        if rng.random::<f64>() < 0.1 {
+            return rng.random();
+        }
+        let z = normal::quantile(rng.random::<f64>().clamp(1e-9, 1.0 - 1e-9));
+        reflect(x + step * z)
+    };
+    unit.iter().enumerate().map(moved).collect()
+}
+
+/// Mirrors a coordinate at the ends of the unit interval.
+fn reflect(x: f64) -> f64 {
+    let folded = x.rem_euclid(2.0);
+    if folded > 1.0 { 2.0 - folded } else { folded }
+}

@@ -1,0 +1,215 @@
+//! Parzen estimators over the unit cube: a mixture of one product kernel for each point, and the uniform prior.
+//!
+//! Numbers have normal kernels cut to [0, 1]; choices the kernel of Aitchison & Aitken (Biometrika 63, 1976) around the prior. A coordinate
+//! that does not exist in a point says nothing about those in which it does: there the kernel is the prior. Densities are relative to the prior.
+
+use super::history::{category, centre};
+use crate::numerics::exp::{exp, ln_sum_exp};
+use crate::numerics::normal;
+use crate::space::AxisKind;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// A point with what exists in it.
+pub(super) struct Centre<'a> {
+    pub(super) unit: &'a [f64],
+    pub(super) active: &'a [bool],
+    /// Not negative; the prior has `prior_weight`.
+    pub(super) weight: f64,
+}
+
+/// The kernels of all points along one axis.
+enum Line {
+    /// Centre, one over the width (0 where the coordinate does not exist), and the logarithm of the norm.
+    Number { x: Vec<f64>, narrow: Vec<f64>, norm: Vec<f64>, width: f64 },
+    /// Which choice (or none), how likely another one is, and the logarithm of the density at each choice for itself.
+    Choice { own: Vec<Option<usize>>, stray: f64, at_own: Vec<f64>, weights: Vec<f64> },
+}
+
+/// A mixture of product kernels.
+pub(super) struct Parzen {
+    lines: Vec<Line>,
+    ln_weights: Vec<f64>,
+    ln_prior: f64,
+    cumulative: Vec<f64>,
+}
+
+/// How wide the kernels are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Width {
+    /// The width at one point in zero dimensions.
+    pub(super) scale: f64,
+    /// Never narrower than this.
+    pub(super) floor: f64,
+}
+
+impl Parzen {
+    pub(super) fn new<'a>(
+        kinds: impl ExactSizeIterator<Item = &'a AxisKind>,
+        centres: &[Centre<'_>],
+        prior_weight: f64,
+        width: Width,
+    ) -> Self {
+        let d = kinds.len() as f64;
+        let n = centres.len().max(1) as f64;
+        let scott = width.scale * libm::pow(n, -1.0 / (d + 4.0));
+        let lines =
+            kinds.enumerate().map(|(dim, kind)| Line::new(dim, kind, centres, scott, width.floor)).collect();
+        let total = centres.iter().map(|centre| centre.weight).sum::<f64>() + prior_weight;
+        let ln_weights = centres.iter().map(|centre| libm::log(centre.weight / total)).collect();
+        let mut sum = 0.0;
+        let cumulative = centres
+            .iter()
+            .map(|centre| {
+                sum += centre.weight / total;
+                sum
+            })
+            .collect();
+        Self { lines, ln_weights, ln_prior: libm::log(prior_weight / total), cumulative }
+    }
+
+    /// Returns the logarithm of the density at a point; `scratch` is room to work in.
+    pub(super) fn ln_density(&self, unit: &[f64], active: &[bool], scratch: &mut Vec<f64>) -> f64 {
+        scratch.clear();
+        scratch.extend_from_slice(&self.ln_weights);
+        for (line, (x, _)) in
+            self.lines.iter().zip(unit.iter().zip(active)).filter(|(_, (_, active))| **active)
+        {
+            line.add(*x, scratch);
+        }
+        scratch.push(self.ln_prior);
+        ln_sum_exp(scratch)
+    }
+
+    /// Draws a point.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let u: f64 = rng.random();
+        let kernel = self.cumulative.partition_point(|sum| *sum <= u);
+        self.lines.iter().map(|line| line.draw(kernel, rng)).collect()
+    }
+}
+
+impl Line {
+    fn new(dim: usize, kind: &AxisKind, centres: &[Centre<'_>], scott: f64, floor: f64) -> Self {
+        if let AxisKind::Choice(weights) = kind {
+            let own = centres.iter().map(|c| c.active[dim].then(|| category(c.unit[dim], weights))).collect();
+            let choices = weights.len() as f64;
+            let stray = choices / (centres.len() as f64 + choices);
+            let at_own = weights.iter().map(|p| libm::log((1.0 - stray) / p.max(1e-12) + stray)).collect();
+            return Self::Choice { own, stray, at_own, weights: weights.clone() };
+        }
+        let cell = if let AxisKind::Ordered(n) = kind { 1.0 / (*n).max(1) as f64 } else { 0.0 };
+        let width = scott.max(floor).max(0.35 * cell).min(1.0);
+        let x: Vec<f64> = centres.iter().map(|centre| centre.unit[dim]).collect();
+        let narrow = centres.iter().map(|c| if c.active[dim] { 1.0 / width } else { 0.0 }).collect();
+        let norm =
+            centres.iter().map(|c| if c.active[dim] { -ln_norm(c.unit[dim], width, kind) } else { 0.0 });
+        Self::Number { norm: norm.collect(), x, narrow, width }
+    }
+
+    /// Adds the logarithm of each kernel at `u` to `sums`.
+    fn add(&self, u: f64, sums: &mut [f64]) {
+        match self {
+            Self::Number { x, narrow, norm, .. } => {
+                for (((sum, x), narrow), norm) in sums.iter_mut().zip(x).zip(narrow).zip(norm) {
+                    let z = (u - x) * narrow;
+                    *sum += norm - 0.5 * z * z;
+                }
+            }
+            Self::Choice { own, stray, at_own, weights } => {
+                let here = category(u, weights);
+                let (hit, miss) = (at_own[here], libm::log(*stray));
+                for (sum, own) in sums.iter_mut().zip(own) {
+                    if let Some(own) = own {
+                        *sum += if *own == here { hit } else { miss };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Draws a coordinate around kernel number `kernel`, from the prior if there is none or it does not exist there.
+    fn draw(&self, kernel: usize, rng: &mut ChaCha8Rng) -> f64 {
+        let u: f64 = rng.random();
+        match self {
+            Self::Number { x, narrow, width, .. } => {
+                if kernel >= x.len() || narrow[kernel] == 0.0 {
+                    return u;
+                }
+                let (low, high) = (normal::cdf(-x[kernel] / width), normal::cdf((1.0 - x[kernel]) / width));
+                (x[kernel] + width * normal::quantile(low + u * (high - low))).clamp(0.0, 1.0)
+            }
+            Self::Choice { own, stray, weights, .. } => match own.get(kernel) {
+                Some(Some(own)) if u >= *stray => centre(*own, weights),
+                _ => rng.random(),
+            },
+        }
+    }
+}
+
+/// Returns the logarithm of a kernel's mass on its axis, so that all of them have the same.
+fn ln_norm(x: f64, width: f64, kind: &AxisKind) -> f64 {
+    match kind {
+        AxisKind::Ordered(n) if *n <= 32 => {
+            let cells = (*n).max(1);
+            let at = |cell: u64| ((cell as f64 + 0.5) / cells as f64 - x) / width;
+            let sum: f64 = (0..cells).map(|cell| exp(-0.5 * at(cell) * at(cell))).sum();
+            libm::log(sum / cells as f64)
+        }
+        _ => libm::log(normal::mass(-x / width, (1.0 - x) / width) * width) + normal::LN_SQRT_2PI,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::stream::{Purpose, stream};
+
+    const WIDTH: Width = Width { scale: 0.2, floor: 0.03 };
+
+    fn mixture(kinds: &[AxisKind]) -> Parzen {
+        let points = [[0.1, 0.3], [0.9, 0.7], [0.5, 0.2]];
+        let active = [[true, true], [true, false], [true, true]];
+        let centres: Vec<_> =
+            points.iter().zip(&active).map(|(unit, active)| Centre { unit, active, weight: 1.0 }).collect();
+        Parzen::new(kinds.iter(), &centres, 1.0, WIDTH)
+    }
+
+    #[test]
+    fn every_density_integrates_to_one() {
+        for kinds in [
+            [AxisKind::Real, AxisKind::Real],
+            [AxisKind::Ordered(10), AxisKind::Choice(vec![0.25, 0.25, 0.5])],
+        ] {
+            let mixture = mixture(&kinds);
+            let side = 100;
+            let mut sum = 0.0;
+            for i in 0..side {
+                for j in 0..side {
+                    let mut unit = [i, j].map(|k| (f64::from(k) + 0.5) / f64::from(side));
+                    if let AxisKind::Ordered(_) = kinds[0] {
+                        unit[0] = ((unit[0] * 10.0).floor() + 0.5) / 10.0;
+                    }
+                    sum += exp(mixture.ln_density(&unit, &[true, true], &mut Vec::new()));
+                }
+            }
+            assert!((sum / f64::from(side * side) - 1.0).abs() < 2e-3, "{}", sum / 1e4);
+        }
+    }
+
+    #[test]
+    fn draws_fall_where_the_density_is() {
+        let mixture = mixture(&[AxisKind::Real, AxisKind::Choice(vec![0.5, 0.5])]);
+        let mut rng = stream(1, Purpose::Suggest, 1);
+        let draws: Vec<_> = (0..2000).map(|_| mixture.draw(&mut rng)).collect();
+        let share = draws.iter().filter(|point| point[0] < 0.3).count() as f64 / 2000.0;
+        let mut mass = 0.0;
+        for i in 0..300 {
+            let x = (f64::from(i) + 0.5) / 1000.0;
+            for y in [0.25, 0.75] {
+                mass += exp(mixture.ln_density(&[x, y], &[true, true], &mut Vec::new())) / 2000.0;
+            }
+        }
+        assert!((share - mass).abs() < 0.04, "{share} {mass}");
+    }
+}

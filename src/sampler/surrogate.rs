@@ -1,0 +1,320 @@
+//! A Gaussian process over rows of numbers: its hyperparameters from the data, its posterior at other rows.
+//!
+//! Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, algorithm 2.1 and section 5.4. The amplitude is profiled out; what is
+//! fitted is one length a parameter and the noise, at the maximum of the posterior: lengths ~ LogNormal(ln ½ + ½ ln d, ¾) (they grow with √d
+//! as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229, but shorter and tighter), noise ~ LogNormal(−6, 2).
+
+use super::kernel::{Column, What, add_squares, matern, matern_slope, sum_squares};
+use crate::numerics::cholesky::{Cholesky, dot};
+use crate::numerics::lbfgs::{self, Effort};
+
+/// What is fitted: the logarithm of each length, then of the ratio of noise to signal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Hyper(pub(super) Vec<f64>);
+
+impl Hyper {
+    /// Returns the mode of the prior for `d` parameters.
+    pub(super) fn prior(d: usize) -> Self {
+        let mut all = vec![prior_length(d); d];
+        all.push(-6.0);
+        Self(all)
+    }
+
+    /// Returns the length of each parameter.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = f64> {
+        self.0[..self.0.len() - 1].iter().map(|ln| libm::exp(*ln))
+    }
+
+    fn weights(&self, columns: &[Column]) -> Vec<f64> {
+        columns.iter().map(|column| libm::exp(-2.0 * self.0[column.axis])).collect()
+    }
+
+    pub(super) fn noise(&self) -> f64 {
+        libm::exp(self.0[self.0.len() - 1])
+    }
+}
+
+fn prior_length(d: usize) -> f64 {
+    libm::log(0.5) + 0.5 * libm::log(d.max(1) as f64)
+}
+
+const LENGTH_SPREAD: f64 = 0.75;
+const NOISE_SPREAD: f64 = 2.0;
+
+/// Rows of numbers, kept by column.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub(super) columns: Vec<Column>,
+    /// One vector a column, all of the same length.
+    data: Vec<Vec<f64>>,
+    count: usize,
+}
+
+impl Rows {
+    pub(super) fn new(columns: &[Column]) -> Self {
+        Self { columns: columns.to_vec(), data: vec![Vec::new(); columns.len()], count: 0 }
+    }
+
+    pub(super) fn push(&mut self, row: &[f64]) {
+        self.data.iter_mut().zip(row).for_each(|(column, x)| column.push(*x));
+        self.count += 1;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Writes the squared distance of `row` from the first rows into `squares`.
+    fn squares(&self, weights: &[f64], row: impl Fn(usize) -> f64, squares: &mut [f64]) {
+        squares.fill(0.0);
+        let n = squares.len();
+        for (at, (column, data)) in self.columns.iter().zip(&self.data).enumerate() {
+            add_squares(column.what, weights[at], row(at), &data[..n], squares);
+        }
+    }
+
+    fn factor(&self, weights: &[f64], noise: f64) -> Option<Cholesky> {
+        let mut jitter = 1e-9;
+        while jitter < 1e-3 {
+            let factored = Cholesky::factor(self.count, |i, row| {
+                self.squares(weights, |at| self.data[at][i], row);
+                row.iter_mut().for_each(|k| *k = matern(*k));
+                row[i] = 1.0 + noise + jitter;
+            });
+            if let Ok(factor) = factored {
+                return Some(factor);
+            }
+            jitter *= 30.0;
+        }
+        None
+    }
+}
+
+/// Improves `hyper` for standardised values `y`, and returns it with what it is worth (smaller is better).
+pub(super) fn fit(rows: &Rows, y: &[f64], hyper: Hyper, evaluations: usize) -> (f64, Hyper) {
+    let mut theta = hyper.0;
+    let d = theta.len() - 1;
+    let centre = prior_length(d);
+    let mut low = vec![libm::log(0.02); d];
+    let mut high = vec![centre + 4.0; d];
+    low.push(-16.0);
+    high.push(1.0);
+    let effort = Effort { evaluations, tolerance: 1e-3 };
+    let value = lbfgs::minimise(&mut theta, &low, &high, effort, |theta, gradient| {
+        evidence(rows, y, &Hyper(theta.to_vec()), gradient)
+    });
+    (value, Hyper(theta))
+}
+
+/// Returns minus the logarithm of the posterior density of `hyper`, but for a constant, and writes its gradient.
+fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 {
+    gradient.fill(0.0);
+    let n = rows.len();
+    let d = hyper.0.len() - 1;
+    let (weights, noise) = (hyper.weights(&rows.columns), hyper.noise());
+    let Some(factor) = rows.factor(&weights, noise) else { return f64::INFINITY };
+    let mut alpha = y.to_vec();
+    factor.solve_lower(&mut alpha);
+    factor.solve_upper(&mut alpha);
+    let signal = (dot(y, &alpha) / n as f64).max(1e-12);
+    let inverse = factor.inverse();
+    let (mut squares, mut slopes) = (vec![0.0; n], vec![0.0; n]);
+    for i in 0..n {
+        let row = &inverse[i * (i + 1) / 2..][..=i];
+        gradient[d] += 0.5 * noise * (row[i] - alpha[i] * alpha[i] / signal);
+        rows.squares(&weights, |at| rows.data[at][i], &mut squares[..i]);
+        for j in 0..i {
+            let pull = row[j] - alpha[i] * alpha[j] / signal;
+            slopes[j] = 2.0 * pull * matern_slope(squares[j]);
+        }
+        for (at, column) in rows.columns.iter().enumerate() {
+            let data = &rows.data[at];
+            gradient[column.axis] +=
+                weights[at] * sum_squares(column.what, &slopes[..i], data[i], &data[..i]);
+        }
+    }
+    let mut value = 0.5 * (n as f64 * libm::log(signal) + factor.ln_determinant());
+    for (at, slot) in gradient.iter_mut().enumerate() {
+        let (mean, spread) = if at < d { (prior_length(d), LENGTH_SPREAD) } else { (-6.0, NOISE_SPREAD) };
+        let z = (hyper.0[at] - mean) / spread;
+        value += 0.5 * z * z;
+        *slot += z / spread;
+    }
+    value
+}
+
+/// The posterior given rows and their values.
+#[derive(Debug, Clone)]
+pub(super) struct Posterior {
+    rows: Rows,
+    weights: Vec<f64>,
+    factor: Cholesky,
+    /// Zero for the rows whose value is only believed.
+    alpha: Vec<f64>,
+    signal: f64,
+}
+
+/// Room to work in.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    squares: Vec<f64>,
+    kernel: Vec<f64>,
+    solved: Vec<f64>,
+}
+
+impl Posterior {
+    /// Conditions on the first rows, whose values are `y`, and on any further ones being what is expected there: the "kriging believer" of
+    /// Ginsbourger, Le Riche & Carraro, 2010. `None` if the kernel matrix stays indefinite.
+    pub(super) fn new(rows: Rows, y: &[f64], hyper: &Hyper) -> Option<Self> {
+        let weights = hyper.weights(&rows.columns);
+        let factor = rows.factor(&weights, hyper.noise())?;
+        let mut alpha = y.to_vec();
+        factor.solve_lower(&mut alpha);
+        factor.solve_upper(&mut alpha);
+        let signal = (dot(y, &alpha) / y.len().max(1) as f64).clamp(1e-9, 1e9);
+        alpha.resize(rows.len(), 0.0);
+        Some(Self { rows, weights, factor, alpha, signal })
+    }
+
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.rows.columns
+    }
+
+    /// Returns the mean at a row, and an upper bound of the deviation, in time linear in the number of rows.
+    pub(super) fn glance(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
+        self.correlate(row, scratch);
+        let nearest = scratch.kernel.iter().copied().fold(0.0, f64::max);
+        let bound = 1.0 - nearest * nearest / (self.factor.row(0)[0] * self.factor.row(0)[0]);
+        (dot(&scratch.kernel, &self.alpha), (self.signal * bound.max(1e-10)).sqrt())
+    }
+
+    /// Returns the mean and deviation at a row.
+    pub(super) fn at(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
+        self.correlate(row, scratch);
+        scratch.solved.clear();
+        scratch.solved.extend_from_slice(&scratch.kernel);
+        self.factor.solve_lower(&mut scratch.solved);
+        let variance = (1.0 - dot(&scratch.solved, &scratch.solved)).max(1e-10);
+        (dot(&scratch.kernel, &self.alpha), (self.signal * variance).sqrt())
+    }
+
+    /// Like [`at`](Self::at), and writes the derivatives of mean and deviation with respect to the number in each column.
+    pub(super) fn slopes(
+        &self,
+        row: &[f64],
+        scratch: &mut Scratch,
+        mean: &mut [f64],
+        deviation: &mut [f64],
+    ) -> (f64, f64) {
+        let (mu, sigma) = self.at(row, scratch);
+        self.factor.solve_upper(&mut scratch.solved);
+        for square in &mut scratch.squares {
+            *square = matern_slope(*square);
+        }
+        for (at, column) in self.rows.columns.iter().enumerate() {
+            (mean[at], deviation[at]) = (0.0, 0.0);
+            if column.what != What::Number {
+                continue;
+            }
+            let data = &self.rows.data[at];
+            let (mut m, mut v) = (0.0, 0.0);
+            let factors = scratch.squares.iter().zip(&self.alpha).zip(&scratch.solved);
+            for (x, ((slope, alpha), solved)) in data.iter().zip(factors) {
+                let pull = slope * (x - row[at]);
+                m += pull * alpha;
+                v += pull * solved;
+            }
+            mean[at] = 2.0 * self.weights[at] * m;
+            deviation[at] = -2.0 * self.weights[at] * v * self.signal / sigma;
+        }
+        (mu, sigma)
+    }
+
+    /// Returns the squared distance to the nearest row, in lengths.
+    pub(super) fn nearest(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
+        self.correlate(row, scratch);
+        scratch.squares.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn correlate(&self, row: &[f64], scratch: &mut Scratch) {
+        scratch.squares.resize(self.rows.len(), 0.0);
+        self.rows.squares(&self.weights, |at| row[at], &mut scratch.squares);
+        scratch.kernel.clear();
+        scratch.kernel.extend(scratch.squares.iter().map(|square| matern(*square)));
+    }
+
+    /// Returns the mean at each observed row if that row were left out; closed form from the inverse (section 5.4.2), O(n³).
+    #[cfg(test)]
+    pub(super) fn left_out(&self, y: &[f64]) -> Vec<f64> {
+        let inverse = self.factor.inverse();
+        y.iter().enumerate().map(|(i, y)| y - self.alpha[i] / inverse[i * (i + 1) / 2 + i]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(points: &[f64]) -> Rows {
+        let mut rows = Rows::new(&[Column { axis: 0, what: What::Number }]);
+        points.iter().for_each(|x| rows.push(&[*x]));
+        rows
+    }
+
+    const X: [f64; 5] = [0.1, 0.3, 0.45, 0.7, 0.95];
+    const Y: [f64; 5] = [1.2, 0.1, -0.7, -1.1, 0.5];
+
+    #[test]
+    fn the_gradient_of_the_evidence_is_its_derivative() {
+        let rows = line(&X);
+        let theta = [-0.9, -3.0];
+        let mut gradient = [0.0; 2];
+        evidence(&rows, &Y, &Hyper(theta.to_vec()), &mut gradient);
+        for at in 0..2 {
+            let value = |step: f64| {
+                let mut moved = theta;
+                moved[at] += step;
+                evidence(&rows, &Y, &Hyper(moved.to_vec()), &mut [0.0; 2])
+            };
+            let by_difference = (value(1e-5) - value(-1e-5)) / 2e-5;
+            assert!((gradient[at] - by_difference).abs() < 1e-6, "{} {by_difference}", gradient[at]);
+        }
+    }
+
+    #[test]
+    fn the_posterior_goes_through_the_data_and_its_slopes_are_derivatives() {
+        let hyper = Hyper(vec![-1.0, -14.0]);
+        let posterior = Posterior::new(line(&X), &Y, &hyper).unwrap();
+        let mut scratch = Scratch::default();
+        for (x, y) in X.iter().zip(Y) {
+            let (mean, deviation) = posterior.at(&[*x], &mut scratch);
+            assert!((mean - y).abs() < 1e-4 && deviation < 0.01, "{mean} {y} {deviation}");
+        }
+        let (mut mean, mut deviation) = ([0.0], [0.0]);
+        posterior.slopes(&[0.6], &mut scratch, &mut mean, &mut deviation);
+        let above = posterior.at(&[0.6 + 1e-6], &mut scratch);
+        let below = posterior.at(&[0.6 - 1e-6], &mut scratch);
+        assert!((mean[0] - (above.0 - below.0) / 2e-6).abs() < 1e-4);
+        assert!((deviation[0] - (above.1 - below.1) / 2e-6).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_believed_row_changes_the_deviation_and_not_the_mean() {
+        let hyper = Hyper(vec![-1.0, -6.0]);
+        let mut scratch = Scratch::default();
+        let before = Posterior::new(line(&X), &Y, &hyper).unwrap().at(&[0.57], &mut scratch);
+        let mut rows = line(&X);
+        rows.push(&[0.58]);
+        let after = Posterior::new(rows, &Y, &hyper).unwrap().at(&[0.57], &mut scratch);
+        assert!((before.0 - after.0).abs() < 1e-12 && after.1 < 0.5 * before.1);
+    }
+
+    #[test]
+    fn leaving_out_is_what_refitting_without_the_row_would_say() {
+        let hyper = Hyper(vec![-1.0, -3.0]);
+        let whole = Posterior::new(line(&X), &Y, &hyper).unwrap();
+        let part = Posterior::new(line(&X[1..]), &Y[1..], &hyper).unwrap();
+        let (mean, _) = part.at(&[X[0]], &mut Scratch::default());
+        assert!((whole.left_out(&Y)[0] - mean).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,125 @@
+//! The tree-structured Parzen estimator: proposes where good trials are dense and bad ones are not.
+//!
+//! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with the components that S. Watanabe,
+//! *Tree-structured Parzen estimator: understanding its algorithm components*, 2023 (arXiv 2304.11127) found to matter. Trials that run or
+//! failed count as bad, so parallel slots spread out. The cost of a proposal does not grow with the number of trials: of the bad ones at
+//! most [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
+
+use super::history::History;
+use super::near::near;
+use super::parzen::{Centre, Parzen, Width};
+use super::start::Start;
+use super::{Ask, Sampler};
+use crate::space::Params;
+use crate::study::{Event, Kind, Study};
+use rand::RngExt;
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "tpe",
+    about: "tree-structured Parzen estimator: any space, many trials, many slots",
+    build: |section, setting, diagnostics| {
+        section.finish(diagnostics);
+        Some(Box::new(Tpe { history: History::new(setting), start: Start::new(setting, 10) }))
+    },
+};
+
+const BAD_KERNELS: usize = 512;
+const DRAWN: usize = 96;
+const LOCAL: usize = 32;
+
+/// A row and its weight.
+type Weighted = (u32, f64);
+
+struct Tpe {
+    history: History,
+    start: Start,
+}
+
+impl Sampler for Tpe {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.start.observe(&self.history, event);
+        self.history.observe(study, event);
+    }
+
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        if let Some(params) = self.start.suggest(&self.history) {
+            return Some(params);
+        }
+        propose(&self.history, ask)
+    }
+}
+
+/// Proposes by the density ratio; a random point if nothing it drew may be tried.
+pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
+    let mut rng = ask.rng();
+    let (good, bad) = split(history);
+    let (likely, unlikely) = (mixture(history, &good), mixture(history, &bad));
+    let mut scratch = Vec::new();
+    let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
+        .map(|at| {
+            let mut unit = match good.get((at % 4) % good.len().max(1)) {
+                Some((row, _)) if at >= DRAWN => near(&history.row(*row).unit, &mut rng),
+                _ => likely.draw(&mut rng),
+            };
+            let active = history.settle(&mut unit);
+            let ratio = likely.ln_density(&unit, &active, &mut scratch)
+                - unlikely.ln_density(&unit, &active, &mut scratch);
+            (ratio, unit)
+        })
+        .collect();
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+    candidates
+        .iter()
+        .find_map(|(_, unit)| history.fresh(unit))
+        .or_else(|| ask.draw_unseen(&history.seen, || (0..history.dims()).map(|_| rng.random()).collect()))
+}
+
+/// Returns the good and the bad rows with their weights.
+fn split(history: &History) -> (Vec<Weighted>, Vec<Weighted>) {
+    let ranked = history.best_first();
+    let n = ranked.len();
+    let count = (n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize;
+    let (good, rest) = ranked.split_at(count.min(n));
+    let mut bad: Vec<u32> = rest.iter().chain(history.failed()).copied().chain(history.pending()).collect();
+    (weigh(history, good), thin(&mut bad))
+}
+
+/// Weighs the good rows by how much better they are than the worst of them: expected improvement as in Watanabe's section 3.3.
+fn weigh(history: &History, good: &[u32]) -> Vec<Weighted> {
+    let score = |row: &u32| history.scores(*row).first().copied().unwrap_or(0.0);
+    let (Some(first), Some(last)) = (good.first().map(score), good.last().map(score)) else {
+        return Vec::new();
+    };
+    let range = last - first;
+    let flat = history.objectives.len() > 1 || !(range > 0.0 && range.is_finite());
+    let raw = |row: &u32| if flat { 1.0 } else { 0.3 + (last - score(row)) / range };
+    let mean = good.iter().map(raw).sum::<f64>() / good.len() as f64;
+    good.iter().map(|row| (*row, raw(row) / mean)).collect()
+}
+
+/// Keeps the latest rows and an even sample of the older ones, which then weigh for those left out.
+fn thin(rows: &mut [u32]) -> Vec<Weighted> {
+    if rows.len() <= BAD_KERNELS {
+        return rows.iter().map(|row| (*row, 1.0)).collect();
+    }
+    let split = rows.len() - BAD_KERNELS / 2;
+    rows.select_nth_unstable(split);
+    let (older, latest) = rows.split_at_mut(split);
+    older.sort_unstable();
+    latest.sort_unstable();
+    let kept = BAD_KERNELS / 2;
+    let share = older.len() as f64 / kept as f64;
+    let sample = (0..kept).map(|at| (older[(at as f64 * share) as usize], share));
+    sample.chain(latest.iter().map(|row| (*row, 1.0))).collect()
+}
+
+fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
+    let centres: Vec<_> = rows
+        .iter()
+        .map(|(row, weight)| {
+            let row = history.row(*row);
+            Centre { unit: &row.unit, active: &row.active, weight: *weight }
+        })
+        .collect();
+    Parzen::new(history.kinds(), &centres, 1.0, Width { scale: 0.2, floor: 0.03 })
+}

@@ -1,0 +1,253 @@
+//! Recorded learning curves: read out of a journal's entries, or from a compact table.
+
+use super::simulation::Curve;
+use crate::space::Name;
+use crate::study::{Datum, Entry, Event, LogRecord, Metric, Study, Timestamp, TrialId, TrialState};
+
+/// The learning curves of trials that ran to their own end.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recording {
+    /// Each trial's curve, in the order of the trials.
+    pub curves: Vec<(TrialId, Curve)>,
+    /// How many trials were left out, because they were stopped, failed or never reported both: nobody knows how they would have gone on.
+    pub left_out: usize,
+}
+
+/// Follows the entries of a journal and keeps what trials reported of one metric over one resource.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    resource: Name,
+    metric: Name,
+    drafts: Vec<Draft>,
+}
+
+/// The curve of a trial as far as it was read.
+#[derive(Debug, Clone, Default)]
+struct Draft {
+    points: Vec<(f64, f64)>,
+    at: Option<f64>,
+    /// The time of the attempt's start or last report, and the resource then.
+    since: Option<(Timestamp, f64)>,
+    seconds: f64,
+    used: f64,
+}
+
+impl Collector {
+    /// Prepares to read a metric over a resource.
+    #[must_use]
+    pub fn new(resource: Name, metric: Name) -> Self {
+        Self { resource, metric, drafts: Vec::new() }
+    }
+
+    /// Reads one entry.
+    pub fn observe(&mut self, Entry { at, event, .. }: &Entry) {
+        match event {
+            Event::Created { .. } => self.drafts.push(Draft::default()),
+            Event::Started { trial, resume, .. } => {
+                let Some(draft) = self.draft(*trial) else { return };
+                if !resume {
+                    (draft.at, draft.points) = (None, Vec::new());
+                }
+                draft.since = Some((*at, draft.at.unwrap_or(0.0)));
+            }
+            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+                let number = |name: &Name| match values.iter().rev().find(|(key, _)| key == name) {
+                    Some((_, Datum::Number(Metric(number)))) => Some(*number),
+                    _ => None,
+                };
+                let (shown, value) = (number(&self.resource), number(&self.metric));
+                let Some(draft) = self.draft(*trial) else { return };
+                draft.report(*at, shown.filter(|shown| shown.is_finite()), value);
+            }
+            _ => {}
+        }
+    }
+
+    fn draft(&mut self, trial: TrialId) -> Option<&mut Draft> {
+        self.drafts.get_mut((trial.0 as usize).checked_sub(1)?)
+    }
+
+    /// Returns the curves of the trials that completed.
+    #[must_use]
+    pub fn finish(self, study: &Study) -> Recording {
+        let mut recording = Recording::default();
+        for (trial, draft) in study.trials().iter().zip(self.drafts) {
+            if trial.state == TrialState::Complete && !draft.points.is_empty() {
+                let pace = if draft.used > 0.0 { draft.seconds / draft.used } else { 0.0 };
+                recording.curves.push((trial.id, Curve { points: draft.points, pace }));
+            } else {
+                recording.left_out += 1;
+            }
+        }
+        recording
+    }
+}
+
+impl Draft {
+    fn report(&mut self, now: Timestamp, shown: Option<f64>, value: Option<f64>) {
+        if let (Some(shown), Some((then, from))) = (shown, self.since)
+            && shown > from
+        {
+            self.seconds += now.since(then).as_secs_f64();
+            self.used += shown - from;
+            self.since = Some((now, shown));
+        }
+        self.at = shown.or(self.at);
+        let (Some(at), Some(value)) = (self.at, value) else { return };
+        match self.points.last_mut() {
+            Some(last) if last.0 >= at => {
+                // Said again, or out of order: a curve only rises.
+                if last.0 == at {
+                    last.1 = value;
+                }
+            }
+            _ => self.points.push((at, value)),
+        }
+    }
+}
+
+/// A table of curves is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// It is no CSV.
+    #[error("not a table: {0}")]
+    Csv(String),
+    /// The header is not `trial,seconds`, then rising amounts of the resource.
+    #[error(
+        "the header must be `trial,seconds` and then rising amounts of the resource, but column {column} is `{found}`"
+    )]
+    Header {
+        /// The column, from 1.
+        column: usize,
+        /// What stands there.
+        found: String,
+    },
+    /// A cell is no number.
+    #[error("line {line}, column {column}: `{found}` is not a number")]
+    Cell {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What stands there.
+        found: String,
+    },
+}
+
+impl Recording {
+    /// Reads a table with a row for each trial: its id, the seconds that one unit of the resource takes, and the metric at each amount of
+    /// the resource that the header names. Empty cells were not reported.
+    ///
+    /// # Errors
+    /// [`TableError`] at the first thing that is wrong.
+    pub fn parse(text: &str) -> Result<Self, TableError> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+        let header = reader.headers().map_err(|error| TableError::Csv(error.to_string()))?.clone();
+        let mut levels = Vec::new();
+        for (at, found) in header.iter().enumerate() {
+            let wrong = || TableError::Header { column: at + 1, found: found.to_owned() };
+            match (at, found.trim()) {
+                (0, "trial") | (1, "seconds") => {}
+                (0 | 1, _) => return Err(wrong()),
+                (_, text) => {
+                    let level: f64 = text.parse().map_err(|_| wrong())?;
+                    if !level.is_finite() || levels.last().is_some_and(|last| *last >= level) {
+                        return Err(wrong());
+                    }
+                    levels.push(level);
+                }
+            }
+        }
+        if header.len() < 3 {
+            let found = header.iter().last().unwrap_or_default().to_owned();
+            return Err(TableError::Header { column: header.len(), found });
+        }
+        let mut recording = Self::default();
+        for (at, row) in reader.records().enumerate() {
+            let row = row.map_err(|error| TableError::Csv(error.to_string()))?;
+            recording.curves.push(curve(&row, &levels, at + 2)?);
+        }
+        Ok(recording)
+    }
+
+    /// Writes the table that [`parse`](Self::parse) reads, with so many significant digits.
+    #[must_use]
+    pub fn table(&self, digits: usize) -> String {
+        let mut levels: Vec<f64> =
+            self.curves.iter().flat_map(|(_, curve)| curve.points.iter().map(|(at, _)| *at)).collect();
+        levels.sort_by(f64::total_cmp);
+        levels.dedup();
+        let heads = levels.iter().map(|level| format!(",{level}"));
+        let mut text = format!("trial,seconds{}\n", heads.collect::<String>());
+        for (trial, curve) in &self.curves {
+            text += &format!("{trial},{}", rounded(curve.pace, digits));
+            let mut points = curve.points.iter().peekable();
+            for level in &levels {
+                text.push(',');
+                if let Some((_, value)) = points.next_if(|(at, _)| at == level) {
+                    text += &rounded(*value, digits);
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn curve(row: &csv::StringRecord, levels: &[f64], line: usize) -> Result<(TrialId, Curve), TableError> {
+    let wrong = |column: usize, found: &str| TableError::Cell { line, column, found: found.to_owned() };
+    let number = |column: usize| {
+        let found = row.get(column).unwrap_or_default().trim();
+        found.parse::<f64>().map_err(|_| wrong(column + 1, found))
+    };
+    let id = row.get(0).unwrap_or_default();
+    let trial = id.trim().parse().map(TrialId).map_err(|_| wrong(1, id))?;
+    let pace = number(1)?;
+    let mut points = Vec::new();
+    for (at, level) in levels.iter().enumerate() {
+        if !row.get(at + 2).unwrap_or_default().trim().is_empty() {
+            points.push((*level, number(at + 2)?));
+        }
+    }
+    Ok((trial, Curve { points, pace: pace.max(0.0) }))
+}
+
+fn rounded(number: f64, digits: usize) -> String {
+    let short: f64 = format!("{number:.*e}", digits.max(1) - 1).parse().unwrap_or(number);
+    format!("{short}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_table_reads_back() {
+        let text = "trial,seconds,1,3,9\n1,0.5,0.25,,NaN\n7,1,2,1.5,\n";
+        let recording = Recording::parse(text).expect("it is a table");
+        assert_eq!(
+            recording.curves[1],
+            (TrialId(7), Curve { points: vec![(1.0, 2.0), (3.0, 1.5)], pace: 1.0 })
+        );
+        assert_eq!(recording.table(5), text);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_said_with_its_place() {
+        let said = |text: &str| Recording::parse(text).map_err(|error| error.to_string()).unwrap_err();
+        assert_eq!(said("trial,seconds,1\n1,1,x\n"), "line 2, column 3: `x` is not a number");
+        let header = "the header must be `trial,seconds` and then rising amounts of the resource, but column";
+        assert_eq!(said("trial,seconds,3,1\n"), format!("{header} 4 is `1`"));
+        assert_eq!(said(""), format!("{header} 0 is ``"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(trial,seconds,1,2\n)?[0-9a,.\n\"]{0,60}") {
+            if let Ok(recording) = Recording::parse(&text) {
+                let _ = recording.table(4);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What is known about names before any configuration is drawn, and checks of expressions against it.
+
+use super::link::Linker;
+use super::names;
+use super::quote::Quote;
+use crate::source::{Diagnostic, Diagnostics};
+use crate::space::expr::{Hull, Type};
+use crate::space::{Name, Value};
+
+/// What is known about a name before any configuration is drawn.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fact {
+    /// `None` until something sets it.
+    pub(super) kind: Option<Type>,
+    /// The numbers between which it lies; `None` if it is none or that is not known.
+    pub(super) hull: Option<Hull>,
+    pub(super) whole: bool,
+    /// All it can be, if that is a list of choices.
+    pub(super) values: Option<Vec<Value>>,
+    /// Something about it was wrong and has been reported; nothing that uses it is judged.
+    pub(super) broken: bool,
+}
+
+impl Fact {
+    pub(super) fn of_values(values: &[Value]) -> Self {
+        let numbers: Option<Vec<f64>> = values.iter().map(Value::as_f64).collect();
+        let hull = numbers.map(|numbers| {
+            numbers.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| {
+                (low.min(number), high.max(number))
+            })
+        });
+        Self {
+            kind: values.iter().map(Type::of).reduce(Type::or),
+            hull,
+            whole: values.iter().all(|value| matches!(value, Value::Int(_))),
+            values: Some(values.to_vec()),
+            broken: false,
+        }
+    }
+
+    pub(super) fn of_broken() -> Self {
+        Self { kind: Some(Type::Any), broken: true, ..Self::default() }
+    }
+
+    /// Joins what two branches say about one name.
+    pub(super) fn join(&mut self, other: Self) {
+        let Some(kind) = self.kind else {
+            *self = other;
+            return;
+        };
+        self.kind = other.kind.map(|other| other.or(kind));
+        self.hull = self.hull.zip(other.hull).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
+        self.whole &= other.whole;
+        self.broken |= other.broken;
+        self.values = self.values.take().zip(other.values).map(|(mut a, b)| {
+            a.extend(b);
+            a
+        });
+    }
+}
+
+impl Linker {
+    pub(super) fn fact(&self, name: &str) -> Option<&Fact> {
+        self.index.get(name).map(|slot| &self.facts[*slot])
+    }
+
+    pub(super) fn hull(&self, quote: &Quote) -> Option<Hull> {
+        quote.expr.hull(&|name| self.fact(name)?.hull)
+    }
+
+    pub(super) fn is_whole(&self, quote: &Quote) -> bool {
+        quote.expr.is_whole(&|name| self.fact(name).is_some_and(|fact| fact.whole))
+    }
+
+    /// Checks an expression; `None` after reporting what is wrong.
+    pub(super) fn check(
+        &self,
+        key: &str,
+        quote: &Quote,
+        wanted: Option<Type>,
+        d: &mut Diagnostics,
+    ) -> Option<Type> {
+        let judged = |(name, _): &(Name, _)| self.fact(name).is_some_and(|fact| !fact.broken);
+        if !quote.expr.mentions().iter().all(judged) {
+            return None;
+        }
+        let scope = |name: &str| self.fact(name).map(|fact| fact.kind.unwrap_or(Type::Any));
+        let found = match quote.expr.check(&scope) {
+            Ok(found) => found,
+            Err(error) => {
+                names::report_once(d, quote.remark(&error, key));
+                return None;
+            }
+        };
+        if let Some(wanted) = wanted
+            && found != wanted
+            && found != Type::Any
+        {
+            let message = format!("`{key}` must be {wanted}");
+            names::report_once(
+                d,
+                Diagnostic::error("wrong-type", message).at(quote.span(), format!("this is {found}")),
+            );
+            return None;
+        }
+        self.check_literals(quote, d);
+        Some(found)
+    }
+
+    /// Reports comparisons with a string that a choice never is.
+    fn check_literals(&self, quote: &Quote, d: &mut Diagnostics) {
+        for (name, value, place) in quote.expr.equalities() {
+            let (Value::Text(text), Some(values)) =
+                (&value, self.fact(&name).and_then(|fact| fact.values.as_ref()))
+            else {
+                continue;
+            };
+            let texts: Vec<&str> = values
+                .iter()
+                .filter_map(|known| if let Value::Text(text) = known { Some(&**text) } else { None })
+                .collect();
+            if !texts.contains(&&**text) {
+                let remark = Diagnostic::error("unknown-choice", format!("`{name}` is never `{text}`"))
+                    .at(quote.place(&place), "not one of its choices")
+                    .did_you_mean(text, texts.iter().copied());
+                let listed = format!("it is one of {}", texts.join(", "));
+                names::report_once(d, if remark.hints.is_empty() { remark.hint(listed) } else { remark });
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Names: who sets them, who needs them, and which do not exist.
+
+use super::quote::Quote;
+use super::range::End;
+use super::{Body, Draft, Wish};
+use crate::source::{Diagnostic, Diagnostics, Span};
+use crate::space::Name;
+use std::collections::{HashMap, HashSet};
+
+/// Lists all names that are set, in the order of the file.
+pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
+    let mut seen = HashSet::new();
+    let targets = drafts.iter().flat_map(|draft| &draft.targets);
+    targets.map(|(name, _)| name).filter(|name| seen.insert((*name).clone())).cloned().collect()
+}
+
+/// Finds for each name the drafts that set it.
+pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec<usize>> {
+    let mut setters = vec![Vec::new(); index.len()];
+    for (at, draft) in drafts.iter().enumerate() {
+        for (name, _) in &draft.targets {
+            setters[index[name]].push(at);
+        }
+    }
+    setters
+}
+
+/// Reports names that are set twice in one configuration.
+pub(super) fn find_clashes(drafts: &[Draft], names: &[Name], setters: &[Vec<usize>], d: &mut Diagnostics) {
+    for (name, setters) in names.iter().zip(setters) {
+        for (at, later) in setters.iter().enumerate() {
+            let Some(earlier) =
+                setters[..at].iter().find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))
+            else {
+                continue;
+            };
+            let place = |draft: usize| {
+                drafts[draft]
+                    .targets
+                    .iter()
+                    .find(|(target, _)| target == name)
+                    .map_or(0..0, |(_, span)| span.clone())
+            };
+            let remark = Diagnostic::error("duplicate-name", format!("`{name}` is set twice"))
+                .at(place(*later), "again")
+                .at(place(*earlier), "first");
+            d.push(remark.hint("rename one; only branches of the same choice may share a name"));
+        }
+    }
+}
+
+/// Returns whether two drafts stand in different branches of one choice.
+fn exclude(a: &Draft, b: &Draft) -> bool {
+    a.conditions.iter().any(|a| {
+        b.conditions.iter().any(|b| match (a, b) {
+            (Wish::Branch { switch: a, value: x }, Wish::Branch { switch: b, value: y }) => a == b && x != y,
+            _ => false,
+        })
+    })
+}
+
+/// Lists the expressions of a draft with the key each stands under.
+fn quotes(draft: &Draft) -> Vec<(&'static str, &Quote)> {
+    let mut quotes = Vec::new();
+    for condition in &draft.conditions {
+        if let Wish::When(quote) = condition {
+            quotes.push(("when", quote));
+        }
+    }
+    match &draft.body {
+        Body::Derived(quote) => quotes.push(("expr", quote)),
+        Body::Range(range) => {
+            for (key, end) in [("min", &range.min), ("max", &range.max)] {
+                if let Some(End::Expr(quote)) = end {
+                    quotes.push((key, quote));
+                }
+            }
+        }
+        _ => {}
+    }
+    quotes.extend(draft.repeat.as_ref().map(|quote| ("repeat", quote)));
+    quotes
+}
+
+/// Finds the drafts that one depends on; reports names that do not exist.
+pub(super) fn needs(
+    draft: &Draft,
+    index: &HashMap<Name, usize>,
+    setters: &[Vec<usize>],
+    names: &[Name],
+    d: &mut Diagnostics,
+) -> Vec<usize> {
+    let mut needs = Vec::new();
+    let switches = draft.conditions.iter().filter_map(|condition| match condition {
+        Wish::Branch { switch, .. } => index.get(switch),
+        Wish::When(_) => None,
+    });
+    for slot in switches {
+        needs.extend(&setters[*slot]);
+    }
+    for (_, quote) in quotes(draft) {
+        for (name, place) in quote.expr.mentions() {
+            match index.get(name) {
+                Some(slot) => needs.extend(&setters[*slot]),
+                None => {
+                    let names = if d.list.len() < ENOUGH { names } else { &[] };
+                    report_once(d, unknown_name(name, quote.place(place), names));
+                }
+            }
+        }
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    needs
+}
+
+/// After so many remarks no more words are looked for that may have been meant.
+const ENOUGH: usize = 200;
+
+/// Adds a remark unless it is there: the `when` of a group is read once for each of its parameters.
+pub(super) fn report_once(d: &mut Diagnostics, remark: Diagnostic) {
+    if !d.list.iter().rev().take(ENOUGH).any(|earlier| *earlier == remark) {
+        d.push(remark);
+    }
+}
+
+pub(super) fn unknown_name(name: &str, span: Span, names: &[Name]) -> Diagnostic {
+    let remark =
+        Diagnostic::error("unknown-name", format!("there is no parameter `{name}`")).at(span, "unknown");
+    let dashed = names.iter().find(|known| known.contains('-') && known.split('-').next() == Some(name));
+    match dashed {
+        Some(dashed) => remark.hint(format!("a name with a dash stands in backticks: `{dashed}`")),
+        None => remark.did_you_mean(name, names.iter().map(|name| &**name)),
+    }
+}

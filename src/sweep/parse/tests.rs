@@ -1,0 +1,408 @@
+//! Whole sweep files, good and bad.
+
+use crate::source::Source;
+use crate::study::FailureClass;
+use crate::sweep::{Rejected, Sweep};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const GOOD: &str = r#"name = "digits"
+pipeline = "vision"
+seed = 42
+
+[run]
+command = ["sh", "train.sh", "--lr={lr}", "{args:rest}"]
+data_dir = ["data/digits", "data/extra"]
+setup = ["make"]
+env = { OMP_NUM_THREADS = 2 }
+workdir = "."
+grace = "3s"
+checkpoint = true
+
+[objective]
+metric = "val_loss"
+goal = "min"
+
+[search]
+sampler = "random"
+trials = 200
+
+[scheduler]
+name = "fifo"
+resource = "epoch"
+
+[resources]
+jobs = 4
+
+[limits]
+time = "8h"
+trial_time = "45m"
+failures = 20
+log = "1 MiB"
+
+[retry]
+times = 2
+on = ["crash", "lost"]
+
+[capture]
+val_loss = 'val_loss[=:]\s*(\S+)'
+epoch = 'epoch (\d+)'
+
+[space]
+lr = { min = 1e-5, max = 1e-1, log = true }
+layers = { min = 1, max = 4 }
+optimizer = ["sgd", "adam"]
+momentum = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }
+
+[constraints]
+small = "layers * lr < 0.2"
+
+[[point]]
+lr = 3e-4
+layers = 2
+"#;
+
+fn parse(text: &str) -> Result<Sweep, Rejected> {
+    Sweep::parse(Source { name: "digits.toml".into(), text: text.into() })
+}
+
+/// The codes of everything found in the good file with one part replaced.
+fn codes(part: &str, by: &str) -> Vec<&'static str> {
+    assert!(GOOD.contains(part), "{part}");
+    let found = match parse(&GOOD.replacen(part, by, 1)) {
+        Ok(sweep) => sweep.warnings,
+        Err(rejected) => rejected.diagnostics,
+    };
+    found.list.iter().map(|found| found.code).collect()
+}
+
+#[test]
+fn every_section_is_read() {
+    let sweep = parse(GOOD).map_err(|rejected| rejected.to_string()).unwrap();
+    assert_eq!(sweep.warnings.list, []);
+    assert_eq!(
+        (sweep.name.as_str(), sweep.pipeline.as_str(), sweep.stage.as_str()),
+        ("digits", "vision", "tune")
+    );
+    assert_eq!((sweep.seed, sweep.trials, sweep.slots()), (42, Some(200), 4));
+    assert_eq!(sweep.run.data_dir, ["data/digits", "data/extra"]);
+    assert_eq!(sweep.run.env, [("OMP_NUM_THREADS".to_owned(), "2".to_owned())]);
+    assert_eq!((sweep.run.grace, sweep.checkpoint), (Duration::from_secs(3), true));
+    assert_eq!(sweep.resource.as_deref(), Some("epoch"));
+    assert_eq!(sweep.limits.time, Some(Duration::from_secs(28_800)));
+    assert_eq!((sweep.limits.failures, sweep.limits.log), (Some(20), 1 << 20));
+    assert_eq!((sweep.retry.times, sweep.retry.on), (2, vec![FailureClass::Crash, FailureClass::Lost]));
+    assert_eq!(sweep.points.len(), 1);
+    assert_eq!(sweep.digest.len(), 32);
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[space]\nlr = [0.1, 0.2]\n";
+    let sweep = parse(text).unwrap();
+    assert_eq!((sweep.name.as_str(), sweep.pipeline.as_str(), sweep.seed), ("digits", "digits", 0));
+    assert_eq!(
+        (sweep.trials, sweep.limits.log, sweep.run.grace),
+        (Some(100), 64 << 20, Duration::from_secs(10))
+    );
+    assert_eq!((sweep.scheduler.name.as_str(), sweep.executor.name.as_str()), ("fifo", "pool"));
+}
+
+#[test]
+fn a_grid_without_trials_runs_whole_and_a_time_limit_needs_no_count() {
+    let head = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[space]\nlr = [0.1, 0.2]\n";
+    let grid = parse(&format!("{head}[search]\nsampler = 'grid'\n")).unwrap();
+    assert_eq!((grid.trials, grid.warnings.list.len()), (None, 0));
+    let timed = parse(&format!("{head}[limits]\ntime = '1h'\n")).unwrap();
+    assert_eq!((timed.trials, timed.warnings.list.len()), (None, 0));
+}
+
+#[test]
+fn a_function_needs_no_command() {
+    let text = "[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\ntrials = 3\n[space]\nlr = [0.1, 0.2]\n";
+    let source = Source { name: "x.toml".into(), text: text.into() };
+    assert!(Sweep::parse_for_function(source).unwrap().run.command.is_empty());
+    assert_eq!(parse(text).unwrap_err().diagnostics.list[0].code, "missing-command");
+}
+
+#[test]
+fn each_mistake_has_its_code() {
+    for (part, by, expected) in [
+        ("name = \"digits\"", "name = \"../x\"", "bad-name"),
+        ("seed = 42", "sede = 42", "unknown-key"),
+        ("seed = 42", "seed = -1", "too-small"),
+        ("seed = 42", "seed = 'x'", "wrong-type"),
+        ("seed = 42", "seed = 1\ntrials = 3", "misplaced-key"),
+        ("[limits]", "[limit]", "unknown-key"),
+        ("--lr={lr}", "--lr={rate}", "bad-placeholder"),
+        ("--lr={lr}", "--lr={lr", "bad-placeholder"),
+        ("[\"sh\", ", "[3, ", "wrong-type"),
+        (
+            "command = [\"sh\", \"train.sh\", \"--lr={lr}\", \"{args:rest}\"]",
+            "command = \"sh train.sh\"",
+            "wrong-type",
+        ),
+        (
+            "command = [\"sh\", \"train.sh\", \"--lr={lr}\", \"{args:rest}\"]",
+            "command = []",
+            "missing-command",
+        ),
+        ("data_dir = [\"data/digits\", \"data/extra\"]", "data_dir = 3", "wrong-type"),
+        ("OMP_NUM_THREADS", "SWATH_TRIAL", "reserved-name"),
+        ("grace = \"3s\"", "grace = \"3 x\"", "bad-unit"),
+        ("goal = \"min\"", "", "missing-goal"),
+        ("goal = \"min\"", "goal = \"minimise\"", "unknown-name"),
+        ("metric = \"val_loss\"", "", "missing-metric"),
+        ("sampler = \"random\"", "sampler = \"randm\"", "unknown-name"),
+        ("name = \"fifo\"", "name = \"fifoo\"", "unknown-name"),
+        ("name = \"fifo\"", "min = 3", "unknown-key"),
+        ("trials = 200", "trials = 0", "too-small"),
+        ("jobs = 4", "jobs = 1000000", "too-large"),
+        ("time = \"8h\"", "time = \"0s\"", "too-small"),
+        ("on = [\"crash\", \"lost\"]", "on = [\"crashes\"]", "unknown-name"),
+        (r"epoch (\d+)", r"epoch \d+", "no-group"),
+        (r"epoch (\d+)", r"epoch (\d+", "bad-regex"),
+        ("[resources]\njobs = 4", "[executor]\nname = \"slrm\"", "unknown-name"),
+        ("[resources]\njobs = 4", "[executor]\nname = \"pool\"\nnodes = 3", "unknown-key"),
+        ("[resources]\njobs = 4", "[[tracker]]\nname = \"mlfow\"", "unknown-name"),
+        ("[resources]\njobs = 4", "[[tracker]]\n", "missing-name"),
+        ("[resources]\njobs = 4", "tracker = 3", "unknown-key"),
+        ("layers * lr < 0.2", "layers > 9", "empty-space"),
+        ("sampler = \"random\"", "sampler = \"random\"\n[search.random]\nspeed = 3", "unknown-key"),
+    ] {
+        let found = codes(part, by);
+        assert!(found.contains(&expected), "{by}: {found:?}");
+    }
+}
+
+#[test]
+fn each_doubtful_thing_has_its_warning() {
+    for (part, by, expected) in [
+        ("min = 1e-5, max = 1e-1, log = true", "min = 1e-5, max = 1e-1", "wide-range"),
+        ("optimizer = [", "flag = { min = 0, max = 1 }\noptimizer = [", "zero-or-one"),
+        ("\"{args:rest}\"", "\"{trial}\"", "unused-parameter"),
+        ("val_loss = 'val_loss[=:]\\s*(\\S+)'", "", "not-captured"),
+        ("trials = 200", "", "no-objective"),
+        ("sampler = \"random\"", "sampler = \"random\"\n[search.grid]", "unused-section"),
+        ("optimizer = [", "trial = 3\noptimizer = [", "hidden-parameter"),
+    ] {
+        let text = match expected {
+            "no-objective" => GOOD.replacen("[objective]\nmetric = \"val_loss\"\ngoal = \"min\"\n", "", 1),
+            "unused-section" => {
+                GOOD.replacen("trials = 200\n", "", 1).replacen(part, &format!("trials = 200\n{by}"), 1)
+            }
+            _ => GOOD.replacen(part, by, 1),
+        };
+        let sweep = parse(&text).map_err(|rejected| rejected.to_string()).unwrap();
+        let found: Vec<_> = sweep.warnings.list.iter().map(|found| found.code).collect();
+        assert_eq!(found, [expected], "{by}");
+    }
+}
+
+#[test]
+fn a_grid_larger_than_trials_is_warned_about() {
+    let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\nsampler = 'grid'\ntrials = 3\n\
+                [space]\na = [1, 2]\nb = [1, 2]\n";
+    let sweep = parse(text).unwrap();
+    let messages: Vec<_> = sweep.warnings.list.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(messages, ["the grid has 4 configurations, of which 3 are run"]);
+}
+
+#[test]
+fn a_hardly_satisfiable_constraint_is_warned_about() {
+    assert_eq!(
+        codes("layers * lr < 0.2\"\n\n[[point]]\nlr = 3e-4\n", "lr < 1.05e-5\"\n\n[[point]]\n"),
+        ["low-acceptance"]
+    );
+}
+
+#[test]
+fn an_empty_space_names_the_constraint_that_empties_it() {
+    let text =
+        GOOD.replace("small = \"layers * lr < 0.2\"", "small = \"layers < 5\"\nimpossible = \"layers > 9\"");
+    let text = text.replace("\n[[point]]\nlr = 3e-4\nlayers = 2\n", "");
+    insta::assert_snapshot!(parse(&text).unwrap_err(), @r#"
+    error[empty-space]: the space is empty: none of 20000 configurations drawn satisfies the constraints
+      --> digits.toml:51:14
+       |
+    51 | impossible = "layers > 9"
+       |              ^^^^^^^^^^^^ refuses all of them
+
+    error: sweep file `digits.toml` has 1 error
+    "#);
+}
+
+#[test]
+fn names_to_come_are_said_to_come() {
+    for (part, by, what) in [
+        ("[resources]\njobs = 4", "[executor]\nname = \"slurm\"", "the executor `slurm`"),
+        ("[resources]\njobs = 4", "[replicate]\nseeds = 3", "`replicate`"),
+    ] {
+        let rejected = parse(&GOOD.replacen(part, by, 1)).unwrap_err();
+        let messages: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.message.clone()).collect();
+        assert_eq!(messages, [format!("{what} is not available yet in this version")]);
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
+    let text = GOOD
+        .replace("seed = 42", "sede = 42")
+        .replace("--lr={lr}", "--lr={lrr}")
+        .replace("min = 1e-5, max = 1e-1", "min = 1e-1, max = 1e-5")
+        .replace("failures = 20", "failurs = 20")
+        .replace("trials = 200", "trials = 2.5");
+    insta::assert_snapshot!(parse(&text).unwrap_err());
+}
+
+#[test]
+fn what_a_broken_line_may_have_said_is_not_called_missing() {
+    let rejected = parse(&GOOD.replacen("metric = \"val_loss\"", "metric = \"val_loss", 1)).unwrap_err();
+    let codes: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.code).collect();
+    assert!(codes.contains(&"syntax") && !codes.iter().any(|code| code.starts_with("missing")), "{codes:?}");
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    let deep = [
+        format!("x = {}1{}", "[".repeat(10_000), "]".repeat(10_000)),
+        format!("x = {}1{}", "{a=".repeat(10_000), "}".repeat(10_000)),
+        format!("[space]\nx = {{ expr = \"{}1{}\" }}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("[space]\nx = {{ expr = \"{}1\" }}", "-".repeat(10_000)),
+        format!("[{}x]", "a.".repeat(10_000)),
+        format!("{}x = 1", "a.".repeat(10_000)),
+    ];
+    for text in deep {
+        assert!(parse(&text).is_err());
+    }
+}
+
+#[test]
+fn a_file_full_of_mistakes_is_shown_in_part() {
+    let text: String = (0..20_000).map(|at| format!("key{at} = {at}\n")).collect();
+    let shown = parse(&text).unwrap_err().to_string();
+    assert!(shown.contains("… and 199") && shown.ends_with("errors"), "{}", &shown[shown.len() - 200..]);
+}
+
+#[test]
+fn duplicate_keys_are_an_error() {
+    assert!(codes("seed = 42", "seed = 42\nseed = 43").contains(&"syntax"));
+    assert!(codes("layers = {", "lr = 3\nlayers = {").contains(&"syntax"));
+}
+
+#[test]
+fn files_that_cannot_be_used_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("digits.toml"), GOOD).unwrap();
+    std::fs::write(path("latin.toml"), b"name = \"\xe9\"").unwrap();
+    std::fs::File::create(path("huge.toml")).unwrap().set_len(100 << 20).unwrap();
+    std::fs::write(path("marked.toml"), format!("\u{feff}{GOOD}")).unwrap();
+    let message = |name: &str| {
+        let rejected = Sweep::read(&path(name)).unwrap_err();
+        let found = &rejected.diagnostics.list[0];
+        format!("{}: {} {:?}", found.code, found.message, found.hints)
+            .replace(&folder.path().display().to_string(), "DIR")
+    };
+    assert_eq!(
+        message("digit.toml"),
+        "no-file: there is no file `DIR/digit.toml` [\"did you mean `DIR/digits.toml`?\"]"
+    );
+    assert!(
+        message("none/x.toml").contains("the folder `DIR/none` does not exist"),
+        "{}",
+        message("none/x.toml")
+    );
+    assert!(message("").starts_with("not-a-file: `DIR/` is a folder, not a sweep file"), "{}", message(""));
+    assert!(message("latin.toml").starts_with("not-utf-8"), "{}", message("latin.toml"));
+    assert!(message("huge.toml").starts_with("too-large"), "{}", message("huge.toml"));
+    assert_eq!(Sweep::read(&path("marked.toml")).map(|sweep| sweep.name).unwrap(), "digits");
+}
+
+#[test]
+fn what_the_machine_lacks_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train"), "").unwrap();
+    let text = GOOD.replace("\"sh\", \"train.sh\"", "\"train\"").replace("setup = [\"make\"]\n", "");
+    let mut sweep = parse(&text).unwrap();
+    sweep.look_around(&crate::sweep::Surroundings { current_dir: folder.path().to_owned(), path: None });
+    let found: Vec<_> = sweep.warnings.list.iter().map(|found| (found.code, found.hints.clone())).collect();
+    let hint = "there is such a file here: write \"./train\"".to_owned();
+    assert_eq!(found, [("no-data", vec![]), ("no-data", vec![]), ("no-program", vec![hint])]);
+}
+
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let cut = (0..GOOD.len(), 0..12_usize, proptest::collection::vec(any::<u8>(), 0..6));
+    proptest::collection::vec(cut, 1..4).prop_map(|cuts| {
+        let mut bytes = GOOD.as_bytes().to_vec();
+        for (at, length, new) in cuts {
+            let at = at.min(bytes.len());
+            let end = (at + length).min(bytes.len());
+            bytes.splice(at..end, new);
+        }
+        bytes
+    })
+}
+
+/// Words of the language thrown together: closer to what breaks a parser than bytes.
+fn babble() -> impl Strategy<Value = String> {
+    let words = [
+        "[space]",
+        "[run]",
+        "[[point]]",
+        "[objective]",
+        "[search]",
+        "[constraints]",
+        "\n",
+        "x",
+        "lr",
+        "=",
+        "{",
+        "}",
+        "[",
+        "]",
+        "min = 1",
+        "max = 0.5",
+        "log = true",
+        "when = \"x\"",
+        "repeat = \"n\"",
+        "choice = [1]",
+        "command = [\"{x}\"]",
+        "'a'",
+        ",",
+        "1e999",
+        "-1",
+        "nan",
+        "9223372036854775807",
+        "\u{0}",
+        "é",
+        "\"\"\"",
+        "expr = \"x + x\"",
+        "rows = [{a = 1}]",
+    ];
+    proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..40)
+        .prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_never_panic(bytes in damaged()) {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(rejected) = parse(&text) {
+            prop_assert!(rejected.diagnostics.has_errors());
+            let _ = (rejected.render(true), rejected.json());
+        }
+    }
+
+    #[test]
+    fn words_thrown_together_never_panic(text in babble()) {
+        if let Err(rejected) = parse(&text) {
+            prop_assert!(!rejected.render(false).is_empty());
+        }
+    }
+
+    #[test]
+    fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&String::from_utf8_lossy(&bytes));
+    }
+}

@@ -1,0 +1,207 @@
+//! What every scheduler promises, checked for each of the registry: answers are a function of what was observed, questions change nothing,
+//! every decision has a reason, nothing new is asked for without room, every study ends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use swath::scheduler::simulation::{Curve, Mishap, Simulation};
+use swath::scheduler::{Next, SCHEDULERS, TrialScheduler};
+use swath::source::{Diagnostics, Section, Table};
+use swath::space::Space;
+use swath::study::{Attempt, Event, Goal, Header, Objective, Setting, Study, Take, TrialId, Verdict, kind};
+
+/// Every scheduler with options that make it decide something within 9 epochs, and whether trials have checkpoints.
+const SUBJECTS: &[(&str, &str, bool)] = &[
+    ("fifo", "", false),
+    ("median", "min = 2\npeers = 2", false),
+    ("asha", "min = 1\nmax = 9\nreduction = 3", false),
+    ("asha", "min = 1\nmax = 9\nreduction = 3", true),
+    ("hyperband", "min = 1\nmax = 9\nreduction = 3", false),
+    ("hyperband", "min = 1\nmax = 9\nreduction = 3", true),
+    ("pbt", "max = 9\ninterval = 3\npopulation = 4", true),
+];
+
+const TRIALS: u32 = 24;
+
+fn objective() -> Objective {
+    Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }
+}
+
+fn build(
+    name: &str,
+    options: &str,
+    checkpoint: bool,
+    said: &mut Diagnostics,
+) -> Option<Box<dyn TrialScheduler>> {
+    let setting = Setting {
+        space: Arc::new(Space::default()),
+        objectives: vec![objective()],
+        seed: 3,
+        trials: Some(u64::from(TRIALS)),
+        slots: 3,
+        resource: Some("epoch".into()),
+        checkpoint,
+    };
+    let section = Section::new("scheduler", 0..options.len(), Table::parse(options, said));
+    let kind = kind::find(SCHEDULERS, name).expect("it is in the registry");
+    (kind.build)(section, &setting, said)
+}
+
+fn made((name, options, checkpoint): (&str, &str, bool)) -> Box<dyn TrialScheduler> {
+    let mut said = Diagnostics::default();
+    let built = build(name, options, checkpoint, &mut said);
+    assert_eq!(said.list, vec![], "{name}");
+    built.expect("nothing was wrong with it")
+}
+
+/// Good and bad ones, in no order; the fifth diverges, the seventh ends early, every third is slow.
+fn curves() -> Vec<Curve> {
+    (1..=TRIALS)
+        .map(|trial| {
+            let end = f64::from(trial * 7 % 11) / 11.0;
+            let epochs = if trial == 7 { 4 } else { 9 };
+            let loss = |epoch: f64| if trial == 5 && epoch > 2.0 { f64::NAN } else { end + 1.0 / epoch };
+            Curve {
+                points: (1..=epochs).map(|epoch| (f64::from(epoch), loss(f64::from(epoch)))).collect(),
+                pace: if trial % 3 == 0 { 2.5 } else { 1.0 },
+            }
+        })
+        .collect()
+}
+
+/// Some attempts are lost, some programs do not end where they are told to.
+fn mishap(TrialId(trial): TrialId, Attempt(attempt): Attempt) -> Mishap {
+    let lost_before = (trial.is_multiple_of(6) && attempt < 3).then_some(attempt as usize);
+    Mishap { lost_before, ignores_until: trial.is_multiple_of(4) }
+}
+
+fn live(subject: (&str, &str, bool), slots: usize, check: impl FnOnce(&Simulation<'_>)) {
+    let header = Header {
+        objectives: vec![objective()],
+        resource: Some("epoch".into()),
+        trials: Some(u64::from(TRIALS)),
+        ..Header::default()
+    };
+    let curves = curves();
+    let mut simulation = Simulation::new(header, made(subject), slots, &curves)
+        .expect("the header is good")
+        .with_checkpoints(subject.2)
+        .with_mishaps(&mishap)
+        .with_entries();
+    let bounded = |simulation: &Simulation<'_>| {
+        assert!(simulation.study.running_count() <= slots);
+        assert!(simulation.entries.len() < 10_000, "{subject:?} never ends");
+        false
+    };
+    simulation.run(bounded).expect("nothing impossible is asked for");
+    check(&simulation);
+}
+
+/// All it would say now.
+fn answers(scheduler: &dyn TrialScheduler, study: &Study) -> String {
+    let about = |trial| {
+        (scheduler.verdict(study, trial), scheduler.until(study, trial), scheduler.finished(study, trial))
+    };
+    let trials: Vec<_> = study.trials().iter().map(|trial| (trial.id, about(trial.id))).collect();
+    format!("{:?} {:?} {trials:?}", scheduler.next(study, true), scheduler.next(study, false))
+}
+
+#[test]
+fn every_scheduler_of_the_registry_is_a_subject() {
+    let subjects: BTreeSet<_> = SUBJECTS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(subjects, SCHEDULERS.iter().map(|kind| kind.name).collect());
+}
+
+#[test]
+fn every_study_ends_with_its_budget_spent_and_its_best_complete() {
+    for subject in SUBJECTS {
+        for slots in [1, 3, 50] {
+            live(*subject, slots, |simulation| {
+                let study = &simulation.study;
+                assert_eq!(study.running_count() + study.waiting().count(), 0, "{subject:?} {slots}");
+                assert_eq!(simulation.scheduler().next(study, false), Next::Done, "{subject:?} {slots}");
+                assert!(study.incumbent().is_some(), "{subject:?} {slots}");
+                assert!(subject.0 == "pbt" || study.trials().len() == TRIALS as usize);
+            });
+        }
+    }
+}
+
+#[test]
+fn the_same_events_give_the_same_answers_from_any_prefix_on_and_questions_change_nothing() {
+    for subject in SUBJECTS {
+        live(*subject, 3, |simulation| {
+            let mut questioned = made(*subject);
+            let mut study = Study::default();
+            for (at, entry) in simulation.entries.iter().enumerate() {
+                study.apply(entry).expect("it was legal once");
+                questioned.observe(&study, &entry.event);
+                let now = answers(&*questioned, &study);
+                assert_eq!(answers(&*questioned, &study), now, "{subject:?}");
+                if at % 7 > 0 {
+                    continue;
+                }
+                let mut replayed = made(*subject);
+                let mut again = Study::default();
+                for entry in &simulation.entries[..=at] {
+                    again.apply(entry).expect("it was legal once");
+                    replayed.observe(&again, &entry.event);
+                }
+                assert_eq!(answers(&*replayed, &again), now, "{subject:?} after {at}");
+            }
+        });
+    }
+}
+
+#[test]
+fn every_decision_has_a_reason_and_is_taken_once() {
+    for subject in SUBJECTS {
+        live(*subject, 3, |simulation| {
+            for pair in simulation.entries.windows(2) {
+                if let Event::Judged { trial, verdict, why } = &pair[0].event {
+                    assert!(!why.is_empty(), "{subject:?}");
+                    let again =
+                        matches!(&pair[1].event, Event::Judged { trial: other, .. } if other == trial);
+                    assert!(!again, "{subject:?}: {verdict:?} of {trial} is repeated");
+                }
+            }
+            let stops = |entry: &&swath::study::Entry| {
+                matches!(entry.event, Event::Judged { verdict: Verdict::Stop | Verdict::Pause, .. })
+            };
+            let decided = simulation.entries.iter().filter(stops).count();
+            assert_eq!(decided > 0, subject.0 != "fifo", "{subject:?} decides something");
+        });
+    }
+}
+
+#[test]
+fn without_room_nothing_new_is_asked_for() {
+    for subject in SUBJECTS {
+        live(*subject, 3, |simulation| {
+            let mut scheduler = made(*subject);
+            let mut study = Study::default();
+            for entry in &simulation.entries {
+                study.apply(entry).expect("it was legal once");
+                scheduler.observe(&study, &entry.event);
+                match scheduler.next(&study, false) {
+                    Next::Resume { trial, .. } => {
+                        let state = study.trial(trial).map(|trial| trial.state.word());
+                        assert_eq!(state, Some("paused"), "{subject:?}");
+                    }
+                    Next::Wait => assert!(study.running_count() + study.waiting().count() > 0, "{subject:?}"),
+                    Next::Done => assert_eq!(study.running_count(), 0, "{subject:?}"),
+                    other => panic!("{subject:?} asks for {other:?}"),
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_key_that_means_nothing_is_a_mistake() {
+    for (name, options, checkpoint) in SUBJECTS {
+        let mut said = Diagnostics::default();
+        build(name, &format!("{options}\nnonsense = 1"), *checkpoint, &mut said);
+        let said: Vec<_> = said.list.iter().map(|diagnostic| diagnostic.code).collect();
+        assert_eq!(said, ["unknown-key"], "{name}");
+    }
+}
