@@ -24,7 +24,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 };
 
 const BAD_KERNELS: usize = 512;
-/// Narrower than Scott's rule with 0.2: better on 13 of 16 tasks of `benches/search` after 100 trials. Tasks with noise may want it wider.
+/// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks with noise may want it wider.
 const WIDTH: Width = Width { scale: 0.06, floor: 0.03 };
 /// The weight of the prior; one trial has 1.
 const PRIOR: f64 = 0.5;

@@ -6,6 +6,7 @@ use crate::report::text::{Paint, elide, plain, width};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// How many running trials are shown at most.
@@ -97,13 +98,13 @@ impl Bars {
         ] {
             if count > 0 {
                 let start = tail.len() + 2;
-                tail += &format!("  {count} {what}");
+                let _ = write!(tail, "  {count} {what}");
                 failed = if what == "failed" { start..tail.len() } else { failed };
             }
         }
-        tail += &match left {
-            Some(left) => format!("  {} left", number::duration(left)),
-            None => format!("  {}", number::duration(elapsed)),
+        let _ = match left {
+            Some(left) => write!(tail, "  {} left", number::duration(left)),
+            None => write!(tail, "  {}", number::duration(elapsed)),
         };
         let name = elide(&plain(&study.header().name), 20).into_owned();
         let bar = match study.header().trials {
