@@ -421,7 +421,7 @@ mod tests {
         ]);
         assert_eq!(
             filled(&["t", "{hydra}"], &params),
-            ["t", "lr=0.00001", "optimizer='a b'", "momentum='1'"]
+            ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]
         );
     }
 
