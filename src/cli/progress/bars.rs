@@ -6,7 +6,6 @@ use crate::report::text::{Paint, elide, plain, width};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// How many running trials are shown at most.
