@@ -1,6 +1,6 @@
 //! The command line: parse, run, print the error with its hints, exit code.
 //!
-//! One file a command, with its arguments and its `run`. To add one: the file, a variant in [`args::Command`] and a line in `dispatch`.
+//! One file a command, with its arguments and its `run`. To add one: the file, a variant in `args::Command` and a line in `dispatch`.
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
 pub(crate) mod args;

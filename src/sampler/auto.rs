@@ -6,7 +6,7 @@
 //! | one trial in twenty | a point of that sequence, against a model that is wrong |
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 2 : TPE 1, then by credit |
 //! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
-//! | beyond | TPE 3 : GP 1, then by credit; mostly numbers: also CMA-ES-like steps of NSGA-II's crossover |
+//! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP 1 : TPE 1 : NSGA-II 1, beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
 //! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls

@@ -32,8 +32,8 @@ pub(super) fn order(scores: &[&[f64]]) -> Vec<usize> {
 fn crowding(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
     let mut room = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |at| scores[*at].len());
-    for objective in 0..objectives {
-        let values: Vec<f64> = front.iter().map(|at| scores[*at][objective] / 2.0).collect();
+    let column = |objective: usize| front.iter().map(|at| scores[*at][objective] / 2.0).collect::<Vec<f64>>();
+    for values in (0..objectives).map(column) {
         let mut sorted: Vec<usize> = (0..front.len()).collect();
         sorted.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { continue };

@@ -85,33 +85,30 @@ impl Bars {
         let ended = words::finished(study);
         let counts = study.counts();
         let left = remaining(study, ended, ended - self.ended_before.min(ended), elapsed);
-        let mut tail = match study.header().trials {
+        let far = match study.header().trials {
             Some(wanted) => format!("{ended}/{wanted}"),
             None => format!("{ended} trials"),
         };
-        let mut failed = 0..0;
-        for (count, what) in [
-            (study.running_count() as u64, "running"),
-            (counts.failed, "failed"),
-            (counts.stopped, "stopped"),
-        ] {
-            if count > 0 {
-                let start = tail.len() + 2;
-                tail += &format!("  {count} {what}");
-                failed = if what == "failed" { start..tail.len() } else { failed };
-            }
-        }
-        tail += &match left {
-            Some(left) => format!("  {} left", number::duration(left)),
-            None => format!("  {}", number::duration(elapsed)),
+        let time = match left {
+            Some(left) => format!("{} left", number::duration(left)),
+            None => number::duration(elapsed),
         };
+        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let running = count(study.running_count() as u64, "running");
+        let failed = count(counts.failed, "failed");
+        let stopped = count(counts.stopped, "stopped");
         let name = elide(&plain(&study.header().name), 20).into_owned();
+        let tail = |failed: Option<String>| {
+            let parts = [Some(far.clone()), running.clone(), failed, stopped.clone(), Some(time.clone())];
+            parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        };
         let bar = match study.header().trials {
-            Some(wanted) if width(&name) + BAR + width(&tail) + 2 <= columns => self.bar(ended, wanted) + " ",
+            Some(wanted) if width(&name) + BAR + width(&tail(failed.clone())) + 2 <= columns => {
+                self.bar(ended, wanted) + " "
+            }
             _ => String::new(),
         };
-        let red = self.paint.red(&tail[failed.clone()]);
-        tail.replace_range(failed, &red);
+        let tail = tail(failed.map(|failed| self.paint.red(&failed)));
         format!("{} {bar}{tail}", self.paint.bold(&name))
     }
 
