@@ -8,7 +8,7 @@ use super::gauge::{Gauge, Reading, reaches};
 use super::ladder::Rung;
 use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Section};
 use crate::space::{AxisKind, Params, Space};
 use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use rand::{Rng, RngExt};
@@ -45,6 +45,8 @@ struct Pbt {
     perturb: f64,
     /// Everyone's results at each multiple of the interval.
     results: BTreeMap<u64, Rung>,
+    /// The parameters that a clone may change; all if none are named. The others must fit the parent's checkpoint.
+    explored: Option<Vec<String>>,
     members: Vec<Member>,
     resting: BTreeSet<(u64, TrialId)>,
 }
@@ -69,6 +71,7 @@ impl Pbt {
         let quantile = share(section, "quantile", 0.25, 0.5, diagnostics);
         let resample = share(section, "resample", 0.25, 1.0, diagnostics);
         let perturb = share(section, "perturb", 0.1, 1.0, diagnostics);
+        let explored = names(section, setting, diagnostics);
         let gauge = Gauge::take(section, setting, diagnostics);
         if !setting.checkpoint {
             diagnostics.push(
@@ -111,6 +114,7 @@ impl Pbt {
             resample: resample?,
             perturb: perturb?,
             results: BTreeMap::new(),
+            explored: explored?,
             members: Vec::new(),
             resting: BTreeSet::new(),
         })
@@ -194,12 +198,22 @@ impl Pbt {
         let active = self.space.active(params);
         let moved = |rng: &mut _| -> Vec<f64> {
             let axes = self.space.axes().iter().zip(&unit).zip(&active);
-            axes.map(|((axis, unit), active)| self.shift(&axis.kind, *unit, *active, rng)).collect()
+            axes.map(|((axis, unit), active)| {
+                let moved = self.shift(&axis.kind, *unit, *active, rng);
+                if self.explores(&axis.name) { moved } else { *unit }
+            })
+            .collect()
         };
         (0..100)
             .map(|_| self.space.decode(&moved(rng)))
             .find(|found| self.space.admits(found).is_ok())
             .unwrap_or_else(|| params.clone())
+    }
+
+    /// Says whether a clone may change the parameter of an axis: `units` names `units[2]` too.
+    fn explores(&self, axis: &str) -> bool {
+        let name = axis.split('[').next().unwrap_or(axis);
+        self.explored.as_ref().is_none_or(|names| names.iter().any(|explored| explored == name))
     }
 
     fn shift(&self, kind: &AxisKind, unit: f64, active: bool, rng: &mut impl Rng) -> f64 {
@@ -302,6 +316,45 @@ impl Pbt {
     }
 }
 
+/// Takes the names of the parameters that clones may change.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says whether the key is right, the inner one whether it is there"
+)]
+fn names(
+    section: &mut Section,
+    setting: &Setting,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<Vec<String>>> {
+    let Some(node) = section.take("explore") else { return Some(None) };
+    let known = setting.space.names();
+    let mut names = Vec::new();
+    let NodeValue::Array(items) = node.value else {
+        let message = "`explore` must be a list of parameters";
+        diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, ""));
+        return None;
+    };
+    for item in items {
+        match item.value {
+            NodeValue::Text(name) if known.iter().any(|known| **known == *name) => names.push(name),
+            NodeValue::Text(name) => {
+                let message = format!("there is no parameter `{name}`");
+                let known = known.iter().map(|known| &**known);
+                diagnostics.push(
+                    Diagnostic::error("unknown-name", message).at(item.span, "").did_you_mean(&name, known),
+                );
+                return None;
+            }
+            other => {
+                let message = format!("`explore` must list names, not {}", other.kind());
+                diagnostics.push(Diagnostic::error("wrong-type", message).at(item.span, ""));
+                return None;
+            }
+        }
+    }
+    Some(Some(names))
+}
+
 fn paused(study: &Study, trial: TrialId) -> bool {
     study.trial(trial).is_some_and(|trial| trial.state == TrialState::Paused)
 }
@@ -366,6 +419,33 @@ mod tests {
         }
         assert_eq!(world.report(trial, 20.0, 0.5).verdict, Verdict::Continue);
         assert!(world.finished(trial));
+    }
+
+    #[test]
+    fn a_clone_changes_only_what_it_may() {
+        let text =
+            "lr = { min = 1e-4, max = 0.1, log = true }\nlayers = { min = 1, max = 4 }\nact = [\"a\", \"b\"]";
+        let mut said = Diagnostics::default();
+        let section = Section::new("space", 0..text.len(), crate::source::Table::parse(text, &mut said));
+        let space = Space::parse(section, None, &mut said).expect("the space is good");
+        let setting = Setting { space: Arc::new(space), ..setting(true) };
+        let params = setting.space.decode(&[0.4, 0.6, 0.7]);
+        let mut section_of = |options: &str| {
+            let table = crate::source::Table::parse(options, &mut said);
+            Pbt::take(&mut Section::new("scheduler", 0..9, table), &setting, &mut said)
+        };
+        let pbt = section_of("max = 9\nexplore = [\"lr\"]").expect("the options are good");
+        let free = section_of("max = 9").expect("the options are good");
+        let clones = |pbt: &Pbt| -> Vec<Params> {
+            (0..20).map(|number| pbt.explore(&params, &mut stream(1, Purpose::Schedule, number))).collect()
+        };
+        let same = |name: &str, clones: &[Params]| {
+            clones.iter().filter(|clone| clone.get(name) == params.get(name)).count()
+        };
+        let (bound, free) = (clones(&pbt), clones(&free));
+        assert_eq!((same("lr", &bound), same("layers", &bound), same("act", &bound)), (0, 20, 20));
+        assert_eq!((same("lr", &free), same("layers", &free) < 20, same("act", &free) < 20), (0, true, true));
+        assert!(section_of("max = 9\nexplore = [\"layer\"]").is_none());
     }
 
     #[test]
