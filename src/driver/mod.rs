@@ -1,7 +1,7 @@
 //! The driver: the single writer of a study, and the loop that decides every trial's life.
 //!
-//! Whatever happens becomes an event; [`Driver::commit`] makes it durable, then true, then known. Resuming a study goes through the same
-//! [`Driver::absorb`] as running it.
+//! Whatever happens becomes an event; `Driver::commit` makes it durable, then true, then known. Resuming a study goes through the same
+//! `Driver::absorb` as running it.
 
 pub mod amend;
 pub mod control;
