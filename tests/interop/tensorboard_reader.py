@@ -10,6 +10,7 @@ import tempfile
 from fixtures.study import make, same
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
@@ -59,11 +60,12 @@ def hparams(made):
     multiplexer.Reload()
     provider = data_provider.MultiplexerDataProvider(multiplexer, logdir)
     context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
-    request_context = None
+    request_context = RequestContext()
     runs = context.hparams_metadata(request_context, "")
-    experiment = context.experiment_from_metadata(request_context, "", False, runs)
+    experiment = context.experiment_from_metadata(request_context, "", True, runs, [])
     names = [info.name for info in experiment.hparam_infos]
-    assert names == ["lr", "größe", "layers", "nesterov"], names
+    assert experiment.name == "étude", experiment.name
+    assert sorted(names) == sorted(["lr", "größe", "layers", "nesterov"]), names
     metrics = [info.name.tag for info in experiment.metric_infos]
     assert metrics[0] == "val_loss" and "größe" in metrics, metrics
     request = api_pb2.ListSessionGroupsRequest(
