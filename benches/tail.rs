@@ -68,18 +68,18 @@ fn ingest(bench: &mut Criterion) {
 fn metric(bench: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut log = logger(dir.path());
-    let mut step = 0;
-    bench.bench_function("metric append in process", |bench| {
-        bench.iter_custom(|times| {
-            on_core(|| {
-                for _ in 0..times {
-                    step += 1;
-                    log.metric("loss", 1.0 / step as f64, Point::step(step).context("train"))
-                        .expect("it is kept");
-                }
-            })
-        });
+    let mut group = bench.benchmark_group("metric append");
+    group.sample_size(20).throughput(Throughput::Elements(REPORTS));
+    group.bench_function("in process", |bench| {
+        let mut once = || {
+            for step in 1..=REPORTS {
+                log.metric("loss", 1.0 / step as f64, Point::step(step).context("train"))
+                    .expect("it is kept");
+            }
+        };
+        bench.iter_custom(|times| (0..times).map(|_| on_core(&mut once)).sum());
     });
+    group.finish();
 }
 
 criterion_group!(benches, ingest, metric);

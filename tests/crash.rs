@@ -117,7 +117,9 @@ fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>
 }
 
 /// What must be the same at the end, however often the study was cut: everything but attempts and times.
-fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>, Option<Exit>)> {
+type Outcome = (TrialId, String, TrialState, Option<f64>, Option<Exit>);
+
+fn outcome(study: &Study) -> Vec<Outcome> {
     let objective = &study.header().objectives[0];
     let line = |trial: &swath::study::Trial| {
         (trial.id, trial.params.key(), trial.state.clone(), trial.objective(objective), trial.exit.clone())
@@ -191,8 +193,8 @@ fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
     let dir = StudyDir::at(cut.path());
     for end in 0..text.len() {
         fs::write(dir.journal(), &text[..end]).expect("it can be written");
-        let entries =
-            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("whole lines are good")).count();
+        let entries: Result<Vec<Entry>, _> = Journal::open(&dir).expect("it opens").collect();
+        let entries = entries.expect("whole lines are good").len();
         assert_eq!(entries, text[..end].iter().filter(|byte| **byte == b'\n').count());
     }
 }

@@ -1,6 +1,7 @@
 //! What trivial programs cost as trials of the pool, without a driver: beside `spawn_baseline` it says what the executor adds.
 //!
-//! `launch COUNT [SLOTS] [PROGRAM]` prints one line of JSON.
+//! `launch COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be removed after the last run:
+//! ext4 slows down for minutes after many files were removed.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::collections::BTreeSet;
@@ -17,11 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let count: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
-    let dir = tempfile::tempdir()?;
+    let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |_| vec![program.clone()]),
         env: Vec::new(),
-        workdir: dir.path().to_owned(),
+        workdir: dir.clone(),
         trial_time: None,
         grace: Duration::from_secs(10),
         log: 64 << 20,
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 params: Params::from_iter([("lr".into(), Value::Float(0.5))]),
                 seed: 0,
                 slot,
-                dir: dir.path().join(started.to_string()),
+                dir: dir.join(started.to_string()),
                 until: None,
                 resume: false,
                 from: None,

@@ -1,6 +1,7 @@
 //! What starting trivial programs costs at the very least: a folder, two log files and a posix_spawn for each, some at a time.
 //!
-//! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The yardstick for what a trial costs beyond that.
+//! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be removed after the last run:
+//! ext4 slows down for minutes after many files were removed. The yardstick for what a trial costs beyond that.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +16,7 @@ fn main() -> io::Result<()> {
     let count: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
-    let dir = tempfile::tempdir()?;
+    let dir = tempfile::tempdir()?.keep();
     let begun = Instant::now();
     let next = AtomicU32::new(1);
     let work = || -> io::Result<()> {
@@ -24,7 +25,7 @@ fn main() -> io::Result<()> {
             if trial > count {
                 return Ok(());
             }
-            spawn(&program, &dir.path().join(trial.to_string()))?.wait()?;
+            spawn(&program, &dir.join(trial.to_string()))?.wait()?;
         }
     };
     std::thread::scope(|threads| {

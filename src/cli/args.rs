@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
+    /// Say why a trial is where it is
+    Why(super::why::Args),
+    /// Let trials that failed or were stopped run again
+    Retry(super::retry::Args),
     /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already

@@ -174,7 +174,7 @@ fn follow(
             log.copy(out, usize::MAX, safe)?;
         }
         if asked.elapsed() >= ASK {
-            let study = journal::read(&found.dir)?;
+            let study = journal::settled(&found.dir)?;
             state = study.trial(trial.id).map_or(TrialState::Failed, |trial| trial.state.clone());
             let abandoned = state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
             if abandoned {

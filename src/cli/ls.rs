@@ -180,7 +180,7 @@ fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
 fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut found = Vec::new();
     for (name, _) in studies::all(&context.logs) {
-        match journal::read(&StudyDir::new(&context.logs, &name)) {
+        match journal::settled(&StudyDir::new(&context.logs, &name)) {
             Ok(study) => found.push((name, study)),
             Err(error) => context.out.warn(plain(&format!("`{name}` is left out: {error}"))),
         }

@@ -1,6 +1,6 @@
 //! The command line: parse, run, print the error with its hints, exit code.
 //!
-//! One file a command, with its arguments and its `run`. To add one: the file, a variant in [`args::Command`] and a line in `dispatch`.
+//! One file a command, with its arguments and its `run`. To add one: the file, a variant in `args::Command` and a line in `dispatch`.
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
 pub(crate) mod args;
@@ -21,6 +21,7 @@ pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
@@ -29,6 +30,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod why;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -81,6 +83,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Report(args) => Ok(report::again(&args.words)),
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
+        Command::Why(args) => why::run(args, context),
+        Command::Retry(args) => retry::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),

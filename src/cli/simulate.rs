@@ -208,10 +208,10 @@ impl World<'_> {
         let curves = || self.recording.curves.iter();
         let length = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
         let value = |curve: &Curve| {
-            let scores = curve.points.iter().filter_map(|(_, value)| self.objective.score(*value));
+            let mut scores = curve.points.iter().filter_map(|(_, value)| self.objective.score(*value));
             let score = match self.objective.take {
                 crate::study::Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
-                crate::study::Take::Last => scores.last(),
+                crate::study::Take::Last => scores.next_back(),
             };
             score.map(|score| self.objective.value(score))
         };

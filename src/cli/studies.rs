@@ -34,7 +34,7 @@ impl Which {
     /// Finds and reads the study and understands which trials are meant.
     pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
-        let study = journal::read(&dir)?;
+        let study = journal::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
         let condition = self.condition.as_deref().map(|text| Condition::parse(text, &study)).transpose()?;
         Ok(Found { dir, study, selector, condition })

@@ -3,6 +3,7 @@
 //! Whatever happens becomes an event; [`Driver::commit`] makes it durable, then true, then known. Resuming a study goes through the same
 //! [`Driver::absorb`] as running it.
 
+pub mod amend;
 pub mod control;
 mod edit;
 pub mod interrupt;
@@ -18,6 +19,7 @@ pub use parts::{Limits, Parts, Retry};
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
+use crate::logger::TrialFolder;
 use crate::scheduler::{self, Next};
 use crate::study::{
     Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
@@ -309,7 +311,9 @@ impl<'a> Driver<'a> {
         if let Some(text) = scheduler::complaint(&self.study, trial) {
             self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
         }
+        let told = exit.clone();
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
+        self.amend_folder(trial, Some(&told));
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
@@ -324,6 +328,15 @@ impl<'a> Driver<'a> {
             self.synced = Instant::now();
         }
         Ok(())
+    }
+
+    /// Sets right what the trial's folder says of its end, where the study knows better than the slot that it ran in. The journal has the truth,
+    /// so failing is no error.
+    fn amend_folder(&self, trial: TrialId, told: Option<&Exit>) {
+        let Some(found) = self.study.trial(trial) else { return };
+        if let Some(exit) = found.exit.as_ref().filter(|exit| told != Some(*exit)) {
+            let _ = TrialFolder::amend(&self.dir.trial(trial), exit, (self.clock)());
+        }
     }
 
     /// Returns the failure of a trial that is to be tried again.

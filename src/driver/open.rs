@@ -65,6 +65,7 @@ impl<'a> Driver<'a> {
             .collect();
         for (trial, attempt) in orphans {
             self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
+            self.amend_folder(trial, None);
         }
         let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in failed {

@@ -15,7 +15,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let inside = half.path().join("copy");
     copy_folder(from, &inside)?;
     match fs::remove_dir_all(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::rename(&inside, to),
     }
 }

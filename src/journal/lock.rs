@@ -5,6 +5,7 @@ use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::time::Duration;
 
 /// The right to write a study, for as long as it lives.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(fail)?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -57,6 +58,26 @@ impl Lock {
         file.rewind().map_err(fail)?;
         file.write_all(&line).map_err(fail)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Tries for a tenth of a second: a reader that asks who holds the lock has it for some microseconds itself.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
+/// Returns whether somebody runs a study, also where it cannot be found out who. A folder that cannot be locked counts as held.
+#[must_use]
+pub fn is_held(dir: &StudyDir) -> bool {
+    match File::open(dir.lock()) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(_) => false,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A projection: deleted, it is missed by nobody; written by another version or for another journal, it is not used.
 
-use super::{JournalError, Replay, StudyDir};
-use crate::study::Study;
+use super::{JournalError, Replay, StudyDir, lock};
+use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -48,6 +48,28 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
             line: replay.line(),
             source,
         })?;
+    }
+    Ok(study)
+}
+
+/// Reads a study as [`read`] does, and knows what the next run will find: that trials which run in a study that nobody runs are lost.
+///
+/// # Errors
+/// As [`read`].
+pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
+    let mut study = read(dir)?;
+    if study.running_count() == 0 || lock::is_held(dir) {
+        return Ok(study);
+    }
+    let at = study.at().unwrap_or(Timestamp::from_micros(0));
+    let lost: Vec<_> =
+        study.running().filter_map(|id| study.trial(id)).map(|trial| (trial.id, trial.attempts)).collect();
+    for (trial, attempt) in lost {
+        let event =
+            Event::Ended { trial, attempt: Attempt(attempt), exit: Exit::Lost, usage: Usage::default() };
+        let entry = Entry { seq: study.next_seq(), at, event };
+        // It runs, so it can end.
+        let _ = study.apply(&entry);
     }
     Ok(study)
 }

@@ -47,14 +47,15 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         table.push(params(&name, &values, detail));
     }
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
-    if steps.iter().flatten().any(|step| *step > 1.0) {
+    let metrics = others(study, trials);
+    if steps.iter().flatten().any(|step| *step > 1.0) && !metrics.iter().any(|name| counts(name, trials)) {
         let title = study.header().resource.as_deref().unwrap_or("step");
         table.push(Column::numbers(title, number::column(&steps)));
     }
     if trials.iter().any(|trial| trial.attempts > 1) {
         table.push(Column::numbers("attempts", trials.iter().map(|trial| trial.attempts.to_string())));
     }
-    for name in others(study, trials) {
+    for name in metrics {
         let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
         table.push(Column::numbers(&name, number::column(&values)));
     }
@@ -158,6 +159,12 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     };
     let numeric = |name: &Name| trials.iter().any(|trial| trial.metrics.contains_key(name));
     row::metrics(study).into_iter().filter(|name| !known(name) && numeric(name)).collect()
+}
+
+/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is.
+fn counts(name: &Name, trials: &[&Trial]) -> bool {
+    let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
+    trials.iter().all(|trial| last(trial) == trial.step)
 }
 
 /// Returns how the trial ended if that is of interest.

@@ -34,17 +34,19 @@ pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
     let smallest = sizes().filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min);
     let whole = sizes().all(|size| size.fract() == 0.0);
     let uniform = !whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
-    let digits = if uniform { decimals(largest) } else { 0 };
-    let longest = numbers.iter().flatten().map(|number| trim(&format!("{number:.digits$}")).len()).max();
-    let cell = |number: f64| match uniform && number.is_finite() {
-        true => {
-            let text = format!("{number:.digits$}");
-            let keep = longest.unwrap_or(text.len()).min(text.len());
-            text[..keep.max(trim(&text).len())].to_owned()
-        }
-        false => short(number),
-    };
-    numbers.iter().map(|number| number.map_or_else(String::new, cell)).collect()
+    if !uniform {
+        return numbers.iter().map(|number| number.map_or_else(String::new, short)).collect();
+    }
+    let digits = decimals(largest);
+    let cell = |number: f64| if number.is_finite() { format!("{number:.digits$}") } else { short(number) };
+    let mut cells: Vec<_> = numbers.iter().map(|number| number.map_or_else(String::new, cell)).collect();
+    let idle = |cell: &String| cell.len() - trim(cell).len();
+    let numeric = |cell: &&String| cell.contains('.');
+    let idle = cells.iter().filter(numeric).map(idle).min().unwrap_or(0);
+    for cell in cells.iter_mut().filter(|cell| cell.contains('.')) {
+        cell.truncate(cell.len() - idle);
+    }
+    cells
 }
 
 fn not_finite(number: f64) -> &'static str {

@@ -26,6 +26,7 @@ pub enum Tone {
 pub struct Column {
     title: String,
     cells: Vec<String>,
+    width: usize,
     right: bool,
     kept: bool,
 }
@@ -33,8 +34,10 @@ pub struct Column {
 impl Column {
     /// Makes a column of texts, aligned left.
     pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
-        let cells = cells.into_iter().map(|cell| plain(&cell).into_owned()).collect();
-        Self { title: plain(title).into_owned(), cells, right: false, kept: false }
+        let cells: Vec<_> = cells.into_iter().map(safe).collect();
+        let title = plain(title).into_owned();
+        let width = cells.iter().map(|cell| width(cell)).max().unwrap_or(0).max(width(&title));
+        Self { title, cells, width, right: false, kept: false }
     }
 
     /// Makes a column of numbers, aligned right.
@@ -46,10 +49,6 @@ impl Column {
     #[must_use]
     pub fn keep(self) -> Self {
         Self { kept: true, ..self }
-    }
-
-    fn width(&self) -> usize {
-        self.cells.iter().map(|cell| width(cell)).max().unwrap_or(0).max(width(&self.title))
     }
 }
 
@@ -85,7 +84,7 @@ impl Table {
     #[must_use]
     pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered {
         let available = columns.unwrap_or(usize::MAX);
-        let mut widths: Vec<usize> = self.columns.iter().map(Column::width).collect();
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         if total(&shown, &widths) > available {
             for (column, width) in self.columns.iter().zip(&mut widths) {
@@ -119,31 +118,44 @@ impl Table {
     fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         for &at in shown {
             let room = available.saturating_sub(total(shown, widths));
-            widths[at] = self.columns[at].width().clamp(widths[at], widths[at].saturating_add(room));
+            widths[at] = self.columns[at].width.clamp(widths[at], widths[at].saturating_add(room));
         }
     }
 
     fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
-        let line = |cell: &dyn Fn(&Column) -> String| {
-            let cells: Vec<_> = shown
-                .iter()
-                .map(|&at| pad(&cell(&self.columns[at]), widths[at], self.columns[at].right))
-                .collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        let mut text = paint.dim(&line(&|column| column.title.clone())) + "\n";
+        let mut line = String::new();
+        self.line(&mut line, shown, widths, |column| &column.title);
+        let mut text = paint.dim(&line) + "\n";
         for (at, tone) in self.tones.iter().enumerate() {
-            let plain = line(&|column| column.cells.get(at).cloned().unwrap_or_default());
-            text += &match tone {
-                Tone::Usual => plain,
-                Tone::Best => paint.green(&plain),
-                Tone::Live => paint.cyan(&plain),
-                Tone::Bad => paint.red(&plain),
-                Tone::Faint => paint.dim(&plain),
-            };
+            self.line(&mut line, shown, widths, |column| column.cells.get(at).map_or("", String::as_str));
+            match tone {
+                Tone::Usual => text.push_str(&line),
+                Tone::Best => text.push_str(&paint.green(&line)),
+                Tone::Live => text.push_str(&paint.cyan(&line)),
+                Tone::Bad => text.push_str(&paint.red(&line)),
+                Tone::Faint => text.push_str(&paint.dim(&line)),
+            }
             text.push('\n');
         }
         text
+    }
+
+    /// Sets `line` to the cells side by side.
+    fn line(&self, line: &mut String, shown: &[usize], widths: &[usize], cell: impl Fn(&Column) -> &str) {
+        line.clear();
+        for (place, &at) in shown.iter().enumerate() {
+            line.push_str(if place == 0 { "" } else { "  " });
+            pad(line, cell(&self.columns[at]), widths[at], self.columns[at].right);
+        }
+        line.truncate(line.trim_end().len());
+    }
+}
+
+/// Makes a cell harmless.
+fn safe(cell: String) -> String {
+    match plain(&cell) {
+        std::borrow::Cow::Borrowed(_) => cell,
+        std::borrow::Cow::Owned(harmless) => harmless,
     }
 }
 
@@ -151,10 +163,17 @@ fn total(shown: &[usize], widths: &[usize]) -> usize {
     shown.iter().map(|at| widths[*at] + 2).sum::<usize>().saturating_sub(2)
 }
 
-fn pad(cell: &str, columns: usize, right: bool) -> String {
+/// Adds a cell to a line, aligned, cut if it is too wide.
+fn pad(line: &mut String, cell: &str, columns: usize, right: bool) {
     let cell = elide(cell, columns);
-    let gap = " ".repeat(columns.saturating_sub(width(&cell)));
-    if right { gap + &cell } else { cell.into_owned() + &gap }
+    let gap = std::iter::repeat_n(' ', columns.saturating_sub(width(&cell)));
+    if right {
+        line.extend(gap);
+        line.push_str(&cell);
+    } else {
+        line.push_str(&cell);
+        line.extend(gap);
+    }
 }
 
 #[cfg(test)]

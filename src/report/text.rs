@@ -9,7 +9,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Whatever a trial or a sweep file says goes through here before it reaches a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(obeyed) {
+    let usual = |byte: &u8| (b' '..0x7f).contains(byte);
+    if text.as_bytes().iter().all(usual) || !text.chars().any(obeyed) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);
@@ -57,7 +58,7 @@ pub fn log_line(line: &str) -> String {
 /// Returns how many columns the text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {
-    text.width()
+    if text.is_ascii() { text.len() } else { text.width() }
 }
 
 /// Cuts the text to that many columns, with `…` at its end if something is missing.

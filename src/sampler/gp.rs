@@ -92,7 +92,7 @@ impl Model {
     }
 
     fn refit(&mut self, history: &History) {
-        let target = Target::new(history, FIT_ROWS);
+        let target = Target::new(history, FIT_ROWS, u64::from(self.fits));
         let flat = target.y.iter().all(|y| *y == 0.0);
         if flat || history.dims() == 0 {
             return;
@@ -122,7 +122,7 @@ impl Model {
 
     /// Proposes the most promising point that was not tried; `None` if there is nothing to learn from or nothing new to try.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
-        let target = Target::new(history, ROWS);
+        let target = Target::new(history, ROWS, u64::from(ask.trial.0));
         if target.y.iter().all(|y| *y == 0.0) || history.dims() == 0 {
             return None;
         }
@@ -138,7 +138,7 @@ impl Model {
             columns: &self.columns,
             posterior: &posterior,
             incumbent: self.incumbent(history, &target, &posterior, &mut scratch),
-            centres: history.ranked().iter().take(4).map(|(_, row)| *row).collect(),
+            centres: target.lowest(4),
             region: self.region.at(history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
@@ -165,8 +165,10 @@ impl Model {
         if self.hyper.noise() <= 0.01 {
             return lowest;
         }
-        let best = history.ranked().iter().take(20).map(|(_, row)| history.row(*row));
-        best.map(|row| posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0)
+        let best = target.lowest(20);
+        best.iter()
+            .map(|row| history.row(*row))
+            .map(|row| posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0)
             .fold(f64::INFINITY, f64::min)
     }
 }

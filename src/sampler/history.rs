@@ -66,8 +66,6 @@ pub(super) struct History {
     absent: Vec<bool>,
     /// (d) where the cells of an axis lie, if they are few enough to be listed.
     cells: Vec<Option<Cells>>,
-    /// Counts the changes that concern a model.
-    version: u64,
 }
 
 impl History {
@@ -82,7 +80,6 @@ impl History {
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
             cells: (0..setting.space.dims()).map(|axis| Cells::new(&setting.space, axis)).collect(),
-            version: 0,
         }
     }
 
@@ -109,6 +106,19 @@ impl History {
         &self.ranked
     }
 
+    /// Returns the rows with a score, best first: over several objectives by front and crowding, of the latest 300 then.
+    pub(super) fn best_first(&self) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.ranked.iter().map(|(_, row)| *row).collect();
+        if self.objectives.len() > 1 {
+            rows.sort_unstable();
+            rows.drain(..rows.len().saturating_sub(300));
+            let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
+            let order = super::pareto::order(&scores);
+            rows = order.into_iter().map(|at| rows[at]).collect();
+        }
+        rows
+    }
+
     pub(super) fn failed(&self) -> &[u32] {
         &self.failed
     }
@@ -118,18 +128,11 @@ impl History {
     }
 
     /// Returns all oriented objectives of a row with a score.
-    #[expect(dead_code, reason = "for the samplers to come")]
     pub(super) fn scores(&self, at: u32) -> &[f64] {
         match &self.row(at).fate {
             Fate::Scored(scores) => scores,
             _ => &[],
         }
-    }
-
-    /// Returns a number that grows whenever something changed that a model should know.
-    #[expect(dead_code, reason = "for the samplers to come")]
-    pub(super) fn version(&self) -> u64 {
-        self.version
     }
 
     /// Returns whether some coordinates do not exist in some configurations.
@@ -169,7 +172,6 @@ impl History {
             Event::Created { trial, params, .. } => {
                 self.rows.push(self.place(params));
                 self.pending.insert(trial.0.saturating_sub(1));
-                self.version += 1;
             }
             Event::Started { trial, resume: false, .. } => {
                 if let Some(row) = self.rows.get_mut(index(*trial)) {
@@ -257,7 +259,6 @@ impl History {
             }
             _ => {}
         }
-        self.version += 1;
     }
 
     fn judge(&self, trial: &Trial, row: &Row) -> Fate {

@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_is_scikit_learns() {
-        // scikit-learn 1.7, Matern(length_scale=1, nu=2.5) at distances 0, 0.5, 1 and 3.
+    fn the_kernel_is_the_closed_formula_of_matern_five_halves() {
+        // (1 + √5 r + 5/3 r²) exp(−√5 r) at distances 0, 0.5, 1 and 3: Rasmussen & Williams (2006), equation 4.17.
         for (r, wanted) in [
             (0.0, 1.0),
             (0.5, 0.828_649_142_418_125_9),

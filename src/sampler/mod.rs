@@ -11,11 +11,16 @@ use rand_chacha::ChaCha8Rng;
 use seen::Seen;
 
 mod acquisition;
+mod auto;
+mod cmaes;
+mod evolution;
 mod gp;
 mod grid;
 mod history;
 mod kernel;
 mod near;
+mod nsga2;
+mod pareto;
 mod parzen;
 mod random;
 mod seen;
@@ -26,7 +31,8 @@ mod target;
 mod tpe;
 
 /// Every sampler a sweep file can name.
-pub const SAMPLERS: &[Kind<dyn Sampler>] = &[random::KIND, grid::KIND, sobol::KIND, tpe::KIND, gp::KIND];
+pub const SAMPLERS: &[Kind<dyn Sampler>] =
+    &[random::KIND, grid::KIND, sobol::KIND, tpe::KIND, cmaes::KIND, gp::KIND, nsga2::KIND, auto::KIND];
 
 /// Proposes configurations.
 pub trait Sampler: Send {

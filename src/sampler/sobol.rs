@@ -57,6 +57,11 @@ impl Sequence {
         repeated
     }
 
+    /// Returns point number `index`.
+    pub(super) fn point(&self, index: u32) -> Vec<f64> {
+        self.points.point(index)
+    }
+
     /// Moves on if the trial just created is what [`peek`](Self::peek) had proposed; to be told before `seen` is.
     pub(super) fn observe(&mut self, seen: &Seen, event: &Event) {
         if let Event::Created { params, origin: Origin::Suggested(_), .. } = event

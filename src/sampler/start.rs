@@ -33,11 +33,11 @@ impl Start {
         if self.is_over(history) {
             return None;
         }
-        self.next(history)
+        self.sequence.peek(&history.seen).map(|(_, params)| params)
     }
 
-    /// Proposes the next point of the sequence, whether it is over or not.
-    pub(super) fn next(&self, history: &History) -> Option<Params> {
-        self.sequence.peek(&history.seen).map(|(_, params)| params)
+    /// Returns the point of the sequence that trial number `trial` would have, if it may be tried.
+    pub(super) fn at(&self, history: &History, trial: u32) -> Option<Params> {
+        history.fresh(&self.sequence.point(trial.wrapping_add(1 << 16)))
     }
 }

@@ -1,7 +1,7 @@
 //! What the Gaussian process is to learn: the scores, reshaped so that the good end is spread out and outliers do no harm.
 
 use super::history::History;
-use crate::numerics::yeo_johnson;
+use crate::numerics::{sobol, yeo_johnson};
 
 /// Rows of the history with the value to learn for each, mean 0 and deviation 1, smaller is better.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +12,9 @@ pub(super) struct Target {
 
 impl Target {
     /// Chooses at most `limit` rows: the best, the latest, an even sample of the rest; failed ones count as worse than 19 of 20.
-    pub(super) fn new(history: &History, limit: usize) -> Self {
+    ///
+    /// Several objectives become one by the augmented Chebyshev norm with weights that `mix` decides: ParEGO (Knowles, IEEE TEC 10(1), 2006).
+    pub(super) fn new(history: &History, limit: usize, mix: u64) -> Self {
         let ranked = history.ranked();
         let Some(bad) = quantile_of(ranked, 0.95) else { return Self::default() };
         let mut all: Vec<(u32, f64)> = ranked.iter().map(|(score, row)| (*row, *score)).collect();
@@ -22,8 +24,40 @@ impl Target {
         }
         all.sort_by_key(|(row, _)| *row);
         let (rows, raw): (Vec<u32>, Vec<f64>) = all.into_iter().unzip();
-        Self { rows, y: reshape(&raw) }
+        let y = if history.objectives.len() > 1 { scalarise(history, &rows, mix) } else { reshape(&raw) };
+        Self { rows, y }
     }
+
+    /// Returns the rows of the lowest values, lowest first.
+    pub(super) fn lowest(&self, count: usize) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|a, b| self.y[*a].total_cmp(&self.y[*b]));
+        order.into_iter().take(count).map(|at| self.rows[at]).collect()
+    }
+}
+
+fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
+    let count = history.objectives.len();
+    let word = |at: usize| sobol::mix(sobol::mix(mix) ^ at as u64) as f64 / 2f64.powi(64);
+    let weights: Vec<f64> = (0..count).map(|at| -libm::log(word(at).max(1e-12))).collect();
+    let total: f64 = weights.iter().sum();
+    let mut worst = vec![0.0_f64; rows.len()];
+    let mut sums = vec![0.0; rows.len()];
+    for (objective, weight) in weights.iter().enumerate() {
+        let values: Vec<f64> =
+            rows.iter().filter_map(|row| history.scores(*row).get(objective).copied()).collect();
+        let bad = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let all: Vec<f64> =
+            rows.iter().map(|row| history.scores(*row).get(objective).copied().unwrap_or(bad)).collect();
+        let shaped = reshape(&all);
+        let lowest = shaped.iter().copied().fold(f64::INFINITY, f64::min);
+        for (at, y) in shaped.iter().enumerate() {
+            let part = weight / total * (y - lowest);
+            worst[at] = worst[at].max(part);
+            sums[at] += part;
+        }
+    }
+    reshape(&worst.iter().zip(sums).map(|(worst, sum)| worst + 0.05 * sum).collect::<Vec<_>>())
 }
 
 /// Keeps the best three eighths, the latest eighth, and every so many of the others.

@@ -24,6 +24,10 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 };
 
 const BAD_KERNELS: usize = 512;
+/// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks with noise may want it wider.
+const WIDTH: Width = Width { scale: 0.06, floor: 0.03 };
+/// The weight of the prior; one trial has 1.
+const PRIOR: f64 = 0.5;
 const DRAWN: usize = 96;
 const LOCAL: usize = 32;
 
@@ -57,8 +61,8 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut scratch = Vec::new();
     let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
         .map(|at| {
-            let mut unit = match history.ranked().get((at % 4) % good.len().max(1)) {
-                Some((_, row)) if at >= DRAWN => near(&history.row(*row).unit, &mut rng),
+            let mut unit = match good.get((at % 4) % good.len().max(1)) {
+                Some((row, _)) if at >= DRAWN => near(&history.row(*row).unit, &mut rng),
                 _ => likely.draw(&mut rng),
             };
             let active = history.settle(&mut unit);
@@ -76,27 +80,25 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
 
 /// Returns the good and the bad rows with their weights.
 fn split(history: &History) -> (Vec<Weighted>, Vec<Weighted>) {
-    let ranked = history.ranked();
+    let ranked = history.best_first();
     let n = ranked.len();
     let count = (n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize;
     let (good, rest) = ranked.split_at(count.min(n));
-    let mut bad: Vec<u32> = rest
-        .iter()
-        .map(|(_, row)| *row)
-        .chain(history.failed().iter().copied())
-        .chain(history.pending())
-        .collect();
-    (weigh(good), thin(&mut bad))
+    let mut bad: Vec<u32> = rest.iter().chain(history.failed()).copied().chain(history.pending()).collect();
+    (weigh(history, good), thin(&mut bad))
 }
 
 /// Weighs the good rows by how much better they are than the worst of them: expected improvement as in Watanabe's section 3.3.
-fn weigh(good: &[(f64, u32)]) -> Vec<Weighted> {
-    let (Some(first), Some(last)) = (good.first(), good.last()) else { return Vec::new() };
-    let range = last.0 - first.0;
-    let flat = !(range > 0.0 && range.is_finite());
-    let raw = |score: f64| if flat { 1.0 } else { 0.3 + (last.0 - score) / range };
-    let mean = good.iter().map(|(score, _)| raw(*score)).sum::<f64>() / good.len() as f64;
-    good.iter().map(|(score, row)| (*row, raw(*score) / mean)).collect()
+fn weigh(history: &History, good: &[u32]) -> Vec<Weighted> {
+    let score = |row: &u32| history.scores(*row).first().copied().unwrap_or(0.0);
+    let (Some(first), Some(last)) = (good.first().map(score), good.last().map(score)) else {
+        return Vec::new();
+    };
+    let range = last - first;
+    let flat = history.objectives.len() > 1 || !(range > 0.0 && range.is_finite());
+    let raw = |row: &u32| if flat { 1.0 } else { 0.3 + (last - score(row)) / range };
+    let mean = good.iter().map(raw).sum::<f64>() / good.len() as f64;
+    good.iter().map(|row| (*row, raw(row) / mean)).collect()
 }
 
 /// Keeps the latest rows and an even sample of the older ones, which then weigh for those left out.
@@ -123,5 +125,5 @@ fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
             Centre { unit: &row.unit, active: &row.active, weight: *weight }
         })
         .collect();
-    Parzen::new(history.kinds(), &centres, 1.0, Width { scale: 0.2, floor: 0.03 })
+    Parzen::new(history.kinds(), &centres, PRIOR, WIDTH)
 }

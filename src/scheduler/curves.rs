@@ -3,6 +3,7 @@
 use super::simulation::Curve;
 use crate::space::Name;
 use crate::study::{Datum, Entry, Event, LogRecord, Metric, Study, Timestamp, TrialId, TrialState};
+use std::fmt::Write as _;
 
 /// The learning curves of trials that ran to their own end.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,7 +160,7 @@ impl Recording {
             }
         }
         if header.len() < 3 {
-            let found = header.iter().last().unwrap_or_default().to_owned();
+            let found = header.iter().next_back().unwrap_or_default().to_owned();
             return Err(TableError::Header { column: header.len(), found });
         }
         let mut recording = Self::default();
@@ -180,7 +181,7 @@ impl Recording {
         let heads = levels.iter().map(|level| format!(",{level}"));
         let mut text = format!("trial,seconds{}\n", heads.collect::<String>());
         for (trial, curve) in &self.curves {
-            text += &format!("{trial},{}", rounded(curve.pace, digits));
+            let _ = write!(text, "{trial},{}", rounded(curve.pace, digits));
             let mut points = curve.points.iter().peekable();
             for level in &levels {
                 text.push(',');

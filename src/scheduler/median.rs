@@ -1,6 +1,8 @@
-//! The median stopping rule: a trial ends when its best so far is worse than the median of what others averaged up to the same point.
+//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of what others had by the same point.
 //!
-//! Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2; compared with everyone who got as far, not only with complete trials.
+//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with two changes that save a third of the epochs on recorded curves
+//! (`benches/search/curves`): everyone who got as far is compared with, not only complete trials, and by what they had shown then (the best,
+//! if `take = "best"`), not by the average of all they had reported.
 
 use super::gauge::{Gauge, Reading};
 use super::{Judgement, Next, TrialScheduler};
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "median",
-    about: "stops a trial whose best is worse than the median of the others' averages",
+    about: "stops a trial that is worse than the median of the others at the same point",
     build: |mut section, setting, diagnostics| {
         let min = section.take_number("min", diagnostics).map_or(1.0, |(min, _)| min);
         let peers = section.take_count("peers", 1, diagnostics).map_or(5, |(peers, _)| peers as usize);
@@ -20,7 +22,7 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
-/// The running averages of all trials at each whole step.
+/// What all trials had shown at each whole step.
 #[derive(Debug, Clone, PartialEq)]
 struct Median {
     gauge: Gauge,
@@ -28,16 +30,14 @@ struct Median {
     min: f64,
     /// Nobody is stopped without so many others to compare with.
     peers: usize,
-    /// At each whole amount of the resource, the running averages of those who were there, sorted.
+    /// At each whole amount of the resource, the scores of those who were there, sorted.
     points: BTreeMap<u64, Vec<f64>>,
     courses: Vec<Course>,
 }
 
-/// What one trial reported so far.
+/// Where one trial is.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
-    sum: f64,
-    count: u64,
     /// The last point it was entered at; a rerun is not entered twice.
     entered: Option<u64>,
     standing: Option<String>,
@@ -52,17 +52,11 @@ impl Median {
     fn arrive(&mut self, Reading { trial, at, score }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
         let Some(course) = self.course(trial) else { return };
-        if score.is_finite() {
-            course.sum += score;
-            course.count += 1;
-        }
-        let average = if course.count > 0 { course.sum / course.count as f64 } else { f64::INFINITY };
-        let average = if score.is_finite() { average } else { f64::INFINITY };
         let decided = course.ending || course.standing.is_some();
         if course.entered.is_none_or(|entered| step > entered) {
             course.entered = Some(step);
             let point = self.points.entry(step).or_default();
-            point.insert(point.partition_point(|other| *other < average), average);
+            point.insert(point.partition_point(|other| *other < score), score);
         }
         if decided || at < self.min {
             return;
@@ -70,14 +64,14 @@ impl Median {
         let Some((median, count)) = self.median(step) else { return };
         if score > median {
             let bar = self.gauge.needed(median);
-            let why = format!("{}, {bar}, the median of {count} averages", self.gauge.words(at, score));
+            let why = format!("{}, {bar}, the median of {count}", self.gauge.words(at, score));
             if let Some(course) = self.course(trial) {
                 course.standing = Some(why);
             }
         }
     }
 
-    /// Returns the median of the averages, and how many they are, at the last point up to `step` where enough have been.
+    /// Returns the median of the scores, and how many they are, at the last point up to `step` where enough have been.
     fn median(&self, step: u64) -> Option<(f64, usize)> {
         let enough = |point: &&Vec<f64>| point.len() > self.peers;
         let point = self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(enough)?;
@@ -92,11 +86,8 @@ impl TrialScheduler for Median {
         }
         match event {
             Event::Created { .. } => self.courses.push(Course::default()),
-            Event::Started { trial, resume, .. } => {
+            Event::Started { trial, .. } => {
                 let Some(course) = self.course(*trial) else { return };
-                if !resume {
-                    (course.sum, course.count) = (0.0, 0);
-                }
                 (course.standing, course.ending) = (None, false);
             }
             Event::Judged { trial, verdict, .. } => {
@@ -129,7 +120,7 @@ mod tests {
     use Verdict::{Continue, Stop};
 
     #[test]
-    fn a_trial_is_stopped_when_its_best_is_worse_than_the_median_of_averages() {
+    fn a_trial_is_stopped_when_it_is_worse_than_the_median() {
         let mut world = Scenario::new("median", "min = 2\npeers = 3", &setting(false));
         for losses in [[0.9, 0.3], [0.8, 0.2], [0.7, 0.1]] {
             let trial = world.fresh();
@@ -138,11 +129,11 @@ mod tests {
         }
         let (poor, fair) = (world.fresh(), world.fresh());
         world.report(poor, 1.0, 5.0);
-        let judgement = world.report(poor, 2.0, 0.65);
+        let judgement = world.report(poor, 2.0, 0.35);
         assert_eq!(judgement.verdict, Stop);
-        assert_eq!(judgement.why, "epoch 2: 0.65, needed ≤ 0.6, the median of 4 averages");
+        assert_eq!(judgement.why, "epoch 2: 0.35, needed ≤ 0.3, the median of 4");
         world.report(fair, 1.0, 5.0);
-        assert_eq!(world.report(fair, 2.0, 0.55).verdict, Continue);
+        assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
         assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
     }
 }

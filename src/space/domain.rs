@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_value_outside_says_what_would_be_inside() {
         let lr = real(1e-5, 0.1, true, None);
-        assert_eq!(lr.accept(&Value::Int(1)).unwrap_err().why, "not between 0.00001 and 0.1");
+        assert_eq!(lr.accept(&Value::Int(1)).unwrap_err().why, "not between 1e-5 and 0.1");
         let precise = lr.accept(&Value::Float(0.001_234_567)).unwrap_err();
         assert_eq!(precise.hint.as_deref(), Some("write 0.00123457, or give the parameter `digits`"));
         let values = vec![Value::Text("sgd".into()), Value::Text("adam".into())];

@@ -83,7 +83,7 @@ impl fmt::Display for Value {
         match self {
             Self::Bool(flag) => write!(f, "{flag}"),
             Self::Int(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{}", serde_json::Value::from(*number)),
+            Self::Float(number) => write!(f, "{number:?}"),
             Self::Text(text) => f.write_str(text),
             Self::List(_) => f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?),
         }

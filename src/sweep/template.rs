@@ -419,10 +419,7 @@ mod tests {
             ("optimizer", Value::Text("a b".into())),
             ("momentum", Value::Text("1".into())),
         ]);
-        assert_eq!(
-            filled(&["t", "{hydra}"], &params),
-            ["t", "lr=0.00001", "optimizer='a b'", "momentum='1'"]
-        );
+        assert_eq!(filled(&["t", "{hydra}"], &params), ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 usage: python mlxp_reader.py STUDY     (needs mlxp 1.0.5; prints one line, exits 1 at the first difference)
 """
+# needs: mlxp==1.0.5
 
 import json
 import math

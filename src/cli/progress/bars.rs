@@ -1,10 +1,11 @@
 //! The moving part: an overall bar, the best so far, and a line a running trial.
 
+use super::echo::Hidden;
 use super::words;
-use crate::report::text::{Paint, elide, plain};
+use crate::report::text::{Paint, elide, plain, width};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// How many running trials are shown at most.
@@ -13,49 +14,38 @@ const LINES: usize = 12;
 /// How many lines of the terminal are left to other things.
 const SPARE: usize = 8;
 
+/// The last line.
+const HINT: &str = "Ctrl-C stops; the same command goes on";
+
+/// How wide the overall bar is.
+const BAR: usize = 24;
+
+/// One block of lines at the bottom of the terminal, drawn anew at every change.
 pub(super) struct Bars {
-    all: MultiProgress,
-    overall: ProgressBar,
-    best: ProgressBar,
-    slots: Vec<ProgressBar>,
-    more: ProgressBar,
+    block: ProgressBar,
     paint: Paint,
     began: Instant,
     ended_before: u64,
+    _hidden: Option<Hidden>,
 }
 
 impl Bars {
     pub(super) fn new(study: &Study, paint: Paint) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let line = || all.add(ProgressBar::new(0).with_style(style("{wide_msg}")));
-        let (overall, best, more) = (line(), line(), line());
-        let bars = Self {
-            all,
-            overall,
-            best,
-            slots: Vec::new(),
-            more,
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let block =
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+        Self {
+            block,
             paint,
             began: Instant::now(),
             ended_before: words::finished(study),
-        };
-        let name = plain(&study.header().name).into_owned();
-        if let Some(wanted) = study.header().trials {
-            let filled = if paint.on { "{bar:24.cyan/dim}" } else { "{bar:24}" };
-            bars.overall.set_style(
-                style(&format!("{{prefix}} {filled} {{pos}}/{{len}}  {{wide_msg}}")).progress_chars("━╸─"),
-            );
-            bars.overall.set_length(wanted);
-        } else {
-            bars.overall.set_style(style("{prefix} {pos} trials  {wide_msg}"));
+            _hidden: Hidden::new(),
         }
-        bars.overall.set_prefix(paint.bold(&name));
-        bars
     }
 
     /// Writes a line above the bars.
     pub(super) fn above(&self, line: &str) {
-        let _ = self.all.println(line);
+        self.block.println(line);
     }
 
     /// Writes a line above the bars, cut to the width of the terminal.
@@ -65,68 +55,80 @@ impl Bars {
 
     /// Shows the study as it is now.
     pub(super) fn update(&mut self, study: &Study) {
-        let ended = words::finished(study);
-        let left = remaining(study, ended, ended - self.ended_before.min(ended), self.began.elapsed());
-        self.overall.set_position(ended);
-        self.overall.set_message(self.overall_message(study, left));
-        self.best.set_message(self.best_message(study));
-        self.update_running(study);
+        let (columns, rows) = terminal();
+        let elapsed = self.began.elapsed();
+        self.block.set_message(self.lines(study, columns, rows, elapsed, Timestamp::now()).join("\n"));
     }
 
-    fn overall_message(&self, study: &Study, left: Option<Duration>) -> String {
-        let counts = study.counts();
-        let mut parts = vec![format!("{} running", study.running_count())];
-        if counts.failed > 0 {
-            parts.push(self.paint.red(&format!("{} failed", counts.failed)));
-        }
-        if counts.stopped > 0 {
-            parts.push(format!("{} stopped", counts.stopped));
-        }
-        parts.push(match left {
-            Some(left) => format!("{} left", number::duration(left)),
-            None => number::duration(self.began.elapsed()),
-        });
-        parts.join("  ")
-    }
-
-    fn best_message(&self, study: &Study) -> String {
-        let Some(best) = study.incumbent() else { return self.paint.dim("best   none so far") };
-        let text = format!(
-            "best   trial {}: {}  {}",
-            best.id,
-            summary::objectives(study, best),
-            summary::params(best)
-        );
-        self.paint.green(&elide(&plain(&text), terminal().0))
-    }
-
-    fn update_running(&mut self, study: &Study) {
-        let (width, height) = terminal();
-        let most = height.saturating_sub(SPARE).clamp(1, LINES);
+    fn lines(
+        &self,
+        study: &Study,
+        columns: usize,
+        rows: usize,
+        elapsed: Duration,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let mut lines = vec![self.overall(study, columns, elapsed), self.best(study, columns)];
         let running = study.running_count();
-        let shown = running.min(most);
-        while self.slots.len() < shown {
-            let bar = ProgressBar::new(0).with_style(style("{wide_msg}"));
-            self.slots.push(self.all.insert_before(&self.more, bar));
+        let shown = running.min(rows.saturating_sub(SPARE).clamp(1, LINES));
+        let trials = study.running().filter_map(|id| study.trial(id)).take(shown);
+        lines.extend(trials.map(|trial| elide(&words::running(study, trial, now), columns).into_owned()));
+        if running > shown {
+            lines.push(self.paint.dim(&format!("       … and {} more", running - shown)));
         }
-        for bar in self.slots.drain(shown..) {
-            bar.finish_and_clear();
-            self.all.remove(&bar);
-        }
-        let now = Timestamp::now();
-        let trials = study.running().filter_map(|id| study.trial(id));
-        for (bar, trial) in self.slots.iter().zip(trials) {
-            bar.set_message(elide(&words::running(study, trial, now), width).into_owned());
-        }
-        let more =
-            if running > shown { format!("       … and {} more", running - shown) } else { String::new() };
-        self.more.set_message(self.paint.dim(&more));
+        lines.push(self.paint.dim(&elide(HINT, columns)));
+        lines
+    }
+
+    /// `digits ━━━━━╸──── 23/60  2 running  1 failed  2m 10s left`
+    fn overall(&self, study: &Study, columns: usize, elapsed: Duration) -> String {
+        let ended = words::finished(study);
+        let counts = study.counts();
+        let left = remaining(study, ended, ended - self.ended_before.min(ended), elapsed);
+        let far = match study.header().trials {
+            Some(wanted) => format!("{ended}/{wanted}"),
+            None => format!("{ended} trials"),
+        };
+        let time = match left {
+            Some(left) => format!("{} left", number::duration(left)),
+            None => number::duration(elapsed),
+        };
+        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let running = count(study.running_count() as u64, "running");
+        let failed = count(counts.failed, "failed");
+        let stopped = count(counts.stopped, "stopped");
+        let name = elide(&plain(&study.header().name), 20).into_owned();
+        let tail = |failed: Option<String>| {
+            let parts = [Some(far.clone()), running.clone(), failed, stopped.clone(), Some(time.clone())];
+            parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        };
+        let bar = match study.header().trials {
+            Some(wanted) if width(&name) + BAR + width(&tail(failed.clone())) + 2 <= columns => {
+                self.bar(ended, wanted) + " "
+            }
+            _ => String::new(),
+        };
+        let tail = tail(failed.map(|failed| self.paint.red(&failed)));
+        format!("{} {bar}{tail}", self.paint.bold(&name))
+    }
+
+    fn bar(&self, ended: u64, wanted: u64) -> String {
+        let filled = (BAR as u64 * ended.min(wanted)).checked_div(wanted).unwrap_or(0) as usize;
+        let (done, to_come) = ("━".repeat(filled), "─".repeat(BAR - filled));
+        self.paint.cyan(&done) + &self.paint.dim(&to_come)
+    }
+
+    fn best(&self, study: &Study, columns: usize) -> String {
+        let Some(best) = study.incumbent() else { return self.paint.dim("best   none so far") };
+        let (objectives, params) = (summary::objectives(study, best), summary::params(best));
+        self.paint
+            .green(&elide(&plain(&format!("best   trial {}: {objectives}  {params}", best.id)), columns))
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        let _ = self.all.clear();
+        self.block.finish_and_clear();
     }
 }
 
@@ -146,14 +148,13 @@ fn remaining(study: &Study, ended: u64, in_this_run: u64, elapsed: Duration) -> 
     Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_come as f64 / in_this_run as f64).ok()
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::remaining;
-    use crate::tracker::demo::Demo;
+    use super::{Bars, remaining};
+    use crate::report::text::{Paint, width};
+    use crate::space::Value;
+    use crate::study::{Exit, Failure};
+    use crate::tracker::demo::{Demo, text};
     use std::time::Duration;
 
     #[test]
@@ -164,5 +165,28 @@ mod tests {
         assert_eq!(guess(10, 1), None);
         assert_eq!(guess(20, 5), Some(Duration::ZERO));
         assert_eq!(guess(21, 5), None);
+    }
+
+    #[test]
+    fn the_bars_tell_how_far_it_is_and_fit_the_terminal() {
+        let mut demo = Demo::new(&["lr"]);
+        let bars = Bars::new(&demo.study, Paint::default());
+        demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
+        let failed = demo.start(&[]);
+        demo.end(failed, Exit::Failed(Failure::Code(1)));
+        for _ in 0..3 {
+            demo.start(&[("lr", text(&"long ".repeat(30)))]);
+        }
+        let now = demo.study.at().unwrap();
+        let lines = bars.lines(&demo.study, 60, 10, Duration::from_secs(4), now);
+        assert_eq!(lines[0], "digits 2/20  3 running  1 failed  36s left");
+        assert_eq!(lines[1], "best   trial 1: val_loss 0.5  lr=0.1");
+        assert_eq!(lines[4], "       … and 1 more");
+        assert!(lines.iter().all(|line| width(line) <= 60), "{lines:?}");
+        let wide = bars.lines(&demo.study, 79, 10, Duration::from_secs(4), now);
+        assert_eq!(
+            wide[0],
+            "digits ━━──────────────────────  2/20  3 running  1 failed  36s left".replace("─  2", "─ 2")
+        );
     }
 }

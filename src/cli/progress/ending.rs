@@ -34,7 +34,10 @@ pub(super) fn tell(
     let several = study.header().objectives.len() > 1;
     let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
     if front.is_empty() {
-        let label = out.paint_err.red("no trial succeeded");
+        let label = match why {
+            Closing::Interrupted | Closing::TimeLimit => "no trial has succeeded yet".to_owned(),
+            _ => out.paint_err.red("no trial succeeded"),
+        };
         out.say(format_args!("{label}: {}", summary::counts(study)));
     } else {
         writeln!(out.stdout, "{}", out.paint.bold(&plain(&headline(study, several, front.len()))))?;

@@ -3,6 +3,7 @@
 //! [`words`] turns events into lines, [`bars`] moves the bars, [`ending`] says how it all ended.
 
 mod bars;
+mod echo;
 mod ending;
 mod words;
 

@@ -1,0 +1,62 @@
+//! `swath retry`: lets trials that failed or were stopped run again.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::studies::Which;
+use crate::driver::{DriverError, amend};
+use crate::provenance::Machine;
+use crate::study::{Event, Timestamp, TrialState};
+
+/// Arguments of `swath retry`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without trials: all that failed. They wait then, and the next `swath run` starts them first, as further attempts."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let found = args.which.find(context)?;
+    let mut again = Vec::new();
+    for trial in found.trials()? {
+        match trial.state {
+            TrialState::Failed => again.push(trial.id),
+            TrialState::Stopped if found.is_selective() => again.push(trial.id),
+            _ if found.is_selective() => {
+                context.out.warn(format_args!(
+                    "trial {} is {} and is left alone",
+                    trial.id,
+                    trial.state.word()
+                ));
+            }
+            _ => {}
+        }
+    }
+    if again.is_empty() {
+        context.out.say("there is nothing to run again");
+        return Ok(Code::Done);
+    }
+    let now = Timestamp::now();
+    amend::amend(&found.dir, &Machine::here().holder(now), now, |_| {
+        again
+            .iter()
+            .map(|trial| Event::Requeued { trial: *trial, why: "asked for by `swath retry`".to_owned() })
+            .collect()
+    })?;
+    let count = again.len();
+    context.out.say(format_args!("{count} trial{} will run again", if count == 1 { "" } else { "s" }));
+    context.out.hint("`swath run` with the sweep file starts them first");
+    Ok(Code::Done)
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::Journal(journal) => journal.into(),
+            other => Self::caused(Code::Tool, &other),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The default: a mixture that every trial chooses anew, by the space, the budget and what has worked so far.
+//!
+//! | when | who proposes |
+//! |---|---|
+//! | first 6–8 trials | points spread evenly |
+//! | one trial in twenty | a point of that sequence, against a model that is wrong |
+//! | up to 400 trials, 60 dimensions, 16 slots | GP 2 : TPE 1, then by credit |
+//! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
+//! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
+//! | several objectives | GP 1 : TPE 1 : NSGA-II 1, beyond 250 trials NSGA-II 2 : TPE 1 |
+//!
+//! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls
+//! below a tenth. All arms read one history, so what one finds the others know.
+
+use super::gp::{Model, start_size};
+use super::history::History;
+use super::nsga2::Herd;
+use super::start::Start;
+use super::{Ask, Sampler, tpe};
+use crate::numerics::sobol::mix;
+use crate::space::{AxisKind, Params};
+use crate::study::{Event, Kind, Origin, Study};
+use std::collections::BTreeMap;
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "auto",
+    about: "the default: a Gaussian process, TPE and more, by the space and by what works",
+    build: |section, setting, diagnostics| {
+        section.finish(diagnostics);
+        let history = History::new(setting);
+        Some(Box::new(Auto {
+            start: Start::new(setting, start_size(history.dims())),
+            model: Model::new(&history),
+            herd: Herd::new(30),
+            credit: [0.5; ARMS.len()],
+            chosen: BTreeMap::new(),
+            slots: setting.slots,
+            history,
+        }))
+    },
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    Model,
+    Parzen,
+    Herd,
+    Spread,
+}
+
+const ARMS: [Arm; 3] = [Arm::Model, Arm::Parzen, Arm::Herd];
+
+struct Auto {
+    history: History,
+    start: Start,
+    model: Model,
+    herd: Herd,
+    /// How often each of [`ARMS`] did well lately.
+    credit: [f64; ARMS.len()],
+    /// Which arm proposed the trials that have not ended.
+    chosen: BTreeMap<u32, usize>,
+    slots: usize,
+}
+
+impl Auto {
+    /// Returns the shares of [`ARMS`] before credit.
+    fn shares(&self) -> [f64; ARMS.len()] {
+        let n = self.history.len();
+        if self.history.objectives.len() > 1 {
+            return if n <= 250 { [1.0, 1.0, 1.0] } else { [0.0, 1.0, 2.0] };
+        }
+        let choices = self.history.kinds().filter_map(|kind| match kind {
+            AxisKind::Choice(weights) => Some(weights.len()),
+            _ => None,
+        });
+        let (count, widest) = choices.fold((0, 0), |(count, widest), size| (count + 1, widest.max(size)));
+        let mostly = count * 5 > self.history.dims() * 3 || widest > 20;
+        if n > 400 || self.history.dims() > 60 || self.slots > 16 {
+            [1.0, 3.0, 0.5]
+        } else if mostly {
+            [1.0, 1.0, 0.0]
+        } else {
+            [2.0, 1.0, 0.0]
+        }
+    }
+
+    /// Chooses who proposes a trial: a function of its id and of what is known.
+    fn arm(&self, seed: u64, trial: u32) -> Arm {
+        let word = mix(mix(seed) ^ u64::from(trial));
+        if word.is_multiple_of(20) {
+            return Arm::Spread;
+        }
+        let shares = self.shares();
+        let weight = |at: usize| shares[at] * (0.1 + self.credit[at]);
+        let total: f64 = (0..ARMS.len()).map(weight).sum();
+        let present: f64 = shares.iter().filter(|share| **share > 0.0).count() as f64;
+        let share =
+            |at: usize| if shares[at] > 0.0 { 0.1 + (1.0 - 0.1 * present) * weight(at) / total } else { 0.0 };
+        let mut u = (word >> 11) as f64 / 2f64.powi(53);
+        for (at, arm) in ARMS.into_iter().enumerate() {
+            u -= share(at);
+            if u < 0.0 {
+                return arm;
+            }
+        }
+        Arm::Parzen
+    }
+
+    /// Gives the arm that proposed a trial its due.
+    fn settle(&mut self, row: u32) {
+        let Some(at) = self.chosen.remove(&row) else { return };
+        let Some(score) = self.history.scores(row).first() else {
+            self.credit[at] *= 0.9;
+            return;
+        };
+        let last = self.history.len().saturating_sub(40) as u32;
+        let lately = self.history.ranked().iter().filter(|(_, other)| *other >= last);
+        let (mut better, mut all) = (0, 0);
+        for (other, _) in lately {
+            all += 1;
+            better += usize::from(other < score);
+        }
+        let good = f64::from(u8::from(better * 4 <= all));
+        self.credit[at] = 0.9 * self.credit[at] + 0.1 * good;
+    }
+}
+
+impl Sampler for Auto {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        if let Event::Created { trial, origin: Origin::Suggested(_), .. } = event
+            && self.start.is_over(&self.history)
+        {
+            let arm = self.arm(study.header().seed, trial.0);
+            if let Some(at) = ARMS.iter().position(|other| *other == arm) {
+                self.chosen.insert(trial.0.saturating_sub(1), at);
+            }
+        }
+        self.start.observe(&self.history, event);
+        self.history.observe(study, event);
+        self.herd.observe(&self.history, event);
+        let modelled = self.history.len() <= 2000;
+        if modelled {
+            self.model.observe(&self.history);
+        }
+        if let Event::Ended { trial, .. } = event {
+            self.settle(trial.0.saturating_sub(1));
+        }
+    }
+
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        if let Some(params) = self.start.suggest(&self.history) {
+            return Some(params);
+        }
+        let params = match self.arm(ask.seed, ask.trial.0) {
+            Arm::Model => self.model.propose(&self.history, ask),
+            Arm::Parzen => None,
+            Arm::Herd => self.herd.propose(&self.history, ask),
+            Arm::Spread => self.start.at(&self.history, ask.trial.0),
+        };
+        params.or_else(|| tpe::propose(&self.history, ask))
+    }
+}

@@ -1,0 +1,178 @@
+//! The mean, step size and covariance of CMA-ES, in the letters of Hansen's tutorial (arXiv 1604.00772, figure 6).
+
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+
+/// From so many dimensions on only variances are learned.
+const SEPARABLE: usize = 40;
+
+/// A normal distribution over points of ℝⁿ that moves to where ranked samples of it are best.
+#[derive(Debug, Clone)]
+pub(super) struct Evolution {
+    m: DVector<f64>,
+    sigma: f64,
+    c: DMatrix<f64>,
+    /// C = B D² Bᵀ.
+    b: DMatrix<f64>,
+    d: DVector<f64>,
+    p_sigma: DVector<f64>,
+    p_c: DVector<f64>,
+    /// Least deviation of each coordinate.
+    floors: Vec<f64>,
+    lambda: usize,
+    generation: i32,
+    flat: u32,
+}
+
+impl Evolution {
+    pub(super) fn new(mean: Vec<f64>, sigma: f64, floors: Vec<f64>, population: Option<usize>) -> Self {
+        let n = mean.len();
+        let mut new = Self {
+            m: DVector::from_vec(mean),
+            sigma,
+            c: DMatrix::identity(n, n),
+            b: DMatrix::identity(n, n),
+            d: DVector::from_element(n, 1.0),
+            p_sigma: DVector::zeros(n),
+            p_c: DVector::zeros(n),
+            floors,
+            lambda: 0,
+            generation: 0,
+            flat: 0,
+        };
+        new.lambda = population.unwrap_or(new.usual_population());
+        new
+    }
+
+    pub(super) fn population(&self) -> usize {
+        self.lambda
+    }
+
+    pub(super) fn usual_population(&self) -> usize {
+        4 + (3.0 * libm::log(self.m.len().max(1) as f64)) as usize
+    }
+
+    /// Returns the point that standard normal coordinates `z` stand for.
+    pub(super) fn at(&self, z: &[f64]) -> Vec<f64> {
+        let n = self.m.len();
+        let scaled = DVector::from_fn(n, |i, _| self.d[i] * z[i]);
+        let step = if n >= SEPARABLE { scaled } else { &self.b * scaled };
+        let widen = |i: usize| {
+            let deviation = self.sigma * self.c[(i, i)].sqrt();
+            if deviation > 0.0 { (self.floors[i] / deviation).max(1.0) } else { 1.0 }
+        };
+        (0..n).map(|i| self.m[i] + self.sigma * widen(i) * step[i]).collect()
+    }
+
+    /// Learns from samples, best first; `flat` if they were all equally good.
+    pub(super) fn learn(&mut self, samples: &[Vec<f64>], flat: bool) {
+        let n = self.m.len();
+        self.flat = if flat { self.flat + 1 } else { 0 };
+        if n == 0 || samples.len() < 2 {
+            return;
+        }
+        self.generation += 1;
+        let nf = n as f64;
+        let mu = samples.len() / 2;
+        let raw: Vec<f64> = (0..mu)
+            .map(|i| libm::log((samples.len() as f64 + 1.0) / 2.0) - libm::log(i as f64 + 1.0))
+            .collect();
+        let total: f64 = raw.iter().sum();
+        let w: Vec<f64> = raw.iter().map(|w| w / total).collect();
+        let mu_eff = 1.0 / w.iter().map(|w| w * w).sum::<f64>();
+        let c_sigma = (mu_eff + 2.0) / (nf + mu_eff + 5.0);
+        let d_sigma = 1.0 + c_sigma + 2.0 * (((mu_eff - 1.0) / (nf + 1.0)).sqrt() - 1.0).max(0.0);
+        let c_c = (4.0 + mu_eff / nf) / (nf + 4.0 + 2.0 * mu_eff / nf);
+        let mut c_1 = 2.0 / ((nf + 1.3) * (nf + 1.3) + mu_eff);
+        let mut c_mu =
+            (2.0 * (mu_eff - 2.0 + 1.0 / mu_eff) / ((nf + 2.0) * (nf + 2.0) + mu_eff)).min(1.0 - c_1);
+        if n >= SEPARABLE {
+            let faster = (nf + 2.0) / 3.0;
+            (c_1, c_mu) = ((c_1 * faster).min(0.4), (c_mu * faster).min(0.5));
+        }
+        let expected = nf.sqrt() * (1.0 - 1.0 / (4.0 * nf) + 1.0 / (21.0 * nf * nf));
+
+        let y: Vec<DVector<f64>> = samples[..mu]
+            .iter()
+            .map(|x| DVector::from_fn(n, |i, _| (x[i] - self.m[i]) / self.sigma))
+            .collect();
+        let y_w = y.iter().zip(&w).fold(DVector::zeros(n), |sum: DVector<f64>, (y, w)| sum + y * *w);
+        self.m += &y_w * self.sigma;
+        self.m.iter_mut().for_each(|m| *m = m.clamp(0.0, 1.0));
+
+        let white = self.whiten(&y_w);
+        self.p_sigma = &self.p_sigma * (1.0 - c_sigma) + white * (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
+        let norm = self.p_sigma.norm();
+        self.sigma *= libm::exp(((c_sigma / d_sigma) * (norm / expected - 1.0)).min(1.0));
+        let memory = (1.0 - libm::pow(1.0 - c_sigma, 2.0 * f64::from(self.generation))).sqrt();
+        let short = norm / memory < (1.4 + 2.0 / (nf + 1.0)) * expected;
+        let h = f64::from(u8::from(short));
+        self.p_c = &self.p_c * (1.0 - c_c) + &y_w * (h * (c_c * (2.0 - c_c) * mu_eff).sqrt());
+        self.adapt(&y, &w, c_1, c_mu, (1.0 - h) * c_c * (2.0 - c_c));
+        self.sigma = self.sigma.clamp(1e-14, 1.0);
+    }
+
+    fn adapt(&mut self, y: &[DVector<f64>], w: &[f64], c_1: f64, c_mu: f64, lost: f64) {
+        let n = self.m.len();
+        let keep = 1.0 - c_1 - c_mu + c_1 * lost;
+        if n >= SEPARABLE {
+            for i in 0..n {
+                let spread: f64 = y.iter().zip(w).map(|(y, w)| w * y[i] * y[i]).sum();
+                self.c[(i, i)] = keep * self.c[(i, i)] + c_1 * self.p_c[i] * self.p_c[i] + c_mu * spread;
+                self.d[i] = self.c[(i, i)].max(1e-20).sqrt();
+            }
+            return;
+        }
+        self.c *= keep;
+        self.c.ger(c_1, &self.p_c, &self.p_c, 1.0);
+        for (y, w) in y.iter().zip(w) {
+            self.c.ger(c_mu * w, y, y, 1.0);
+        }
+        let Some(eigen) = SymmetricEigen::try_new(self.c.clone(), 1e-14, 10_000) else { return };
+        self.b = eigen.eigenvectors;
+        self.d = eigen.eigenvalues.map(|value| value.max(1e-20).sqrt());
+    }
+
+    /// Returns C^(−½) y.
+    fn whiten(&self, y: &DVector<f64>) -> DVector<f64> {
+        if self.m.len() >= SEPARABLE {
+            return y.component_div(&self.d);
+        }
+        &self.b * (self.b.transpose() * y).component_div(&self.d)
+    }
+
+    /// Returns whether nothing more is to be gained here.
+    pub(super) fn converged(&self) -> bool {
+        let widest = self.d.iter().copied().fold(0.0, f64::max);
+        let narrowest = self.d.iter().copied().fold(f64::INFINITY, f64::min);
+        self.m.is_empty() && self.flat > 3
+            || self.sigma * widest < 1e-9
+            || self.flat > 10
+            || widest / narrowest > 1e7
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::normal;
+    use crate::numerics::stream::{Purpose, stream};
+    use rand::RngExt;
+
+    #[test]
+    fn it_finds_the_bottom_of_a_narrow_rotated_valley() {
+        let mut rng = stream(3, Purpose::Suggest, 0);
+        let valley = |x: &[f64]| (x[0] + x[1] - 0.7).powi(2) + 1e3 * (x[0] - x[1] + 0.1).powi(2);
+        let mut evolution = Evolution::new(vec![0.8, 0.9], 0.25, vec![0.0; 2], None);
+        for _ in 0..150 {
+            let mut samples: Vec<Vec<f64>> = (0..evolution.population())
+                .map(|_| {
+                    evolution.at(&[0, 1].map(|_| normal::quantile(rng.random::<f64>().clamp(1e-9, 0.999))))
+                })
+                .collect();
+            samples.sort_by(|a, b| valley(a).total_cmp(&valley(b)));
+            evolution.learn(&samples, false);
+        }
+        let found = valley(evolution.m.as_slice());
+        assert!(found < 1e-8, "{found}");
+    }
+}

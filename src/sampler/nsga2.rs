@@ -1,0 +1,142 @@
+//! NSGA-II: a population that breeds, for several objectives, many trials, any space.
+//!
+//! Deb et al., IEEE TEC 6(2), 2002, in its steady-state form: the population is the best of all trials so far, so it needs no generations and
+//! any number of slots can ask. Simulated binary crossover and polynomial mutation (Deb & Agrawal, 1995) for numbers; choices are inherited
+//! from either parent or drawn anew.
+
+use super::history::History;
+use super::pareto;
+use super::start::Start;
+use super::{Ask, Sampler};
+use crate::space::{AxisKind, Params};
+use crate::study::{Event, Kind, Study};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "nsga2",
+    about: "a genetic algorithm: several objectives, many trials",
+    build: |mut section, setting, diagnostics| {
+        let size = section.take_count("population", 4, diagnostics).map(|(size, _)| size as usize);
+        section.finish(diagnostics);
+        let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 8).clamp(12, 50));
+        Some(Box::new(Nsga2 {
+            history: History::new(setting),
+            start: Start::new(setting, size),
+            herd: Herd::new(size),
+        }))
+    },
+};
+
+struct Nsga2 {
+    history: History,
+    start: Start,
+    herd: Herd,
+}
+
+impl Sampler for Nsga2 {
+    fn observe(&mut self, study: &Study, event: &Event) {
+        self.start.observe(&self.history, event);
+        self.history.observe(study, event);
+        self.herd.observe(&self.history, event);
+    }
+
+    fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+        self.start.suggest(&self.history).or_else(|| self.herd.propose(&self.history, ask))
+    }
+}
+
+/// The best trials so far, best first.
+pub(super) struct Herd {
+    size: usize,
+    rows: Vec<u32>,
+}
+
+impl Herd {
+    pub(super) fn new(size: usize) -> Self {
+        Self { size, rows: Vec::new() }
+    }
+
+    /// Learns from an event, after `history` did.
+    pub(super) fn observe(&mut self, history: &History, event: &Event) {
+        match event {
+            Event::Edited { .. } => {
+                self.rows.clear();
+                let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
+                all.into_iter().for_each(|row| self.admit(history, row));
+            }
+            Event::Ended { trial, .. } | Event::Requeued { trial, .. } => {
+                let row = trial.0.saturating_sub(1);
+                self.rows.retain(|other| *other != row);
+                if !history.scores(row).is_empty() {
+                    self.admit(history, row);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn admit(&mut self, history: &History, row: u32) {
+        self.rows.push(row);
+        let scores: Vec<&[f64]> = self.rows.iter().map(|row| history.scores(*row)).collect();
+        let order = pareto::order(&scores);
+        self.rows = order.into_iter().take(self.size).map(|at| self.rows[at]).collect();
+    }
+
+    /// Breeds until a child may be tried.
+    pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
+        let mut rng = ask.rng();
+        let bred = (0..100).find_map(|_| history.fresh(&self.breed(history, &mut rng)));
+        bred.or_else(|| {
+            ask.draw_unseen(&history.seen, || (0..history.dims()).map(|_| rng.random()).collect())
+        })
+    }
+
+    fn breed(&self, history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let d = history.dims();
+        // The better of two drawn: the rows are in order, so the smaller index.
+        let mut parent = || {
+            (!self.rows.is_empty()).then(|| {
+                let at = rng.random_range(0..self.rows.len()).min(rng.random_range(0..self.rows.len()));
+                &history.row(self.rows[at]).unit
+            })
+        };
+        let (Some(mother), Some(father)) = (parent(), parent()) else {
+            return (0..d).map(|_| rng.random()).collect();
+        };
+        let cross = rng.random::<f64>() < 0.9;
+        let rate = 1.0 / d.max(1) as f64;
+        let kinds = history.kinds();
+        let gene = |((kind, a), b): ((&AxisKind, &f64), &f64)| {
+            let swap = rng.random::<f64>() < 0.5;
+            let mutate = rng.random::<f64>() < rate;
+            if matches!(kind, AxisKind::Choice(_)) {
+                return if mutate {
+                    rng.random()
+                } else if cross && swap {
+                    *b
+                } else {
+                    *a
+                };
+            }
+            let x = if cross && swap { blend(*a, *b, rng.random()) } else { *a };
+            (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
+        };
+        kinds.zip(mother).zip(father).map(gene).collect()
+    }
+}
+
+/// Simulated binary crossover with index 15: one child.
+fn blend(a: f64, b: f64, u: f64) -> f64 {
+    let spread = if u < 0.5 {
+        libm::pow(2.0 * u, 1.0 / 16.0)
+    } else {
+        libm::pow(1.0 / (2.0 * (1.0 - u)).max(1e-9), 1.0 / 16.0)
+    };
+    0.5 * ((1.0 + spread) * a + (1.0 - spread) * b)
+}
+
+/// Polynomial mutation with index 20: how far to move.
+fn shift(u: f64) -> f64 {
+    if u < 0.5 { libm::pow(2.0 * u, 1.0 / 21.0) - 1.0 } else { 1.0 - libm::pow(2.0 * (1.0 - u), 1.0 / 21.0) }
+}

@@ -1,0 +1,315 @@
+//! What every sampler promises, tried on every one in the registry.
+
+#[path = "../../benches/search/play.rs"]
+mod play;
+
+use play::{Game, space};
+use swath::sampler::{Ask, SAMPLERS};
+use swath::source::{Diagnostics, Section, Table};
+use swath::space::{Params, Value};
+use swath::study::{
+    Attempt, Event, Exit, Failure, Goal, Objective, Origin, Setting, Study, Take, TrialId, TrialState, Usage,
+    kind,
+};
+
+const MIXED: &str = r#"
+lr = { min = 1e-4, max = 1e-1, log = true }
+layers = { min = 1, max = 4 }
+units = { min = 8, max = 64, log = true, repeat = "layers" }
+optimizer = ["sgd", "adam"]
+momentum = { min = 0.0, max = 0.9, step = 0.3, when = "optimizer == 'sgd'" }
+"#;
+
+/// Without a float that a grid would have to be told about.
+const MIXED_FOR_ALL: &str = r#"
+layers = { min = 1, max = 3 }
+units = { min = 1, max = 4, repeat = "layers" }
+optimizer = ["sgd", "adam", "lamb"]
+momentum = { min = 0.0, max = 0.9, step = 0.3, when = "optimizer == 'sgd'" }
+steps = { min = 1, max = 100, log = true }
+"#;
+
+fn names() -> impl Iterator<Item = &'static str> {
+    SAMPLERS.iter().map(|kind| kind.name)
+}
+
+fn bowl(params: &Params) -> f64 {
+    params.iter().map(|(_, value)| cost(value)).sum()
+}
+
+fn cost(value: &Value) -> f64 {
+    match value {
+        Value::Text(text) => text.len() as f64,
+        Value::List(list) => list.iter().map(cost).sum(),
+        other => other.as_f64().map_or(0.0, |x| (0.1 * x - 0.3) * (0.1 * x - 0.3)),
+    }
+}
+
+fn fails(game: &mut Game, trial: TrialId, exit: Exit) {
+    game.commit(Event::Ended { trial, attempt: Attempt(1), exit, usage: Usage::default() });
+}
+
+/// Plays `trials` trials of which some fail, some are stopped, some stay pending, one is imported; returns what was proposed and all events.
+fn eventful(name: &str, text: &str, trials: usize) -> Option<(Game, Vec<Params>)> {
+    let mut game = Game::new(name, space(text), 1, 7, trials as u64)?;
+    let mut proposed = Vec::new();
+    for at in 0..trials {
+        let Some(params) = game.ask() else { break };
+        assert_eq!(game.setting.space.admits(&params), Ok(()), "{name} left the space with {params:?}");
+        assert_eq!(game.ask().as_ref(), Some(&params), "{name} changed its mind");
+        proposed.push(params.clone());
+        if at == 3 {
+            let origin = Origin::Imported("elsewhere".to_owned());
+            let unit = vec![0.5; game.setting.space.dims()];
+            let params = game.setting.space.decode(&unit);
+            let trial = game.study.next_id();
+            game.commit(Event::Created { trial, params, origin, seed: 0 });
+            continue;
+        }
+        let trial = game.start(params.clone());
+        match at % 7 {
+            2 => fails(&mut game, trial, Exit::Failed(Failure::Code(1))),
+            4 => {
+                game.report(trial, &[bowl(&params)]);
+                fails(&mut game, trial, Exit::Stopped);
+            }
+            5 if at > trials / 2 => {}
+            6 => game.tell(trial, &[f64::NAN]),
+            _ => game.tell(trial, &[bowl(&params)]),
+        }
+    }
+    Some((game, proposed))
+}
+
+#[test]
+fn every_proposal_is_in_the_space_and_reproducible() {
+    for name in names() {
+        for text in [MIXED_FOR_ALL, MIXED] {
+            let Some((_, first)) = eventful(name, text, 22) else { continue };
+            let (_, second) = eventful(name, text, 22).unwrap();
+            assert_eq!(first.len(), 22, "{name}");
+            assert_eq!(first, second, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_sampler_that_is_told_the_same_events_goes_on_alike() {
+    for name in names() {
+        let Some((game, _)) = eventful(name, MIXED_FOR_ALL, 20) else { continue };
+        let mut again = Game::new(name, game.setting.space.clone(), 1, 7, 20).unwrap();
+        for entry in &game.entries[1..] {
+            again.commit(entry.event.clone());
+        }
+        assert_eq!(again.study, game.study);
+        assert_eq!(again.ask(), game.ask(), "{name} forgot something");
+    }
+}
+
+#[test]
+fn constraints_hold() {
+    let text = "a = { min = 1, max = 30 }\nb = { min = 1, max = 30 }\nc = [\"x\", \"y\"]\n";
+    let space = play::constrained(text, "sum = \"a + b <= 20\"\n");
+    for name in names() {
+        let mut game = Game::new(name, space.clone(), 1, 1, 30).unwrap();
+        for _ in 0..20 {
+            let params = game.ask().unwrap();
+            assert_eq!(space.admits(&params), Ok(()), "{name}");
+            let trial = game.start(params.clone());
+            game.tell(trial, &[-bowl(&params)]);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_proposed_twice_until_everything_was() {
+    let text =
+        "a = { min = 1, max = 3 }\nb = [\"x\", \"y\"]\nc = { min = 0, max = 1, when = \"b == 'x'\" }\n";
+    for name in names() {
+        let mut game = Game::new(name, space(text), 1, 5, 9).unwrap();
+        let mut proposed = Vec::new();
+        for _ in 0..9 {
+            let params = game.ask().unwrap();
+            assert!(!proposed.contains(&params), "{name} repeats {params:?}");
+            proposed.push(params.clone());
+            let trial = game.start(params.clone());
+            game.tell(trial, &[bowl(&params)]);
+        }
+        assert_eq!(game.ask().is_none(), name == "grid", "{name}");
+    }
+}
+
+#[test]
+fn odd_values_harm_nobody() {
+    let oddities: [fn(usize) -> f64; 6] = [
+        |_| 1.0,
+        |_| f64::NAN,
+        |at| if at % 2 == 0 { 1e300 } else { -1e300 },
+        |at| if at == 3 { f64::INFINITY } else { at as f64 },
+        |at| if at == 5 { 1.7e308 } else { -1.7e308 * f64::from(at as u8 % 2) },
+        |at| 1e-300 * at as f64,
+    ];
+    for name in names() {
+        for odd in oddities {
+            let mut game = Game::new(name, space(MIXED_FOR_ALL), 1, 3, 20).unwrap();
+            for at in 0..14 {
+                let params = game.ask().unwrap();
+                let trial = game.start(params);
+                game.tell(trial, &[odd(at)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_spaces_harm_nobody() {
+    let wide: String = (0..200).map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n")).collect();
+    for name in names() {
+        for (text, trials) in [
+            ("x = 3\n", 2),
+            ("c = [\"only\"]\nx = { min = 1, max = 2 }\n", 4),
+            ("x = { min = 2, max = 2 }\ny = { min = 0, max = 5 }\n", 8),
+            (&wide, 11),
+        ] {
+            let Some(mut game) = Game::new(name, space(text), 1, 3, 20) else { continue };
+            for _ in 0..trials {
+                let Some(params) = game.ask() else { break };
+                let trial = game.start(params.clone());
+                game.tell(trial, &[bowl(&params)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_objectives_are_searched_or_refused() {
+    for name in names() {
+        let Some(mut game) = Game::new(name, space(MIXED_FOR_ALL), 2, 3, 20) else {
+            assert_eq!(name, "cmaes");
+            continue;
+        };
+        for _ in 0..14 {
+            let params = game.ask().unwrap();
+            let trial = game.start(params.clone());
+            game.tell(trial, &[bowl(&params), -params.get("steps").unwrap().as_f64().unwrap()]);
+        }
+    }
+}
+
+#[test]
+fn many_slots_get_different_proposals() {
+    for name in names() {
+        let mut game = Game::new(name, space(MIXED_FOR_ALL), 1, 3, 40).unwrap();
+        for _ in 0..14 {
+            let params = game.ask().unwrap();
+            let trial = game.start(params.clone());
+            game.tell(trial, &[bowl(&params)]);
+        }
+        let together: Vec<Params> = (0..6)
+            .map(|_| {
+                let params = game.ask().unwrap();
+                game.start(params.clone());
+                params
+            })
+            .collect();
+        for (at, params) in together.iter().enumerate() {
+            assert!(!together[..at].contains(params), "{name} gives two slots the same");
+        }
+    }
+}
+
+#[test]
+fn models_beat_chance_on_a_bowl() {
+    let text =
+        "x = { min = -5.0, max = 5.0 }\ny = { min = -5.0, max = 5.0 }\nz = { min = -5.0, max = 5.0 }\n";
+    let far = |params: &Params| -> f64 {
+        params.iter().zip([1.0, -2.0, 3.0]).map(|((_, x), at)| (x.as_f64().unwrap() - at).powi(2)).sum()
+    };
+    let best = |name: &str| -> f64 {
+        let play = |seed| {
+            let mut game = Game::new(name, space(text), 1, seed, 40).unwrap();
+            let values = (0..40).map(|_| {
+                let params = game.ask().unwrap();
+                let value = far(&params);
+                let trial = game.start(params);
+                game.tell(trial, &[value]);
+                value
+            });
+            values.fold(f64::INFINITY, f64::min)
+        };
+        (0..3).map(play).sum::<f64>() / 3.0
+    };
+    let chance = best("random");
+    for (name, share) in [("tpe", 0.7), ("gp", 0.05), ("auto", 0.1), ("nsga2", 1.0), ("cmaes", 1.0)] {
+        let found = best(name);
+        assert!(found < share * chance, "{name} found {found}, chance {chance}");
+    }
+}
+
+#[test]
+fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
+    let refusal = |name: &str, text: &str, options: &str| {
+        let objective = Objective { metric: "f".into(), goal: Goal::Min, take: Take::Best };
+        let setting = Setting {
+            space: space(text),
+            objectives: vec![objective],
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: None,
+            checkpoint: false,
+            dir: None,
+        };
+        let mut diagnostics = Diagnostics::default();
+        let section = Section::new("search", 0..0, Table::parse(options, &mut diagnostics));
+        let built = (kind::find(SAMPLERS, name).unwrap().build)(section, &setting, &mut diagnostics);
+        assert!(built.is_some() || diagnostics.has_errors());
+        diagnostics
+            .list
+            .iter()
+            .map(|found| format!("{} {}", found.message, found.hints.join(" ")))
+            .collect::<String>()
+    };
+    assert!(refusal("cmaes", "c = [\"a\", \"b\"]\n", "").contains("`tpe`"));
+    assert!(refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "").contains("`sobol`"));
+    assert_eq!(refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = 4\n"), "");
+    assert_eq!(
+        refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = { x = 4 }\norder = \"random\"\n"),
+        ""
+    );
+    assert!(
+        refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = { y = 4 }\n").contains("not searched")
+    );
+    for name in names() {
+        assert!(
+            refusal(name, "x = { min = 0, max = 1 }\n", "nonsense = 1\n").contains("unknown key"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_grid_of_ten_to_the_thirty_starts_at_once_and_ends_never() {
+    let text: String = (0..30).map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n")).collect();
+    let mut game = Game::new("grid", space(&text), 1, 3, 20).unwrap();
+    for at in 0..20_i64 {
+        let params = game.ask().unwrap();
+        assert_eq!(params.get("x29"), Some(&Value::Int(at % 10)));
+        game.start(params);
+    }
+}
+
+#[test]
+fn a_study_without_trials_and_one_with_a_single_trial_are_fine() {
+    for name in names() {
+        let mut game = Game::new(name, space(MIXED_FOR_ALL), 1, 3, 20).unwrap();
+        let params = game.ask().unwrap();
+        let trial = game.start(params);
+        assert!(game.ask().is_some());
+        game.tell(trial, &[1.0]);
+        assert!(game.ask().is_some());
+        assert_eq!(game.study.trial(trial).unwrap().state, TrialState::Complete);
+        let ask = Ask { space: &game.setting.space, study: &Study::default(), trial: TrialId(9), seed: 1 };
+        assert!(game.sampler.suggest(&ask).is_some());
+    }
+}

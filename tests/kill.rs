@@ -1,0 +1,160 @@
+//! The orchestrator killed with SIGKILL again and again: nothing stranded, nothing running, nothing lost.
+//!
+//! `SWATH_KILLS=2000 cargo test --test kill` is the long form. RELIABILITY.md has the figures.
+#![cfg(all(feature = "cli", target_os = "linux"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use swath::journal::{self, Journal, StudyDir};
+use swath::study::{Event, LogRecord, Study, TrialState};
+
+/// How long what a killed orchestrator leaves may live.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM at every third, and keeps a checkpoint.
+const TRIAL: &str = r#"#!/bin/sh
+n=$1
+[ $((n % 3)) -eq 0 ] && trap '' TERM
+setsid sleep 300 &
+step=0
+[ -f "$SWATH_CHECKPOINT_DIR/step" ] && read -r step < "$SWATH_CHECKPOINT_DIR/step"
+while [ "$step" -lt 6 ]; do
+    step=$((step + 1))
+    echo "{\"step\": $step, \"loss\": 0.$((n * 7 % 90 + 10 - step))}" >> "$SWATH_RECORDS"
+    echo "$step" > "$SWATH_CHECKPOINT_DIR/half" && mv "$SWATH_CHECKPOINT_DIR/half" "$SWATH_CHECKPOINT_DIR/step"
+    sleep 0.01
+done
+[ "$n" -ne 4 ]
+"#;
+
+fn sweep(trials: u64) -> String {
+    format!(
+        "name = \"kill\"\n[run]\ncommand = [\"./trial.sh\", \"{{n}}\"]\ncheckpoint = true\ngrace = \"200ms\"\n\
+         [objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"grid\"\ntrials = {trials}\n\
+         [resources]\njobs = 4\n[space]\nn = {{ min = 1, max = {trials} }}\n"
+    )
+}
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(trials: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("trial.sh");
+        fs::write(&script, TRIAL).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(folder.path().join("kill.toml"), sweep(trials)).unwrap();
+        Self { folder }
+    }
+
+    fn swath(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn dir(&self) -> StudyDir {
+        StudyDir::at(self.folder.path().join("logs/kill"))
+    }
+
+    /// Returns the processes whose environment names a trial folder of this world.
+    fn alive(&self) -> Vec<PathBuf> {
+        let mark = format!("SWATH_TRIAL_DIR={}", self.folder.path().display());
+        let ours = |process: &Path| {
+            let environ = fs::read(process.join("environ")).unwrap_or_default();
+            let state = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            let zombie = state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+            !zombie && environ.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes()))
+        };
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        processes.filter(|path| ours(path)).collect()
+    }
+
+    fn assert_nobody_is_left(&self) {
+        let began = Instant::now();
+        while !self.alive().is_empty() {
+            assert!(began.elapsed() < PATIENCE, "{:?} outlived the orchestrator", self.alive());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Returns every report that the journal holds, by trial and attempt.
+    fn reports(&self) -> BTreeMap<(u32, u32), usize> {
+        let mut reports = BTreeMap::new();
+        for entry in Journal::open(&self.dir()).unwrap() {
+            if let Event::Logged { trial, attempt, record: LogRecord::Report { .. } } = entry.unwrap().event {
+                *reports.entry((trial.0, attempt.0)).or_default() += 1;
+            }
+        }
+        reports
+    }
+}
+
+/// What must not depend on kills: everything but attempts and times.
+fn outcome(study: &Study) -> Vec<(String, TrialState, Option<f64>)> {
+    let objective = &study.header().objectives[0];
+    study
+        .trials()
+        .iter()
+        .map(|trial| (trial.params.key(), trial.state.clone(), trial.objective(objective)))
+        .collect()
+}
+
+/// A small generator, so that a failing run can be had again.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn an_orchestrator_killed_at_random_instants_loses_and_strands_nothing() {
+    let kills: u64 = std::env::var("SWATH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let trials = 24;
+    let whole = World::new(trials);
+    whole.swath(&["run", "kill.toml"]).status().unwrap();
+    whole.assert_nobody_is_left();
+    let wanted = outcome(&journal::read(&whole.dir()).unwrap());
+    assert_eq!(wanted.len() as u64, trials);
+
+    let (mut seed, mut done) = (0x9e37_79b9_7f4a_7c15, 0);
+    while done < kills {
+        let world = World::new(trials);
+        let mut before = BTreeMap::new();
+        loop {
+            let mut run = world.swath(&["run", "kill.toml"]).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(20 + next(&mut seed) % 180));
+            let ended = run.try_wait().unwrap();
+            run.kill().unwrap();
+            run.wait().unwrap();
+            world.assert_nobody_is_left();
+            if world.dir().exists() {
+                // What was acknowledged once is acknowledged for ever.
+                let after = world.reports();
+                for (attempt, count) in &before {
+                    assert!(
+                        after.get(attempt) >= Some(count),
+                        "reports of {attempt:?} were lost after {done} kills"
+                    );
+                }
+                before = after;
+                let shown = journal::settled(&world.dir()).unwrap();
+                assert_eq!(shown.running_count(), 0, "a trial is shown running that nobody runs");
+            }
+            if ended.is_some() {
+                break;
+            }
+            done += 1;
+        }
+        let end = journal::read(&world.dir()).unwrap();
+        assert_eq!(outcome(&end), wanted, "after {done} kills");
+    }
+}
