@@ -78,7 +78,9 @@ fn row(line: &[u8], ordinal: i64) -> Option<MetricRow> {
     let mut row = MetricRow { step: ordinal, at: None, place: Vec::new(), values: Vec::new() };
     for (key, value) in object {
         if PLACE.contains(&key.as_str()) {
-            row.place.push((key, value));
+            if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
+                row.place.push((key, value));
+            }
             continue;
         }
         let datum = match value {

@@ -112,6 +112,8 @@ impl Tracker for Program {
 impl Program {
     fn start(&self, study: &Study) -> Result<Running, TrackerError> {
         let folder = self.home.root(study)?;
+        let given = self.home.study()?;
+        let given = std::path::absolute(given).map_err(failed(given))?;
         let stem = Path::new(&self.command[0]).file_stem().unwrap_or_default();
         let log = folder.join(stem).with_extension("log");
         let open = || {
@@ -122,7 +124,7 @@ impl Program {
         let (out, err) = open().map_err(failed(&log))?;
         let child = Command::new(&self.command[0])
             .args(&self.command[1..])
-            .env("SWATH_STUDY_DIR", self.home.study()?)
+            .env("SWATH_STUDY_DIR", given)
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)

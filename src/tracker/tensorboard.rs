@@ -4,7 +4,7 @@
 //! 32-bit floats, as the pages show them: every reader knows those, not every one knows 64 bits.
 
 use super::crc::{CASTAGNOLI, masked};
-use super::home::{Home, replace};
+use super::home::{Home, failed, replace};
 use super::hparams::{self, End};
 use super::metric_rows::{self, each_row};
 use super::proto::Message;
@@ -14,6 +14,7 @@ use crate::study::{
     Datum, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
 };
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -22,7 +23,7 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     build: |mut section, setting, diagnostics| {
         let home = Home::take("tensorboard", &mut section, setting, diagnostics);
         section.finish(diagnostics);
-        Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), began: None, behind: false }))
+        Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), began: None }))
     },
 };
 
@@ -30,8 +31,6 @@ struct TensorBoard {
     home: Home,
     runs: BTreeMap<TrialId, Run>,
     began: Option<Timestamp>,
-    /// Whether the file of the experiment is older than the study.
-    behind: bool,
 }
 
 /// The event file of a trial.
@@ -46,8 +45,10 @@ struct Run {
 
 impl Tracker for TensorBoard {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
-        self.began.get_or_insert(entry.at);
-        self.behind = true;
+        if self.began.is_none() {
+            self.began = Some(entry.at);
+            self.forget(study, entry.at)?;
+        }
         match &entry.event {
             Event::Created { trial, origin, .. } => {
                 self.runs.insert(*trial, Run::new(self.path(study, Some(*trial), entry.at)?));
@@ -82,20 +83,34 @@ impl Tracker for TensorBoard {
                 run.file.flush()?;
             }
         }
-        let Some(began) = self.began.filter(|_| self.behind) else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Describes the experiment, with the values that occur. While the study runs TensorBoard finds them out by itself; a description that
+    /// lacks some would hide their trials.
+    fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
+        self.sync(study)?;
+        let Some(began) = self.began else { return Ok(()) };
         let mut bytes = Vec::new();
         let mut event = Message::default();
         version(&mut event, began);
         frame(&mut bytes, event.bytes());
         plugin(&mut event, hparams::EXPERIMENT, &hparams::experiment(study), began);
         frame(&mut bytes, event.bytes());
-        replace(&self.path(study, None, began)?, &bytes)?;
-        self.behind = false;
-        Ok(())
+        replace(&self.path(study, None, began)?, &bytes)
     }
 }
 
 impl TensorBoard {
+    /// Removes the description that an earlier run has left.
+    fn forget(&self, study: &Study, began: Timestamp) -> Result<(), TrackerError> {
+        let path = self.path(study, None, began)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the event file of a trial, or that of the experiment.
     fn path(&self, study: &Study, trial: Option<TrialId>, at: Timestamp) -> Result<PathBuf, TrackerError> {
         let folder = trial.map(|trial| trial.to_string()).unwrap_or_default();
