@@ -2,8 +2,11 @@
 
 use super::TrackerError;
 use super::home::failed;
-use serde_json::{Map, Value};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
@@ -74,30 +77,90 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
 }
 
 fn row(line: &[u8], ordinal: i64) -> Option<MetricRow> {
-    let object: Map<String, Value> = serde_json::from_slice(&quoted(line)).ok()?;
-    let mut row = MetricRow { step: ordinal, at: None, place: Vec::new(), values: Vec::new() };
-    for (key, value) in object {
-        if PLACE.contains(&key.as_str()) {
-            if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
-                row.place.push((key, value));
+    let Cells { place, values } = serde_json::from_slice(&quoted(line)).ok()?;
+    let number = |key: &str| place.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_f64());
+    let step = match (number("step"), number("batch")) {
+        (Some(step), None) => super::step::whole(step).unwrap_or(ordinal),
+        _ => ordinal,
+    };
+    Some(MetricRow { step, at: number("at"), place, values })
+}
+
+/// A row as it is read: without a tree of values in between, since there may be millions.
+struct Cells {
+    place: Vec<(String, Value)>,
+    values: Vec<(String, Datum)>,
+}
+
+impl<'de> Deserialize<'de> for Cells {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = Cells;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of metrics")
             }
-            continue;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells, A::Error> {
+                let mut cells = Cells { place: Vec::with_capacity(4), values: Vec::with_capacity(4) };
+                while let Some(key) = map.next_key::<String>()? {
+                    if !PLACE.contains(&key.as_str()) {
+                        let Cell(datum) = map.next_value()?;
+                        cells.values.extend(datum.map(|datum| (key, datum)));
+                        continue;
+                    }
+                    let value: Value = map.next_value()?;
+                    if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
+                        cells.place.push((key, value));
+                    }
+                }
+                Ok(cells)
+            }
         }
-        let datum = match value {
-            Value::Number(number) => Datum::Number(number.as_f64()?),
-            Value::Null => continue,
-            Value::String(text) => unquoted(&text).map_or_else(|| Datum::Text(text), Datum::Number),
-            other => Datum::Text(other.to_string()),
-        };
-        row.values.push((key, datum));
+        deserializer.deserialize_map(Row)
     }
-    let place =
-        |key: &str| row.place.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_f64());
-    row.at = place("at");
-    if let (Some(step), None) = (place("step"), place("batch")) {
-        row.step = super::step::whole(step).unwrap_or(ordinal);
+}
+
+/// A value of a row, nothing if it is null or no single value.
+struct Cell(Option<Datum>);
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Single;
+        impl<'de> Visitor<'de> for Single {
+            type Value = Cell;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Cell, E> {
+                Ok(Cell(Some(Datum::Number(number))))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Cell, E> {
+                Ok(Cell(Some(Datum::Number(number as f64))))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Cell, E> {
+                Ok(Cell(Some(Datum::Number(number as f64))))
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Cell, E> {
+                Ok(Cell(Some(Datum::Text(flag.to_string()))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Cell, E> {
+                let datum = unquoted(text).map_or_else(|| Datum::Text(text.to_owned()), Datum::Number);
+                Ok(Cell(Some(datum)))
+            }
+            fn visit_unit<E>(self) -> Result<Cell, E> {
+                Ok(Cell(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Cell(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+                while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Cell(None))
+            }
+        }
+        deserializer.deserialize_any(Single)
     }
-    Some(row)
 }
 
 /// What is put in front of a number that JSON does not have, to tell it from a text that looks like it.
@@ -105,7 +168,7 @@ const BARE: &str = "\u{1}";
 
 /// Puts bare NaN and infinities into quotes.
 fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
-    if !line.windows(3).any(|some| some == b"NaN" || some == b"Inf") {
+    if !line.contains(&b'N') && !line.contains(&b'I') {
         return Cow::Borrowed(line);
     }
     let mut out = Vec::with_capacity(line.len() + 16);
@@ -153,7 +216,10 @@ mod tests {
             "b.json",
             "{\"x\": -Infinity, \"t\": \"NaN \\\" NaN\", \"step\": 7, \"batch\": 2, \"at\": 2.5}\nrubbish\n",
         );
-        write("a.json", "{\"x\": NaN, \"step\": 3, \"at\": 1.250}\n{\"x\": null}\n");
+        write(
+            "a.json",
+            "{\"x\": NaN, \"step\": 3, \"at\": 1.250}\n{\"x\": null, \"list\": [1, {}], \"on\": true}\n",
+        );
         let mut rows = Vec::new();
         each_row(trial.path(), |log, MetricRow { step, at, values, .. }| {
             rows.push(format!("{log} {step} {at:?} {values:?}"));
@@ -165,7 +231,7 @@ mod tests {
             rows,
             [
                 "a 3 Some(1.25) [(\"x\", Number(NaN))]".to_owned(),
-                "a 1 None []".to_owned(),
+                "a 1 None [(\"on\", Text(\"true\"))]".to_owned(),
                 format!("b 0 Some(2.5) [(\"x\", Number(-inf)), (\"t\", {text:?})]"),
             ]
         );
