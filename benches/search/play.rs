@@ -56,6 +56,7 @@ impl Game {
             slots: 1,
             resource: None,
             checkpoint: false,
+            dir: None,
         };
         let mut diagnostics = Diagnostics::default();
         let section = Section::new(format!("search.{name}"), 0..0, Table::default());

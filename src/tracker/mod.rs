@@ -2,15 +2,30 @@
 //!
 //! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
 
+mod block_log;
+mod crc;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod demo;
+mod home;
+mod hparams;
+mod metric_rows;
+mod program;
+mod proto;
+mod prov;
+mod prov_graph;
 pub mod recorder;
+mod step;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+mod trial_file;
+mod wandb;
 
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
-pub const TRACKERS: &[Kind<dyn Tracker>] = &[];
+pub const TRACKERS: &[Kind<dyn Tracker>] = &[wandb::KIND, tensorboard::KIND, prov::KIND, program::KIND];
 
 /// Writes a study in some format.
 ///
@@ -28,6 +43,14 @@ pub trait Tracker: Send {
     /// # Errors
     /// If it could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
+
+    /// Brings everything up to date and ends: nothing more comes in this run.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
+        self.sync(study)
+    }
 }
 
 /// Why a tracker could not write.

@@ -210,7 +210,7 @@ impl Feed {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.each(Slot::sync);
+        self.each(Slot::close);
     }
 
     /// Absorbs an entry. One that was told by the history already is not told again.
@@ -254,6 +254,10 @@ impl Slot {
         let result = self.attempt(|tracker| tracker.sync(study));
         self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
         result
+    }
+
+    fn close(&mut self, study: &Study) -> Option<Stale> {
+        self.attempt(|tracker| tracker.close(study))
     }
 
     fn sync_if_due(&mut self, study: &Study) -> Option<Stale> {

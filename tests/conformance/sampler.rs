@@ -258,6 +258,7 @@ fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
             slots: 1,
             resource: None,
             checkpoint: false,
+            dir: None,
         };
         let mut diagnostics = Diagnostics::default();
         let section = Section::new("search", 0..0, Table::parse(options, &mut diagnostics));

@@ -66,6 +66,7 @@ fn build(
         slots: 1,
         resource: Some("epoch".into()),
         checkpoint,
+        dir: None,
     };
     let mut said = Diagnostics::default();
     let section = Section::new("scheduler", 0..0, Table::parse(options, &mut said));

@@ -149,7 +149,7 @@ fn read(
         places,
     };
     let tried = if readable { Tried::All } else { Tried::AllButSampler };
-    let _ = sweep.try_build(sweep.slots(), tried, diagnostics);
+    let _ = sweep.try_build(&sweep.setting(sweep.slots()), tried, diagnostics);
     lints::of_ranges("", &raw.space, diagnostics);
     if !readable {
         return None;
