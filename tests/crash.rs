@@ -71,6 +71,8 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
             .expect("it can be built"),
         limits: Limits::default(),
         retry: Retry { times: 1, on: vec![FailureClass::Crash] },
+        workdir: std::path::PathBuf::new(),
+        grace: Duration::from_secs(1),
     };
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     built

@@ -12,6 +12,7 @@ pub mod parts;
 mod plan;
 pub mod propose;
 pub mod replay;
+mod unread;
 
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};

@@ -2,7 +2,7 @@
 
 use super::{Clock, Driver, DriverError, Parts};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use crate::study::{Attempt, Event, Exit, FORMAT, Study, TrialId, Usage};
+use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -50,6 +50,23 @@ impl<'a> Driver<'a> {
         Ok(driver)
     }
 
+    /// Ends what is left of the trials of a run that was killed: under the lock, and only what is proven to be the study's own.
+    fn end_leftovers(&self, orphans: &[(TrialId, Attempt)]) {
+        if orphans.is_empty() {
+            return;
+        }
+        let places = orphans.iter().filter_map(|(id, _)| self.study.trial(*id)?.place.clone());
+        // What cannot be looked for cannot be ended; a new attempt has records of its own all the same.
+        let _ =
+            crate::executor::end_leftovers(self.dir.root(), &places.collect::<Vec<_>>(), self.parts.grace);
+    }
+
+    /// Returns what a lost trial had written and nobody had read.
+    fn unread(&self, id: TrialId) -> Vec<LogRecord> {
+        let Some(trial) = self.study.trial(id) else { return Vec::new() };
+        super::unread::records(&self.dir, &self.parts.workdir, &self.study, trial)
+    }
+
     fn begin(&mut self) -> Result<(), DriverError> {
         if self.study.next_seq() == 0 {
             let header = self.parts.header.clone();
@@ -63,7 +80,11 @@ impl<'a> Driver<'a> {
             .running()
             .filter_map(|id| Some((id, Attempt(self.study.trial(id)?.attempts))))
             .collect();
+        self.end_leftovers(&orphans);
         for (trial, attempt) in orphans {
+            for record in self.unread(trial) {
+                self.commit(Event::Logged { trial, attempt, record })?;
+            }
             self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
             self.amend_folder(trial, None);
         }

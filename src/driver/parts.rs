@@ -4,6 +4,7 @@ use crate::sampler::Sampler;
 use crate::scheduler::TrialScheduler;
 use crate::space::{Params, Space};
 use crate::study::{FailureClass, Header};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub struct Parts {
     pub limits: Limits,
     /// Which failures are tried again.
     pub retry: Retry,
+    /// The directory trials run in.
+    pub workdir: PathBuf,
+    /// How long a process has between SIGTERM and SIGKILL.
+    pub grace: Duration,
 }
 
 /// When a run ends before its trials are done. Both count from the start of the run, so that running again continues.

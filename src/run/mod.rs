@@ -20,14 +20,13 @@ use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Git, Machine};
-use crate::study::{Closing, Exit, Header, Study, Timestamp};
+use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
 use crate::tracker::recorder::Stale;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where a sweep runs.
 #[derive(Debug, Clone)]
@@ -88,20 +87,8 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let machine = Machine::here();
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
-    end_leftovers(&dir, driver.study(), sweep.run.grace);
     keep::keep(&dir, sweep, &options, machine, git)?;
     Ok(Opened { sweep, options, dir, driver, slots, trackers })
-}
-
-/// Ends what is left of the trials of a run that was killed. Only under the lock, and only what is proven to be the study's own.
-fn end_leftovers(dir: &StudyDir, study: &Study, grace: Duration) {
-    let waiting = study.waiting().filter_map(|id| study.trial(id));
-    let lost: Vec<_> = waiting.filter(|trial| trial.exit == Some(Exit::Lost)).collect();
-    if !lost.is_empty() {
-        let places: Vec<_> = lost.iter().filter_map(|trial| trial.place.clone()).collect();
-        // What cannot be looked for cannot be ended; the next attempt has records of its own all the same.
-        let _ = crate::executor::end_leftovers(dir.root(), &places, grace);
-    }
 }
 
 /// What a sweep becomes on this machine.
@@ -126,6 +113,8 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         scheduler,
         limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
+        workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        grace: sweep.run.grace,
     };
     Ok(Built { parts, trackers, slots, git })
 }

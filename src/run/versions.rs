@@ -60,6 +60,8 @@ impl Versions {
                 scheduler,
                 limits: Limits::default(),
                 retry: Retry::default(),
+                workdir: std::path::PathBuf::new(),
+                grace: sweep.run.grace,
             });
         }
         Err(VersionError::Missing(wanted.sweep.clone()))

@@ -1,0 +1,58 @@
+//! What a trial had written when its orchestrator was killed, and nobody had read yet.
+
+use crate::journal::StudyDir;
+use crate::logger::{Directive, Dirs, Identity, Line, Tail, TrialLogger};
+use crate::study::{LogRecord, Study, Trial};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Returns the records that stand in a trial's `records.jsonl` behind the last report that the study knows, and takes them into the trial's own
+/// files, as its supervisor would have done. A file that cannot be read has none.
+pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Trial) -> Vec<LogRecord> {
+    let folder = dir.trial(trial.id);
+    let mut lines = Vec::new();
+    let mut known = trial.reports;
+    let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
+        if let Line::Whole { number, bytes } = line {
+            if known == 0 {
+                lines.push((number, bytes.to_vec()));
+            }
+            known = known.saturating_sub(u64::from(is_report(bytes)));
+        }
+    });
+    if read.is_err() || lines.is_empty() {
+        return Vec::new();
+    }
+    take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
+}
+
+/// Returns whether a line is a report: an object without a kind.
+fn is_report(line: &[u8]) -> bool {
+    let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
+    object.is_ok_and(|object| !object.contains_key("kind"))
+}
+
+fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -> Option<Vec<LogRecord>> {
+    let header = study.header();
+    let identity = Identity {
+        study: header.name.clone(),
+        pipeline: header.pipeline.clone(),
+        stage: header.stage.clone(),
+        trial: trial.id,
+        attempt: crate::study::Attempt(trial.attempts),
+    };
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&taken);
+    let sink = move |record: LogRecord| {
+        into.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        Directive::Continue
+    };
+    let mut log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    for (number, bytes) in lines {
+        log.tailed(Line::Whole { number: *number, bytes }).ok()?;
+    }
+    log.finish().ok()?;
+    drop(log);
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(std::mem::take(&mut *taken))
+}
