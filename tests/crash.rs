@@ -47,6 +47,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         slots,
         resource: Some("epoch".into()),
         checkpoint: true,
+        dir: None,
     };
     let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
     let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));

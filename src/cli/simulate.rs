@@ -230,7 +230,8 @@ impl World<'_> {
     /// Runs the trials in this order under the sweep's scheduler.
     fn simulate(&self, order: &[usize]) -> Result<Outcome, Failure> {
         let colour = false;
-        let plan = self.sweep.build(self.slots).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
+        let plan =
+            self.sweep.build(self.slots, None).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
         let curves: Vec<Curve> = order.iter().map(|at| self.recording.curves[*at].1.clone()).collect();
         let header = Header {
             objectives: self.sweep.objectives[..1].to_vec(),

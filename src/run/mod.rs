@@ -81,7 +81,7 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
-    let Built { parts, trackers, slots, git } = build(sweep, &options)?;
+    let Built { parts, trackers, slots, git } = build(sweep, &options, &dir)?;
     let machine = Machine::here();
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
@@ -97,10 +97,10 @@ struct Built {
     git: Option<Git>,
 }
 
-fn build(sweep: &Sweep, options: &Options) -> Result<Built, RunError> {
+fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunError> {
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
     let Plan { sampler, scheduler, trackers } =
-        sweep.build(slots).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+        sweep.build(slots, Some(dir.root())).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
         header: header(sweep, git.as_ref(), slots),

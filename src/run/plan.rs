@@ -32,7 +32,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         tempfile::tempdir().map_err(|source| RunError::Keep { path: std::env::temp_dir(), source })?;
     let copy = StudyDir::at(scratch.path());
     copy_journal(&dir.journal(), &copy.journal())?;
-    let built = build(sweep, options)?;
+    let built = build(sweep, options, &dir)?;
     let holder = Machine::here().holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;

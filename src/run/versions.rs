@@ -46,7 +46,8 @@ impl Versions {
             if sweep.digest != wanted.sweep {
                 continue;
             }
-            let Plan { sampler, scheduler, .. } = sweep.build(wanted.slots as usize).map_err(rejected)?;
+            let Plan { sampler, scheduler, .. } =
+                sweep.build(wanted.slots as usize, None).map_err(rejected)?;
             return Ok(Parts {
                 header: Header {
                     git_commit: wanted.git_commit.clone(),

@@ -399,6 +399,7 @@ mod tests {
             slots: 1,
             resource: None,
             checkpoint: false,
+            dir: None,
         };
         let history = History::new(&setting);
         for at in 0..200 {

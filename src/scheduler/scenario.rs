@@ -22,6 +22,7 @@ pub(super) fn setting(checkpoint: bool) -> Setting {
         slots: 4,
         resource: Some("epoch".into()),
         checkpoint,
+        dir: None,
     }
 }
 

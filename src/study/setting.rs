@@ -2,6 +2,7 @@
 
 use super::Objective;
 use crate::space::{Name, Space};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a sampler, scheduler, executor or tracker may need to know to be built, or to refuse.
@@ -21,4 +22,6 @@ pub struct Setting {
     pub resource: Option<Name>,
     /// Whether a trial can go on from a checkpoint: the sweep file says `checkpoint = true`.
     pub checkpoint: bool,
+    /// The study's folder, where file-based trackers write; `None` while a sweep file is only checked or simulated.
+    pub dir: Option<PathBuf>,
 }

@@ -7,6 +7,7 @@ use crate::source::Diagnostics;
 use crate::study::Setting;
 use crate::study::kind::{Kind, find};
 use crate::tracker::{TRACKERS, Tracker};
+use std::path::Path;
 
 /// The built parts of a sweep.
 pub struct Plan {
@@ -38,16 +39,18 @@ impl Sweep {
             slots,
             resource: self.resource.clone(),
             checkpoint: self.checkpoint,
+            dir: None,
         }
     }
 
-    /// Builds the sampler, the scheduler and the trackers.
+    /// Builds the sampler, the scheduler and the trackers; `dir` is the study's folder, without which file-based trackers cannot write.
     ///
     /// # Errors
     /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number of slots can make a difference.
-    pub fn build(&self, slots: usize) -> Result<Plan, Rejected> {
+    pub fn build(&self, slots: usize, dir: Option<&Path>) -> Result<Plan, Rejected> {
         let mut diagnostics = Diagnostics::default();
-        match self.try_build(slots, Tried::All, &mut diagnostics) {
+        let setting = Setting { dir: dir.map(Path::to_owned), ..self.setting(slots) };
+        match self.try_build(&setting, Tried::All, &mut diagnostics) {
             Some(plan) if !diagnostics.has_errors() => Ok(plan),
             _ => Err(Rejected { source: self.source.clone(), diagnostics }),
         }
@@ -55,21 +58,20 @@ impl Sweep {
 
     pub(super) fn try_build(
         &self,
-        slots: usize,
+        setting: &Setting,
         tried: Tried,
         diagnostics: &mut Diagnostics,
     ) -> Option<Plan> {
-        let setting = self.setting(slots);
         let sampler = match tried {
-            Tried::All => build(SAMPLERS, &self.sampler, &setting, diagnostics),
+            Tried::All => build(SAMPLERS, &self.sampler, setting, diagnostics),
             Tried::AllButSampler => None,
         };
-        let scheduler = build(SCHEDULERS, &self.scheduler, &setting, diagnostics);
+        let scheduler = build(SCHEDULERS, &self.scheduler, setting, diagnostics);
         let trackers: Vec<_> = self
             .trackers
             .iter()
             .map(|choice| {
-                let tracker = build(TRACKERS, choice, &setting, diagnostics)?;
+                let tracker = build(TRACKERS, choice, setting, diagnostics)?;
                 Some((choice.name.clone(), tracker))
             })
             .collect();

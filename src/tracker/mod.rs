@@ -5,12 +5,13 @@
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod demo;
+mod mlflow;
 pub mod recorder;
 
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
-pub const TRACKERS: &[Kind<dyn Tracker>] = &[];
+pub const TRACKERS: &[Kind<dyn Tracker>] = &[mlflow::KIND];
 
 /// Writes a study in some format.
 ///

@@ -40,6 +40,7 @@ fn build(
         slots: 3,
         resource: Some("epoch".into()),
         checkpoint,
+        dir: None,
     };
     let section = Section::new("scheduler", 0..options.len(), Table::parse(options, said));
     let kind = kind::find(SCHEDULERS, name).expect("it is in the registry");
