@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
-    /// Write the trials of a study as CSV or JSON lines
+    /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

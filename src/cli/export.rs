@@ -1,17 +1,25 @@
-//! `swath export`: the trials of a study as CSV or JSON lines.
+//! `swath export`: the trials of a study as CSV or JSON lines, or the files of a tracker made again.
+//!
+//! `swath export TRACKER [STUDY]` feeds a tracker the whole journal: the same bytes come out as while the study ran.
 
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{Found, Which};
+use super::studies::{self, Found, Which};
 use crate::report::json;
-use crate::tracker::csv;
+use crate::run::RebuildError;
+use crate::study::kind::find;
+use crate::tracker::{TRACKERS, csv};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `swath export`.
 #[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "swath export [OPTIONS] [STUDY] [TRIALS]\n       swath export <TRACKER> [STUDY]",
+    after_help = "With the name of a tracker (`swath kinds` lists them), what that tracker writes is made again from the journal."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) which: Which,
@@ -42,6 +50,9 @@ struct Line<'a> {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    if let Some(tracker) = tracker(args) {
+        return rebuild(tracker, args, context);
+    }
     let found = args.which.find(context)?;
     let Some(path) = &args.output else {
         write(args, &found, &mut context.out.stdout)?;
@@ -50,6 +61,27 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     save(args, &found, path)?;
     let count = found.trials()?.len();
     context.out.say(format_args!("{count} trials: {}", path.display()));
+    Ok(Code::Done)
+}
+
+/// Returns the tracker that is meant, if one is.
+fn tracker(args: &Args) -> Option<&str> {
+    let plain = !args.csv && !args.json && args.output.is_none() && args.which.condition.is_none();
+    let first = args.which.words.first().map(String::as_str).filter(|_| plain)?;
+    find(TRACKERS, first).map(|kind| kind.name)
+}
+
+fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let dir = match args.which.words.get(1) {
+        Some(study) => studies::named(&context.logs, study)?,
+        None => studies::latest(&context.logs)?,
+    };
+    crate::run::rebuild(&dir, tracker).map_err(|error| match error {
+        RebuildError::Journal(journal) => journal.into(),
+        RebuildError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
+        other => Failure::caused(Code::Tool, &other),
+    })?;
+    context.out.say(format_args!("`{tracker}` is up to date with `{}`", dir.root().display()));
     Ok(Code::Done)
 }
 
@@ -93,7 +125,7 @@ fn save(args: &Args, found: &Found, path: &Path) -> Result<(), Failure> {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::Code;
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{self, Which, demo};
     use crate::space::Value;
     use crate::tracker::csv;
     use crate::tracker::demo::Demo;
@@ -134,6 +166,20 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[1]["study"], &lines[1]["trial"]), (&"digits".into(), &2.into()));
         assert_eq!(lines[1]["metrics"]["val_loss"]["last"], "inf");
+    }
+
+    #[test]
+    fn the_name_of_a_tracker_makes_its_files_again() {
+        let logs = tempfile::tempdir().unwrap();
+        let dir = studies::demo::write(logs.path(), "digits", &world());
+        let sweep = "name = \"digits\"\n[objective]\nmetric = \"val_loss\"\ngoal = \"min\"\n[run]\ncommand = [\"true\"]\n[search]\nsampler = \"random\"\ntrials = 2\n[space]\nlr = { min = 0.0, max = 1.0 }\n";
+        std::fs::write(dir.sweep_toml(), sweep).unwrap();
+        let (out, _, stderr) = crate::cli::output::captured::output(None);
+        let mut context = crate::cli::Context { logs: logs.path().to_owned(), out };
+        let result = run(&args(&["tensorboard", "digits"]), &mut context);
+        assert_eq!(result, Ok(Code::Done), "{}", stderr.text());
+        assert!(dir.trackers().join("tensorboard/2").is_dir());
+        assert_eq!(run(&args(&["tensorboard", "digit"]), &mut context).unwrap_err().code, Code::Usage);
     }
 
     #[test]

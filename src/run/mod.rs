@@ -6,11 +6,13 @@
 mod keep;
 mod plan;
 mod pool;
+mod rebuild;
 mod record;
 mod setup;
 mod versions;
 
 pub use plan::{Planned, plan};
+pub use rebuild::{RebuildError, rebuild};
 pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
@@ -163,6 +165,21 @@ impl<'a> Opened<'a> {
             record::Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
         let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
         self.driver.listen(Box::new(recording));
+        Ok(())
+    }
+
+    /// Lets the trackers of a study that is finished write what they could not while it ran: a server may have been away.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn catch_up(&mut self, stale: impl FnMut(Stale)) -> Result<(), RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        if trackers.is_empty() {
+            return Ok(());
+        }
+        let late = record::catch_up(&self.dir, self.study(), trackers);
+        let late = late.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        late.into_iter().for_each(stale);
         Ok(())
     }
 

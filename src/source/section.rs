@@ -48,6 +48,26 @@ impl Section {
         }
     }
 
+    /// Takes a list of strings.
+    pub fn take_texts(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(Vec<String>, Span)> {
+        let node = self.take(key)?;
+        let NodeValue::Array(items) = node.value else {
+            return self.wrong(key, "a list of strings", &node.value, node.span, diagnostics);
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match item.value {
+                NodeValue::Text(text) => texts.push(text),
+                other => return self.wrong(key, "a list of strings", &other, item.span, diagnostics),
+            }
+        }
+        Some((texts, node.span))
+    }
+
     /// Takes a boolean.
     pub fn take_bool(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(bool, Span)> {
         let node = self.take(key)?;
@@ -162,12 +182,14 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_reported_and_reads_as_absent() {
         let mut diagnostics = Diagnostics::default();
-        let mut limits = section("a = 1\nb = 'x'\nc = nan\nd = -1\ne = 1");
+        let mut limits = section("a = 1\nb = 'x'\nc = nan\nd = -1\ne = 1\nf = ['x', 1]\ng = ['x']");
         assert_eq!(limits.take_text("a", &mut diagnostics), None);
         assert_eq!(limits.take_bool("b", &mut diagnostics), None);
         assert_eq!(limits.take_number("c", &mut diagnostics), None);
         assert_eq!(limits.take_count("d", 0, &mut diagnostics), None);
         assert!(limits.take_section("e", &mut diagnostics).is_none());
+        assert_eq!(limits.take_texts("f", &mut diagnostics), None);
+        assert_eq!(limits.take_texts("g", &mut diagnostics).unwrap().0, ["x"]);
         let messages: Vec<_> =
             diagnostics.list.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
         let expected = [
@@ -176,6 +198,7 @@ mod tests {
             "`c` must be a finite number",
             "`d` must be at least 0",
             "`e` must be a table",
+            "`f` must be a list of strings",
         ];
         assert_eq!(messages, expected);
     }

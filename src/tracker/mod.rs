@@ -2,16 +2,32 @@
 //!
 //! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
 
+mod block_log;
+mod crc;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod demo;
+mod home;
+mod hparams;
+mod metric_rows;
 mod mlflow;
+mod program;
+mod proto;
+mod prov;
+mod prov_graph;
 pub mod recorder;
+mod step;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+mod trial_file;
+mod wandb;
 
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
-pub const TRACKERS: &[Kind<dyn Tracker>] = &[mlflow::KIND];
+pub const TRACKERS: &[Kind<dyn Tracker>] =
+    &[mlflow::KIND, wandb::KIND, tensorboard::KIND, prov::KIND, program::KIND];
 
 /// Writes a study in some format.
 ///
@@ -29,6 +45,20 @@ pub trait Tracker: Send {
     /// # Errors
     /// If it could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
+
+    /// Waits a while, at most seconds, for what is under way at the end, and returns whether that went on and there is more of it. Called
+    /// before [`close`](Self::close) until it returns `false`.
+    fn linger(&mut self) -> bool {
+        false
+    }
+
+    /// Brings everything up to date and ends: nothing more comes in this run.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
+        self.sync(study)
+    }
 }
 
 /// Why a tracker could not write.

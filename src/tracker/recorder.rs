@@ -210,7 +210,19 @@ impl Feed {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.each(Slot::sync);
+        self.linger();
+        self.each(Slot::close);
+    }
+
+    /// Lets trackers that go on by themselves do so, as long as they make progress.
+    fn linger(&mut self) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            self.busy.store(at, Relaxed);
+            while !slot.failed && slot.named.tracker.linger() {
+                self.steps.fetch_add(1, Relaxed);
+            }
+            self.steps.fetch_add(1, Relaxed);
+        }
     }
 
     /// Absorbs an entry. One that was told by the history already is not told again.
@@ -254,6 +266,10 @@ impl Slot {
         let result = self.attempt(|tracker| tracker.sync(study));
         self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
         result
+    }
+
+    fn close(&mut self, study: &Study) -> Option<Stale> {
+        self.attempt(|tracker| tracker.close(study))
     }
 
     fn sync_if_due(&mut self, study: &Study) -> Option<Stale> {

@@ -31,6 +31,7 @@ trial = int(os.environ["SWATH_TRIAL"])
 for epoch in range(6):
     loss = float("nan") if trial == 2 and epoch == 0 else params["lr"] / (epoch + 1)
     records.write(json.dumps({"epoch": epoch, "Verlust-größe": loss, "val/acc": epoch * 1e-7, "phase": "übung"}) + "\n")
+    records.write(json.dumps({"kind": "metric", "context": "train", "loss": loss * 2, "step": epoch * 10}) + "\n")
     time.sleep(0.5)
     if trial == 3 and epoch == 2:
         sys.exit(7)
@@ -126,13 +127,11 @@ def from_journal(study):
             closed = at
         elif kind == "created":
             params = {name: value if isinstance(value, str) else json.dumps(value) for name, value in event["params"].items()}
-            trials[event["trial"]] = {"params": params, "points": [], "reports": 0, "start": at}
+            trials[event["trial"]] = {"params": params, "points": [], "start": at}
         elif kind == "logged" and "report" in event["record"]:
             values = event["record"]["report"]["values"]
-            trials[event["trial"]]["reports"] += 1
-            step = trials[event["trial"]]["reports"]
             points = [
-                (name, at, step, same_text(number(value)))
+                (name, at, int(number(values["epoch"])), same_text(number(value)))
                 for name, value in values.items()
                 if not isinstance(value, bool) and (not isinstance(value, str) or value in ("nan", "inf", "-inf"))
             ]
@@ -140,6 +139,10 @@ def from_journal(study):
         elif kind == "ended":
             trials[event["trial"]]["status"] = "FINISHED" if event["exit"] == "done" else "FAILED"
             trials[event["trial"]]["end"] = at
+    for trial, had in trials.items():
+        for line in open(os.path.join(study, str(trial), "metrics", "train.json"), encoding="utf-8"):
+            row = json.loads(line)
+            had["points"].append(("train/loss", round(row["at"] * 1000), row["step"], same_text(number(row["loss"]))))
     return trials, opened, closed
 
 
@@ -186,8 +189,9 @@ def sweep(folder, name, uri):
 def finish(run, folder, name):
     code = run.wait(120)
     said = open(os.path.join(folder, f"{name}.log"), encoding="utf-8").read()
-    if code not in (0, 1) or "mlflow" in said:
+    if code != 0:
         sys.exit(f"swath ended with status {code} and said:\n{said}")
+    return said
 
 
 def secrets(folder, secret):
@@ -206,19 +210,25 @@ def main():
         open(os.path.join(folder, "trial.py"), "w", encoding="utf-8").write(TRIAL)
         port = free_port()
         server = start_server(folder, port)
-        run = sweep(folder, "server", f'uri = "http://demo:gans-geheim@127.0.0.1:{port}"')
+        uri = f'uri = "http://demo:gans-geheim@127.0.0.1:{port}"'
+        run = sweep(folder, "server", uri)
         time.sleep(4)
         if run.poll() is not None:
-            sys.exit("the sweep was over too early: " + open(os.path.join(folder, "server.log")).read())
+            sys.exit("the sweep was over too early")
         end_server(server)
         time.sleep(2)
         server = start_server(folder, port)
-        finish(run, folder, "server")
+        said = finish(run, folder, "server")
+        if "were not delivered yet" in said:  # where the server takes longer to start than the sweep to end
+            said = finish(sweep(folder, "server", uri), folder, "server")
+        if "mlflow" in said:
+            sys.exit(f"not everything was delivered:\n{said}")
         client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
         print("MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-server"), "größe-server"))
         secrets(folder, b"gans-geheim")
         run = sweep(folder, "folder", "")
-        finish(run, folder, "folder")
+        if "mlflow" in (said := finish(run, folder, "folder")):
+            sys.exit(said)
         study = os.path.join(folder, "logs", "größe-folder")
         client = mlflow.MlflowClient(f"file://{study}/trackers/mlruns")
         print("MLflow's file store has", compare(client, study, "größe-folder"))

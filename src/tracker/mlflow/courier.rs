@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// How long is waited for news while there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
 /// How many operations are gathered.
-const MOST: usize = 4000;
+const MOST: usize = 1000;
 /// The largest file that is uploaded.
 const UPLOAD: u64 = 64 << 20;
 
@@ -35,6 +35,8 @@ pub(super) struct News {
     pub(super) hurry: AtomicBool,
     /// How many operations the server has, or will never take.
     pub(super) done: AtomicU64,
+    /// How many calls have got an answer: whether there is progress.
+    pub(super) made: AtomicU64,
     words: Mutex<Words>,
 }
 
@@ -181,7 +183,11 @@ impl Courier {
             if self.news.stop.load(Relaxed) {
                 return Ok(false);
             }
-            match self.make(&call) {
+            let made = self.make(&call);
+            if !matches!(made, Err(Trouble::Away(_))) {
+                self.news.made.fetch_add(1, Relaxed);
+            }
+            match made {
                 Ok(()) => drop(self.calls.pop_front()),
                 Err(Trouble::Away(why)) => return Err(Halt::Away(why)),
                 Err(Trouble::Refused { status, code, why }) => self.refused(call, status, &code, why)?,

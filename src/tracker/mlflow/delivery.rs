@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the end of a run waits for the server: less than the recorder's patience.
+/// How long the end of a run waits for the server to take anything: less than the recorder's patience.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How far a server has a study.
@@ -96,12 +96,17 @@ impl Delivery {
             let line = self.open(uid, study);
             self.line = Some(line.map_err(failed(&self.study.join("trackers")))?);
         }
-        let Some(line) = &mut self.line else { return Ok(()) };
-        if line.known >= Some(seq) || ops.is_empty() {
+        if self.has(seq) || ops.is_empty() {
             return Ok(());
         }
+        let Some(line) = &mut self.line else { return Ok(()) };
         line.written += ops.len() as u64;
         line.writer.append(seq, ops).map_err(failed(&line.spool))
+    }
+
+    /// Returns whether the server had that entry before this run.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.line.as_ref().is_some_and(|line| line.known >= Some(seq))
     }
 
     fn open(&self, uid: &str, study: &str) -> io::Result<Line> {
@@ -122,20 +127,42 @@ impl Delivery {
         Ok(Line { writer, spool, news, bell, known, written: 0 })
     }
 
-    /// Lets the thread see everything; at the end of a run, waits a while for it to arrive.
+    /// Lets the thread see everything.
     ///
     /// # Errors
-    /// If the server will not have it, or at the end of a run has not got it.
-    pub(super) fn sync(&mut self, closed: bool) -> Result<(), TrackerError> {
+    /// If the server will not have it.
+    pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
         let Some(line) = &mut self.line else { return Ok(()) };
         line.writer.flush().map_err(failed(&line.spool))?;
-        line.news.hurry.store(closed, Relaxed);
         let _ = line.bell.try_send(());
-        let began = Instant::now();
-        while closed && !line.arrived() && line.news.fatal().is_none() && began.elapsed() < self.patience {
+        line.verdict(false)
+    }
+
+    /// Waits for the server to take something, and returns whether it did and is to get more.
+    pub(super) fn linger(&mut self) -> bool {
+        if self.flush().is_err() {
+            return false;
+        }
+        let Some(line) = &mut self.line else { return false };
+        line.news.hurry.store(true, Relaxed);
+        let _ = line.bell.try_send(());
+        let (began, made) = (Instant::now(), line.news.made.load(Relaxed));
+        while !line.arrived() && line.news.fatal().is_none() && began.elapsed() < self.patience {
+            if line.news.made.load(Relaxed) != made {
+                return true;
+            }
             thread::sleep(Duration::from_millis(5));
         }
-        line.verdict(closed)
+        false
+    }
+
+    /// Says how it went.
+    ///
+    /// # Errors
+    /// If the server has not got everything.
+    pub(super) fn close(&mut self) -> Result<(), TrackerError> {
+        self.flush()?;
+        self.line.as_ref().map_or(Ok(()), |line| line.verdict(true))
     }
 }
 

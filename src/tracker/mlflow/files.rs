@@ -353,9 +353,9 @@ mod tests {
         let run = format!("{}/{}", experiment_id("digits"), run_id(&uid(), 1));
         let of = |path: &str| found.get(&format!("{run}/{path}")).map(String::as_str);
         let (first, second) = (1_767_225_604_000_i64, 1_767_225_605_000_i64);
-        assert_eq!(of("metrics/val_loss").unwrap(), format!("{first} nan 1\n{second} 0.5 2\n"));
-        assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 1\n"));
-        assert_eq!(of(&format!("metrics/{}", names::key("../x"))).unwrap(), format!("{first} 1e-7 1\n"));
+        assert_eq!(of("metrics/val_loss").unwrap(), format!("{first} nan 0\n{second} 0.5 1\n"));
+        assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 0\n"));
+        assert_eq!(of(&format!("metrics/{}", names::key("../x"))).unwrap(), format!("{first} 1e-7 0\n"));
         assert_eq!((of("params/lr"), of("params/a")), (Some("é"), Some("1")));
         assert_eq!(of(&format!("params/{}", names::flat("a/b"))), Some("2"));
         assert_eq!(of("tags/mlflow.parentRunId"), Some(&*run_id(&uid(), PARENT)));

@@ -10,6 +10,7 @@ mod delivery;
 mod files;
 mod names;
 mod rest;
+mod rows;
 mod runs;
 mod spool;
 #[cfg(test)]
@@ -17,10 +18,11 @@ mod tests;
 
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostic, Diagnostics, Section};
-use crate::study::{Entry, Kind, Setting, Study};
+use crate::study::{Entry, Event, Kind, Setting, Study};
 use delivery::Delivery;
 use files::Files;
 use rest::Address;
+use rows::Rows;
 use runs::Projection;
 use std::path::PathBuf;
 
@@ -50,7 +52,8 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
         Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
         Place::Server(address) => Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment)),
     };
-    Some(Box::new(Mlflow { projection: Projection::default(), store }))
+    let (projection, rows, dir) = (Projection::default(), Rows::default(), setting.dir.clone());
+    Some(Box::new(Mlflow { projection, rows, dir, store }))
 }
 
 /// Where `uri` points to.
@@ -85,6 +88,8 @@ const SCHEMES: &str = "give a folder, or the address of a server: `http://127.0.
 
 struct Mlflow {
     projection: Projection,
+    rows: Rows,
+    dir: Option<PathBuf>,
     store: Store,
 }
 
@@ -93,9 +98,27 @@ enum Store {
     Server(Delivery),
 }
 
+impl Store {
+    /// Returns whether an earlier run has delivered that entry.
+    fn has(&self, seq: u64) -> bool {
+        match self {
+            Self::Files(_) => false,
+            Self::Server(delivery) => delivery.has(seq),
+        }
+    }
+}
+
 impl Tracker for Mlflow {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
-        let ops = self.projection.of(study, entry);
+        if self.dir.is_none() {
+            return Err(TrackerError::Other("it was given no study's folder".to_owned()));
+        }
+        let mut ops = self.projection.of(study, entry);
+        if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
+            let rows = self.rows.read(self.dir.as_deref(), *trial, entry.at)?;
+            // Before the end, so that a run that has ended is complete.
+            ops.splice(0..0, rows);
+        }
         match &mut self.store {
             Store::Files(files) => files.take(&self.projection.uid, &study.header().name, ops),
             Store::Server(delivery) => {
@@ -104,10 +127,24 @@ impl Tracker for Mlflow {
         }
     }
 
-    fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
+    fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
         match &mut self.store {
             Store::Files(files) => files.flush(),
-            Store::Server(delivery) => delivery.sync(study.closed().is_some()),
+            Store::Server(delivery) => delivery.flush(),
+        }
+    }
+
+    fn linger(&mut self) -> bool {
+        match &mut self.store {
+            Store::Files(_) => false,
+            Store::Server(delivery) => delivery.linger(),
+        }
+    }
+
+    fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
+        match &mut self.store {
+            Store::Files(files) => files.flush(),
+            Store::Server(delivery) => delivery.close(),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! can be made again at any time.
 
 use super::names::{self, digest};
+use crate::space::Name;
 use crate::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, Trial, TrialId,
     TrialState,
 };
+use crate::tracker::step;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,7 +78,7 @@ impl Projection {
             Event::Created { trial, origin, .. } => self.created(study, *trial, origin, at),
             Event::Logged { trial, record, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.logged(trial, record, at);
+                    self.logged(trial, record, study.header().resource.as_ref(), at);
                 }
             }
             Event::Placed { trial, place, .. } => self.tag(trial.0, "swath.host", &place.host),
@@ -150,11 +152,11 @@ impl Projection {
         }
     }
 
-    fn logged(&mut self, trial: &Trial, record: &LogRecord, at: i64) {
+    fn logged(&mut self, trial: &Trial, record: &LogRecord, resource: Option<&Name>, at: i64) {
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
-                let step = whole(trial.step.unwrap_or(0.0));
+                let step = step::of_report(values, resource, trial.reports.saturating_sub(1));
                 for (name, datum) in values {
                     let key = names::key(name);
                     match datum {
@@ -243,12 +245,6 @@ pub(super) fn millis(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(1000)
 }
 
-/// Returns a step as MLflow counts: whole numbers.
-#[expect(clippy::cast_possible_truncation, reason = "saturates, and no step is that large")]
-pub(super) fn whole(step: f64) -> i64 {
-    step.round() as i64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +309,6 @@ mod tests {
             _ => None,
         };
         let told: Vec<_> = ops(&demo).into_iter().filter_map(of).collect();
-        assert_eq!(told, ["lr=groß", "val_loss 0.5 1", "val_loss NaN 2"]);
+        assert_eq!(told, ["lr=groß", "val_loss 0.5 0", "val_loss NaN 1"]);
     }
 }

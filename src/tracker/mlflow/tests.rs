@@ -194,8 +194,8 @@ const EXPECTED: [&str; 6] = [
     "\"run0\" \"FINISHED\"",
     "\"run1\" \"FAILED\"",
     "\"run1\" \"RUNNING\"",
-    "\"val_loss\" \"NaN\" 1",
-    "\"val_loss\" 0.5 2",
+    "\"val_loss\" \"NaN\" 0",
+    "\"val_loss\" 0.5 1",
 ];
 
 /// Runs the study with the folder, and returns how its end went.
@@ -211,7 +211,8 @@ fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), Strin
         delivery.take(&projection.uid, "digits", entry.seq, ops).unwrap();
     }
     assert!(began.elapsed() < Duration::from_secs(2), "a run is never held up");
-    delivery.sync(true).map_err(|error| error.to_string())
+    while delivery.linger() {}
+    delivery.close().map_err(|error| error.to_string())
 }
 
 fn everything(stub: &Stub) {

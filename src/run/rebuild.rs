@@ -1,0 +1,73 @@
+//! A tracker's files made again from the journal and the trial folders.
+
+use crate::journal::{self, Journal, JournalError, Lock, StudyDir};
+use crate::provenance::Machine;
+use crate::source::{Diagnostics, Section, Source, Table};
+use crate::study::kind::find;
+use crate::study::{IllegalEvent, Study, Timestamp};
+use crate::sweep::{Rejected, Sweep};
+use crate::tracker::{TRACKERS, Tracker, TrackerError};
+
+/// Why a tracker's files could not be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The study holds no sweep file, or it cannot be read.
+    #[error("the study's sweep file could not be read")]
+    Sweep(#[source] std::io::Error),
+    /// Its sweep file or the tracker's options cannot be used by this version of swath.
+    #[error("the sweep file was rejected")]
+    Rejected(Box<Rejected>),
+    /// The journal could not be read, or the study runs now.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal is not one that swath wrote.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The tracker failed.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+}
+
+/// Feeds the tracker `name` everything that happened, with the options that the study's sweep file gives it: each time it is named there,
+/// or once without options. Returns how many there were. The study must not run meanwhile, since its trackers may write the same files.
+///
+/// # Errors
+/// If the study runs, cannot be read, or the tracker fails.
+pub fn rebuild(dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
+    journal::read(dir)?;
+    let _lock = Lock::take(dir, &Machine::here().holder(Timestamp::now()))?;
+    let trackers = trackers(dir, name)?;
+    let count = trackers.len();
+    for mut tracker in trackers {
+        let mut study = Study::default();
+        for entry in Journal::open(dir)? {
+            let entry = entry?;
+            study.apply(&entry)?;
+            tracker.record(&study, &entry)?;
+        }
+        while tracker.linger() {}
+        tracker.close(&study)?;
+    }
+    Ok(count)
+}
+
+fn trackers(dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, RebuildError> {
+    let path = dir.sweep_toml();
+    let text = std::fs::read_to_string(&path).map_err(RebuildError::Sweep)?;
+    let source = Source { name: path.display().to_string(), text };
+    let sweep = Sweep::parse(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
+    let named = sweep.trackers.iter().filter(|choice| choice.name == name);
+    let mut sections: Vec<_> = named.map(|choice| choice.section.clone()).collect();
+    if sections.is_empty() {
+        sections.push(Section::new("tracker", 0..0, Table::default()));
+    }
+    let mut setting = sweep.setting(sweep.slots());
+    setting.dir = Some(dir.root().to_owned());
+    let mut diagnostics = Diagnostics::default();
+    let build =
+        |section| find(TRACKERS, name).and_then(|kind| (kind.build)(section, &setting, &mut diagnostics));
+    let built: Vec<_> = sections.into_iter().map(build).collect();
+    built.into_iter().collect::<Option<_>>().ok_or_else(|| {
+        RebuildError::Rejected(Box::new(Rejected { source: sweep.source.clone(), diagnostics }))
+    })
+}

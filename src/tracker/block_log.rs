@@ -1,0 +1,71 @@
+//! The log format of LevelDB, as W&B uses it: records in blocks of 32 KiB, split where they do not fit.
+//!
+//! The checks are zlib's, unmasked; LevelDB's own are Castagnoli's, masked.
+
+use super::crc::ZLIB;
+
+const BLOCK: usize = 32_768;
+const HEADER: usize = 7;
+
+/// What a file begins with; it counts into the first block.
+pub(super) const MAGIC: &[u8] = b":W&B\xe1\xbe\x00";
+
+/// Appends a record to `out`, the end of a file in which `before` bytes stand in front of `out`.
+pub(super) fn append(out: &mut Vec<u8>, before: u64, record: &[u8]) {
+    let mut rest = record;
+    let mut first = true;
+    loop {
+        let mut room = BLOCK - ((before + out.len() as u64) % BLOCK as u64) as usize;
+        if room < HEADER {
+            out.resize(out.len() + room, 0);
+            room = BLOCK;
+        }
+        let (data, left) = rest.split_at(rest.len().min(room - HEADER));
+        let kind = match (first, left.is_empty()) {
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, false) => 3,
+            (false, true) => 4,
+        };
+        out.extend_from_slice(&ZLIB.of(&[&[kind], data]).to_le_bytes());
+        out.extend_from_slice(&(data.len() as u16).to_le_bytes());
+        out.push(kind);
+        out.extend_from_slice(data);
+        if left.is_empty() {
+            return;
+        }
+        (rest, first) = (left, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK, MAGIC, append};
+
+    #[test]
+    fn a_record_that_does_not_fit_is_split_at_the_blocks() {
+        let mut file = MAGIC.to_vec();
+        append(&mut file, 0, &[7; 70_000]);
+        assert_eq!((file[13], file[BLOCK + 6], file[2 * BLOCK + 6]), (2, 3, 4));
+        assert_eq!(file.len(), 7 + 3 * 7 + 70_000);
+    }
+
+    #[test]
+    fn a_record_is_the_same_wherever_the_file_was_cut_for_writing() {
+        let mut whole = MAGIC.to_vec();
+        append(&mut whole, 0, &[1; 40_000]);
+        let before = whole.len();
+        let mut rest = Vec::new();
+        append(&mut rest, before as u64, &[2; 30_000]);
+        append(&mut whole, 0, &[2; 30_000]);
+        assert_eq!(whole[before..], rest);
+    }
+
+    #[test]
+    fn where_no_header_fits_the_block_is_filled_with_zeros() {
+        let mut file = vec![9; BLOCK - 6];
+        append(&mut file, 0, b"x");
+        assert_eq!(file[BLOCK - 6..BLOCK], [0; 6]);
+        assert_eq!(file.len(), BLOCK + 8);
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a file-based tracker writes and reads.
+
+use super::TrackerError;
+use crate::source::{Diagnostics, Section};
+use crate::study::{Setting, Study, TrialId};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The folders of a file-based tracker: `<study>/trackers/<name>/`, or `<dir>/<study's name>/` with the option `dir`.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    study: Option<PathBuf>,
+    chosen: Option<PathBuf>,
+    name: &'static str,
+}
+
+impl Home {
+    /// Takes the option `dir`.
+    pub(super) fn take(
+        name: &'static str,
+        section: &mut Section,
+        setting: &Setting,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let chosen = section.take_text("dir", diagnostics).map(|(dir, _)| PathBuf::from(dir));
+        Self { study: setting.dir.clone(), chosen, name }
+    }
+
+    /// Returns where to write.
+    ///
+    /// # Errors
+    /// If the tracker was built without a study's folder.
+    pub(super) fn root(&self, study: &Study) -> Result<PathBuf, TrackerError> {
+        match &self.chosen {
+            Some(dir) => Ok(dir.join(&study.header().name)),
+            None => Ok(self.study()?.join("trackers").join(self.name)),
+        }
+    }
+
+    /// Returns the folder of a trial, to read from.
+    ///
+    /// # Errors
+    /// If the tracker was built without a study's folder.
+    pub(super) fn trial(&self, id: TrialId) -> Result<PathBuf, TrackerError> {
+        Ok(self.study()?.join(id.to_string()))
+    }
+
+    /// Returns the study's folder.
+    ///
+    /// # Errors
+    /// If the tracker was built without one.
+    pub(super) fn study(&self) -> Result<&Path, TrackerError> {
+        self.study.as_deref().ok_or_else(|| TrackerError::Other("it was given no study's folder".to_owned()))
+    }
+}
+
+/// Returns what to make of an error with `path`.
+pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
+    move |source| TrackerError::Write { path: path.display().to_string(), source }
+}
+
+/// Replaces a file as a whole, making its folder: a reader sees the old one or the new one.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrackerError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let mut draft = super::csv::draft(folder)?;
+        io::Write::write_all(&mut draft, bytes)?;
+        draft.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(failed(path))
+}

@@ -1,0 +1,206 @@
+//! A user's own tracker: any program, which is fed the lines of the journal on its standard input.
+//!
+//! It gets every entry from the first, on resume too, each as it stands in the journal, and ends when its input does. What it prints goes to
+//! a log. It has a process group of its own, so that Ctrl-C reaches the trials and not the one who writes down how they ended.
+
+use super::home::{Home, failed};
+use super::{Tracker, TrackerError};
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Entry, Kind, Setting, Study};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Lines that wait for the program at most.
+const QUEUE: usize = 1 << 14;
+
+/// How long the program may take nothing in, and how long it may take to end. The recorder itself waits longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) const KIND: Kind<dyn Tracker> = Kind {
+    name: "program",
+    about: "a program of your own, fed the journal's lines on its standard input; options: `command` (required), `dir` (for its log)",
+    build,
+};
+
+fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+    let before = said.list.len();
+    let command = section.take_texts("command", said);
+    let home = Home::take("program", &mut section, setting, said);
+    let span = section.span.clone();
+    section.finish(said);
+    match command {
+        Some((command, _)) if command.first().is_some_and(|program| !program.is_empty()) => {
+            let fed = Program { home, command, running: None };
+            (said.list.len() == before).then(|| Box::new(fed) as Box<dyn Tracker>)
+        }
+        None if said.list.len() > before => None,
+        other => {
+            let error = Diagnostic::error("missing-command", "the tracker `program` needs a `command`")
+                .at(other.map_or(span, |(_, span)| span), "");
+            said.push(error.hint("such as command = [\"python\", \"tracker.py\"]"));
+            None
+        }
+    }
+}
+
+struct Program {
+    home: Home,
+    command: Vec<String>,
+    running: Option<Running>,
+}
+
+/// A program that takes lines in.
+struct Running {
+    child: Child,
+    lines: Sender<Vec<u8>>,
+    writer: JoinHandle<std::io::Result<()>>,
+    log: PathBuf,
+}
+
+impl Tracker for Program {
+    fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
+        let mut line = serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
+        line.push(b'\n');
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => self.start(study)?,
+        };
+        match running.lines.send_timeout(line, PATIENCE) {
+            Ok(()) => {
+                self.running = Some(running);
+                Ok(())
+            }
+            Err(SendTimeoutError::Timeout(_)) => {
+                let why = format!("`{}` took nothing in for {} s", self.command[0], PATIENCE.as_secs());
+                running.kill();
+                Err(TrackerError::Other(why))
+            }
+            Err(SendTimeoutError::Disconnected(_)) => Err(self.ended(running)),
+        }
+    }
+
+    fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
+        Ok(())
+    }
+
+    fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let Running { mut child, lines, writer, log } = running;
+        drop(lines);
+        match wait(&mut child) {
+            Some(status) if status.success() => {
+                let _ = writer.join();
+                Ok(())
+            }
+            Some(status) => Err(self.said(status, &log)),
+            None => {
+                kill(child);
+                let seconds = PATIENCE.as_secs();
+                let why = format!("`{}` did not end within {seconds} s of its input", self.command[0]);
+                Err(TrackerError::Other(why))
+            }
+        }
+    }
+}
+
+impl Program {
+    fn start(&self, study: &Study) -> Result<Running, TrackerError> {
+        let folder = self.home.root(study)?;
+        let stem = Path::new(&self.command[0]).file_stem().unwrap_or_default();
+        let log = folder.join(stem).with_extension("log");
+        let open = || {
+            std::fs::create_dir_all(&folder)?;
+            let out = File::create(&log)?;
+            Ok((out.try_clone()?, out))
+        };
+        let (out, err) = open().map_err(failed(&log))?;
+        let child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .env("SWATH_STUDY_DIR", self.home.study()?)
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .spawn();
+        let mut child = child.map_err(|error| {
+            TrackerError::Other(format!("`{}` could not be started: {error}", self.command[0]))
+        })?;
+        let (lines, waiting) = bounded(QUEUE);
+        let stdin = child.stdin.take().ok_or_else(|| TrackerError::Other("it has no input".to_owned()))?;
+        let writer = thread::Builder::new().name("tracker".to_owned()).spawn(move || feed(stdin, &waiting));
+        let writer = writer.map_err(|error| TrackerError::Other(error.to_string()))?;
+        Ok(Running { child, lines, writer, log })
+    }
+
+    /// Says why a program takes no more.
+    fn ended(&self, running: Running) -> TrackerError {
+        let Running { mut child, log, .. } = running;
+        match wait(&mut child) {
+            Some(status) => self.said(status, &log),
+            None => {
+                kill(child);
+                TrackerError::Other(format!("`{}` closed its input", self.command[0]))
+            }
+        }
+    }
+
+    fn said(&self, status: ExitStatus, log: &Path) -> TrackerError {
+        let text = std::fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last: String = last.chars().take(200).collect();
+        let colon = if last.is_empty() { "" } else { ": " };
+        TrackerError::Other(format!("`{}` ended with {status}{colon}{last}", self.command[0]))
+    }
+}
+
+impl Running {
+    /// Ends the program at once. Its writer finds out by itself.
+    fn kill(self) {
+        kill(self.child);
+    }
+}
+
+impl Drop for Program {
+    /// Lets a program end that was given up with its recorder: its input ends here.
+    fn drop(&mut self) {
+        if let Some(Running { mut child, lines, .. }) = self.running.take() {
+            drop(lines);
+            let _ = child.try_wait();
+        }
+    }
+}
+
+/// Writes lines until there are no more, handing them over whenever none waits.
+fn feed(stdin: ChildStdin, lines: &Receiver<Vec<u8>>) -> std::io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, stdin);
+    while let Ok(line) = lines.recv() {
+        out.write_all(&line)?;
+        if lines.is_empty() {
+            out.flush()?;
+        }
+    }
+    out.flush()
+}
+
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
+            _ => return None,
+        }
+    }
+}
+
+fn kill(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}

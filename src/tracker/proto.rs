@@ -1,0 +1,99 @@
+//! Writes messages in the wire format of protocol buffers: the four kinds of field that the trackers' formats use.
+//!
+//! <https://protobuf.dev/programming-guides/encoding/>
+
+/// A message while it is written, field by field. Fields that hold their default are written too, where a caller names them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Message(Vec<u8>);
+
+impl Message {
+    /// Makes a message of what `fill` writes.
+    pub(super) fn of(fill: impl FnOnce(&mut Self)) -> Self {
+        let mut message = Self::default();
+        fill(&mut message);
+        message
+    }
+
+    /// Returns the bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Empties it; the memory is used again.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Writes a whole number, switch or enumeration; negative ones as int32 and int64 have them.
+    pub(super) fn int(&mut self, field: u32, value: i64) {
+        self.key(field, 0);
+        self.varint(value as u64);
+    }
+
+    /// Writes a double.
+    pub(super) fn double(&mut self, field: u32, value: f64) {
+        self.key(field, 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Writes a float.
+    pub(super) fn float(&mut self, field: u32, value: f32) {
+        self.key(field, 5);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Writes a string.
+    pub(super) fn text(&mut self, field: u32, text: &str) {
+        self.data(field, text.as_bytes());
+    }
+
+    /// Writes bytes.
+    pub(super) fn data(&mut self, field: u32, bytes: &[u8]) {
+        self.key(field, 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Writes a message inside this one.
+    pub(super) fn message(&mut self, field: u32, fill: impl FnOnce(&mut Self)) {
+        self.key(field, 2);
+        let start = self.0.len();
+        fill(self);
+        let length = self.0.len() - start;
+        self.varint(length as u64);
+        self.0[start..].rotate_left(length);
+    }
+
+    fn key(&mut self, field: u32, kind: u32) {
+        self.varint(u64::from(field << 3 | kind));
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Message;
+
+    #[test]
+    fn the_examples_of_the_format_s_description_come_out() {
+        let nested = Message::of(|outer| outer.message(3, |inner| inner.int(1, 150)));
+        assert_eq!(nested.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        assert_eq!(Message::of(|message| message.text(2, "testing")).bytes(), b"\x12\x07testing");
+        assert_eq!(Message::of(|message| message.int(1, -2)).bytes().len(), 11);
+    }
+
+    #[test]
+    fn a_long_message_inside_another_has_its_length_in_front() {
+        let text = "x".repeat(300);
+        let outer = Message::of(|outer| outer.message(1, |inner| inner.text(1, &text)));
+        assert_eq!(outer.bytes()[..6], [0x0a, 0xaf, 0x02, 0x0a, 0xac, 0x02]);
+        assert_eq!(outer.bytes().len(), 306);
+    }
+}

@@ -1,0 +1,405 @@
+//! Provenance after the W3C's PROV: one document a trial, one for the study, each as PROV-JSON and as DOT.
+//!
+//! `trial-<id>.json` has the trial with every parameter, data set, metric, model, artifact and output; `study.json` has all trials with their
+//! configurations, objectives, data sets and models. The types of yProv4ML are used where there are such: `provml:HyperParameter`,
+//! `provml:Metric`, `provml:Model`.
+
+use super::home::{Home, replace};
+use super::metric_rows::{Datum, each_row};
+use super::prov_graph::{
+    ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double, local,
+    typed,
+};
+use super::{Tracker, TrackerError, prov_graph};
+use crate::study::{
+    Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+pub(super) const KIND: Kind<dyn Tracker> = Kind {
+    name: "prov",
+    about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study; options: `dir`",
+    build: |mut section, setting, diagnostics| {
+        let home = Home::take("prov", &mut section, setting, diagnostics);
+        section.finish(diagnostics);
+        Some(Box::new(Prov { home, began: None, stale: BTreeSet::new(), behind: false }))
+    },
+};
+
+struct Prov {
+    home: Home,
+    began: Option<Timestamp>,
+    /// Trials that are no longer as their documents say.
+    stale: BTreeSet<TrialId>,
+    behind: bool,
+}
+
+impl Tracker for Prov {
+    fn record(&mut self, _study: &Study, entry: &Entry) -> Result<(), TrackerError> {
+        self.began.get_or_insert(entry.at);
+        self.behind = true;
+        match &entry.event {
+            Event::Ended { trial, .. } | Event::Judged { trial, .. } => drop(self.stale.insert(*trial)),
+            Event::Created { origin: Origin::Cloned { instead: Some(other), .. }, .. } => {
+                self.stale.insert(*other);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
+        let root = self.home.root(study)?;
+        while let Some(id) = self.stale.first().copied() {
+            let written = study.trial(id).filter(|trial| trial.state != TrialState::Running);
+            if let Some(trial) = written {
+                let mut graph = self.begin(study);
+                let folder = self.home.trial(id)?;
+                about_trial(&mut graph, study, trial);
+                parameters(&mut graph, trial);
+                files(&mut graph, trial);
+                metrics(&mut graph, trial, &folder)?;
+                save(&graph, &root, &format!("trial-{id}"))?;
+            }
+            self.stale.remove(&id);
+        }
+        if self.behind {
+            let graph = self.whole(study);
+            save(&graph, &root, "study")?;
+            self.behind = false;
+        }
+        Ok(())
+    }
+}
+
+impl Prov {
+    /// Begins a document: the software, the study, its sweep file and its code.
+    fn begin(&self, study: &Study) -> Graph {
+        let header = study.header();
+        let began = self.began.map_or(0, Timestamp::as_micros);
+        let mut graph = Graph::default();
+        graph.prefix("swath", "urn:swath:terms:");
+        graph.prefix("provml", "prov-ml");
+        graph.prefix("run", &format!("urn:swath:study:{}:{began}:", local(&header.name)));
+        graph.element(
+            AGENT,
+            "run:swath",
+            &[
+                ("prov:type", Some(typed("prov:SoftwareAgent", "prov:QUALIFIED_NAME"))),
+                ("prov:label", Some(json!("swath"))),
+                ("swath:version", text(&header.swath)),
+            ],
+        );
+        graph.element(
+            ACTIVITY,
+            "run:study",
+            &[
+                ("prov:startTime", self.began.map(time)),
+                ("prov:type", Some(json!("swath:Study"))),
+                ("prov:label", Some(json!(header.name))),
+                ("swath:pipeline", text(&header.pipeline)),
+                ("swath:stage", text(&header.stage)),
+                ("swath:seed", Some(typed(header.seed, "xsd:unsignedLong"))),
+            ],
+        );
+        graph.relate(ASSOCIATED, "run:study", "run:swath", &[]);
+        let sweep = [("prov:label", Some(json!("sweep.toml"))), ("swath:md5", text(&header.sweep))];
+        graph.element(ENTITY, "run:sweep", &sweep);
+        graph.relate(USED, "run:study", "run:sweep", &[("prov:role", Some(json!("plan")))]);
+        if let Some(commit) = &header.git_commit {
+            let label = ("prov:label", Some(json!(format!("commit {commit}"))));
+            graph.element(ENTITY, "run:code", &[label, ("swath:git_commit", Some(json!(commit)))]);
+            graph.relate(USED, "run:study", "run:code", &[("prov:role", Some(json!("code")))]);
+        }
+        graph
+    }
+
+    /// Makes the document of the study.
+    fn whole(&self, study: &Study) -> Graph {
+        let mut graph = self.begin(study);
+        let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
+        let label = ("prov:label", Some(json!("configurations tried")));
+        graph.element(ENTITY, "run:configurations", &[("prov:type", Some(collection)), label]);
+        graph.relate(GENERATED, "run:configurations", "run:study", &[]);
+        for trial in study.trials() {
+            about_trial(&mut graph, study, trial);
+            let config = config(trial.id);
+            let names: Vec<_> = trial.params.iter().map(|(name, _)| format!("run:{}", local(name))).collect();
+            let params = names.iter().zip(&trial.params);
+            let params: Vec<_> = params.map(|(key, (_, value))| (key.as_str(), Some(param(value)))).collect();
+            graph.element(ENTITY, &config, &params);
+            graph.relate(MEMBER, "run:configurations", &config, &[]);
+            files(&mut graph, trial);
+            let objectives: BTreeSet<_> =
+                study.header().objectives.iter().map(|objective| &objective.metric).collect();
+            for (name, tally) in trial.metrics.iter().filter(|(name, _)| objectives.contains(name)) {
+                report(&mut graph, trial, name, tally);
+            }
+        }
+        if let Some(best) = study.incumbent() {
+            graph.relate(DERIVED, "run:best", &config(best.id), &[]);
+            let label = format!("best of {}", study.header().name);
+            graph.element(ENTITY, "run:best", &[("prov:label", Some(json!(label)))]);
+            graph.relate(GENERATED, "run:best", "run:study", &[]);
+        }
+        graph
+    }
+}
+
+fn save(graph: &Graph, root: &Path, name: &str) -> Result<(), TrackerError> {
+    replace(&root.join(format!("{name}.json")), &graph.json())?;
+    replace(&root.join(format!("{name}.dot")), graph.dot().as_bytes())
+}
+
+fn activity(trial: TrialId) -> String {
+    format!("run:trial-{trial}")
+}
+
+fn config(trial: TrialId) -> String {
+    format!("run:trial-{trial}/config")
+}
+
+/// Adds the trial, its configuration and where that comes from.
+fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
+    let (activity, config) = (activity(trial.id), config(trial.id));
+    let ended = trial.exit.as_ref().map(|_| trial);
+    graph.element(
+        ACTIVITY,
+        &activity,
+        &[
+            ("prov:startTime", trial.started_at.map(time)),
+            ("prov:endTime", trial.ended_at.map(time)),
+            ("prov:type", Some(json!("swath:Trial"))),
+            ("prov:label", Some(json!(format!("trial {}", trial.id)))),
+            ("swath:trial", Some(whole(u64::from(trial.id.0)))),
+            ("swath:state", Some(json!(trial.state.word()))),
+            ("swath:exit", trial.exit.as_ref().map(|exit| json!(exit.to_string()))),
+            ("swath:attempts", Some(whole(u64::from(trial.attempts)))),
+            ("swath:seed", Some(typed(trial.seed, "xsd:unsignedLong"))),
+            ("swath:host", trial.place.as_ref().and_then(|place| text(&place.host))),
+            ("swath:seconds", ended.map(|trial| double(trial.seconds))),
+            ("swath:cpu_seconds", ended.map(|trial| double(trial.usage.cpu_seconds))),
+            ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
+        ],
+    );
+    graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
+    graph.relate(INFORMED, &activity, "run:study", &[]);
+    graph.relate(GENERATED, &config, "run:study", &[("prov:role", Some(json!(origin(&trial.origin))))]);
+    graph.relate(USED, &activity, &config, &[("prov:role", Some(json!("configuration")))]);
+    let parent = match &trial.origin {
+        Origin::Cloned { from, .. } | Origin::Replicate(from) => study.trial(*from),
+        _ => None,
+    };
+    if let Some(parent) = parent {
+        graph.element(ENTITY, &self::config(parent.id), &[("prov:label", label(parent))]);
+        graph.relate(DERIVED, &config, &self::config(parent.id), &[]);
+    }
+    if let (Origin::Cloned { .. }, Some(parent)) = (&trial.origin, parent) {
+        let from = self::activity(parent.id);
+        graph.element(ACTIVITY, &from, &[("prov:label", Some(json!(format!("trial {}", parent.id))))]);
+        graph.relate(INFORMED, &activity, &from, &[]);
+    }
+}
+
+fn label(trial: &Trial) -> Option<Value> {
+    Some(json!(format!("configuration of trial {}", trial.id)))
+}
+
+fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Suggested(sampler) => format!("suggested by {sampler}"),
+        Origin::Point(index) => format!("point {index}"),
+        Origin::Cloned { why, .. } => why.clone(),
+        Origin::Replicate(from) => format!("replicate of trial {from}"),
+        Origin::Imported(from) => format!("imported from {from}"),
+        Origin::Added => "added by hand".to_owned(),
+    }
+}
+
+/// Adds the configuration with every parameter as an entity of its own.
+fn parameters(graph: &mut Graph, trial: &Trial) {
+    let (activity, config) = (activity(trial.id), config(trial.id));
+    let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
+    graph.element(ENTITY, &config, &[("prov:type", Some(collection)), ("prov:label", label(trial))]);
+    for (name, value) in &trial.params {
+        let id = format!("run:trial-{}/param/{}", trial.id, local(name));
+        let attributes = [
+            ("prov:type", Some(json!("provml:HyperParameter"))),
+            ("prov:label", Some(json!(name))),
+            ("prov:value", Some(param(value))),
+        ];
+        graph.element(ENTITY, &id, &attributes);
+        graph.relate(MEMBER, &config, &id, &[]);
+        graph.relate(USED, &activity, &id, &[("prov:role", Some(json!("input")))]);
+    }
+}
+
+/// Adds data sets, models, artifacts and outputs. A model is derived from the configuration and the data sets.
+fn files(graph: &mut Graph, trial: &Trial) {
+    let activity = activity(trial.id);
+    let mut sources = vec![config(trial.id)];
+    for record in &trial.records {
+        let LogRecord::Dataset { data_dir, role, md5, size, files } = record else { continue };
+        let id = format!("run:data/{}/{}", md5.as_deref().unwrap_or("unknown"), local(data_dir));
+        graph.element(
+            ENTITY,
+            &id,
+            &[
+                ("prov:type", Some(json!("swath:Dataset"))),
+                ("prov:label", Some(json!(data_dir))),
+                ("swath:path", Some(json!(data_dir))),
+                ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
+                ("swath:size", Some(whole(*size))),
+                ("swath:files", Some(whole(*files))),
+            ],
+        );
+        if !sources.contains(&id) {
+            graph.relate(USED, &activity, &id, &[("prov:role", text(role))]);
+            sources.push(id);
+        }
+    }
+    let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in &trial.records {
+        let (kind, name, md5, size, step) = match record {
+            LogRecord::Model { model_path, md5, size, step } => {
+                ("Model", model_path.as_str(), md5, *size, *step)
+            }
+            LogRecord::Artifact { path, md5, size } => ("Artifact", path.as_str(), md5, *size, None),
+            LogRecord::Output { name, value } => {
+                let id = format!("run:trial-{}/output/{}", trial.id, local(name));
+                let label = ("prov:label", Some(json!(name)));
+                graph.element(ENTITY, &id, &[label, ("prov:value", Some(param(value)))]);
+                graph.relate(GENERATED, &id, &activity, &[]);
+                continue;
+            }
+            _ => continue,
+        };
+        let version = versions.entry(name).or_default();
+        *version += 1;
+        let id = format!("run:trial-{}/{}/{}/{version}", trial.id, kind.to_lowercase(), local(name));
+        let prefix = if kind == "Model" { "provml" } else { "swath" };
+        graph.element(
+            ENTITY,
+            &id,
+            &[
+                ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
+                ("prov:label", Some(json!(name))),
+                ("swath:path", Some(json!(name))),
+                ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
+                ("swath:size", Some(whole(size))),
+                ("swath:version", Some(whole(*version))),
+                ("swath:step", step.map(double)),
+            ],
+        );
+        graph.relate(GENERATED, &id, &activity, &[]);
+        if kind == "Model" {
+            for source in &sources {
+                graph.relate(DERIVED, &id, source, &[]);
+            }
+        }
+    }
+}
+
+/// Adds what was reported, and for every log an activity with what was measured in it.
+fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path) -> Result<(), TrackerError> {
+    for (name, tally) in &trial.metrics {
+        report(graph, trial, name, tally);
+    }
+    let mut measured: BTreeMap<(String, String), Measured> = BTreeMap::new();
+    each_row(folder, |log, row| {
+        for (key, datum) in row.values {
+            let Datum::Number(number) = datum else { continue };
+            measured.entry((log.to_owned(), key)).or_default().add(number);
+        }
+        Ok(())
+    })?;
+    let activity = activity(trial.id);
+    let logs: BTreeSet<&String> = measured.keys().map(|(log, _)| log).collect();
+    for log in logs {
+        let context = format!("{activity}/{}", local(log));
+        let known = [("prov:type", Some(json!("swath:Context"))), ("prov:label", Some(json!(log)))];
+        graph.element(ACTIVITY, &context, &known);
+        graph.relate(INFORMED, &context, &activity, &[]);
+    }
+    for ((log, key), measured) in measured {
+        let context = format!("{activity}/{}", local(&log));
+        let id = format!("run:trial-{}/metric/{}/{}", trial.id, local(&log), local(&key));
+        graph.element(
+            ENTITY,
+            &id,
+            &[
+                ("prov:type", Some(json!("provml:Metric"))),
+                ("prov:label", Some(json!(format!("{log}/{key}")))),
+                ("prov:value", measured.last.map(double)),
+                ("swath:context", Some(json!(log))),
+                ("swath:file", Some(json!(format!("{}/metrics/{log}.json", trial.id)))),
+                ("swath:min", measured.min.map(double)),
+                ("swath:max", measured.max.map(double)),
+                ("swath:count", Some(whole(measured.count))),
+            ],
+        );
+        graph.relate(GENERATED, &id, &context, &[]);
+    }
+    Ok(())
+}
+
+/// What is known of one measured quantity.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    last: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    count: u64,
+}
+
+impl Measured {
+    fn add(&mut self, number: f64) {
+        self.last = Some(number);
+        self.count += 1;
+        if number.is_finite() {
+            self.min = Some(self.min.map_or(number, |min| min.min(number)));
+            self.max = Some(self.max.map_or(number, |max| max.max(number)));
+        }
+    }
+}
+
+fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
+    let id = format!("run:trial-{}/report/{}", trial.id, local(name));
+    graph.element(
+        ENTITY,
+        &id,
+        &[
+            ("prov:type", Some(json!("provml:Metric"))),
+            ("prov:label", Some(json!(name))),
+            ("prov:value", Some(double(tally.last.0))),
+            ("swath:min", tally.min.map(double)),
+            ("swath:max", tally.max.map(double)),
+            ("swath:count", Some(whole(tally.count))),
+        ],
+    );
+    graph.relate(GENERATED, &id, &activity(trial.id), &[]);
+}
+
+fn param(value: &crate::space::Value) -> Value {
+    use crate::space::Value as Param;
+    match value {
+        Param::Bool(flag) => typed(flag, "xsd:boolean"),
+        Param::Int(number) => prov_graph::whole(*number),
+        Param::Float(number) => double(*number),
+        Param::Text(_) | Param::List(_) => json!(value.to_string()),
+    }
+}
+
+fn whole(number: u64) -> Value {
+    prov_graph::whole(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn time(at: Timestamp) -> Value {
+    json!(at.to_string())
+}
+
+fn text(text: &str) -> Option<Value> {
+    (!text.is_empty()).then(|| json!(text))
+}

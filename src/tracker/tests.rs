@@ -1,0 +1,232 @@
+//! What every tracker of the registry keeps.
+
+use super::demo::Demo;
+use super::{TRACKERS, Tracker};
+use crate::source::{Diagnostics, Section, Table};
+use crate::space::{Space, Value};
+use crate::study::kind::find;
+use crate::study::{
+    Attempt, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId, Verdict,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+fn setting(dir: Option<&Path>) -> Setting {
+    Setting {
+        space: Arc::new(Space::default()),
+        objectives: Vec::new(),
+        seed: 7,
+        trials: None,
+        slots: 1,
+        resource: None,
+        checkpoint: true,
+        dir: dir.map(Path::to_owned),
+    }
+}
+
+fn try_build(name: &str, options: &str, dir: Option<&Path>) -> (Option<Box<dyn Tracker>>, Diagnostics) {
+    let mut said = Diagnostics::default();
+    let section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
+    let built = (find(TRACKERS, name).unwrap().build)(section, &setting(dir), &mut said);
+    (built, said)
+}
+
+fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
+    let options =
+        if name == "program" { "command = ['sh', '-c', 'cat > \"$SWATH_STUDY_DIR/got\"']" } else { "" };
+    try_build(name, options, Some(dir)).0.unwrap()
+}
+
+/// Names that trackers write into folders of studies of their own: everything but what takes a server.
+fn names() -> impl Iterator<Item = &'static str> {
+    ["mlflow", "wandb", "tensorboard", "prov", "program"].into_iter()
+}
+
+/// A study in which everything happens: names that are not ASCII, NaN, failures, a retry, a pause, a trial that is stopped while it is paused.
+fn eventful() -> Demo {
+    let mut demo = Demo::new(&["größe", "lr", "on"]);
+    let params = |lr| {
+        [("größe", Value::Text("très \"grand\"".into())), ("lr", Value::Float(lr)), ("on", Value::Bool(true))]
+    };
+    let first = demo.start(&params(0.1));
+    let data = LogRecord::Dataset {
+        data_dir: "data/é".into(),
+        role: "train".into(),
+        md5: Some("0123.dir".into()),
+        size: 5,
+        files: 2,
+    };
+    demo.log(first, data);
+    demo.report(first, &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)]);
+    demo.report(first, &[("epoch", 2.0), ("val_loss", 0.5)]);
+    let model =
+        LogRecord::Model { model_path: "m.bin".into(), md5: Some("ab".into()), size: 9, step: Some(2.0) };
+    demo.log(first, model);
+    demo.log(first, LogRecord::Note { text: "a note".into() });
+    demo.log(first, LogRecord::Output { name: "acc".into(), value: Value::Float(0.25) });
+    demo.end(first, Exit::Done);
+    let second = demo.start(&params(0.2));
+    demo.report(second, &[("epoch", 1.0), ("val_loss", 0.75)]);
+    demo.end(second, Exit::Failed(Failure::Code(3)));
+    demo.event(Event::Requeued { trial: second, why: "again".into() });
+    again(&mut demo, second, 2, false);
+    demo.report(second, &[("val_loss", 0.25)]);
+    demo.end(second, Exit::Done);
+    let third = demo.start(&params(0.3));
+    demo.report(third, &[("epoch", 1.0), ("val_loss", 1.0)]);
+    demo.end(third, Exit::Paused);
+    again(&mut demo, third, 2, true);
+    demo.log(third, LogRecord::Report { values: vec![("word".into(), Datum::Text("wörd".into()))] });
+    demo.end(third, Exit::Paused);
+    demo.event(Event::Judged { trial: third, verdict: Verdict::Stop, why: "worse".into() });
+    let instead = None;
+    let origin = Origin::Cloned { from: first, instead, why: "better".into() };
+    demo.event(Event::Created { trial: TrialId(4), params: [].into_iter().collect(), origin, seed: 1 });
+    again(&mut demo, TrialId(4), 1, true);
+    demo.report(TrialId(4), &[("val_loss", 3.0)]);
+    demo
+}
+
+fn again(demo: &mut Demo, trial: TrialId, attempt: u32, resume: bool) {
+    let attempt = Attempt(attempt);
+    demo.event(Event::Started { trial, attempt, until: None, slot: 0, resume });
+}
+
+/// Feeds a tracker the entries from the first, up to a number of them; it is synced now and then.
+fn feed(tracker: &mut dyn Tracker, demo: &Demo, count: usize) {
+    let mut study = Study::default();
+    for entry in &demo.entries[..count] {
+        study.apply(entry).unwrap();
+        tracker.record(&study, entry).unwrap();
+        if entry.seq % 3 == 0 {
+            tracker.sync(&study).unwrap();
+        }
+    }
+    tracker.close(&study).unwrap();
+}
+
+/// Makes a study's folder with the metrics of trial 2.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("2/metrics")).unwrap();
+    let rows = "{\"loss\": NaN, \"step\": 3, \"at\": 1767225700.125}\n{\"loss\": 0.5, \"größe\": 2, \"at\": 1767225701.000}\n";
+    fs::write(folder.path().join("2/metrics/train.json"), rows).unwrap();
+    folder
+}
+
+fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let inside = written(&path).into_iter();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            found.extend(inside.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else {
+            found.insert(path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// What is written, without the absolute path that MLflow wants.
+fn relative(folder: &tempfile::TempDir) -> BTreeMap<String, Vec<u8>> {
+    let root = folder.path().display().to_string();
+    let written = written(folder.path()).into_iter();
+    let relative = |(file, bytes): (String, Vec<u8>)| match String::from_utf8(bytes) {
+        Ok(text) => (file, text.replace(&root, "ROOT").into_bytes()),
+        Err(error) => (file, error.into_bytes()),
+    };
+    written.map(relative).collect()
+}
+
+#[test]
+fn the_same_entries_leave_the_same_bytes_however_often_the_run_was_cut() {
+    let demo = eventful();
+    for name in names() {
+        let (once, often) = (folder(), folder());
+        feed(build(name, once.path()).as_mut(), &demo, demo.entries.len());
+        for cut in [3, 8, 9, 15, 20, 24, 27, demo.entries.len()] {
+            feed(build(name, often.path()).as_mut(), &demo, cut);
+        }
+        let (once, often) = (relative(&once), relative(&often));
+        assert!(once.len() > 1, "{name} writes nothing");
+        assert_eq!(once.keys().collect::<Vec<_>>(), often.keys().collect::<Vec<_>>(), "{name}");
+        for (file, bytes) in &once {
+            assert!(*bytes == often[file], "{name} writes `{file}` otherwise after a cut");
+        }
+    }
+}
+
+#[test]
+fn a_tracker_says_what_it_does_not_know_and_fails_without_a_folder() {
+    for name in names() {
+        let (built, said) = try_build(name, "command = ['cat']\ndirr = 'x'", None);
+        let messages: Vec<_> = said.list.iter().map(|said| said.message.clone()).collect();
+        assert!(messages.contains(&"unknown key `dirr` in `[tracker]`".to_owned()), "{name}: {messages:?}");
+        drop(built);
+        let options = if name == "program" { "command = ['cat']" } else { "" };
+        let (mut tracker, demo) = (try_build(name, options, None).0.unwrap(), eventful());
+        let mut study = Study::default();
+        let failed = demo.entries.iter().any(|entry| {
+            study.apply(entry).unwrap();
+            tracker.record(&study, entry).and_then(|()| tracker.sync(&study)).is_err()
+        });
+        assert!(failed, "{name} writes without a folder");
+    }
+}
+
+#[test]
+fn the_option_dir_is_a_folder_of_studies() {
+    let (study, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+    for name in ["wandb", "tensorboard", "prov"] {
+        let options = format!("dir = '{}'", elsewhere.path().display());
+        let mut tracker = try_build(name, &options, Some(study.path())).0.unwrap();
+        feed(tracker.as_mut(), &eventful(), 20);
+        assert!(elsewhere.path().join("digits").exists() && !study.path().join("trackers").exists());
+        fs::remove_dir_all(elsewhere.path().join("digits")).unwrap();
+    }
+}
+
+#[test]
+fn a_program_gets_the_lines_of_the_journal() {
+    let (folder, demo) = (folder(), eventful());
+    feed(build("program", folder.path()).as_mut(), &demo, demo.entries.len());
+    let got = fs::read_to_string(folder.path().join("got")).unwrap();
+    let lines: Vec<_> =
+        demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+    assert_eq!(got, lines.concat());
+}
+
+#[test]
+fn a_program_that_fails_is_told_with_its_last_words() {
+    for (command, why) in [
+        (
+            "['sh', '-c', 'cat > /dev/null; echo no luck >&2; exit 3']",
+            "`sh` ended with exit status: 3: no luck",
+        ),
+        ("['/nowhere/x']", "`/nowhere/x` could not be started: No such file or directory (os error 2)"),
+    ] {
+        let folder = folder();
+        let mut tracker =
+            try_build("program", &format!("command = {command}"), Some(folder.path())).0.unwrap();
+        let (demo, mut study) = (eventful(), Study::default());
+        let mut result = Ok(());
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            result = result.and_then(|()| tracker.record(&study, entry));
+        }
+        let error = result.and_then(|()| tracker.close(&study)).unwrap_err();
+        assert_eq!(error.to_string(), why);
+    }
+}
+
+#[test]
+fn a_program_needs_a_command() {
+    for options in ["", "command = []", "command = 'cat'"] {
+        let (built, said) = try_build("program", options, None);
+        assert!(built.is_none() && said.has_errors(), "{options}");
+    }
+}
