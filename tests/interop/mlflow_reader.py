@@ -79,7 +79,9 @@ def start_server(folder, port):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).read()
+            # Not only /health: the first call that needs the database can take ten seconds.
+            first = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+            urllib.request.urlopen(first, timeout=30).read()
             return server
         except OSError:
             time.sleep(0.3)
