@@ -184,13 +184,13 @@ def sweep(folder, name, uri):
     text = SWEEP % {"name": name, "python": sys.executable, "uri": uri}
     path = os.path.join(folder, f"{name}.toml")
     open(path, "w", encoding="utf-8").write(text)
-    log = open(os.path.join(folder, f"{name}.log"), "wb")
+    log = open(os.path.join(folder, f"{name}-run.log"), "wb")
     return subprocess.Popen([os.environ["SWATH"], "run", path], cwd=folder, stdout=log, stderr=log)
 
 
 def finish(run, folder, name):
     code = run.wait(120)
-    said = open(os.path.join(folder, f"{name}.log"), encoding="utf-8").read()
+    said = open(os.path.join(folder, f"{name}-run.log"), encoding="utf-8").read()
     if code != 0:
         sys.exit(f"swath ended with status {code} and said:\n{said}")
     return said
@@ -223,13 +223,13 @@ def main():
         said = finish(run, folder, "server")
         if "were not delivered yet" in said:  # where the server takes longer to start than the sweep to end
             said = finish(sweep(folder, "server", uri), folder, "server")
-        if "mlflow" in said:
+        if "tracker `mlflow`" in said:
             sys.exit(f"not everything was delivered:\n{said}")
         client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
         print("MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-server"), "größe-server"))
         secrets(folder, b"gans-geheim")
         run = sweep(folder, "folder", "")
-        if "mlflow" in (said := finish(run, folder, "folder")):
+        if "tracker `mlflow`" in (said := finish(run, folder, "folder")):
             sys.exit(said)
         study = os.path.join(folder, "logs", "größe-folder")
         client = mlflow.MlflowClient(f"file://{study}/trackers/mlruns")
