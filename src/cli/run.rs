@@ -43,16 +43,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let mut opened = crate::run::open(&sweep, options)?;
     if opened.is_finished() {
-        return finished(&opened, args, context);
+        return finished(&mut opened, args, context);
     }
     opened.setup()?;
     carry_out(&mut opened, args)
 }
 
 /// Says that there is nothing left to run.
-fn finished(opened: &Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
+fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
     context.out.say("nothing left to run: the study is finished; raise `trials` in the sweep file to go on");
-    progress(opened, args).finish(opened.study(), &Closing::Finished, "");
+    let mut progress = progress(opened, args);
+    opened.catch_up(|stale| progress.stale(&stale))?;
+    progress.finish(opened.study(), &Closing::Finished, "");
     Ok(Code::Done)
 }
 

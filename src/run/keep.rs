@@ -3,11 +3,12 @@
 use super::{Options, RunError};
 use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
+use crate::source::secret::masked;
 use crate::sweep::Sweep;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes `sweep.toml` (an earlier, different one is kept as `sweep.1.toml`…), `environment.json` and `code.patch`.
+/// Writes `sweep.toml` (without passwords; an earlier, different one is kept as `sweep.1.toml`…), `environment.json` and `code.patch`.
 pub(super) fn keep(
     dir: &StudyDir,
     sweep: &Sweep,
@@ -15,7 +16,7 @@ pub(super) fn keep(
     machine: Machine,
     git: Option<Git>,
 ) -> Result<(), RunError> {
-    keep_sweep(dir, &sweep.source.text)?;
+    keep_sweep(dir, &masked(&sweep.source.text))?;
     if let Some(git) = git.as_ref().filter(|git| git.dirty) {
         write(&dir.code_patch(), &git.patch)?;
     }

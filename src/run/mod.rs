@@ -170,6 +170,21 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
+    /// Lets the trackers of a study that is finished write what they could not while it ran: a server may have been away.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn catch_up(&mut self, stale: impl FnMut(Stale)) -> Result<(), RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        if trackers.is_empty() {
+            return Ok(());
+        }
+        let late = record::catch_up(&self.dir, self.study(), trackers);
+        let late = late.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        late.into_iter().for_each(stale);
+        Ok(())
+    }
+
     /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ pub fn rebuild(dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
             study.apply(&entry)?;
             tracker.record(&study, &entry)?;
         }
+        while tracker.linger() {}
         tracker.close(&study)?;
     }
     Ok(count)

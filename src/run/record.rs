@@ -21,16 +21,34 @@ impl<'a> Recording<'a> {
         trackers: Vec<(String, Box<dyn Tracker>)>,
         tell: Box<dyn FnMut(Stale) + 'a>,
     ) -> std::io::Result<Self> {
-        let journal = dir.clone();
-        let trackers = trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect();
-        let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
-            let Ok(replay) = Journal::open(&journal) else { return };
-            let before = replay.map_while(Result::ok).take_while(|entry| entry.seq < known);
-            before.for_each(|entry| each(&entry));
-        });
-        let recorder = Recorder::start(Csv::new(dir.trials_csv()), trackers, history)?;
+        let recorder = recorder(dir, known, trackers)?;
         Ok(Self { recorder: Some(recorder), tell })
     }
+}
+
+/// Feeds the trackers with all that the journal holds, and returns those that could not take it.
+pub(super) fn catch_up(
+    dir: &StudyDir,
+    study: &Study,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+) -> std::io::Result<Vec<Stale>> {
+    Ok(recorder(dir, study.next_seq(), trackers)?.finish(study))
+}
+
+/// Starts to feed the trackers with the `known` entries that the journal holds already.
+fn recorder(
+    dir: &StudyDir,
+    known: u64,
+    trackers: Vec<(String, Box<dyn Tracker>)>,
+) -> std::io::Result<Recorder> {
+    let journal = dir.clone();
+    let trackers = trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect();
+    let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
+        let Ok(replay) = Journal::open(&journal) else { return };
+        let before = replay.map_while(Result::ok).take_while(|entry| entry.seq < known);
+        before.for_each(|entry| each(&entry));
+    });
+    Recorder::start(Csv::new(dir.trials_csv()), trackers, history)
 }
 
 impl Listener for Recording<'_> {

@@ -6,6 +6,7 @@
 
 pub mod diagnostic;
 pub mod render;
+pub mod secret;
 pub mod section;
 pub mod tree;
 

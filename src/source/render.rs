@@ -1,5 +1,6 @@
 //! Diagnostics as text with carets, the way rustc shows them, or as JSON.
 
+use super::secret::masked;
 use super::{Diagnostic, Level, Source, Span};
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -13,8 +14,9 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let mut group = Group::with_title(title);
+    let shown = masked(&source.text);
     if !diagnostic.labels.is_empty() {
-        let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str()).fold(true);
+        let mut snippet = Snippet::source(&*shown).path(source.name.as_str()).fold(true);
         for (at, (span, label)) in diagnostic.labels.iter().enumerate() {
             let kind = if at == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
             let annotation = kind.span(within(source, span));

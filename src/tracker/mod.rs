@@ -10,6 +10,7 @@ pub(crate) mod demo;
 mod home;
 mod hparams;
 mod metric_rows;
+mod mlflow;
 mod program;
 mod proto;
 mod prov;
@@ -25,7 +26,8 @@ mod wandb;
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
-pub const TRACKERS: &[Kind<dyn Tracker>] = &[wandb::KIND, tensorboard::KIND, prov::KIND, program::KIND];
+pub const TRACKERS: &[Kind<dyn Tracker>] =
+    &[mlflow::KIND, wandb::KIND, tensorboard::KIND, prov::KIND, program::KIND];
 
 /// Writes a study in some format.
 ///
@@ -43,6 +45,12 @@ pub trait Tracker: Send {
     /// # Errors
     /// If it could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
+
+    /// Waits a while, at most seconds, for what is under way at the end, and returns whether that went on and there is more of it. Called
+    /// before [`close`](Self::close) until it returns `false`.
+    fn linger(&mut self) -> bool {
+        false
+    }
 
     /// Brings everything up to date and ends: nothing more comes in this run.
     ///

@@ -210,7 +210,19 @@ impl Feed {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.linger();
         self.each(Slot::close);
+    }
+
+    /// Lets trackers that go on by themselves do so, as long as they make progress.
+    fn linger(&mut self) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            self.busy.store(at, Relaxed);
+            while !slot.failed && slot.named.tracker.linger() {
+                self.steps.fetch_add(1, Relaxed);
+            }
+            self.steps.fetch_add(1, Relaxed);
+        }
     }
 
     /// Absorbs an entry. One that was told by the history already is not told again.

@@ -16,6 +16,7 @@ pub(super) use retry::CLASSES as FAILURE_CLASSES;
 
 use super::plan::Tried;
 use super::{Acceptance, Places, Rejected, Sweep, lints};
+use crate::source::secret::masked;
 use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
 use crate::space::{Name, Params, Space};
 use md5::{Digest, Md5};
@@ -124,7 +125,7 @@ fn read(
     let trials = search.trials.or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
-        digest: digest(&source.text),
+        digest: digest(&masked(&source.text)),
         name,
         pipeline,
         stage,

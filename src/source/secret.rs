@@ -1,0 +1,57 @@
+//! Passwords in addresses: what is shown and kept has stars in their place.
+
+use std::borrow::Cow;
+
+/// Returns the text with a star for every byte of `user:password` in `http://user:password@host`, so that positions stay what they are.
+#[must_use]
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        masked.push_str(before);
+        let login = after[..authority(after)].rfind('@').unwrap_or(0);
+        masked.extend(std::iter::repeat_n('*', login));
+        rest = &after[login..];
+    }
+    if masked.contains('*') {
+        masked.push_str(rest);
+        return masked.into();
+    }
+    text.into()
+}
+
+/// Returns where the host ends. An apostrophe may be part of a password, or the end of the string.
+fn authority(text: &str) -> usize {
+    let ends = |(at, c): (usize, char)| match c {
+        '/' | '"' => true,
+        '\'' => {
+            text[at + 1..].chars().next().is_none_or(|next| ",]}#".contains(next) || next.is_whitespace())
+        }
+        c => c.is_whitespace(),
+    };
+    text.char_indices().find(|&(at, c)| ends((at, c))).map_or(text.len(), |(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn a_login_is_masked_at_its_length_and_nothing_else_is() {
+        let cases = [
+            (
+                "uri = \"http://us%40er:pé'w@d@host:5/x\"\nnext = 1",
+                "uri = \"http://***************@host:5/x\"\nnext = 1",
+            ),
+            ("uri = 'http://u:p@h'", "uri = 'http://***@h'"),
+            ("['http://h','x@y']", "['http://h','x@y']"),
+            ("http://h/a@b ssh://h x@y * ://", "http://h/a@b ssh://h x@y * ://"),
+            ("a://u@b c://v:w@d", "a://*@b c://***@d"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(masked(text), expected);
+            assert_eq!(masked(text).len(), text.len());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What is to be done with runs, gathered into as few calls as the server's limits allow.
+
+use super::runs::{Change, Op, Status};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many metrics a `log-batch` takes, and how many parameters or tags.
+const METRICS: usize = 800;
+const TEXTS: usize = 100;
+/// How long a `log-batch` gets, in bytes of names and texts; the server's limit is 1 MB.
+const BYTES: usize = 400_000;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Call {
+    Create { run: u32, name: String, at: i64, tags: Vec<(String, String)> },
+    Log { run: u32, log: Log },
+    Update { run: u32, status: Status, end: Option<i64> },
+    Dataset { run: u32, name: String, digest: String, source: String, context: String },
+    File { run: u32, trial: u32, path: String },
+}
+
+/// What goes into one `log-batch`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Log {
+    pub(super) metrics: Vec<Value>,
+    pub(super) params: BTreeMap<String, String>,
+    pub(super) tags: BTreeMap<String, String>,
+    bytes: usize,
+}
+
+impl Log {
+    fn is_full(&self) -> bool {
+        self.metrics.len() >= METRICS
+            || self.params.len() >= TEXTS
+            || self.tags.len() >= TEXTS
+            || self.bytes >= BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.metrics.is_empty() && self.params.is_empty() && self.tags.is_empty()
+    }
+
+    /// Returns the body of the call.
+    pub(super) fn body(&self, run_id: &str) -> Value {
+        let pairs = |map: &BTreeMap<String, String>| -> Vec<Value> {
+            map.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+        };
+        let (params, tags) = (pairs(&self.params), pairs(&self.tags));
+        json!({ "run_id": run_id, "metrics": self.metrics, "params": params, "tags": tags })
+    }
+
+    /// Halves it, so that what the server refuses can be found; `None` if it is a single thing.
+    pub(super) fn halves(mut self) -> Option<(Self, Self)> {
+        if self.metrics.len() + self.params.len() + self.tags.len() < 2 {
+            return None;
+        }
+        let half = |map: &mut BTreeMap<String, String>, at: usize| match map.keys().nth(at).cloned() {
+            Some(key) => map.split_off(&key),
+            None => BTreeMap::new(),
+        };
+        // A single one goes to the first half, so that neither half is the whole.
+        let kinds = [self.metrics.len(), self.params.len(), self.tags.len()];
+        let second = if kinds.iter().filter(|count| **count > 0).count() > 1 {
+            let metrics = std::mem::take(&mut self.metrics);
+            match metrics.is_empty() {
+                false => Self { metrics, ..Self::default() },
+                true => Self { params: std::mem::take(&mut self.params), ..Self::default() },
+            }
+        } else {
+            let metrics = self.metrics.split_off(self.metrics.len().div_ceil(2));
+            let (params, tags) = (self.params.len().div_ceil(2), self.tags.len().div_ceil(2));
+            Self {
+                metrics,
+                params: half(&mut self.params, params),
+                tags: half(&mut self.tags, tags),
+                bytes: 0,
+            }
+        };
+        Some((self, second))
+    }
+}
+
+/// Gathers operations. Those of one run keep their order.
+pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
+    let (mut calls, mut open) = (VecDeque::new(), BTreeMap::<u32, Log>::new());
+    for Op { run, change } in ops {
+        let log = open.entry(run).or_default();
+        match change {
+            Change::Metric { key, value, at, step } => {
+                log.bytes += key.len();
+                log.metrics
+                    .push(json!({ "key": key, "value": number(value.0), "timestamp": at, "step": step }));
+            }
+            Change::Param { key, value } => {
+                log.bytes += key.len() + value.len();
+                log.params.insert(key, value);
+            }
+            Change::Tag { key, value } => {
+                log.bytes += key.len() + value.len();
+                log.tags.insert(key, value);
+            }
+            other => {
+                close(&mut calls, run, log);
+                calls.push_back(match other {
+                    Change::Create { name, at, tags } => Call::Create { run, name, at, tags },
+                    Change::Dataset { name, digest, source, context } => {
+                        Call::Dataset { run, name, digest, source, context }
+                    }
+                    Change::File { trial, path } => Call::File { run, trial, path },
+                    Change::Status { status, end } => Call::Update { run, status, end },
+                    Change::Metric { .. } | Change::Param { .. } | Change::Tag { .. } => continue,
+                });
+            }
+        }
+        if log.is_full() {
+            close(&mut calls, run, log);
+        }
+    }
+    for (run, mut log) in open {
+        close(&mut calls, run, &mut log);
+    }
+    calls
+}
+
+fn close(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
+    if !log.is_empty() {
+        calls.push_back(Call::Log { run, log: std::mem::take(log) });
+    }
+}
+
+/// Returns a number as the interface takes it: NaN and the infinities are texts.
+fn number(value: f64) -> Value {
+    match value {
+        value if value.is_nan() => "NaN".into(),
+        f64::INFINITY => "Infinity".into(),
+        f64::NEG_INFINITY => "-Infinity".into(),
+        value => value.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Metric;
+
+    fn metric(run: u32, value: f64) -> Op {
+        Op { run, change: Change::Metric { key: "m".into(), value: Metric(value), at: 1, step: 2 } }
+    }
+
+    fn tag(run: u32, key: &str, value: &str) -> Op {
+        Op { run, change: Change::Tag { key: key.into(), value: value.into() } }
+    }
+
+    #[test]
+    fn what_is_logged_of_a_run_goes_together_and_before_its_end() {
+        let end = Op { run: 1, change: Change::Status { status: Status::Failed, end: Some(9) } };
+        let ops = [metric(1, f64::NAN), metric(2, 0.5), tag(1, "a", "old"), tag(1, "a", "new"), end];
+        let mut calls = gather(ops);
+        let [Call::Log { run: 1, log }, Call::Update { run: 1, .. }, Call::Log { run: 2, .. }] =
+            calls.make_contiguous()
+        else {
+            panic!("other calls")
+        };
+        let expected = json!({
+            "run_id": "x", "metrics": [{"key": "m", "value": "NaN", "timestamp": 1, "step": 2}],
+            "params": [], "tags": [{"key": "a", "value": "new"}],
+        });
+        assert_eq!(log.body("x"), expected);
+    }
+
+    #[test]
+    fn no_call_is_larger_than_the_server_takes() {
+        let calls = gather((0..2000).map(|_| metric(1, f64::INFINITY)));
+        assert_eq!(calls.len(), 3);
+        let long = "x".repeat(5000);
+        let calls = gather((0..250).map(|at| tag(1, &at.to_string(), &long)));
+        let size =
+            |call: &Call| if let Call::Log { log, .. } = call { log.body("x").to_string().len() } else { 0 };
+        assert!(calls.iter().all(|call| size(call) < 1_000_000));
+    }
+
+    #[test]
+    fn halving_ends_at_single_things_and_keeps_all() {
+        let ops = (0..5).map(|at| tag(1, &at.to_string(), "x")).chain((0..3).map(|_| metric(1, 1.0)));
+        let mut calls = gather(ops);
+        let Some(Call::Log { log, .. }) = calls.pop_front() else { panic!("{calls:?}") };
+        let (mut left, mut single) = (vec![log], 0);
+        while let Some(log) = left.pop() {
+            match log.clone().halves() {
+                Some((first, second)) => {
+                    assert!(!first.is_empty() && !second.is_empty());
+                    left.extend([first, second]);
+                }
+                None => single += 1,
+            }
+        }
+        assert_eq!(single, 8);
+    }
+}

@@ -1,0 +1,150 @@
+//! MLflow: a run for the study and nested in it one for each trial, on a server or in a folder.
+//!
+//! [`runs`] says what the journal means in MLflow's terms, for both stores. [`files`] writes a folder. A server is fed by [`delivery`] in a
+//! thread of its own: while it is away, what it is to get waits in the [`spool`], and what was not delivered when the run ended is delivered
+//! by the next one, because the journal tells it all again.
+
+mod calls;
+mod courier;
+mod delivery;
+mod files;
+mod names;
+mod rest;
+mod rows;
+mod runs;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use super::{Tracker, TrackerError};
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Entry, Event, Kind, Setting, Study};
+use delivery::Delivery;
+use files::Files;
+use rest::Address;
+use rows::Rows;
+use runs::Projection;
+use std::path::PathBuf;
+
+pub(super) const KIND: Kind<dyn Tracker> = Kind {
+    name: "mlflow",
+    about: "runs nested in one of the study, on an MLflow server or in a folder it reads",
+    build,
+};
+
+fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+    let uri = section.take_text("uri", diagnostics);
+    let experiment = section.take_text("experiment", diagnostics).map(|(experiment, _)| experiment);
+    section.finish(diagnostics);
+    let store = match uri {
+        None => None,
+        Some((uri, span)) => match Place::of(&uri) {
+            Ok(place) => Some(place),
+            Err((message, hint)) => {
+                diagnostics.push(Diagnostic::error("bad-uri", message).at(span, "").hint(hint));
+                return None;
+            }
+        },
+    };
+    let dir = setting.dir.clone();
+    let home = dir.clone().unwrap_or_default().join("trackers");
+    let store = match store.unwrap_or_else(|| Place::Folder(home.join("mlruns"))) {
+        Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
+        Place::Server(address) => Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment)),
+    };
+    let (projection, rows, dir) = (Projection::default(), Rows::default(), setting.dir.clone());
+    Some(Box::new(Mlflow { projection, rows, dir, store }))
+}
+
+/// Where `uri` points to.
+enum Place {
+    Folder(PathBuf),
+    Server(Address),
+}
+
+impl Place {
+    fn of(uri: &str) -> Result<Self, (String, &'static str)> {
+        let folder = |path: &str| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+        match uri.split_once(':') {
+            Some(("https", _)) if !cfg!(feature = "tls") => Err((
+                "this swath was built without TLS".to_owned(),
+                "build it with `--features tls`, or use `http://`",
+            )),
+            Some(("http" | "https", _)) => match Address::of(uri) {
+                Some(address) => Ok(Self::Server(address)),
+                None => Err(("this is not the address of a server".to_owned(), SCHEMES)),
+            },
+            Some(("file", path)) => Ok(Self::Folder(folder(path.strip_prefix("//").unwrap_or(path)).into())),
+            Some((scheme, _)) if !scheme.contains('/') => {
+                Err((format!("`{scheme}:` is not a kind of MLflow store that swath writes"), SCHEMES))
+            }
+            _ => Ok(Self::Folder(uri.into())),
+        }
+    }
+}
+
+const SCHEMES: &str = "give a folder, or the address of a server: `http://127.0.0.1:5000`; \
+                       `mlflow server --backend-store-uri …` serves every other store";
+
+struct Mlflow {
+    projection: Projection,
+    rows: Rows,
+    dir: Option<PathBuf>,
+    store: Store,
+}
+
+enum Store {
+    Files(Files),
+    Server(Delivery),
+}
+
+impl Store {
+    /// Returns whether an earlier run has delivered that entry.
+    fn has(&self, seq: u64) -> bool {
+        match self {
+            Self::Files(_) => false,
+            Self::Server(delivery) => delivery.has(seq),
+        }
+    }
+}
+
+impl Tracker for Mlflow {
+    fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
+        if self.dir.is_none() {
+            return Err(TrackerError::Other("it was given no study's folder".to_owned()));
+        }
+        let mut ops = self.projection.of(study, entry);
+        if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
+            let rows = self.rows.read(self.dir.as_deref(), *trial, entry.at)?;
+            // Before the end, so that a run that has ended is complete.
+            ops.splice(0..0, rows);
+        }
+        match &mut self.store {
+            Store::Files(files) => files.take(&self.projection.uid, &study.header().name, ops),
+            Store::Server(delivery) => {
+                delivery.take(&self.projection.uid, &study.header().name, entry.seq, ops)
+            }
+        }
+    }
+
+    fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
+        match &mut self.store {
+            Store::Files(files) => files.flush(),
+            Store::Server(delivery) => delivery.flush(),
+        }
+    }
+
+    fn linger(&mut self) -> bool {
+        match &mut self.store {
+            Store::Files(_) => false,
+            Store::Server(delivery) => delivery.linger(),
+        }
+    }
+
+    fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
+        match &mut self.store {
+            Store::Files(files) => files.flush(),
+            Store::Server(delivery) => delivery.close(),
+        }
+    }
+}

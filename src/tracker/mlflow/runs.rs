@@ -1,0 +1,314 @@
+//! What the journal's entries mean for runs of MLflow: one run for the study and, nested in it, one for each trial.
+//!
+//! Both stores carry out the same [`Op`]s. They are a function of the journal (and of the metric rows in the trials' folders), so that they
+//! can be made again at any time.
+
+use super::names::{self, digest};
+use crate::space::Name;
+use crate::study::{
+    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, Trial, TrialId,
+    TrialState,
+};
+use crate::tracker::step;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The run of the study itself; trials count from 1.
+pub(super) const PARENT: u32 = 0;
+
+/// A status of a run, as MLflow names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Status {
+    Running,
+    Scheduled,
+    Finished,
+    Failed,
+    Killed,
+}
+
+/// Something to do with a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Op {
+    pub(super) run: u32,
+    pub(super) change: Change,
+}
+
+/// What is done with it. Times are in milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Change {
+    Create { name: String, at: i64, tags: Vec<(String, String)> },
+    Param { key: String, value: String },
+    Metric { key: String, value: Metric, at: i64, step: i64 },
+    Tag { key: String, value: String },
+    Status { status: Status, end: Option<i64> },
+    Dataset { name: String, digest: String, source: String, context: String },
+    File { trial: u32, path: String },
+}
+
+/// Identifies a study among all others that have its name.
+pub(super) fn uid(name: &str, opened: Timestamp) -> String {
+    digest(&format!("{}/{name}", opened.as_micros()))
+}
+
+/// Turns entries into what is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Projection {
+    pub(super) uid: String,
+    closed: bool,
+    statuses: BTreeMap<u32, Status>,
+    ops: Vec<Op>,
+}
+
+impl Projection {
+    /// Returns what an entry that `study` has just absorbed means.
+    pub(super) fn of(&mut self, study: &Study, entry: &Entry) -> Vec<Op> {
+        let at = millis(entry.at);
+        if self.closed && !matches!(entry.event, Event::Closed { .. }) {
+            self.closed = false;
+            self.status(PARENT, Status::Running, None);
+        }
+        match &entry.event {
+            Event::Opened { .. } => self.opened(study, entry.at),
+            Event::Edited { changes, .. } => {
+                self.describe(study);
+                self.tag(PARENT, "swath.edited", &changes.join("\n"));
+            }
+            Event::Created { trial, origin, .. } => self.created(study, *trial, origin, at),
+            Event::Logged { trial, record, .. } => {
+                if let Some(trial) = study.trial(*trial) {
+                    self.logged(trial, record, study.header().resource.as_ref(), at);
+                }
+            }
+            Event::Placed { trial, place, .. } => self.tag(trial.0, "swath.host", &place.host),
+            Event::Started { attempt, trial, .. } => {
+                self.tag(trial.0, "swath.attempts", &attempt.to_string());
+            }
+            Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
+            Event::Ended { trial, exit, .. } => self.tag(trial.0, "swath.exit", &exit.to_string()),
+            Event::Requeued { .. } => {}
+            Event::Closed { why } => self.closing(study, why, at),
+        }
+        let replaced = match &entry.event {
+            Event::Created { origin: Origin::Cloned { instead, .. }, .. } => *instead,
+            _ => None,
+        };
+        for trial in [entry.event.trial(), replaced].into_iter().flatten().filter_map(|id| study.trial(id)) {
+            self.follow(trial, at);
+        }
+        std::mem::take(&mut self.ops)
+    }
+
+    fn opened(&mut self, study: &Study, at: Timestamp) {
+        let name = &study.header().name;
+        self.uid = uid(name, at);
+        let tags = self.identity(PARENT, name.clone(), name);
+        self.push(PARENT, Change::Create { name: name.clone(), at: millis(at), tags });
+        self.statuses.insert(PARENT, Status::Running);
+        self.describe(study);
+    }
+
+    /// The tags of the study that an edited sweep file may change.
+    fn describe(&mut self, study: &Study) {
+        let header = study.header();
+        let objectives: Vec<_> = header.objectives.iter().map(|objective| &*objective.metric).collect();
+        self.tag(PARENT, "swath.objectives", &objectives.join(","));
+        self.tag(PARENT, "swath.pipeline", &header.pipeline);
+        self.tag(PARENT, "swath.stage", &header.stage);
+        self.tag(PARENT, "swath.seed", &header.seed.to_string());
+        self.tag(PARENT, "swath.sweep_md5", &header.sweep);
+        if let Some(commit) = &header.git_commit {
+            self.tag(PARENT, "mlflow.source.git.commit", commit);
+        }
+    }
+
+    fn identity(&self, run: u32, name: String, trial: &str) -> Vec<(String, String)> {
+        let tags = [
+            ("mlflow.runName", name),
+            ("mlflow.source.name", "swath".to_owned()),
+            ("mlflow.source.type", "LOCAL".to_owned()),
+            ("swath.run", format!("{}/{run}", self.uid)),
+            ("swath.trial", names::tag(trial)),
+        ];
+        tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn created(&mut self, study: &Study, id: TrialId, origin: &Origin, at: i64) {
+        let Some(trial) = study.trial(id) else { return };
+        let header = study.header();
+        let name = format!("{}-{id}", header.name);
+        let tags = self.identity(id.0, name.clone(), &format!("{}/{id}", header.name));
+        self.push(id.0, Change::Create { name, at, tags });
+        for (name, value) in &trial.params {
+            for (key, value) in names::param(name, &value.to_string()) {
+                self.push(id.0, Change::Param { key, value });
+            }
+        }
+        self.tag(id.0, "swath.seed", &trial.seed.to_string());
+        self.tag(id.0, "swath.origin", &serde_json::to_string(origin).unwrap_or_default());
+        if let Some(commit) = &header.git_commit {
+            self.tag(id.0, "mlflow.source.git.commit", commit);
+        }
+    }
+
+    fn logged(&mut self, trial: &Trial, record: &LogRecord, resource: Option<&Name>, at: i64) {
+        let run = trial.id.0;
+        match record {
+            LogRecord::Report { values } => {
+                let step = step::of_report(values, resource, trial.reports.saturating_sub(1));
+                for (name, datum) in values {
+                    let key = names::key(name);
+                    match datum {
+                        Datum::Number(value) => {
+                            self.push(run, Change::Metric { key, value: *value, at, step });
+                        }
+                        Datum::Flag(flag) => self.tag(run, &format!("report.{name}"), &flag.to_string()),
+                        Datum::Text(text) => self.tag(run, &format!("report.{name}"), text),
+                    }
+                }
+            }
+            LogRecord::Dataset { data_dir, role, md5, .. } => {
+                let digest = md5.clone().unwrap_or_default();
+                let name = data_dir.rsplit('/').find(|part| !part.is_empty()).unwrap_or("data").to_owned();
+                let (source, context) = (data_dir.clone(), role.clone());
+                self.push(run, Change::Dataset { name, digest, source, context });
+            }
+            LogRecord::Model { model_path, md5, .. } => {
+                self.tag(run, "swath.model_path", model_path);
+                self.tag(run, "swath.model_md5", md5.as_deref().unwrap_or_default());
+            }
+            LogRecord::Artifact { path, .. } => {
+                self.push(run, Change::File { trial: run, path: path.clone() });
+            }
+            LogRecord::Output { name, value } => self.tag(run, &format!("output.{name}"), &value.to_string()),
+            LogRecord::Note { .. } => {
+                let text = |record: &LogRecord| match record {
+                    LogRecord::Note { text } => Some(text.clone()),
+                    _ => None,
+                };
+                let notes: Vec<String> = trial.records.iter().filter_map(text).collect();
+                self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
+            }
+            LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
+            LogRecord::Checkpoint { .. } => {}
+        }
+    }
+
+    /// Ends the run of the study, and those of trials that nobody goes on with now.
+    fn closing(&mut self, study: &Study, why: &Closing, at: i64) {
+        for trial in study.trials().iter().filter(|trial| trial.state == TrialState::Paused) {
+            self.status(trial.id.0, Status::Killed, trial.ended_at.map(millis).or(Some(at)));
+        }
+        if let Some(best) = study.incumbent() {
+            self.tag(PARENT, "swath.best_trial", &best.id.to_string());
+        }
+        let status = match why {
+            Closing::Finished | Closing::Exhausted => Status::Finished,
+            Closing::Interrupted | Closing::TimeLimit => Status::Killed,
+            Closing::FailureLimit => Status::Failed,
+        };
+        self.status(PARENT, status, Some(at));
+        self.closed = true;
+    }
+
+    /// Gives the run of a trial the status that its state means.
+    fn follow(&mut self, trial: &Trial, at: i64) {
+        let status = match (&trial.state, &trial.exit) {
+            (TrialState::Running, _) => Status::Running,
+            (TrialState::Paused, _) | (TrialState::Waiting, None | Some(Exit::Paused)) => Status::Scheduled,
+            (TrialState::Complete, _) => Status::Finished,
+            (TrialState::Failed, _) | (TrialState::Waiting, Some(Exit::Failed(_))) => Status::Failed,
+            (TrialState::Stopped | TrialState::Waiting, _) => Status::Killed,
+        };
+        let over = matches!(status, Status::Finished | Status::Failed | Status::Killed);
+        self.status(trial.id.0, status, over.then(|| trial.ended_at.map_or(at, millis)));
+    }
+
+    fn status(&mut self, run: u32, status: Status, end: Option<i64>) {
+        if self.statuses.insert(run, status) != Some(status) {
+            self.push(run, Change::Status { status, end });
+        }
+    }
+
+    fn tag(&mut self, run: u32, key: &str, value: &str) {
+        let change = Change::Tag { key: names::key(key), value: names::tag(value) };
+        self.push(run, change);
+    }
+
+    fn push(&mut self, run: u32, change: Change) {
+        self.ops.push(Op { run, change });
+    }
+}
+
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Failure;
+    use crate::tracker::demo::{Demo, text};
+
+    fn ops(demo: &Demo) -> Vec<Op> {
+        let (mut study, mut projection) = (Study::default(), Projection::default());
+        let each = demo.entries.iter().flat_map(|entry| {
+            study.apply(entry).unwrap();
+            projection.of(&study, entry)
+        });
+        each.collect()
+    }
+
+    fn statuses(demo: &Demo, run: u32) -> Vec<(Status, bool)> {
+        let of = |op: Op| match op.change {
+            Change::Status { status, end } if op.run == run => Some((status, end.is_some())),
+            _ => None,
+        };
+        ops(demo).into_iter().filter_map(of).collect()
+    }
+
+    #[test]
+    fn every_end_has_its_status_and_time() {
+        let ends = [
+            (Exit::Done, Status::Finished),
+            (Exit::Stopped, Status::Killed),
+            (Exit::Interrupted, Status::Killed),
+            (Exit::Lost, Status::Killed),
+            (Exit::Failed(Failure::Code(3)), Status::Failed),
+        ];
+        for (exit, status) in ends {
+            let mut demo = Demo::new(&[]);
+            let trial = demo.start(&[]);
+            demo.report(trial, &[("val_loss", 0.5)]);
+            demo.end(trial, exit);
+            let expected = [(Status::Scheduled, false), (Status::Running, false), (status, true)];
+            assert_eq!(statuses(&demo, 1), expected);
+        }
+    }
+
+    #[test]
+    fn the_run_of_the_study_ends_and_goes_on_with_it() {
+        let mut demo = Demo::new(&[]);
+        demo.event(Event::Closed { why: Closing::Interrupted });
+        demo.complete(&[], &[("val_loss", 0.5)]);
+        demo.event(Event::Closed { why: Closing::Finished });
+        let expected = [(Status::Killed, true), (Status::Running, false), (Status::Finished, true)];
+        assert_eq!(statuses(&demo, PARENT), expected);
+    }
+
+    #[test]
+    fn reports_are_metrics_by_step_and_texts_are_tags() {
+        let mut demo = Demo::new(&["lr"]);
+        let trial = demo.start(&[("lr", text("groß"))]);
+        demo.report(trial, &[("val_loss", 0.5)]);
+        demo.report(trial, &[("val_loss", f64::NAN)]);
+        let of = |op: Op| match op.change {
+            Change::Metric { key, value, step, .. } => Some(format!("{key} {} {step}", value.0)),
+            Change::Param { key, value } => Some(format!("{key}={value}")),
+            _ => None,
+        };
+        let told: Vec<_> = ops(&demo).into_iter().filter_map(of).collect();
+        assert_eq!(told, ["lr=groß", "val_loss 0.5 0", "val_loss NaN 1"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! What waits for the server, in files, so that a server that is away for days costs no memory.
+//!
+//! The writer appends to one file after another, the reader removes those that it has read. They share nothing but the files. The journal
+//! can tell everything again, so nothing here need survive the process.
+
+use super::runs::Op;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// How large a file becomes.
+const FULL: u64 = 8 << 20;
+/// How many operations stand on a line.
+const MOST: usize = 200;
+
+/// A part of what an entry means.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Batch {
+    pub(super) seq: u64,
+    /// Whether it is the last part of its entry.
+    pub(super) last: bool,
+    pub(super) ops: Vec<Op>,
+}
+
+/// Appends.
+#[derive(Debug)]
+pub(super) struct Writer {
+    folder: PathBuf,
+    at: u64,
+    file: BufWriter<File>,
+    size: u64,
+}
+
+/// Reads what was appended, in order.
+#[derive(Debug)]
+pub(super) struct Reader {
+    folder: PathBuf,
+    at: u64,
+    file: BufReader<File>,
+    offset: u64,
+}
+
+/// Begins an empty spool in a folder of its own.
+pub(super) fn open(folder: &Path) -> io::Result<(Writer, Reader)> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir_all(folder)?,
+    }
+    let file = BufWriter::new(File::create(part(folder, 0))?);
+    let writer = Writer { folder: folder.to_owned(), at: 0, file, size: 0 };
+    let file = BufReader::new(File::open(part(folder, 0))?);
+    Ok((writer, Reader { folder: folder.to_owned(), at: 0, file, offset: 0 }))
+}
+
+fn part(folder: &Path, at: u64) -> PathBuf {
+    folder.join(format!("{at}.jsonl"))
+}
+
+impl Writer {
+    /// Appends what an entry means.
+    pub(super) fn append(&mut self, seq: u64, mut ops: Vec<Op>) -> io::Result<()> {
+        while !ops.is_empty() {
+            let rest = ops.split_off(ops.len().min(MOST));
+            let line = serde_json::to_vec(&Batch { seq, last: rest.is_empty(), ops })?;
+            self.file.write_all(&line)?;
+            self.file.write_all(b"\n")?;
+            self.size += line.len() as u64 + 1;
+            ops = rest;
+        }
+        if self.size >= FULL {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Lets the reader see everything.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    /// Goes on in the next file: its being there says that this one is complete.
+    fn turn(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.at += 1;
+        self.file = BufWriter::new(File::create(part(&self.folder, self.at))?);
+        self.size = 0;
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// Returns the next part, `None` if there is none yet.
+    pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
+        loop {
+            // Looked for before reading: if it is there, this file grows no more.
+            let more = part(&self.folder, self.at + 1).exists();
+            let mut line = Vec::new();
+            self.file.read_until(b'\n', &mut line)?;
+            if line.ends_with(b"\n") {
+                self.offset += line.len() as u64;
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            self.file.seek(SeekFrom::Start(self.offset))?;
+            if !more {
+                return Ok(None);
+            }
+            let _ = fs::remove_file(part(&self.folder, self.at));
+            self.at += 1;
+            self.offset = 0;
+            self.file = BufReader::new(File::open(part(&self.folder, self.at))?);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::mlflow::runs::Change;
+
+    fn op(run: u32, text: &str) -> Op {
+        Op { run, change: Change::Tag { key: "k".into(), value: text.into() } }
+    }
+
+    #[test]
+    fn what_is_appended_is_read_once_in_order_as_far_as_it_is_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = open(&folder.path().join("spool")).unwrap();
+        assert_eq!(reader.next().unwrap(), None);
+        writer.append(4, (0..250).map(|run| op(run, "é")).collect()).unwrap();
+        writer.flush().unwrap();
+        let first = reader.next().unwrap().unwrap();
+        assert_eq!((first.seq, first.last, first.ops.len()), (4, false, 200));
+        let second = reader.next().unwrap().unwrap();
+        assert_eq!((second.last, second.ops.len(), second.ops[0].clone()), (true, 50, op(200, "é")));
+        assert_eq!(reader.next().unwrap(), None);
+    }
+
+    #[test]
+    fn files_that_were_read_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = open(&folder.path().join("spool")).unwrap();
+        let long = "x".repeat(1 << 20);
+        for seq in 0..20 {
+            writer.append(seq, vec![op(1, &long)]).unwrap();
+        }
+        writer.flush().unwrap();
+        for seq in 0..20 {
+            assert_eq!(reader.next().unwrap().unwrap().seq, seq);
+        }
+        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(fs::read_dir(folder.path().join("spool")).unwrap().count(), 1);
+    }
+}

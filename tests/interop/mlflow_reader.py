@@ -1,0 +1,245 @@
+"""Runs a sweep into a real MLflow server that is killed and started again in the middle, and into a folder, and compares what MLflow's own
+client reads back with the journal: every parameter, metric point, status, time and nesting.
+
+usage: python mlflow_reader.py STUDY     (STUDY is not looked at; the binary is $SWATH; prints two lines, exits 1 at the first difference)
+"""
+# needs: mlflow==3.17.2
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from datetime import datetime
+
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "true"
+
+TRIAL = r"""
+import json, os, sys, time
+records = open(os.environ["SWATH_RECORDS"], "a", buffering=1)
+params = json.load(open(os.environ["SWATH_PARAMS"], encoding="utf-8"))
+trial = int(os.environ["SWATH_TRIAL"])
+for epoch in range(6):
+    loss = float("nan") if trial == 2 and epoch == 0 else params["lr"] / (epoch + 1)
+    records.write(json.dumps({"epoch": epoch, "Verlust-größe": loss, "val/acc": epoch * 1e-7, "phase": "übung"}) + "\n")
+    records.write(json.dumps({"kind": "metric", "context": "train", "loss": loss * 2, "step": epoch * 10}) + "\n")
+    time.sleep(0.5)
+    if trial == 3 and epoch == 2:
+        sys.exit(7)
+"""
+
+SWEEP = """
+name = "größe-%(name)s"
+
+[run]
+command = ["%(python)s", "trial.py"]
+
+[objective]
+metric = "Verlust-größe"
+goal = "min"
+
+[search]
+sampler = "random"
+trials = 6
+
+[resources]
+jobs = 2
+
+[space]
+lr = { min = 1e-4, max = 1e-1, log = true }
+schicht = ["klein", "groß, sehr"]
+
+[[tracker]]
+name = "mlflow"
+%(uri)s
+"""
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start_server(folder, port):
+    """The server in a session of its own, so that all its processes, and only they, can be ended by their group."""
+    log = open(os.path.join(folder, "server.log"), "ab")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            # Not only /health: the first call that needs the database can take ten seconds.
+            first = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+            urllib.request.urlopen(first, timeout=30).read()
+            return server
+        except OSError:
+            time.sleep(0.3)
+    end_server(server)
+    sys.exit("the MLflow server did not start:\n" + open(log.name, encoding="utf-8", errors="replace").read()[-3000:])
+
+
+def end_server(server):
+    try:
+        os.killpg(server.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    server.wait(30)
+
+
+def check(what, found, wanted):
+    if found != wanted:
+        sys.exit(f"{what}: MLflow reads {found!r}, the journal has {wanted!r}")
+
+
+def number(value):
+    return float(value) if isinstance(value, str) else value
+
+
+def same_text(value):
+    return "nan" if math.isnan(value) else repr(float(value))
+
+
+def millis(text):
+    match = re.fullmatch(r"(.*?)(\.\d+)?Z", text)
+    seconds = int(datetime.fromisoformat(match[1] + "+00:00").timestamp())
+    return seconds * 1000 + int((match[2] or ".0")[1:].ljust(6, "0")[:6]) // 1000
+
+
+def from_journal(study):
+    """What each trial should look like: parameters, points, status, end."""
+    trials, opened, closed = {}, None, None
+    for line in open(os.path.join(study, "journal.jsonl"), encoding="utf-8"):
+        entry = json.loads(line)
+        at = millis(entry["at"])
+        ((kind, event),) = entry["event"].items()
+        if kind == "opened":
+            opened = at
+        elif kind == "closed":
+            closed = at
+        elif kind == "created":
+            params = {name: value if isinstance(value, str) else json.dumps(value) for name, value in event["params"].items()}
+            trials[event["trial"]] = {"params": params, "points": [], "start": at}
+        elif kind == "logged" and "report" in event["record"]:
+            values = event["record"]["report"]["values"]
+            points = [
+                (name, at, int(number(values["epoch"])), same_text(number(value)))
+                for name, value in values.items()
+                if not isinstance(value, bool) and (not isinstance(value, str) or value in ("nan", "inf", "-inf"))
+            ]
+            trials[event["trial"]]["points"] += points
+        elif kind == "ended":
+            trials[event["trial"]]["status"] = "FINISHED" if event["exit"] == "done" else "FAILED"
+            trials[event["trial"]]["end"] = at
+    for trial, had in trials.items():
+        for line in open(os.path.join(study, str(trial), "metrics", "train.json"), encoding="utf-8"):
+            row = json.loads(line)
+            had["points"].append(("train/loss", round(row["at"] * 1000), row["step"], same_text(number(row["loss"]))))
+    return trials, opened, closed
+
+
+def compare(client, study, name):
+    trials, opened, closed = from_journal(study)
+    check("the number of trials", len(trials), 6)
+    check("failed trials", [trial for trial, had in trials.items() if had["status"] == "FAILED"], [3])
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    check("the runs of studies", len(parents), 1)
+    parent = parents[0].info
+    check("the study", (parent.status, parent.start_time, parent.end_time), ("FINISHED", opened, closed))
+    children = {run.data.tags["swath.trial"]: run for run in runs if run is not parents[0]}
+    check("the runs of trials", sorted(children), sorted(f"{name}/{trial}" for trial in trials))
+    points = 0
+    for trial, had in trials.items():
+        run, what = children[f"{name}/{trial}"], f"trial {trial}"
+        check(f"{what}, its parent", run.data.tags["mlflow.parentRunId"], parent.run_id)
+        read = {key: value for key, value in run.data.params.items()}
+        as_number = lambda text: re.sub(r"(?<=e-)0+", "", text)  # Python's 1e-07 is our 1e-7
+        check(f"{what}, parameters", read, {key: as_number(value) for key, value in had["params"].items()})
+        check(f"{what}, status", run.info.status, had["status"])
+        check(f"{what}, times", (run.info.start_time, run.info.end_time), (had["start"], had["end"]))
+        check(f"{what}, text", run.data.tags["report.phase"], "übung")
+        found = []
+        for key in {name for name, *_ in had["points"]}:
+            history = client.get_metric_history(run.info.run_id, key)
+            found += [(key, point.timestamp, point.step, same_text(point.value)) for point in history]
+        check(f"{what}, points", sorted(found), sorted(had["points"]))
+        check(f"{what}, keys", sorted(run.data.metrics), sorted({name for name, *_ in had["points"]}))
+        points += len(found)
+    return f"{len(trials)} trials of {name} and {points} metric points"
+
+
+def sweep(folder, name, uri):
+    text = SWEEP % {"name": name, "python": sys.executable, "uri": uri}
+    path = os.path.join(folder, f"{name}.toml")
+    open(path, "w", encoding="utf-8").write(text)
+    log = open(os.path.join(folder, f"{name}-run.log"), "wb")
+    return subprocess.Popen([os.environ["SWATH"], "run", path], cwd=folder, stdout=log, stderr=log)
+
+
+def finish(run, folder, name):
+    code = run.wait(120)
+    said = open(os.path.join(folder, f"{name}-run.log"), encoding="utf-8").read()
+    if code != 0:
+        sys.exit(f"swath ended with status {code} and said:\n{said}")
+    return said
+
+
+def secrets(folder, secret):
+    for root, _, files in os.walk(os.path.join(folder, "logs")):
+        for file in files:
+            if secret in open(os.path.join(root, file), "rb").read():
+                sys.exit(f"the password was written to {os.path.join(root, file)}")
+
+
+def main():
+    import mlflow
+
+    folder = os.path.realpath(tempfile.mkdtemp())
+    server = run = None
+    try:
+        open(os.path.join(folder, "trial.py"), "w", encoding="utf-8").write(TRIAL)
+        port = free_port()
+        server = start_server(folder, port)
+        uri = f'uri = "http://demo:gans-geheim@127.0.0.1:{port}"'
+        run = sweep(folder, "server", uri)
+        time.sleep(4)
+        if run.poll() is not None:
+            sys.exit("the sweep was over too early")
+        end_server(server)
+        time.sleep(2)
+        server = start_server(folder, port)
+        said = finish(run, folder, "server")
+        if "were not delivered yet" in said:  # where the server takes longer to start than the sweep to end
+            said = finish(sweep(folder, "server", uri), folder, "server")
+        if "tracker `mlflow`" in said:
+            sys.exit(f"not everything was delivered:\n{said}")
+        client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
+        print("MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-server"), "größe-server"))
+        secrets(folder, b"gans-geheim")
+        run = sweep(folder, "folder", "")
+        if "tracker `mlflow`" in (said := finish(run, folder, "folder")):
+            sys.exit(said)
+        study = os.path.join(folder, "logs", "größe-folder")
+        client = mlflow.MlflowClient(f"file://{study}/trackers/mlruns")
+        print("MLflow's file store has", compare(client, study, "größe-folder"))
+    finally:
+        for process in (run, server):
+            if process is not None and process.poll() is None:
+                process.kill() if process is run else end_server(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
