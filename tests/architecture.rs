@@ -14,7 +14,6 @@ const LAYERS: &[&[&str]] = &[
     &["sweep"],
     &["driver"],
     &["report", "run"],
-    &["dashboard"],
     &["cli"],
 ];
 

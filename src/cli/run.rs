@@ -4,7 +4,7 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
-use crate::driver::{DriverError, Interrupt};
+use crate::driver::{DriverError, Interrupt, Urgency};
 use crate::run::{Opened, Options, RunError};
 use crate::study::Closing;
 use std::path::PathBuf;
@@ -45,8 +45,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if opened.is_finished() {
         return finished(&mut opened, args, context);
     }
-    opened.setup()?;
-    carry_out(&mut opened, args)
+    let interrupt = Interrupt::on_signals()?;
+    match opened.setup() {
+        Err(_) if interrupt.urgency() > Urgency::None => {
+            context.out.say("interrupted during `[run] setup`, before any trial");
+            context.out.say(format_args!("continue with: {}", again()));
+            return Ok(interrupted(&interrupt));
+        }
+        other => other?,
+    }
+    carry_out(&mut opened, &interrupt, args)
 }
 
 /// Says that there is nothing left to run.
@@ -58,18 +66,21 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     Ok(Code::Done)
 }
 
-fn carry_out(opened: &mut Opened<'_>, args: &Args) -> Result<Code, Failure> {
-    let interrupt = Interrupt::on_signals()?;
+fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {
     let progress = progress(opened, args).shared();
     let told = progress.clone();
     opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
     let mut pool = opened.programs(guard::command())?;
-    let closing = opened.run(&mut pool, &interrupt)?;
+    let closing = opened.run(&mut pool, interrupt)?;
     drop(pool);
     let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
-    let terminated = code == Code::Interrupted && interrupt.signal() == signal_hook::consts::SIGTERM;
-    Ok(if terminated { Code::Terminated } else { code })
+    Ok(if code == Code::Interrupted { interrupted(interrupt) } else { code })
+}
+
+/// Returns how a program ends that was asked to by a signal.
+fn interrupted(interrupt: &Interrupt) -> Code {
+    if interrupt.signal() == signal_hook::consts::SIGTERM { Code::Terminated } else { Code::Interrupted }
 }
 
 fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
