@@ -5,8 +5,9 @@
 use super::{JournalError, Replay, StudyDir, lock};
 use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How much of the journal before the offset must be the same for a snapshot to be of that journal.
@@ -80,7 +81,9 @@ pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
 /// If it cannot be written; readers then fold the journal, which is only slower.
 pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> {
     let witness = witness(dir, offset)?;
-    let file = tempfile::Builder::new().prefix(".snapshot").tempfile_in(dir.root())?;
+    // As any new file, so that whoever may read the journal may read this.
+    let mode = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(".snapshot").permissions(mode).tempfile_in(dir.root())?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
     serde_json::to_writer(&mut out, &Written { version: VERSION, offset, witness: &witness, study })?;
     out.flush()?;

@@ -7,9 +7,9 @@ use super::{Identity, yaml};
 use crate::space::Params;
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What an attempt leaves in the trial's folder that the next one, which starts anew, must not find.
@@ -163,7 +163,9 @@ impl TrialFolder {
         if !told {
             new.push_str(&ended(exit, at));
         }
-        let mut file = tempfile::NamedTempFile::new_in(dir.join("metadata"))?;
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir.join("metadata"))?;
         io::Write::write_all(&mut file, new.as_bytes())?;
         file.persist(path)?;
         Ok(())

@@ -5,7 +5,9 @@ use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
 use crate::source::secret::masked;
 use crate::sweep::Sweep;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Writes `sweep.toml` (without passwords; an earlier, different one is kept as `sweep.1.toml`…), `environment.json` and `code.patch`.
@@ -48,10 +50,13 @@ fn keep_sweep(dir: &StudyDir, text: &str) -> Result<(), RunError> {
 /// Writes a file so that it is there whole or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(std::io::Error::from)
-    });
+    let written = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(std::io::Error::from)
+        });
     written.map(drop).map_err(|source| RunError::Keep { path: path.to_owned(), source })
 }
