@@ -1,10 +1,10 @@
 //! The search space: which configurations exist, and how the unit cube maps onto them.
 //!
 //! A sampler sees only [`Axis`]es, one per dimension of the unit cube; what a coordinate means (logarithms, steps, branches, repeats,
-//! derived values, constraints) is decided here alone, by [`Space::decode`], and undone by [`Space::encode`].
+//! derived values, constraints) is decided here alone, by `Space::decode`, and undone by `Space::encode`.
 //!
 //! `parse` makes a space of the tables of a sweep file and `point` a partial configuration; `param` is one entry, `domain` the values it
-//! can have, [`expr`] the language of conditions, bounds and constraints, `assign` goes through the entries, `count` counts.
+//! can have, `expr` the language of conditions, bounds and constraints, `assign` goes through the entries, `count` counts.
 
 #[cfg(feature = "engine")]
 mod assign;
