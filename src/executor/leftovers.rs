@@ -28,8 +28,9 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     let find = || {
         let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
         let leaders = places.iter().filter_map(proven);
-        let found = processes::trees(marked.into_iter().chain(leaders));
-        let found: BTreeSet<u32> = found.difference(&spared).copied().collect();
+        // What is spared is no root either: its other children are not the study's.
+        let roots = marked.into_iter().chain(leaders).filter(|pid| !spared.contains(pid));
+        let found: BTreeSet<u32> = processes::trees(roots).difference(&spared).copied().collect();
         seen.extend(&found);
         found
     };
@@ -79,9 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_never_a_leftover() {
+    fn neither_this_process_nor_its_other_children_are_leftovers() {
         let root = tempfile::tempdir().unwrap();
+        let mut child = sleeper().unwrap();
         let places = [processes::place(std::process::id())];
         end_leftovers(root.path(), &places, Duration::ZERO).unwrap();
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
