@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
+    /// Compare trials of studies and CSV files: groups, means, and whether a difference is more than noise
+    Compare(Box<super::compare::Args>),
     /// Say why a trial is where it is
     Why(super::why::Args),
     /// Let trials that failed or were stopped run again

@@ -6,6 +6,7 @@
 pub mod dir;
 pub mod lock;
 pub mod replay;
+pub mod reports;
 pub mod snapshot;
 
 pub use dir::StudyDir;
