@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Why(super::why::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
+    /// Write the trials of a study, or their reports, as CSV, JSON lines or Parquet, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

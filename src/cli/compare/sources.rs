@@ -4,7 +4,7 @@ use super::Args;
 use super::asked::{formula, split};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{Context, studies};
-use crate::journal::{self, StudyDir, reports};
+use crate::journal::{self, JournalError, StudyDir, reports};
 use crate::report::compare::Source;
 use crate::report::compare::source::{Curves, needs_reports};
 use crate::report::compare::table::{Table, answers};
@@ -99,12 +99,13 @@ fn study(dir: &StudyDir, name: String, asked: &[String]) -> Result<Source, Failu
             );
         }
     }
-    let curves = if wanted.is_empty() {
-        Curves::default()
-    } else {
-        let names: Vec<String> = wanted.into_iter().collect();
-        Curves::of(&study, &reports::reports(dir, study.trials().len())?, &names)
-    };
+    let mut curves = Curves::of(&study, wanted.iter().cloned());
+    if !wanted.is_empty() {
+        reports::each(dir, &study, &mut |report| {
+            curves.add(&report);
+            Ok::<(), JournalError>(())
+        })?;
+    }
     Ok(Source::study(name, study, curves))
 }
 

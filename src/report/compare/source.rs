@@ -25,32 +25,22 @@ enum Rows {
 pub struct Curves(BTreeMap<String, Vec<Vec<(f64, f64)>>>);
 
 impl Curves {
-    /// Takes what is needed out of the reports of a study.
+    /// Begins with nothing; remembers what is reported under these names.
     #[must_use]
-    pub fn of(study: &Study, reports: &[Vec<Report>], names: &[String]) -> Self {
-        let resource = study.header().resource.as_ref();
-        let curve = |name: &String, reports: &Vec<Report>| {
-            let mut step = None;
-            let mut points = Vec::new();
-            for (at, report) in reports.iter().enumerate() {
-                let number = |name: &str| {
-                    report.values.iter().find_map(|(key, datum)| match datum {
-                        Datum::Number(Metric(number)) if &**key == name => Some(*number),
-                        _ => None,
-                    })
-                };
-                step = match resource {
-                    None => Some((at + 1) as f64),
-                    Some(resource) => number(resource).or(step),
-                };
-                if let (Some(step), Some(value)) = (step, number(name)) {
-                    points.push((step, value));
-                }
+    pub fn of(study: &Study, names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| (name, vec![Vec::new(); study.trials().len()])).collect())
+    }
+
+    /// Takes what is needed out of a report.
+    pub fn add(&mut self, report: &Report) {
+        let (Some(step), Some(at)) = (report.step, (report.trial.0 as usize).checked_sub(1)) else { return };
+        for (name, datum) in &report.values {
+            if let Datum::Number(Metric(number)) = datum
+                && let Some(curve) = self.0.get_mut(&**name).and_then(|curves| curves.get_mut(at))
+            {
+                curve.push((step, *number));
             }
-            points
-        };
-        let all = |name: &String| reports.iter().map(|reports| curve(name, reports)).collect();
-        Self(names.iter().map(|name| (name.clone(), all(name))).collect())
+        }
     }
 
     fn find(&self, trial: &Trial, name: &str) -> Option<&[(f64, f64)]> {
