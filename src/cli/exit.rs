@@ -20,6 +20,8 @@ pub enum Code {
     Held = 5,
     /// A check found a difference.
     Difference = 6,
+    /// The trial that asked is to end (`swath report --wait`).
+    End = 10,
     /// SIGINT ended it.
     Interrupted = 130,
     /// SIGTERM ended it.

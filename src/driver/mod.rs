@@ -20,7 +20,7 @@ pub use parts::{Limits, Parts, Retry};
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::logger::TrialFolder;
+use crate::logger::{Answer, Directive, TrialFolder};
 use crate::scheduler::{self, Next};
 use crate::study::{
     Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
@@ -270,6 +270,7 @@ impl<'a> Driver<'a> {
                 self.commit(Event::Logged { trial, attempt, record })?;
                 if report { self.judge(trial, executor) } else { Ok(()) }
             }
+            What::Asked(id) => self.answer(trial, id),
             What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
         }
     }
@@ -290,6 +291,22 @@ impl<'a> Driver<'a> {
         };
         self.journal.flush()?;
         self.end(trial, how, executor);
+        Ok(())
+    }
+
+    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    fn answer(&mut self, trial: TrialId, id: String) -> Result<(), DriverError> {
+        self.journal.flush()?;
+        let asked = self.ending.get(&trial);
+        let directive = asked.map_or(Directive::Continue, |how| how.directive());
+        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
+        let why = match asked {
+            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
+            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
+            None => String::new(),
+        };
+        // A trial that gets no answer says so itself.
+        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
         Ok(())
     }
 
