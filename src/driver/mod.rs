@@ -4,6 +4,7 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+pub mod ask;
 pub mod control;
 mod edit;
 pub mod interrupt;
@@ -14,6 +15,7 @@ pub mod propose;
 pub mod replay;
 mod unread;
 
+pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
@@ -279,12 +281,7 @@ impl<'a> Driver<'a> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
-        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
-            return Ok(());
-        }
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
-        let how = match judgement.verdict {
+        let how = match self.judged(trial)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
@@ -308,6 +305,15 @@ impl<'a> Driver<'a> {
         // A trial that gets no answer says so itself.
         let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
         Ok(())
+    }
+
+    /// Asks the scheduler about a running trial and notes what it says.
+    fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
+        Ok(judgement.verdict)
     }
 
     fn ended(
