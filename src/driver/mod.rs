@@ -13,12 +13,14 @@ pub mod parts;
 mod plan;
 pub mod propose;
 pub mod replay;
+pub mod room;
 mod unread;
 
 pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
+pub use room::Disk;
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
@@ -35,6 +37,11 @@ use std::time::{Duration, Instant};
 pub trait Listener {
     /// Takes in an entry that the study has just absorbed; the journal holds it already.
     fn entry(&mut self, study: &Study, entry: &Entry);
+
+    /// Takes in something about the run that is no event of the study: it waits, it goes on.
+    fn notice(&mut self, text: &str) {
+        let _ = text;
+    }
 
     /// Called about ten times a second.
     fn tick(&mut self, study: &Study) {
@@ -57,6 +64,13 @@ pub struct Driver<'a> {
     /// Trials that were asked to end, so that they are neither judged nor asked again.
     ending: BTreeMap<TrialId, Stop>,
     busy_slots: BTreeSet<u32>,
+    /// The disk is full.
+    paused: bool,
+    left: room::Probe,
+    /// Attempts that are to be started once the journal has them.
+    held: Vec<Launch>,
+    /// What happened while nothing could be written.
+    backlog: Vec<Signal>,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -78,6 +92,9 @@ pub enum DriverError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
 }
+
+/// How long is waited for something to happen.
+const TICK: Duration = Duration::from_millis(100);
 
 /// An attempt that ran at least this long is worth a sync of its own when it ends.
 const WORTH_A_SYNC: Duration = Duration::from_secs(1);
@@ -108,18 +125,31 @@ impl<'a> Driver<'a> {
         loop {
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
+            let mut waits = !self.has_room(executor)?;
+            if ending.is_some() {
+                self.drop_held()?;
+            }
             match ending {
+                None if waits => {}
                 None => self.fill(executor)?,
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
-            if self.study.running_count() == 0 {
+            waits = self.paused && urgency == Urgency::None;
+            if self.study.running_count() == 0 && !waits {
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 return self.close(why);
             }
-            for signal in executor.wait(Duration::from_millis(100)) {
-                self.take(signal, executor)?;
+            if self.backlog.len() < room::MOST_SIGNALS {
+                self.backlog.append(&mut executor.wait(TICK));
+            } else {
+                std::thread::sleep(TICK);
+            }
+            if !waits {
+                for signal in std::mem::take(&mut self.backlog) {
+                    self.take(signal, executor)?;
+                }
             }
             self.settle()?;
         }
@@ -167,17 +197,16 @@ impl<'a> Driver<'a> {
 
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let mut launches = Vec::new();
         let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
         while let Some(slot) = self.free_slot(slots) {
+            if !self.may_start() {
+                break;
+            }
             let Some(trial) = self.next_trial()? else { break };
-            launches.push(self.launch(trial, slot)?);
+            let launch = self.launch(trial, slot)?;
+            self.held.push(launch);
         }
-        self.journal.flush()?;
-        for launch in launches {
-            executor.start(launch)?;
-        }
-        Ok(())
+        self.start_held(executor)
     }
 
     fn free_slot(&self, slots: usize) -> Option<u32> {
@@ -286,8 +315,9 @@ impl<'a> Driver<'a> {
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
         };
-        self.journal.flush()?;
-        self.end(trial, how, executor);
+        if self.save()? {
+            self.end(trial, how, executor);
+        }
         Ok(())
     }
 
@@ -341,14 +371,16 @@ impl<'a> Driver<'a> {
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        if let Some(failure) = self.retryable(trial) {
+        if self.requeue_if_full(trial)? {
+            // It was not its fault.
+        } else if let Some(failure) = self.retryable(trial) {
             let why = format!("retry after: {failure}");
             self.commit(Event::Requeued { trial, why })?;
         } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
             self.failures += 1;
         }
         if long {
-            self.journal.sync()?;
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
         Ok(())
@@ -375,15 +407,15 @@ impl<'a> Driver<'a> {
 
     /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
     fn settle(&mut self) -> Result<(), DriverError> {
-        self.journal.flush()?;
-        if self.synced.elapsed() >= Duration::from_secs(1) {
-            self.journal.sync()?;
+        self.look_for_room();
+        if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
-        if Instant::now() >= self.snapshot_due {
+        if !self.paused && Instant::now() >= self.snapshot_due {
             self.keep_snapshot();
         }
         for listener in &mut self.listeners {

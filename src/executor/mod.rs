@@ -9,6 +9,7 @@ mod output;
 mod pool;
 mod processes;
 mod program;
+mod room;
 mod simulated;
 mod stop_line;
 mod strays;
@@ -20,6 +21,7 @@ mod watch;
 pub use leftovers::end_leftovers;
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
+pub use room::Left;
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
