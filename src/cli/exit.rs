@@ -14,7 +14,7 @@ pub enum Code {
     Usage = 2,
     /// The run ended and no trial succeeded.
     NoSuccess = 3,
-    /// `limits.failures` was reached.
+    /// `limits.failures` was reached, or one trial after the other failed within seconds.
     FailureLimit = 4,
     /// Another `run` holds the study.
     Held = 5,

@@ -4,8 +4,10 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+mod breaker;
 pub mod control;
 mod edit;
+mod failing;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
@@ -18,13 +20,15 @@ pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
 
+use breaker::Breaker;
+
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::logger::TrialFolder;
 use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Origin, Study, Timestamp, TrialId,
+    TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -58,6 +62,7 @@ pub struct Driver<'a> {
     /// What another terminal asked for.
     told: Control,
     failures: u64,
+    breaker: Breaker,
     exhausted: bool,
     synced: Instant,
     snapshot_due: Instant,
@@ -111,7 +116,7 @@ impl<'a> Driver<'a> {
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
-            if self.study.running_count() == 0 {
+            if self.study.running_count() == 0 && (ending.is_some() || !self.waits(executor)) {
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 return self.close(why);
@@ -156,6 +161,8 @@ impl<'a> Driver<'a> {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| self.failures >= most) {
             Some(Closing::FailureLimit)
+        } else if self.breaker.tripped() {
+            Some(Closing::CircuitBreaker)
         } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
             Some(Closing::TimeLimit)
         } else {
@@ -165,8 +172,9 @@ impl<'a> Driver<'a> {
 
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        self.resume_slots()?;
         let mut launches = Vec::new();
-        let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
+        let slots = self.slots(executor);
         while let Some(slot) = self.free_slot(slots) {
             let Some(trial) = self.next_trial()? else { break };
             launches.push(self.launch(trial, slot)?);
@@ -178,13 +186,20 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// Returns how many slots there are to fill.
+    fn slots(&self, executor: &dyn Executor) -> usize {
+        self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
+    }
+
     fn free_slot(&self, slots: usize) -> Option<u32> {
-        (0..u32::try_from(slots).unwrap_or(u32::MAX)).find(|slot| !self.busy_slots.contains(slot))
+        let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
+        all.find(|slot| !self.busy_slots.contains(slot) && !self.breaker.is_paused(*slot))
     }
 
     /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
     fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        if let Some(trial) = self.study.waiting().next() {
+        let now = (self.clock)();
+        if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
             return Ok(Some(trial));
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -268,9 +283,16 @@ impl<'a> Driver<'a> {
             What::Logged(record) => {
                 let report = matches!(record, LogRecord::Report { .. });
                 self.commit(Event::Logged { trial, attempt, record })?;
-                if report { self.judge(trial, executor) } else { Ok(()) }
+                if !report {
+                    return Ok(());
+                }
+                self.reported(trial);
+                self.judge(trial, executor)
             }
-            What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+            What::Ended(exit, usage) => {
+                let slots = self.slots(executor);
+                self.ended(trial, attempt, exit, usage, slots)
+            }
         }
     }
 
@@ -299,11 +321,12 @@ impl<'a> Driver<'a> {
         attempt: Attempt,
         exit: Exit,
         usage: Usage,
+        slots: usize,
     ) -> Result<(), DriverError> {
         self.ending.remove(&trial);
-        let (slot, long) = self.study.trial(trial).map_or((None, false), |found| {
-            let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
-            (found.slot, ran >= WORTH_A_SYNC)
+        let now = (self.clock)();
+        let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
+            (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
         });
         let exit = match exit {
             Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
@@ -318,13 +341,13 @@ impl<'a> Driver<'a> {
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        if let Some(failure) = self.retryable(trial) {
-            let why = format!("retry after: {failure}");
-            self.commit(Event::Requeued { trial, why })?;
-        } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
+        if !self.retry(trial)?
+            && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
+        {
             self.failures += 1;
         }
-        if long {
+        self.watch_failures(trial, ran, slots)?;
+        if ran >= WORTH_A_SYNC {
             self.journal.sync()?;
             self.synced = Instant::now();
         }
@@ -338,16 +361,6 @@ impl<'a> Driver<'a> {
         if let Some(exit) = found.exit.as_ref().filter(|exit| told != Some(*exit)) {
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, (self.clock)());
         }
-    }
-
-    /// Returns the failure of a trial that is to be tried again.
-    fn retryable(&self, trial: TrialId) -> Option<Failure> {
-        let trial = self.study.trial(trial)?;
-        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
-        let again = trial.state == TrialState::Failed
-            && trial.failures <= self.parts.retry.times
-            && self.parts.retry.on.contains(&failure.class());
-        again.then(|| failure.clone())
     }
 
     /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
