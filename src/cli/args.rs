@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "swath", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
-file, 3 no trial succeeded, 4 failure limit, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
+file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
 )]
 pub(crate) struct Cli {
     /// The folder of all studies
