@@ -42,6 +42,12 @@ pub(crate) enum Command {
     Best(super::best::Args),
     /// Say why a trial is where it is
     Why(super::why::Args),
+    /// Say what two trials do not have in common: parameters, code, data, environment, metrics
+    Diff(super::diff::Args),
+    /// Re-hash data, models and code, and say what is no longer what was recorded
+    Verify(super::verify::Args),
+    /// Run a trial again, exactly, in a study of its own, and compare
+    Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
     /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again

@@ -7,6 +7,7 @@ pub(crate) mod args;
 pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub mod exit;
 pub(crate) mod export;
 pub(crate) mod guard;
@@ -14,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
+mod made;
 pub(crate) mod output;
 mod paste;
 pub(crate) mod plan;
@@ -21,6 +23,7 @@ pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
+pub(crate) mod repro;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -30,6 +33,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 use args::{Cli, Command};
@@ -84,6 +88,9 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Repro(args) => repro::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
