@@ -14,6 +14,9 @@ use std::path::Path;
 /// The log of the reports.
 const REPORTS: &str = "report";
 
+/// After so many rows a tracker that reads them is known to make progress.
+const ROWS_A_STEP: i64 = 1024;
+
 /// Keys of a row that say where it stands, not what was measured.
 const PLACE: [&str; 4] = ["step", "batch", "context", "at"];
 
@@ -58,6 +61,9 @@ pub(crate) fn each_row(
             }
             ordinal += 1;
             line.clear();
+            if ordinal % ROWS_A_STEP == 0 {
+                super::recorder::progress();
+            }
         }
     }
     Ok(())

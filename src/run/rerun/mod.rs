@@ -208,7 +208,7 @@ impl Place {
             match digest(&self.ran_in.join(data_dir), Some(&cache)) {
                 Ok(found) if found.md5 == *md5 => {}
                 Ok(found) => {
-                    self.problems.push(format!("the data set `{data_dir}` was {md5}, is {}", found.md5))
+                    self.problems.push(format!("the data set `{data_dir}` was {md5}, is {}", found.md5));
                 }
                 Err(error) => self.problems.push(format!("the data set `{data_dir}`: {error}")),
             }
@@ -286,7 +286,7 @@ impl Place {
                 Ok(digest) if digest.md5 == file.md5 => {}
                 _ if built && !here.is_file() => continue,
                 Ok(digest) => {
-                    self.problems.push(format!("`{}` was {}, is {}", file.name, file.md5, digest.md5))
+                    self.problems.push(format!("`{}` was {}, is {}", file.name, file.md5, digest.md5));
                 }
                 Err(error) => self.problems.push(format!("`{}`: {error}", file.name)),
             }
