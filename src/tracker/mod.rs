@@ -10,7 +10,7 @@ pub mod csv;
 pub(crate) mod demo;
 mod home;
 mod hparams;
-mod metric_rows;
+pub(crate) mod metric_rows;
 mod mlflow;
 mod program;
 mod proto;
