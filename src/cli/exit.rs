@@ -22,7 +22,7 @@ pub enum Code {
     Difference = 6,
     /// SIGINT ended it.
     Interrupted = 130,
-    /// SIGTERM ended it.
+    /// SIGTERM, SIGHUP or SIGUSR1 ended it.
     Terminated = 143,
 }
 

@@ -8,11 +8,13 @@ mod plan;
 mod pool;
 mod rebuild;
 mod record;
+mod resources;
 mod setup;
 mod versions;
 
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
+pub use resources::ResourceError;
 pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
@@ -24,12 +26,13 @@ use crate::study::{Closing, Header, Study, Timestamp};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
 use crate::tracker::recorder::Stale;
+use resources::Shares;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 /// Where a sweep runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The folder of all studies.
     pub logs: PathBuf,
@@ -37,6 +40,8 @@ pub struct Options {
     pub workdir: PathBuf,
     /// How many trials at a time; `None`: as the sweep file says.
     pub jobs: Option<usize>,
+    /// The GPUs to use, as their driver calls them; `None`: all there are.
+    pub gpus: Option<Vec<String>>,
     /// The command line, for the record.
     pub command_line: Vec<String>,
 }
@@ -47,7 +52,7 @@ pub struct Opened<'a> {
     options: Options,
     dir: StudyDir,
     driver: Driver<'a>,
-    slots: usize,
+    shares: Shares,
     trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
@@ -57,6 +62,9 @@ pub enum RunError {
     /// A part of the sweep file cannot be built.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
+    /// The machine cannot give what the trials want.
+    #[error(transparent)]
+    Resources(#[from] ResourceError),
     /// The study could not be opened or written.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -83,24 +91,25 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
-    let Built { parts, trackers, slots, git } = build(sweep, &options, &dir)?;
     let machine = Machine::here();
+    let Built { parts, trackers, shares, git } = build(sweep, &options, &dir, &machine)?;
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+    Ok(Opened { sweep, options, dir, driver, shares, trackers })
 }
 
 /// What a sweep becomes on this machine.
 struct Built {
     parts: Parts,
     trackers: Vec<(String, Box<dyn Tracker>)>,
-    slots: usize,
+    shares: Shares,
     git: Option<Git>,
 }
 
-fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunError> {
-    let slots = options.jobs.unwrap_or_else(|| sweep.slots());
+fn build(sweep: &Sweep, options: &Options, dir: &StudyDir, machine: &Machine) -> Result<Built, RunError> {
+    let shares = resources::share(sweep, options, machine)?;
+    let slots = shares.slots;
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots, Some(dir.root())).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
@@ -125,7 +134,7 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         grace: sweep.run.grace,
     };
-    Ok(Built { parts, trackers, slots, git })
+    Ok(Built { parts, trackers, shares, git })
 }
 
 impl<'a> Opened<'a> {
@@ -199,7 +208,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
-        Ok(pool::programs(self.sweep, &self.dir, self.workdir(), self.slots, guard)?)
+        Ok(pool::programs(self.sweep, &self.dir, self.workdir(), &self.shares, guard)?)
     }
 
     /// Makes a pool that runs a function.
@@ -207,7 +216,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
-        Ok(pool::functions(self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
+        Ok(pool::functions(self.sweep, &self.dir, self.workdir(), self.shares.slots, trainable)?)
     }
 
     /// Runs trials until there is nothing left to do or somebody interrupts.
