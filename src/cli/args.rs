@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Plan(super::plan::Args),
     /// Run the trials of a sweep, or go on with them
     Run(super::run::Args),
+    /// Propose trials and take in results as JSON lines, for a loop of your own
+    AskTell(super::ask_tell::Args),
     /// Tell the run of a study to end
     Stop(super::stop::Args),
     /// List the trials of a study

@@ -4,6 +4,7 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+pub mod ask;
 mod breaker;
 pub mod control;
 mod edit;
@@ -14,17 +15,20 @@ pub mod parts;
 mod plan;
 pub mod propose;
 pub mod replay;
+pub mod room;
 mod unread;
 
+pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
+pub use room::Disk;
 
 use breaker::Breaker;
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::logger::TrialFolder;
+use crate::logger::{Answer, Directive, TrialFolder};
 use crate::scheduler::{self, Next};
 use crate::study::{
     Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Origin, Study, Timestamp, TrialId,
@@ -37,6 +41,11 @@ use std::time::{Duration, Instant};
 pub trait Listener {
     /// Takes in an entry that the study has just absorbed; the journal holds it already.
     fn entry(&mut self, study: &Study, entry: &Entry);
+
+    /// Takes in something about the run that is no event of the study: it waits, it goes on.
+    fn notice(&mut self, text: &str) {
+        let _ = text;
+    }
 
     /// Called about ten times a second.
     fn tick(&mut self, study: &Study) {
@@ -59,6 +68,13 @@ pub struct Driver<'a> {
     /// Trials that were asked to end, so that they are neither judged nor asked again.
     ending: BTreeMap<TrialId, Stop>,
     busy_slots: BTreeSet<u32>,
+    /// The disk is full.
+    paused: bool,
+    left: room::Probe,
+    /// Attempts that are to be started once the journal has them.
+    held: Vec<Launch>,
+    /// What happened while nothing could be written.
+    backlog: Vec<Signal>,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -85,6 +101,9 @@ pub enum DriverError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
 }
+
+/// How long is waited for something to happen.
+const TICK: Duration = Duration::from_millis(100);
 
 /// An attempt that ran at least this long is worth a sync of its own when it ends.
 const WORTH_A_SYNC: Duration = Duration::from_secs(1);
@@ -118,18 +137,32 @@ impl<'a> Driver<'a> {
             }
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
+            let mut waits = !self.has_room(executor)?;
+            if ending.is_some() {
+                self.drop_held()?;
+            }
             match ending {
+                None if waits => {}
                 None => self.fill(executor)?,
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
-            if self.study.running_count() == 0 && (ending.is_some() || !self.waits(executor)) {
+            waits = self.paused && urgency == Urgency::None;
+            let over = ending.is_some() || !self.waits(executor);
+            if self.study.running_count() == 0 && !waits && over {
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 return self.close(why);
             }
-            for signal in executor.wait(Duration::from_millis(100)) {
-                self.take(signal, executor)?;
+            if self.backlog.len() < room::MOST_SIGNALS {
+                self.backlog.append(&mut executor.wait(TICK));
+            } else {
+                std::thread::sleep(TICK);
+            }
+            if !waits {
+                for signal in std::mem::take(&mut self.backlog) {
+                    self.take(signal, executor)?;
+                }
             }
             self.settle()?;
         }
@@ -183,20 +216,19 @@ impl<'a> Driver<'a> {
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         self.note_slots(executor)?;
-        let mut launches = Vec::new();
         let slots = match self.told.jobs {
             Some(jobs) => executor.resize(jobs),
             None => executor.slots(),
         };
         while let Some(slot) = self.free_slot(slots) {
+            if !self.may_launch() {
+                break;
+            }
             let Some(trial) = self.next_trial()? else { break };
-            launches.push(self.launch(trial, slot)?);
+            let launch = self.launch(trial, slot)?;
+            self.held.push(launch);
         }
-        self.journal.flush()?;
-        for launch in launches {
-            executor.start(launch)?;
-        }
-        Ok(())
+        self.start_held(executor)
     }
 
     /// Returns how many slots there are to fill.
@@ -279,7 +311,7 @@ impl<'a> Driver<'a> {
     /// Stands still, with everything that runs, until this process is told to go on.
     fn halt(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<(), DriverError> {
         executor.halt(true);
-        self.journal.sync()?;
+        self.save_to_disk()?;
         self.stood += interrupt.stand_still();
         executor.halt(false);
         Ok(())
@@ -313,9 +345,10 @@ impl<'a> Driver<'a> {
                 self.judge(trial, executor)
             }
             What::Ended(exit, usage) => {
-                let slots = self.slots(executor);
-                self.ended(trial, attempt, exit, usage, slots)
+                let ran = self.ended(trial, attempt, exit, usage)?;
+                self.watch_failures(trial, ran, self.slots(executor))
             }
+            What::Asked(id) => self.answer(trial, attempt, id),
         }
     }
 
@@ -323,29 +356,54 @@ impl<'a> Driver<'a> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
-        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
-            return Ok(());
-        }
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
-        let how = match judgement.verdict {
+        let how = match self.judged(trial)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
         };
-        self.journal.flush()?;
-        self.end(trial, how, executor);
+        if self.save()? {
+            self.end(trial, how, executor);
+        }
         Ok(())
     }
 
+    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
+        if !self.save()? {
+            let at = (self.clock)();
+            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
+            return Ok(());
+        }
+        let asked = self.ending.get(&trial);
+        let directive = asked.map_or(Directive::Continue, |how| how.directive());
+        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
+        let why = match asked {
+            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
+            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
+            None => String::new(),
+        };
+        // A trial that gets no answer says so itself.
+        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
+        Ok(())
+    }
+
+    /// Asks the scheduler about a running trial and notes what it says.
+    fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
+        Ok(judgement.verdict)
+    }
+
+    /// Ends an attempt and does what follows for the trial; returns how long the attempt ran.
     fn ended(
         &mut self,
         trial: TrialId,
         attempt: Attempt,
         exit: Exit,
         usage: Usage,
-        slots: usize,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Duration, DriverError> {
         self.ending.remove(&trial);
         let now = (self.clock)();
         let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
@@ -364,17 +422,18 @@ impl<'a> Driver<'a> {
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        if !self.retry(trial)?
+        // What a full disk did was not the trial's fault.
+        if !self.requeue_if_full(trial)?
+            && !self.retry(trial)?
             && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
         {
             self.failures += 1;
         }
-        self.watch_failures(trial, ran, slots)?;
         if ran >= WORTH_A_SYNC {
-            self.journal.sync()?;
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
-        Ok(())
+        Ok(ran)
     }
 
     /// Sets right what the trial's folder says of its end, where the study knows better than the slot that it ran in. The journal has the truth,
@@ -388,15 +447,15 @@ impl<'a> Driver<'a> {
 
     /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
     fn settle(&mut self) -> Result<(), DriverError> {
-        self.journal.flush()?;
-        if self.synced.elapsed() >= Duration::from_secs(1) {
-            self.journal.sync()?;
+        self.look_for_room();
+        if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
-        if Instant::now() >= self.snapshot_due {
+        if !self.paused && Instant::now() >= self.snapshot_due {
             self.keep_snapshot();
         }
         for listener in &mut self.listeners {

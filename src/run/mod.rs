@@ -3,6 +3,7 @@
 //! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the journal; [`Opened::setup`] runs
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
+pub mod ask_tell;
 mod keep;
 mod plan;
 mod pool;
@@ -12,6 +13,7 @@ mod resources;
 mod setup;
 mod versions;
 
+pub use ask_tell::{AskTell, AskTellError};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;

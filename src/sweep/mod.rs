@@ -5,6 +5,7 @@
 //! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
 
 mod acceptance;
+pub mod given;
 mod kinds;
 mod lints;
 mod parse;
