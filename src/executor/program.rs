@@ -41,6 +41,8 @@ pub struct ProgramSettings {
     pub trial_time: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// How often what it uses of the machine is sampled; `None`: never.
+    pub system: Option<Duration>,
     /// How long `stdout.log` and `stderr.log` may become, each, in bytes.
     pub log: u64,
     /// What to look for in its output.
@@ -99,8 +101,18 @@ impl Program {
     /// # Errors
     /// If the guard cannot be started.
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
-        let ProgramSettings { argv, env, workdir, trial_time, grace, log, capture, checkpoint, guard } =
-            settings;
+        let ProgramSettings {
+            argv,
+            env,
+            workdir,
+            trial_time,
+            grace,
+            system,
+            log,
+            capture,
+            checkpoint,
+            guard,
+        } = settings;
         let prepare = |source| ExecutorError::Prepare { source };
         let pid = std::process::id();
         let count = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +122,7 @@ impl Program {
             argv,
             env,
             workdir: absolute(workdir).map_err(prepare)?,
-            terms: Terms { limit: trial_time, grace },
+            terms: Terms { limit: trial_time, grace, system },
             log,
             capture,
             checkpoint,

@@ -102,6 +102,12 @@ pub const SECTIONS: &[SectionReference] = &[
             key("env", Takes::Variables, "", "environment variables for trials and setup"),
             key("workdir", Takes::Text, "where `swath` is called", "where trials and setup run"),
             key(
+                "system",
+                Takes::Duration,
+                "`10s`",
+                "time between two samples of what a trial uses of the machine, `0s` for none",
+            ),
+            key(
                 "grace",
                 Takes::Duration,
                 "`10s`",
