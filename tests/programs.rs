@@ -31,6 +31,7 @@ fn settings(command: &[&str]) -> ProgramSettings {
         workdir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         trial_time: None,
         grace: Duration::from_secs(10),
+        system: None,
         log: 1 << 20,
         capture: Vec::new(),
         checkpoint: false,
@@ -241,6 +242,26 @@ fn what_an_unmodified_program_prints_can_be_reports() {
     let capture = vec![("loss".into(), regex::Regex::new(r"loss=(\S+)").unwrap())];
     let mut world = World::of(ProgramSettings { capture, ..settings(&[&trainable("print.sh")]) });
     assert_eq!(world.run().losses(), [0.0, 1.0, 2.0]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
+    let busy = "sh -c 'while :; do :; done' & sleep 2; kill $!; wait";
+    let system = Some(Duration::from_millis(300));
+    let mut world = World::of(ProgramSettings { system, ..settings(&["/bin/sh", "-c", busy]) });
+    assert_eq!(world.run().exit(), &Exit::Done);
+    let rows = world.read("metrics/system.json");
+    assert!(rows.lines().count() >= 3, "{rows}");
+    let last = rows.lines().last().unwrap();
+    let value = |key: &str| -> f64 {
+        let rest = last.split_once(&format!("\"{key}\": ")).unwrap().1;
+        rest.split([',', '}']).next().unwrap().parse().unwrap()
+    };
+    assert!(value("cpu_percent") > 5.0 && value("memory_mib") > 0.5 && value("processes") >= 3.0, "{rows}");
+    let mut short = World::of(ProgramSettings { system, ..settings(&["/bin/true"]) });
+    short.run();
+    assert_eq!(short.read("metrics/system.json"), "");
 }
 
 #[test]

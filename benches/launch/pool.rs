@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         env: Vec::new(),
         workdir: dir.clone(),
         trial_time: None,
+        system: Some(Duration::from_secs(10)),
         grace: Duration::from_secs(10),
         log: 64 << 20,
         capture: Vec::new(),

@@ -291,6 +291,12 @@ fn record(record: &LogRecord) -> Option<(&'static str, String)> {
         LogRecord::Artifact { path, md5: digest, size } => {
             ("artifact", format!("{path}  {}, {}", number::bytes(*size), md5(digest)))
         }
+        LogRecord::Facts { model_path, facts } => {
+            let facts: Vec<_> =
+                facts.iter().map(|(name, value)| format!("{name} = {}", listing::shown(value))).collect();
+            ("model", format!("{model_path}: {}", facts.join(", ")))
+        }
+        LogRecord::Param { name, value } => ("param", format!("{name} = {}", listing::shown(value))),
         LogRecord::Output { name, value } => ("output", format!("{name} = {}", listing::shown(value))),
         LogRecord::Checkpoint { step } => {
             ("checkpoint", step.map_or_else(String::new, |step| format!("at {}", number::short(step))))

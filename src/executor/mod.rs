@@ -16,6 +16,7 @@ mod simulated;
 mod stop_line;
 mod strays;
 mod supervise;
+mod system;
 mod trainable;
 mod usage;
 mod watch;

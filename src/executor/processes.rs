@@ -32,6 +32,16 @@ fn stat_fields(pid: u32, number: usize) -> Option<String> {
     rest.splitn(at + 1, ' ').nth(at).map(str::to_owned)
 }
 
+/// Returns the processor time of a process and of its children that it has waited for, in clock ticks.
+pub(super) fn cpu_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    // utime, stime, cutime and cstime are the fields 14 to 17 of proc(5); the first after the name is 3.
+    let times = rest.split_ascii_whitespace().skip(11).take(4);
+    Some(times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
+}
+
 /// Returns where a process of this machine runs.
 pub(super) fn place(pid: u32) -> Place {
     static MACHINE: OnceLock<(String, Option<String>)> = OnceLock::new();

@@ -43,6 +43,8 @@ pub struct ProgramSettings {
     pub trial_time: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// How often what it uses of the machine is sampled; `None`: never.
+    pub system: Option<Duration>,
     /// How long `stdout.log` and `stderr.log` may become, each, in bytes.
     pub log: u64,
     /// What to look for in its output.
@@ -116,6 +118,7 @@ impl Program {
             workdir,
             trial_time,
             grace,
+            system,
             log,
             capture,
             checkpoint,
@@ -136,7 +139,7 @@ impl Program {
             argv,
             env,
             workdir,
-            terms: Terms { limit: trial_time, grace, memory: allotment.memory },
+            terms: Terms { limit: trial_time, grace, memory: allotment.memory, system },
             allotment,
             longer_path,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),

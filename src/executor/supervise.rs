@@ -5,10 +5,11 @@
 
 use super::output::Output;
 use super::stop_line::Asked;
+use super::system::Sampler;
 use super::usage::Meter;
 use super::watch::Watch;
 use super::{Exit, Outcome, TrialContext, processes};
-use crate::logger::{Tail, TrialLogger};
+use crate::logger::{Point, Tail, TrialLogger};
 use crate::study::{Failure, Usage};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
@@ -42,6 +43,9 @@ const BREATHER: Duration = Duration::from_millis(10);
 /// How long what the leader of a group leaves behind may take to end, at most.
 pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
 
+/// The log that samples of the system go to.
+const SYSTEM: &str = "system";
+
 /// How a child is to be supervised.
 pub(super) struct Terms {
     /// How long it may run.
@@ -50,6 +54,8 @@ pub(super) struct Terms {
     pub(super) grace: Duration,
     /// How many bytes of memory its processes may hold together.
     pub(super) memory: Option<u64>,
+    /// How often what it uses is sampled; `None`: never.
+    pub(super) system: Option<Duration>,
 }
 
 /// A child that runs, and what is known of it.
@@ -63,6 +69,7 @@ pub(super) struct Supervision<'a> {
     records: Records,
     output: Output,
     watch: Option<Watch>,
+    sampler: Option<Sampler>,
     ending: Option<Ending>,
     /// Finds the child's orphans.
     orphans: &'a dyn Fn() -> Vec<u32>,
@@ -144,6 +151,9 @@ impl<'a> Supervision<'a> {
             records,
             output,
             watch: None,
+            sampler: terms
+                .system
+                .map(|every| Sampler::new(group.as_raw_nonzero().get().unsigned_abs(), every)),
             ending: None,
             complaints: BTreeSet::new(),
         }
@@ -181,6 +191,7 @@ impl<'a> Supervision<'a> {
             self.obey();
             self.keep_time();
             self.weigh();
+            self.sample();
             if woken.grown {
                 self.watch();
                 self.read();
@@ -346,6 +357,16 @@ impl<'a> Supervision<'a> {
     fn signal(&self, signal: Signal) {
         // The leader is not waited for yet, so the group is still this one; it may be dead, though.
         kill_process_group(self.group, signal).ok();
+    }
+
+    /// Records what the trial uses, if that is due.
+    fn sample(&mut self) {
+        let sample = self.sampler.as_mut().map(Sampler::take).unwrap_or_default();
+        if !sample.is_empty() {
+            let values: Vec<(&str, f64)> = sample.iter().map(|(name, value)| (&**name, *value)).collect();
+            let lost = self.log.metrics(&values, Point::default().log(SYSTEM)).err();
+            self.complain("a sample of the system", lost);
+        }
     }
 
     /// Watches what there is to watch, once the child has lived long enough.

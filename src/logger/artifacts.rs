@@ -37,6 +37,28 @@ pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&s
     Ok(format!("artifacts/{folder}/{relative}"))
 }
 
+/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder, in place of what was there. Returns where that is.
+pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::Result<String> {
+    let plain = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if name.is_empty() || !plain || name.len() > 200 || name.chars().any(char::is_control) {
+        let shown: String = name.chars().take(40).collect();
+        return Err(io::Error::other(format!(
+            "`{}` cannot be its name; that is a relative path of at most 200 bytes without `..`",
+            shown.escape_debug()
+        )));
+    }
+    let home = trial.join("artifacts");
+    let target = home.join(folder).join(name);
+    let parent = target.parent().unwrap_or(&home);
+    fs::create_dir_all(parent)?;
+    let mut draft = tempfile::Builder::new().prefix(".copy").tempfile_in(parent)?;
+    io::Write::write_all(&mut draft, bytes)?;
+    draft.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    draft.persist(&target).map_err(|error| error.error)?;
+    list(&home)?;
+    Ok(format!("artifacts/{folder}/{name}"))
+}
+
 /// The folders that MLXP loads from by itself; everything else is a file.
 fn folder_of(path: &str) -> &'static str {
     match Path::new(path).extension().and_then(|extension| extension.to_str()) {

@@ -6,7 +6,7 @@ use super::supervised::{Label, Supervised};
 use super::wire::{begin_pair, json_number, json_text};
 use super::{Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, Point, Sink};
 use crate::space::{Name, Value};
-use crate::study::{Attempt, Datum, Metric, Timestamp, TrialId};
+use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
 use serde_json::json;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 pub struct TrialLogger {
     identity: Identity,
     end: End,
+    /// What [`log`](Self::log) takes.
+    pub(super) due: Due,
+    /// Which worker of the trial it is that of; 0 of a trial that is not distributed.
+    pub(super) rank: u32,
 }
 
 enum End {
@@ -65,7 +69,9 @@ impl TrialLogger {
             None => records.parent().unwrap_or(Path::new(".")).to_path_buf(),
         };
         let records = Appender::open(records, trial, now())?;
-        Ok(Some(Self { identity, end: End::Child { records, line: Vec::new() } }))
+        let rank = ["SWATH_RANK", "RANK"].into_iter().find_map(|name| variable(name)?.to_str()?.parse().ok());
+        let end = End::Child { records, line: Vec::new() };
+        Ok(Some(Self { identity, end, due: Due::default(), rank: rank.unwrap_or(0) }))
     }
 
     /// Makes the logger of the supervising side, also for closures: it writes the trial's own files and passes the rest to `sink`.
@@ -73,7 +79,8 @@ impl TrialLogger {
     /// # Errors
     /// None at present: files are opened when the first record needs them.
     pub fn in_process(identity: Identity, dirs: Dirs, sink: Box<dyn Sink>) -> Result<Self, LoggerError> {
-        Ok(Self { identity, end: End::Here(Box::new(Supervised::new(dirs, sink))) })
+        let end = End::Here(Box::new(Supervised::new(dirs, sink)));
+        Ok(Self { identity, end, due: Due::default(), rank: 0 })
     }
 
     /// Uses `cache` for the digests of data sets and models; of the supervising side only.
@@ -229,13 +236,14 @@ impl TrialLogger {
     /// As [`metric`](Self::metric).
     pub fn metrics(&mut self, values: &[(&str, f64)], at: Point<'_>) -> Result<(), LoggerError> {
         let now = now();
+        let rank = (self.rank > 0).then_some(u64::from(self.rank));
         match &mut self.end {
             End::Here(here) => {
-                here.metrics(values, &at, now);
+                here.metrics(values, &at, rank, now);
                 Ok(())
             }
             End::Child { records, line } => {
-                metric_line(line, values, &at, now);
+                metric_line(line, values, &at, rank, now);
                 records.soon(line, now)
             }
         }
@@ -262,12 +270,43 @@ impl TrialLogger {
     /// # Errors
     /// If the record could not be appended. A path that is refused, or a file that is not there, becomes a warning.
     pub fn model(&mut self, model_path: impl AsRef<Path>, step: Option<f64>) -> Result<(), LoggerError> {
+        self.model_with(model_path, step, &[])
+    }
+
+    /// Records a model with facts about it: `parameters`, how many it has, `memory` in bytes, `framework`, or what you like.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub fn model_with(
+        &mut self,
+        model_path: impl AsRef<Path>,
+        step: Option<f64>,
+        facts: &[(&str, Value)],
+    ) -> Result<(), LoggerError> {
         let path = model_path.as_ref().to_string_lossy();
         match &mut self.end {
-            End::Here(here) => here.model(&path, step, &Label::Record),
-            End::Child { .. } => return self.append(&json!({"kind": "model", "path": path, "step": step})),
+            End::Here(here) => {
+                let facts = facts.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+                here.model(&path, step, facts, &Label::Record);
+            }
+            End::Child { .. } => {
+                let mut line = json!({"kind": "model", "path": path, "step": step});
+                for (name, value) in facts {
+                    line[*name] = json!(value);
+                }
+                return self.append(&line);
+            }
         }
         Ok(())
+    }
+
+    /// Records the optimizer as the parameters `optimizer_name` and `optimizer_lr`.
+    ///
+    /// # Errors
+    /// If the record could not be appended.
+    pub fn optimizer(&mut self, name: &str, lr: f64) -> Result<(), LoggerError> {
+        self.param("optimizer_name", Value::Text(name.into()))?;
+        self.param("optimizer_lr", Value::Float(lr))
     }
 
     /// Records a final result that is neither report nor model.
@@ -387,13 +426,13 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     json_text(line, kind);
 }
 
-fn metric_line(line: &mut Vec<u8>, values: &[(&str, f64)], point: &Point<'_>, now: i64) {
+fn metric_line(line: &mut Vec<u8>, values: &[(&str, f64)], point: &Point<'_>, rank: Option<u64>, now: i64) {
     begin_line(line, "metric");
     for (name, number) in values {
         begin_pair(line, name);
         json_number(line, *number);
     }
-    for (key, number) in [("step", point.step), ("batch", point.batch)] {
+    for (key, number) in [("step", point.step), ("batch", point.batch), ("rank", rank)] {
         if let Some(number) = number {
             begin_pair(line, key);
             serde_json::to_writer(&mut *line, &number).expect("a vector takes all bytes");

@@ -18,6 +18,7 @@ mod artifacts;
 mod facade;
 mod files;
 mod inside;
+mod log;
 mod supervised;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use digest::{Digest, DigestError, digest};
 pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;
 pub use folder::{Beginning, Recorded, TrialFolder};
+pub use log::Item;
 pub use scrape::{Scrape, Stream};
 pub use tail::{Growth, Line, Tail};
 
@@ -155,6 +157,14 @@ pub enum LoggerError {
         .0.as_secs()
     )]
     NoAnswer(Duration),
+    /// Something cannot be logged as what it was said to be.
+    #[error("`{kind}` cannot be logged: {why}")]
+    Kind {
+        /// The kind.
+        kind: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// What was to be one line is several.
     #[error("a record is one line, this one has a line break at byte {at}")]
     LineBreak {

@@ -131,7 +131,8 @@ impl Supervised {
                 self.written(written);
             }
             Said::Dataset { path, role } => self.dataset(Path::new(&path), role, label),
-            Said::Model { path, step } => self.model(&path, step, label),
+            Said::Model { path, step, facts } => self.model(&path, step, facts, label),
+            Said::Stored { folder, name, text } => self.keep(folder, &name, &text, label),
             Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
             Said::Ask { id } => self.ask(id),
@@ -221,11 +222,11 @@ impl Supervised {
             return;
         }
         self.pass(LogRecord::Report { values });
-        self.model(&path, step, label);
+        self.model(&path, step, Vec::new(), label);
     }
 
     /// Takes metrics from this process.
-    pub(super) fn metrics(&mut self, values: &[(&str, f64)], point: &Point<'_>, now: i64) {
+    pub(super) fn metrics(&mut self, values: &[(&str, f64)], point: &Point<'_>, rank: Option<u64>, now: i64) {
         self.row.clear();
         let mut flaw = None;
         for (name, number) in values {
@@ -243,7 +244,7 @@ impl Supervised {
                 return;
             }
         }
-        for (key, number) in [("step", point.step), ("batch", point.batch)] {
+        for (key, number) in [("step", point.step), ("batch", point.batch), ("rank", rank)] {
             if let Some(number) = number {
                 begin_pair(&mut self.row, key);
                 serde_json::to_writer(&mut self.row, &number).expect("a vector takes all bytes");
@@ -259,6 +260,7 @@ impl Supervised {
         let keys = names
             .chain(point.step.map(|_| "step"))
             .chain(point.batch.map(|_| "batch"))
+            .chain(rank.map(|_| "rank"))
             .chain((!point.context.is_empty()).then_some("context"));
         let written = self.files.row(&log, &self.row, keys, now);
         self.written(written);
@@ -296,7 +298,7 @@ impl Supervised {
         self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files });
     }
 
-    pub(super) fn model(&mut self, given: &str, step: Option<f64>, label: &Label) {
+    pub(super) fn model(&mut self, given: &str, step: Option<f64>, facts: Vec<(Name, Value)>, label: &Label) {
         let found = match inside(&self.dirs.workdir, given) {
             Ok(found) => found,
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
@@ -314,7 +316,11 @@ impl Supervised {
         };
         self.recorded.models.retain(|(path, _)| *path != found.relative);
         self.recorded.models.push((found.relative.clone(), md5.clone()));
+        let model_path = found.relative.clone();
         self.pass(LogRecord::Model { model_path: found.relative, md5, size, step });
+        if !facts.is_empty() {
+            self.pass(LogRecord::Facts { model_path, facts: facts.into_iter().collect() });
+        }
     }
 
     pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
@@ -323,6 +329,19 @@ impl Supervised {
                 self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
             }
             Err(why) => self.warn(format!("{label}: the artifact is not stored: {why}")),
+        }
+    }
+
+    /// Stores a text as a file of the trial.
+    fn keep(&mut self, folder: &'static str, name: &str, text: &str, label: &Label) {
+        let kept = artifacts::keep(&self.dirs.trial, folder, name, text.as_bytes()).and_then(|path| {
+            Ok((digest(&self.dirs.trial.join(&path), None).map_err(std::io::Error::other)?, path))
+        });
+        match kept {
+            Ok((digest, path)) => {
+                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+            }
+            Err(why) => self.warn(format!("{label}: the {folder} is not stored: {}", chain(&why))),
         }
     }
 
@@ -342,7 +361,7 @@ impl Supervised {
     }
 
     pub(super) fn param(&mut self, name: &str, value: Value) {
-        self.output(format!("param.{name}").into(), value);
+        self.pass(LogRecord::Param { name: name.into(), value });
     }
 
     /// Passes a record to the sink.

@@ -5,7 +5,7 @@ use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, LogRecord, Metric, TrialId};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -131,6 +131,128 @@ fn a_program_and_a_closure_are_recorded_alike() {
         without_time(here.metrics("train")),
         [r#"{"acc": 0.9, "step": 3, "batch": 7, "context": "train""#]
     );
+}
+
+/// Logs a thing of every kind by the one call.
+fn log_everything(log: &mut TrialLogger) {
+    let step = Point::step(2);
+    let mut put = |item: Item<'_>, identifier: &str, kind: &str, at: Point<'_>| {
+        assert!(log.log(item, identifier, kind, at).unwrap(), "{kind}");
+    };
+    put(0.5.into(), "loss", "metric", step.batch(4).context("train"));
+    put(3e9.into(), "all", "flops", step.context("train"));
+    put(12.0.into(), "depth", "param", step);
+    put(serde_json::json!({"a": 1, "b": [true, "x"]}).into(), "", "params", step);
+    put(serde_json::json!({"k": {"deep": [1, null]}}).into(), "conf", "dict", step);
+    put("Grüße\n".into(), "notes/greeting.md", "text", step);
+    put(Path::new("models/m.bin").into(), "", "image", step);
+    put("models/m.bin".into(), "", "artifact", step);
+    put(Path::new("models/m.bin").into(), "mlp", "model", step);
+    put(Path::new("models/m.bin").into(), "mlp", "best_model", step);
+    put(Path::new("models").into(), "", "dataset", Point::default().context("test"));
+    put(serde_json::json!({"lr": 0.1}).into(), "Adam", "optimizer", step);
+    put("models/m.bin".into(), "", "prov_documents", step);
+    put("a note".into(), "", "note", step);
+    log.finish().unwrap();
+}
+
+#[test]
+fn one_call_logs_every_kind_alike_in_a_program_and_here() {
+    let (here, there) = (World::new(), World::new());
+    log_everything(&mut here.logger());
+    log_everything(&mut there.child());
+    there.supervise();
+    assert_eq!(here.told(), there.told());
+    assert!(here.warnings().is_empty(), "{:?}", here.warnings());
+    let param = |name: &str, value| LogRecord::Param { name: name.into(), value };
+    let facts = |facts: &[(&str, Value)]| LogRecord::Facts {
+        model_path: "models/m.bin".into(),
+        facts: facts.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
+    };
+    let list = Value::List(vec![Value::Bool(true), Value::Text("x".into())]);
+    let name = ("name", Value::Text("mlp".into()));
+    for wanted in [
+        param("depth", Value::Float(12.0)),
+        param("a", Value::Int(1)),
+        param("b", list),
+        param("optimizer_name", Value::Text("Adam".into())),
+        param("optimizer_lr", Value::Float(0.1)),
+        model(Some(2.0)),
+        facts(std::slice::from_ref(&name)),
+        facts(&[name, ("best", Value::Bool(true))]),
+        LogRecord::Note { text: "a note".into() },
+    ] {
+        assert!(here.told().contains(&wanted), "{wanted:?} is not in {:?}", here.told());
+    }
+    for world in [here, there] {
+        let read = |file: &str| fs::read_to_string(world.trial().join("artifacts").join(file)).unwrap();
+        assert_eq!(read("dict/conf.json"), "{\"k\":{\"deep\":[1,null]}}\n");
+        assert_eq!(read("text/notes/greeting.md"), "Grüße\n");
+        assert_eq!((&*read("image/models/m.bin"), &*read("prov/models/m.bin")), ("model", "model"));
+        let rows: Vec<_> = world
+            .metrics("train")
+            .lines()
+            .map(|row| row.split(", \"at\"").next().unwrap().to_owned())
+            .collect();
+        assert_eq!(rows[0], r#"{"loss": 0.5, "step": 2, "batch": 4, "context": "train""#);
+        assert!(rows[1].starts_with(r#"{"flops": 3000000000"#), "{rows:?}");
+    }
+}
+
+#[test]
+fn what_has_no_meaning_outside_the_program_is_refused_with_the_reason() {
+    let world = World::new();
+    let mut log = world.logger();
+    let mut refused =
+        |item: Item<'_>, kind: &str| log.log(item, "x", kind, Point::default()).unwrap_err().to_string();
+    assert!(refused("m".into(), "watch").contains("needs the model itself"));
+    assert!(refused("m".into(), "torch").contains("save it to a file"));
+    assert!(
+        refused("m".into(), "banana")
+            .starts_with("`banana` cannot be logged: there is no such kind; there are metric,")
+    );
+    assert_eq!(refused("m".into(), "metric"), "`metric` cannot be logged: `x` needs a number");
+    assert_eq!(refused(1.0.into(), "model"), "`model` cannot be logged: `x` needs a path");
+    assert_eq!(refused(1.0.into(), "dict"), "`dict` cannot be logged: `x` needs an object or a list");
+    world.records(b"{\"kind\": \"watch\", \"model\": \"m\"}\n{\"kind\": \"text\", \"name\": \"../up\", \"text\": \"x\"}\n{\"kind\": \"dict\", \"name\": \"a\"}\n");
+    world.supervise();
+    let warnings = world.warnings();
+    assert!(
+        warnings[0].starts_with("line 1 of `records.jsonl`: the kind `watch` cannot be recorded: following"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].contains("`../up.txt` cannot be its name")
+            || warnings[1].contains("`../up` cannot be its name"),
+        "{warnings:?}"
+    );
+    assert!(warnings[2].contains("a dict needs `value`, a list or an object"), "{warnings:?}");
+    assert!(!world.trial().join("artifacts").exists());
+}
+
+#[test]
+fn a_logger_takes_what_is_due_and_says_whose_it_is() {
+    use crate::study::{Due, LogFreq, LogOnWorkers};
+    let every =
+        Due { freq: LogFreq::Every(std::num::NonZeroU64::new(2).unwrap()), workers: LogOnWorkers::All };
+    let first = Due { workers: LogOnWorkers::Only(vec![0]), ..Due::default() };
+    let (here, there) = (World::new(), World::new());
+    for (world, mut log) in [(&here, here.logger()), (&there, there.child())] {
+        log = log.with_due(every.clone()).with_rank(3);
+        let taken: Vec<bool> =
+            (0..4).map(|batch| log.log(1.0, "x", "metric", Point::default().batch(batch)).unwrap()).collect();
+        assert_eq!(taken, [true, false, true, false]);
+        log = log.with_due(first.clone());
+        assert!(!log.should_log(None) && !log.log(1.0, "x", "metric", Point::default()).unwrap());
+        log.finish().unwrap();
+        let _ = world;
+    }
+    there.supervise();
+    for world in [here, there] {
+        let rows = world.metrics("metrics");
+        assert_eq!(rows.lines().count(), 2, "{rows}");
+        assert!(rows.starts_with(r#"{"x": 1.0, "batch": 0, "rank": 3, "at": "#), "{rows}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) fn programs(
         workdir: workdir.clone(),
         trial_time: sweep.limits.trial_time,
         grace: sweep.run.grace,
+        system: sweep.run.system,
         log: sweep.limits.log,
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,

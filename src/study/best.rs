@@ -1,6 +1,7 @@
 //! Which trials and which models are best.
 
 use super::{LogRecord, Score, Study, Trial, TrialState};
+use crate::space::Value;
 
 impl Study {
     /// Returns the best trials by the first objective and its goal, the best first and the earlier one of equals. Only complete trials of the
@@ -21,10 +22,17 @@ impl Study {
 }
 
 impl Trial {
-    /// Returns the place among its records of its best model: the one saved with the report whose objective counts, else the last one.
+    /// Returns the place among its records of its best model: the last one that the trial called its best, else the one saved with the report
+    /// whose objective counts, else the last one.
     #[must_use]
     pub fn best_model(&self) -> Option<usize> {
         let model = |at: &usize| matches!(self.records.get(*at), Some(LogRecord::Model { .. }));
+        let called = self.records.iter().rposition(|record| {
+            matches!(record, LogRecord::Facts { facts, .. } if facts.get("best") == Some(&Value::Bool(true)))
+        });
+        if let Some(before) = called.and_then(|at| (0..at).rev().find(model)) {
+            return Some(before);
+        }
         let best = self.model_at.and_then(|at| usize::try_from(at).ok()).filter(model);
         best.or_else(|| (0..self.records.len()).rev().find(model))
     }
@@ -32,6 +40,7 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
+    use crate::space::Value;
     use crate::study::{
         Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
         Study, Take, Timestamp, TrialId, Usage,
@@ -81,5 +90,10 @@ mod tests {
         assert_eq!(best(Goal::Min, Take::Best), [Some(2), Some(0), None]);
         assert_eq!(best(Goal::Max, Take::Best), [Some(1), Some(0), None]);
         assert_eq!(best(Goal::Min, Take::Last), [Some(4), Some(0), None]);
+        let mut called = study(Goal::Min, Take::Best, reports);
+        let trial = &mut called.trials[0];
+        let facts = [("best".into(), Value::Bool(true))].into_iter().collect();
+        trial.records.insert(4, LogRecord::Facts { model_path: "m3".into(), facts });
+        assert_eq!(trial.best_model(), Some(3));
     }
 }

@@ -4,6 +4,7 @@
 //! and a reader alike. Read [`event`] first.
 
 mod best;
+pub mod due;
 pub mod event;
 pub mod exit;
 pub mod fold;
@@ -18,6 +19,7 @@ pub mod timestamp;
 pub mod trial;
 pub mod verdict;
 
+pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
 pub use exit::{Exit, Failure, FailureClass};
 pub use fold::IllegalEvent;

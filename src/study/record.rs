@@ -1,7 +1,7 @@
 //! What a trial can say that the study remembers.
 
 use super::Metric;
-use crate::space::{Name, Value};
+use crate::space::{Name, Params, Value};
 use serde::{Deserialize, Serialize};
 
 /// A reported value: a number that may decide something, or a text or switch that describes.
@@ -51,6 +51,20 @@ pub enum LogRecord {
         /// The step of the report that named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<f64>,
+    },
+    /// What is known of a model that was just recorded: how many parameters it has, how much memory it takes, and whatever else was said of it.
+    Facts {
+        /// The model's path relative to the workdir.
+        model_path: String,
+        /// The facts; `best` is true for one that the trial itself calls its best.
+        facts: Params,
+    },
+    /// A parameter that the trial chose or found out itself.
+    Param {
+        /// Its name.
+        name: Name,
+        /// Its value.
+        value: Value,
     },
     /// A file that was stored under `artifacts/`.
     Artifact {

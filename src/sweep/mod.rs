@@ -112,6 +112,8 @@ pub struct Run {
     pub code: Code,
     /// How long a trial may take to end after SIGTERM.
     pub grace: Duration,
+    /// How often what a trial uses of the machine is sampled; `None`: never.
+    pub system: Option<Duration>,
 }
 
 /// What a trial takes of the machine: `[resources]`.

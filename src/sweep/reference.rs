@@ -110,6 +110,12 @@ pub const SECTIONS: &[SectionReference] = &[
                 "run in the folder as it is and keep what is uncommitted; in a clone of its commit; or only if nothing is uncommitted",
             ),
             key(
+                "system",
+                Takes::Duration,
+                "`10s`",
+                "time between two samples of what a trial uses of the machine, `0s` for none",
+            ),
+            key(
                 "grace",
                 Takes::Duration,
                 "`10s`",

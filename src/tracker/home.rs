@@ -1,8 +1,9 @@
 //! Where a file-based tracker writes and reads.
 
 use super::TrackerError;
+use super::metric_rows::take_due;
 use crate::source::{Diagnostics, Section};
-use crate::study::{Setting, Study, TrialId};
+use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +13,12 @@ pub(super) struct Home {
     study: Option<PathBuf>,
     chosen: Option<PathBuf>,
     name: &'static str,
+    /// Which metrics are due.
+    pub(super) due: Due,
 }
 
 impl Home {
-    /// Takes the option `dir`.
+    /// Takes the options `dir`, `log_freq` and `log_on_workers`.
     pub(super) fn take(
         name: &'static str,
         section: &mut Section,
@@ -23,7 +26,8 @@ impl Home {
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let chosen = section.take_text("dir", diagnostics).map(|(dir, _)| PathBuf::from(dir));
-        Self { study: setting.dir.clone(), chosen, name }
+        let due = take_due(section, diagnostics);
+        Self { study: setting.dir.clone(), chosen, name, due }
     }
 
     /// Returns where to write.

@@ -2,6 +2,8 @@
 
 use super::TrackerError;
 use super::home::failed;
+use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Section};
+use crate::study::{Due, LogFreq, LogOnWorkers};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,7 +20,7 @@ const REPORTS: &str = "report";
 const ROWS_A_STEP: i64 = 1024;
 
 /// Keys of a row that say where it stands, not what was measured.
-const PLACE: [&str; 4] = ["step", "batch", "context", "at"];
+const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 
 /// Metrics of one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +29,18 @@ pub(crate) struct MetricRow {
     pub(crate) step: i64,
     /// When, in seconds since 1970.
     pub(crate) at: Option<f64>,
-    /// The step, batch, context and time as they were given.
+    /// The step, batch, context, worker and time as they were given.
     pub(crate) place: Vec<(String, Value)>,
     /// What was measured.
     pub(crate) values: Vec<(String, Datum)>,
+}
+
+impl MetricRow {
+    /// Returns what the row says of its place, if that is a whole number.
+    fn whole(&self, key: &str) -> Option<u64> {
+        let (_, value) = self.place.iter().find(|(name, _)| name == key)?;
+        value.as_u64().or_else(|| u64::try_from(super::step::whole(value.as_f64()?)?).ok())
+    }
 }
 
 /// A value of a row.
@@ -42,12 +52,55 @@ pub(crate) enum Datum {
     Text(String),
 }
 
-/// Tells every row of the trial in `trial`, log by log in the order of their names. Lines that are no rows are left out.
+/// Takes the options `log_freq` and `log_on_workers`: which rows a tracker is told.
+pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {
+    let mut due = Due::default();
+    let mut wrong = |key: &str, wanted: &str, node: &Node| {
+        let message = format!("`{key}` must be {wanted}");
+        diagnostics
+            .push(Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else"));
+    };
+    let rank = |value: &NodeValue| match value {
+        NodeValue::Int(rank) => u32::try_from(*rank).ok(),
+        _ => None,
+    };
+    if let Some(node) = section.take("log_freq") {
+        match &node.value {
+            NodeValue::Text(word) if word == "batch" => due.freq = LogFreq::Batch,
+            NodeValue::Text(word) if word == "epoch" => due.freq = LogFreq::Epoch,
+            NodeValue::Int(every) if *every > 0 => {
+                due.freq = u64::try_from(*every)
+                    .ok()
+                    .and_then(std::num::NonZeroU64::new)
+                    .map_or(due.freq, LogFreq::Every);
+            }
+            _ => wrong("log_freq", "`\"epoch\"`, `\"batch\"`, or a whole number from 1", &node),
+        }
+    }
+    if let Some(node) = section.take("log_on_workers") {
+        let ranks = match &node.value {
+            NodeValue::Int(-1) => Some(LogOnWorkers::All),
+            NodeValue::Array(items) => {
+                items.iter().map(|item| rank(&item.value)).collect::<Option<_>>().map(LogOnWorkers::Only)
+            }
+            value => rank(value).map(|rank| LogOnWorkers::Only(vec![rank])),
+        };
+        match ranks {
+            Some(ranks) => due.workers = ranks,
+            None => wrong("log_on_workers", "a rank, a list of ranks, or -1 for all", &node),
+        }
+    }
+    due
+}
+
+/// Tells every row of the trial in `trial` that is due, log by log in the order of their names. Rows of workers other than the first are of
+/// the log `worker_<rank>/<log>`. Lines that are no rows are left out.
 ///
 /// # Errors
 /// If a file that is there cannot be read, or `each` fails.
 pub(crate) fn each_row(
     trial: &Path,
+    due: &Due,
     mut each: impl FnMut(&str, MetricRow) -> Result<(), TrackerError>,
 ) -> Result<(), TrackerError> {
     let folder = trial.join("metrics");
@@ -57,7 +110,11 @@ pub(crate) fn each_row(
         let (mut line, mut ordinal) = (Vec::new(), 0);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
             if let Some(row) = row(&line, ordinal) {
-                each(&log, row)?;
+                match row.whole("rank").and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0) {
+                    rank if !due.should_log(rank, row.whole("batch")) => {}
+                    0 => each(&log, row)?,
+                    rank => each(&format!("worker_{rank}/{log}"), row)?,
+                }
             }
             ordinal += 1;
             line.clear();
@@ -209,7 +266,54 @@ fn unquoted(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Datum, MetricRow, each_row};
+    use super::{Datum, MetricRow, each_row, take_due};
+    use crate::source::{Diagnostics, Section, Table};
+    use crate::study::Due;
+
+    /// Returns the rows that a tracker with these options is told, or what is wrong with the options.
+    fn told(options: &str) -> Result<String, String> {
+        let trial = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
+        let rows: String = (0..6)
+            .flat_map(|batch| {
+                [0, 1]
+                    .map(|rank| format!("{{\"x\": 1, \"step\": 1, \"batch\": {batch}, \"rank\": {rank}}}\n"))
+            })
+            .chain(["{\"x\": 1, \"step\": 1}\n".to_owned()])
+            .collect();
+        std::fs::write(trial.path().join("metrics/train.json"), rows).unwrap();
+        let mut said = Diagnostics::default();
+        let mut section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
+        let due = take_due(&mut section, &mut said);
+        if let Some(first) = said.list.first() {
+            return Err(first.message.clone());
+        }
+        let mut told = String::new();
+        each_row(trial.path(), &due, |log, row| {
+            let batch = row.whole("batch").map_or("-".to_owned(), |batch| batch.to_string());
+            let whose = if log == "train" { "" } else { "w" };
+            told.extend([whose, &batch, " "]);
+            assert!(log == "train" || log == "worker_1/train");
+            Ok(())
+        })
+        .unwrap();
+        Ok(told)
+    }
+
+    #[test]
+    fn each_tracker_is_told_what_its_own_options_ask_for() {
+        assert_eq!(told("").unwrap(), "0 w0 1 w1 2 w2 3 w3 4 w4 5 w5 - ");
+        assert_eq!(told("log_freq = 2\nlog_on_workers = 0").unwrap(), "0 2 4 - ");
+        assert_eq!(told("log_freq = 'epoch'").unwrap(), "- ");
+        assert_eq!(told("log_freq = 'batch'\nlog_on_workers = [1]").unwrap(), "w0 w1 w2 w3 w4 w5 ");
+        assert_eq!(told("log_freq = 5\nlog_on_workers = -1").unwrap(), "0 w0 5 w5 - ");
+        for wrong in ["log_freq = 0", "log_freq = 'day'", "log_freq = true"] {
+            assert!(told(wrong).unwrap_err().starts_with("`log_freq` must be"), "{wrong}");
+        }
+        for wrong in ["log_on_workers = -2", "log_on_workers = ['a']", "log_on_workers = 'all'"] {
+            assert!(told(wrong).unwrap_err().starts_with("`log_on_workers` must be"), "{wrong}");
+        }
+    }
 
     #[test]
     fn rows_come_log_by_log_with_their_steps_and_numbers_that_json_does_not_have() {
@@ -227,7 +331,7 @@ mod tests {
             "{\"x\": NaN, \"step\": 3, \"at\": 1.250}\n{\"x\": null, \"list\": [1, {}], \"on\": true}\n",
         );
         let mut rows = Vec::new();
-        each_row(trial.path(), |log, MetricRow { step, at, values, .. }| {
+        each_row(trial.path(), &Due::default(), |log, MetricRow { step, at, values, .. }| {
             rows.push(format!("{log} {step} {at:?} {values:?}"));
             Ok(())
         })
@@ -245,6 +349,6 @@ mod tests {
 
     #[test]
     fn a_trial_without_metrics_has_no_rows() {
-        each_row(std::path::Path::new("/nowhere"), |_, _| panic!("a row")).unwrap();
+        each_row(std::path::Path::new("/nowhere"), &Due::default(), |_, _| panic!("a row")).unwrap();
     }
 }

@@ -12,7 +12,7 @@ use super::prov_graph::{
 };
 use super::{Tracker, TrackerError, prov_graph};
 use crate::study::{
-    Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
+    Due, Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ impl Tracker for Prov {
                 about_trial(&mut graph, study, trial);
                 parameters(&mut graph, trial);
                 files(&mut graph, trial);
-                metrics(&mut graph, trial, &folder)?;
+                metrics(&mut graph, trial, &folder, &self.home.due)?;
                 save(&graph, &root, &format!("trial-{id}"))?;
             }
             self.stale.remove(&id);
@@ -261,12 +261,21 @@ fn files(graph: &mut Graph, trial: &Trial) {
         }
     }
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-    for record in &trial.records {
+    let best_model = trial.best_model();
+    for (at, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
             LogRecord::Model { model_path, md5, size, step } => {
                 ("Model", model_path.as_str(), md5, *size, *step)
             }
             LogRecord::Artifact { path, md5, size } => ("Artifact", path.as_str(), md5, *size, None),
+            LogRecord::Param { name, value } => {
+                let id = format!("run:trial-{}/found/{}", trial.id, local(name));
+                let kind = ("prov:type", Some(json!("provml:HyperParameter")));
+                let label = ("prov:label", Some(json!(name)));
+                graph.element(ENTITY, &id, &[kind, label, ("prov:value", Some(param(value)))]);
+                graph.relate(GENERATED, &id, &activity, &[("prov:role", Some(json!("output")))]);
+                continue;
+            }
             LogRecord::Output { name, value } => {
                 let id = format!("run:trial-{}/output/{}", trial.id, local(name));
                 let label = ("prov:label", Some(json!(name)));
@@ -280,19 +289,28 @@ fn files(graph: &mut Graph, trial: &Trial) {
         *version += 1;
         let id = format!("run:trial-{}/{}/{}/{version}", trial.id, kind.to_lowercase(), local(name));
         let prefix = if kind == "Model" { "provml" } else { "swath" };
-        graph.element(
-            ENTITY,
-            &id,
-            &[
-                ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
-                ("prov:label", Some(json!(name))),
-                ("swath:path", Some(json!(name))),
-                ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
-                ("swath:size", Some(whole(size))),
-                ("swath:version", Some(whole(*version))),
-                ("swath:step", step.map(double)),
-            ],
-        );
+        // What was said of a model right after it was recorded.
+        let facts = match trial.records.get(at + 1) {
+            Some(LogRecord::Facts { model_path, facts }) if kind == "Model" && model_path == name => {
+                facts.iter()
+            }
+            _ => [].iter(),
+        };
+        let facts: Vec<_> =
+            facts.map(|(fact, value)| (format!("swath:{}", local(fact)), param(value))).collect();
+        let best = (kind == "Model" && best_model == Some(at)).then(|| json!(true));
+        let mut attributes = vec![
+            ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
+            ("prov:label", Some(json!(name))),
+            ("swath:path", Some(json!(name))),
+            ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
+            ("swath:size", Some(whole(size))),
+            ("swath:version", Some(whole(*version))),
+            ("swath:step", step.map(double)),
+            ("swath:best_of_trial", best),
+        ];
+        attributes.extend(facts.iter().map(|(fact, value)| (&**fact, Some(value.clone()))));
+        graph.element(ENTITY, &id, &attributes);
         graph.relate(GENERATED, &id, &activity, &[]);
         if kind == "Model" {
             for source in &sources {
@@ -303,12 +321,12 @@ fn files(graph: &mut Graph, trial: &Trial) {
 }
 
 /// Adds what was reported, and for every log an activity with what was measured in it.
-fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path) -> Result<(), TrackerError> {
+fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result<(), TrackerError> {
     for (name, tally) in &trial.metrics {
         report(graph, trial, name, tally);
     }
     let mut measured: BTreeMap<(String, String), Measured> = BTreeMap::new();
-    each_row(folder, |log, row| {
+    each_row(folder, due, |log, row| {
         for (key, datum) in row.values {
             let Datum::Number(number) = datum else { continue };
             measured.entry((log.to_owned(), key)).or_default().add(number);
@@ -317,11 +335,24 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path) -> Result<(), Tracke
     })?;
     let activity = activity(trial.id);
     let logs: BTreeSet<&String> = measured.keys().map(|(log, _)| log).collect();
+    let mut workers = BTreeSet::new();
     for log in logs {
         let context = format!("{activity}/{}", local(log));
         let known = [("prov:type", Some(json!("swath:Context"))), ("prov:label", Some(json!(log)))];
         graph.element(ACTIVITY, &context, &known);
-        graph.relate(INFORMED, &context, &activity, &[]);
+        let worker = log.split_once('/').map(|(worker, _)| worker);
+        let Some(worker) = worker else {
+            graph.relate(INFORMED, &context, &activity, &[]);
+            continue;
+        };
+        // What a worker measured is nested: trial, worker, log.
+        let id = format!("{activity}/{worker}");
+        if workers.insert(worker) {
+            let known = [("prov:type", Some(json!("swath:Worker"))), ("prov:label", Some(json!(worker)))];
+            graph.element(ACTIVITY, &id, &known);
+            graph.relate(INFORMED, &id, &activity, &[]);
+        }
+        graph.relate(INFORMED, &context, &id, &[]);
     }
     for ((log, key), measured) in measured {
         let context = format!("{activity}/{}", local(&log));
@@ -334,7 +365,14 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path) -> Result<(), Tracke
                 ("prov:label", Some(json!(format!("{log}/{key}")))),
                 ("prov:value", measured.last.map(double)),
                 ("swath:context", Some(json!(log))),
-                ("swath:file", Some(json!(format!("{}/metrics/{log}.json", trial.id)))),
+                (
+                    "swath:file",
+                    Some(json!(format!(
+                        "{}/metrics/{}.json",
+                        trial.id,
+                        log.rsplit('/').next().unwrap_or(&log)
+                    ))),
+                ),
                 ("swath:min", measured.min.map(double)),
                 ("swath:max", measured.max.map(double)),
                 ("swath:count", Some(whole(measured.count))),

@@ -11,11 +11,11 @@ use super::proto::Message;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError, step};
 use crate::study::{
-    Datum, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
 };
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "tensorboard",
@@ -68,7 +68,7 @@ impl Tracker for TensorBoard {
                 let folder = self.home.trial(*trial)?;
                 let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
                 run.file.begin_tail();
-                run.metrics(&folder, entry.at)?;
+                run.metrics(&folder, &self.home.due, entry.at)?;
                 self.settled(study, *trial, entry.at)?;
             }
             Event::Judged { trial, verdict: Verdict::Stop, .. } => self.settled(study, *trial, entry.at)?,
@@ -161,6 +161,11 @@ impl Run {
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
+            LogRecord::Param { name, value } => (format!("param/{name}"), value.to_string()),
+            LogRecord::Facts { model_path, facts } => {
+                let facts: Vec<_> = facts.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                ("model".to_owned(), format!("{model_path}: {}", facts.join(", ")))
+            }
             LogRecord::Dataset { data_dir, md5, .. } => ("dataset".to_owned(), named(data_dir, md5.as_ref())),
             LogRecord::Model { model_path, md5, .. } => ("model".to_owned(), named(model_path, md5.as_ref())),
             LogRecord::Artifact { path, md5, .. } => ("artifact".to_owned(), named(path, md5.as_ref())),
@@ -192,8 +197,8 @@ impl Run {
         self.write()
     }
 
-    fn metrics(&mut self, trial: &std::path::Path, ended: Timestamp) -> Result<(), TrackerError> {
-        each_row(trial, |log, row| {
+    fn metrics(&mut self, trial: &Path, due: &Due, ended: Timestamp) -> Result<(), TrackerError> {
+        each_row(trial, due, |log, row| {
             let at = row.at.map_or(ended, |at| Timestamp::from_micros((at * 1e6).round() as i64));
             summary(&mut self.event, at, row.step, |summary| {
                 for (name, datum) in &row.values {

@@ -11,14 +11,14 @@ use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Section};
 use crate::study::{
-    Datum, Entry, Event, Exit, Failure, Kind, LogRecord, Metric, Origin, Setting, Study, Timestamp, Trial,
-    TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Metric, Origin, Setting, Study, Timestamp,
+    Trial, TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "wandb",
@@ -104,7 +104,7 @@ impl Tracker for Wandb {
                 let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial)) else {
                     return Ok(());
                 };
-                run.end(about, exit, &folder, entry.at)?;
+                run.end(about, exit, (&folder, &self.home.due), entry.at)?;
             }
             Event::Judged { trial, verdict: Verdict::Stop, .. } => self.stopped(study, *trial, entry.at)?,
             _ => {}
@@ -129,7 +129,7 @@ impl Wandb {
         match (self.runs.get_mut(&id), study.trial(id)) {
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
-                run.end(trial, &Exit::Stopped, &folder, at)
+                run.end(trial, &Exit::Stopped, (&folder, &self.home.due), at)
             }
             _ => Ok(()),
         }
@@ -220,12 +220,12 @@ impl Run {
         &mut self,
         trial: &Trial,
         exit: &Exit,
-        folder: &std::path::Path,
+        (folder, due): (&Path, &Due),
         at: Timestamp,
     ) -> Result<(), TrackerError> {
         self.file.begin_tail();
         let mut last = BTreeMap::new();
-        each_row(folder, |log, row| {
+        each_row(folder, due, |log, row| {
             let items: Vec<_> = metric_items(log, &row).collect();
             last.extend(items.iter().cloned());
             self.row(items.into_iter(), row.at.unwrap_or_else(|| seconds(at)))
@@ -300,8 +300,14 @@ fn describe(run: &mut Message, id: &str, study: &Study, trial: &Trial, labels: &
 /// Returns the last value of everything, the best of what is reported, outputs, data sets and models.
 fn summary(trial: &Trial, mut last: BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
     for record in &trial.records {
-        if let LogRecord::Output { name, value } = record {
-            last.insert(name.to_string(), serde_json::to_string(value).unwrap_or_default());
+        match record {
+            LogRecord::Output { name, value } => {
+                last.insert(name.to_string(), serde_json::to_string(value).unwrap_or_default());
+            }
+            LogRecord::Param { name, value } => {
+                last.insert(format!("param/{name}"), serde_json::to_string(value).unwrap_or_default());
+            }
+            _ => {}
         }
     }
     for (name, text) in &trial.texts {
@@ -326,6 +332,7 @@ fn file(record: &LogRecord) -> Option<Value> {
         LogRecord::Model { model_path, md5, size, .. } => {
             Some(json!({ "model": model_path, "md5": md5, "size": size }))
         }
+        LogRecord::Facts { model_path, facts } => Some(json!({ "model": model_path, "facts": facts })),
         LogRecord::Artifact { path, md5, size } => {
             Some(json!({ "artifact": path, "md5": md5, "size": size }))
         }

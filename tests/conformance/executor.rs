@@ -68,6 +68,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
         env: Vec::new(),
         workdir: PathBuf::from("."),
         trial_time: None,
+        system: None,
         grace: Duration::from_secs(5),
         log: 1 << 20,
         capture: Vec::new(),

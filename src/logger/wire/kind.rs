@@ -18,9 +18,36 @@ pub(super) enum LineKind {
     Output,
     Version,
     Ask,
+    Dict,
+    Text,
+    Image,
+    BestModel,
+    Optimizer,
+    Flops,
+    ProvDocuments,
+    Meaningless(&'static str, &'static str),
 }
 
-const KINDS: [(&str, LineKind); 11] = [
+const WATCH: LineKind = LineKind::Meaningless(
+    "watch",
+    "following a model's gradients needs the model itself; record them as metrics, or histograms as a `dict`",
+);
+const TORCH: LineKind = LineKind::Meaningless(
+    "torch",
+    "an object of Python has no line; save it to a file and record that as `model` or `artifact`",
+);
+const SYSTEM: LineKind = LineKind::Meaningless(
+    "system",
+    "swath samples the system itself, into `metrics/system.json`; leave it out",
+);
+const CARBON: LineKind = LineKind::Meaningless(
+    "carbon",
+    "energy is sampled into `metrics/system.json` where counters are readable; record what you computed as metrics",
+);
+const TIME: LineKind =
+    LineKind::Meaningless("execution_time", "swath records when each attempt begins and ends; leave it out");
+
+const KINDS: [(&str, LineKind); 25] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -32,6 +59,20 @@ const KINDS: [(&str, LineKind); 11] = [
     ("output", LineKind::Output),
     ("version", LineKind::Version),
     ("ask", LineKind::Ask),
+    ("params", LineKind::Param),
+    ("dict", LineKind::Dict),
+    ("text", LineKind::Text),
+    ("figure", LineKind::Image),
+    ("image", LineKind::Image),
+    ("best_model", LineKind::BestModel),
+    ("optimizer", LineKind::Optimizer),
+    ("flops", LineKind::Flops),
+    ("prov_documents", LineKind::ProvDocuments),
+    ("watch", WATCH),
+    ("torch", TORCH),
+    ("system", SYSTEM),
+    ("carbon", CARBON),
+    ("execution_time", TIME),
 ];
 
 impl LineKind {
@@ -73,16 +114,53 @@ pub(super) fn other(
 ) -> Result<Said, Refused> {
     let mut rest = Rest { entries: &mut entries, flaws };
     let said = match kind {
-        LineKind::Report | LineKind::Metric => return Err(Refused::Empty),
+        LineKind::Report | LineKind::Metric | LineKind::Flops => return Err(Refused::Empty),
+        LineKind::Meaningless(kind, why) => return Err(Refused::Meaningless { kind, why }),
         LineKind::Output => return values(entries, flaws).map(Said::Outputs),
         LineKind::Param => return values(entries, flaws).map(Said::Params),
         LineKind::Dataset => Said::Dataset {
             path: rest.needed("dataset", &["path", "data_dir"], "text")?,
             role: rest.text(&["role", "context"]).unwrap_or_default(),
         },
-        LineKind::Model => Said::Model {
-            path: rest.needed("model", &["path", "model_path"], "text")?,
-            step: rest.number("step"),
+        LineKind::Model | LineKind::BestModel => {
+            let path = rest.needed("model", &["path", "model_path"], "text")?;
+            let step = rest.number("step");
+            let best = (kind == LineKind::BestModel).then(|| ("best".into(), Value::Bool(true)));
+            // Whatever else is said of a model is a fact about it.
+            let mut facts =
+                if entries.is_empty() { Vec::new() } else { values(entries, flaws).unwrap_or_default() };
+            facts.extend(best);
+            return Ok(Said::Model { path, step, facts });
+        }
+        LineKind::Optimizer => {
+            let name = rest.needed("optimizer", &["name"], "text")?;
+            let mut found = vec![("optimizer_name".into(), Value::Text(name.into()))];
+            let more =
+                if entries.is_empty() { Vec::new() } else { values(entries, flaws).unwrap_or_default() };
+            found.extend(more.into_iter().map(|(name, value)| (format!("optimizer_{name}").into(), value)));
+            return Ok(Said::Params(found));
+        }
+        LineKind::Dict => {
+            let name = rest.needed("dict", &["name"], "text")?;
+            let missing = Refused::Missing { kind: "dict", key: "value", wanted: "list or an object" };
+            let Some(Raw::Nested(text)) = take(rest.entries, "value") else { return Err(missing) };
+            let name = if name.contains('.') { name } else { name + ".json" };
+            Said::Stored { folder: "dict", name, text: format!("{text}\n") }
+        }
+        LineKind::Text => {
+            let name = rest.needed("text", &["name"], "text")?;
+            let missing = Refused::Missing { kind: "text", key: "text", wanted: "text" };
+            let text = rest.text(&["text", "value"]).ok_or(missing)?;
+            let name = if name.contains('.') { name } else { name + ".txt" };
+            Said::Stored { folder: "text", name, text }
+        }
+        LineKind::Image => Said::Artifact {
+            path: rest.needed("image", &["path"], "text")?,
+            folder: Some("image".to_owned()),
+        },
+        LineKind::ProvDocuments => Said::Artifact {
+            path: rest.needed("prov_documents", &["path"], "text")?,
+            folder: Some("prov".to_owned()),
         },
         LineKind::Artifact => {
             Said::Artifact { path: rest.needed("artifact", &["path"], "text")?, folder: rest.text(&["type"]) }
@@ -100,6 +178,16 @@ pub(super) fn other(
         flaws.push(format!("`{name}` is left out: it means nothing here"));
     }
     Ok(said)
+}
+
+/// Makes of the floating point operations of a batch or an epoch a metric, `flops_per_epoch`.
+pub(super) fn flops(entries: &mut Entries<'_>, flaws: &mut Vec<String>) -> Result<(), Refused> {
+    let missing = Refused::Missing { kind: "flops", key: "value", wanted: "number" };
+    let value = take(entries, "value").filter(|raw| matches!(raw, Raw::Number(..))).ok_or(missing)?;
+    let per = take(entries, "per").and_then(|raw| text_of("per", raw, flaws));
+    let name = per.map_or_else(|| "flops".to_owned(), |per| format!("flops_per_{per}"));
+    entries.insert(0, (name.into(), value));
+    Ok(())
 }
 
 /// The keys not yet taken.
@@ -198,7 +286,7 @@ mod tests {
             ),
             (
                 r#"{"kind": "model", "model_path": "m.bin", "step": 3}"#,
-                Said::Model { path: "m.bin".into(), step: Some(3.0) },
+                Said::Model { path: "m.bin".into(), step: Some(3.0), facts: Vec::new() },
             ),
             (
                 r#"{"kind": "artifact", "path": "a.png", "type": "plots"}"#,

@@ -56,6 +56,17 @@ pub enum Said {
         path: String,
         /// At which step.
         step: Option<f64>,
+        /// What else is said of it.
+        facts: Vec<(Name, Value)>,
+    },
+    /// A text is to be stored as a file.
+    Stored {
+        /// The folder of `artifacts/` it goes to.
+        folder: &'static str,
+        /// What the file is called.
+        name: String,
+        /// What is in it.
+        text: String,
     },
     /// A file is to be stored.
     Artifact {
@@ -117,6 +128,14 @@ pub enum Refused {
     /// No value is left.
     #[error("it has no value that can be kept")]
     Empty,
+    /// It means nothing outside the program that says it.
+    #[error("the kind `{kind}` cannot be recorded: {why}")]
+    Meaningless {
+        /// The line's kind.
+        kind: &'static str,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// It is written in a later version of the format.
     #[error("it says version {0} of the records format, this swath reads up to {VERSION}; use a newer swath")]
     Newer(u64),
@@ -151,6 +170,10 @@ impl Parser {
         match kind_of(&mut entries)? {
             LineKind::Report => self.report(entries),
             LineKind::Metric => self.metrics(entries),
+            LineKind::Flops => {
+                kind::flops(&mut entries, &mut self.flaws)?;
+                self.metrics(entries)
+            }
             other => kind::other(other, entries, &mut self.flaws),
         }
     }
@@ -223,7 +246,7 @@ impl Parser {
     fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Said, Refused> {
         let mut word = |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
         let (log, context, one) = (word("log"), word("context"), word("name"));
-        let mut place = ["step", "batch", "context", "at"].map(|key| (key, take(&mut entries, key)));
+        let mut place = ["step", "batch", "context", "rank", "at"].map(|key| (key, take(&mut entries, key)));
         place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
         if let Some(name) = one {
             // The form with `name` and `value`: the name is a key like any other.

@@ -2,10 +2,13 @@
 
 use crate::journal::{Journal, JournalError, StudyDir};
 use crate::space::Name;
-use crate::study::{Datum, Event, Exit, LogRecord, TrialId};
+use crate::study::{Datum, Due, Event, Exit, LogRecord, TrialId};
 use crate::tracker::metric_rows::{self, each_row};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The log of what a trial used of the machine.
+const SYSTEM_LOG: &str = "system";
 
 /// Words in the name of a value that measures time: it is never the same twice.
 const TIMES: &[&str] = &[
@@ -107,8 +110,11 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
             _ => {}
         }
     }
-    let rows = each_row(&dir.trial(trial), |log, row| {
-        story.metrics.push((log.to_owned(), row));
+    let rows = each_row(&dir.trial(trial), &Due::default(), |log, row| {
+        // What the machine had to do is never the same twice.
+        if log != SYSTEM_LOG {
+            story.metrics.push((log.to_owned(), row));
+        }
         Ok(())
     });
     rows.map_err(|error| JournalError::Io { path: dir.trial(trial), source: std::io::Error::other(error) })?;

@@ -10,6 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const GRACE: Duration = Duration::from_secs(10);
+const SYSTEM: Duration = Duration::from_secs(10);
+
+/// The shortest time between two samples.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Reads the section; the second value is whether the program can go on from a checkpoint.
 pub(super) fn read(
@@ -20,7 +24,7 @@ pub(super) fn read(
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> (Run, bool) {
-    let mut run = Run { grace: GRACE, ..Run::default() };
+    let mut run = Run { grace: GRACE, system: Some(SYSTEM), ..Run::default() };
     let before = diagnostics.list.len();
     let Some(mut section) = file.take_section("run", diagnostics) else {
         if trainee == Trainee::Program && !failed_since(diagnostics, before) {
@@ -39,6 +43,10 @@ pub(super) fn read(
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
         run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
+    }
+    if let Some(system) = section.take("system") {
+        let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
+        run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
     let checkpoint = section.take_bool("checkpoint", diagnostics).is_some_and(|(flag, _)| flag);
     let before = diagnostics.list.len();

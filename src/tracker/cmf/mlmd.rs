@@ -112,7 +112,7 @@ impl<'c> Store<'c> {
     fn new(connection: &'c Connection) -> Result<Self> {
         let property = |of: &str| {
             connection.prepare(&format!(
-                "INSERT INTO {of}Property ({}_id, name, is_custom_property, int_value, double_value, string_value) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO {of}Property ({}_id, name, is_custom_property, int_value, double_value, string_value) VALUES (?, ?, ?, ?, ?, ?)",
                 of.to_lowercase()
             ))
         };

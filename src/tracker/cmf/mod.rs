@@ -96,7 +96,7 @@ impl Tracker for Cmf {
                 let folder = self.home.trial(*trial)?;
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
-                let files = steps::write(&root, &folder, &names, *trial, reports)?;
+                let files = steps::write(&root, (&folder, &self.home.due), &names, *trial, reports)?;
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
                     self.fresh.insert(*trial);

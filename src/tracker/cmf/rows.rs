@@ -172,6 +172,13 @@ impl Filling<'_, '_, '_> {
         let params: Vec<_> =
             trial.params.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
         properties.extend(params.iter().map(|(name, value)| (&**name, true, value.clone())));
+        let found = trial.records.iter().filter_map(|record| match record {
+            LogRecord::Param { name, value } if trial.params.get(name).is_none() => Some((&**name, value)),
+            _ => None,
+        });
+        let found: BTreeMap<&str, &Value> = found.collect();
+        let found: Vec<_> = found.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
+        properties.extend(found.iter().map(|(name, value)| (&**name, true, value.clone())));
         let execution = Execution {
             id: trial.id.0.into(),
             kind: self.ids.execution,
@@ -299,6 +306,7 @@ impl Filling<'_, '_, '_> {
                             md5,
                             size: *size,
                             steps: Vec::new(),
+                            facts: Params::default(),
                             best: false,
                         });
                         versions.len() - 1
@@ -315,6 +323,11 @@ impl Filling<'_, '_, '_> {
                         Artifact { kind: self.ids.dataset, uri: md5, name: &name, at: ended(trial) };
                     let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
                     self.store.event(id, trial.id.0.into(), Way::Output, ended(trial), None)?;
+                }
+                LogRecord::Facts { model_path, facts } => {
+                    if let Some(version) = versions.iter_mut().rfind(|version| version.path == model_path) {
+                        version.facts = facts.clone();
+                    }
                 }
                 _ => {}
             }
@@ -346,6 +359,10 @@ impl Filling<'_, '_, '_> {
         if version.best && best {
             properties.push(("best_model", true, Property::Int(1)));
         }
+        let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let facts: Vec<_> =
+            version.facts.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
+        properties.extend(facts.iter().map(|(name, value)| (&**name, true, value.clone())));
         let name = format!("{path}:{md5}:{}", trial.id);
         let artifact = Artifact { kind: self.ids.model, uri: md5, name: &name, at: ended(trial) };
         let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
@@ -370,6 +387,7 @@ struct Version<'a> {
     size: u64,
     steps: Vec<f64>,
     best: bool,
+    facts: Params,
 }
 
 fn property(value: &Value) -> Property {

@@ -2,7 +2,7 @@
 
 use super::parquet_table::{Cell, Columns, TableWriter};
 use super::rows::Names;
-use crate::study::TrialId;
+use crate::study::{Due, TrialId};
 use crate::tracker::TrackerError;
 use crate::tracker::home::failed;
 use crate::tracker::metric_rows::{Datum, MetricRow, each_row};
@@ -31,7 +31,7 @@ pub(super) struct StepFile {
 /// removed.
 pub(super) fn write(
     root: &Path,
-    trial: &Path,
+    (trial, due): (&Path, &Due),
     names: &Names<'_>,
     id: TrialId,
     reports: &[u8],
@@ -47,7 +47,7 @@ pub(super) fn write(
         tables.push((format!("{}_metrics", names.execution(id)), None));
     }
     let mut logs: BTreeMap<String, Columns> = BTreeMap::new();
-    each_row(trial, |log, row| {
+    each_row(trial, due, |log, row| {
         let columns = match logs.get_mut(log) {
             Some(columns) => columns,
             None => logs.entry(log.to_owned()).or_default(),
@@ -56,12 +56,12 @@ pub(super) fn write(
         Ok(())
     })?;
     tables.extend(logs.into_iter().map(|(log, columns)| (log, Some(columns))));
-    if !tables.is_empty() {
-        fs::create_dir_all(&target).map_err(failed(&target))?;
-    }
     let mut files = Vec::with_capacity(tables.len());
     for (name, columns) in tables {
         let path = target.join(&name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed(folder))?;
+        }
         let file = fs::File::create(&path).map_err(failed(&path))?;
         let broken = |error: ParquetError| {
             TrackerError::Other(format!("could not write `{}`: {error}", path.display()))
@@ -70,10 +70,9 @@ pub(super) fn write(
             None => output(file, reports).map_err(broken)?,
             Some(columns) => {
                 let mut writer = TableWriter::new(file, columns, None).map_err(broken)?;
-                each_row(
-                    trial,
-                    |log, row| if log == name { writer.row(cells(row)).map_err(broken) } else { Ok(()) },
-                )?;
+                each_row(trial, due, |log, row| {
+                    if log == name { writer.row(cells(row)).map_err(broken) } else { Ok(()) }
+                })?;
                 writer.finish().map_err(broken)?;
             }
         }

@@ -35,6 +35,7 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
 fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
     let uri = section.take_text("uri", diagnostics);
     let experiment = section.take_text("experiment", diagnostics).map(|(experiment, _)| experiment);
+    let due = super::metric_rows::take_due(&mut section, diagnostics);
     section.finish(diagnostics);
     let store = match uri {
         None => None,
@@ -52,7 +53,7 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
         Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
         Place::Server(address) => Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment)),
     };
-    let (projection, rows, dir) = (Projection::default(), Rows::default(), setting.dir.clone());
+    let (projection, rows, dir) = (Projection::default(), Rows::new(due), setting.dir.clone());
     Some(Box::new(Mlflow { projection, rows, dir, store }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::names;
 use super::runs::{Change, Op, millis};
-use crate::study::{Metric, Timestamp, TrialId};
+use crate::study::{Due, Metric, Timestamp, TrialId};
 use crate::tracker::TrackerError;
 use crate::tracker::metric_rows::{Datum, each_row};
 use std::collections::BTreeMap;
@@ -11,10 +11,17 @@ use std::path::Path;
 /// How many rows of each log were read.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
+    /// Which metrics are due.
+    due: Due,
     read: BTreeMap<(TrialId, String), u64>,
 }
 
 impl Rows {
+    /// Takes the rows that are due.
+    pub(super) fn new(due: Due) -> Self {
+        Self { due, read: BTreeMap::new() }
+    }
+
     /// Returns what is new in the folder of a trial of the study in `dir`. Rows without a time have that of the entry.
     ///
     /// # Errors
@@ -27,7 +34,8 @@ impl Rows {
     ) -> Result<Vec<Op>, TrackerError> {
         let Some(dir) = dir else { return Ok(Vec::new()) };
         let (mut seen, mut ops) = (BTreeMap::<String, u64>::new(), Vec::new());
-        each_row(&dir.join(trial.to_string()), |log, row| {
+        let due = self.due.clone();
+        each_row(&dir.join(trial.to_string()), &due, |log, row| {
             let count = seen.entry(log.to_owned()).or_default();
             *count += 1;
             if *count <= self.read.get(&(trial, log.to_owned())).copied().unwrap_or_default() {

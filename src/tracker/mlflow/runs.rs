@@ -4,7 +4,7 @@
 //! can be made again at any time.
 
 use super::names::{self, digest};
-use crate::space::Name;
+use crate::space::{Name, Value};
 use crate::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, Trial, TrialId,
     TrialState,
@@ -181,6 +181,12 @@ impl Projection {
             LogRecord::Artifact { path, .. } => {
                 self.push(run, Change::File { trial: run, path: path.clone() });
             }
+            LogRecord::Facts { facts, .. } => {
+                for (name, value) in facts {
+                    self.tag(run, &format!("swath.model.{name}"), &value.to_string());
+                }
+            }
+            LogRecord::Param { name, value } => self.found(trial, name, value),
             LogRecord::Output { name, value } => self.tag(run, &format!("output.{name}"), &value.to_string()),
             LogRecord::Note { .. } => {
                 let text = |record: &LogRecord| match record {
@@ -192,6 +198,20 @@ impl Projection {
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
             LogRecord::Checkpoint { .. } => {}
+        }
+    }
+
+    /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is another than the first, or than the
+    /// configuration's, is a tag.
+    fn found(&mut self, trial: &Trial, name: &Name, value: &Value) {
+        let same =
+            |record: &&LogRecord| matches!(record, LogRecord::Param { name: other, .. } if other == name);
+        let first = trial.params.get(name).is_none() && trial.records.iter().filter(same).count() == 1;
+        if first {
+            let (key, value) = (names::key(name), value.to_string());
+            self.push(trial.id.0, Change::Param { key, value });
+        } else {
+            self.tag(trial.id.0, &format!("param.{name}"), &value.to_string());
         }
     }
 
