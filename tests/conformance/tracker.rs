@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use swath::journal::StudyDir;
@@ -27,7 +28,7 @@ fn names() -> Vec<&'static str> {
 fn sweep_text(trackers: &[&str]) -> String {
     let mut text = "name = \"digits\"\nrun = { command = [\"true\"] }\n[space]\nlr = { min = 1e-3, max = 1.0, log = true }\n".to_owned();
     for name in trackers {
-        text += &format!("[[tracker]]\nname = \"{name}\"\n");
+        let _ = writeln!(text, "[[tracker]]\nname = \"{name}\"");
         if *name == "program" {
             text += "command = ['sh', '-c', 'mkdir -p \"$SWATH_STUDY_DIR/trackers\"; cat > \"$SWATH_STUDY_DIR/trackers/got\"']\n";
         }
