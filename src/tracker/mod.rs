@@ -10,7 +10,7 @@ pub mod csv;
 pub(crate) mod demo;
 mod home;
 mod hparams;
-mod metric_rows;
+pub(crate) mod metric_rows;
 mod mlflow;
 mod program;
 mod proto;
@@ -77,4 +77,12 @@ pub enum TrackerError {
     /// Something else, in words.
     #[error("{0}")]
     Other(String),
+}
+
+impl TrackerError {
+    /// Returns whether there was no room on the disk: then trying again may succeed.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Write { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
 }

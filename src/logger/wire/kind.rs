@@ -24,6 +24,7 @@ pub(super) enum LineKind {
     Optimizer,
     Flops,
     ProvDocuments,
+    Ask,
     Meaningless(&'static str, &'static str),
 }
 
@@ -46,7 +47,7 @@ const CARBON: LineKind = LineKind::Meaningless(
 const TIME: LineKind =
     LineKind::Meaningless("execution_time", "swath records when each attempt begins and ends; leave it out");
 
-const KINDS: [(&str, LineKind); 24] = [
+const KINDS: [(&str, LineKind); 25] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -71,6 +72,7 @@ const KINDS: [(&str, LineKind); 24] = [
     ("system", SYSTEM),
     ("carbon", CARBON),
     ("execution_time", TIME),
+    ("ask", LineKind::Ask),
 ];
 
 impl LineKind {
@@ -165,6 +167,7 @@ pub(super) fn other(
         }
         LineKind::Checkpoint => Said::Checkpoint { step: rest.number("step") },
         LineKind::Note => Said::Note { text: rest.needed("note", &["text"], "text")? },
+        LineKind::Ask => Said::Ask { id: rest.needed("ask", &["id"], "text")? },
         LineKind::Version => match rest.number("version") {
             Some(version) if version > VERSION as f64 => return Err(Refused::Newer(version as u64)),
             Some(_) => Said::Nothing,
@@ -303,6 +306,7 @@ mod tests {
                 r#"{"kind": "param", "name": "depth", "value": 3.0}"#,
                 Said::Params(vec![("depth".into(), Value::Float(3.0))]),
             ),
+            (r#"{"kind": "ask", "id": "7-1"}"#, Said::Ask { id: "7-1".into() }),
             (r#"{"kind": "version", "version": 1}"#, Said::Nothing),
         ] {
             assert_eq!(read(line), Ok(wanted), "{line}");
