@@ -28,6 +28,7 @@ pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use room::Left;
 pub use simulated::Simulated;
+pub(crate) use system::SYSTEM;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
 use crate::logger::Directive;

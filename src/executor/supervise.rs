@@ -5,7 +5,7 @@
 
 use super::output::Output;
 use super::stop_line::Asked;
-use super::system::Sampler;
+use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
 use super::watch::Watch;
 use super::{Exit, Outcome, TrialContext, processes};
@@ -42,9 +42,6 @@ const BREATHER: Duration = Duration::from_millis(10);
 
 /// How long what the leader of a group leaves behind may take to end, at most.
 pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
-
-/// The log that samples of the system go to.
-const SYSTEM: &str = "system";
 
 /// How a child is to be supervised.
 pub(super) struct Terms {

@@ -11,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// The log that samples go to.
+pub(crate) const SYSTEM: &str = "system";
+
 /// A trial that ends sooner is not sampled.
 const FIRST: Duration = Duration::from_secs(1);
 

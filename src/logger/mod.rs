@@ -151,12 +151,6 @@ pub enum LoggerError {
         #[source]
         source: std::io::Error,
     },
-    /// Nobody answered a question.
-    #[error(
-        "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
-        .0.as_secs()
-    )]
-    NoAnswer(Duration),
     /// Something cannot be logged as what it was said to be.
     #[error("`{kind}` cannot be logged: {why}")]
     Kind {
@@ -165,6 +159,12 @@ pub enum LoggerError {
         /// Why, and what to do.
         why: String,
     },
+    /// Nobody answered a question.
+    #[error(
+        "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
+        .0.as_secs()
+    )]
+    NoAnswer(Duration),
     /// What was to be one line is several.
     #[error("a record is one line, this one has a line break at byte {at}")]
     LineBreak {

@@ -234,3 +234,43 @@ fn a_program_needs_a_command() {
         assert!(built.is_none() && said.has_errors(), "{options}");
     }
 }
+
+#[test]
+fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    let long = "n".repeat(250);
+    let names =
+        ["val_loss", "a/b", "../up", ".", "..", "...", "a.b", "\u{fffd}\u{fffd}", " ", "'\"`$", &*long];
+    for (epoch, value) in [(2.0, 0.5), (1.0, f64::NAN), (1.0, 0.25)] {
+        let values: Vec<(&str, f64)> =
+            names.iter().map(|name| (*name, value)).chain([("epoch", epoch)]).collect();
+        demo.report(trial, &values);
+        let text = Datum::Text("no number".into());
+        demo.log(
+            trial,
+            LogRecord::Report { values: vec![("a/b".into(), text), ("..".into(), Datum::Flag(true))] },
+        );
+    }
+    for name in names {
+        demo.log(trial, LogRecord::Output { name: name.into(), value: Value::Int(1) });
+        demo.log(trial, LogRecord::Param { name: name.into(), value: Value::Float(0.5) });
+    }
+    demo.end(trial, Exit::Done);
+    let rows: String = names
+        .iter()
+        .flat_map(|name| [3, 1].map(|step| serde_json::json!({ *name: step, "step": step, "mixed": 1 })))
+        .chain([serde_json::json!({ "mixed": "two", "step": -4, "batch": 1e300, "rank": -1 })])
+        .map(|row| row.to_string() + "\n")
+        .collect();
+    for name in TRACKERS.iter().map(|kind| kind.name) {
+        let outer = tempfile::tempdir().unwrap();
+        let study = outer.path().join("deep/study");
+        fs::create_dir_all(study.join("1/metrics")).unwrap();
+        fs::write(study.join("1/metrics/train.json"), &rows).unwrap();
+        feed(build(name, &study).as_mut(), &demo, demo.entries.len());
+        let outside: Vec<String> =
+            written(outer.path()).into_keys().filter(|path| !path.starts_with("deep/study/")).collect();
+        assert!(outside.is_empty(), "{name} wrote {outside:?}");
+    }
+}

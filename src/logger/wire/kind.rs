@@ -17,7 +17,6 @@ pub(super) enum LineKind {
     Note,
     Output,
     Version,
-    Ask,
     Dict,
     Text,
     Image,
@@ -25,6 +24,7 @@ pub(super) enum LineKind {
     Optimizer,
     Flops,
     ProvDocuments,
+    Ask,
     Meaningless(&'static str, &'static str),
 }
 
@@ -58,7 +58,6 @@ const KINDS: [(&str, LineKind); 25] = [
     ("note", LineKind::Note),
     ("output", LineKind::Output),
     ("version", LineKind::Version),
-    ("ask", LineKind::Ask),
     ("params", LineKind::Param),
     ("dict", LineKind::Dict),
     ("text", LineKind::Text),
@@ -73,6 +72,7 @@ const KINDS: [(&str, LineKind); 25] = [
     ("system", SYSTEM),
     ("carbon", CARBON),
     ("execution_time", TIME),
+    ("ask", LineKind::Ask),
 ];
 
 impl LineKind {

@@ -1,14 +1,12 @@
 //! What a trial said and made, beside what it said and made when it ran again.
 
+use crate::executor::SYSTEM;
 use crate::journal::{Journal, JournalError, StudyDir};
 use crate::space::Name;
 use crate::study::{Datum, Due, Event, Exit, LogRecord, TrialId};
 use crate::tracker::metric_rows::{self, each_row};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The log of what a trial used of the machine.
-const SYSTEM_LOG: &str = "system";
 
 /// Words in the name of a value that measures time: it is never the same twice.
 const TIMES: &[&str] = &[
@@ -111,10 +109,11 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         }
     }
     let rows = each_row(&dir.trial(trial), &Due::default(), |log, row| {
-        // What the machine had to do is never the same twice.
-        if log != SYSTEM_LOG {
-            story.metrics.push((log.to_owned(), row));
+        // What the machine was at is never the same again.
+        if log == SYSTEM {
+            return Ok(());
         }
+        story.metrics.push((log.to_owned(), row));
         Ok(())
     });
     rows.map_err(|error| JournalError::Io { path: dir.trial(trial), source: std::io::Error::other(error) })?;
@@ -135,6 +134,9 @@ impl Story {
             }
             LogRecord::Output { name, value } => {
                 self.made.insert(format!("output {name}"), value.to_string());
+            }
+            LogRecord::Param { name, value } => {
+                self.made.insert(format!("param {name}"), value.to_string());
             }
             _ => {}
         }
