@@ -4,8 +4,10 @@
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
 pub(crate) mod args;
+pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub mod exit;
@@ -83,6 +85,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Check(args) => check::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),
         Command::Stop(args) => stop::run(args, context),
@@ -96,6 +99,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),
