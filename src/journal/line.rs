@@ -43,17 +43,26 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
 /// # Errors
 /// What is wrong with it, in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
-    let checksum = checksum(line);
-    if let Some((body, written)) = checksum
-        && format!("{:08x}", crc32fast::hash(body)).as_bytes() != written
-    {
-        return Err("its checksum does not fit, so a part of it has changed".to_owned());
-    }
+    let checksum = verify(line)?;
     let Wire { seq, at, event, crc } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     if crc.is_some() && checksum.is_none() {
         return Err("its checksum is damaged".to_owned());
     }
     Ok(Entry { seq, at, event })
+}
+
+/// Makes sure that a line is as it was written, if it has a checksum; returns what the checksum is of, and its digits.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn verify(line: &[u8]) -> Result<Option<(&[u8], &[u8])>, String> {
+    let checksum = checksum(line);
+    match checksum {
+        Some((body, written)) if format!("{:08x}", crc32fast::hash(body)).as_bytes() != written => {
+            Err("its checksum does not fit, so a part of it has changed".to_owned())
+        }
+        _ => Ok(checksum),
+    }
 }
 
 /// Returns the length of the entry with which `bytes` begin, if there is a whole one with a checksum.
