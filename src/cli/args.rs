@@ -46,6 +46,12 @@ pub(crate) enum Command {
     Compare(Box<super::compare::Args>),
     /// Say why a trial is where it is
     Why(super::why::Args),
+    /// Say what two trials do not have in common: parameters, code, data, environment, metrics
+    Diff(super::diff::Args),
+    /// Re-hash data, models and code, and say what is no longer what was recorded
+    Verify(super::verify::Args),
+    /// Run a trial again, exactly, in a study of its own, and compare
+    Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
     /// Write the trials of a study, or their reports, as CSV, JSON lines or Parquet, or make the files of a tracker again

@@ -9,6 +9,7 @@ pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub mod exit;
 pub(crate) mod export;
 pub(crate) mod guard;
@@ -16,6 +17,7 @@ pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
+mod made;
 pub(crate) mod output;
 mod paste;
 pub(crate) mod plan;
@@ -23,6 +25,7 @@ pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
+pub(crate) mod repro;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -32,6 +35,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 use args::{Cli, Command};
@@ -87,6 +91,9 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Repro(args) => repro::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),

@@ -4,7 +4,7 @@ use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
 use crate::logger::{DigestCache, TrialFolder, TrialLogger};
 use crate::space::Params;
-use crate::study::{Failure, Place, Timestamp, Usage};
+use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
@@ -21,6 +21,14 @@ pub trait Trainable: Send + Sync {
     /// Returns the command of an attempt, to be kept in its record; empty for what runs in this process.
     fn command(&self, _launch: &Launch) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Says why the next attempt in a slot cannot begin yet, after one has ended there: what it used may not be free again.
+    ///
+    /// # Errors
+    /// The reason.
+    fn ready(&self, _slot: u32) -> Result<(), String> {
+        Ok(())
     }
 
     /// Ends what earlier attempts left behind, when there will be no more.
@@ -51,6 +59,8 @@ pub struct StudyContext {
     pub data_dir: Vec<String>,
     /// Digests of data sets and models that are known already.
     pub digests: Option<Arc<DigestCache>>,
+    /// The trial of another study that the trials of this one repeat: what they are told as their number.
+    pub stands_for: Option<TrialId>,
 }
 
 /// What a trial is told.

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod export;
+pub mod facts;
 pub mod formula;
 pub mod json;
 pub mod listing;

@@ -1,10 +1,12 @@
 //! The pool that runs a sweep's trials on this machine.
 
+use super::resources::Shares;
 use crate::executor::{Argv, ExecutorError, Pool, Program, ProgramSettings, StudyContext, Trainable};
 use crate::journal::StudyDir;
 use crate::logger::DigestCache;
+use crate::study::TrialId;
 use crate::sweep::{Fill, Sweep};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -13,11 +15,12 @@ pub(super) fn programs(
     sweep: &Sweep,
     dir: &StudyDir,
     workdir: PathBuf,
-    slots: usize,
+    shares: &Shares,
+    stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Result<Pool, ExecutorError> {
     let program = Program::new(ProgramSettings {
-        argv: argv(sweep),
+        argv: argv(sweep, stands_for),
         env: sweep.run.env.clone(),
         workdir: workdir.clone(),
         trial_time: sweep.limits.trial_time,
@@ -25,9 +28,17 @@ pub(super) fn programs(
         log: sweep.limits.log,
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,
+        // The guard is this very program, if that is `swath`.
+        tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
+        allotment: shares.allotment.clone(),
     })?;
-    functions(sweep, dir, workdir, slots, Arc::new(program))
+    let pool = pool(sweep, dir, workdir, shares.slots, stands_for, Arc::new(program))?;
+    Ok(match &shares.allotment.gpus {
+        // Devices do not become more because more trials are to run at a time.
+        Some(gpus) => pool.at_most(gpus.slots()),
+        None => pool,
+    })
 }
 
 /// Makes a pool that runs any trainable.
@@ -38,7 +49,19 @@ pub(super) fn functions(
     slots: usize,
     trainable: Arc<dyn Trainable>,
 ) -> Result<Pool, ExecutorError> {
+    pool(sweep, dir, workdir, slots, None, trainable)
+}
+
+fn pool(
+    sweep: &Sweep,
+    dir: &StudyDir,
+    workdir: PathBuf,
+    slots: usize,
+    stands_for: Option<TrialId>,
+    trainable: Arc<dyn Trainable>,
+) -> Result<Pool, ExecutorError> {
     let context = StudyContext {
+        stands_for,
         digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
         ..context(sweep, workdir)
     };
@@ -54,16 +77,18 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         workdir,
         data_dir: sweep.run.data_dir.clone(),
         digests: None,
+        stands_for: None,
     }
 }
 
 /// Returns what renders the command of an attempt.
-pub(super) fn argv(sweep: &Sweep) -> Argv {
+/// `stands_for` is the trial whose number the command gets instead of its own.
+pub(super) fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {
         template.render(&Fill {
             params: &launch.params,
-            trial: launch.trial,
+            trial: stands_for.unwrap_or(launch.trial),
             trial_dir: &launch.dir,
             params_file: &launch.dir.join("params.json"),
             data_dir: &data_dir,

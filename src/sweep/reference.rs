@@ -104,6 +104,12 @@ pub const SECTIONS: &[SectionReference] = &[
             key("env", Takes::Variables, "", "environment variables for trials and setup"),
             key("workdir", Takes::Text, "where `swath` is called", "where trials and setup run"),
             key(
+                "code",
+                Takes::OneOf(&["snapshot", "clone", "clean"]),
+                "`snapshot`",
+                "run in the folder as it is and keep what is uncommitted; in a clone of its commit; or only if nothing is uncommitted",
+            ),
+            key(
                 "grace",
                 Takes::Duration,
                 "`10s`",
@@ -162,10 +168,25 @@ pub const SECTIONS: &[SectionReference] = &[
         "resources",
         "what a trial takes of the machine",
         &[
-            key("jobs", Takes::Count(1), "cores / `cpus`", "trials at a time"),
+            key(
+                "jobs",
+                Takes::Count(1),
+                "what `cpus`, `gpus` and `memory` leave room for",
+                "trials at a time",
+            ),
             key("cpus", Takes::Count(1), "`1`", "cores of each trial"),
-            key("gpus", Takes::Number, "", "GPUs of each trial; `0.5` shares a device"),
-            key("memory", Takes::Size, "", "memory of each trial"),
+            key(
+                "gpus",
+                Takes::Number,
+                "",
+                "GPUs of each trial, which no other trial sees; `0.5` shares a device",
+            ),
+            key(
+                "memory",
+                Takes::Size,
+                "",
+                "memory of each trial, all its processes together; who takes more is ended",
+            ),
         ],
     ),
     SectionReference {
