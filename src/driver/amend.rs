@@ -20,13 +20,7 @@ pub fn amend(
     let _lock = Lock::take(dir, holder)?;
     let mut replay = Journal::open(dir)?;
     let mut study = Study::default();
-    while let Some(entry) = replay.next() {
-        study.apply(&entry?).map_err(|source| JournalError::Illegal {
-            path: replay.path().to_owned(),
-            line: replay.line(),
-            source,
-        })?;
-    }
+    replay.fold_into(&mut study, &mut |_, _| {})?;
     let mut journal = replay.into_writer()?;
     for event in decide(&study) {
         study.apply(&journal.append(event, now)?)?;

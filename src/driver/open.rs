@@ -34,16 +34,10 @@ impl<'a> Driver<'a> {
         let mut replay = Journal::open(&dir)?;
         let mut study = Study::default();
         let mut parts = parts;
-        while let Some(entry) = replay.next() {
-            let entry = entry?;
-            study.apply(&entry).map_err(|source| JournalError::Illegal {
-                path: replay.path().to_owned(),
-                line: replay.line(),
-                source,
-            })?;
-            parts.sampler.observe(&study, &entry.event);
-            parts.scheduler.observe(&study, &entry.event);
-        }
+        replay.fold_into(&mut study, &mut |study, entry| {
+            parts.sampler.observe(study, &entry.event);
+            parts.scheduler.observe(study, &entry.event);
+        })?;
         let now = Instant::now();
         let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {

@@ -43,17 +43,24 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
 /// # Errors
 /// What is wrong with it, in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
-    let checksum = checksum(line);
-    if let Some((body, written)) = checksum
-        && format!("{:08x}", crc32fast::hash(body)).as_bytes() != written
-    {
-        return Err("its checksum does not fit, so a part of it has changed".to_owned());
-    }
+    let verified = verify(line)?;
     let Wire { seq, at, event, crc } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    if crc.is_some() && checksum.is_none() {
+    if crc.is_some() && !verified {
         return Err("its checksum is damaged".to_owned());
     }
     Ok(Entry { seq, at, event })
+}
+
+/// Makes sure that a line is as it was written; returns whether it has a checksum that says so.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn verify(line: &[u8]) -> Result<bool, String> {
+    let Some((body, written)) = checksum(line) else { return Ok(false) };
+    if format!("{:08x}", crc32fast::hash(body)).as_bytes() == written {
+        return Ok(true);
+    }
+    Err("its checksum does not fit, so a part of it has changed".to_owned())
 }
 
 /// Returns the length of the entry with which `bytes` begin, if there is a whole one with a checksum.

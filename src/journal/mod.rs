@@ -372,6 +372,34 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_many_trials_is_read_as_it_was_and_not_used_if_a_part_is_missing() {
+        let (_folder, dir) = written();
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+        for id in 3..700 {
+            let origin = Origin::Suggested("random".into());
+            let event = Event::Created {
+                trial: TrialId(id),
+                params: crate::space::Params::default(),
+                origin,
+                seed: 1,
+            };
+            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+        }
+        journal.sync().expect("it can be written");
+        let study = read(&dir).expect("it can be read");
+        snapshot::write(&dir, &study, journal.offset()).expect("it can be written");
+        let text = fs::read_to_string(dir.snapshot()).expect("it can be read");
+        assert_eq!(text.lines().count(), 4);
+        assert_eq!(read(&dir).expect("it can be read"), study);
+        // Made of the snapshot: what only that says is what is read.
+        fs::write(dir.snapshot(), text.replacen("\"seed\":1", "\"seed\":2", 1)).expect("it can be written");
+        assert_ne!(read(&dir).expect("it can be read"), study);
+        let (head, _) = text.rsplit_once('\n').expect("it has lines");
+        fs::write(dir.snapshot(), head).expect("it can be written");
+        assert_eq!(read(&dir).expect("it can be read"), study);
+    }
+
+    #[test]
     fn a_second_writer_is_told_who_holds_the_study() {
         let (_folder, dir) = written();
         let holder =

@@ -1,7 +1,7 @@
 //! Reading a journal from its beginning to its end, after which it can be written.
 
 use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
-use crate::study::Entry;
+use crate::study::{Entry, Study};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -78,6 +78,27 @@ impl Replay {
         self.offset += self.line.len() as u64;
         self.next_seq = entry.seq + 1;
         Ok(Some(entry))
+    }
+
+    /// Folds every entry that is left into `study`, and tells `each` of it.
+    ///
+    /// # Errors
+    /// As for reading entries; [`JournalError::Illegal`] if one cannot follow what happened before.
+    pub fn fold_into(
+        &mut self,
+        study: &mut Study,
+        each: &mut dyn FnMut(&Study, &Entry),
+    ) -> Result<(), JournalError> {
+        while let Some(entry) = self.next() {
+            let entry = entry?;
+            study.apply(&entry).map_err(|source| JournalError::Illegal {
+                path: self.path.clone(),
+                line: self.lines,
+                source,
+            })?;
+            each(study, &entry);
+        }
+        Ok(())
     }
 
     /// Becomes the writer. What stands behind the last newline was never committed: it is kept in `journal.torn` and cut off.

@@ -118,12 +118,10 @@ fn lines<E: From<JournalError>>(
         if !line[..line.len().min(120)].windows(word.len()).any(|window| window == word) {
             continue;
         }
-        let bad = |error: serde_json::Error| JournalError::BadLine {
-            path: path.clone(),
-            line: number,
-            why: error.to_string(),
-        };
-        each(number, serde_json::from_slice(&line).map_err(bad)?)?;
+        let bad = |why| JournalError::BadLine { path: path.clone(), line: number, why };
+        let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+        super::line::verify(whole).map_err(bad)?;
+        each(number, serde_json::from_slice(whole).map_err(|error| bad(error.to_string()))?)?;
     }
 }
 

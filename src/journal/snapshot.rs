@@ -1,15 +1,19 @@
 //! The folded journal, kept beside it so that a reader folds only what came after.
 //!
-//! A projection: deleted, it is missed by nobody; written by another version or for another journal, it is not used.
+//! A projection: deleted, it is missed by nobody; written by another version or for another journal, it is not used. Its first line is
+//! the study without its trials, every further one an array of some of them, so that all cores can read it.
 
 use super::{JournalError, Replay, StudyDir, lock};
-use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Usage};
+use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Permissions};
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How many trials stand in a line.
+const LINE: usize = 256;
 /// How much of the journal before the offset must be the same for a snapshot to be of that journal.
 const WITNESS: u64 = 256;
 
@@ -18,6 +22,7 @@ struct Written<'a> {
     version: &'a str,
     offset: u64,
     witness: &'a str,
+    trials: usize,
     study: &'a Study,
 }
 
@@ -26,6 +31,7 @@ struct Kept {
     version: String,
     offset: u64,
     witness: String,
+    trials: usize,
     study: Study,
 }
 
@@ -43,13 +49,7 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
         replay.skip_to(kept.offset, kept.study.next_seq())?;
         study = kept.study;
     }
-    while let Some(entry) = replay.next() {
-        study.apply(&entry?).map_err(|source| JournalError::Illegal {
-            path: replay.path().to_owned(),
-            line: replay.line(),
-            source,
-        })?;
-    }
+    replay.fold_into(&mut study, &mut |_, _| {})?;
     Ok(study)
 }
 
@@ -85,18 +85,32 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
     let mode = Permissions::from_mode(0o666);
     let file = tempfile::Builder::new().prefix(".snapshot").permissions(mode).tempfile_in(dir.root())?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
-    serde_json::to_writer(&mut out, &Written { version: VERSION, offset, witness: &witness, study })?;
+    let shell = study.without_trials();
+    serde_json::to_writer(
+        &mut out,
+        &Written { version: VERSION, offset, witness: &witness, trials: study.trials().len(), study: &shell },
+    )?;
+    for trials in study.trials().chunks(LINE) {
+        out.write_all(b"\n")?;
+        serde_json::to_writer(&mut out, trials)?;
+    }
     out.flush()?;
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(dir.snapshot())?;
     Ok(())
 }
 
 fn load(dir: &StudyDir) -> Option<Kept> {
-    let mut text = Vec::new();
-    BufReader::new(File::open(dir.snapshot()).ok()?).read_to_end(&mut text).ok()?;
-    let kept: Kept = serde_json::from_slice(&text).ok()?;
-    let good = kept.version == VERSION && witness(dir, kept.offset).is_ok_and(|found| found == kept.witness);
-    good.then_some(kept)
+    let text = std::fs::read(dir.snapshot()).ok()?;
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let mut kept: Kept = serde_json::from_slice(lines.next()?).ok()?;
+    if kept.version != VERSION || witness(dir, kept.offset).ok()? != kept.witness {
+        return None;
+    }
+    let lines: Vec<&[u8]> = lines.collect();
+    let trials: Option<Vec<Vec<Trial>>> =
+        lines.par_iter().map(|line| serde_json::from_slice(line).ok()).collect();
+    kept.study = kept.study.with_trials(trials?.into_iter().flatten());
+    (kept.study.trials().len() == kept.trials).then_some(kept)
 }
 
 fn witness(dir: &StudyDir, offset: u64) -> std::io::Result<String> {

@@ -161,10 +161,12 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     row::metrics(study).into_iter().filter(|name| !known(name) && numeric(name)).collect()
 }
 
-/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is.
+/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is; it may begin with 0.
 fn counts(name: &Name, trials: &[&Trial]) -> bool {
     let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
-    trials.iter().all(|trial| last(trial) == trial.step)
+    [0.0, 1.0]
+        .into_iter()
+        .any(|offset| trials.iter().all(|trial| last(trial).map(|last| last + offset) == trial.step))
 }
 
 /// Returns how the trial ended if that is of interest.
@@ -210,6 +212,20 @@ trial  state     val_loss  time    lr  optimizer  acc  note
     3  failed                1s   1.0  sgd             exit status 3
 "
         );
+    }
+
+    #[test]
+    fn the_number_of_reports_is_not_shown_beside_a_metric_that_counts_them() {
+        for first in [0.0, 1.0] {
+            let mut demo = Demo::new(&[]);
+            let trial = demo.start(&[]);
+            for at in 0..3 {
+                demo.report(trial, &[("val_loss", 0.5), ("epoch", first + f64::from(at))]);
+            }
+            demo.end(trial, Exit::Done);
+            let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
+            assert!(text.starts_with("trial  state     val_loss  time  epoch\n"), "{text}");
+        }
     }
 
     #[test]

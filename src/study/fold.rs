@@ -355,8 +355,9 @@ impl Trial {
         missing_objective: Option<String>,
     ) -> TrialState {
         self.ended_at = Some(at);
-        self.seconds += self.attempt_at.map_or(0.0, |began| at.since(began).as_secs_f64());
-        self.usage.cpu_seconds += usage.cpu_seconds;
+        let ran = self.attempt_at.map_or(0.0, |began| at.since(began).as_secs_f64());
+        self.seconds = to_the_microsecond(self.seconds + ran);
+        self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
         let (exit, state) = match (self.verdict, exit, missing_objective) {
             (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
@@ -370,6 +371,12 @@ impl Trial {
         self.exit = Some(exit);
         state
     }
+}
+
+/// Takes off what adding has left behind the clock's last digit: 5.133, not 5.132999999999999.
+fn to_the_microsecond(seconds: f64) -> f64 {
+    let micros = seconds * 1e6;
+    if micros.abs() < 9e15 { micros.round() / 1e6 } else { seconds }
 }
 
 impl Tally {
@@ -485,6 +492,20 @@ mod tests {
         world.ends(1, Exit::Done);
         let trial = world.study.trial(TrialId(1)).expect("it was created");
         assert_eq!((trial.attempts, trial.reports, trial.metrics["loss"].min), (2, 1, Some(0.7)));
+    }
+
+    #[test]
+    fn seconds_of_several_attempts_add_up_without_noise_behind_the_microsecond() {
+        let mut world = World::new(Goal::Min, Take::Best);
+        world.starts(1);
+        for used in [0.1, 0.2] {
+            let usage = Usage { cpu_seconds: used, peak_mib: 0.0 };
+            let attempt = Attempt(world.study.trial(TrialId(1)).expect("it was created").attempts);
+            world.happens(Event::Ended { trial: TrialId(1), attempt, exit: Exit::Lost, usage });
+            world.starts(1);
+        }
+        let trial = world.study.trial(TrialId(1)).expect("it was created");
+        assert_eq!((trial.usage.cpu_seconds, trial.seconds), (0.3, 2.0));
     }
 
     #[test]

@@ -78,6 +78,26 @@ impl Study {
         &self.trials
     }
 
+    /// Returns everything but the trials, for who stores those apart.
+    #[must_use]
+    pub fn without_trials(&self) -> Self {
+        Self {
+            header: self.header.clone(),
+            trials: Vec::new(),
+            waiting: self.waiting.clone(),
+            running: self.running.clone(),
+            closed: self.closed.clone(),
+            ..*self
+        }
+    }
+
+    /// Adds trials that were stored apart, in the order of their ids.
+    #[must_use]
+    pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
+        self.trials.extend(trials);
+        self
+    }
+
     /// Returns a trial by its id.
     #[must_use]
     pub fn trial(&self, id: TrialId) -> Option<&Trial> {

@@ -99,8 +99,8 @@ fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, C
         });
         push("ratio", Column::numbers("ratio", ratios));
     }
-    if !repeated {
-        return;
+    if !repeated || against().all(|against| against.difference.is_none()) {
+        return best(ranking, push);
     }
     let differences = against().map(|against| match (against.difference, against.half_width) {
         (Some(difference), Some(half)) => signed(difference.mean, half),
@@ -117,17 +117,20 @@ fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, C
             against().map(|against| against.pairs.map_or_else(String::new, |pairs| pairs.to_string()));
         push("pairs", Column::numbers("pairs", pairs));
     }
-    if !ranking.grouping.by.is_empty() {
-        let goal = ranking.rules.goal;
-        let best: Vec<_> =
-            ranking.groups.iter().map(|(group, _)| group.best(goal).map(|(number, _)| number)).collect();
-        push("best", Column::numbers("best", number::column(&best)));
-        let trials = ranking
-            .groups
-            .iter()
-            .map(|(group, _)| group.best(goal).map_or_else(String::new, |(_, row)| row.label()));
-        push("best trial", Column::numbers("best trial", trials));
+    best(ranking, push);
+}
+
+/// Adds the best trial of each group, where groups are of different configurations.
+fn best(ranking: &Ranking<'_>, push: &mut impl FnMut(&str, Column)) {
+    if ranking.grouping.by.is_empty() {
+        return;
     }
+    let goal = ranking.rules.goal;
+    let best = || ranking.groups.iter().map(|(group, _)| group.best(goal));
+    let numbers: Vec<_> = best().map(|best| best.map(|(number, _)| number)).collect();
+    push("best", Column::numbers("best", number::column(&numbers)));
+    let trials = best().map(|best| best.map_or_else(String::new, |(_, row)| row.label()));
+    push("best trial", Column::numbers("best trial", trials));
 }
 
 /// Returns the names of parameters in which groups differ, or which some group does not share.

@@ -51,8 +51,10 @@ pub enum Verdict {
     Unclear,
     /// There are too few trials to tell.
     TooFew,
-    /// Nothing varies within the groups, so there is no noise to compare with.
+    /// Nothing varies within the groups, or from pair to pair, so there is no noise to compare with.
     NoSpread,
+    /// Every pair is equal.
+    Same,
 }
 
 impl Verdict {
@@ -69,6 +71,7 @@ impl Verdict {
             (Self::Unclear, ..) => "not told apart",
             (Self::TooFew, ..) => "too few to tell",
             (Self::NoSpread, ..) => "no spread",
+            (Self::Same, ..) => "the same",
         }
     }
 }
@@ -203,8 +206,9 @@ fn one(
     let count = against.pairs.unwrap_or(one.n.min(other.n));
     against.verdict = match () {
         () if count < FEWEST => Verdict::TooFew,
+        () if tested.difference.error == 0.0 && tested.difference.mean == 0.0 => Verdict::Same,
         // A test of numbers that do not vary is certain of anything.
-        () if one.std == 0.0 && other.std == 0.0 => Verdict::NoSpread,
+        () if tested.difference.error == 0.0 => Verdict::NoSpread,
         () => Verdict::Unclear,
     };
     let p = if against.verdict == Verdict::Unclear { tested.p } else { f64::NAN };
