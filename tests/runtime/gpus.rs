@@ -1,6 +1,6 @@
 //! GPUs, with a driver's program on PATH that reads what each device holds from a file.
 
-use crate::world::World;
+use crate::world::{Running, World};
 use std::process::Stdio;
 
 /// Two devices, `gpu0` and `gpu1`, that hold so many MiB.
@@ -85,19 +85,20 @@ fn a_device_that_keeps_its_memory_is_left_alone_until_it_is_free() {
         "echo $CUDA_VISIBLE_DEVICES >> used\n[ $CUDA_VISIBLE_DEVICES = 1 ] && [ ! -e freed ] && echo 5000 > gpu1\nsleep 0.7\n{REPORT}"
     );
     let world = world(26, "gpus = 1", &script);
-    let run = world.command(&["run", "s.toml"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let err = std::fs::File::create(world.path("err")).unwrap();
+    let mut run = world.command(&["run", "s.toml"]);
+    let mut run = Running(run.stdout(Stdio::null()).stderr(err).spawn().unwrap());
     world.until("the slot is paused", || world.read("logs/s/journal.jsonl").contains("slot_paused"));
     let on_it = || world.read("used").lines().filter(|gpu| *gpu == "1").count();
     assert_eq!(on_it(), 1, "nothing may start on it");
     world.write("freed", "");
     world.write("gpu1", "20\n");
-    let output = run.wait_with_output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(run.code(), Some(0));
+    let err = world.read("err");
     assert!(
         err.contains("slot 1 is paused: GPU 1 still holds 4990 MiB more than when the run began"),
         "{err}"
     );
     assert!(err.contains("slot 1 is used again"), "{err}");
     assert!(on_it() > 1);
-    assert_eq!(output.status.code(), Some(0));
 }

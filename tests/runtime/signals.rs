@@ -1,13 +1,13 @@
 //! Signals to the orchestrator while trials run.
 
-use crate::world::World;
-use std::process::{Child, Stdio};
+use crate::world::{Running, World};
+use std::process::Stdio;
 use std::time::Duration;
 
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
-fn start(world: &World) -> Child {
-    world.command(&["run", "s.toml"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+fn start(world: &World) -> Running {
+    Running(world.command(&["run", "s.toml"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
 }
 
 fn signal(pid: u32, name: &str) {
@@ -39,7 +39,7 @@ fn trials_and_their_time_stand_still_while_the_run_does() {
     std::thread::sleep(Duration::from_secs(5));
     world.write("go", "");
     signal(run.id(), "CONT");
-    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(run.code(), Some(0));
     assert_eq!(world.column("state"), ["complete"]);
     assert_eq!(state(far), None, "what it left is ended");
 }
@@ -53,7 +53,7 @@ fn a_run_that_goes_on_still_ends_a_trial_that_is_late() {
     signal(run.id(), "TSTP");
     world.until("it stands still", || state(run.id()) == Some('T'));
     signal(run.id(), "CONT");
-    assert_eq!(run.wait().unwrap().code(), Some(3));
+    assert_eq!(run.code(), Some(3));
     assert_eq!(world.column("exit"), ["ran longer than 1 s"]);
 }
 
@@ -64,7 +64,7 @@ fn a_hangup_and_the_warning_of_a_batch_system_end_the_run_as_sigterm_does() {
         let mut run = start(&world);
         world.until("the trial runs", || pid_in(&world, "near").is_some());
         signal(run.id(), name);
-        assert_eq!(run.wait().unwrap().code(), Some(143), "{name}");
+        assert_eq!(run.code(), Some(143), "{name}");
         assert_eq!(state(pid_in(&world, "near").unwrap()), None);
         assert_eq!(world.column("state"), ["waiting"]);
     }
@@ -78,12 +78,12 @@ fn a_hangup_that_is_to_be_ignored_is() {
     let mut run =
         run.args(["-c", &line]).current_dir(world.dir.path()).stderr(Stdio::null()).stdout(Stdio::null());
     run = run.env_remove("SWATH_LOGS");
-    let mut run = run.spawn().unwrap();
+    let mut run = Running(run.spawn().unwrap());
     world.until("the trial runs", || pid_in(&world, "near").is_some());
     signal(run.id(), "HUP");
     std::thread::sleep(Duration::from_millis(500));
     world.write("go", "");
-    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(run.code(), Some(0));
 }
 
 #[test]
@@ -98,6 +98,6 @@ fn more_trials_run_at_a_time_when_they_are_asked_for() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(begun(), 4);
     world.write("go", "");
-    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(run.code(), Some(0));
     assert_eq!(world.column("state"), vec!["complete"; 6]);
 }

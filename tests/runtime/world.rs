@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// No test waits longer than this.
@@ -90,6 +90,27 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "{what}: never in {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// A run in the background. A test that fails before it has ended ends it.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub(crate) fn code(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that stands still dies of it too, and its guard ends its trials.
+        self.0.kill().and_then(|()| self.0.wait()).ok();
     }
 }
 
