@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         writeln!(
             out.stdout,
             "{}",
-            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::objectives(study, trial))))
+            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::standing(study, trial))))
         )?;
         for (name, value) in &trial.params {
             writeln!(out.stdout, "  {} = {}", plain(name), plain(&listing::shown(value)))?;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
 fn point(study: &Study, trial: &Trial) -> String {
     let from =
-        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::objectives(study, trial));
+        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::standing(study, trial));
     format!("[[point]]  {}\n{}", plain(&from), paste::toml(&trial.params))
 }
 

@@ -7,11 +7,13 @@ pub mod amend;
 pub mod ask;
 pub mod control;
 mod edit;
+pub mod inbox;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
 mod plan;
 pub mod propose;
+pub mod race;
 pub mod replay;
 mod unread;
 
@@ -351,6 +353,7 @@ impl<'a> Driver<'a> {
         let trial = self.study.trial(trial)?;
         let Some(Exit::Failed(failure)) = &trial.exit else { return None };
         let again = trial.state == TrialState::Failed
+            && !matches!(trial.origin, Origin::Imported(_))
             && trial.failures <= self.parts.retry.times
             && self.parts.retry.on.contains(&failure.class());
         again.then(|| failure.clone())
@@ -366,6 +369,7 @@ impl<'a> Driver<'a> {
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
+        self.take_added()?;
         if Instant::now() >= self.snapshot_due {
             self.keep_snapshot();
         }
@@ -380,6 +384,16 @@ impl<'a> Driver<'a> {
         let began = Instant::now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
         self.snapshot_due = Instant::now() + (began.elapsed() * 100).max(Duration::from_secs(5));
+    }
+
+    /// Takes in the configurations that were left for the run.
+    fn take_added(&mut self) -> Result<(), DriverError> {
+        for given in inbox::receive(&self.dir) {
+            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
+                self.create(event)?;
+            }
+        }
+        Ok(())
     }
 
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {

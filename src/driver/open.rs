@@ -94,6 +94,7 @@ impl<'a> Driver<'a> {
                 self.commit(Event::Requeued { trial, why: format!("retry after: {failure}") })?;
             }
         }
+        self.take_added()?;
         self.journal.sync()?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a person reads of a study: tables, selections, summaries. Works on a [`Study`](crate::study::Study) alone; no I/O.
 
+pub mod front;
 pub mod json;
 pub mod listing;
 pub mod number;

@@ -4,6 +4,7 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 pub mod ask_tell;
+pub mod import;
 mod keep;
 mod plan;
 mod pool;
@@ -238,6 +239,8 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         trials: sweep.trials,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
+        limits: sweep.outcome_limits.clone(),
+        replicate: sweep.replicate,
         git_commit: git.map(Git::describe),
     }
 }
