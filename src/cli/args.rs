@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "swath", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
-file, 3 no trial succeeded, 4 failure limit, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
+file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
 )]
 pub(crate) struct Cli {
     /// The folder of all studies
@@ -46,11 +46,13 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
+    /// Compare trials of studies and CSV files: groups, means, and whether a difference is more than noise
+    Compare(Box<super::compare::Args>),
     /// Say why a trial is where it is
     Why(super::why::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
+    /// Write the trials of a study, or their reports, as CSV, JSON lines or Parquet, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

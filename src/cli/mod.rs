@@ -8,6 +8,7 @@ pub(crate) mod args;
 pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub mod exit;
 pub(crate) mod export;
@@ -95,6 +96,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),

@@ -85,8 +85,8 @@ impl Driver<'_> {
         let verdict = self.judged(trial)?;
         match verdict {
             Verdict::Continue => {}
-            Verdict::Pause => self.ended(trial, attempt, Exit::Paused, Usage::default())?,
-            Verdict::Stop => self.ended(trial, attempt, Exit::Stopped, Usage::default())?,
+            Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),
+            Verdict::Stop => drop(self.ended(trial, attempt, Exit::Stopped, Usage::default())?),
         }
         self.journal.flush()?;
         Ok(verdict)

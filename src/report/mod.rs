@@ -1,5 +1,8 @@
 //! What a person reads of a study: tables, selections, summaries. Works on a [`Study`](crate::study::Study) alone; no I/O.
 
+pub mod compare;
+pub mod export;
+pub mod formula;
 pub mod front;
 pub mod json;
 pub mod listing;

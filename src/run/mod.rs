@@ -114,8 +114,17 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         sampler_name: sweep.sampler.name.clone(),
         sampler,
         scheduler,
-        limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
-        retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
+        limits: crate::driver::Limits {
+            time: sweep.limits.time,
+            failures: sweep.limits.failures,
+            quick_failures: sweep.limits.quick_failures,
+        },
+        retry: crate::driver::Retry {
+            times: sweep.retry.times,
+            on: sweep.retry.on.clone(),
+            backoff: sweep.retry.backoff.clone(),
+            max_backoff: sweep.retry.max_backoff,
+        },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         grace: sweep.run.grace,
     };
