@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Run(super::run::Args),
     /// Propose trials and take in results as JSON lines, for a loop of your own
     AskTell(super::ask_tell::Args),
+    /// Add a configuration to a study, to be tried next
+    Add(super::add::Args),
+    /// Take over trials that ran elsewhere: a `trials.csv`, an Optuna file, any CSV
+    Import(super::import::Args),
     /// Tell the run of a study to end
     Stop(super::stop::Args),
     /// List the trials of a study

@@ -6,7 +6,7 @@ use super::studies::Which;
 use super::{Context, paste};
 use crate::report::listing::Detail;
 use crate::report::text::plain;
-use crate::report::{json, listing, rank, summary};
+use crate::report::{front, json, listing, rank, summary};
 use crate::study::{Study, Trial};
 use serde_json::json;
 
@@ -51,7 +51,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let out = &mut context.out;
     if args.json {
         let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
-        out.json(&json!({ "version": JSON_VERSION, "study": study.header().name, "best": rows }))?;
+        let volume =
+            front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference }));
+        out.json(&json!({
+            "version": JSON_VERSION, "study": study.header().name, "best": rows, "hypervolume": volume,
+        }))?;
     } else if args.toml || args.args {
         for trial in &ranked {
             let text = if args.toml { point(study, trial) } else { paste::arguments(&trial.params) };
@@ -61,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         writeln!(
             out.stdout,
             "{}",
-            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::objectives(study, trial))))
+            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::standing(study, trial))))
         )?;
         for (name, value) in &trial.params {
             writeln!(out.stdout, "  {} = {}", plain(name), plain(&listing::shown(value)))?;
@@ -69,6 +73,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     } else {
         let rendered = listing::ranked(study, &ranked, Detail::Exact).render(out.width, out.paint);
         out.stdout.write_all(rendered.text.as_bytes())?;
+        if let Some(volume) = front::shown(study) {
+            out.say(format_args!("hypervolume {}", plain(&volume)));
+        }
     }
     Ok(Code::Done)
 }
@@ -76,7 +83,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
 fn point(study: &Study, trial: &Trial) -> String {
     let from =
-        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::objectives(study, trial));
+        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::standing(study, trial));
     format!("[[point]]  {}\n{}", plain(&from), paste::toml(&trial.params))
 }
 

@@ -100,7 +100,7 @@ fn tell(study: &Study, context: &mut Context) {
     let best = study
         .incumbent()
         .filter(|_| study.header().objectives.len() == 1)
-        .map(|best| format!("; best {}: {}", best.id, summary::objectives(study, best)));
+        .map(|best| format!("; best {}: {}", best.id, summary::standing(study, best)));
     let line = format!("{}: {}{}", study.header().name, summary::counts(study), best.unwrap_or_default());
     let line = context.out.paint_err.dim(&plain(&line));
     context.out.say(line);
@@ -200,7 +200,7 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     table.push(Column::texts("study", found.iter().map(|(name, _)| name.clone())).keep());
     table.push(column("trials", &summary::counts));
     table.push(column("best", &|study| {
-        rank::best(study, 1).first().map_or_else(String::new, |best| summary::objectives(study, best))
+        rank::best(study, 1).first().map_or_else(String::new, |best| summary::standing(study, best))
     }));
     let now = Timestamp::now();
     table.push(column("last event", &|study| {

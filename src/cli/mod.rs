@@ -3,6 +3,7 @@
 //! One file a command, with its arguments and its `run`. To add one: the file, a variant in `args::Command` and a line in `dispatch`.
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
+pub(crate) mod add;
 pub(crate) mod args;
 pub(crate) mod ask_tell;
 pub(crate) mod best;
@@ -13,6 +14,7 @@ pub(crate) mod diff;
 pub mod exit;
 pub(crate) mod export;
 pub(crate) mod guard;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
@@ -85,6 +87,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Check(args) => check::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::Add(args) => add::run(args, context),
+        Command::Import(args) => import::run(args, context),
         Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),

@@ -5,7 +5,7 @@ use super::exit::{Code, Failure};
 use super::studies::Which;
 use crate::driver::{DriverError, amend};
 use crate::provenance::Machine;
-use crate::study::{Event, Timestamp, TrialState};
+use crate::study::{Event, Origin, Timestamp, TrialState};
 
 /// Arguments of `swath retry`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut again = Vec::new();
     for trial in found.trials()? {
         match trial.state {
+            _ if matches!(trial.origin, Origin::Imported(_)) => {
+                if found.is_selective() {
+                    context.out.warn(format_args!("trial {} was imported and is left alone", trial.id));
+                }
+            }
             TrialState::Failed => again.push(trial.id),
             TrialState::Stopped if found.is_selective() => again.push(trial.id),
             _ if found.is_selective() => {

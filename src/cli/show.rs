@@ -8,7 +8,7 @@ use crate::journal::lock;
 use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::{elide, plain};
-use crate::report::{json, listing, number, summary};
+use crate::report::{front, json, listing, number, rank, summary};
 use crate::study::{LogRecord, Origin, Study, Trial, TrialState};
 use serde_json::json;
 use std::fmt::Display;
@@ -85,7 +85,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     writeln!(out.stdout, "{}  {}", out.paint.bold(&plain(&header.name)), summary::counts(study))?;
     line(out, "status", status(found))?;
     if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
-        let (objectives, params) = (summary::objectives(study, best), summary::params(best));
+        let (objectives, params) = (summary::standing(study, best), summary::params(best));
         line(out, "best", format!("trial {}: {objectives}  {params}", best.id))?;
     }
     let objectives: Vec<_> = header
@@ -97,6 +97,16 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         })
         .collect();
     line(out, "objective", objectives.join(", "))?;
+    let limits: Vec<_> = header.limits.iter().map(ToString::to_string).collect();
+    line(out, "limits", limits.join(", "))?;
+    if header.objectives.len() > 1 {
+        let front = rank::pareto(study).len();
+        line(out, "front", format!("{front} trials that no other beats; `swath best` lists them"))?;
+        line(out, "hypervolume", front::shown(study).unwrap_or_default())?;
+    }
+    if let Some(seeds) = header.replicate {
+        line(out, "replicates", format!("{seeds} seeds a configuration, ranked by the mean"))?;
+    }
     line(out, "parameters", header.params.join(", "))?;
     line(out, "pipeline", format!("{}, stage {}", header.pipeline, header.stage))?;
     line(out, "seed", header.seed)?;
@@ -136,6 +146,7 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
         "running": study.running_count(),
         "waiting": study.waiting().count(),
         "best": study.incumbent().map(|best| json::row(study, best)),
+        "hypervolume": front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference })),
     }))
 }
 
@@ -153,6 +164,13 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
         line(out, "cause", exit)?;
     }
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
+    line(out, "limits", summary::broken(study, trial).join(", "))?;
+    if study.header().replicate.is_some() {
+        let head = study.head(trial.id);
+        let number = study.replicate(trial.id);
+        let mean = study.trial(head).map_or_else(String::new, |head| summary::standing(study, head));
+        line(out, "seeds", format!("number {number} of configuration {head}: {mean}"))?;
+    }
     if trial.outside {
         line(out, "outside", "the sweep file has been edited and no longer admits this configuration")?;
     }

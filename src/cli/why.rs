@@ -3,10 +3,13 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::studies::Which;
+use crate::driver::race::Race;
 use crate::journal::Journal;
-use crate::report::summary;
 use crate::report::text::plain;
-use crate::study::{Closing, Event, Exit, LogRecord, Origin, Timestamp, Trial, TrialState, Verdict};
+use crate::report::{number, summary};
+use crate::study::{
+    Closing, Event, Exit, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
+};
 use std::io::Write as _;
 
 /// Arguments of `swath why`.
@@ -20,6 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let trial = found.trial(|study| study.trials().last())?;
+    let study = &found.study;
     let out = &mut context.out;
     writeln!(
         out.stdout,
@@ -28,6 +32,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         trial.state.word(),
         plain(&reason(found.study.closed(), trial))
     )?;
+    for broken in summary::broken(study, trial) {
+        writeln!(out.stdout, "  it breaks a limit: {}", plain(&broken))?;
+    }
+    if let Some(line) = raced(study, study.head(trial.id)) {
+        writeln!(out.stdout, "  {}", plain(&line))?;
+    }
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
         if let Some(line) = (entry.event.trial() == Some(trial.id)).then(|| told(&entry.event)).flatten() {
@@ -66,6 +76,23 @@ fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
         (TrialState::Failed, None) => "it failed".to_owned(),
     };
     format!("{text}{outside}")
+}
+
+/// Says how a configuration stands in the race, if it runs with several seeds.
+fn raced(study: &Study, head: TrialId) -> Option<String> {
+    let wanted = study.header().replicate? as usize;
+    let standing = study.standing(head)?;
+    let so_far = format!("{} of {wanted} seeds of configuration {head} are complete", standing.seeds);
+    let race = Race::of(study).filter(|race| standing.seeds < wanted && race.drops(study, head));
+    Some(match (race, standing.scores.first()) {
+        (Some(race), Some(mean)) => format!(
+            "{so_far}; it gets no more: its mean is worse than that of {} by {}, more than {} of noise",
+            race.leader,
+            number::short(mean - race.mean),
+            number::short(race.margin(standing.seeds)),
+        ),
+        _ => so_far,
+    })
 }
 
 /// Tells an event that decided something.

@@ -48,6 +48,13 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     for name in old.params.iter().filter(|name| !new.params.contains(name)) {
         changes.push(format!("parameter `{name}` is gone"));
     }
+    let seeds = |seeds: Option<u32>| seeds.unwrap_or(1).to_string();
+    if old.replicate != new.replicate {
+        changes.push(format!("seeds: {} → {}", seeds(old.replicate), seeds(new.replicate)));
+    }
+    if old.limits != new.limits {
+        changes.push("the outcome limits changed".to_owned());
+    }
     if old.objectives != new.objectives {
         changes.push("the objective changed".to_owned());
     }

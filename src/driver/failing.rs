@@ -3,7 +3,7 @@
 use super::breaker::{self, Trip};
 use super::{Driver, DriverError};
 use crate::executor::Executor;
-use crate::study::{Event, Exit, Failure, Timestamp, TrialId, TrialState};
+use crate::study::{Event, Exit, Failure, Origin, Timestamp, TrialId, TrialState};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ impl Driver<'_> {
         let trial = self.study.trial(trial)?;
         let Some(Exit::Failed(failure)) = &trial.exit else { return None };
         let again = trial.state == TrialState::Failed
+            && !matches!(trial.origin, Origin::Imported(_))
             && trial.failures <= self.parts.retry.times
             && self.parts.retry.on.contains(&failure.class());
         again.then(|| failure.clone())

@@ -9,11 +9,13 @@ mod breaker;
 pub mod control;
 mod edit;
 mod failing;
+pub mod inbox;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
 mod plan;
 pub mod propose;
+pub mod race;
 pub mod replay;
 pub mod room;
 mod unread;
@@ -455,6 +457,9 @@ impl<'a> Driver<'a> {
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
+        if !self.paused {
+            self.take_added()?;
+        }
         if !self.paused && Instant::now() >= self.snapshot_due {
             self.keep_snapshot();
         }
@@ -469,6 +474,16 @@ impl<'a> Driver<'a> {
         let began = Instant::now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
         self.snapshot_due = Instant::now() + (began.elapsed() * 100).max(Duration::from_secs(5));
+    }
+
+    /// Takes in the configurations that were left for the run.
+    fn take_added(&mut self) -> Result<(), DriverError> {
+        for given in inbox::receive(&self.dir) {
+            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
+                self.create(event)?;
+            }
+        }
+        Ok(())
     }
 
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {

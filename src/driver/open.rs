@@ -109,6 +109,7 @@ impl<'a> Driver<'a> {
         for trial in failed {
             self.retry(trial)?;
         }
+        self.take_added()?;
         self.journal.sync()?;
         Ok(())
     }

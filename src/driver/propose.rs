@@ -2,7 +2,7 @@
 //!
 //! `run`, `plan` and `replay` all come here, which is why what one shows is what the other does.
 
-use super::Parts;
+use super::{Parts, race};
 use crate::numerics::stream::{self, Purpose};
 use crate::sampler::Ask;
 use crate::space::{Params, Space};
@@ -14,6 +14,9 @@ use rand_chacha::ChaCha8Rng;
 #[must_use]
 pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     let trial = study.next_id();
+    if let Some(head) = race::next(study).and_then(|id| study.trial(id)) {
+        return Some(created(parts, trial, head.params.clone(), Origin::Replicate(head.id)));
+    }
     let ask = Ask { space: &parts.space, study, trial, seed: parts.header.seed };
     let (params, origin) = point(parts, &ask).or_else(|| {
         let params = parts.sampler.suggest(&ask)?;
@@ -82,10 +85,16 @@ fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Para
 /// Returns the event that creates the next trial with a configuration that a person gave, completed; `None` if the constraints leave nothing.
 #[must_use]
 pub fn added(parts: &Parts, study: &Study, given: &Params) -> Option<Event> {
+    added_to(&parts.space, parts.header.seed, study, given)
+}
+
+/// As [`added`], for a study that nobody runs.
+#[must_use]
+pub fn added_to(space: &Space, seed: u64, study: &Study, given: &Params) -> Option<Event> {
     let trial = study.next_id();
-    let ask = Ask { space: &parts.space, study, trial, seed: parts.header.seed };
+    let ask = Ask { space, study, trial, seed };
     let params = completed(&ask, given, &mut ask.rng())?;
-    Some(created(parts, trial, params, Origin::Added))
+    Some(Event::Created { trial, params, origin: Origin::Added, seed: trial_seed(seed, trial) })
 }
 
 /// Returns the trial of the same values, if `given` names every value that is not a constant or derived.

@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod cholesky;
 pub mod exp;
+pub mod hypervolume;
 pub mod lbfgs;
 pub mod normal;
 pub mod rank_test;

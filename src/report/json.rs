@@ -34,6 +34,10 @@ pub struct Row<'a> {
     why: Option<&'a str>,
     seed: u64,
     origin: &'a Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    breaks: Vec<String>,
     outside: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     records: &'a [LogRecord],
@@ -63,6 +67,8 @@ pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
         why: trial.why.as_deref(),
         seed: trial.seed,
         origin: &trial.origin,
+        configuration: study.header().replicate.map(|_| study.head(trial.id).0),
+        breaks: super::summary::broken(study, trial),
         outside: trial.outside,
         records: &trial.records,
     }

@@ -1,9 +1,9 @@
 //! A table of trials: what tells them apart, and what came of them.
 
 use super::table::{Column, Table, Tone};
-use super::{number, row};
+use super::{number, row, summary};
 use crate::space::{Name, Value};
-use crate::study::{Exit, Study, Trial, TrialState};
+use crate::study::{Exit, Origin, Study, Trial, TrialState};
 
 /// How much of a value a table shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,25 @@ pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
 #[must_use]
 pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
+    if study.header().replicate.is_some() {
+        for objective in &study.header().objectives {
+            let samples: Vec<_> =
+                trials.iter().map(|trial| summary::means(study, trial, objective)).collect();
+            let means: Vec<_> = samples.iter().map(|sample| Some(sample.as_ref()?.mean)).collect();
+            table.push(Column::numbers(&format!("mean {}", objective.metric), number::column(&means)).keep());
+            let margin = |sample: &Option<crate::numerics::sample::Sample>| {
+                sample
+                    .as_ref()
+                    .and_then(|sample| sample.half_width(summary::CONFIDENCE))
+                    .map_or_else(String::new, number::brief)
+            };
+            table.push(Column::numbers("±", samples.iter().map(margin)).keep());
+        }
+        table.push(Column::numbers(
+            "seeds",
+            trials.iter().map(|trial| study.complete(trial.id).count().to_string()),
+        ));
+    }
     fill(&mut table, study, trials, detail);
     table
 }
@@ -36,9 +55,13 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         let values: Vec<_> = trials.iter().map(|trial| trial.objective(objective)).collect();
         table.push(Column::numbers(&objective.metric, number::column(&values)).keep());
     }
+    if study.header().replicate.is_some() {
+        let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
+        table.push(Column::numbers("configuration", heads));
+    }
     table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
-    let notes = || Column::texts("note", trials.iter().map(|trial| note(trial)));
-    let noted = trials.iter().filter(|trial| !note(trial).is_empty()).count();
+    let notes = || Column::texts("note", trials.iter().map(|trial| note(study, trial)));
+    let noted = trials.iter().filter(|trial| !note(study, trial).is_empty()).count();
     if noted > 0 && noted == trials.len() {
         table.push(notes());
     }
@@ -170,14 +193,19 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
 }
 
 /// Returns how the trial ended if that is of interest.
-fn note(trial: &Trial) -> String {
+fn note(study: &Study, trial: &Trial) -> String {
+    let imported = match &trial.origin {
+        Origin::Imported(from) => Some(format!("imported from {from}")),
+        _ => None,
+    };
     let outside = trial.outside.then(|| "outside the space".to_owned());
     let ended = match (&trial.state, &trial.exit) {
         (TrialState::Failed, Some(exit)) => Some(exit.to_string()),
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => Some(exit.to_string()),
         _ => None,
     };
-    outside.into_iter().chain(ended).collect::<Vec<_>>().join(", ")
+    let broken = summary::broken(study, trial);
+    outside.into_iter().chain(ended).chain(imported).chain(broken).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

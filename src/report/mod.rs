@@ -4,6 +4,7 @@ pub mod compare;
 pub mod export;
 pub mod facts;
 pub mod formula;
+pub mod front;
 pub mod json;
 pub mod listing;
 pub mod number;

@@ -1,28 +1,31 @@
 //! Which trials are best: by the first objective, or none worse in all of them.
 
-use crate::study::{Score, Study, Trial, TrialState};
+use crate::study::{Standing, Study, Trial};
 
-/// Returns whether a trial can be best: complete, in the space, every objective finite.
-#[must_use]
-pub fn counts(trial: &Trial) -> bool {
-    trial.state == TrialState::Complete && !trial.outside
-}
-
-/// Returns the best trials by the first objective, the best first and the earlier one of equals.
+/// Returns the best trials by the first objective, the best first and the earlier one of equals: of several seeds the first trial of each
+/// configuration, by the mean; what keeps the outcome limits before what breaks them.
 #[must_use]
 pub fn best(study: &Study, count: usize) -> Vec<&Trial> {
     study.best(count)
 }
 
+/// Returns how good each configuration is that keeps the outcome limits, the best first; if none does, all.
+#[must_use]
+pub fn feasible(study: &Study) -> Vec<(Standing, &Trial)> {
+    let mut ranked = study.standings();
+    if ranked.first().is_some_and(|(best, _)| best.violation == 0.0) {
+        ranked.retain(|(standing, _)| standing.violation == 0.0);
+    }
+    ranked
+}
+
 /// Returns the Pareto front: the trials than which no other is better in one objective and at least as good in all, best in the first
-/// objective first.
+/// objective first. Where any configuration keeps the outcome limits, only those that do.
 #[must_use]
 pub fn pareto(study: &Study) -> Vec<&Trial> {
-    let objectives = &study.header().objectives;
     let mut front: Vec<(Vec<f64>, &Trial)> = Vec::new();
-    for trial in best(study, usize::MAX) {
-        let Some(scores) = trial.scores(objectives) else { continue };
-        let scores: Vec<f64> = scores.into_iter().map(Score::get).collect();
+    for (standing, trial) in feasible(study) {
+        let scores = standing.scores;
         if front.iter().any(|(other, _)| dominates(other, &scores)) {
             continue;
         }

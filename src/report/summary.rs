@@ -1,7 +1,8 @@
 //! A study in a line or two.
 
 use super::{listing, number};
-use crate::study::{Closing, Study, Trial};
+use crate::numerics::sample::Sample;
+use crate::study::{Closing, Objective, Study, Trial, TrialState};
 
 /// Returns how many trials are where: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
 #[must_use]
@@ -20,16 +21,21 @@ pub fn counts(study: &Study) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, state)| format!("{count} {state}"))
     .collect();
-    let wanted = study.header().trials.filter(|wanted| *wanted != total);
+    let imported = study.imported();
+    let wanted = study.header().trials.filter(|wanted| *wanted != total - imported);
     let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
-    let plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" };
+    let mut plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" }.to_owned();
+    if imported > 0 {
+        plural += &format!(" and {imported} imported");
+    }
+    let shown = total - imported;
     if let [_] = parts.as_slice() {
         let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
         let all = if total == 1 { "" } else { "all " };
-        return format!("{total}{of} {plural}, {all}{state}");
+        return format!("{shown}{of} {plural}, {all}{state}");
     }
     let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    format!("{total}{of} {plural}{detail}")
+    format!("{shown}{of} {plural}{detail}")
 }
 
 /// Returns the objectives of a trial: `val_loss 0.04123, speed 12`.
@@ -40,6 +46,44 @@ pub fn objectives(study: &Study, trial: &Trial) -> String {
         Some(format!("{} {}", objective.metric, number::short(value)))
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns how good a trial's configuration is: its objectives, of several seeds the means with their confidence intervals, and the limits it
+/// breaks: `val_loss 0.041 ± 0.002 (3 seeds)`.
+#[must_use]
+pub fn standing(study: &Study, trial: &Trial) -> String {
+    let seeds = study.complete(trial.id).count();
+    let mut text = objectives(study, trial);
+    if study.head(trial.id) == trial.id && study.header().replicate.is_some() {
+        let shown = study.header().objectives.iter().filter_map(|objective| {
+            let sample = means(study, trial, objective)?;
+            let margin = sample.half_width(CONFIDENCE).map(|half| format!(" ± {}", number::brief(half)));
+            Some(format!("{} {}{}", objective.metric, number::short(sample.mean), margin.unwrap_or_default()))
+        });
+        let plural = if seeds == 1 { "seed" } else { "seeds" };
+        text = format!("{} ({seeds} {plural})", shown.collect::<Vec<_>>().join(", "));
+    }
+    match broken(study, trial).as_slice() {
+        [] => text,
+        broken => format!("{text}, breaks a limit: {}", broken.join(", ")),
+    }
+}
+
+/// The confidence of every interval that is shown.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Returns an objective over the complete trials of a configuration.
+#[must_use]
+pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Sample> {
+    let values: Option<Vec<f64>> =
+        study.complete(trial.id).map(|member| member.objective(objective)).collect();
+    Sample::of(&values?)
+}
+
+/// Says which outcome limits a complete trial breaks, in words.
+#[must_use]
+pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
+    if trial.state == TrialState::Complete { trial.broken(&study.header().limits) } else { Vec::new() }
 }
 
 /// Returns the parameters of a trial on one line: `lr=0.01 optimizer=adam`.

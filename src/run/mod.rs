@@ -5,6 +5,7 @@
 
 pub mod ask_tell;
 mod code;
+pub mod import;
 mod inquiry;
 mod keep;
 mod plan;
@@ -288,6 +289,8 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         trials: sweep.trials,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
+        limits: sweep.outcome_limits.clone(),
+        replicate: sweep.replicate,
         git_commit: git.map(Git::describe),
         code_patch: git.and_then(|git| git.patch_md5.clone()),
     }

@@ -9,7 +9,7 @@ use super::kernel::Columns;
 use super::near::near;
 use super::surrogate::{Posterior, Scratch};
 use crate::numerics::lbfgs::{self, Effort};
-use crate::numerics::normal::{ln_expected_excess, ln_expected_excess_slope};
+use crate::numerics::normal::{ln_cdf, ln_expected_excess, ln_expected_excess_slope, ln_pdf};
 use crate::space::AxisKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -35,6 +35,10 @@ pub(super) struct Search<'a> {
     pub(super) posterior: &'a Posterior,
     /// The value to improve on.
     pub(super) incumbent: f64,
+    /// How far each outcome limit is from being broken.
+    pub(super) borders: &'a [Posterior],
+    /// Nothing keeps the limits yet, so that to be found comes first.
+    pub(super) only_borders: bool,
     /// Rows to look around.
     pub(super) centres: Vec<u32>,
     /// Look nowhere else.
@@ -94,7 +98,8 @@ impl Search<'_> {
             }
             let (mean, deviation) =
                 self.posterior.at(&self.columns.row(&candidate.unit, &candidate.active), scratch);
-            candidate.value = self.promise(mean, deviation);
+            candidate.value =
+                self.promise(mean, deviation) + self.keeps(&candidate.unit, &candidate.active, scratch);
             let place = kept.partition_point(|other| other.value >= candidate.value);
             kept.insert(place, candidate);
             kept.truncate(KEPT);
@@ -105,10 +110,27 @@ impl Search<'_> {
     fn weigh(&self, mut unit: Vec<f64>, scratch: &mut Scratch) -> Candidate {
         let active = self.history.settle(&mut unit);
         let (mean, deviation) = self.posterior.at(&self.columns.row(&unit, &active), scratch);
-        Candidate { value: self.promise(mean, deviation), unit, active }
+        let value = self.promise(mean, deviation) + self.keeps(&unit, &active, scratch);
+        Candidate { value, unit, active }
+    }
+
+    /// Returns the logarithm of the probability that a point keeps all limits.
+    fn keeps(&self, unit: &[f64], active: &[bool], scratch: &mut Scratch) -> f64 {
+        if self.borders.is_empty() {
+            return 0.0;
+        }
+        let row = self.columns.row(unit, active);
+        let each = |border: &Posterior| {
+            let (mean, deviation) = border.at(&row, scratch);
+            ln_cdf(-mean / deviation)
+        };
+        self.borders.iter().map(each).sum()
     }
 
     fn promise(&self, mean: f64, deviation: f64) -> f64 {
+        if self.only_borders {
+            return 0.0;
+        }
         ln_expected_excess((self.incumbent - mean) / deviation) + libm::log(deviation)
     }
 
@@ -142,11 +164,25 @@ impl Search<'_> {
             moving.iter().zip(x).for_each(|(at, x)| row[*at] = *x);
             let (mu, sigma) = self.posterior.slopes(&row, scratch, &mut mean, &mut deviation);
             let z = (self.incumbent - mu) / sigma;
-            let slope = ln_expected_excess_slope(z);
-            for (slot, at) in gradient.iter_mut().zip(&moving) {
-                *slot = -(slope * (-mean[*at] - z * deviation[*at]) + deviation[*at]) / sigma;
+            let mut value = 0.0;
+            gradient.fill(0.0);
+            if !self.only_borders {
+                let slope = ln_expected_excess_slope(z);
+                for (slot, at) in gradient.iter_mut().zip(&moving) {
+                    *slot = -(slope * (-mean[*at] - z * deviation[*at]) + deviation[*at]) / sigma;
+                }
+                value = -(ln_expected_excess(z) + libm::log(sigma));
             }
-            -(ln_expected_excess(z) + libm::log(sigma))
+            for border in self.borders {
+                let (mu, sigma) = border.slopes(&row, scratch, &mut mean, &mut deviation);
+                let z = -mu / sigma;
+                let hazard = libm::exp(ln_pdf(z) - ln_cdf(z));
+                for (slot, at) in gradient.iter_mut().zip(&moving) {
+                    *slot -= hazard * (-mean[*at] - z * deviation[*at]) / sigma;
+                }
+                value -= ln_cdf(z);
+            }
+            value
         });
         let mut unit = start.unit.clone();
         moving.iter().zip(&x).for_each(|(at, x)| unit[columns[*at].axis] = *x);

@@ -113,6 +113,12 @@ impl Auto {
             self.credit[at] *= 0.9;
             return;
         };
+        if self.history.row(row).violation > 0.0
+            && self.history.best().is_some_and(|best| self.history.row(best).violation == 0.0)
+        {
+            self.credit[at] *= 0.9;
+            return;
+        }
         let last = self.history.len().saturating_sub(40) as u32;
         let lately = self.history.ranked().iter().filter(|(_, other)| *other >= last);
         let (mut better, mut all) = (0, 0);
@@ -143,7 +149,7 @@ impl Sampler for Auto {
             self.model.observe(&self.history);
         }
         if let Event::Ended { trial, .. } = event {
-            self.settle(trial.0.saturating_sub(1));
+            self.settle(self.history.head(*trial));
         }
     }
 

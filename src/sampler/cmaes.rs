@@ -78,8 +78,8 @@ pub(super) struct Strategy {
     choices: Vec<Vec<f64>>,
     /// Trial rows with the point each was drawn at.
     drawn: Vec<(u32, Vec<f64>)>,
-    /// Points that have ended, with their score; infinite if they failed.
-    ended: Vec<(f64, Vec<f64>)>,
+    /// Trial rows that have ended, with their points.
+    ended: Vec<(u32, Vec<f64>)>,
     begun: bool,
     restarts: u32,
 }
@@ -170,13 +170,10 @@ impl Strategy {
         }
         let row = trial.0.saturating_sub(1);
         let Some(at) = self.drawn.iter().position(|(drawn, _)| *drawn == row) else { return };
-        let score = match &history.row(row).fate {
-            Fate::Scored(scores) => scores.first().copied().unwrap_or(f64::INFINITY),
-            Fate::Pending => return,
-            Fate::Failed | Fate::Outside => f64::INFINITY,
-        };
-        let (_, unit) = self.drawn.swap_remove(at);
-        self.ended.push((score, unit));
+        if history.row(row).fate == Fate::Pending {
+            return;
+        }
+        self.ended.push(self.drawn.swap_remove(at));
         if self.ended.len() >= self.numeric.population() {
             self.generation(history);
         }
@@ -185,19 +182,30 @@ impl Strategy {
     /// Starts at the middle of the best trials so far: a warm start.
     fn begin(&mut self, history: &History) {
         self.begun = true;
-        let Some((_, best)) = history.ranked().first() else { return };
-        let unit = &history.row(*best).unit;
+        let Some(best) = history.best() else { return };
+        let unit = &history.row(best).unit;
         let mean = self.numbers.iter().map(|axis| unit[*axis]).collect();
         self.numeric = Evolution::new(mean, 0.25, Self::floors(history, &self.numbers), None);
     }
 
     fn generation(&mut self, history: &History) {
-        let mut ended = std::mem::take(&mut self.ended);
-        ended.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Only now the scores: of several seeds they are means that may have changed since the first ended. Failed ones are worst, those that
+        // break a limit before them, by how much.
+        let worth = |row: u32| {
+            let score = history.scores(row).first().copied().unwrap_or(f64::INFINITY);
+            let violation = if score.is_finite() { history.row(row).violation } else { f64::INFINITY };
+            (violation, score)
+        };
+        let ended = std::mem::take(&mut self.ended);
+        let mut ended: Vec<((f64, f64), Vec<f64>)> =
+            ended.into_iter().map(|(row, unit)| (worth(row), unit)).collect();
+        ended.sort_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let numbers: Vec<Vec<f64>> =
             ended.iter().map(|(_, unit)| self.numbers.iter().map(|axis| unit[*axis]).collect()).collect();
-        let spread = ended[ended.len() - 1].0 - ended[0].0;
-        self.numeric.learn(&numbers, spread.is_nan() || spread <= 1e-12 * ended[0].0.abs());
+        let (first, last) = (ended[0].0, ended[ended.len() - 1].0);
+        let spread = last.1 - first.1;
+        let flat = first.0 == last.0 && (spread.is_nan() || spread <= 1e-12 * first.1.abs());
+        self.numeric.learn(&numbers, flat);
         let better = ended.len() / 2;
         for (axis, kind) in history.kinds().enumerate() {
             let AxisKind::Choice(weights) = kind else { continue };

@@ -6,6 +6,7 @@
 //! *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
 
 use super::acquisition::{Region, Search};
+use super::border::Borders;
 use super::history::History;
 use super::kernel::Columns;
 use super::start::Start;
@@ -64,6 +65,8 @@ pub(super) struct Model {
     /// How many trials had ended when it was last fitted, and the history's version then.
     fitted: usize,
     fits: u32,
+    /// Where the outcome limits run.
+    borders: Borders,
     region: TrustRegion,
     known: usize,
 }
@@ -72,7 +75,8 @@ impl Model {
     pub(super) fn new(history: &History) -> Self {
         let d = history.dims();
         let region = TrustRegion::new(d);
-        Self { columns: Columns::new(history), hyper: Hyper::prior(d), fitted: 0, fits: 0, region, known: 0 }
+        let (columns, hyper, borders) = (Columns::new(history), Hyper::prior(d), Borders::default());
+        Self { columns, hyper, fitted: 0, fits: 0, borders, region, known: 0 }
     }
 
     /// Learns from what the history has learned.
@@ -92,6 +96,7 @@ impl Model {
     }
 
     fn refit(&mut self, history: &History) {
+        self.borders.fit(&self.columns, history, FIT_ROWS);
         let target = Target::new(history, FIT_ROWS, u64::from(self.fits));
         let flat = target.y.iter().all(|y| *y == 0.0);
         if flat || history.dims() == 0 {
@@ -115,7 +120,7 @@ impl Model {
         let mut rows = Rows::new(&self.columns.list);
         for row in which {
             let row = history.row(*row);
-            rows.push(&self.columns.row(&row.unit, &row.active));
+            rows.push_mean(&self.columns.row(&row.unit, &row.active), row.seeds);
         }
         rows
     }
@@ -133,12 +138,16 @@ impl Model {
         }
         let posterior = Posterior::new(rows, &target.y, &self.hyper)?;
         let mut scratch = Scratch::default();
+        let borders = self.borders.posteriors(&self.columns, history, ROWS);
+        let kept = history.best().is_some_and(|row| history.row(row).violation == 0.0);
         let search = Search {
             history,
             columns: &self.columns,
             posterior: &posterior,
             incumbent: self.incumbent(history, &target, &posterior, &mut scratch),
-            centres: target.lowest(4),
+            borders: &borders,
+            only_borders: !kept && !borders.is_empty(),
+            centres: target.lowest(history, 4),
             region: self.region.at(history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
@@ -161,11 +170,11 @@ impl Model {
         posterior: &Posterior,
         scratch: &mut Scratch,
     ) -> f64 {
-        let lowest = target.y.iter().copied().fold(f64::INFINITY, f64::min);
+        let lowest = target.least(history);
         if self.hyper.noise() <= 0.01 {
             return lowest;
         }
-        let best = target.lowest(20);
+        let best = target.lowest(history, 20);
         best.iter()
             .map(|row| history.row(*row))
             .map(|row| posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0)
@@ -191,9 +200,10 @@ impl TrustRegion {
     }
 
     fn observe(&mut self, history: &History) {
-        let Some((best, _)) = history.ranked().first() else { return };
-        if *best < self.best {
-            self.best = *best;
+        let Some(row) = history.best() else { return };
+        let Some(best) = history.scores(row).first().copied() else { return };
+        if best < self.best {
+            self.best = best;
             (self.successes, self.failures) = (self.successes + 1, 0);
         } else {
             (self.successes, self.failures) = (0, self.failures + 1);
@@ -216,7 +226,7 @@ impl TrustRegion {
         if self.dims < 15 && history.len() < 200 {
             return None;
         }
-        let centre = &history.row(history.ranked().first()?.1).unit;
+        let centre = &history.row(history.best()?).unit;
         let lengths: Vec<f64> = hyper.lengths().collect();
         let mean = lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
         let half = lengths.iter().map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));

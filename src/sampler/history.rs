@@ -4,7 +4,7 @@
 
 use super::seen::Seen;
 use crate::space::{AxisKind, Params, Space};
-use crate::study::{Event, Objective, Setting, Study, Trial, TrialId, TrialState};
+use crate::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(super) enum Fate {
     Failed,
     /// It does not belong to the space any more.
     Outside,
+    /// Another seed of an earlier trial, whose row has the mean of all.
+    Replicate,
 }
 
 /// One trial.
@@ -30,6 +32,14 @@ pub(super) struct Row {
     pub(super) active: Box<[bool]>,
     /// How it stands.
     pub(super) fate: Fate,
+    /// By how much it breaks the limits; 0 if it keeps them all.
+    pub(super) violation: f64,
+    /// How far it is beyond each limit, negative if it keeps it; NaN if it did not say.
+    pub(super) excess: Box<[f64]>,
+    /// The row of the configuration it is another seed of.
+    of: Option<u32>,
+    /// Of how many seeds its scores are the mean.
+    pub(super) seeds: usize,
     /// Its first objective by resource, at steps that grow by a quarter.
     curve: Vec<(f64, f64)>,
     stopped: bool,
@@ -56,8 +66,12 @@ pub(super) struct History {
     pub(super) space: Arc<Space>,
     pub(super) objectives: Vec<Objective>,
     pub(super) seen: Seen,
+    /// How many outcome limits there are.
+    limits: usize,
     /// By trial id less one.
     rows: Vec<Row>,
+    /// How many rows are other seeds of earlier ones.
+    replicates: usize,
     /// Rows with a score, best first; ties by age.
     ranked: Vec<(f64, u32)>,
     failed: Vec<u32>,
@@ -74,7 +88,9 @@ impl History {
             space: setting.space.clone(),
             objectives: setting.objectives.clone(),
             seen: Seen::default(),
+            limits: 0,
             rows: Vec::new(),
+            replicates: 0,
             ranked: Vec::new(),
             failed: Vec::new(),
             pending: BTreeSet::new(),
@@ -92,9 +108,36 @@ impl History {
         self.space.dims()
     }
 
-    /// Returns how many trials there are, whatever became of them.
+    /// Returns how many configurations were tried, whatever became of them.
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.rows.len() - self.replicates
+    }
+
+    /// Returns how many outcome limits there are.
+    pub(super) fn limits(&self) -> usize {
+        self.limits
+    }
+
+    /// Returns the best row by the first objective, of those that keep the limits if any does.
+    pub(super) fn best(&self) -> Option<u32> {
+        let best = self.ranked.iter().map(|(_, row)| *row).find(|row| self.row(*row).violation == 0.0);
+        let violation = |row: &u32| self.row(*row).violation;
+        let least =
+            || self.ranked.iter().map(|(_, row)| *row).min_by(|a, b| violation(a).total_cmp(&violation(b)));
+        best.or_else(least)
+    }
+
+    /// Orders rows from best to worst over all objectives, those that keep the limits first.
+    pub(super) fn order(&self, rows: &[u32]) -> Vec<u32> {
+        let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
+        let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
+        super::pareto::order(&scores, &violations).into_iter().map(|at| rows[at]).collect()
+    }
+
+    /// Returns the row of the configuration that a trial is of.
+    pub(super) fn head(&self, trial: TrialId) -> u32 {
+        let at = trial.0.saturating_sub(1);
+        self.rows.get(at as usize).and_then(|row| row.of).unwrap_or(at)
     }
 
     pub(super) fn row(&self, at: u32) -> &Row {
@@ -106,15 +149,16 @@ impl History {
         &self.ranked
     }
 
-    /// Returns the rows with a score, best first: over several objectives by front and crowding, of the latest 300 then.
+    /// Returns the rows with a score, best first, those that keep the limits before all others: over several objectives by front and crowding, of
+    /// the latest 300 then.
     pub(super) fn best_first(&self) -> Vec<u32> {
         let mut rows: Vec<u32> = self.ranked.iter().map(|(_, row)| *row).collect();
         if self.objectives.len() > 1 {
             rows.sort_unstable();
             rows.drain(..rows.len().saturating_sub(300));
-            let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
-            let order = super::pareto::order(&scores);
-            rows = order.into_iter().map(|at| rows[at]).collect();
+            rows = self.order(&rows);
+        } else if self.limits > 0 {
+            rows.sort_by(|a, b| self.row(*a).violation.total_cmp(&self.row(*b).violation));
         }
         rows
     }
@@ -168,7 +212,13 @@ impl History {
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
         self.seen.observe(study, event);
         match event {
+            Event::Opened { header, .. } => self.limits = header.limits.len(),
             Event::Edited { .. } => self.rebuild(study),
+            Event::Created { params, origin: Origin::Replicate(of), .. } => {
+                let of = Some(of.0.saturating_sub(1));
+                self.rows.push(Row { fate: Fate::Replicate, of, ..self.place(params) });
+                self.replicates += 1;
+            }
             Event::Created { trial, params, .. } => {
                 self.rows.push(self.place(params));
                 self.pending.insert(trial.0.saturating_sub(1));
@@ -180,7 +230,7 @@ impl History {
             }
             Event::Logged { trial, .. } => self.follow(study, *trial),
             Event::Ended { trial, .. } | Event::Requeued { trial, .. } | Event::Judged { trial, .. } => {
-                self.settle_fate(study, *trial);
+                self.settle_fate(study, study.head(*trial));
             }
             _ => {}
         }
@@ -199,6 +249,10 @@ impl History {
             unit: unit.into(),
             active: active.into(),
             fate: Fate::Pending,
+            violation: 0.0,
+            excess: Box::default(),
+            of: None,
+            seeds: 1,
             curve: Vec::new(),
             stopped: false,
         }
@@ -209,13 +263,20 @@ impl History {
         let old = std::mem::take(&mut self.rows);
         self.ranked.clear();
         self.failed.clear();
-        self.pending = (0..study.trials().len() as u32).collect();
+        self.limits = study.header().limits.len();
+        self.pending.clear();
+        self.replicates = 0;
         for (at, trial) in study.trials().iter().enumerate() {
             let mut row = self.place(&trial.params);
+            if let Origin::Replicate(of) = trial.origin {
+                row.fate = Fate::Replicate;
+                row.of = Some(of.0.saturating_sub(1));
+                self.replicates += 1;
+            }
             row.curve = old.get(at).map(|row| row.curve.clone()).unwrap_or_default();
             self.rows.push(row);
         }
-        for trial in study.trials() {
+        for trial in study.trials().iter().filter(|trial| study.head(trial.id) == trial.id) {
             self.settle_fate(study, trial.id);
         }
     }
@@ -246,8 +307,23 @@ impl History {
             self.failed.retain(|failed| *failed != at);
         }
         self.pending.remove(&at);
-        let fate = self.judge(trial, row);
+        let fate = self.judge(study, trial, row);
+        let standing = study.standing(id).filter(|_| trial.state == TrialState::Complete);
         let row = &mut self.rows[at as usize];
+        row.seeds = standing.as_ref().map_or(1, |standing| standing.seeds);
+        if self.limits > 0 {
+            let limits = &study.header().limits;
+            let value = |limit| match &standing {
+                Some(_) => study.limited(id, limit),
+                None => trial.limited(limit),
+            };
+            row.violation =
+                standing.as_ref().map_or_else(|| trial.violation(limits), |standing| standing.violation);
+            row.excess = limits
+                .iter()
+                .map(|limit| value(limit).map_or(f64::NAN, |value| limit.excess(value)))
+                .collect();
+        }
         row.stopped = trial.state == TrialState::Stopped;
         row.fate = fate;
         match (&row.fate, row.score()) {
@@ -261,7 +337,7 @@ impl History {
         }
     }
 
-    fn judge(&self, trial: &Trial, row: &Row) -> Fate {
+    fn judge(&self, study: &Study, trial: &Trial, row: &Row) -> Fate {
         if trial.outside {
             return Fate::Outside;
         }
@@ -271,7 +347,10 @@ impl History {
         match trial.state {
             TrialState::Waiting | TrialState::Running | TrialState::Paused => Fate::Pending,
             TrialState::Failed => Fate::Failed,
-            TrialState::Complete => scores().map_or(Fate::Failed, Fate::Scored),
+            TrialState::Complete => {
+                let standing = study.standing(trial.id).map(|standing| standing.scores);
+                standing.map_or(Fate::Failed, |scores| Fate::Scored(scores.into()))
+            }
             TrialState::Stopped => match scores() {
                 Some(mut scores) => {
                     if let (Some(first), Some(guess)) = (scores.first_mut(), self.project(row)) {

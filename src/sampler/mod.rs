@@ -12,6 +12,7 @@ use seen::Seen;
 
 mod acquisition;
 mod auto;
+mod border;
 mod cmaes;
 mod evolution;
 mod gp;

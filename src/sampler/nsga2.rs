@@ -5,7 +5,6 @@
 //! from either parent or drawn anew.
 
 use super::history::History;
-use super::pareto;
 use super::start::Start;
 use super::{Ask, Sampler};
 use crate::space::{AxisKind, Params};
@@ -66,7 +65,7 @@ impl Herd {
                 all.into_iter().for_each(|row| self.admit(history, row));
             }
             Event::Ended { trial, .. } | Event::Requeued { trial, .. } => {
-                let row = trial.0.saturating_sub(1);
+                let row = history.head(*trial);
                 self.rows.retain(|other| *other != row);
                 if !history.scores(row).is_empty() {
                     self.admit(history, row);
@@ -78,9 +77,8 @@ impl Herd {
 
     fn admit(&mut self, history: &History, row: u32) {
         self.rows.push(row);
-        let scores: Vec<&[f64]> = self.rows.iter().map(|row| history.scores(*row)).collect();
-        let order = pareto::order(&scores);
-        self.rows = order.into_iter().take(self.size).map(|at| self.rows[at]).collect();
+        self.rows = history.order(&self.rows);
+        self.rows.truncate(self.size);
     }
 
     /// Breeds until a child may be tried.

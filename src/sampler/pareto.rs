@@ -5,14 +5,21 @@ pub(super) fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded first.
+/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded first. One with a violation comes after all
+/// without, and after those with a smaller one (constrained domination, section VI).
 ///
 /// Deb, Pratap, Agarwal & Meyarivan, *A fast and elitist multiobjective genetic algorithm: NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
-pub(super) fn order(scores: &[&[f64]]) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..scores.len()).collect();
+pub(super) fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
+    let (mut left, mut broken): (Vec<usize>, Vec<usize>) =
+        (0..scores.len()).partition(|at| violations[*at] == 0.0);
+    broken.sort_by(|a, b| {
+        let first = |at: &usize| scores[*at].first().copied().unwrap_or(0.0);
+        violations[*a].total_cmp(&violations[*b]).then(first(a).total_cmp(&first(b))).then(a.cmp(b))
+    });
     let mut sorted = Vec::with_capacity(left.len());
     if scores.first().is_some_and(|first| first.len() == 1) {
         left.sort_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0]).then(a.cmp(b)));
+        left.extend(broken);
         return left;
     }
     while !left.is_empty() {
@@ -25,6 +32,7 @@ pub(super) fn order(scores: &[&[f64]]) -> Vec<usize> {
         sorted.extend(front);
         left = rest;
     }
+    sorted.extend(broken);
     sorted
 }
 
@@ -56,7 +64,12 @@ mod tests {
     fn fronts_come_in_order_and_the_ends_of_a_front_first() {
         let scores: [&[f64]; 6] =
             [&[3.0, 3.0], &[0.0, 2.0], &[1.0, 1.0], &[2.0, 0.0], &[1.2, 0.9], &[2.5, 2.5]];
-        assert_eq!(order(&scores), [1, 3, 2, 4, 5, 0]);
+        assert_eq!(order(&scores, &[0.0; 6]), [1, 3, 2, 4, 5, 0]);
+        assert_eq!(
+            order(&scores, &[0.0, 2.0, 0.0, 0.5, 0.0, 0.0]),
+            [2, 4, 5, 0, 3, 1],
+            "what breaks a limit comes last"
+        );
     }
 
     #[test]

@@ -47,21 +47,27 @@ pub(super) struct Rows {
     pub(super) columns: Vec<Column>,
     /// One vector a column, all of the same length.
     data: Vec<Vec<f64>>,
-    count: usize,
+    /// The noise of each row as a share of that of one trial: a mean of four has a quarter.
+    shares: Vec<f64>,
 }
 
 impl Rows {
     pub(super) fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), data: vec![Vec::new(); columns.len()], count: 0 }
+        Self { columns: columns.to_vec(), data: vec![Vec::new(); columns.len()], shares: Vec::new() }
     }
 
     pub(super) fn push(&mut self, row: &[f64]) {
+        self.push_mean(row, 1);
+    }
+
+    /// Adds a row whose value is the mean of so many trials.
+    pub(super) fn push_mean(&mut self, row: &[f64], trials: usize) {
         self.data.iter_mut().zip(row).for_each(|(column, x)| column.push(*x));
-        self.count += 1;
+        self.shares.push(1.0 / trials.max(1) as f64);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.shares.len()
     }
 
     /// Writes the squared distance of `row` from the first rows into `squares`.
@@ -76,10 +82,10 @@ impl Rows {
     fn factor(&self, weights: &[f64], noise: f64) -> Option<Cholesky> {
         let mut jitter = 1e-9;
         while jitter < 1e-3 {
-            let factored = Cholesky::factor(self.count, |i, row| {
+            let factored = Cholesky::factor(self.len(), |i, row| {
                 self.squares(weights, |at| self.data[at][i], row);
                 row.iter_mut().for_each(|k| *k = matern(*k));
-                row[i] = 1.0 + noise + jitter;
+                row[i] = 1.0 + noise * self.shares[i] + jitter;
             });
             if let Ok(factor) = factored {
                 return Some(factor);
@@ -121,7 +127,7 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
     let (mut squares, mut slopes) = (vec![0.0; n], vec![0.0; n]);
     for i in 0..n {
         let row = &inverse[i * (i + 1) / 2..][..=i];
-        gradient[d] += 0.5 * noise * (row[i] - alpha[i] * alpha[i] / signal);
+        gradient[d] += 0.5 * noise * rows.shares[i] * (row[i] - alpha[i] * alpha[i] / signal);
         rows.squares(&weights, |at| rows.data[at][i], &mut squares[..i]);
         for j in 0..i {
             let pull = row[j] - alpha[i] * alpha[j] / signal;

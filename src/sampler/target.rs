@@ -28,11 +28,21 @@ impl Target {
         Self { rows, y }
     }
 
-    /// Returns the rows of the lowest values, lowest first.
-    pub(super) fn lowest(&self, count: usize) -> Vec<u32> {
+    /// Returns the rows of the lowest values, lowest first, those that keep the limits before all others.
+    pub(super) fn lowest(&self, history: &History, count: usize) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_by(|a, b| self.y[*a].total_cmp(&self.y[*b]));
+        let violation = |at: &usize| history.row(self.rows[*at]).violation;
+        order.sort_by(|a, b| violation(a).total_cmp(&violation(b)).then(self.y[*a].total_cmp(&self.y[*b])));
         order.into_iter().take(count).map(|at| self.rows[at]).collect()
+    }
+
+    /// Returns the lowest value among the rows that keep the limits; among all if none does.
+    pub(super) fn least(&self, history: &History) -> f64 {
+        let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
+        let keeps = |row: u32| history.row(row).violation == 0.0;
+        let pairs = self.rows.iter().zip(&self.y);
+        let kept = least(&mut pairs.filter(|(row, _)| keeps(**row)).map(|(_, y)| *y));
+        if kept.is_finite() { kept } else { least(&mut self.y.iter().copied()) }
     }
 }
 

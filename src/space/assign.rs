@@ -179,9 +179,9 @@ fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
     match settled {
         Settled::Absent => true,
         Settled::Value(wanted) => value == Some(wanted),
-        Settled::Draw(domain) => value.is_some_and(|value| domain.contains(value)),
+        Settled::Draw(domain) => value.is_some_and(|value| domain.admits(value)),
         Settled::Draws(domain, count) => matches!(
-            value, Some(Value::List(items)) if items.len() == *count && items.iter().all(|item| domain.contains(item))
+            value, Some(Value::List(items)) if items.len() == *count && items.iter().all(|item| domain.admits(item))
         ),
         Settled::Rows(rows, cases) => row_of(param, rows, values).is_some_and(|row| cases.is_possible(row)),
     }

@@ -199,6 +199,31 @@ impl Domain {
         }
     }
 
+    /// Returns whether a value is in the domain, a float with however many digits: those of other tools are not rounded.
+    pub(crate) fn admits(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Real(range), Value::Float(number)) => range.spans(*number),
+            _ => self.contains(value),
+        }
+    }
+
+    /// Gives a value of another tool the type it has here, if it is the same number or text.
+    pub(crate) fn typed(&self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
+            (Self::Whole(_), Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                Value::Int(*number as i64)
+            }
+            (Self::Choice { values, .. }, value) => {
+                let same = |known: &&Value| known.as_f64().is_some_and(|known| Some(known) == value.as_f64());
+                let alike = |known: &&Value| known.to_string() == value.to_string();
+                values.iter().find(same).or_else(|| values.iter().find(alike)).unwrap_or(value).clone()
+            }
+            (Self::Steps { .. }, value) => self.accept(value).unwrap_or_else(|_| value.clone()),
+            (_, value) => value.clone(),
+        }
+    }
+
     /// Reads a value as a person may write it (`1` for `1.0`).
     pub(crate) fn accept(&self, value: &Value) -> Result<Value, Misfit> {
         let value = match (self, value) {

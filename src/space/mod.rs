@@ -126,6 +126,45 @@ impl Space {
         self.names.clone()
     }
 
+    /// Returns whether a parameter is drawn somewhere: neither a constant nor derived.
+    #[must_use]
+    pub fn is_drawn(&self, name: &str) -> bool {
+        let drawn = |param: &&Param| !param.axes.is_empty();
+        let sets = |param: &Param| param.targets.iter().any(|target| &*self.names[*target] == name);
+        self.params.iter().filter(drawn).any(sets)
+    }
+
+    /// Gives a value that another tool recorded for a parameter the type that it has here, wherever the parameter has a range that takes it.
+    #[must_use]
+    pub fn typed(&self, name: &str, value: &Value) -> Value {
+        let typed = |param: &Param, value: &Value| match &param.origin {
+            param::Origin::Rows { rows, .. } => {
+                let column = param.targets.iter().position(|target| &*self.names[*target] == name);
+                let alike = |known: &&Value| {
+                    known
+                        .as_f64()
+                        .zip(value.as_f64())
+                        .map_or_else(|| known.to_string() == value.to_string(), |(a, b)| a == b)
+                };
+                column.and_then(|at| rows.iter().map(|row| &row[at]).find(alike)).cloned()
+            }
+            _ => param
+                .outer()
+                .map(|domain| domain.typed(value))
+                .filter(|typed| param.outer().is_some_and(|domain| domain.admits(typed))),
+        };
+        let each = |param: &Param| match value {
+            Value::List(items) => {
+                items.iter().map(|item| typed(param, item)).collect::<Option<_>>().map(Value::List)
+            }
+            single => typed(param, single),
+        };
+        let sets = |param: &&Param| {
+            !param.axes.is_empty() && param.targets.iter().any(|target| &*self.names[*target] == name)
+        };
+        self.params.iter().filter(sets).find_map(each).unwrap_or_else(|| value.clone())
+    }
+
     /// Returns the constraints with their names.
     pub fn constraints(&self) -> impl Iterator<Item = (&Name, &Expr)> {
         self.constraints.iter().map(|(name, expr)| (name, expr))

@@ -115,6 +115,11 @@ impl Real {
         value >= self.low && value <= self.high && self.is_kept(value)
     }
 
+    /// Returns whether `value` lies in the range, with however many digits.
+    pub(crate) fn spans(&self, value: f64) -> bool {
+        value >= self.low && value <= self.high
+    }
+
     /// Returns whether all digits of `value` are kept.
     pub(crate) fn is_kept(&self, value: f64) -> bool {
         self.decimals.nearest(value) == value

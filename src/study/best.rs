@@ -1,23 +1,27 @@
 //! Which trials and which models are best.
 
-use super::{LogRecord, Score, Study, Trial, TrialState};
+use super::{LogRecord, Standing, Study, Trial};
 use crate::space::Value;
 
 impl Study {
-    /// Returns the best trials by the first objective and its goal, the best first and the earlier one of equals. Only complete trials of the
-    /// space count; a trial that failed or reported no finite objective is never among them.
+    /// Returns the best trials by the first objective and its goal, the best first and the earlier one of equals: of several seeds the first trial
+    /// of each configuration, by the mean; what keeps the outcome limits before what breaks them. Only complete trials of the space count; a
+    /// trial that failed or reported no finite objective is never among them.
     #[must_use]
     pub fn best(&self, count: usize) -> Vec<&Trial> {
-        let Some(objective) = self.header().objectives.first() else { return Vec::new() };
-        let score = |trial: &Trial| trial.objective(objective).and_then(|value| objective.score(value));
-        let mut scored: Vec<(Score, &Trial)> = self
-            .trials()
-            .iter()
-            .filter(|trial| trial.state == TrialState::Complete && !trial.outside)
-            .filter_map(|trial| Some((score(trial)?, trial)))
-            .collect();
-        scored.sort_by(|a, b| a.0.get().total_cmp(&b.0.get()).then(a.1.id.cmp(&b.1.id)));
-        scored.into_iter().take(count).map(|(_, trial)| trial).collect()
+        self.standings().into_iter().take(count).map(|(_, trial)| trial).collect()
+    }
+
+    /// Returns how good each configuration is, the best first.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(Standing, &Trial)> {
+        if self.header().objectives.is_empty() {
+            return Vec::new();
+        }
+        let mut ranked: Vec<(Standing, &Trial)> =
+            self.trials().iter().filter_map(|trial| Some((self.standing(trial.id)?, trial))).collect();
+        ranked.sort_by(|a, b| a.0.compare(&b.0).then(a.1.id.cmp(&b.1.id)));
+        ranked
     }
 }
 

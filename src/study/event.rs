@@ -1,6 +1,6 @@
 //! Everything that can happen to a study. A study is the fold of these, and nothing else.
 
-use super::{Attempt, Exit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
+use super::{Attempt, Exit, Limit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +188,12 @@ pub struct Header {
     /// The reported key that counts the resource, if a scheduler uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Name>,
+    /// What a good answer must also keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+    /// With how many seeds each configuration runs, if with several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicate: Option<u32>,
     /// The commit the working directory was at, `-dirty` behind it if it had changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,

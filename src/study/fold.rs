@@ -97,11 +97,18 @@ impl Study {
                     return Err(IllegalEvent::WrongId { wanted: self.next_id(), found: *trial });
                 }
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
+                if let super::Origin::Replicate(of) = origin
+                    && (self.trial(*of).is_none() || self.head(*of) != *of)
+                {
+                    return Err(IllegalEvent::NoSuchTrial(*of));
+                }
                 if let super::Origin::Cloned { instead: Some(other), why, .. } = origin {
                     self.expect(*other, &[TrialState::Paused], "replaced")?.why = Some(why.clone());
                     self.enter(*other, TrialState::Stopped);
                 }
                 self.counted += u64::from(created.counts());
+                self.imported += u64::from(matches!(origin, super::Origin::Imported(_)));
+                self.enrol(*trial, origin);
                 self.trials.push(created);
                 self.waiting.insert(*trial);
             }
@@ -216,20 +223,6 @@ impl Study {
         })
     }
 
-    /// Makes a trial the incumbent if it is better than the one there is.
-    fn challenge(&mut self, id: TrialId) {
-        let Some(objective) = self.header.objectives.first() else { return };
-        let score_of = |trial: &Trial| {
-            let counts = trial.state == TrialState::Complete && !trial.outside;
-            trial.objective(objective).and_then(|value| objective.score(value)).filter(|_| counts)
-        };
-        let Some(score) = self.trial(id).and_then(score_of) else { return };
-        let best = self.incumbent().and_then(|trial| score_of(trial).map(|score| (score, trial.id)));
-        if best.is_none_or(|(best, by)| score < best || (score == best && id < by)) {
-            self.best = Some(id);
-        }
-    }
-
     /// Fits older trials to an edited sweep file.
     fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
         for trial in &mut self.trials {
@@ -241,10 +234,7 @@ impl Study {
             }
         }
         self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
-        self.best = None;
-        for at in 0..self.trials.len() {
-            self.challenge(self.trials[at].id);
-        }
+        self.elect();
     }
 }
 

@@ -10,9 +10,11 @@ pub mod exit;
 pub mod fold;
 #[cfg(feature = "engine")]
 pub mod kind;
+pub mod limit;
 pub mod metric;
 pub mod objective;
 pub mod record;
+pub mod replicate;
 #[cfg(feature = "engine")]
 pub mod setting;
 pub mod timestamp;
@@ -25,6 +27,7 @@ pub use exit::{Exit, Failure, FailureClass};
 pub use fold::IllegalEvent;
 #[cfg(feature = "engine")]
 pub use kind::Kind;
+pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
 pub use record::{Datum, LogRecord};
@@ -35,7 +38,7 @@ pub use trial::{Attempt, Resource, Tally, Trial, TrialId, TrialState};
 pub use verdict::Verdict;
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything known about one run of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +50,13 @@ pub struct Study {
     best: Option<TrialId>,
     counts: Counts,
     counted: u64,
+    /// How many were imported.
+    #[serde(default)]
+    imported: u64,
     closed: Option<Closing>,
+    /// The other trials of each configuration that runs with several seeds, by its first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    replicas: BTreeMap<TrialId, Vec<TrialId>>,
     next_seq: u64,
     at: Option<Timestamp>,
 }
@@ -87,6 +96,7 @@ impl Study {
             waiting: self.waiting.clone(),
             running: self.running.clone(),
             closed: self.closed.clone(),
+            replicas: self.replicas.clone(),
             ..*self
         }
     }
@@ -138,7 +148,14 @@ impl Study {
         self.counted
     }
 
-    /// Returns the best complete trial by the first objective, the earlier one of equals. Trials outside the space do not count.
+    /// Returns how many trials ran elsewhere and were imported.
+    #[must_use]
+    pub fn imported(&self) -> u64 {
+        self.imported
+    }
+
+    /// Returns the best complete trial by the first objective, the earlier one of equals; of configurations that ran with several seeds, the
+    /// first trial of the one with the best mean. What breaks a limit comes after all that keeps it. Trials outside the space do not count.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Trial> {
         self.trial(self.best?)

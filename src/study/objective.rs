@@ -39,6 +39,11 @@ pub struct Objective {
 pub struct Score(f64);
 
 impl Score {
+    /// Takes a number that is oriented already: a mean of scores.
+    pub(crate) fn of(oriented: f64) -> Self {
+        Self(oriented)
+    }
+
     /// Returns the oriented number.
     #[must_use]
     pub fn get(self) -> f64 {

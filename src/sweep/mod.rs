@@ -27,7 +27,7 @@ pub use template::{Fill, Template};
 
 use crate::source::{Diagnostics, Section, Source, Span};
 use crate::space::{Name, Params, Space};
-use crate::study::{FailureClass, Objective};
+use crate::study::{FailureClass, Limit, Objective};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub struct Sweep {
     pub run: Run,
     /// What is optimised; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
+    /// What a good answer must also keep.
+    pub outcome_limits: Vec<Limit>,
     /// What is searched.
     pub space: Arc<Space>,
     /// Configurations to try first, possibly partial.
@@ -71,7 +73,7 @@ pub struct Sweep {
     pub limits: Limits,
     /// Which failures are tried again.
     pub retry: Retry,
-    /// With how many seeds each configuration runs.
+    /// With how many seeds each configuration runs, if with several.
     pub replicate: Option<u32>,
     /// Whether the program says that it can go on from its checkpoint folder.
     pub checkpoint: bool,

@@ -141,6 +141,17 @@ pub const SECTIONS: &[SectionReference] = &[
         open: false,
     },
     SectionReference {
+        name: "limit",
+        many: true,
+        about: "what a good answer must also keep: `max`, `min` or both for the last value of a metric",
+        keys: &[
+            key("metric", Takes::Text, "", "the reported name; required"),
+            key("max", Takes::Number, "", "the largest value allowed"),
+            key("min", Takes::Number, "", "the least value allowed"),
+        ],
+        open: false,
+    },
+    SectionReference {
         name: "search",
         many: false,
         about: "who proposes configurations, and how many",
@@ -242,7 +253,12 @@ pub const SECTIONS: &[SectionReference] = &[
     section(
         "replicate",
         "the same configuration with several seeds, ranked by the mean",
-        &[key("seeds", Takes::Count(1), "", "how many")],
+        &[key(
+            "seeds",
+            Takes::Count(1),
+            "",
+            "how many; each is a trial of its own and counts towards `trials`",
+        )],
     ),
     SectionReference {
         name: "capture",

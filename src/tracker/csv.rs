@@ -6,7 +6,7 @@
 
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
-use crate::study::{Entry, Goal, LogRecord, Objective, Study, Timestamp, Trial};
+use crate::study::{Entry, Goal, LogRecord, Objective, Origin, Study, Timestamp, Trial};
 use ::csv::{ByteRecord, Writer};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const FIRST: [&str; 4] = ["pipeline", "stage", "trial_id", "state"];
 
 /// Columns after everything that has a name of the user's own.
-const LAST: [&str; 14] = [
+const LAST: [&str; 17] = [
     "step",
     "attempts",
     "seconds",
@@ -32,6 +32,9 @@ const LAST: [&str; 14] = [
     "model_md5",
     "seed",
     "git_commit",
+    "configuration",
+    "replicate",
+    "origin",
 ];
 
 /// Reported keys that have a column of their own kind.
@@ -169,6 +172,9 @@ impl Columns {
         row.text(model_md5);
         row.number(trial.seed);
         row.text(header.git_commit.as_deref().unwrap_or_default());
+        row.number(u64::from(study.head(trial.id).0));
+        row.number(study.replicate(trial.id) as u64);
+        row.text(origin(&trial.origin));
     }
 }
 
@@ -185,6 +191,18 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
     match objective.goal {
         Goal::Min => tally.min,
         Goal::Max => tally.max,
+    }
+}
+
+/// Returns in a word where a configuration comes from: the sampler that proposed it, or how else it came to be.
+fn origin(origin: &Origin) -> &str {
+    match origin {
+        Origin::Suggested(sampler) => sampler,
+        Origin::Point(_) => "point",
+        Origin::Cloned { .. } => "cloned",
+        Origin::Replicate(_) => "replicate",
+        Origin::Imported(from) => from,
+        Origin::Added => "added",
     }
 }
 
@@ -372,8 +390,10 @@ mod tests {
         assert_eq!(
             table(&demo),
             "pipeline,stage,trial_id,state,val_loss,param.lr,param.optimizer,metric.acc,metric.val_loss,best.val_loss,step,attempts,\
-             seconds,cpu_seconds,peak_mib,started_at,ended_at,exit,data_dir,data_md5,model_path,model_md5,seed,git_commit\n\
-             digits,train,1,complete,1.0,1e-5,sgd,0.5,1.0,1.0,1,1,2.0,0.5,12.25,2026-01-01T00:00:03Z,2026-01-01T00:00:05Z,done,,,,,7,\n"
+             seconds,cpu_seconds,peak_mib,started_at,ended_at,exit,data_dir,data_md5,model_path,model_md5,seed,git_commit,\
+             configuration,replicate,origin\n\
+             digits,train,1,complete,1.0,1e-5,sgd,0.5,1.0,1.0,1,1,2.0,0.5,12.25,2026-01-01T00:00:03Z,2026-01-01T00:00:05Z,done,,,,,7,,1,1,\
+             random\n"
         );
     }
 

@@ -120,7 +120,7 @@ impl Bars {
 
     fn best(&self, study: &Study, columns: usize) -> String {
         let Some(best) = study.incumbent() else { return self.paint.dim("best   none so far") };
-        let (objectives, params) = (summary::objectives(study, best), summary::params(best));
+        let (objectives, params) = (summary::standing(study, best), summary::params(best));
         self.paint
             .green(&elide(&plain(&format!("best   trial {}: {objectives}  {params}", best.id)), columns))
     }

@@ -66,12 +66,7 @@ pub(super) fn tell(
 fn headline(study: &Study, several: bool, count: usize) -> String {
     match study.incumbent() {
         Some(best) if !several => {
-            format!(
-                "best: trial {}, {}  {}",
-                best.id,
-                summary::objectives(study, best),
-                summary::params(best)
-            )
+            format!("best: trial {}, {}  {}", best.id, summary::standing(study, best), summary::params(best))
         }
         _ => format!("{count} trials that no other beats in every objective"),
     }

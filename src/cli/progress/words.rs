@@ -62,10 +62,10 @@ fn count(study: &Study) -> String {
     }
 }
 
-/// Returns how many trials have come to their end.
+/// Returns how many trials have come to their end here.
 pub(super) fn finished(study: &Study) -> u64 {
     let counts = study.counts();
-    counts.complete + counts.stopped + counts.failed
+    (counts.complete + counts.stopped + counts.failed).saturating_sub(study.imported())
 }
 
 fn ended(study: &Study, trial: &Trial) -> String {

@@ -2,6 +2,7 @@
 
 mod capture;
 mod executor;
+mod limit;
 mod limits;
 mod objective;
 mod replicate;
@@ -114,10 +115,10 @@ fn read(
     let executor = executor::read(&mut file, diagnostics);
     let limits = limits::read(&mut file, diagnostics);
     let retry = retry::read(&mut file, diagnostics);
-    let replicate = replicate::read(&mut file, diagnostics);
+    let replicate = replicate::read(&mut file, &scheduler, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
     let trackers = tracker::read(&mut file, diagnostics);
-    objective::read_limits(&mut file, diagnostics);
+    let outcome_limits = limit::read(&mut file, &objectives, diagnostics);
     file.finish(diagnostics);
 
     places.trials.clone_from(&search.trials_span);
@@ -132,6 +133,7 @@ fn read(
         seed,
         run,
         objectives,
+        outcome_limits,
         space: Arc::new(space.unwrap_or_default()),
         points,
         sampler: search.sampler,

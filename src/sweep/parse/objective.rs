@@ -1,6 +1,5 @@
-//! `[objective]` and `[[limit]]`: what is optimised, and under which outcomes.
+//! `[objective]`: what is optimised.
 
-use super::super::kinds::refuse_if_not_yet;
 use super::sections;
 use crate::source::{Diagnostic, Diagnostics, Section};
 use crate::study::{Goal, Objective, Take};
@@ -69,16 +68,5 @@ fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Take {
             Take::Best
         }
         _ => Take::Best,
-    }
-}
-
-/// Checks `[[limit]]`, which nothing carries out yet.
-pub(super) fn read_limits(file: &mut Section, diagnostics: &mut Diagnostics) {
-    for mut section in sections(file, "limit", diagnostics) {
-        refuse_if_not_yet("limit", section.span.clone(), diagnostics);
-        section.take_text("metric", diagnostics);
-        section.take_number("max", diagnostics);
-        section.take_number("min", diagnostics);
-        section.finish(diagnostics);
     }
 }

@@ -1,12 +1,28 @@
 //! `[replicate]`: the same configuration with several seeds.
 
-use super::super::kinds::refuse_if_not_yet;
-use crate::source::{Diagnostics, Section};
+use super::super::Choice;
+use crate::source::{Diagnostic, Diagnostics, Section};
 
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<u32> {
+/// More seeds than this say nothing new.
+const MOST: u64 = 1000;
+
+/// Reads the section; `None` for one seed each.
+pub(super) fn read(file: &mut Section, scheduler: &Choice, diagnostics: &mut Diagnostics) -> Option<u32> {
     let mut section = file.take_section("replicate", diagnostics)?;
-    refuse_if_not_yet("replicate", section.span.clone(), diagnostics);
+    let span = section.span.clone();
     let seeds = section.take_count("seeds", 1, diagnostics);
     section.finish(diagnostics);
-    seeds.map(|(seeds, _)| u32::try_from(seeds).unwrap_or(u32::MAX))
+    let (seeds, at) = seeds?;
+    if seeds > MOST {
+        let error = Diagnostic::error("too-large", format!("`seeds` must be at most {MOST}"));
+        diagnostics.push(error.at(at, format!("is {seeds}")));
+    }
+    if seeds > 1 && scheduler.name == "pbt" {
+        let error = Diagnostic::error(
+            "scheduler-cannot",
+            "`pbt` changes configurations while they run, so they have no replicates",
+        );
+        diagnostics.push(error.at(span, "").hint("leave out `[replicate]`, or take another scheduler"));
+    }
+    u32::try_from(seeds.min(MOST)).ok().filter(|seeds| *seeds > 1)
 }

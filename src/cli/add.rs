@@ -1,0 +1,160 @@
+//! `swath add`: a configuration to be tried next, also while the study runs.
+
+use super::exit::{Code, Failure};
+use super::{Context, studies};
+use crate::driver::{DriverError, amend, inbox, propose};
+use crate::journal::{self, JournalError, StudyDir};
+use crate::provenance::Machine;
+use crate::source::Source;
+use crate::space::Params;
+use crate::study::Timestamp;
+use crate::sweep::{Sweep, given};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+/// Arguments of `swath add`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Parameters that are left out are drawn. Added trials run before all that the sampler proposes, and count towards `trials`."
+)]
+pub(crate) struct Args {
+    /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1 layers=2 optimizer=adam units=[64,32]`
+    #[arg(value_name = "STUDY] [NAME=VALUE")]
+    pub(crate) words: Vec<String>,
+
+    /// Read one or more `[[point]]` from a file, or from standard input if it is `-`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) toml: Option<PathBuf>,
+
+    /// Add it even if a trial has this configuration already
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let (dir, pairs) = split(args, context)?;
+    let source = source(args, pairs)?;
+    let sweep = sweep_of(&dir, context)?;
+    let colour = context.out.paint_err.on;
+    let points = given::given(&sweep.space, source).map_err(|rejected| Failure {
+        rendered: rejected.remarks(colour).trim_end().to_owned(),
+        ..Failure::silent(Code::Usage)
+    })?;
+    let study = journal::settled(&dir)?;
+    for (at, point) in points.iter().enumerate() {
+        if args.again {
+            continue;
+        }
+        let twin = propose::twin(&sweep.space, &study, point).map(|trial| format!("trial {trial}"));
+        let twin =
+            twin.or_else(|| points[..at].contains(point).then(|| "an earlier one of these".to_owned()));
+        if let Some(twin) = twin {
+            return Err(Failure::usage(format!("{twin} has this configuration already: {}", shown(point)))
+                .hint("`--again` adds it all the same"));
+        }
+        if propose::added_to(&sweep.space, sweep.seed, &study, point).is_none() {
+            return Err(Failure::usage(format!("the constraints leave nothing of this: {}", shown(point)))
+                .hint("change it, or the constraints of the sweep file"));
+        }
+    }
+    deliver(&dir, &sweep, &points, context)
+}
+
+/// Writes them into the journal, or leaves them for whoever runs the study.
+fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Context) -> Result<Code, Failure> {
+    let now = Timestamp::now();
+    let before = journal::settled(dir)?.trials().len();
+    let written = amend::amend(dir, &Machine::here().holder(now), now, |study| {
+        // Each is completed with what is known before it, as it would be by a run.
+        let mut known = study.clone();
+        let mut events = Vec::new();
+        for point in points {
+            let Some(event) = propose::added_to(&sweep.space, sweep.seed, &known, point) else { continue };
+            let entry = crate::study::Entry { seq: known.next_seq(), at: now, event: event.clone() };
+            if known.apply(&entry).is_ok() {
+                events.push(event);
+            }
+        }
+        events
+    });
+    match written {
+        Ok(study) => {
+            for trial in &study.trials()[before.min(study.trials().len())..] {
+                context.out.say(format_args!("trial {} waits: {}", trial.id, shown(&trial.params)));
+            }
+            context.out.hint("`swath run` with the sweep file starts it first");
+        }
+        Err(DriverError::Journal(JournalError::Held { holder, .. })) => {
+            for point in points {
+                inbox::send(dir, point, now).map_err(|error| Failure::caused(Code::Tool, &error))?;
+            }
+            let by = holder.map_or_else(
+                || "the process that runs it".to_owned(),
+                |holder| format!("process {} on {}", holder.pid, holder.host),
+            );
+            let plural = if points.len() == 1 { "" } else { "s" };
+            context
+                .out
+                .say(format_args!("left {} configuration{plural} for {by}, to run next", points.len()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Code::Done)
+}
+
+/// Tells the study from the values.
+fn split<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String]), Failure> {
+    match args.words.split_first() {
+        Some((word, rest)) if !word.contains('=') => Ok((studies::named(&context.logs, word)?, rest)),
+        _ => Ok((studies::latest(&context.logs)?, &args.words)),
+    }
+}
+
+fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
+    if let Some(path) = &args.toml {
+        if let Some(pair) = pairs.first() {
+            return Err(Failure::usage(format!("`{pair}` and `--toml` cannot be used together")));
+        }
+        let mut text = String::new();
+        let read = if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut text).map(drop)
+        } else {
+            std::fs::read_to_string(path).map(|found| text = found)
+        };
+        let name = path.display().to_string();
+        read.map_err(|error| Failure {
+            causes: vec![error.to_string()],
+            ..Failure::usage(format!("`{name}` could not be read"))
+        })?;
+        return Ok(Source { name, text });
+    }
+    if pairs.is_empty() {
+        return Err(Failure::usage("there is nothing to add")
+            .hint("name the values: swath add STUDY lr=0.1 layers=2"));
+    }
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            Ok((name.trim_start_matches("--").to_owned(), given::word(value)))
+        }
+        _ => {
+            Err(Failure::usage(format!("`{pair}` gives no parameter a value")).hint("write it as name=value"))
+        }
+    };
+    let pairs: Vec<(String, String)> = pairs.iter().map(pair).collect::<Result<_, _>>()?;
+    let text = given::lines(pairs.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    Ok(Source { name: "the configuration".to_owned(), text })
+}
+
+/// Reads the sweep file that a study keeps.
+pub(super) fn sweep_of(dir: &StudyDir, context: &Context) -> Result<Sweep, Failure> {
+    let path = dir.sweep_toml();
+    Sweep::read_for_function(&path).map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))
+}
+
+fn shown(params: &Params) -> String {
+    let each = |(name, value): &(crate::space::Name, crate::space::Value)| {
+        format!("{name}={}", crate::report::listing::shown(value))
+    };
+    crate::report::text::plain(&params.iter().map(each).collect::<Vec<_>>().join(" ")).into_owned()
+}

@@ -1,0 +1,104 @@
+//! `swath import`: trials that ran elsewhere become finished trials of a study, for its sampler to learn from.
+
+use super::exit::{Code, Failure};
+use super::{Context, studies};
+use crate::report::text::plain;
+use crate::run::Options;
+use crate::run::import::{ImportError, Imported, Wanted, import};
+use crate::sweep::Sweep;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `swath import`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Imported trials never count towards `trials`. What the file lacks is filled with a parameter's `default`; what does not fit the \
+space is kept outside. The same file again imports only what is new."
+)]
+pub(crate) struct Args {
+    /// The sweep file, whose study is made if there is none, or a study
+    #[arg(value_name = "SWEEP|STUDY")]
+    target: String,
+
+    /// A `trials.csv` of swath, an SQLite file or journal of Optuna, or any CSV with a row for each trial
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The file's name for one of ours: `--map lr=learning_rate --map val_loss=loss`
+    #[arg(long, value_name = "OURS=THEIRS", value_parser = pair)]
+    map: Vec<(String, String)>,
+
+    /// The study, if the file holds several
+    #[arg(long, value_name = "NAME")]
+    study: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((ours, theirs)) if !ours.is_empty() && !theirs.is_empty() => {
+            Ok((ours.to_owned(), theirs.to_owned()))
+        }
+        _ => Err("write it as OURS=THEIRS".to_owned()),
+    }
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let path = Path::new(&args.target);
+    let (dir, sweep) = if path.is_file() {
+        let sweep = Sweep::read_for_function(path)
+            .map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))?;
+        let options = Options { command_line: std::env::args().collect(), ..Options::at(&context.logs) };
+        let dir = crate::run::open(&sweep, options)?.dir().clone();
+        (dir, sweep)
+    } else {
+        let dir = studies::named(&context.logs, &args.target)?;
+        let sweep = super::add::sweep_of(&dir, context)?;
+        (dir, sweep)
+    };
+    let wanted = Wanted { study: args.study.clone(), map: args.map.clone() };
+    let told = import(&dir, &sweep, &args.file, &wanted)?;
+    tell(&told, &dir.root().display().to_string(), context);
+    Ok(Code::Done)
+}
+
+fn tell(told: &Imported, study: &str, context: &mut Context) {
+    let Imported { from, trials, outside, known, unfinished, ignored } = told;
+    let out = &mut context.out;
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let count = trials.len();
+    let ids = match (trials.first(), trials.last()) {
+        (Some(first), Some(last)) if first != last => format!(": {first}-{last}"),
+        (Some(first), _) => format!(": {first}"),
+        _ => String::new(),
+    };
+    out.say(plain(&format!("imported {count} trial{} from {from} into `{study}`{ids}", plural(count))));
+    if *known > 0 {
+        out.say(format_args!("{known} trial{} had been imported before", plural(*known)));
+    }
+    if *unfinished > 0 {
+        out.say(format_args!(
+            "{unfinished} trial{} had not ended and stay{} behind",
+            plural(*unfinished),
+            if *unfinished == 1 { "s" } else { "" }
+        ));
+    }
+    if !ignored.is_empty() {
+        out.warn(plain(&format!("left out what the sweep does not have: {}", ignored.join(", "))));
+    }
+    for (trial, why) in outside.iter().take(5) {
+        out.warn(plain(&format!("trial {trial} is outside the space and counts for nothing: {why}")));
+    }
+    if outside.len() > 5 {
+        out.warn(format_args!("{} more are outside the space", outside.len() - 5));
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Driver(error) => error.into(),
+            ImportError::Unfit { ref hint, .. } => Self::usage(plain(&error.to_string())).hint(plain(hint)),
+            ImportError::Read { .. } => Self::caused(Code::Usage, &error),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Optuna's journal file: one operation a line, as `JournalStorage` writes it.
+
+use super::optuna::{State, Study, Trial, choose, value};
+use super::{ImportError, Wanted};
+use serde_json::Value as Json;
+use std::borrow::Cow;
+
+/// Reads the study that is wanted. A last line that was cut is left out, as Optuna leaves it out.
+pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, ImportError> {
+    let mut log = Log::default();
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    for (at, line) in text[..whole].lines().enumerate() {
+        let unfit = |why: String| {
+            ImportError::unfit(
+                format!("line {} of `{path}` is not of an Optuna journal: {why}", at + 1),
+                "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
+            )
+        };
+        if line.trim().is_empty() {
+            continue;
+        }
+        let operation: Json = serde_json::from_str(&plain(line)).map_err(|error| unfit(error.to_string()))?;
+        log.apply(&operation).ok_or_else(|| unfit("an operation lacks what it is about".to_owned()))?;
+    }
+    let live: Vec<usize> = (0..log.studies.len()).filter(|at| !log.deleted.contains(at)).collect();
+    let names: Vec<String> = live.iter().map(|at| log.studies[*at].name.clone()).collect();
+    let at = live[choose(&names, wanted)?];
+    let Log { mut studies, trials, .. } = log;
+    let mut study = studies.swap_remove(at);
+    study.trials = trials.into_iter().filter(|(of, _)| *of == at).map(|(_, trial)| trial).collect();
+    for (number, trial) in study.trials.iter_mut().enumerate() {
+        trial.number = number as u64;
+    }
+    Ok(study)
+}
+
+/// Python writes NaN and the infinities as bare words.
+fn plain(line: &str) -> Cow<'_, str> {
+    if !["NaN", "Infinity"].into_iter().any(|word| line.contains(word)) {
+        return line.into();
+    }
+    let mut line = line.to_owned();
+    for (bare, quoted) in [("-Infinity", "\"-inf\""), ("Infinity", "\"inf\""), ("NaN", "\"nan\"")] {
+        for before in [": ", ":", "[", ", ", ","] {
+            line = line.replace(&format!("{before}{bare}"), &format!("{before}{quoted}"));
+        }
+    }
+    line.into()
+}
+
+#[derive(Default)]
+struct Log {
+    studies: Vec<Study>,
+    deleted: Vec<usize>,
+    /// Of all studies, in the order they were created, with the study each is of.
+    trials: Vec<(usize, Trial)>,
+}
+
+impl Log {
+    fn apply(&mut self, operation: &Json) -> Option<()> {
+        match operation.get("op_code")?.as_u64()? {
+            0 => {
+                let directions = operation.get("directions")?.as_array()?;
+                self.studies.push(Study {
+                    name: operation.get("study_name")?.as_str()?.to_owned(),
+                    minimised: directions.iter().map(|direction| direction.as_u64() != Some(2)).collect(),
+                    trials: Vec::new(),
+                });
+            }
+            1 => self.deleted.push(index(operation, "study_id")?),
+            4 => self.create(operation)?,
+            5 => {
+                let name = operation.get("param_name")?.as_str()?.to_owned();
+                let internal = number(operation.get("param_value_internal")?)?;
+                let value = value(internal, operation.get("distribution")?.as_str()?)?;
+                self.trial(operation)?.params.push((name, value));
+            }
+            6 => {
+                let trial = self.trial(operation)?;
+                trial.state = state(operation.get("state")?.as_u64()?)?;
+                if let Some(values) = operation.get("values").and_then(Json::as_array) {
+                    trial.values = values.iter().filter_map(number).collect();
+                }
+                for (key, slot) in
+                    [("datetime_start", &mut trial.started), ("datetime_complete", &mut trial.ended)]
+                {
+                    *slot = operation.get(key).and_then(Json::as_str).map(str::to_owned).or(slot.take());
+                }
+            }
+            7 => {
+                let step = operation.get("step")?.as_i64()?;
+                let value = number(operation.get("intermediate_value")?)?;
+                self.trial(operation)?.intermediate.insert(step, value);
+            }
+            8 => {
+                let attributes = operation.get("user_attr")?.as_object()?.clone();
+                self.trial(operation)?.attributes.extend(attributes);
+            }
+            // Attributes of studies, and Optuna's own.
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn create(&mut self, operation: &Json) -> Option<()> {
+        let study = index(operation, "study_id")?;
+        self.studies.get(study)?;
+        let text = |key: &str| operation.get(key).and_then(Json::as_str).map(str::to_owned);
+        let mut trial =
+            Trial { started: text("datetime_start"), ended: text("datetime_complete"), ..Trial::default() };
+        // `add_trial` and `enqueue_trial` create one from a template.
+        if let Some(found) = operation.get("state").and_then(Json::as_u64) {
+            trial.state = state(found)?;
+        }
+        let distributions = operation.get("distributions").and_then(Json::as_object);
+        if let (Some(params), Some(distributions)) =
+            (operation.get("params").and_then(Json::as_object), distributions)
+        {
+            for (name, internal) in params {
+                let value = value(number(internal)?, distributions.get(name)?.as_str()?)?;
+                trial.params.push((name.clone(), value));
+            }
+        }
+        match (operation.get("values").and_then(Json::as_array), operation.get("value")) {
+            (Some(values), _) => trial.values = values.iter().filter_map(number).collect(),
+            (None, Some(value)) => trial.values = number(value).into_iter().collect(),
+            (None, None) => {}
+        }
+        if let Some(steps) = operation.get("intermediate_values").and_then(Json::as_object) {
+            let read = |(step, value): (&String, &Json)| Some((step.parse().ok()?, number(value)?));
+            trial.intermediate = steps.iter().filter_map(read).collect();
+        }
+        if let Some(attributes) = operation.get("user_attrs").and_then(Json::as_object) {
+            trial.attributes = attributes.clone().into_iter().collect();
+        }
+        self.trials.push((study, trial));
+        Some(())
+    }
+
+    fn trial(&mut self, operation: &Json) -> Option<&mut Trial> {
+        let at = index(operation, "trial_id")?;
+        self.trials.get_mut(at).map(|(_, trial)| trial)
+    }
+}
+
+fn index(operation: &Json, key: &str) -> Option<usize> {
+    usize::try_from(operation.get(key)?.as_u64()?).ok()
+}
+
+fn number(value: &Json) -> Option<f64> {
+    match value {
+        Json::String(word) => crate::logger::wire::special(word),
+        other => other.as_f64(),
+    }
+}
+
+fn state(code: u64) -> Option<State> {
+    Some(match code {
+        0 => State::Running,
+        1 => State::Complete,
+        2 => State::Pruned,
+        3 => State::Failed,
+        4 => State::Waiting,
+        _ => return None,
+    })
+}

@@ -1,0 +1,151 @@
+//! An Optuna study, whichever file it was in, as trials of ours.
+
+use super::{Contents, End, Foreign, ImportError, Wanted, renamed};
+use crate::space::{Name, Value};
+use crate::study::{Datum, Goal, Metric};
+use crate::sweep::Sweep;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// A study of Optuna.
+#[derive(Debug, Default)]
+pub(super) struct Study {
+    pub(super) name: String,
+    /// Whether each objective is minimised.
+    pub(super) minimised: Vec<bool>,
+    pub(super) trials: Vec<Trial>,
+}
+
+/// A trial of Optuna.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Trial {
+    pub(super) number: u64,
+    pub(super) state: State,
+    pub(super) params: Vec<(String, Value)>,
+    pub(super) values: Vec<f64>,
+    pub(super) intermediate: BTreeMap<i64, f64>,
+    pub(super) attributes: BTreeMap<String, Json>,
+    pub(super) started: Option<String>,
+    pub(super) ended: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Running,
+    Complete,
+    Pruned,
+    Failed,
+    Waiting,
+}
+
+/// Chooses the study that is wanted among those of a file.
+pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportError> {
+    let listed = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match &wanted.study {
+        Some(name) => names.iter().position(|found| found == name).ok_or_else(|| {
+            ImportError::unfit(format!("the file has no study `{name}`"), format!("it has {listed}"))
+        }),
+        None if names.len() == 1 => Ok(0),
+        None if names.is_empty() => {
+            Err(ImportError::unfit("the file has no study", "is this the right file?"))
+        }
+        None => {
+            let what = format!("the file has {} studies", names.len());
+            Err(ImportError::unfit(what, format!("name one with `--study`: {listed}")))
+        }
+    }
+}
+
+/// Makes the value of a parameter of what Optuna stores and the distribution it is of.
+pub(super) fn value(internal: f64, distribution: &str) -> Option<Value> {
+    let read: Json = serde_json::from_str(distribution).ok()?;
+    let name = read.get("name")?.as_str()?;
+    if name == "CategoricalDistribution" {
+        let at = if internal >= 0.0 { internal as usize } else { return None };
+        return read.get("attributes")?.get("choices")?.get(at).map(choice);
+    }
+    let whole = matches!(name, "IntDistribution" | "IntUniformDistribution" | "IntLogUniformDistribution");
+    Some(if whole { Value::Int(internal as i64) } else { Value::Float(internal) })
+}
+
+/// Python's `None` has no value of ours, so it is the text.
+fn choice(choice: &Json) -> Value {
+    match choice {
+        Json::Null => Value::Text("None".into()),
+        other => {
+            serde_json::from_value(other.clone()).unwrap_or_else(|_| Value::Text(other.to_string().into()))
+        }
+    }
+}
+
+/// Makes trials of ours of a study.
+pub(super) fn contents(
+    study: Study,
+    path: &str,
+    sweep: &Sweep,
+    wanted: &Wanted,
+) -> Result<Contents, ImportError> {
+    let objectives = &sweep.objectives;
+    if objectives.len() != study.minimised.len() {
+        let what = format!(
+            "the Optuna study `{}` has {} objectives, the sweep has {}",
+            study.name,
+            study.minimised.len(),
+            objectives.len()
+        );
+        return Err(ImportError::unfit(
+            what,
+            "give the sweep as many `[[objective]]`, in the order of that study",
+        ));
+    }
+    for (objective, minimised) in objectives.iter().zip(&study.minimised) {
+        if (objective.goal == Goal::Min) != *minimised {
+            let (does, is) = if *minimised { ("minimises", "max") } else { ("maximises", "min") };
+            let what = format!(
+                "the Optuna study `{}` {does} what the sweep calls `{}`, whose goal is `{is}`",
+                study.name, objective.metric
+            );
+            return Err(ImportError::unfit(
+                what,
+                "a study that is optimised the other way cannot be taken over",
+            ));
+        }
+    }
+    let from = format!("optuna study {} of {path}", study.name);
+    let trials = study.trials.into_iter().map(|trial| foreign(trial, sweep, wanted)).collect();
+    Ok(Contents { from, trials })
+}
+
+fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
+    let number = |value: f64| Datum::Number(Metric(value));
+    let metrics = sweep.objectives.iter().map(|objective| objective.metric.clone());
+    let complete = trial.state == State::Complete;
+    // The value of a pruned trial is its last report.
+    let mut values: Vec<(Name, Datum)> = if complete {
+        metrics.zip(trial.values.iter().map(|value| number(*value))).collect()
+    } else {
+        Vec::new()
+    };
+    for (key, attribute) in &trial.attributes {
+        let name = renamed(&wanted.map, key.clone());
+        let known = values.iter().any(|(found, _)| **found == *name);
+        if let (Some(attribute), false) = (attribute.as_f64(), known) {
+            values.push((name.into(), number(attribute)));
+        }
+    }
+    let end = match trial.state {
+        State::Complete => Some(End::Complete),
+        State::Pruned => Some(End::Stopped),
+        State::Failed => Some(End::Failed("it failed in Optuna".to_owned())),
+        State::Running | State::Waiting => None,
+    };
+    let when = match (trial.started, trial.ended) {
+        (Some(started), Some(ended)) => Some(format!("from {started} to {ended}")),
+        (Some(started), None) => Some(format!("from {started}")),
+        _ => None,
+    };
+    let params = trial.params.into_iter().map(|(name, value)| (renamed(&wanted.map, name), value)).collect();
+    let curve = trial.intermediate.into_iter().map(|(step, value)| (step as f64, value)).collect();
+    Foreign { id: trial.number.to_string(), params, curve, values, end, when }
+}

@@ -1,0 +1,60 @@
+//! `[[limit]]`: what a good answer must also keep.
+
+use super::sections;
+use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::study::{Limit, Objective};
+
+pub(super) fn read(
+    file: &mut Section,
+    objectives: &[Objective],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Limit> {
+    let mut limits: Vec<Limit> = Vec::new();
+    for mut section in sections(file, "limit", diagnostics) {
+        let (span, before) = (section.span.clone(), diagnostics.list.len());
+        let metric = section.take_text("metric", diagnostics);
+        let max = section.take_number("max", diagnostics);
+        let min = section.take_number("min", diagnostics);
+        section.finish(diagnostics);
+        if diagnostics.list.len() > before {
+            continue;
+        }
+        let Some((metric, at)) = metric.filter(|(metric, _)| !metric.is_empty()) else {
+            let error = Diagnostic::error("missing-metric", "a limit needs a `metric`").at(span, "");
+            diagnostics.push(error.hint("name what your program reports: metric = \"latency\""));
+            continue;
+        };
+        let refused = match (&min, &max) {
+            (None, None) => {
+                let error =
+                    Diagnostic::error("missing-bound", "a limit needs a `max` or a `min`").at(span, "");
+                Some(error.hint("such as max = 20"))
+            }
+            (Some((min, low)), Some((max, high))) if min > max => Some(
+                Diagnostic::error("empty-range", format!("no `{metric}` can keep this limit"))
+                    .at(low.clone(), format!("at least {min}"))
+                    .at(high.clone(), format!("at most {max}"))
+                    .hint("swap them"),
+            ),
+            _ if objectives.is_empty() => {
+                let error =
+                    Diagnostic::error("limit-without-objective", "there is a limit, but no objective");
+                Some(error.at(span, "").hint("say what is to be best within it: [objective]"))
+            }
+            _ if limits.iter().any(|other| *other.metric == *metric) => {
+                let error = Diagnostic::error("duplicate-limit", format!("`{metric}` has a limit twice"));
+                Some(error.at(at, "").hint("give `min` and `max` in one"))
+            }
+            _ => None,
+        };
+        match refused {
+            Some(error) => diagnostics.push(error),
+            None => limits.push(Limit {
+                metric: metric.into(),
+                min: min.map(|(min, _)| min),
+                max: max.map(|(max, _)| max),
+            }),
+        }
+    }
+    limits
+}
