@@ -38,13 +38,19 @@ pub(crate) enum Command {
     Show(super::show::Args),
     /// Print what a trial wrote to its standard output and error
     Logs(super::logs::Args),
+    /// Watch a study on the terminal as it runs
+    Top(super::top::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
     /// Say why a trial is where it is
     Why(super::why::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
+    /// Draw a study: history, learning curves, importance, and more
+    Plot(super::plot::Args),
+    /// Show studies in the browser as they run
+    Ui(super::ui::Args),
+    /// Write the trials of a study as CSV, JSON lines or an HTML page, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

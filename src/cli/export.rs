@@ -32,6 +32,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Write an HTML page with all plots and a table to this file; every word names a study
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "json", "output", "condition"])]
+    pub(crate) html: Option<PathBuf>,
+
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -50,6 +54,9 @@ struct Line<'a> {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    if let Some(path) = &args.html {
+        return super::page::export(path, &args.which.words, context);
+    }
     if let Some(tracker) = tracker(args) {
         return rebuild(tracker, args, context);
     }
@@ -139,7 +146,7 @@ mod tests {
 
     fn args(trials: &[&str]) -> Args {
         let which = Which { words: trials.iter().map(|word| (*word).to_owned()).collect(), condition: None };
-        Args { which, csv: false, json: false, output: None }
+        Args { which, csv: false, json: false, html: None, output: None }
     }
 
     #[test]

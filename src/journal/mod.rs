@@ -11,7 +11,7 @@ pub mod snapshot;
 pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
 pub use replay::Replay;
-pub use snapshot::{read, settled};
+pub use snapshot::{read, settle, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};
 use std::fs::File;
