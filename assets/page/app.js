@@ -202,7 +202,7 @@ class Section {
     const { data } = study;
     this.title.textContent = data.name;
     const lines = [[["", data.summary + "; " + data.status]]];
-    if (data.best) lines.push([["best ", `trial ${data.best.trial}: ${data.best.objectives}  `], ["", data.best.params]]);
+    if (data.best) lines.push([[data.objectives.length > 1 ? `best in ${data.objectives[0][0]} ` : "best ", `trial ${data.best.trial}: ${data.best.objectives}  `], ["", data.best.params]]);
     if (data.same.length) lines.push([["the same in all trials ", data.same.map(([name, value]) => `${name}=${value}`).join(" ")]]);
     this.lines.replaceChildren(...lines.map((parts) => {
       const line = element("p", "summary");

@@ -97,11 +97,11 @@ const inside = [{ type: "inside", xAxisIndex: 0, filterMode: "none", zoomOnMouse
 function points(study, colours, data, colour, more = {}) {
   const shown = data.filter(([, , id]) => study.isVisible(id));
   const hidden = study.isFiltered ? data.filter(([, , id]) => !study.isVisible(id)) : [];
-  const size = data.length > 2000 ? 3 : data.length > 300 ? 5 : 7;
+  const size = study.count > 2000 ? 3 : study.count > 300 ? 5 : 7;
   const large = data.length > 4000;
   return [
     { type: "scatter", data: hidden, symbolSize: size, large, silent: true, itemStyle: { color: colours.faint, opacity: 0.4 }, z: 1 },
-    { type: "scatter", data: shown, symbolSize: size, large, itemStyle: { color: colour, opacity: data.length > 2000 ? 0.6 : 0.85 }, z: 2, ...more },
+    { type: "scatter", data: shown, symbolSize: size, large, itemStyle: { color: colour, opacity: study.count > 2000 ? 0.6 : 0.85 }, z: 2, ...more },
   ];
 }
 
@@ -165,7 +165,8 @@ const charts = {
       else if (line.trial === best) lines.best.push({ ...item, lineStyle: { color: colours.best, width: 2.5 } });
       else lines.shown.push(item);
     }
-    if (!all.length) return null;
+    // Where every trial has reported once there is nothing to draw a line between.
+    if (!data.lines.some((line) => line.points.length > 1)) return null;
     const many = data.lines.length > 60;
     const sorted = all.slice().sort((a, b) => a - b);
     const log = study.log && sorted[0] > 0;

@@ -1,6 +1,10 @@
 //! What a person reads of a study: tables, selections, summaries, plots. Works on a [`Study`](crate::study::Study) alone; only [`view`]
 //! reads, without taking anything.
 
+pub mod compare;
+pub mod export;
+pub mod facts;
+pub mod formula;
 pub mod json;
 pub mod listing;
 pub mod number;

@@ -8,6 +8,7 @@ use super::csv::Csv;
 use super::{Tracker, TrackerError};
 use crate::study::{Entry, Study};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use std::cell::RefCell;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -23,8 +24,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited at least between two syncs.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a tracker looks whether there is room on its disk again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// A sync may take this share of the time: one part in so many.
 const SHARE: u32 = 100;
+
+thread_local! {
+    /// The steps of the recorder whose thread this is.
+    static STEPS: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
+}
+
+/// Says that a tracker makes progress within one entry: it reads a long metrics file. Does nothing in another thread than a recorder's.
+pub(super) fn progress() {
+    STEPS.with_borrow(|steps| {
+        if let Some(steps) = steps {
+            steps.fetch_add(1, Relaxed);
+        }
+    });
+}
 
 /// A tracker and how the sweep file calls it.
 pub struct Named {
@@ -102,7 +120,7 @@ impl Recorder {
 
     /// Brings everything up to date and ends. Returns the trackers that have become stale since [`stale`](Self::stale) was called.
     pub fn finish(mut self, study: &Study) -> Vec<Stale> {
-        self.stale.extend(self.table.sync(study));
+        self.stale.extend(self.table.close(study));
         if let Some(worker) = self.worker.take() {
             self.stale.extend(worker.finish());
         }
@@ -134,7 +152,9 @@ impl Worker {
             busy: Arc::clone(&busy),
             steps: Arc::clone(&steps),
         };
+        let own = Arc::clone(&steps);
         let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            STEPS.set(Some(own));
             history(&mut |entry| feed.take(entry));
             feed.run(&entries);
         })?;
@@ -230,7 +250,11 @@ impl Feed {
         if self.study.apply(entry).is_err() {
             return;
         }
-        self.each(|slot, study| slot.record(study, entry).or_else(|| slot.sync_if_due(study)));
+        self.each(|slot, study| {
+            slot.wait_for_room(study)
+                .or_else(|| slot.record(study, entry))
+                .or_else(|| slot.sync_if_due(study))
+        });
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut Slot, &Study) -> Option<Stale>) {
@@ -249,12 +273,14 @@ impl Feed {
 struct Slot {
     named: Named,
     failed: bool,
+    /// The last sync found no room on the disk; the next one tries again.
+    full: bool,
     next_sync: Instant,
 }
 
 impl Slot {
     fn new(named: Named) -> Self {
-        Self { named, failed: false, next_sync: Instant::now() + PAUSE }
+        Self { named, failed: false, full: false, next_sync: Instant::now() + PAUSE }
     }
 
     fn record(&mut self, study: &Study, entry: &Entry) -> Option<Stale> {
@@ -263,9 +289,27 @@ impl Slot {
 
     fn sync(&mut self, study: &Study) -> Option<Stale> {
         let began = Instant::now();
-        let result = self.attempt(|tracker| tracker.sync(study));
+        self.full = false;
+        let result = match self.attempt_or_full(|tracker| tracker.sync(study)) {
+            Ok(()) => None,
+            Err(Some(stale)) => Some(stale),
+            Err(None) => {
+                self.full = true;
+                None
+            }
+        };
         self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
         result
+    }
+
+    /// Takes in nothing more before all that was taken in is written. What waits for this is the thread of the trackers.
+    fn wait_for_room(&mut self, study: &Study) -> Option<Stale> {
+        let mut stale = None;
+        while self.full && stale.is_none() {
+            thread::sleep(BETWEEN_LOOKS);
+            stale = self.sync(study);
+        }
+        stale
     }
 
     fn close(&mut self, study: &Study) -> Option<Stale> {
@@ -277,14 +321,29 @@ impl Slot {
     }
 
     fn attempt(&mut self, act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>) -> Option<Stale> {
-        if self.failed {
-            return None;
-        }
-        let error = act(self.named.tracker.as_mut()).err()?;
+        self.try_to(act).err().map(|error| self.give_up(&error))
+    }
+
+    /// Tells a full disk (`Err(None)`) from other failures.
+    fn attempt_or_full(
+        &mut self,
+        act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
+    ) -> Result<(), Option<Stale>> {
+        self.try_to(act).map_err(|error| (!error.is_full()).then(|| self.give_up(&error)))
+    }
+
+    fn try_to(
+        &mut self,
+        act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
+    ) -> Result<(), TrackerError> {
+        if self.failed { Ok(()) } else { act(self.named.tracker.as_mut()) }
+    }
+
+    fn give_up(&mut self, error: &TrackerError) -> Stale {
         self.failed = true;
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
-        Some(Stale { name: self.named.name.clone(), why })
+        Stale { name: self.named.name.clone(), why }
     }
 }
 
@@ -294,6 +353,7 @@ mod tests {
     use crate::study::{Entry, Study};
     use crate::tracker::demo::Demo;
     use crate::tracker::{Tracker, TrackerError};
+    use std::sync::atomic::Ordering::Relaxed;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -303,12 +363,21 @@ mod tests {
         seen: Arc<Mutex<Vec<String>>>,
         fails_at: Option<u64>,
         hangs: bool,
+        /// How often a sync finds no room.
+        full: Arc<std::sync::atomic::AtomicU32>,
+        reads_long: bool,
     }
 
     impl Tracker for Memory {
         fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
             if self.hangs {
                 std::thread::sleep(Duration::from_secs(3600));
+            }
+            if self.reads_long && entry.seq == 1 {
+                for _ in 0..10 {
+                    std::thread::sleep(Duration::from_millis(50));
+                    super::progress();
+                }
             }
             if self.fails_at == Some(entry.seq) {
                 return Err(TrackerError::Other("server is away".into()));
@@ -318,6 +387,11 @@ mod tests {
             Ok(())
         }
         fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
+            let less = |left: u32| left.checked_sub(1);
+            if self.full.fetch_update(Relaxed, Relaxed, less).is_ok() {
+                let source = std::io::ErrorKind::StorageFull.into();
+                return Err(TrackerError::Write { path: "runs".into(), source });
+            }
             self.seen.lock().unwrap().push("sync".into());
             Ok(())
         }
@@ -375,11 +449,31 @@ mod tests {
     }
 
     #[test]
+    fn a_tracker_whose_disk_is_full_takes_nothing_in_until_there_is_room_and_is_not_left_out() {
+        let demo = demo();
+        let memory = Memory { full: Arc::new(3.into()), ..Memory::default() };
+        let mut slot = super::Slot::new(named("full", &memory));
+        assert_eq!(slot.sync(&demo.study), None);
+        assert_eq!((slot.full, memory.seen.lock().unwrap().len()), (true, 0));
+        assert_eq!(slot.wait_for_room(&demo.study), None);
+        assert_eq!((slot.full, memory.seen.lock().unwrap().as_slice()), (false, &["sync".to_owned()][..]));
+        assert_eq!(memory.full.load(Relaxed), 0);
+    }
+
+    #[test]
     fn a_tracker_that_hangs_is_given_up_and_the_table_is_written_all_the_same() {
         let hung = Memory { hangs: true, ..Memory::default() };
         let (stale, csv) = record(&demo(), vec![named("hung", &hung)]);
         assert_eq!(stale, [Stale { name: "hung".into(), why: "it made no progress for 0.2 s".into() }]);
         assert_eq!(csv.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_tracker_that_reads_for_long_is_waited_for_as_long_as_it_reads() {
+        let slow = Memory { reads_long: true, ..Memory::default() };
+        let (stale, _) = record(&demo(), vec![named("slow", &slow)]);
+        assert_eq!(stale, [], "it took 0.5 s, and 0.2 s without progress are allowed");
+        assert_eq!(slow.seen.lock().unwrap().len(), 6);
     }
 
     #[test]

@@ -161,6 +161,17 @@ impl Listener for Progress {
         }
     }
 
+    fn notice(&mut self, text: &str) {
+        match self.style {
+            Style::Json if self.broken => {}
+            Style::Json => {
+                let line = serde_json::json!({ "v": JSON_VERSION, "notice": text });
+                self.broken |= self.out.json(&line).and_then(|()| Ok(self.out.stdout.flush()?)).is_err();
+            }
+            Style::Human | Style::Quiet => self.warn(text),
+        }
+    }
+
     fn tick(&mut self, study: &Study) {
         if let Some(bars) = &mut self.bars {
             bars.update(study);
@@ -182,6 +193,10 @@ impl Shared {
 impl Listener for Shared {
     fn entry(&mut self, study: &Study, entry: &Entry) {
         self.with(|progress| progress.entry(study, entry));
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.with(|progress| progress.notice(text));
     }
 
     fn tick(&mut self, study: &Study) {

@@ -11,6 +11,7 @@ use crate::report::view::View;
 use request::{Answer, Guard, Wanted};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 /// How many requests may be read at a time; more are turned away.
 const MOST_READERS: usize = 32;
@@ -66,7 +67,12 @@ fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
     std::thread::spawn(move || {
         let Ok(listener) = connections else { return };
         let busy = std::sync::Arc::new(());
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of files, say: others may soon be done with theirs.
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            };
             if std::sync::Arc::strong_count(&busy) > MOST_READERS {
                 continue;
             }
