@@ -48,8 +48,12 @@ fn descend(lr: f64, momentum: f64) -> impl Iterator<Item = f64> {
 fn main() -> Result<(), Box<dyn Error>> {
     let source = Source { name: "valley.toml".to_owned(), text: SWEEP.to_owned() };
     let sweep = Sweep::parse_for_function(source)?;
-    let options =
-        Options { logs: "logs".into(), workdir: ".".into(), jobs: None, command_line: env::args().collect() };
+    let options = Options {
+        logs: "logs".into(),
+        workdir: ".".into(),
+        command_line: env::args().collect(),
+        ..Options::default()
+    };
 
     let study = run::closure(&sweep, options, |trial, log| {
         let number = |name| trial.params().get(name).and_then(Value::as_f64).ok_or("a parameter is missing");

@@ -6,15 +6,6 @@
 # Each of the last 60 images is named after its nearest among the first 300. Reports the share of mistakes so far, every 20 images.
 set -eu
 
-# Where `swath` is not on the path (after `cargo run`, say), a line of JSON does what it does.
-report() {
-    if command -v swath >/dev/null; then
-        swath report images="$1" error="$2"
-    else
-        echo "{\"images\": $1, \"error\": $2}" >>"$SWATH_RECORDS"
-    fi
-}
-
 awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
     function away(image, other,    p, d, sum) {
         for (p = 1; p <= 64; p++) {
@@ -50,6 +41,6 @@ awk -F, -v neighbours="$1" -v power="$2" -v threshold="$3" '
 ' "${SWATH_DATA_DIR:-data/digits}/digits.csv" | while read -r images error; do
     echo "after $images images: error $error"
     if [ -n "${SWATH_RECORDS:-}" ]; then
-        report "$images" "$error"
+        swath report images="$images" error="$error"
     fi
 done

@@ -209,3 +209,34 @@ fn running_a_finished_study_again_adds_nothing() {
     assert_eq!(outcome(&first), outcome(&again));
     assert_eq!(again.counted(), TRIALS);
 }
+
+#[test]
+fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
+    let straight = tempfile::tempdir().expect("a temporary folder");
+    let wanted = run(straight.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = StudyDir::at(folder.path());
+    let patient = || {
+        let mut parts = parts("random", "fifo", 2);
+        parts.retry.backoff = vec![(FailureClass::Crash, Duration::from_secs(5))];
+        parts.retry.max_backoff = Duration::from_secs(60);
+        parts
+    };
+    let mut executor = Simulated::new(2, script).starting_at(Timestamp::from_micros(7_200_000_000));
+    let (clock, hour) = (executor.clock(), 3_600_000_000);
+    let seconds = 7_200_000_000 + 700_000;
+    // Put back by an hour, once.
+    let put_back = move || {
+        let now = clock().as_micros();
+        Timestamp::from_micros(if now < seconds { now } else { now - hour })
+    };
+    let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
+    let mut driver = Driver::open(dir.clone(), patient(), &holder, Box::new(put_back)).expect("it opens");
+    driver.run(&mut executor, &Interrupt::default()).expect("it runs");
+    let end = driver.study().clone();
+    drop(driver);
+    assert_eq!(outcome(&end), outcome(&wanted));
+    assert_eq!(outcome(&journal::read(&dir).expect("it can be read")), outcome(&wanted));
+    let again = replay::replay(&dir, |_| Ok::<_, Infallible>(patient())).expect("it replays");
+    assert_eq!(again.differences, vec![]);
+}

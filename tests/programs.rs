@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What, guard,
+    Allotment, Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What, guard,
 };
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -35,6 +35,8 @@ fn settings(command: &[&str]) -> ProgramSettings {
         capture: Vec::new(),
         checkpoint: false,
         guard: None,
+        allotment: Allotment::default(),
+        tools: None,
     }
 }
 

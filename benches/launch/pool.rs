@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         capture: Vec::new(),
         checkpoint: false,
         guard: None,
+        allotment: swath::executor::Allotment::default(),
+        tools: None,
     })?;
     let mut pool = Pool::new(Arc::new(program), slots, StudyContext::default())?;
     let begun = Instant::now();

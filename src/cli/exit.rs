@@ -24,7 +24,7 @@ pub enum Code {
     End = 10,
     /// SIGINT ended it.
     Interrupted = 130,
-    /// SIGTERM ended it.
+    /// SIGTERM, SIGHUP or SIGUSR1 ended it.
     Terminated = 143,
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
     let options = Options {
+        gpus: super::run::gpus(None),
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
         jobs: None,

@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
         jobs: Some(1),
+        gpus: super::run::gpus(None),
         command_line: std::env::args().collect(),
     };
     let request = Request {

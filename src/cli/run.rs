@@ -5,7 +5,7 @@ use super::output::Output;
 use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt, Urgency};
-use crate::run::{Opened, Options, RunError};
+use crate::run::{Opened, Options, ResourceError, RunError};
 use crate::study::Closing;
 use std::path::PathBuf;
 
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// How many trials to run at a time, instead of what the sweep file says
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
+    /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that says `gpus`
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    gpus: Option<Vec<String>>,
     /// Write every event as a JSON line to standard output
     #[arg(long)]
     json: bool,
@@ -39,6 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
         jobs: args.jobs.map(usize::from),
+        gpus: gpus(args.gpus.clone()),
         command_line: std::env::args().collect(),
     };
     let mut opened = crate::run::open(&sweep, options)?;
@@ -57,6 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         other => other?,
     }
+    interrupt.halt_on_signals()?;
     carry_out(&mut opened, &interrupt, args)
 }
 
@@ -83,7 +88,18 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
 
 /// Returns how a program ends that was asked to by a signal.
 pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
-    if interrupt.signal() == signal_hook::consts::SIGTERM { Code::Terminated } else { Code::Interrupted }
+    use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
+    let by_the_system = [SIGTERM, SIGHUP, SIGUSR1].contains(&interrupt.signal());
+    if by_the_system { Code::Terminated } else { Code::Interrupted }
+}
+
+/// Returns the GPUs to use: those that were named, else those that a batch system lets this process see; `None` if nobody says.
+pub(super) fn gpus(named: Option<Vec<String>>) -> Option<Vec<String>> {
+    let list = || {
+        ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"].into_iter().find_map(|name| std::env::var(name).ok())
+    };
+    let named = named.or_else(|| Some(list()?.split(',').map(str::to_owned).collect()))?;
+    Some(named.into_iter().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty() && id != "-1").collect())
 }
 
 fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
@@ -105,6 +121,13 @@ impl From<RunError> for Failure {
         match error {
             RunError::Driver(DriverError::Journal(journal)) => journal.into(),
             RunError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
+            RunError::Resources(resources) => match &resources {
+                ResourceError::TooMuch { .. } => Self::caused(Code::Usage, &resources),
+                ResourceError::TooManyJobs { most, .. } => Self::caused(Code::Usage, &resources)
+                    .hint(format!("leave `jobs` out, or set it to {most} or less; `gpus = 0.5` lets two trials share a GPU")),
+                ResourceError::Gpus(_) => Self::caused(Code::Usage, &resources)
+                    .hint("leave `gpus` out to run without them, or name them: `swath run --gpus 0,1`"),
+            },
             RunError::Setup(_) => {
                 Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")
             }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     now: bool,
 
-    /// Do not end it, but run so many trials at a time from now on; at most as many as it was started with
+    /// Do not end it, but run so many trials at a time from now on: fewer, or more than it was started with
     #[arg(long, value_name = "N", conflicts_with_all = ["drain", "now"])]
     jobs: Option<std::num::NonZeroUsize>,
 }

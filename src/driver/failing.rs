@@ -4,6 +4,7 @@ use super::breaker::{self, Trip};
 use super::{Driver, DriverError};
 use crate::executor::Executor;
 use crate::study::{Event, Exit, Failure, Timestamp, TrialId, TrialState};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Driver<'_> {
@@ -102,10 +103,19 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Lets slots be used again whose pause is over.
-    pub(super) fn resume_slots(&mut self) -> Result<(), DriverError> {
+    /// Notes which slots can be used again because their pause is over, and which cannot because of what their last trial left.
+    pub(super) fn note_slots(&mut self, executor: &dyn Executor) -> Result<(), DriverError> {
         for slot in self.breaker.rested((self.clock)()) {
             self.commit(Event::SlotResumed { slot })?;
+        }
+        let now = executor.unusable();
+        let before = std::mem::replace(&mut self.unusable, now.clone());
+        let told = |slots: &BTreeMap<u32, String>, slot| slots.get(slot).is_some_and(|why| !why.is_empty());
+        for slot in before.keys().filter(|slot| told(&before, slot) && !told(&now, slot)) {
+            self.commit(Event::SlotResumed { slot: *slot })?;
+        }
+        for (slot, why) in now.iter().filter(|(slot, _)| told(&now, slot) && !told(&before, slot)) {
+            self.commit(Event::SlotPaused { slot: *slot, why: why.clone() })?;
         }
         Ok(())
     }

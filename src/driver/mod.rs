@@ -80,6 +80,10 @@ pub struct Driver<'a> {
     failures: u64,
     breaker: Breaker,
     exhausted: bool,
+    /// Free slots that cannot be used now, and why.
+    unusable: BTreeMap<u32, String>,
+    /// How long the run stood still.
+    stood: Duration,
     synced: Instant,
     snapshot_due: Instant,
 }
@@ -128,6 +132,9 @@ impl<'a> Driver<'a> {
         let began = (self.clock)();
         let _ = Control::receive(&self.dir);
         loop {
+            if interrupt.takes_halt() {
+                self.halt(executor, interrupt)?;
+            }
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
             let mut waits = !self.has_room(executor)?;
@@ -196,7 +203,10 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.breaker.tripped() {
             Some(Closing::CircuitBreaker)
-        } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
+        } else if limits
+            .time
+            .is_some_and(|most| (self.clock)().since(began).saturating_sub(self.stood) >= most)
+        {
             Some(Closing::TimeLimit)
         } else {
             None
@@ -205,8 +215,11 @@ impl<'a> Driver<'a> {
 
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        self.resume_slots()?;
-        let slots = self.slots(executor);
+        self.note_slots(executor)?;
+        let slots = match self.told.jobs {
+            Some(jobs) => executor.resize(jobs),
+            None => executor.slots(),
+        };
         while let Some(slot) = self.free_slot(slots) {
             if !self.may_launch() {
                 break;
@@ -225,7 +238,8 @@ impl<'a> Driver<'a> {
 
     fn free_slot(&self, slots: usize) -> Option<u32> {
         let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
-        all.find(|slot| !self.busy_slots.contains(slot) && !self.breaker.is_paused(*slot))
+        let usable = |slot: &u32| !self.breaker.is_paused(*slot) && !self.unusable.contains_key(slot);
+        all.find(|slot| !self.busy_slots.contains(slot) && usable(slot))
     }
 
     /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
@@ -292,6 +306,15 @@ impl<'a> Driver<'a> {
         for trial in running {
             self.end(trial, how, executor);
         }
+    }
+
+    /// Stands still, with everything that runs, until this process is told to go on.
+    fn halt(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<(), DriverError> {
+        executor.halt(true);
+        self.save_to_disk()?;
+        self.stood += interrupt.stand_still();
+        executor.halt(false);
+        Ok(())
     }
 
     /// Asks a trial to end, unless it was asked as urgently before.

@@ -64,6 +64,8 @@ impl<'a> Driver<'a> {
             failures: 0,
             breaker,
             exhausted: false,
+            unusable: BTreeMap::new(),
+            stood: std::time::Duration::ZERO,
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
         };

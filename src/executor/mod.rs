@@ -2,7 +2,9 @@
 //!
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
+mod allotment;
 mod checkpoint;
+mod gpus;
 pub mod guard;
 mod leftovers;
 mod output;
@@ -18,6 +20,8 @@ mod trainable;
 mod usage;
 mod watch;
 
+pub use allotment::Allotment;
+pub use gpus::{GpuError, GpuShares, Gpus};
 pub use leftovers::end_leftovers;
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
@@ -28,6 +32,7 @@ pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, Tri
 use crate::logger::Directive;
 use crate::space::Params;
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +54,21 @@ pub trait Executor: Send {
 
     /// Returns what has happened, waiting at most that long for the first signal.
     fn wait(&mut self, at_most: Duration) -> Vec<Signal>;
+
+    /// Provides so many slots if it can; returns how many of them there are. Those beyond stay, unused.
+    fn resize(&mut self, slots: usize) -> usize {
+        slots.min(self.slots())
+    }
+
+    /// Returns the free slots that cannot be used now, each with the reason; an empty one says that it is a matter of moments.
+    fn unusable(&self) -> BTreeMap<u32, String> {
+        BTreeMap::new()
+    }
+
+    /// Lets everything that runs stand still, its clocks too, or go on. Returns when that is so.
+    fn halt(&mut self, halt: bool) {
+        let _ = halt;
+    }
 }
 
 /// An attempt to run.

@@ -10,18 +10,22 @@ use super::{Executor, ExecutorError, Launch, Left, Outcome, Signal, Stop, What};
 use crate::logger::folder::Recorded;
 use crate::logger::{Beginning, Directive, Dirs, Identity, Sink, TrialFolder, TrialLogger};
 use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How many signals may wait for the driver: then a function waits in `report`, and a program's file grows.
 const WAITING_SIGNALS: usize = 1024;
 
 /// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties now and then.
 const SIGNALS_AT_ONCE: usize = 1024;
+
+/// More slots than this there never are.
+const MOST_SLOTS: usize = 4096;
 
 /// How often a trial that has ended on a full disk looks whether there is room for its last files.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -30,20 +34,49 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// abandoned after this.
 const ABANDON_AFTER: Duration = Duration::from_secs(5);
 
+/// How long what a trial used may take to be free again, before it is said that it is not.
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked at, before and after that.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// How long running trials may take to stand still.
+const HALTED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Runs trials in the threads of a rayon pool.
 pub struct Pool {
     slots: Vec<Slot>,
     signals: Receiver<Signal>,
     trainable: Arc<dyn Trainable>,
+    /// What workers that are added later get.
+    forge: Forge,
+    /// How many slots there may be.
+    most: usize,
     /// Disconnected when the last worker has ended.
     workers: Receiver<()>,
-    _threads: ThreadPool,
+    threads: Vec<ThreadPool>,
+}
+
+/// What all workers have in common. Dropped when no worker is to be added any more.
+struct Forge {
+    study: Arc<StudyContext>,
+    signals: Sender<Signal>,
+    alive: Option<Sender<()>>,
 }
 
 struct Slot {
     jobs: Sender<Launch>,
     line: Arc<StopLine>,
     running: Option<(TrialId, Attempt)>,
+    rest: Rest,
+}
+
+/// Why a slot cannot be used although no trial runs in it; shared with its worker. An empty reason: it is a matter of moments.
+type Rest = Arc<Mutex<Option<String>>>;
+
+fn set(rest: &Rest, to: Option<String>) {
+    *rest.lock().unwrap_or_else(PoisonError::into_inner) = to;
 }
 
 impl Pool {
@@ -56,45 +89,63 @@ impl Pool {
         slots: usize,
         study: StudyContext,
     ) -> Result<Self, ExecutorError> {
-        let slots = slots.max(1);
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(slots)
-            .thread_name(|slot| format!("slot-{slot}"))
-            .build()
-            .map_err(|error| ExecutorError::Pool { slots, source: std::io::Error::other(error) })?;
         let (signals, received) = bounded(WAITING_SIGNALS);
         let (alive, workers) = bounded(0);
-        let study = Arc::new(study);
-        let (slots, workbenches): (Vec<Slot>, Vec<Workbench>) = (0..slots)
-            .map(|_| {
-                let (jobs, queue) = unbounded();
-                let line = Arc::new(StopLine::new());
-                let workbench = Workbench {
-                    jobs: queue,
-                    line: Arc::clone(&line),
-                    study: Arc::clone(&study),
-                    signals: signals.clone(),
-                    trainable: Arc::clone(&trainable),
-                    _alive: alive.clone(),
-                };
-                (Slot { jobs, line, running: None }, workbench)
-            })
-            .unzip();
+        let mut pool = Self {
+            slots: Vec::new(),
+            signals: received,
+            trainable,
+            forge: Forge { study: Arc::new(study), signals, alive: Some(alive) },
+            most: MOST_SLOTS,
+            workers,
+            threads: Vec::new(),
+        };
+        pool.add(slots.max(1))?;
+        Ok(pool)
+    }
+
+    /// Sets how many slots there may be at most, however many are asked for later.
+    #[must_use]
+    pub fn at_most(mut self, slots: usize) -> Self {
+        self.most = slots.max(self.slots.len());
+        self
+    }
+
+    /// Adds slots, each with a thread.
+    fn add(&mut self, count: usize) -> Result<(), ExecutorError> {
+        let first = self.slots.len();
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(move |slot| format!("slot-{}", first + slot))
+            .build()
+            .map_err(|error| ExecutorError::Pool { slots: count, source: std::io::Error::other(error) })?;
+        let Some(alive) = &self.forge.alive else { return Ok(()) };
         // Each worker takes the workbench of its own index, once, and drops it when it ends.
-        let workbenches: Vec<_> = workbenches
-            .into_iter()
-            .map(|workbench| {
-                let (give, take) = bounded(1);
-                give.send(workbench).ok();
-                take
-            })
-            .collect();
+        let mut workbenches = Vec::new();
+        for _ in 0..count {
+            let (jobs, queue) = unbounded();
+            let (line, rest) = (Arc::new(StopLine::new()), Rest::default());
+            let workbench = Workbench {
+                jobs: queue,
+                line: Arc::clone(&line),
+                rest: Arc::clone(&rest),
+                study: Arc::clone(&self.forge.study),
+                signals: self.forge.signals.clone(),
+                trainable: Arc::clone(&self.trainable),
+                _alive: alive.clone(),
+            };
+            let (give, take) = bounded(1);
+            give.send(workbench).ok();
+            workbenches.push(take);
+            self.slots.push(Slot { jobs, line, running: None, rest });
+        }
         threads.spawn_broadcast(move |context| {
             if let Some(Ok(workbench)) = workbenches.get(context.index()).map(Receiver::try_recv) {
                 workbench.work();
             }
         });
-        Ok(Self { slots, signals: received, trainable, workers, _threads: threads })
+        self.threads.push(threads);
+        Ok(())
     }
 
     fn forget_if_ended(&mut self, signal: &Signal) {
@@ -115,7 +166,7 @@ impl Executor for Pool {
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
         let index = launch.slot;
         let slot = self.slots.get_mut(index as usize).ok_or(ExecutorError::SlotGone(index))?;
-        if slot.running.is_some() {
+        if slot.running.is_some() || slot.rest.lock().is_ok_and(|rest| rest.is_some()) {
             return Err(ExecutorError::SlotBusy(index));
         }
         slot.running = Some((launch.trial, launch.attempt));
@@ -141,6 +192,31 @@ impl Executor for Pool {
         }
         signals
     }
+
+    fn resize(&mut self, slots: usize) -> usize {
+        let wanted = slots.min(self.most);
+        if let Some(more @ 1..) = wanted.checked_sub(self.slots.len()) {
+            // Without threads for more there are as many as before.
+            self.add(more).ok();
+        }
+        wanted.min(self.slots.len())
+    }
+
+    fn unusable(&self) -> BTreeMap<u32, String> {
+        let rests = (0..).zip(&self.slots);
+        rests.filter_map(|(number, slot)| Some((number, slot.rest.lock().ok()?.clone()?))).collect()
+    }
+
+    fn halt(&mut self, halt: bool) {
+        for slot in &self.slots {
+            slot.line.halt(halt);
+        }
+        let begun = Instant::now();
+        let waits = |slot: &Slot| slot.running.is_some() && slot.line.is_halted() != halt;
+        while self.slots.iter().any(waits) && begun.elapsed() < HALTED_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Drop for Pool {
@@ -151,6 +227,7 @@ impl Drop for Pool {
                 slot.line.ask(trial, attempt, Stop::Kill);
             }
         }
+        self.forge.alive = None;
         // Workers that wait for room in the channel go on when nobody listens.
         let (_, nobody) = bounded(0);
         self.signals = nobody;
@@ -164,6 +241,7 @@ impl Drop for Pool {
 struct Workbench {
     jobs: Receiver<Launch>,
     line: Arc<StopLine>,
+    rest: Rest,
     study: Arc<StudyContext>,
     signals: Sender<Signal>,
     trainable: Arc<dyn Trainable>,
@@ -186,8 +264,34 @@ impl Workbench {
                 folder: Mutex::default(),
             };
             let Outcome { exit, usage } = self.run(&trial);
+            let slot = trial.launch.slot;
+            let ready = self.trainable.ready(slot).is_ok();
+            if !ready {
+                // Before the end is told, so that nobody takes the slot for free.
+                set(&self.rest, Some(String::new()));
+            }
             trial.send(What::Ended(exit, usage));
+            if !ready {
+                self.settle(slot);
+            }
         }
+    }
+
+    /// Waits until what the last trial used is free again, or the pool is dropped.
+    fn settle(&self, slot: u32) {
+        let begun = Instant::now();
+        while let Err(why) = self.trainable.ready(slot) {
+            let long = begun.elapsed() >= SETTLES_WITHIN;
+            if long {
+                set(&self.rest, Some(why));
+            }
+            let pause = if long { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
+            // No trial comes before the slot is free; this waits for the pool's end.
+            if matches!(self.jobs.recv_timeout(pause), Err(RecvTimeoutError::Disconnected)) {
+                return;
+            }
+        }
+        set(&self.rest, None);
     }
 
     /// Makes the trial's folder, runs the trial and writes down how it ended.

@@ -19,10 +19,17 @@ pub(super) fn start_ticks(pid: u32) -> Option<u64> {
 
 /// Returns a field of `/proc/PID/stat`, numbered from 1 as in proc(5), at least 3: the name in field 2 may contain anything.
 fn stat_field(pid: u32, number: usize) -> Option<String> {
+    let fields = stat_fields(pid, number)?;
+    fields.split_ascii_whitespace().next().map(str::to_owned)
+}
+
+/// Returns the fields of `/proc/PID/stat` from that number on.
+fn stat_fields(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+    let at = number.checked_sub(3)?;
+    rest.splitn(at + 1, ' ').nth(at).map(str::to_owned)
 }
 
 /// Returns where a process of this machine runs.
@@ -80,6 +87,51 @@ pub(super) fn trees(roots: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
         }
     }
     found
+}
+
+/// Returns whether there is such a process, which may be dead and not yet waited for.
+pub(super) fn lives(pid: u32) -> bool {
+    as_pid(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
+}
+
+/// Returns the processor time of a process and of those it waited for.
+pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = stat_fields(pid, 14)?;
+    let mut ticks = 0;
+    for field in stat.split_ascii_whitespace().take(4) {
+        ticks += field.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// Returns the bytes of memory a process holds; what it shares with others counts in full.
+pub(super) fn resident(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Returns the bytes of memory a process holds, of what it shares with others only its part; in full if the kernel does not tell.
+pub(super) fn share(pid: u32) -> Option<u64> {
+    let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok().and_then(|text| {
+        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    told.map(|kib| kib * 1024).or_else(|| resident(pid))
+}
+
+/// Sends a signal to the processes of a tree that are not of the group of its root.
+pub(super) fn signal_outside(root: u32, what: Signal) {
+    for pid in trees([root]) {
+        if stat_field(pid, 5).and_then(|group| group.parse().ok()) != Some(root) {
+            signal(pid, what);
+        }
+    }
+}
+
+/// Returns whether a process is of this process group.
+pub(super) fn is_in_group(pid: u32, group: u32) -> bool {
+    stat_field(pid, 5).and_then(|found| found.parse().ok()) == Some(group)
 }
 
 /// Returns whether a process is in another process group than this one.

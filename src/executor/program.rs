@@ -4,7 +4,9 @@ use super::guard::Guard;
 use super::output::Output;
 use super::strays::{RUN, Strays};
 use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
-use super::{ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes};
+use super::{
+    Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes, usage,
+};
 use crate::logger::TrialLogger;
 use crate::space::Name;
 use crate::study::{Failure, Usage};
@@ -17,7 +19,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often a program is tried again that somebody is just writing, or that another thread's child still holds open.
@@ -49,6 +51,10 @@ pub struct ProgramSettings {
     pub checkpoint: bool,
     /// The command of the [guard](super::guard::run); `None`: without one.
     pub guard: Option<Command>,
+    /// What a trial may take of the machine.
+    pub allotment: Allotment,
+    /// A folder put at the end of the trials' PATH if there is no `swath` on it: where this very program lies.
+    pub tools: Option<PathBuf>,
 }
 
 /// Runs an executable as a trial.
@@ -65,6 +71,11 @@ pub struct Program {
     guard: Option<Guard>,
     strays: Strays,
     nothing: File,
+    allotment: Allotment,
+    /// The trials' PATH, where it differs from what they would have anyway.
+    longer_path: Option<OsString>,
+    /// How many processes of this machine the kernel had ended for want of memory when it was last looked at.
+    memory_kills: AtomicU64,
     /// The first program that was looked for on `PATH`, and where it was.
     found: OnceLock<(String, PathBuf)>,
 }
@@ -99,18 +110,36 @@ impl Program {
     /// # Errors
     /// If the guard cannot be started.
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
-        let ProgramSettings { argv, env, workdir, trial_time, grace, log, capture, checkpoint, guard } =
-            settings;
+        let ProgramSettings {
+            argv,
+            env,
+            workdir,
+            trial_time,
+            grace,
+            log,
+            capture,
+            checkpoint,
+            guard,
+            allotment,
+            tools,
+        } = settings;
         let prepare = |source| ExecutorError::Prepare { source };
         let pid = std::process::id();
         let count = RUNS.fetch_add(1, Ordering::Relaxed);
         let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
+        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsString::from(value));
+        let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        let workdir = absolute(workdir).map_err(prepare)?;
+        let longer_path = tools.and_then(|tools| with_tools(&path, tools, &workdir));
         let guard = guard.map(|command| Guard::start(command, &run)).transpose().map_err(prepare)?;
         Ok(Self {
             argv,
             env,
-            workdir: absolute(workdir).map_err(prepare)?,
-            terms: Terms { limit: trial_time, grace },
+            workdir,
+            terms: Terms { limit: trial_time, grace, memory: allotment.memory },
+            allotment,
+            longer_path,
+            memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
             log,
             capture,
             checkpoint,
@@ -151,7 +180,11 @@ impl Program {
     }
 
     fn set_environment(&self, command: &mut Command, trial: &TrialContext, dir: &Path) {
+        command.envs(self.allotment.variables(trial.launch.slot, |name| std::env::var_os(name).is_some()));
         command.envs(self.env.iter().map(|(name, value)| (name, value))).env(RUN, &self.run);
+        if let Some(path) = &self.longer_path {
+            command.env("PATH", path);
+        }
         for (name, value) in environment(&trial.study, &trial.launch, dir) {
             match value {
                 Some(value) => command.env(name, value),
@@ -250,8 +283,14 @@ impl Program {
             trial.placed(place);
             settled.set(true);
         };
-        let outcome = Supervision::new(child, trial, log, &self.terms, records, output).run(settle);
         let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
+        let orphans = || self.strays.of_trial(&mark, group);
+        let supervision = Supervision::new(child, trial, log, &self.terms, records, output, &orphans);
+        let mut outcome = supervision.run(settle);
+        if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL)) && self.memory_ran_out() {
+            log.warn("the kernel ended it because the machine had no memory left".to_owned());
+            outcome.exit = Exit::Failed(Failure::Memory);
+        }
         if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
             log.warn("a process that the trial left behind could not be ended".to_owned());
         }
@@ -259,6 +298,15 @@ impl Program {
             guard.remove(group);
         }
         Ok(outcome)
+    }
+}
+
+impl Program {
+    /// Returns whether the kernel has ended one more process for want of memory; each counts for one trial.
+    fn memory_ran_out(&self) -> bool {
+        let now = usage::out_of_memory_kills();
+        let one_more = |seen: u64| (seen < now).then_some(seen + 1);
+        self.memory_kills.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
     }
 }
 
@@ -272,7 +320,15 @@ impl Trainable for Program {
             Ok(dir) => dir,
             Err(error) => return spawn_failed(format!("the trial's folder cannot be named: {error}")),
         };
-        self.run(trial, log, &dir).unwrap_or_else(spawn_failed)
+        let (gpus, slot) = (self.allotment.gpus.as_ref(), trial.launch.slot);
+        gpus.inspect(|gpus| gpus.take(slot));
+        let outcome = self.run(trial, log, &dir).unwrap_or_else(spawn_failed);
+        gpus.inspect(|gpus| gpus.give_back(slot));
+        outcome
+    }
+
+    fn ready(&self, slot: u32) -> Result<(), String> {
+        self.allotment.gpus.as_ref().map_or(Ok(()), |gpus| gpus.ready(slot))
     }
 
     fn close(&self) {
@@ -282,6 +338,16 @@ impl Trainable for Program {
 
 fn spawn_failed(why: String) -> Outcome {
     Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+}
+
+const SIGKILL: i32 = 9;
+
+/// Returns `path` with the folder `tools` at its end, unless `swath` is on it already or is not in that folder.
+fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> {
+    if on_path("swath", path, workdir).is_some() || !tools.join("swath").is_file() {
+        return None;
+    }
+    std::env::join_paths(std::env::split_paths(path).chain([tools])).ok()
 }
 
 /// Looks for an executable in the directories of `path`; relative ones start at the workdir, as they will for the program.

@@ -15,6 +15,10 @@ pub(super) struct StopLine {
     request: AtomicU64,
     /// Whether the trial has been told.
     noticed: AtomicBool,
+    /// Whether the trial is to stand still, because the orchestrator does.
+    halt: AtomicBool,
+    /// Whether it does.
+    halted: AtomicBool,
     #[cfg(target_os = "linux")]
     wake: Option<OwnedFd>,
 }
@@ -74,6 +78,8 @@ impl StopLine {
         Self {
             request: AtomicU64::new(0),
             noticed: AtomicBool::new(false),
+            halt: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
             #[cfg(target_os = "linux")]
             wake: {
                 use rustix::event::{EventfdFlags, eventfd};
@@ -103,6 +109,7 @@ impl StopLine {
     /// Notes that no one in this slot has been told to stop yet.
     pub(super) fn begin(&self) {
         self.noticed.store(false, Ordering::Relaxed);
+        self.note_halted(false);
     }
 
     /// Like [`asked`](Self::asked), for telling the trial: from then on it counts as told.
@@ -115,6 +122,27 @@ impl StopLine {
     /// Returns what the attempt was asked, if it knows.
     pub(super) fn noticed(&self, launch: &Launch) -> Option<Asked> {
         self.asked(launch).filter(|_| self.noticed.load(Ordering::Relaxed))
+    }
+
+    /// Asks whoever runs in this slot to stand still, or to go on.
+    pub(super) fn halt(&self, halt: bool) {
+        self.halt.store(halt, Ordering::Release);
+        self.wake();
+    }
+
+    /// Returns whether the trial is to stand still.
+    pub(super) fn is_halt_asked(&self) -> bool {
+        self.halt.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the trial stands still.
+    pub(super) fn note_halted(&self, halted: bool) {
+        self.halted.store(halted, Ordering::Release);
+    }
+
+    /// Returns whether the trial stands still.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
     }
 
     #[cfg(target_os = "linux")]

@@ -36,6 +36,15 @@ impl Strays {
         }
     }
 
+    /// Returns the orphans of a living trial, found by `mark` or because they are still in its process group.
+    pub(super) fn of_trial(&self, mark: &str, group: u32) -> Vec<u32> {
+        let is_marked = |pid: &u32| {
+            processes::is_in_group(*pid, group)
+                || processes::environment_holds(*pid, |entry| entry == mark.as_bytes())
+        };
+        self.adopted().into_iter().filter(|pid| *pid != group).filter(is_marked).collect()
+    }
+
     /// Ends what a trial left, found by `mark`, `NAME=value` in its environment; returns whether nothing is left.
     pub(super) fn end_of_trial(&self, mark: &str, grace: Duration) -> bool {
         if self.adopted().is_empty() {

@@ -5,8 +5,9 @@
 
 use super::output::Output;
 use super::stop_line::Asked;
+use super::usage::Meter;
 use super::watch::Watch;
-use super::{Exit, Outcome, TrialContext, usage};
+use super::{Exit, Outcome, TrialContext, processes};
 use crate::logger::{Tail, TrialLogger};
 use crate::study::{Failure, Usage};
 use rustix::io::Errno;
@@ -31,6 +32,10 @@ const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
 /// A child that lives this long is worth a watch.
 const WORTH_A_WATCH: Duration = Duration::from_millis(20);
 
+/// How often what a child's processes use is looked at, where memory is limited and where not.
+const WEIGH_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// How long growth is left to gather after it was looked at.
 const BREATHER: Duration = Duration::from_millis(10);
 
@@ -43,6 +48,8 @@ pub(super) struct Terms {
     pub(super) limit: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
+    /// How many bytes of memory its processes may hold together.
+    pub(super) memory: Option<u64>,
 }
 
 /// A child that runs, and what is known of it.
@@ -57,6 +64,14 @@ pub(super) struct Supervision<'a> {
     output: Output,
     watch: Option<Watch>,
     ending: Option<Ending>,
+    /// Finds the child's orphans.
+    orphans: &'a dyn Fn() -> Vec<u32>,
+    meter: Meter,
+    weighed: Instant,
+    /// Since when it stands still.
+    halted: Option<Instant>,
+    /// How long it stood still before.
+    stood: Duration,
     complaints: BTreeSet<&'static str>,
 }
 
@@ -91,6 +106,7 @@ struct Ending {
 enum Why {
     Asked,
     TooLong(Duration),
+    TooMuch,
 }
 
 /// What ended a sleep.
@@ -109,12 +125,18 @@ impl<'a> Supervision<'a> {
         terms: &'a Terms,
         records: Records,
         output: Output,
+        orphans: &'a dyn Fn() -> Vec<u32>,
     ) -> Self {
         let group = Pid::from_child(&child);
         let begun = Instant::now();
         Self {
             trial,
             log,
+            orphans,
+            meter: Meter::new(child.id()),
+            weighed: begun,
+            halted: None,
+            stood: Duration::ZERO,
             child,
             group,
             terms,
@@ -147,14 +169,18 @@ impl<'a> Supervision<'a> {
         loop {
             let woken = sleeper.sleep(self, self.shortened(nap), looked);
             if woken.exited {
-                let ended = self.child.wait4()?;
-                return Ok((ended.status, usage::of_process(&ended.rusage)));
+                return self.bury();
             }
             if let Some(settled) = settled.take() {
                 settled();
             }
+            self.halt_or_go_on();
+            if self.halted.is_some() {
+                continue;
+            }
             self.obey();
             self.keep_time();
+            self.weigh();
             if woken.grown {
                 self.watch();
                 self.read();
@@ -168,11 +194,88 @@ impl<'a> Supervision<'a> {
         }
     }
 
+    /// Waits for the dead child, after a last look at what it leaves: that is given to others from now on.
+    fn bury(&mut self) -> io::Result<(ExitStatus, Usage)> {
+        let orphans = (self.orphans)();
+        if !orphans.is_empty() {
+            self.meter.look(&orphans, None);
+        }
+        let ended = self.child.wait4()?;
+        Ok((ended.status, self.meter.usage(&ended.rusage)))
+    }
+
+    /// Stands still with the orchestrator, or goes on with it; what is due is put off meanwhile.
+    fn halt_or_go_on(&mut self) {
+        let asked = self.trial.line.is_halt_asked();
+        match (asked, self.halted) {
+            (true, None) => {
+                self.signal_all(Signal::STOP);
+                self.halted = Some(Instant::now());
+                self.trial.line.note_halted(true);
+            }
+            (false, Some(since)) => {
+                self.signal_all(Signal::CONT);
+                let stood = since.elapsed();
+                self.stood += stood;
+                if let Some(Ending { term_at, kill_at, .. }) = &mut self.ending {
+                    term_at.iter_mut().chain(kill_at).for_each(|due| *due += stood);
+                }
+                self.halted = None;
+                self.trial.line.note_halted(false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Signals the group, and what has left it.
+    fn signal_all(&self, signal: Signal) {
+        self.signal(signal);
+        for root in std::iter::once(self.child.id()).chain((self.orphans)()) {
+            processes::signal_outside(root, signal);
+        }
+    }
+
+    /// Looks at what the child's processes use, once it has lived long enough, and ends them if it is too much.
+    fn weigh(&mut self) {
+        let young = self.begun.elapsed() < WORTH_A_WATCH;
+        let pace = if self.terms.memory.is_some() { WEIGH_EVERY } else { LOOK_EVERY };
+        let first = self.weighed == self.begun;
+        if young || (!first && self.weighed.elapsed() < pace) {
+            return;
+        }
+        self.weighed = Instant::now();
+        let held = self.meter.look(&(self.orphans)(), self.terms.memory);
+        let Some(limit) = self.terms.memory.filter(|limit| held.bytes > *limit) else { return };
+        if self.ending.as_ref().is_some_and(|ending| matches!(ending.why, Why::TooMuch)) {
+            return;
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let (bytes, limit) = (mib(held.bytes), mib(limit));
+        let whose = match held.processes {
+            1 => "its process held".to_owned(),
+            several => format!("its {several} processes held"),
+        };
+        self.log
+            .warn(format!("{whose} {bytes} MiB of memory, {limit} MiB is what `resources.memory` gives it"));
+        // Whoever is short of memory does not get time to take more.
+        self.signal_all(Signal::KILL);
+        self.ending = Some(Ending { why: Why::TooMuch, term_at: None, kill_at: None });
+    }
+
+    /// Returns how long the child has run, without the time it stood still.
+    fn ran(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(self.stood)
+    }
+
     /// Returns the nap, shorter if something is due before its end.
     fn shortened(&self, nap: Duration) -> Duration {
+        if self.halted.is_some() {
+            return nap;
+        }
+        let nap = if self.terms.memory.is_some() { nap.min(WEIGH_EVERY) } else { nap };
         let due = match &self.ending {
             Some(ending) => ending.term_at.or(ending.kill_at),
-            None => self.terms.limit.map(|limit| self.begun + limit),
+            None => self.terms.limit.map(|limit| self.begun + self.stood + limit),
         };
         due.map_or(nap, |due| nap.min(due.saturating_duration_since(Instant::now())))
     }
@@ -197,7 +300,7 @@ impl<'a> Supervision<'a> {
 
     /// Ends a child that runs too long, or does not heed SIGTERM.
     fn keep_time(&mut self) {
-        let now = Instant::now();
+        let (now, ran) = (Instant::now(), self.ran());
         match (&mut self.ending, self.terms.limit) {
             (Some(Ending { term_at, kill_at, .. }), _) => {
                 if term_at.is_some_and(|due| now >= due) {
@@ -208,7 +311,7 @@ impl<'a> Supervision<'a> {
                     self.signal(Signal::KILL);
                 }
             }
-            (None, Some(limit)) if now >= self.begun + limit => {
+            (None, Some(limit)) if ran >= limit => {
                 let asked = Asked { why: super::Stop::Verdict, kill: false };
                 self.begin_to_end(Why::TooLong(limit), asked);
             }
@@ -307,6 +410,7 @@ impl<'a> Supervision<'a> {
     fn exit(&self, status: ExitStatus) -> Exit {
         match (&self.ending, status.code(), status.signal()) {
             (Some(Ending { why: Why::TooLong(limit), .. }), ..) => Exit::Failed(Failure::Timeout(*limit)),
+            (Some(Ending { why: Why::TooMuch, .. }), ..) => Exit::Failed(Failure::Memory),
             (Some(Ending { why: Why::Asked, .. }), ..) => {
                 self.trial.asked().map_or(Exit::Interrupted, Asked::exit)
             }

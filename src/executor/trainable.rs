@@ -23,6 +23,14 @@ pub trait Trainable: Send + Sync {
         Vec::new()
     }
 
+    /// Says why the next attempt in a slot cannot begin yet, after one has ended there: what it used may not be free again.
+    ///
+    /// # Errors
+    /// The reason.
+    fn ready(&self, _slot: u32) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Ends what earlier attempts left behind, when there will be no more.
     fn close(&self) {}
 }

@@ -263,6 +263,7 @@ impl Options {
             logs: logs.into(),
             workdir: std::env::current_dir().unwrap_or_default(),
             jobs: None,
+            gpus: None,
             command_line: Vec::new(),
         }
     }

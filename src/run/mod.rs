@@ -12,6 +12,7 @@ mod pool;
 mod rebuild;
 mod record;
 pub mod rerun;
+mod resources;
 mod setup;
 pub mod verify;
 mod versions;
@@ -20,6 +21,7 @@ pub use ask_tell::{AskTell, AskTellError};
 pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
+pub use resources::ResourceError;
 pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
@@ -33,13 +35,14 @@ use crate::tracker::Tracker;
 use crate::tracker::recorder::Stale;
 use code::Version;
 use inquiry::Inquiry;
+use resources::Shares;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 /// Where a sweep runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The folder of all studies.
     pub logs: PathBuf,
@@ -47,6 +50,8 @@ pub struct Options {
     pub workdir: PathBuf,
     /// How many trials at a time; `None`: as the sweep file says.
     pub jobs: Option<usize>,
+    /// The GPUs to use, as their driver calls them; `None`: all there are.
+    pub gpus: Option<Vec<String>>,
     /// The command line, for the record.
     pub command_line: Vec<String>,
 }
@@ -61,7 +66,7 @@ pub struct Opened<'a> {
     stands_for: Option<TrialId>,
     dir: StudyDir,
     driver: Driver<'a>,
-    slots: usize,
+    shares: Shares,
     trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
@@ -71,6 +76,9 @@ pub enum RunError {
     /// A part of the sweep file cannot be built.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
+    /// The machine cannot give what the trials want.
+    #[error(transparent)]
+    Resources(#[from] ResourceError),
     /// The study could not be opened or written.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -100,27 +108,33 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
-    let version = Version::of(sweep, &options, &dir)?;
-    let Built { parts, trackers, slots } = build(&version, &options, &dir)?;
     let machine = Machine::here();
+    let version = Version::of(sweep, &options, &dir)?;
+    let Built { parts, trackers, shares } = build(&version, &options, &dir, &machine)?;
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     let notice = version.make()?;
     let Version { sweep, git, .. } = version;
     let environment = keep::keep(&dir, &sweep, &options, machine, git, driver.study().next_seq())?;
-    Ok(Opened { sweep, options, environment, notice, stands_for: None, dir, driver, slots, trackers })
+    Ok(Opened { sweep, options, environment, notice, stands_for: None, dir, driver, shares, trackers })
 }
 
 /// What a sweep becomes on this machine.
 struct Built {
     parts: Parts,
     trackers: Vec<(String, Box<dyn Tracker>)>,
-    slots: usize,
+    shares: Shares,
 }
 
-fn build(version: &Version<'_>, options: &Options, dir: &StudyDir) -> Result<Built, RunError> {
+fn build(
+    version: &Version<'_>,
+    options: &Options,
+    dir: &StudyDir,
+    machine: &Machine,
+) -> Result<Built, RunError> {
     let sweep = &*version.sweep;
-    let slots = options.jobs.unwrap_or_else(|| sweep.slots());
+    let shares = resources::share(sweep, options, machine)?;
+    let slots = shares.slots;
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots, Some(dir.root())).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let parts = Parts {
@@ -144,7 +158,7 @@ fn build(version: &Version<'_>, options: &Options, dir: &StudyDir) -> Result<Bui
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         grace: sweep.run.grace,
     };
-    Ok(Built { parts, trackers, slots })
+    Ok(Built { parts, trackers, shares })
 }
 
 impl<'a> Opened<'a> {
@@ -224,7 +238,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
-        Ok(pool::programs(&self.sweep, &self.dir, self.workdir(), self.slots, self.stands_for, guard)?)
+        Ok(pool::programs(&self.sweep, &self.dir, self.workdir(), &self.shares, self.stands_for, guard)?)
     }
 
     /// Makes a pool that runs a function.
@@ -232,7 +246,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
-        Ok(pool::functions(&self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
+        Ok(pool::functions(&self.sweep, &self.dir, self.workdir(), self.shares.slots, trainable)?)
     }
 
     /// Runs trials until there is nothing left to do or somebody interrupts.

@@ -33,10 +33,11 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         tempfile::tempdir().map_err(|source| RunError::Keep { path: std::env::temp_dir(), source })?;
     let copy = StudyDir::at(scratch.path());
     copy_journal(&dir.journal(), &copy.journal())?;
+    let machine = Machine::here();
     let version = Version::of(sweep, options, &dir)?;
-    let built = build(&version, options, &dir)?;
+    let built = build(&version, options, &dir, &machine)?;
     let sweep = &*version.sweep;
-    let holder = Machine::here().holder(Timestamp::now());
+    let holder = machine.holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
     let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
@@ -48,7 +49,9 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         let told = environment(&study, &launch, &launch.dir).into_iter();
         let told =
             told.filter_map(|(name, value)| Some((name.to_owned(), value?.to_string_lossy().into_owned())));
-        let environment = sweep.run.env.iter().cloned().chain(told).collect();
+        let slot = launch.slot % u32::try_from(built.shares.slots).unwrap_or(u32::MAX);
+        let given = built.shares.allotment.variables(slot, |name| std::env::var_os(name).is_some());
+        let environment = given.into_iter().chain(sweep.run.env.iter().cloned()).chain(told).collect();
         Planned { command: argv(&launch), environment, launch }
     });
     Ok(planned.collect())

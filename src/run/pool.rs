@@ -1,11 +1,12 @@
 //! The pool that runs a sweep's trials on this machine.
 
+use super::resources::Shares;
 use crate::executor::{Argv, ExecutorError, Pool, Program, ProgramSettings, StudyContext, Trainable};
 use crate::journal::StudyDir;
 use crate::logger::DigestCache;
 use crate::study::TrialId;
 use crate::sweep::{Fill, Sweep};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ pub(super) fn programs(
     sweep: &Sweep,
     dir: &StudyDir,
     workdir: PathBuf,
-    slots: usize,
+    shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Result<Pool, ExecutorError> {
@@ -27,9 +28,17 @@ pub(super) fn programs(
         log: sweep.limits.log,
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,
+        // The guard is this very program, if that is `swath`.
+        tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
+        allotment: shares.allotment.clone(),
     })?;
-    pool(sweep, dir, workdir, slots, stands_for, Arc::new(program))
+    let pool = pool(sweep, dir, workdir, shares.slots, stands_for, Arc::new(program))?;
+    Ok(match &shares.allotment.gpus {
+        // Devices do not become more because more trials are to run at a time.
+        Some(gpus) => pool.at_most(gpus.slots()),
+        None => pool,
+    })
 }
 
 /// Makes a pool that runs any trainable.

@@ -168,10 +168,25 @@ pub const SECTIONS: &[SectionReference] = &[
         "resources",
         "what a trial takes of the machine",
         &[
-            key("jobs", Takes::Count(1), "cores / `cpus`", "trials at a time"),
+            key(
+                "jobs",
+                Takes::Count(1),
+                "what `cpus`, `gpus` and `memory` leave room for",
+                "trials at a time",
+            ),
             key("cpus", Takes::Count(1), "`1`", "cores of each trial"),
-            key("gpus", Takes::Number, "", "GPUs of each trial; `0.5` shares a device"),
-            key("memory", Takes::Size, "", "memory of each trial"),
+            key(
+                "gpus",
+                Takes::Number,
+                "",
+                "GPUs of each trial, which no other trial sees; `0.5` shares a device",
+            ),
+            key(
+                "memory",
+                Takes::Size,
+                "",
+                "memory of each trial, all its processes together; who takes more is ended",
+            ),
         ],
     ),
     SectionReference {

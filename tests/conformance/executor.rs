@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Closure, Executor, Launch, Pool, Program, ProgramSettings, Signal, Simulated, Stop, StudyContext,
-    TrialContext, TrialError, What,
+    Allotment, Closure, Executor, Launch, Pool, Program, ProgramSettings, Signal, Simulated, Stop,
+    StudyContext, TrialContext, TrialError, What,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -73,6 +73,8 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
         capture: Vec::new(),
         checkpoint: false,
         guard: None,
+        allotment: Allotment::default(),
+        tools: None,
     });
     let pool = Pool::new(Arc::new(program.unwrap()), slots, StudyContext::default()).unwrap();
     World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }

@@ -3,4 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod breaker;
+mod gpus;
+mod input;
+mod resources;
+mod signals;
 mod world;

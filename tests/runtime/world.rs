@@ -1,8 +1,13 @@
 //! A folder with a sweep file and a script, and the binary to run it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// No test waits longer than this.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
@@ -44,6 +49,14 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// Writes a program into `bin/`, which stands first on the PATH of every command.
+    pub(crate) fn program(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path("bin")).unwrap();
+        let path = self.path("bin").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.path("bin").display());
@@ -68,6 +81,15 @@ impl World {
         let mut lines = text.lines();
         let at = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
         lines.map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !so() {
+            assert!(begun.elapsed() < PATIENCE, "{what}: never in {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

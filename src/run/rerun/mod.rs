@@ -7,6 +7,7 @@ mod repeat;
 pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
+use super::resources;
 use super::{Opened, Options, RunError, Versions, keep};
 use crate::driver::{Driver, Limits, Parts, Retry};
 use crate::journal::{Journal, JournalError, StudyDir};
@@ -363,6 +364,7 @@ fn open(
         grace: sweep.run.grace,
     };
     let machine = Machine::here();
+    let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;
     let holder = machine.holder(now);
     let driver =
         Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now)).map_err(RunError::from)?;
@@ -375,7 +377,7 @@ fn open(
         stands_for: Some(trial.id),
         dir,
         driver,
-        slots: 1,
+        shares,
         trackers: Vec::new(),
     })
 }

@@ -1,12 +1,14 @@
 //! `[resources]`: what a trial takes of the machine.
 
 use super::super::Resources;
-use super::super::kinds::refuse_if_not_yet;
 use super::super::units::size_of;
 use crate::source::{Diagnostic, Diagnostics, Section};
 
 /// More threads than this on one machine are a slip of the fingers.
 const MOST_JOBS: u64 = 4096;
+
+/// Less memory than this is a forgotten unit.
+const LEAST_MEMORY: u64 = 1 << 20;
 
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resources {
     let Some(mut section) = file.take_section("resources", diagnostics) else { return Resources::default() };
@@ -20,17 +22,23 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resourc
     let cpus = section.take_count("cpus", 1, diagnostics);
     let gpus = section.take_number("gpus", diagnostics);
     if let Some((gpus, span)) = &gpus {
-        refuse_if_not_yet("resources.gpus", span.clone(), diagnostics);
         if *gpus <= 0.0 {
             let error = Diagnostic::error("too-small", "`gpus` must be above 0").at(span.clone(), "");
             diagnostics.push(error.hint("0.5 shares a device between two trials"));
+        } else if *gpus > 1.0 && gpus.fract() != 0.0 {
+            let message = "`gpus` above 1 must be a whole number";
+            diagnostics.push(Diagnostic::error("not-whole", message).at(span.clone(), format!("is {gpus}")));
         }
     }
     let memory = section.take("memory");
-    if let Some(node) = &memory {
-        refuse_if_not_yet("resources.memory", node.span.clone(), diagnostics);
-    }
-    let memory = memory.and_then(|node| size_of("memory", &node, diagnostics));
+    let memory = memory.and_then(|node| {
+        let bytes = size_of("memory", &node, diagnostics)?;
+        if bytes < LEAST_MEMORY {
+            let error = Diagnostic::error("too-small", "`memory` is too little for any program");
+            diagnostics.push(error.at(node.span, "").hint("write a unit: `512 MiB`, `8 GiB`"));
+        }
+        Some(bytes)
+    });
     section.finish(diagnostics);
     Resources {
         jobs: jobs.map(|(jobs, _)| jobs.min(MOST_JOBS) as usize),
