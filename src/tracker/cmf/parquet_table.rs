@@ -220,7 +220,7 @@ fn pandas(columns: &Columns, group: Option<&str>) -> serde_json::Value {
                     Held::Flags => column(name, "bool", "object"),
                     Held::Texts => column(name, "unicode", "object"),
                 }
-            }))
+            }));
         }
     }
     json!({
