@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Show(super::show::Args),
     /// Print what a trial wrote to its standard output and error
     Logs(super::logs::Args),
+    /// Watch a study on the terminal as it runs
+    Top(super::top::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
     /// Compare trials of studies and CSV files: groups, means, and whether a difference is more than noise
@@ -58,7 +60,11 @@ pub(crate) enum Command {
     Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Write the trials of a study, or their reports, as CSV, JSON lines or Parquet, or make the files of a tracker again
+    /// Draw a study: history, learning curves, importance, and more
+    Plot(super::plot::Args),
+    /// Show studies in the browser as they run
+    Ui(super::ui::Args),
+    /// Write the trials of a study, or their reports, as CSV, JSON lines, Parquet or an HTML page, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

@@ -39,6 +39,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "parquet")]
     pub(crate) json: bool,
 
+    /// Write an HTML page with all plots and a table to this file; every word names a study
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "json", "parquet", "long", "output", "condition"])]
+    pub(crate) html: Option<PathBuf>,
+
     /// Write Parquet
     #[arg(long)]
     pub(crate) parquet: bool,
@@ -89,6 +93,9 @@ impl Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    if let Some(path) = &args.html {
+        return super::page::export(path, &args.which.words, context);
+    }
     if let Some(tracker) = tracker(args) {
         return rebuild(tracker, args, context);
     }
@@ -272,7 +279,7 @@ mod tests {
 
     fn args(trials: &[&str]) -> Args {
         let which = Which { words: trials.iter().map(|word| (*word).to_owned()).collect(), condition: None };
-        Args { which, csv: false, json: false, parquet: false, long: false, output: None }
+        Args { which, csv: false, json: false, parquet: false, long: false, html: None, output: None }
     }
 
     #[test]

@@ -21,8 +21,10 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 mod made;
 pub(crate) mod output;
+mod page;
 mod paste;
 pub(crate) mod plan;
+pub(crate) mod plot;
 pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
@@ -37,6 +39,8 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod top;
+pub(crate) mod ui;
 pub(crate) mod verify;
 pub(crate) mod why;
 
@@ -105,6 +109,9 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Best(args) => best::run(args, context),
         Command::Compare(args) => compare::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Plot(args) => plot::run(args, context),
+        Command::Top(args) => top::run(args, context),
+        Command::Ui(args) => ui::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),
         Command::Schema(args) => schema::run(args, context),

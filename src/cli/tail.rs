@@ -19,7 +19,8 @@ pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) 
     if lines.is_empty() { of("stdout.log") } else { (path, lines) }
 }
 
-fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+/// Returns the last lines of a file that are not empty, safe to show.
+pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LOOK)))?;

@@ -15,7 +15,7 @@ pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
 pub use medium::{Medium, is_full};
 pub use replay::Replay;
-pub use snapshot::{read, settled};
+pub use snapshot::{read, settle, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};
 use std::path::PathBuf;

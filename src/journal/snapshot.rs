@@ -59,8 +59,14 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
 /// As [`read`].
 pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
     let mut study = read(dir)?;
+    settle(dir, &mut study);
+    Ok(study)
+}
+
+/// Ends the trials that run in a study that nobody runs, as the next run will.
+pub fn settle(dir: &StudyDir, study: &mut Study) {
     if study.running_count() == 0 || lock::is_held(dir) {
-        return Ok(study);
+        return;
     }
     let at = study.at().unwrap_or(Timestamp::from_micros(0));
     let lost: Vec<_> =
@@ -72,7 +78,6 @@ pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
         // It runs, so it can end.
         let _ = study.apply(&entry);
     }
-    Ok(study)
 }
 
 /// Writes the snapshot of a study whose journal has `offset` bytes, atomically.

@@ -3,9 +3,12 @@
 pub mod bootstrap;
 pub mod cholesky;
 pub mod exp;
+pub mod fanova;
+pub mod forest;
 pub mod hypervolume;
 pub mod lbfgs;
 pub mod normal;
+pub mod rank_correlation;
 pub mod rank_test;
 pub mod sample;
 pub mod sobol;

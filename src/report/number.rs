@@ -71,6 +71,19 @@ fn split(number: f64) -> (String, String) {
     (trim(mantissa).to_owned(), exponent.to_owned())
 }
 
+/// Returns a number with so many significant digits.
+#[must_use]
+pub fn rounded(number: f64, digits: i32) -> f64 {
+    let magnitude = number.abs().log10().floor();
+    // Far from 1 a power of ten is no exact number: such values stay as they are.
+    if !magnitude.is_finite() || magnitude.abs() >= 15.0 {
+        return number;
+    }
+    let places = digits - 1 - magnitude as i32;
+    let power = 10f64.powi(places.abs());
+    if places >= 0 { (number * power).round() / power } else { (number / power).round() * power }
+}
+
 /// Takes zeros off the end of the decimals.
 fn trim(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
@@ -114,7 +127,7 @@ pub fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{brief, bytes, column, duration, short};
+    use super::{brief, bytes, column, duration, rounded, short};
     use std::time::Duration;
 
     #[test]
@@ -122,6 +135,14 @@ mod tests {
         let shown: Vec<_> =
             [0.041_234_567, 12.0, 1e-5, 1.23456e12, 0.5, 99_999.95, -0.25, f64::NAN].map(short).into();
         assert_eq!(shown, ["0.041235", "12", "1e-5", "1.2346e12", "0.5", "100000", "-0.25", "nan"]);
+    }
+
+    #[test]
+    fn a_number_is_rounded_to_its_significant_digits() {
+        let found =
+            [0.123_456_789, 123_456_789.0, -1.000_000_4e-7, 0.0, 1e300].map(|number| rounded(number, 6));
+        assert_eq!(found, [0.123_457, 123_457_000.0, -1e-7, 0.0, 1e300]);
+        assert!(rounded(f64::NAN, 6).is_nan());
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod domain;
 #[cfg(feature = "engine")]
 pub mod expr;
 #[cfg(feature = "engine")]
+mod extent;
+#[cfg(feature = "engine")]
 mod param;
 #[cfg(feature = "engine")]
 mod parse;
@@ -30,6 +32,8 @@ pub mod value;
 #[cfg(feature = "engine")]
 mod whole;
 
+#[cfg(feature = "engine")]
+pub use extent::Extent;
 pub use value::{Name, Params, Value};
 
 #[cfg(feature = "engine")]
@@ -195,6 +199,12 @@ impl Space {
     #[must_use]
     pub fn active(&self, params: &Params) -> Vec<bool> {
         assign::active(self, params)
+    }
+
+    /// Returns what is known of the values of `name` beforehand: its bounds or choices; `None` for what is derived or computed.
+    #[must_use]
+    pub fn extent(&self, name: &str) -> Option<Extent> {
+        extent::extent(self, name)
     }
 
     /// Moves a point to the centre of its cell.

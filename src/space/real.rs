@@ -86,6 +86,10 @@ impl Real {
         self.high
     }
 
+    pub(crate) fn is_log(&self) -> bool {
+        self.log
+    }
+
     pub(crate) fn digits(&self) -> i32 {
         self.decimals.digits
     }

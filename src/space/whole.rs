@@ -33,6 +33,10 @@ impl Whole {
         self.at(self.count - 1)
     }
 
+    pub(crate) fn is_log(&self) -> bool {
+        self.log.is_some()
+    }
+
     pub(crate) fn step(&self) -> i64 {
         self.step
     }

@@ -1,6 +1,6 @@
 //! Replicates: trials of one configuration with different seeds. The first trial names the configuration; the others say whose replicates they are.
 
-use super::{Limit, Origin, Standing, Study, Trial, TrialId, TrialState};
+use super::{Limit, Origin, Standing, Study, Trial, TrialId};
 
 impl Study {
     /// Returns the trial that names the configuration of another: itself unless it is a replicate.
@@ -26,7 +26,7 @@ impl Study {
 
     /// Returns the trials of a configuration that count: complete and in the space.
     pub fn complete(&self, head: TrialId) -> impl Iterator<Item = &Trial> {
-        self.members(head).filter(|trial| trial.state == TrialState::Complete && !trial.outside)
+        self.members(head).filter(|trial| trial.ranks())
     }
 
     /// Returns how good the configuration of trial `head` is; `None` if it is no first trial, or none of it is complete.

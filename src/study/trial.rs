@@ -159,6 +159,12 @@ impl Trial {
         !self.outside && !matches!(self.origin, Origin::Imported(_))
     }
 
+    /// Returns whether it can be among the best: complete and in the space.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        self.state == TrialState::Complete && !self.outside
+    }
+
     /// Returns the value of an objective by its `take` rule, `None` unless it is finite.
     #[must_use]
     pub fn objective(&self, objective: &Objective) -> Option<f64> {

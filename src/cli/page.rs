@@ -1,0 +1,133 @@
+//! The HTML page: one file that holds its data, its charts and their library, and loads nothing from anywhere.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use crate::report::page::Page;
+use crate::report::text::plain;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
+use std::path::Path;
+
+const TEMPLATE: &str = include_str!("../../assets/page/page.html");
+const STYLE: &str = include_str!("../../assets/page/page.css");
+const LIBRARY: &str = include_str!("../../assets/echarts/echarts.min.js");
+/// The version of the library, as in `assets/README.md`.
+const LIBRARY_VERSION: &str = "6.1.0";
+const SCRIPT: &str = concat!(
+    include_str!("../../assets/page/model.js"),
+    include_str!("../../assets/page/charts.js"),
+    include_str!("../../assets/page/table.js"),
+    include_str!("../../assets/page/app.js"),
+);
+
+/// Writes the page with the data of some studies; without, it asks whoever serves it for them.
+pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io::Result<()> {
+    let data = page.map_or_else(|| Ok("null".to_owned()), serde_json::to_string)?;
+    // Placeholders are filled in one pass, so that nothing in the data can be taken for one.
+    let mut parts = TEMPLATE.split("{{");
+    out.write_all(parts.next().unwrap_or_default().as_bytes())?;
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or((part, ""));
+        match name {
+            "csp" => out.write_all(policy().as_bytes())?,
+            "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
+            "echarts" => out.write_all(LIBRARY_VERSION.as_bytes())?,
+            "title" => out.write_all(escaped(title).as_bytes())?,
+            "style" => out.write_all(STYLE.as_bytes())?,
+            "library" => out.write_all(LIBRARY.as_bytes())?,
+            "script" => out.write_all(SCRIPT.as_bytes())?,
+            "data" => out.write_all(inert(&data).as_bytes())?,
+            _ => {}
+        }
+        out.write_all(rest.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Runs `swath export --html FILE`.
+pub(super) fn export(path: &Path, studies: &[String], context: &mut Context) -> Result<Code, Failure> {
+    let views = super::plot::open(studies, None, context)?;
+    let page = Page::of(&views);
+    let names: Vec<&str> = views.iter().map(|view| view.study.header().name.as_str()).collect();
+    let mut html = Vec::new();
+    write(Some(&page), &format!("{} – swath", names.join(", ")), &mut html)?;
+    super::plot::write(path, &html)?;
+    context.out.say(format_args!("page: {}", plain(&path.display().to_string())));
+    Ok(Code::Done)
+}
+
+/// Says what the page may do: run its own two scripts, and ask the server it came from for data.
+pub(super) fn policy() -> String {
+    format!(
+        "default-src 'none'; script-src 'sha256-{}' 'sha256-{}'; style-src 'sha256-{}'; img-src data: blob:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'",
+        digest(LIBRARY),
+        digest(SCRIPT),
+        digest(STYLE)
+    )
+}
+
+fn digest(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text))
+}
+
+/// Returns JSON in which no `<` is left that could end the element it stands in: those are in strings, which can be written otherwise.
+fn inert(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIBRARY, LIBRARY_VERSION, SCRIPT, STYLE, write};
+    use crate::cli::studies::demo;
+    use crate::report::page::Page;
+    use crate::report::view::View;
+    use crate::tracker::demo::{Demo, text};
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_library_is_the_published_file() {
+        let digest = Sha256::digest(LIBRARY);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0");
+        assert!(LIBRARY.contains(&format!("version=\"{LIBRARY_VERSION}\"")), "see assets/README.md");
+    }
+
+    #[test]
+    fn nothing_built_in_could_end_its_element() {
+        for text in [LIBRARY, SCRIPT, STYLE] {
+            let text = text.to_ascii_lowercase();
+            assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
+        }
+    }
+
+    #[test]
+    fn no_name_or_value_is_taken_for_html_or_for_a_placeholder() {
+        let evil = "</script><script>alert(1)</script><!--{{script}}";
+        let mut world = Demo::new(&["x", evil]);
+        for (at, value) in [evil, "b"].into_iter().enumerate() {
+            world.complete(
+                &[("x", text(value)), (evil, text(value))],
+                &[("val_loss", at as f64), (evil, 1.0)],
+            );
+        }
+        let logs = tempfile::tempdir().unwrap();
+        let view = View::open(demo::write(logs.path(), "digits", &world), None).unwrap();
+        let mut html = Vec::new();
+        write(Some(&Page::of(&[view])), evil, &mut html).unwrap();
+        let html = String::from_utf8(html).unwrap();
+        assert_eq!(html.matches("</script>").count(), 3);
+        assert_eq!(html.matches(SCRIPT).count(), 1);
+        assert!(!html.contains("<script>alert"));
+        assert!(html.len() < 2_000_000, "{}", html.len());
+        let data = html.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["studies"][0]["trials"]["axes"][0]["labels"][0], evil);
+    }
+}

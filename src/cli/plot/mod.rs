@@ -1,0 +1,156 @@
+//! `swath plot KIND`: a picture of one or more studies, as SVG, PNG or on the terminal.
+
+mod png;
+pub(crate) mod terminal;
+
+use super::exit::{Code, Failure};
+use super::{Context, studies};
+use crate::report::plots::figure::Figure;
+use crate::report::plots::svg::{self, Theme};
+use crate::report::plots::{Input, KINDS};
+use crate::report::select::Condition;
+use crate::report::text::plain;
+use crate::report::view::View;
+use crate::source::diagnostic::nearest;
+use crate::study::Study;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `swath plot`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = kinds())]
+pub(crate) struct Args {
+    /// What to plot, see below
+    #[arg(value_name = "KIND")]
+    kind: String,
+
+    /// The studies (names or folders; default: the one that ran last)
+    #[arg(value_name = "STUDY")]
+    studies: Vec<String>,
+
+    /// Write to this file, as SVG or PNG by its ending, instead of the terminal
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Plot this reported metric instead of the first objective
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+
+    /// Only trials for which this holds: "val_loss < 0.3 and optimizer == 'sgd'"
+    #[arg(long = "where", value_name = "EXPR")]
+    condition: Option<String>,
+}
+
+fn kinds() -> String {
+    let width = KINDS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
+    let lines = KINDS.iter().map(|kind| format!("  {:width$}  {}", kind.name, kind.about));
+    format!("Kinds:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// What a picture is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Svg,
+    Png,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == args.kind) else {
+        return Err(unknown(&args.kind));
+    };
+    let format = args.output.as_deref().map(format).transpose()?;
+    let views = open(&args.studies, args.metric.as_deref(), context)?;
+    let settled: Vec<Study> = views.iter().map(View::settled).collect();
+    let mut inputs = Vec::new();
+    for (view, study) in views.iter().zip(&settled) {
+        let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
+        if let Some(text) = &args.condition {
+            let condition = Condition::parse(text, study)?;
+            input.trials.retain(|trial| condition.holds(study, trial));
+        }
+        if let Some(metric) = &args.metric {
+            known(study, metric)?;
+            input.metric = Some(metric);
+        }
+        inputs.push(input);
+    }
+    let figure = (kind.figure)(&inputs);
+    let (Some(path), Some(format)) = (&args.output, format) else {
+        let columns = context.out.width.map_or(80, |width| width);
+        let text = terminal::render(&figure, columns, context.out.paint.on);
+        context.out.stdout.write_all(text.as_bytes())?;
+        return Ok(Code::Done);
+    };
+    write(path, &drawn(&figure, format)?)?;
+    if figure.is_empty() {
+        context.out.warn(plain(&figure.notes.join("; ")));
+    }
+    context.out.say(format_args!("plot: {}", plain(&path.display().to_string())));
+    Ok(Code::Done)
+}
+
+/// Finds and reads studies; the one that ran last if none is named.
+pub(super) fn open(names: &[String], metric: Option<&str>, context: &Context) -> Result<Vec<View>, Failure> {
+    let dirs = match names {
+        [] => vec![studies::latest(&context.logs)?],
+        names => names.iter().map(|name| studies::named(&context.logs, name)).collect::<Result<_, _>>()?,
+    };
+    dirs.into_iter().map(|dir| Ok(View::open(dir, metric)?)).collect()
+}
+
+fn unknown(word: &str) -> Failure {
+    let failure = Failure::usage(format!("there is no plot called `{}`", plain(word)));
+    match nearest(word, KINDS.iter().map(|kind| kind.name)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!(
+            "there are: {}",
+            KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+fn known(study: &Study, metric: &str) -> Result<(), Failure> {
+    let names = crate::report::row::metrics(study);
+    if names.contains(metric) {
+        return Ok(());
+    }
+    let name = plain(&study.header().name).into_owned();
+    let failure = Failure::usage(format!("no trial of `{name}` has reported `{}`", plain(metric)));
+    Err(match nearest(metric, names.iter().map(|name| &**name)) {
+        Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
+        None => failure
+            .hint(format!("reported are: {}", plain(&names.into_iter().collect::<Vec<_>>().join(", ")))),
+    })
+}
+
+fn format(path: &Path) -> Result<Format, Failure> {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match ending.as_str() {
+        "svg" => Ok(Format::Svg),
+        "png" => Ok(Format::Png),
+        _ => Err(Failure::usage(format!("`{}` is neither an SVG nor a PNG", plain(&path.display().to_string())))
+            .hint("let its name end with `.svg` or `.png`; `swath export --html report.html` writes a page with all plots")),
+    }
+}
+
+fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
+    match format {
+        Format::Svg => Ok(svg::render(figure, Theme::Auto).into_bytes()),
+        Format::Png => png::render(figure),
+    }
+}
+
+/// Writes a file, replaced as a whole.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool(format!("could not write `{}`", plain(&path.display().to_string())))
+    };
+    if path.exists() && !path.is_file() {
+        return std::fs::write(path, bytes).map_err(failed);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let draft = crate::tracker::csv::draft(folder).map_err(failed)?;
+    std::fs::write(draft.path(), bytes).map_err(failed)?;
+    draft.persist(path).map(drop).map_err(|error| failed(error.error))
+}

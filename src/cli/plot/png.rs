@@ -1,0 +1,67 @@
+//! A figure as PNG: its SVG, rasterised with a font that is built in. Where the system has fonts, they fill in what that one lacks.
+
+use crate::cli::exit::Failure;
+use crate::report::plots::figure::Figure;
+use crate::report::plots::svg::{self, Theme};
+use resvg::{tiny_skia, usvg};
+use std::sync::Arc;
+
+const FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
+/// Pixels for each unit of the SVG, so that text is sharp on most screens.
+const SCALE: f32 = 2.0;
+
+/// Renders a figure.
+pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
+    let mut options = usvg::Options { font_family: "DejaVu Sans".to_owned(), ..usvg::Options::default() };
+    let fonts = Arc::make_mut(&mut options.fontdb);
+    fonts.load_font_data(FONT.to_vec());
+    let mut text = svg::render(figure, Theme::Light);
+    if !text.chars().all(is_built_in) {
+        fonts.load_system_fonts();
+        if fonts.len() == 1 {
+            text = text.chars().map(|char| if is_built_in(char) { char } else { '□' }).collect();
+        }
+    }
+    let failed = |what: &str| Failure::tool(format!("could not draw the picture: {what}"));
+    let tree = usvg::Tree::from_str(&text, &options).map_err(|error| failed(&error.to_string()))?;
+    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size"))?;
+    let mut pixels =
+        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("it is too large"))?;
+    resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| failed(&error.to_string()))
+}
+
+/// Says whether the font that is built in has a character: the ranges of `assets/README.md`.
+fn is_built_in(char: char) -> bool {
+    matches!(char,
+        '\0'..='\u{24f}' | '\u{300}'..='\u{3ff}' | '\u{400}'..='\u{45f}' | '\u{1e00}'..='\u{1eff}' | '\u{2010}'..='\u{2027}'
+        | '\u{2030}'..='\u{203a}' | '\u{2070}'..='\u{209f}' | '€' | '\u{2190}'..='\u{2193}' | '\u{2200}'..='\u{2265}'
+        | '\u{25a0}'..='\u{25cf}' | '\u{fffd}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
+
+    #[test]
+    fn a_figure_becomes_a_png_that_is_not_blank_whatever_its_names_are() {
+        let mut figure = Figure::new("größe 学習率 🚀 <b>");
+        figure.panels.push(Panel {
+            title: String::new(),
+            x: Guide::new("x", Scale::Linear(0.0, 1.0)),
+            y: Guide::new("y", Scale::Linear(0.0, 1.0)),
+            marks: vec![Mark::Points(vec![(0.5, 0.5)], Tone::Bad, Shape::Dot)],
+        });
+        let png = render(&figure).unwrap();
+        assert!(png.starts_with(b"\x89PNG\r\n"));
+        let pixels = resvg::tiny_skia::Pixmap::decode_png(&png).unwrap();
+        let dark = |from: u32, to: u32| {
+            let rows = (from..to).flat_map(|y| (0..pixels.width()).map(move |x| (x, y)));
+            rows.filter(|(x, y)| pixels.pixel(*x, *y).is_some_and(|pixel| pixel.green() < 100)).count()
+        };
+        // The title, in the font that is built in, and the dot.
+        assert!(dark(30, 70) > 300, "{}", dark(30, 70));
+        assert!(dark(100, pixels.height() - 60) > 50, "{}", dark(100, pixels.height() - 60));
+    }
+}

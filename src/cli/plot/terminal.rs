@@ -1,0 +1,314 @@
+//! A figure on a terminal: dots of braille, blocks, and what stands beside them.
+
+use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Side, Tone};
+use crate::report::text::{elide, plain, width};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
+use ratatui::symbols::Marker;
+use ratatui::widgets::Widget;
+use ratatui::widgets::canvas::{Canvas, Line, Points};
+
+/// How many rows the marks of a panel take.
+const ROWS: u16 = 16;
+/// How many panels are shown.
+const MOST_PANELS: usize = 12;
+
+/// Returns the colour of a tone.
+pub(crate) fn colour(tone: Tone) -> Color {
+    const SERIES: [Color; 6] =
+        [Color::Blue, Color::Yellow, Color::Green, Color::Magenta, Color::Cyan, Color::Red];
+    match tone {
+        Tone::Series(at) => SERIES[at % SERIES.len()],
+        Tone::Usual => Color::Blue,
+        Tone::Best => Color::Green,
+        Tone::Live => Color::Cyan,
+        Tone::Bad => Color::Red,
+        Tone::Stopped | Tone::Faint => Color::DarkGray,
+        Tone::Paused => Color::Yellow,
+        Tone::Ink => Color::Reset,
+        // Shades of the 256 colours, from grey to bright cyan.
+        Tone::Heat(place) => {
+            const SHADES: [u8; 6] = [237, 239, 24, 31, 38, 51];
+            Color::Indexed(SHADES[(place.clamp(0.0, 1.0) * 5.0).round() as usize])
+        }
+    }
+}
+
+/// Renders a figure in so many columns; without `colours` everything has the colour of text.
+pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
+    let columns = u16::try_from(columns.clamp(30, 300)).unwrap_or(80);
+    let mut text = String::new();
+    let title = elide(&plain(&figure.title), usize::from(columns)).into_owned();
+    text.push_str(&title);
+    text.push('\n');
+    let mut legend: Vec<String> = Vec::new();
+    for (tone, label) in &figure.legend {
+        let mark = if colours { painted("■", colour(*tone)) } else { "■".to_owned() };
+        legend.push(format!("{mark} {}", elide(&plain(label), 30)));
+    }
+    if !legend.is_empty() && colours {
+        text.push_str(&legend.join("  "));
+        text.push('\n');
+    }
+    for panel in figure.panels.iter().take(MOST_PANELS) {
+        let rows = match &panel.y.scale {
+            Scale::Bands(labels) => u16::try_from(labels.len()).unwrap_or(u16::MAX).clamp(1, 40),
+            _ => ROWS,
+        };
+        let head = u16::from(!panel.title.is_empty());
+        let area = Rect::new(0, 0, columns, rows + 2 + head);
+        let mut buffer = Buffer::empty(area);
+        draw(panel, area, &mut buffer);
+        text.push_str(&lines(&buffer, colours));
+    }
+    for note in &figure.notes {
+        text.push_str(&plain(note));
+        text.push('\n');
+    }
+    if figure.panels.len() > MOST_PANELS {
+        text.push_str("the other panels do not fit here: write them to a file with `-o x.svg`\n");
+    }
+    text
+}
+
+/// Draws a panel into an area: its title, the scale on the left, the marks, the scale below.
+pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
+    let head = u16::from(!panel.title.is_empty());
+    let (wide, high) = (area.width, area.height.saturating_sub(2 + head));
+    if wide < 16 || high < 1 {
+        return;
+    }
+    let fewer = shortened(panel, usize::from(high));
+    let panel = fewer.as_ref().unwrap_or(panel);
+    if head == 1 {
+        buffer.set_stringn(area.x, area.y, plain(&panel.title), usize::from(wide), Style::new());
+    }
+    let bands = matches!(panel.y.scale, Scale::Bands(_));
+    let ticks = panel.y.scale.ticks(if bands { usize::from(high) } else { usize::from(high / 4).max(2) });
+    let most = usize::from(wide) / 3;
+    let labels: Vec<(f64, String)> =
+        ticks.into_iter().map(|(value, label)| (value, elide(&plain(&label), most).into_owned())).collect();
+    let gutter = labels.iter().map(|(_, label)| width(label)).max().unwrap_or(0) as u16 + 1;
+    let place = Rect::new(area.x + gutter, area.y + head, wide.saturating_sub(gutter), high);
+    let dim = Style::new().fg(Color::DarkGray);
+    for (value, label) in &labels {
+        let Some(at) = panel.y.scale.place(*value).filter(|at| (0.0..=1.0).contains(at)) else { continue };
+        let at = if bands { at } else { 1.0 - at };
+        let row = place.y + ((at * f64::from(high)) as u16).min(high - 1);
+        let column = area.x + gutter - 1 - width(label) as u16;
+        buffer.set_stringn(column, row, label, usize::from(gutter), dim);
+    }
+    marks(panel, place, buffer);
+    below(&panel.x, place, buffer, dim);
+    let names = [("", &panel.x.label), ("↑ ", &panel.y.label)];
+    let names: Vec<String> = names
+        .iter()
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(mark, name)| format!("{mark}{name}"))
+        .collect();
+    let names = names.join("   ");
+    let name = elide(&plain(&names), usize::from(place.width)).into_owned();
+    let column = place.x + (place.width.saturating_sub(width(&name) as u16)) / 2;
+    buffer.set_stringn(column, place.bottom() + 1, &name, usize::from(place.width), dim);
+}
+
+/// Returns the panel with its first bands only, if it has more than there are rows.
+fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
+    let Scale::Bands(labels) = &panel.y.scale else { return None };
+    if labels.len() <= rows {
+        return None;
+    }
+    let last = rows as f64;
+    let inside = |mark: &&Mark| match mark {
+        Mark::Block(_, ys, _) => ys.0 < last,
+        Mark::Text(at, ..) => at.1 < last,
+        Mark::Points(points, ..) => points.iter().all(|point| point.1 < last),
+        Mark::Line(..) => true,
+    };
+    let y = Guide::new(&*panel.y.label, Scale::Bands(labels[..rows].to_vec()));
+    Some(Panel { y, marks: panel.marks.iter().filter(inside).cloned().collect(), ..panel.clone() })
+}
+
+/// Writes the scale below the marks.
+fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
+    let mut free = place.x;
+    let most = match &guide.scale {
+        Scale::Bands(_) => usize::from(place.width / 4),
+        _ => usize::from(place.width / 12).max(2),
+    };
+    let ticks = guide.scale.ticks(most);
+    let room = usize::from(place.width) / ticks.len().max(1);
+    for (value, label) in ticks {
+        let Some(at) = guide.scale.place(value).filter(|at| (0.0..=1.0).contains(at)) else { continue };
+        let label = elide(&plain(&label), room.saturating_sub(1).max(3)).into_owned();
+        let wide = width(&label) as u16;
+        let middle = place.x + (at * f64::from(place.width)) as u16;
+        let column =
+            middle.saturating_sub(wide / 2).clamp(place.x, (place.right().saturating_sub(wide)).max(place.x));
+        if column >= free {
+            buffer.set_stringn(column, place.bottom(), &label, usize::from(wide), dim);
+            free = column + wide + 1;
+        }
+    }
+}
+
+/// Draws the marks: blocks first, then lines and points over them, then texts.
+fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
+    let flip = matches!(panel.y.scale, Scale::Bands(_));
+    let point = |(x, y): (f64, f64)| {
+        let (x, y) = (panel.x.scale.place(x)?, panel.y.scale.place(y)?);
+        Some((x, if flip { 1.0 - y } else { y }))
+    };
+    for mark in &panel.marks {
+        if let Mark::Block(xs, ys, tone) = mark
+            && let (Some(a), Some(b)) = (point((xs.0, ys.0)), point((xs.1, ys.1)))
+        {
+            block(place, buffer, (a, b), colour(*tone));
+        }
+    }
+    let canvas = Canvas::default().marker(Marker::Braille).x_bounds([0.0, 1.0]).y_bounds([0.0, 1.0]).paint(
+        |context| {
+            for mark in &panel.marks {
+                match mark {
+                    Mark::Line(points, tone, _) => {
+                        for pair in points.windows(2) {
+                            if let (Some(a), Some(b)) = (point(pair[0]), point(pair[1])) {
+                                context.draw(&Line {
+                                    x1: a.0,
+                                    y1: a.1,
+                                    x2: b.0,
+                                    y2: b.1,
+                                    color: colour(*tone),
+                                });
+                            }
+                        }
+                    }
+                    Mark::Points(points, tone, shape) if *shape != Shape::Cross => {
+                        let coords: Vec<(f64, f64)> = points.iter().filter_map(|at| point(*at)).collect();
+                        context.draw(&Points { coords: &coords, color: colour(*tone) });
+                    }
+                    _ => {}
+                }
+            }
+        },
+    );
+    canvas.render(place, buffer);
+    let cell = |at: (f64, f64)| {
+        let inside = (0.0..=1.0).contains(&at.0) && (0.0..=1.0).contains(&at.1);
+        let column = ((at.0 * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
+        let row = (((1.0 - at.1) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
+        inside.then_some((place.x + column, place.y + row))
+    };
+    for mark in &panel.marks {
+        match mark {
+            Mark::Points(points, tone, Shape::Cross) => {
+                for at in points.iter().filter_map(|at| cell(point(*at)?)) {
+                    buffer.set_string(at.0, at.1, "×", Style::new().fg(colour(*tone)));
+                }
+            }
+            Mark::Text(at, label, side, tone) => {
+                let Some((column, row)) = point(*at).and_then(cell) else { continue };
+                let label = plain(label).into_owned();
+                let wide = width(&label) as u16;
+                let column = match side {
+                    Side::Right => column + 1,
+                    Side::Middle => column.saturating_sub(wide / 2),
+                    Side::Left => column.saturating_sub(wide + 1),
+                };
+                let column = column.max(place.x);
+                let room = place.right().saturating_sub(column);
+                let label = elide(&label, usize::from(room)).into_owned();
+                buffer.set_stringn(column, row, &label, usize::from(room), Style::new().fg(colour(*tone)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Fills a rectangle, to an eighth of a column at its right end.
+fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let (wide, high) = (f64::from(place.width), f64::from(place.height));
+    let (left, right) = (a.0.min(b.0).clamp(0.0, 1.0) * wide, a.0.max(b.0).clamp(0.0, 1.0) * wide);
+    let (low, top) = (a.1.min(b.1).clamp(0.0, 1.0), a.1.max(b.1).clamp(0.0, 1.0));
+    let first = ((1.0 - top) * high + 0.499) as u16;
+    let last = (((1.0 - low) * high - 0.501).max(0.0).round() as u16).max(first);
+    for row in first..=last.min(place.height.saturating_sub(1)) {
+        let (from, to) = (left.round() as u16, right.floor() as u16);
+        for column in from..to.min(place.width) {
+            buffer.set_string(place.x + column, place.y + row, "█", Style::new().fg(colour));
+        }
+        let rest = EIGHTHS[((right.fract() * 8.0) as usize).min(7)];
+        if to < place.width && to >= from && !rest.is_empty() {
+            buffer.set_string(place.x + to, place.y + row, rest, Style::new().fg(colour));
+        } else if to <= from && from < place.width {
+            buffer.set_string(place.x + from, place.y + row, "▏", Style::new().fg(colour));
+        }
+    }
+}
+
+/// Returns the lines of a buffer, with escapes for its colours if wanted.
+fn lines(buffer: &Buffer, colours: bool) -> String {
+    let mut text = String::new();
+    for row in buffer.area.rows() {
+        let mut line = String::new();
+        let mut skip = 0;
+        for at in row.columns() {
+            let Some(cell) = buffer.cell((at.x, at.y)) else { continue };
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            skip = width(cell.symbol()).saturating_sub(1);
+            let plain = cell.fg == Color::Reset || cell.symbol() == " " || !colours;
+            line.push_str(&if plain { cell.symbol().to_owned() } else { painted(cell.symbol(), cell.fg) });
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn painted(text: &str, colour: Color) -> String {
+    let code = match colour {
+        Color::Blue => "34".to_owned(),
+        Color::Green => "32".to_owned(),
+        Color::Cyan => "36".to_owned(),
+        Color::Red => "31".to_owned(),
+        Color::Yellow => "33".to_owned(),
+        Color::Magenta => "35".to_owned(),
+        Color::DarkGray => "90".to_owned(),
+        Color::Indexed(shade) => format!("38;5;{shade}"),
+        _ => return text.to_owned(),
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
+
+    #[test]
+    fn bars_are_as_long_as_their_values_and_names_cannot_command_the_terminal() {
+        let mut figure = Figure::new("evil\x1b[2J");
+        let block = |to: f64, at: f64| Mark::Block((0.0, to), (at + 0.2, at + 0.8), Tone::Usual);
+        figure.panels.push(Panel {
+            title: String::new(),
+            x: Guide::new("", Scale::Linear(0.0, 1.0)),
+            y: Guide::new("", Scale::Bands(vec!["a\x07".into(), "größe".into()])),
+            marks: vec![
+                block(0.5, 0.0),
+                block(1.0, 1.0),
+                Mark::Text((0.5, 0.5), "x\n".into(), Side::Right, Tone::Ink),
+            ],
+        });
+        let shown = render(&figure, 46, false);
+        assert_eq!(shown.lines().next(), Some("evil\\x1b[2J"));
+        let lengths: Vec<usize> =
+            shown.lines().skip(1).take(2).map(|line| line.matches('█').count()).collect();
+        assert_eq!(lengths, [20, 40], "{shown}");
+        assert!(shown.contains("a\\x07") && !shown.contains('\x1b'), "{shown}");
+    }
+}

@@ -1,0 +1,101 @@
+//! `swath top`: a live view of a study on the terminal. Keyboard only; reads without locks.
+
+mod screen;
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::plot;
+use crate::journal::lock;
+use crate::report::view::View;
+use crate::study::{Study, Timestamp};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use screen::{List, PICTURES, Screen};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// How often the journal is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Arguments of `swath top`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The study (its name or folder; default: the one that ran last)
+    #[arg(value_name = "STUDY")]
+    study: Option<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let names: Vec<String> = args.study.iter().cloned().collect();
+    let Some(mut view) = plot::open(&names, None, context)?.pop() else { return Ok(Code::Done) };
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(
+            Failure::usage("`top` needs a terminal").hint("`swath ls` and `swath show` print the same once")
+        );
+    }
+    let mut terminal = ratatui::try_init().map_err(|error| Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool("could not take over the terminal")
+    })?;
+    let result = watch(&mut view, &mut terminal);
+    ratatui::restore();
+    result.map(|()| Code::Done)
+}
+
+fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(), Failure> {
+    let (mut study, mut held) = (view.settled(), lock::is_held(&view.dir));
+    let mut screen = Screen::new(&study);
+    let mut looked = Instant::now();
+    loop {
+        screen.see(view, &study, held);
+        terminal.draw(|frame| screen.draw(frame, view, &study, Timestamp::now()))?;
+        if event::poll(LOOK.saturating_sub(looked.elapsed()))? {
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => {
+                    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+                    if leaves(key.code, control) {
+                        return Ok(());
+                    }
+                    press(&mut screen, key.code, &study);
+                }
+                _ => {}
+            }
+        }
+        if looked.elapsed() >= LOOK {
+            let changed = view.follow()?;
+            let now_held = lock::is_held(&view.dir);
+            if changed || now_held != held {
+                (study, held) = (view.settled(), now_held);
+                screen.outdated();
+            }
+            looked = Instant::now();
+        }
+    }
+}
+
+fn leaves(key: KeyCode, control: bool) -> bool {
+    matches!((key, control), (KeyCode::Char('q') | KeyCode::Esc, _) | (KeyCode::Char('c' | 'd'), true))
+}
+
+/// Does what a key says.
+fn press(screen: &mut Screen, key: KeyCode, study: &Study) {
+    match key {
+        KeyCode::Up | KeyCode::Char('k') => screen.step(-1, study),
+        KeyCode::Down | KeyCode::Char('j') => screen.step(1, study),
+        KeyCode::PageUp => screen.step(-10, study),
+        KeyCode::PageDown => screen.step(10, study),
+        KeyCode::Home | KeyCode::Char('g') => screen.step(i64::MIN / 2, study),
+        KeyCode::End | KeyCode::Char('G') => screen.step(i64::MAX / 2, study),
+        KeyCode::Tab | KeyCode::Right => screen.turn(1, study),
+        KeyCode::BackTab | KeyCode::Left => screen.turn(List::ALL.len() - 1, study),
+        KeyCode::Char('l') => screen.other_log(),
+        KeyCode::Char('?' | 'h') => screen.help = !screen.help,
+        KeyCode::Char(digit) => {
+            let at = digit.to_digit(10).and_then(|digit| (digit as usize).checked_sub(1));
+            if let Some(at) = at.filter(|at| *at < PICTURES.len()) {
+                screen.show(at);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,406 @@
+//! What `swath top` shows: how far the study is, some of its trials, a picture, and what the chosen trial wrote last.
+
+use crate::cli::plot::terminal::draw as draw_panel;
+use crate::cli::tail;
+use crate::report::plots::figure::Figure;
+use crate::report::plots::{Input, KINDS};
+use crate::report::text::{elide, plain};
+use crate::report::view::View;
+use crate::report::{number, rank, summary};
+use crate::study::{Study, Timestamp, Trial, TrialId, TrialState};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+
+/// The pictures that can be chosen, by their keys 1, 2, 3…
+pub(super) const PICTURES: [&str; 7] =
+    ["curves", "history", "rungs", "timeline", "failures", "importance", "pareto"];
+/// How many lines of a log are read.
+const TAIL: usize = 200;
+
+/// Which trials are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Running,
+    Best,
+    Recent,
+    Failed,
+}
+
+impl List {
+    pub(super) const ALL: [Self; 4] = [Self::Running, Self::Best, Self::Recent, Self::Failed];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Best => "best",
+            Self::Recent => "recent",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn trials(self, study: &Study) -> Vec<&Trial> {
+        let started = study.trials().iter().rev().filter(|trial| trial.attempts > 0);
+        match self {
+            Self::Running => study.running().filter_map(|id| study.trial(id)).collect(),
+            Self::Best => rank::best(study, 200),
+            Self::Recent => started.take(500).collect(),
+            Self::Failed => started.filter(|trial| trial.state == TrialState::Failed).take(500).collect(),
+        }
+    }
+}
+
+/// What is shown, and what a person chose.
+pub(super) struct Screen {
+    list: List,
+    chosen: Option<TrialId>,
+    picture: usize,
+    stdout: bool,
+    pub(super) help: bool,
+    held: bool,
+    figure: Option<Figure>,
+    log: (String, Vec<String>),
+}
+
+impl Screen {
+    pub(super) fn new(study: &Study) -> Self {
+        let list = if study.running_count() > 0 { List::Running } else { List::Best };
+        let mut screen = Self {
+            list,
+            chosen: None,
+            picture: 0,
+            stdout: false,
+            help: false,
+            held: false,
+            figure: None,
+            log: (String::new(), Vec::new()),
+        };
+        screen.step(0, study);
+        screen
+    }
+
+    /// Says that the study has changed.
+    pub(super) fn outdated(&mut self) {
+        self.figure = None;
+    }
+
+    /// Moves the choice up or down.
+    pub(super) fn step(&mut self, by: i64, study: &Study) {
+        let trials = self.list.trials(study);
+        let at = trials.iter().position(|trial| Some(trial.id) == self.chosen).unwrap_or(0) as i64;
+        let last = trials.len().saturating_sub(1) as i64;
+        let to = at.saturating_add(by).clamp(0, last.max(0)) as usize;
+        self.chosen = trials.get(to).map(|trial| trial.id);
+    }
+
+    /// Goes to another list.
+    pub(super) fn turn(&mut self, by: usize, study: &Study) {
+        let at = List::ALL.iter().position(|list| *list == self.list).unwrap_or(0);
+        self.list = List::ALL[(at + by) % List::ALL.len()];
+        self.chosen = None;
+        self.step(0, study);
+    }
+
+    pub(super) fn other_log(&mut self) {
+        self.stdout = !self.stdout;
+    }
+
+    pub(super) fn show(&mut self, picture: usize) {
+        self.picture = picture;
+        self.figure = None;
+    }
+
+    /// Reads what the screen shows beyond the study: the picture's data and the end of a log.
+    pub(super) fn see(&mut self, view: &View, study: &Study, held: bool) {
+        self.held = held;
+        if self.chosen.is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id)) {
+            self.step(0, study);
+        }
+        if self.figure.is_none() {
+            let kind = KINDS.iter().find(|kind| kind.name == PICTURES[self.picture]);
+            let input = Input::all(study, &view.chronicle, view.space.as_deref());
+            self.figure = kind.map(|kind| (kind.figure)(&[input]));
+        }
+        let Some(id) = self.chosen else {
+            self.log = (String::new(), Vec::new());
+            return;
+        };
+        let folder = view.dir.trial(id);
+        let (path, lines) = if self.stdout {
+            let path = folder.join("stdout.log");
+            let lines = tail::last_lines(&path, TAIL).unwrap_or_default();
+            (path, lines)
+        } else {
+            tail::last_words(&folder, TAIL)
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.log = (format!("trial {id}, {name}"), lines);
+    }
+
+    /// Draws everything.
+    pub(super) fn draw(&self, frame: &mut Frame<'_>, view: &View, study: &Study, now: Timestamp) {
+        let area = frame.area();
+        if self.help {
+            frame.render_widget(Paragraph::new(HELP), area);
+            return;
+        }
+        let high = area.height.saturating_sub(4);
+        let list = (high * 2 / 7).clamp(3, 14).min(high);
+        let log = (high / 4).clamp(2, 12).min(high.saturating_sub(list));
+        let parts = Layout::vertical([
+            Constraint::Length(3),
+            Constraint::Length(list),
+            Constraint::Min(0),
+            Constraint::Length(log),
+            Constraint::Length(1),
+        ])
+        .split(area);
+        frame.render_widget(Paragraph::new(self.head(study, usize::from(area.width), now)), parts[0]);
+        self.draw_list(frame, parts[1], study, now);
+        self.draw_picture(frame, parts[2]);
+        self.draw_log(frame, parts[3], view);
+        let keys = "q quit  ↑↓ trial  Tab list  1-7 picture  l log  ? help";
+        let keys = elide(keys, usize::from(area.width)).into_owned();
+        frame.render_widget(Paragraph::new(keys).style(dim()), parts[4]);
+    }
+
+    fn head(&self, study: &Study, columns: usize, now: Timestamp) -> Vec<Line<'static>> {
+        let name = elide(&plain(&study.header().name), columns / 3).into_owned();
+        let state = match (self.held, study.closed()) {
+            (true, _) => "running".to_owned(),
+            (false, Some(why)) => format!("ended: {}", summary::closing(why)),
+            (false, None) => "not running".to_owned(),
+        };
+        let left = remaining(study, now).filter(|_| self.held);
+        let left = left.map_or_else(String::new, |left| format!("  about {} left", number::seconds(left)));
+        let first = Line::from(vec![
+            Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
+            Span::raw(format!("  {state}{left}")),
+        ]);
+        let counts = Line::raw(elide(&plain(&summary::counts(study)), columns).into_owned());
+        let best = match study.incumbent() {
+            Some(best) => {
+                let text = format!(
+                    "best  trial {}: {}  {}",
+                    best.id,
+                    summary::objectives(study, best),
+                    summary::params(best)
+                );
+                Line::styled(elide(&plain(&text), columns).into_owned(), Style::new().fg(Color::Green))
+            }
+            None => Line::styled("best  none so far", dim()),
+        };
+        vec![first, counts, best]
+    }
+
+    fn draw_list(&self, frame: &mut Frame<'_>, area: Rect, study: &Study, now: Timestamp) {
+        let trials = self.list.trials(study);
+        let header = study.header();
+        let step = header.resource.as_deref().unwrap_or("reports");
+        let mut titles = vec![
+            format!("{} ({})", self.list.name(), trials.len()),
+            "slot".into(),
+            "time".into(),
+            step.into(),
+        ];
+        titles.extend(header.objectives.iter().take(3).map(|objective| objective.metric.to_string()));
+        titles.push("parameters, or why it ended".to_owned());
+        let titles: Vec<Cell<'_>> =
+            titles.iter().map(|title| Cell::from(elide(&plain(title), 30).into_owned())).collect();
+        let visible = usize::from(area.height.saturating_sub(1));
+        let at = trials.iter().position(|trial| Some(trial.id) == self.chosen);
+        // Only the lines in sight are made.
+        let first = at.unwrap_or(0).saturating_sub(visible / 2).min(trials.len().saturating_sub(visible));
+        let rows = trials.iter().skip(first).take(visible).map(|trial| row(study, trial, now));
+        let mut widths =
+            vec![Constraint::Length(14), Constraint::Length(4), Constraint::Length(8), Constraint::Length(8)];
+        widths.extend(header.objectives.iter().take(3).map(|_| Constraint::Length(11)));
+        widths.push(Constraint::Min(10));
+        let table = Table::new(rows, widths)
+            .header(Row::new(titles).style(dim()))
+            .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+        let mut state = TableState::default().with_selected(at.map(|at| at - first));
+        frame.render_stateful_widget(table, area, &mut state);
+    }
+
+    fn draw_picture(&self, frame: &mut Frame<'_>, area: Rect) {
+        let Some(figure) = &self.figure else { return };
+        if area.height == 0 {
+            return;
+        }
+        let title = Rect { height: 1, ..area };
+        let names = PICTURES.iter().enumerate().map(|(at, name)| {
+            let style = if at == self.picture { Style::new().add_modifier(Modifier::BOLD) } else { dim() };
+            Span::styled(format!("{} {name}  ", at + 1), style)
+        });
+        frame.render_widget(Paragraph::new(Line::from(names.collect::<Vec<_>>())), title);
+        let rest = Rect { y: area.y + 1, height: area.height - 1, ..area };
+        match figure.panels.first() {
+            Some(panel) => draw_panel(panel, rest, frame.buffer_mut()),
+            None => {
+                let notes = figure.notes.iter().map(|note| Line::raw(plain(note).into_owned()));
+                frame.render_widget(Paragraph::new(notes.collect::<Vec<_>>()), rest);
+            }
+        }
+    }
+
+    fn draw_log(&self, frame: &mut Frame<'_>, area: Rect, _: &View) {
+        let (name, lines) = &self.log;
+        let room = usize::from(area.height.saturating_sub(1));
+        let columns = usize::from(area.width);
+        let title = if lines.is_empty() { format!("{name}: nothing written") } else { name.clone() };
+        let title = if name.is_empty() { "no trial".to_owned() } else { title };
+        let mut shown = vec![Line::styled(elide(&plain(&title), columns).into_owned(), dim())];
+        let last = &lines[lines.len().saturating_sub(room)..];
+        shown.extend(
+            last.iter().map(|line| Line::raw(elide(&line.replace('\t', "    "), columns).into_owned())),
+        );
+        frame.render_widget(Paragraph::new(shown), area);
+    }
+}
+
+fn dim() -> Style {
+    Style::new().fg(Color::DarkGray)
+}
+
+fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
+    let running = trial.attempt_at.filter(|_| trial.state == TrialState::Running);
+    let seconds = trial.seconds + running.map_or(0.0, |began| now.since(began).as_secs_f64());
+    let step = trial.step.map_or_else(String::new, |step| match trial.until {
+        Some(until) if running.is_some() => format!("{}/{until}", number::short(step)),
+        _ => number::short(step),
+    });
+    let mut cells = vec![
+        format!("{:>5} {}", trial.id, trial.state.word()),
+        trial.slot.map_or_else(String::new, |slot| slot.to_string()),
+        number::seconds(seconds),
+        step,
+    ];
+    for objective in study.header().objectives.iter().take(3) {
+        cells.push(trial.objective(objective).map_or_else(String::new, number::short));
+    }
+    let why = match (&trial.state, &trial.exit) {
+        (TrialState::Failed, Some(exit)) => exit.to_string(),
+        (TrialState::Stopped | TrialState::Paused, _) => trial.why.clone().unwrap_or_default(),
+        _ => summary::params(trial),
+    };
+    cells.push(why);
+    let style = match trial.state {
+        TrialState::Failed => Style::new().fg(Color::Red),
+        TrialState::Running => Style::new().fg(Color::Cyan),
+        TrialState::Stopped | TrialState::Waiting => dim(),
+        TrialState::Paused => Style::new().fg(Color::Yellow),
+        TrialState::Complete => Style::new(),
+    };
+    Row::new(cells.into_iter().map(|cell| plain(&cell).into_owned()).collect::<Vec<_>>()).style(style)
+}
+
+/// Guesses how many seconds are left, from the pace of the trials that ended last.
+fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
+    let counts = study.counts();
+    let ended = counts.complete + counts.stopped + counts.failed;
+    let left = study.header().trials?.checked_sub(ended)?;
+    let mut ends: Vec<Timestamp> = study
+        .trials()
+        .iter()
+        .filter(|trial| trial.state.is_final())
+        .filter_map(|trial| trial.ended_at)
+        .collect();
+    ends.sort();
+    let last = &ends[ends.len().saturating_sub(20)..];
+    let (first, count) = (last.first()?, last.len() as f64 - 1.0);
+    (count >= 2.0).then(|| now.since(*first).as_secs_f64() / count * left as f64)
+}
+
+const HELP: &str = "\
+swath top: a study as it runs. Nothing here changes it.
+
+  q, Esc, Ctrl-C    quit
+  ↑ ↓, j k          another trial; PgUp PgDn, Home End
+  Tab, ← →          another list: running, best, recent, failed
+  1 … 7             another picture: curves, history, rungs, timeline, failures, importance, pareto
+  l                 the trial's standard output, or its last words (standard error first)
+  ?                 this, and back";
+
+#[cfg(test)]
+mod tests {
+    use super::{PICTURES, Screen, remaining};
+    use crate::cli::studies::demo;
+    use crate::report::view::View;
+    use crate::space::Value;
+    use crate::study::{Exit, Failure};
+    use crate::tracker::demo::{Demo, text};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    fn world() -> Demo {
+        let mut demo = Demo::new(&["lr", "name"]);
+        for at in 1..=9 {
+            let params = [("lr", Value::Float(f64::from(at) * 0.01)), ("name", text("\x1b[2J\u{202e}größe"))];
+            let trial = demo.start(&params);
+            for step in 1..=5 {
+                demo.report(trial, &[("val_loss", 1.0 / f64::from(at * step))]);
+            }
+            let exit = if at % 3 == 0 { Exit::Failed(Failure::Code(at)) } else { Exit::Done };
+            demo.end(trial, exit);
+        }
+        demo
+    }
+
+    /// Draws a study at a size, after some keys.
+    fn drawn(world: &Demo, (columns, rows): (u16, u16), act: impl FnOnce(&mut Screen)) -> Vec<String> {
+        let logs = tempfile::tempdir().unwrap();
+        let dir = demo::write(logs.path(), "digits", world);
+        std::fs::create_dir_all(dir.root().join("8")).unwrap();
+        std::fs::write(dir.root().join("8/stderr.log"), "epoch 5\x1b[2J\tdone\n").unwrap();
+        let view = View::open(dir, None).unwrap();
+        let study = view.settled();
+        let mut screen = Screen::new(&study);
+        act(&mut screen);
+        screen.see(&view, &study, true);
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+        let now = world.study.at().unwrap();
+        terminal.draw(|frame| screen.draw(frame, &view, &study, now)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let line = |row: u16| {
+            (0..columns).map(|at| buffer[(at, row)].symbol()).collect::<String>().trim_end().to_owned()
+        };
+        (0..rows).map(line).collect()
+    }
+
+    #[test]
+    fn all_that_matters_fits_into_80_by_24() {
+        let lines = drawn(&world(), (80, 24), |_| {});
+        let all = lines.join("\n");
+        assert!(lines[0].starts_with("digits  running  about"), "{all}");
+        assert_eq!(lines[1], "9 of 20 trials: 6 complete, 3 failed");
+        assert!(lines[2].starts_with("best  trial 8: val_loss 0.025  lr=0.08"), "{all}");
+        assert!(lines[3].starts_with("best (6)"), "{all}");
+        assert!(lines[4].contains("8 complete"), "{all}");
+        assert!(all.contains("1 curves") && all.contains("epoch 5    done"), "{all}");
+        assert!(lines[23].starts_with("q quit"), "{all}");
+        assert!(!all.contains('\x1b') && !all.contains('\u{202e}'), "{all}");
+    }
+
+    #[test]
+    fn every_picture_and_list_survives_every_size() {
+        let (world, study) = (world(), world().study);
+        for size in [(1, 1), (10, 5), (40, 12), (80, 24), (200, 60)] {
+            for picture in 0..PICTURES.len() {
+                drawn(&world, size, |screen| screen.show(picture));
+            }
+            drawn(&world, size, |screen| screen.turn(3, &study));
+            drawn(&Demo::new(&[]), size, |_| {});
+        }
+    }
+
+    #[test]
+    fn the_time_left_follows_the_pace_of_late() {
+        let world = world();
+        // A trial took 8 seconds: its creation, start, five reports and end.
+        let left = remaining(&world.study, world.study.at().unwrap()).unwrap();
+        assert!((left - 11.0 * 8.0).abs() < 1e-9, "{left}");
+    }
+}

@@ -1,0 +1,151 @@
+//! Requests and answers of the page's server: who may ask, and for what.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// The largest head of a request.
+const HEAD: usize = 16 * 1024;
+/// How long a request or its answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Knows who may ask: who has the token, and no page of another site.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    port: u16,
+    token: String,
+}
+
+/// What is asked for.
+pub(super) enum Wanted {
+    /// The page.
+    Page,
+    /// The data, if anything has happened since this mark.
+    Data { since: String },
+    /// Nothing that is given: the answer says why.
+    Nothing(Answer),
+}
+
+/// An answer.
+pub(super) struct Answer {
+    status: u16,
+    kind: &'static str,
+    mark: String,
+    body: Vec<u8>,
+}
+
+impl Guard {
+    pub(super) fn new(port: u16, token: String) -> Self {
+        Self { port, token }
+    }
+
+    /// Returns the address of the page.
+    pub(super) fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/{}/", self.port, self.token)
+    }
+
+    /// Reads a request and finds out what it asks for; `None` if there was none.
+    pub(super) fn read(&self, stream: &mut TcpStream) -> Option<Wanted> {
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        let mut head = Vec::new();
+        let mut chunk = [0; 2048];
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
+            head.extend_from_slice(&chunk[..count]);
+            if head.len() > HEAD {
+                // What is still to come is taken, so that the answer arrives.
+                let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
+                while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
+                return Some(Wanted::Nothing(Answer::text(431, "the request is too long")));
+            }
+        }
+        Some(self.judge(&head))
+    }
+
+    fn judge(&self, head: &[u8]) -> Wanted {
+        let refuse = |status, why: &str| Wanted::Nothing(Answer::text(status, why));
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut headers);
+        let (Ok(httparse::Status::Complete(_)), Some(method), Some(path)) =
+            (request.parse(head), request.method, request.path)
+        else {
+            return refuse(400, "this is no request");
+        };
+        let header = |name: &str| {
+            let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| String::from_utf8_lossy(header.value).into_owned())
+        };
+        // Another name for this address means that another site's name was pointed at it.
+        let hosts = [format!("127.0.0.1:{}", self.port), format!("localhost:{}", self.port)];
+        let Some(host) = header("host").filter(|host| hosts.contains(host)) else {
+            return refuse(403, "the page is only served under 127.0.0.1 and localhost");
+        };
+        let from_elsewhere = header("origin").is_some_and(|origin| origin != format!("http://{host}"))
+            || header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+        if from_elsewhere {
+            return refuse(403, "another site may not ask");
+        }
+        if method != "GET" {
+            return refuse(405, "the page can only be read");
+        }
+        let Some(rest) = self.inside(path) else { return refuse(404, "there is nothing here") };
+        match rest.split_once('?').unwrap_or((rest, "")) {
+            ("", _) => Wanted::Page,
+            ("data", query) => {
+                Wanted::Data { since: query.strip_prefix("since=").unwrap_or_default().to_owned() }
+            }
+            _ => refuse(404, "there is nothing here"),
+        }
+    }
+
+    /// Returns what stands behind the token, which is compared in the same time whatever it is.
+    fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let (token, rest) = path.strip_prefix('/')?.split_once('/')?;
+        let same = token.len() == self.token.len();
+        let differs = token.bytes().zip(self.token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
+        (same && differs == 0).then_some(rest)
+    }
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
+        Self { status, kind, mark: String::new(), body }
+    }
+
+    /// Says at which mark the data are.
+    pub(super) fn marked(self, mark: String) -> Self {
+        Self { mark, ..self }
+    }
+
+    pub(super) fn text(status: u16, text: &str) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
+    }
+
+    /// Sends it and closes the connection.
+    pub(super) fn send(&self, mut stream: TcpStream) -> io::Result<()> {
+        let reason = match self.status {
+            200 => "OK",
+            204 => "No Content",
+            400 => "Bad Request",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            431 => "Request Header Fields Too Large",
+            _ => "Internal Server Error",
+        };
+        let mark = if self.mark.is_empty() { String::new() } else { format!("X-Mark: {}\r\n", self.mark) };
+        let head = format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{mark}Content-Security-Policy: {}; frame-ancestors 'none'\r\n\
+             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            self.status,
+            self.kind,
+            self.body.len(),
+            crate::cli::page::policy(),
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&self.body)?;
+        stream.flush()
+    }
+}

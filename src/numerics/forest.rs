@@ -1,0 +1,316 @@
+//! A random forest for regression (Breiman, Machine Learning 45, 2001) over parameters, some of which do not always exist.
+//!
+//! Trees are grown to the end on bootstrap samples, with every column tried at every split, as scikit-learn's `RandomForestRegressor` does
+//! by default. A column is split only where it exists in every sample of the node, so what a conditional parameter does is told apart from
+//! whether it exists.
+
+use super::stream::{Purpose, stream};
+use rand::RngExt;
+use rayon::prelude::*;
+
+/// Choices with more categories than this cannot be split.
+pub const MOST_CATEGORIES: usize = 64;
+/// Deeper nodes are not split.
+const MOST_DEPTH: usize = 64;
+
+/// One parameter of all samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// A number in [0, 1] or the index of a category; NaN where the parameter does not exist.
+    pub values: Vec<f64>,
+    /// How many categories there are; 0 for a number.
+    pub categories: usize,
+}
+
+/// A node of a tree; its children are positions in the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    /// The mean of its samples.
+    Leaf(f64),
+    /// Numbers up to the threshold go left.
+    Below { column: usize, threshold: f64, left: usize, right: usize },
+    /// The categories in the mask go left.
+    Among { column: usize, mask: u64, left: usize, right: usize },
+}
+
+/// A tree, the root first. Each node knows which columns exist in all of its samples.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Tree {
+    pub(super) nodes: Vec<Node>,
+    pub(super) exists: Vec<Vec<bool>>,
+    counts: Vec<usize>,
+}
+
+/// A forest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forest {
+    pub(super) trees: Vec<Tree>,
+    pub(super) categories: Vec<usize>,
+    /// The share of the variance that the trees explain in samples they were not grown on; `None` if too few were left out.
+    pub explained: Option<f64>,
+}
+
+impl Forest {
+    /// Grows `trees` trees; every column and `target` have the same length.
+    #[must_use]
+    pub fn grow(columns: &[Column], target: &[f64], trees: usize, seed: u64) -> Self {
+        let grown: Vec<(Tree, Vec<bool>)> = (0..trees)
+            .into_par_iter()
+            .map(|at| {
+                let mut rng = stream(seed, Purpose::Measure, at as u64);
+                let count = target.len();
+                let sample: Vec<usize> = (0..count).map(|_| rng.random_range(0..count.max(1))).collect();
+                let mut drawn = vec![false; count];
+                sample.iter().for_each(|at| drawn[*at] = true);
+                (Growth::new(columns, target, &sample).finish(), drawn)
+            })
+            .collect();
+        let explained = explained(&grown, columns, target);
+        let categories = columns.iter().map(|column| column.categories).collect();
+        Self { trees: grown.into_iter().map(|(tree, _)| tree).collect(), categories, explained }
+    }
+}
+
+/// Returns 1 − (mean squared error) / variance over the samples that some trees have not seen.
+fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) -> Option<f64> {
+    let unseen = |at: usize| {
+        let mut sum = (0.0, 0u32);
+        for (tree, _) in grown.iter().filter(|(_, drawn)| !drawn[at]) {
+            sum = (sum.0 + tree.predict(0, &|column| columns[column].values[at]), sum.1 + 1);
+        }
+        (sum.1 > 0).then(|| (target[at], sum.0 / f64::from(sum.1)))
+    };
+    let pairs: Vec<(f64, f64)> = (0..target.len()).into_par_iter().filter_map(unseen).collect();
+    if pairs.len() < 4 {
+        return None;
+    }
+    let mean = pairs.iter().map(|(value, _)| value).sum::<f64>() / pairs.len() as f64;
+    let total: f64 = pairs.iter().map(|(value, _)| (value - mean).powi(2)).sum();
+    let error: f64 = pairs.iter().map(|(value, guess)| (value - guess).powi(2)).sum();
+    (total > 0.0).then(|| 1.0 - error / total)
+}
+
+impl Tree {
+    /// Returns the mean at a point; where the point lacks what is asked, that of both sides together.
+    fn predict(&self, node: usize, at: &dyn Fn(usize) -> f64) -> f64 {
+        let both = |left: usize, right: usize| {
+            let (a, b) = (self.counts[left] as f64, self.counts[right] as f64);
+            (self.predict(left, at) * a + self.predict(right, at) * b) / (a + b)
+        };
+        match &self.nodes[node] {
+            Node::Leaf(mean) => *mean,
+            Node::Below { column, threshold, left, right } => match at(*column) {
+                value if value.is_nan() => both(*left, *right),
+                value => self.predict(if value <= *threshold { *left } else { *right }, at),
+            },
+            Node::Among { column, mask, left, right } => match at(*column) {
+                value if value.is_nan() => both(*left, *right),
+                value => self.predict(if mask >> (value as u64) & 1 == 1 { *left } else { *right }, at),
+            },
+        }
+    }
+}
+
+/// A tree being grown. Each node is a range of the sorted orders of all columns.
+struct Growth<'a> {
+    columns: &'a [Column],
+    target: &'a [f64],
+    /// By column: the drawn samples in the order of its values, absent ones last.
+    orders: Vec<Vec<usize>>,
+    left: Vec<bool>,
+    /// By position in the sample.
+    sample: Vec<usize>,
+    tree: Tree,
+}
+
+/// The best way to cut a node in two.
+struct Cut {
+    gain: f64,
+    column: usize,
+    threshold: f64,
+    mask: u64,
+}
+
+impl<'a> Growth<'a> {
+    fn new(columns: &'a [Column], target: &'a [f64], sample: &[usize]) -> Self {
+        let sorted = |column: &Column| {
+            let mut order: Vec<usize> = (0..sample.len()).collect();
+            let value = |at: usize| column.values[sample[at]];
+            order.sort_by(|a, b| {
+                value(*a).is_nan().cmp(&value(*b).is_nan()).then(value(*a).total_cmp(&value(*b)))
+            });
+            order
+        };
+        // Without columns there is still one order, to take the mean over.
+        let mut orders: Vec<Vec<usize>> = columns.iter().map(sorted).collect();
+        if orders.is_empty() {
+            orders.push((0..sample.len()).collect());
+        }
+        let left = vec![false; sample.len()];
+        Self { columns, target, orders, left, sample: sample.to_vec(), tree: Tree::default() }
+    }
+
+    fn finish(mut self) -> Tree {
+        let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
+        while let Some((node, from, to, depth)) = open.pop() {
+            let Some(cut) = (depth < MOST_DEPTH).then(|| self.cut(from, to)).flatten() else { continue };
+            let middle = self.part(&cut, from, to);
+            let (left, right) = (self.node(from, middle), self.node(middle, to));
+            let Cut { column, threshold, mask, .. } = cut;
+            self.tree.nodes[node] = if self.columns[column].categories == 0 {
+                Node::Below { column, threshold, left, right }
+            } else {
+                Node::Among { column, mask, left, right }
+            };
+            open.push((left, from, middle, depth + 1));
+            open.push((right, middle, to, depth + 1));
+        }
+        self.tree
+    }
+
+    fn value(&self, column: usize, at: usize) -> f64 {
+        self.columns[column].values[self.sample[at]]
+    }
+
+    /// Adds a leaf for a range.
+    fn node(&mut self, from: usize, to: usize) -> usize {
+        let samples = &self.orders[0][from..to];
+        let mean =
+            samples.iter().map(|at| self.target[self.sample[*at]]).sum::<f64>() / samples.len().max(1) as f64;
+        let exists = |column: usize| {
+            self.orders[column][from..to].last().is_none_or(|at| !self.value(column, *at).is_nan())
+        };
+        let exists = (0..self.columns.len()).map(exists).collect();
+        self.tree.nodes.push(Node::Leaf(mean));
+        self.tree.exists.push(exists);
+        self.tree.counts.push(to - from);
+        self.tree.nodes.len() - 1
+    }
+
+    /// Finds the cut that leaves the least variance on both sides.
+    fn cut(&self, from: usize, to: usize) -> Option<Cut> {
+        if to - from < 2 {
+            return None;
+        }
+        let count = (to - from) as f64;
+        let target = |at: usize| self.target[self.sample[at]];
+        let first = target(self.orders[0][from]);
+        if self.orders[0][from..to].iter().all(|at| target(*at) == first) {
+            return None;
+        }
+        let total: f64 = self.orders[0][from..to].iter().map(|at| target(*at)).sum();
+        let whole = total * total / count;
+        let mut best: Option<Cut> = None;
+        for column in 0..self.columns.len() {
+            let order = &self.orders[column][from..to];
+            if self.value(column, order[order.len() - 1]).is_nan() {
+                continue;
+            }
+            let cut = match self.columns[column].categories {
+                0 => self.threshold(column, order, total),
+                _ => self.categories(column, order, total),
+            };
+            if let Some(cut) = cut.filter(|cut| cut.gain > whole * (1.0 + 1e-14))
+                && best.as_ref().is_none_or(|best| cut.gain > best.gain)
+            {
+                best = Some(cut);
+            }
+        }
+        best
+    }
+
+    fn threshold(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
+        let (mut sum, mut best) = (0.0, None::<Cut>);
+        for (seen, pair) in order.windows(2).enumerate() {
+            sum += self.target[self.sample[pair[0]]];
+            let (low, high) = (self.value(column, pair[0]), self.value(column, pair[1]));
+            if low == high {
+                continue;
+            }
+            let (left, right) = ((seen + 1) as f64, (order.len() - seen - 1) as f64);
+            let gain = sum * sum / left + (total - sum) * (total - sum) / right;
+            if best.as_ref().is_none_or(|best| gain > best.gain) {
+                best = Some(Cut { gain, column, threshold: low + (high - low) / 2.0, mask: 0 });
+            }
+        }
+        best
+    }
+
+    /// The best subset of categories is among those that take the lowest means (Breiman et al., CART, 1984, section 9.4).
+    fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
+        let mut sums = [(0.0, 0usize); MOST_CATEGORIES];
+        for at in order {
+            let sum = sums.get_mut(self.value(column, *at) as usize)?;
+            *sum = (sum.0 + self.target[self.sample[*at]], sum.1 + 1);
+        }
+        let mut present: Vec<usize> = (0..MOST_CATEGORIES).filter(|at| sums[*at].1 > 0).collect();
+        let mean = |at: usize| sums[at].0 / sums[at].1 as f64;
+        present.sort_by(|a, b| mean(*a).total_cmp(&mean(*b)));
+        let (mut sum, mut count, mut mask, mut best) = (0.0, 0, 0u64, None::<Cut>);
+        for at in present.iter().take(present.len().saturating_sub(1)) {
+            (sum, count, mask) = (sum + sums[*at].0, count + sums[*at].1, mask | 1 << at);
+            let right = (order.len() - count) as f64;
+            let gain = sum * sum / count as f64 + (total - sum) * (total - sum) / right;
+            if best.as_ref().is_none_or(|best| gain > best.gain) {
+                best = Some(Cut { gain, column, threshold: 0.0, mask });
+            }
+        }
+        best
+    }
+
+    /// Sorts a range into what goes left and what goes right, keeping every column's order; returns where the right side begins.
+    fn part(&mut self, cut: &Cut, from: usize, to: usize) -> usize {
+        let numeric = self.columns[cut.column].categories == 0;
+        for &at in &self.orders[cut.column][from..to] {
+            let value = self.columns[cut.column].values[self.sample[at]];
+            self.left[at] =
+                if numeric { value <= cut.threshold } else { cut.mask >> (value as u64) & 1 == 1 };
+        }
+        let mut middle = from;
+        for order in &mut self.orders {
+            let (left, right): (Vec<usize>, Vec<usize>) =
+                order[from..to].iter().partition(|at| self.left[**at]);
+            middle = from + left.len();
+            order[from..middle].copy_from_slice(&left);
+            order[middle..to].copy_from_slice(&right);
+        }
+        middle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Forest};
+
+    fn grid() -> (Vec<f64>, Vec<f64>) {
+        (0..200).map(|at| ((at % 20) as f64 / 20.0, (at / 20) as f64 / 10.0)).unzip()
+    }
+
+    #[test]
+    fn a_forest_explains_a_step_and_not_noise() {
+        let (x, z) = grid();
+        let step: Vec<f64> = x.iter().map(|x| if *x < 0.5 { 0.0 } else { 1.0 }).collect();
+        let columns = [Column { values: x, categories: 0 }, Column { values: z, categories: 0 }];
+        let forest = Forest::grow(&columns, &step, 32, 0);
+        assert!(forest.explained.unwrap() > 0.99, "{:?}", forest.explained);
+        let noise: Vec<f64> = (0..200).map(|at| f64::from(at * 7919 % 104_729 % 101)).collect();
+        assert!(Forest::grow(&columns, &noise, 32, 0).explained.unwrap() < 0.3);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_forest() {
+        let (x, z) = grid();
+        let columns = [Column { values: x.clone(), categories: 0 }];
+        assert_eq!(Forest::grow(&columns, &z, 8, 3), Forest::grow(&columns, &z, 8, 3));
+        assert_ne!(Forest::grow(&columns, &z, 8, 3), Forest::grow(&columns, &z, 8, 4));
+    }
+
+    #[test]
+    fn nothing_to_learn_from_is_no_trouble() {
+        assert_eq!(Forest::grow(&[], &[1.0, 2.0], 4, 0).explained, None);
+        let forest = Forest::grow(&[Column { values: vec![], categories: 0 }], &[], 4, 0);
+        assert_eq!(forest.explained, None);
+        let constant = Column { values: vec![f64::NAN; 30], categories: 3 };
+        assert!(Forest::grow(&[constant], &[1.0; 30], 4, 0).explained.is_none());
+    }
+}

@@ -1,0 +1,232 @@
+//! The data of the HTML page: what its charts and its table show of some studies.
+
+use super::plots::contour::{Contour, contours};
+use super::plots::curves::Curves;
+use super::plots::failures::Failures;
+use super::plots::history::History;
+use super::plots::importance::{Fitted, Importance};
+use super::plots::pareto::Pareto;
+use super::plots::rungs::Rungs;
+use super::plots::timeline::Timeline;
+use super::plots::{Input, axis::Axis};
+use super::{listing, number, row, summary};
+use crate::journal::lock;
+use crate::report::view::View;
+use crate::space::Value;
+use crate::study::{Goal, Study, Trial};
+use serde::Serialize;
+
+/// The version of the data; the page and the data it is given are always of the same.
+const VERSION: u32 = 1;
+/// How many curves a page holds.
+const CURVES: usize = 400;
+/// How many points all curves of a metric have together, about.
+const POINTS: usize = 40_000;
+/// How many attempts the timeline holds.
+const ATTEMPTS: usize = 20_000;
+
+/// Some studies as a page shows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page {
+    version: u32,
+    swath: &'static str,
+    studies: Vec<StudyPage>,
+}
+
+/// One study.
+#[derive(Debug, Clone, Serialize)]
+struct StudyPage {
+    name: String,
+    summary: String,
+    status: String,
+    running: bool,
+    objectives: Vec<(String, bool)>,
+    best: Option<Best>,
+    /// Parameters that are the same in all trials.
+    same: Vec<(String, String)>,
+    trials: Trials,
+    history: History,
+    curves: Vec<Curves>,
+    importance: Option<Importance>,
+    contours: Vec<Contour>,
+    pareto: Option<Pareto>,
+    rungs: Rungs,
+    timeline: Timeline,
+    failures: Failures,
+}
+
+/// The best trial, in words.
+#[derive(Debug, Clone, Serialize)]
+struct Best {
+    trial: u32,
+    objectives: String,
+    params: String,
+}
+
+/// The table, column by column, a row a trial.
+#[derive(Debug, Clone, Serialize)]
+struct Trials {
+    id: Vec<u32>,
+    state: Vec<&'static str>,
+    /// One list an objective.
+    objectives: Vec<Vec<Option<f64>>>,
+    /// The parameters in which trials differ.
+    axes: Vec<Axis>,
+    /// Other metrics: name and last values.
+    metrics: Vec<(String, Vec<Option<f64>>)>,
+    seconds: Vec<f64>,
+    step: Vec<Option<f64>>,
+    /// How trials ended that are not complete.
+    exit: Vec<Option<String>>,
+}
+
+impl Page {
+    /// Collects it of some studies.
+    #[must_use]
+    pub fn of(views: &[View]) -> Self {
+        Self {
+            version: VERSION,
+            swath: env!("CARGO_PKG_VERSION"),
+            studies: views.iter().map(StudyPage::of).collect(),
+        }
+    }
+}
+
+impl StudyPage {
+    fn of(view: &View) -> Self {
+        let study = &view.settled();
+        let input = Input::all(study, &view.chronicle, view.space.as_deref());
+        let fitted = Fitted::of(&input);
+        let importance = fitted.as_ref().and_then(|fitted| Importance::of(&input, fitted));
+        let contours = match (&fitted, &importance) {
+            (Some(fitted), Some(importance)) => contours(&input, fitted, importance),
+            _ => Vec::new(),
+        };
+        let header = study.header();
+        let objectives = header.objectives.iter();
+        let best = study.incumbent().map(|trial| Best {
+            trial: trial.id.0,
+            objectives: summary::objectives(study, trial),
+            params: summary::params(trial),
+        });
+        let running = lock::holder(&view.dir).is_some();
+        Self {
+            name: header.name.clone(),
+            summary: summary::counts(study),
+            status: status(study, running),
+            running,
+            objectives: objectives
+                .map(|objective| (objective.metric.to_string(), objective.goal == Goal::Min))
+                .collect(),
+            best,
+            same: same(study, &input.trials),
+            trials: Trials::of(study, &input),
+            history: History::of(&input),
+            curves: all_curves(&input),
+            importance,
+            contours,
+            pareto: (header.objectives.len() > 1).then(|| Pareto::of(&input)),
+            rungs: Rungs::of(&input),
+            timeline: Timeline::of(&input, ATTEMPTS),
+            failures: Failures::of(&input),
+        }
+    }
+}
+
+fn status(study: &Study, running: bool) -> String {
+    match (running, study.closed()) {
+        (true, _) => "running".to_owned(),
+        (false, Some(why)) => format!("not running: {}", summary::closing(why)),
+        (false, None) => "not running".to_owned(),
+    }
+}
+
+/// Returns the curves of every metric that is kept, thinned so that a page can hold them.
+fn all_curves(input: &Input<'_>) -> Vec<Curves> {
+    let count = input.chronicle.curves.len().clamp(1, CURVES);
+    let metrics = input.chronicle.metrics().iter();
+    let metrics = metrics.map(|metric| {
+        let input = Input { metric: Some(metric), trials: input.trials.clone(), ..*input };
+        Curves::of(&input, CURVES, (POINTS / count).clamp(30, 1000))
+    });
+    metrics.filter(|curves| !curves.lines.is_empty()).collect()
+}
+
+/// Returns the parameters that every trial has with the same value.
+fn same(study: &Study, trials: &[&Trial]) -> Vec<(String, String)> {
+    let varying = listing::varying(study, trials);
+    let Some(first) = trials.first().filter(|_| trials.len() > 1) else { return Vec::new() };
+    let constants = first.params.iter().filter(|(name, _)| !varying.contains(name));
+    constants.map(|(name, value)| (name.to_string(), listing::shown(value))).collect()
+}
+
+impl Trials {
+    fn of(study: &Study, input: &Input<'_>) -> Self {
+        let trials = &input.trials;
+        let objectives = &study.header().objectives;
+        let is_objective = |name: &str| objectives.iter().any(|objective| &*objective.metric == name);
+        let mut metrics = Vec::new();
+        for name in row::metrics(study).into_iter().filter(|name| !is_objective(name)).take(12) {
+            let last = |trial: &&Trial| {
+                trial.metrics.get(&name).map(|tally| brief(tally.last.0)).filter(|last| last.is_finite())
+            };
+            let values: Vec<Option<f64>> = trials.iter().map(last).collect();
+            if values.iter().any(Option::is_some) {
+                metrics.push((name.to_string(), values));
+            }
+        }
+        let now = study.at();
+        let seconds = |trial: &&Trial| {
+            let running =
+                (trial.exit.is_none()).then(|| Some(now?.since(trial.attempt_at?).as_secs_f64())).flatten();
+            (trial.seconds + running.unwrap_or(0.0)).mul_add(1000.0, 0.5).floor() / 1000.0
+        };
+        let exit = |trial: &&Trial| {
+            let exit = trial.exit.as_ref().filter(|_| trial.state == crate::study::TrialState::Failed);
+            exit.map(ToString::to_string).or_else(|| trial.why.clone())
+        };
+        Self {
+            id: trials.iter().map(|trial| trial.id.0).collect(),
+            state: trials.iter().map(|trial| trial.state.word()).collect(),
+            objectives: objectives
+                .iter()
+                .map(|objective| trials.iter().map(|trial| trial.objective(objective)).collect())
+                .collect(),
+            axes: axes(input),
+            metrics,
+            seconds: trials.iter().map(seconds).collect(),
+            step: trials.iter().map(|trial| trial.step).collect(),
+            exit: trials.iter().map(exit).collect(),
+        }
+    }
+}
+
+/// Returns the axes; of a single trial all its parameters.
+fn axes(input: &Input<'_>) -> Vec<Axis> {
+    let axes = input.axes(&input.trials);
+    let [trial] = input.trials.as_slice() else { return axes };
+    let one = |(name, value): &(crate::space::Name, Value)| match value.as_f64() {
+        Some(number) => Axis {
+            name: name.to_string(),
+            log: false,
+            labels: Vec::new(),
+            min: number,
+            max: number,
+            values: vec![Some(number)],
+        },
+        None => Axis {
+            name: name.to_string(),
+            log: false,
+            labels: vec![listing::shown(value)],
+            min: 0.0,
+            max: 0.0,
+            values: vec![Some(0.0)],
+        },
+    };
+    trial.params.iter().map(one).collect()
+}
+
+/// Keeps six digits: a page that shows more says no more.
+pub(super) fn brief(value: f64) -> f64 {
+    number::rounded(value, 6)
+}

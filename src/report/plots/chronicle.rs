@@ -1,0 +1,327 @@
+//! What the fold of a study does not keep: every report of its trials, and every attempt with its slot and times.
+//!
+//! A journal is mostly reports, so they are picked out of its lines without building what they would be in a study.
+
+use crate::space::Name;
+use crate::study::{Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
+use rayon::prelude::*;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Lines that are parsed together by one thread.
+const BLOCK: usize = 1 << 20;
+
+/// The reports and attempts of a study.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle {
+    resource: Option<Name>,
+    metrics: Vec<Name>,
+    /// By trial.
+    pub curves: BTreeMap<TrialId, Curve>,
+    /// In the order in which they started.
+    pub attempts: Vec<Span>,
+    /// What the scheduler decided, in order.
+    pub verdicts: Vec<Judgement>,
+    running: BTreeMap<TrialId, usize>,
+}
+
+/// The reports of one trial.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Curve {
+    /// The resource, or the count of reports, at each.
+    pub steps: Vec<f64>,
+    /// One list a metric, as long as `steps`; NaN where it was not reported.
+    pub values: Vec<Vec<f64>>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its slot.
+    pub slot: u32,
+    /// When it started.
+    pub start: Timestamp,
+    /// When it ended; `None` while it runs.
+    pub end: Option<Timestamp>,
+    /// How it ended.
+    pub exit: Option<Exit>,
+}
+
+/// What the scheduler decided about a trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The trial.
+    pub trial: TrialId,
+    /// The decision.
+    pub verdict: Verdict,
+    /// The step last reported.
+    pub step: f64,
+}
+
+/// What a line of the journal comes to.
+enum Told {
+    Report(TrialId, f64, Vec<f64>),
+    Other(Box<Entry>),
+}
+
+impl Chronicle {
+    /// Begins one that keeps these metrics, and the steps of `resource` if a scheduler uses one.
+    #[must_use]
+    pub fn new(resource: Option<Name>, metrics: Vec<Name>) -> Self {
+        Self { resource, metrics, ..Self::default() }
+    }
+
+    /// Returns the metrics that are kept.
+    #[must_use]
+    pub fn metrics(&self) -> &[Name] {
+        &self.metrics
+    }
+
+    /// Takes in whole lines of a journal. Lines that cannot be read are left to those who fold the study: they say where.
+    pub fn read(&mut self, journal: &[u8]) {
+        let told: Vec<Vec<Told>> = blocks(journal).into_par_iter().map(|block| self.parse(block)).collect();
+        for told in told.into_iter().flatten() {
+            match told {
+                Told::Report(trial, step, values) => self.report(trial, step, values),
+                Told::Other(entry) => self.apply(&entry),
+            }
+        }
+    }
+
+    fn parse(&self, block: &[u8]) -> Vec<Told> {
+        let lines = block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .filter_map(|line| {
+                self.quick(line).or_else(|| Some(Told::Other(serde_json::from_slice(line).ok()?)))
+            })
+            .collect()
+    }
+
+    /// Reads a report as this program writes them; `None` for anything else.
+    fn quick(&self, line: &[u8]) -> Option<Told> {
+        let line = std::str::from_utf8(line).ok()?;
+        let rest = &line[line.find("\"event\":")?..];
+        let rest = rest.strip_prefix("\"event\":{\"logged\":{\"trial\":")?;
+        let (trial, rest) = rest.split_once(",\"attempt\":")?;
+        let (_, rest) = rest.split_once(",\"record\":{\"report\":{\"values\":")?;
+        let (step, values) = self.values(rest)?;
+        Some(Told::Report(TrialId(trial.parse().ok()?), step, values))
+    }
+
+    /// Reads the object of values at the start of a text: the step and the metrics that are kept.
+    fn values(&self, text: &str) -> Option<(f64, Vec<f64>)> {
+        Picked(self).deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
+    }
+
+    /// Takes in one entry.
+    pub fn apply(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+                let number = |wanted: &Name| {
+                    let found = values.iter().rev().find(|(name, _)| name == wanted);
+                    match found {
+                        Some((_, crate::study::Datum::Number(number))) => number.0,
+                        _ => f64::NAN,
+                    }
+                };
+                let step = self.resource.as_ref().map_or(f64::NAN, number);
+                let values = self.metrics.iter().map(number).collect();
+                self.report(*trial, step, values);
+            }
+            Event::Started { trial, slot, resume, .. } => {
+                if !resume {
+                    self.curves.remove(trial);
+                }
+                self.running.insert(*trial, self.attempts.len());
+                let span = Span { trial: *trial, slot: *slot, start: entry.at, end: None, exit: None };
+                self.attempts.push(span);
+            }
+            Event::Judged { trial, verdict, .. } => {
+                let step = self.curves.get(trial).and_then(|curve| curve.steps.last().copied());
+                let (trial, verdict) = (*trial, *verdict);
+                self.verdicts.push(Judgement { trial, verdict, step: step.unwrap_or(0.0) });
+            }
+            Event::Ended { trial, exit, .. } => {
+                let span = self.running.remove(trial).and_then(|at| self.attempts.get_mut(at));
+                if let Some(span) = span {
+                    (span.end, span.exit) = (Some(entry.at), Some(exit.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&mut self, trial: TrialId, step: f64, values: Vec<f64>) {
+        let curve = self.curves.entry(trial).or_default();
+        let count = curve.steps.len() as f64 + 1.0;
+        let last = curve.steps.last().copied();
+        let step = match self.resource {
+            Some(_) if step.is_finite() => step,
+            Some(_) => last.unwrap_or(0.0),
+            None => count,
+        };
+        curve.steps.push(step);
+        curve.values.resize_with(values.len(), Vec::new);
+        for (kept, value) in curve.values.iter_mut().zip(values) {
+            kept.push(value);
+        }
+    }
+}
+
+/// Cuts a journal into pieces of whole lines.
+fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
+    let mut blocks = Vec::new();
+    while journal.len() > BLOCK {
+        let Some(end) = journal[BLOCK..].iter().position(|byte| *byte == b'\n') else { break };
+        let (block, rest) = journal.split_at(BLOCK + end + 1);
+        blocks.push(block);
+        journal = rest;
+    }
+    blocks.push(journal);
+    blocks
+}
+
+/// Picks what a chronicle keeps out of an object of values.
+struct Picked<'a>(&'a Chronicle);
+
+impl<'de> DeserializeSeed<'de> for Picked<'_> {
+    type Value = (f64, Vec<f64>);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Picked<'_> {
+    type Value = (f64, Vec<f64>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of reported values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut step = f64::NAN;
+        let mut values = vec![f64::NAN; self.0.metrics.len()];
+        while let Some(key) = map.next_key_seed(Text)? {
+            let metric = self.0.metrics.iter().position(|name| **name == *key);
+            let is_step = self.0.resource.as_ref().is_some_and(|name| **name == *key);
+            if metric.is_none() && !is_step {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let number = map.next_value_seed(Number)?;
+            if is_step {
+                step = number;
+            }
+            if let Some(metric) = metric {
+                values[metric] = number;
+            }
+        }
+        Ok((step, values))
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = std::borrow::Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = std::borrow::Cow<'de, str>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(text.into())
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(text.to_owned().into())
+    }
+}
+
+/// A reported value as a number; NaN for what is none.
+struct Number;
+
+impl<'de> DeserializeSeed<'de> for Number {
+    type Value = f64;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Number {
+    type Value = f64;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a reported value")
+    }
+    fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
+        Ok(number)
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<f64, E> {
+        Ok(f64::NAN)
+    }
+    fn visit_str<E>(self, text: &str) -> Result<f64, E> {
+        Ok(match text {
+            "inf" => f64::INFINITY,
+            "-inf" => f64::NEG_INFINITY,
+            _ => f64::NAN,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Chronicle;
+    use crate::space::Value;
+    use crate::study::{Datum, Exit, LogRecord, TrialId};
+    use crate::tracker::demo::Demo;
+
+    fn demo() -> Demo {
+        let mut demo = Demo::new(&["lr"]);
+        let trial = demo.start(&[("lr", Value::Float(0.1))]);
+        demo.report(trial, &[("val_loss", 0.5), ("acc", 0.1)]);
+        demo.report(trial, &[("val_loss", f64::NAN), ("größe", 2.0)]);
+        let note = ("val_loss\"}".into(), Datum::Text("a \"quoted\" text, \"event\":{".into()));
+        demo.log(trial, LogRecord::Report { values: vec![note, ("val_loss".into(), Datum::Flag(true))] });
+        demo.end(trial, Exit::Stopped);
+        demo
+    }
+
+    #[test]
+    fn picking_reports_out_of_lines_gives_what_the_entries_say() {
+        let demo = demo();
+        let lines: String =
+            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let metrics = vec!["val_loss".into(), "größe".into()];
+        let (mut read, mut told) =
+            (Chronicle::new(None, metrics.clone()), Chronicle::new(None, metrics.clone()));
+        read.read(lines.as_bytes());
+        demo.entries.iter().for_each(|entry| told.apply(entry));
+        assert_eq!(format!("{read:?}"), format!("{told:?}"));
+        let curve = &read.curves[&TrialId(1)];
+        assert_eq!(curve.steps, [1.0, 2.0, 3.0]);
+        assert_eq!((curve.values[0][0], curve.values[1][1]), (0.5, 2.0));
+        assert!(curve.values[0][1].is_nan() && curve.values[0][2].is_nan());
+        assert_eq!(read.attempts[0].exit, Some(Exit::Stopped));
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_passed_over() {
+        let mut chronicle = Chronicle::new(None, vec!["x".into()]);
+        chronicle.read(b"garbage\n\xff\xfe\n{\"seq\":0}\n");
+        assert!(chronicle.curves.is_empty());
+    }
+}

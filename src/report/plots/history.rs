@@ -1,0 +1,156 @@
+//! History: the objective of every trial in the order of their ids, and the best so far.
+
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
+use super::{Input, Kind, nothing, tone};
+use crate::study::{Goal, TrialState};
+use serde::Serialize;
+
+pub(super) const KIND: Kind =
+    Kind { name: "history", about: "the objective of every trial, and the best so far", figure };
+
+/// The objectives of a study's trials.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct History {
+    /// The metric.
+    pub metric: String,
+    /// Whether small is good.
+    pub minimise: bool,
+    /// Complete trials: id and value.
+    pub complete: Vec<(u32, f64)>,
+    /// Trials that were stopped or still run: id and value so far.
+    pub partial: Vec<(u32, f64)>,
+    /// Trials that failed or have no finite value.
+    pub failed: Vec<u32>,
+    /// Each time the incumbent changed: its id and value.
+    pub best: Vec<(u32, f64)>,
+    /// The last trial's id.
+    pub last: u32,
+}
+
+impl History {
+    /// Collects it.
+    #[must_use]
+    pub fn of(input: &Input<'_>) -> Self {
+        let minimise = input.objective().is_none_or(|objective| objective.goal == Goal::Min);
+        let complete: Vec<_> =
+            input.complete().into_iter().map(|(trial, value)| (trial.id.0, value)).collect();
+        let mut best: Vec<(u32, f64)> = Vec::new();
+        for &(id, value) in &complete {
+            let better =
+                best.last().is_none_or(|(_, best)| if minimise { value < *best } else { value > *best });
+            if better {
+                best.push((id, value));
+            }
+        }
+        let partial = input.trials.iter().filter(|trial| {
+            matches!(trial.state, TrialState::Stopped | TrialState::Running | TrialState::Paused)
+        });
+        let failed = input.trials.iter().filter(|trial| trial.state == TrialState::Failed);
+        Self {
+            metric: input.label().to_owned(),
+            minimise,
+            complete,
+            partial: partial.filter_map(|trial| Some((trial.id.0, input.measured(trial)?))).collect(),
+            failed: failed.map(|trial| trial.id.0).collect(),
+            best,
+            last: input.trials.iter().map(|trial| trial.id.0).max().unwrap_or(0),
+        }
+    }
+
+    /// Returns the incumbent as a line of steps up to the last trial.
+    fn line(&self) -> Vec<(f64, f64)> {
+        let mut line: Vec<(f64, f64)> = Vec::new();
+        for &(id, value) in &self.best {
+            if let Some(&(_, before)) = line.last() {
+                line.push((f64::from(id), before));
+            }
+            line.push((f64::from(id), value));
+        }
+        line.extend(self.best.last().map(|(_, value)| (f64::from(self.last), *value)));
+        line
+    }
+
+    /// Returns a scale for the values. Hopeless ones do not squeeze the others: what is far beyond the rest stands at the edge.
+    fn scale(several: &[Self]) -> (Scale, usize) {
+        let all = || {
+            several.iter().flat_map(|one| one.complete.iter().chain(&one.partial).map(|(_, value)| *value))
+        };
+        let fitting = Scale::fitting(all());
+        if matches!(fitting, Scale::Log(..)) {
+            return (fitting, 0);
+        }
+        let mut sorted: Vec<f64> = all().collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize];
+        if sorted.len() < 8 {
+            return (fitting, 0);
+        }
+        let spread = (at(0.75) - at(0.25)).max(f64::MIN_POSITIVE);
+        let (low, high) = (at(0.25) - 5.0 * spread, at(0.75) + 5.0 * spread);
+        let best = several.iter().flat_map(|one| one.best.iter().map(|(_, value)| *value));
+        let inside = sorted.iter().copied().filter(|value| (low..=high).contains(value)).chain(best);
+        let scale = Scale::around(inside);
+        let beyond =
+            sorted.iter().filter(|value| !scale.place(**value).is_some_and(|at| (0.0..=1.0).contains(&at)));
+        let beyond = beyond.count();
+        (scale, beyond)
+    }
+}
+
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    let histories: Vec<History> = inputs.iter().map(History::of).collect();
+    let Some((input, first)) = inputs.first().zip(histories.first()) else { return Figure::default() };
+    if histories.iter().all(|one| one.complete.is_empty() && one.partial.is_empty()) {
+        return nothing(input, "history", "no trial has a finite value");
+    }
+    let title = if inputs.len() == 1 { input.title("history") } else { "history".to_owned() };
+    let mut figure = Figure::new(title);
+    let last = histories.iter().map(|one| one.last).max().unwrap_or(1);
+    let (scale, beyond) = History::scale(&histories);
+    let edge = |value: f64| match &scale {
+        Scale::Linear(min, max) => value.clamp(*min, *max),
+        _ => value,
+    };
+    let points = |points: &[(u32, f64)]| {
+        points.iter().map(|(id, value)| (f64::from(*id), edge(*value))).collect::<Vec<_>>()
+    };
+    let mut marks = Vec::new();
+    for (at, one) in histories.iter().enumerate() {
+        let alone = histories.len() == 1;
+        let usual = if alone { Tone::Usual } else { Tone::Series(at) };
+        let shape = if one.complete.len() > 400 { Shape::Speck } else { Shape::Dot };
+        marks.push(Mark::Points(points(&one.partial), tone(&TrialState::Stopped), Shape::Speck));
+        marks.push(Mark::Points(points(&one.complete), usual, shape));
+        let line = if alone { Tone::Best } else { usual };
+        marks.push(Mark::Line(one.line(), line, Weight::Bold));
+        let floor = match &scale {
+            Scale::Linear(min, _) | Scale::Log(min, _) => *min,
+            _ => 0.0,
+        };
+        let failed = one.failed.iter().map(|id| (f64::from(*id), floor)).collect::<Vec<_>>();
+        if alone {
+            figure.legend.push((Tone::Usual, "complete".to_owned()));
+            figure.legend.push((Tone::Best, "best so far".to_owned()));
+            if !one.partial.is_empty() {
+                figure.legend.push((Tone::Stopped, "stopped or unfinished".to_owned()));
+            }
+            if !failed.is_empty() {
+                figure.legend.push((Tone::Bad, "failed".to_owned()));
+            }
+        } else {
+            figure.legend.push((usual, inputs[at].study.header().name.clone()));
+        }
+        marks.push(Mark::Points(failed, Tone::Bad, Shape::Cross));
+    }
+    marks.retain(|mark| !matches!(mark, Mark::Points(points, ..) if points.is_empty()));
+    if beyond > 0 {
+        figure.notes.push(format!("{beyond} values far beyond the others stand at the edge"));
+    }
+    let x = Guide::new("trial", Scale::around([1.0, f64::from(last)]));
+    let label = match (&*first.metric, first.minimise) {
+        (metric, true) => format!("{metric} (less is better)"),
+        (metric, false) => format!("{metric} (more is better)"),
+    };
+    figure.panels.push(Panel { title: String::new(), x, y: Guide::new(label, scale), marks });
+    figure
+}

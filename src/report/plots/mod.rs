@@ -1,0 +1,171 @@
+//! Plots: what a study looks like. Each kind is a file: plain data that can be serialised, and the figure that shows them.
+//!
+//! The data are what the HTML page draws; SVG, PNG and the terminal draw the [`Figure`].
+
+pub mod axis;
+pub mod chronicle;
+pub mod contour;
+pub mod curves;
+pub mod failures;
+pub mod figure;
+pub mod history;
+pub mod importance;
+pub mod parallel;
+pub mod pareto;
+pub mod rungs;
+pub mod slice;
+pub mod svg;
+#[cfg(test)]
+mod tests;
+pub mod timeline;
+
+use crate::space::Space;
+use crate::study::{Objective, Study, Trial, TrialState};
+use axis::Axis;
+use chronicle::Chronicle;
+use figure::{Figure, Tone};
+
+/// A study and what of it is to be plotted.
+pub struct Input<'a> {
+    /// The study.
+    pub study: &'a Study,
+    /// Its reports and attempts.
+    pub chronicle: &'a Chronicle,
+    /// What its sweep file searches, if that can be read.
+    pub space: Option<&'a Space>,
+    /// The trials to plot.
+    pub trials: Vec<&'a Trial>,
+    /// The metric to plot instead of the first objective.
+    pub metric: Option<&'a str>,
+}
+
+/// A kind of plot.
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// Draws it; of several studies those that share a picture.
+    pub figure: fn(&[Input<'_>]) -> Figure,
+}
+
+/// Every kind of plot.
+pub const KINDS: &[Kind] = &[
+    history::KIND,
+    curves::KIND,
+    parallel::KIND,
+    slice::KIND,
+    contour::KIND,
+    importance::KIND,
+    pareto::KIND,
+    rungs::KIND,
+    timeline::KIND,
+    failures::KIND,
+];
+
+impl<'a> Input<'a> {
+    /// Plots all trials of a study.
+    #[must_use]
+    pub fn all(study: &'a Study, chronicle: &'a Chronicle, space: Option<&'a Space>) -> Self {
+        Self { study, chronicle, space, trials: study.trials().iter().collect(), metric: None }
+    }
+
+    /// Returns what is measured on a trial: its first objective, or the last value of the metric asked for; `None` unless it is finite.
+    #[must_use]
+    pub fn measured(&self, trial: &Trial) -> Option<f64> {
+        match (self.metric, self.objective()) {
+            (Some(name), _) => {
+                trial.metrics.get(name).map(|tally| tally.last.0).filter(|value| value.is_finite())
+            }
+            (None, Some(objective)) => trial.objective(objective),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns the objective that is plotted: the first, or the one whose metric was asked for.
+    #[must_use]
+    pub fn objective(&self) -> Option<&'a Objective> {
+        let objectives = &self.study.header().objectives;
+        match self.metric {
+            Some(name) => objectives.iter().find(|objective| &*objective.metric == name),
+            None => objectives.first(),
+        }
+    }
+
+    /// Returns the name of what is measured.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        let objective = self.objective().map(|objective| &*objective.metric);
+        self.metric.or(objective).unwrap_or("objective")
+    }
+
+    /// Returns the trials that ended well and have a finite value.
+    #[must_use]
+    pub fn complete(&self) -> Vec<(&'a Trial, f64)> {
+        let counts = self.trials.iter().filter(|trial| trial.ranks());
+        counts.filter_map(|trial| Some((*trial, self.measured(trial)?))).collect()
+    }
+
+    /// Returns the parameters of some trials as axes.
+    #[must_use]
+    pub fn axes(&self, trials: &[&Trial]) -> Vec<Axis> {
+        axis::axes(self.study, trials, self.space)
+    }
+
+    /// Returns the name of the study with what it plots, for a title.
+    fn title(&self, what: &str) -> String {
+        format!("{}: {what}", self.study.header().name)
+    }
+}
+
+/// Returns the tone of a state.
+#[must_use]
+pub fn tone(state: &TrialState) -> Tone {
+    match state {
+        TrialState::Complete => Tone::Usual,
+        TrialState::Running => Tone::Live,
+        TrialState::Failed => Tone::Bad,
+        TrialState::Stopped => Tone::Stopped,
+        TrialState::Paused | TrialState::Waiting => Tone::Paused,
+    }
+}
+
+/// Puts figures of several studies below each other.
+fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure) -> Figure {
+    if let [input] = inputs {
+        return one(input);
+    }
+    let mut figure = Figure::new(what);
+    for input in inputs {
+        let mut part = one(input);
+        let name = &input.study.header().name;
+        for panel in &mut part.panels {
+            panel.title =
+                if panel.title.is_empty() { name.clone() } else { format!("{name}: {}", panel.title) };
+        }
+        figure.columns = figure.columns.max(part.columns);
+        figure.notes.extend(part.notes.into_iter().map(|note| format!("{name}: {note}")));
+        for entry in part.legend {
+            if !figure.legend.contains(&entry) {
+                figure.legend.push(entry);
+            }
+        }
+        figure.panels.extend(part.panels);
+    }
+    figure
+}
+
+/// Says that there is nothing to plot, and why.
+fn nothing(input: &Input<'_>, title: &str, why: &str) -> Figure {
+    let counts = crate::report::summary::counts(input.study);
+    Figure::new(input.title(title)).note(format!("nothing to plot: {why} ({counts})"))
+}
+
+/// Thins points that are in order to about `most`, keeping the first and the last.
+fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
+    if points.len() <= most || most < 2 {
+        return points.to_vec();
+    }
+    let last = points.len() - 1;
+    (0..most).map(|at| points[at * last / (most - 1)].clone()).collect()
+}

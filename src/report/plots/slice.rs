@@ -1,0 +1,51 @@
+//! Slice: the objective over each parameter, one panel each.
+
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
+use super::parallel::Parallel;
+use super::{Input, Kind, nothing, stacked};
+
+pub(super) const KIND: Kind = Kind { name: "slice", about: "the objective over each parameter", figure };
+
+/// How many parameters a picture shows.
+const MOST: usize = 16;
+
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    stacked(inputs, "slice", one)
+}
+
+fn one(input: &Input<'_>) -> Figure {
+    let data = Parallel::of(input);
+    if data.axes.is_empty() {
+        return nothing(input, "slice", "fewer than two complete trials with different parameters");
+    }
+    let mut figure = Figure::new(input.title("slice"));
+    figure.columns = if data.axes.len() == 1 { 1 } else { 2 };
+    if data.axes.len() > MOST {
+        figure.notes.push(format!("the first {MOST} of {} parameters", data.axes.len()));
+    }
+    let y = Scale::fitting(data.values.iter().copied());
+    let best = data.ranks().iter().position(|rank| *rank == 0.0);
+    let shape = if data.trials.len() > 300 { Shape::Speck } else { Shape::Dot };
+    for axis in data.axes.iter().take(MOST) {
+        let point = |at: usize| {
+            Some((axis.at(axis.values[at]?) + jitter(axis.is_choice(), data.trials[at]), data.values[at]))
+        };
+        let points = (0..data.trials.len()).filter_map(point).collect();
+        let mut marks = vec![Mark::Points(points, Tone::Usual, shape)];
+        marks.extend(best.and_then(point).map(|best| Mark::Points(vec![best], Tone::Best, Shape::Dot)));
+        figure.panels.push(Panel {
+            title: String::new(),
+            x: Guide::new(&*axis.name, axis.scale()),
+            y: Guide::new(&*data.metric, y.clone()),
+            marks,
+        });
+    }
+    figure.legend = vec![(Tone::Usual, "complete".to_owned()), (Tone::Best, "the best".to_owned())];
+    figure
+}
+
+/// Spreads the trials of one category over its band, always in the same way.
+pub(super) fn jitter(choice: bool, trial: u32) -> f64 {
+    let golden = (f64::from(trial) * 0.618_033_988_75).fract();
+    if choice { (golden - 0.5) * 0.6 } else { 0.0 }
+}

@@ -1,0 +1,203 @@
+//! Every kind of plot over studies of every shape.
+
+use super::chronicle::Chronicle;
+use super::history::History;
+use super::importance::{Fitted, Importance};
+use super::pareto::Pareto;
+use super::rungs::{Rung, Rungs};
+use super::svg::{self, Theme};
+use super::timeline::Timeline;
+use super::{Input, KINDS};
+use crate::space::Value;
+use crate::study::{Event, Exit, Failure, Goal, Verdict};
+use crate::tracker::demo::{Demo, objective, text};
+
+fn chronicle(demo: &Demo) -> Chronicle {
+    let header = demo.study.header();
+    let metrics = header.objectives.iter().map(|objective| objective.metric.clone()).collect();
+    let mut chronicle = Chronicle::new(header.resource.clone(), metrics);
+    demo.entries.iter().for_each(|entry| chronicle.apply(entry));
+    chronicle
+}
+
+fn with<T>(demo: &Demo, act: impl FnOnce(&Input<'_>) -> T) -> T {
+    let chronicle = chronicle(demo);
+    act(&Input::all(&demo.study, &chronicle, None))
+}
+
+/// Ten trials: good ones, a stopped one, a failed one, one whose objective is NaN, one that runs.
+fn mixed() -> Demo {
+    let mut demo = Demo::new(&["lr", "optimizer", "momentum", "größe"]);
+    for at in 1..=10 {
+        let number = f64::from(at);
+        let mut params =
+            vec![("lr", Value::Float(10f64.powf(-number / 3.0))), ("größe", Value::Int(i64::from(at)))];
+        if at % 2 == 0 {
+            params.extend([("optimizer", text("<b>sgd</b>")), ("momentum", Value::Float(number / 20.0))]);
+        } else {
+            params.push(("optimizer", text("a\x1b[2J数")));
+        }
+        let trial = demo.start(&params);
+        for step in 1..=at {
+            demo.report(trial, &[("val_loss", if at == 9 { f64::NAN } else { number / f64::from(step) })]);
+        }
+        match at {
+            7 => {
+                demo.event(Event::Judged { trial, verdict: Verdict::Stop, why: "hopeless".into() });
+                demo.end(trial, Exit::Stopped);
+            }
+            8 => demo.end(trial, Exit::Failed(Failure::Signal(9))),
+            10 => {}
+            _ => demo.end(trial, Exit::Done),
+        }
+    }
+    demo
+}
+
+fn shapes() -> Vec<(&'static str, Demo)> {
+    let mut one = Demo::new(&["lr"]);
+    one.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
+    let mut failed = Demo::new(&["lr"]);
+    for _ in 0..5 {
+        let trial = failed.start(&[("lr", Value::Float(0.1))]);
+        failed.end(trial, Exit::Failed(Failure::Spawn("no </svg> such\nfile".into())));
+    }
+    let mut same = Demo::new(&["lr"]);
+    for at in 0..20 {
+        same.complete(&[("lr", Value::Float(f64::from(at)))], &[("val_loss", 1.0)]);
+    }
+    let mut huge = Demo::new(&["x"]);
+    for at in 0..20 {
+        let value = [f64::MAX, f64::MIN, 1e-308, 0.0, f64::INFINITY][at % 5];
+        huge.complete(&[("x", Value::Float([1e300, -1e300, 5e-324][at % 3]))], &[("val_loss", value)]);
+    }
+    let bare = Demo::with(&[], Vec::new());
+    vec![
+        ("none", Demo::new(&[])),
+        ("one", one),
+        ("failed", failed),
+        ("same", same),
+        ("huge", huge),
+        ("bare", bare),
+        ("mixed", mixed()),
+    ]
+}
+
+#[test]
+fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
+    for (name, demo) in shapes() {
+        for kind in KINDS {
+            let figure = with(&demo, |input| (kind.figure)(std::slice::from_ref(input)));
+            let place = format!("{} of {name}", kind.name);
+            assert!(
+                !figure.is_empty() || figure.notes.iter().any(|note| note.starts_with("nothing to plot")),
+                "{place}"
+            );
+            let svg = svg::render(&figure, Theme::Auto);
+            assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains('\x1b'), "{place}: {svg}");
+            assert!(!svg.contains("<b>") && svg.matches("</svg>").count() == 1, "{place}");
+        }
+    }
+}
+
+#[test]
+fn several_studies_share_a_picture() {
+    let (first, second) = (mixed(), mixed());
+    let (a, b) = (chronicle(&first), chronicle(&second));
+    for kind in KINDS {
+        let inputs = [Input::all(&first.study, &a, None), Input::all(&second.study, &b, None)];
+        let alone = (kind.figure)(&inputs[..1]);
+        let both = (kind.figure)(&inputs);
+        let wanted = if kind.name == "history" { 1 } else { 2 * alone.panels.len() };
+        assert_eq!(both.panels.len(), wanted, "{}", kind.name);
+    }
+}
+
+#[test]
+fn the_history_holds_what_each_trial_came_to() {
+    let history = with(&mixed(), History::of);
+    assert_eq!(history.complete, [1, 2, 3, 4, 5, 6].map(|id| (id, 1.0)));
+    assert_eq!(history.partial, [(7, 1.0), (10, 1.0)]);
+    assert_eq!((history.failed, history.best, history.last), (vec![8, 9], vec![(1, 1.0)], 10));
+}
+
+#[test]
+fn what_became_of_trials_at_a_rung_adds_up_to_those_that_reached_it() {
+    let rungs = with(&mixed(), Rungs::of).rungs;
+    assert_eq!(rungs[0], Rung { step: 1.0, reached: 10, went_on: 9, complete: 1, ..Rung::default() });
+    let seventh = rungs.iter().find(|rung| rung.step == 7.0).unwrap();
+    assert_eq!((seventh.reached, seventh.stopped, seventh.went_on), (4, 1, 3));
+    let last = rungs.last().unwrap();
+    assert_eq!((last.step, last.reached, last.failed, last.running), (9.0, 2, 1, 1));
+}
+
+#[test]
+fn the_timeline_leaves_out_time_in_which_nothing_ran() {
+    let mut demo = Demo::new(&[]);
+    let long = |demo: &mut Demo, seconds: usize| {
+        let trial = demo.start(&[]);
+        (0..seconds).for_each(|_| demo.report(trial, &[("val_loss", 1.0)]));
+        demo.end(trial, Exit::Done);
+    };
+    long(&mut demo, 40);
+    (0..100).for_each(|_| demo.event(Event::Closed { why: crate::study::Closing::Interrupted }));
+    long(&mut demo, 10);
+    let timeline = with(&demo, |input| Timeline::of(input, 100));
+    let bars: Vec<(f64, f64)> = timeline.bars.iter().map(|bar| (bar.from, bar.to)).collect();
+    assert_eq!(bars, [(0.0, 41.0), (43.5, 54.5)]);
+    assert_eq!(timeline.gaps, [(41.0, 102.0)]);
+}
+
+#[test]
+fn the_front_is_that_of_all_objectives() {
+    let mut demo = Demo::with(&[], vec![objective("loss", Goal::Min), objective("acc", Goal::Max)]);
+    for (loss, acc) in [(0.5, 0.9), (0.3, 0.8), (0.6, 0.7)] {
+        demo.complete(&[], &[("loss", loss), ("acc", acc)]);
+    }
+    let pareto = with(&demo, Pareto::of);
+    assert_eq!((pareto.front, pareto.objectives[1].1), (vec![1, 2], false));
+    assert_eq!(pareto.trials.len(), 3);
+}
+
+#[test]
+fn importance_warns_when_the_trials_do_not_carry_it() {
+    let mut demo = Demo::new(&["a", "b"]);
+    let digits_of_pi = [31.0, 41.0, 59.0, 26.0, 53.0, 58.0, 97.0, 93.0, 23.0, 84.0, 62.0, 64.0];
+    for (at, noise) in (0..12u32).zip(digits_of_pi) {
+        let params =
+            [("a", Value::Float(f64::from(at * 37 % 12))), ("b", Value::Float(f64::from(at * 5 % 12)))];
+        demo.complete(&params, &[("val_loss", noise)]);
+    }
+    with(&demo, |input| {
+        let found = Importance::of(input, &Fitted::of(input).unwrap()).unwrap();
+        assert!(found.cautions.len() >= 2, "{:?}", found.cautions);
+        assert!(found.cautions[0].contains("12 trials are few for 2 parameters"), "{:?}", found.cautions);
+        assert!((found.rows.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
+    });
+}
+
+/// Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)` (scikit-learn 1.9.1) on the study of this test: the mean of
+/// seeds 0 to 9; their standard deviation is 0.0013 at most.
+const OPTUNA: [(&str, f64); 4] = [("x", 0.88438), ("y", 0.07267), ("c", 0.04145), ("z", 0.00150)];
+
+#[test]
+fn importance_agrees_with_optuna() {
+    let mut demo = Demo::new(&["x", "y", "z", "c"]);
+    for at in 1..=200 {
+        let number = f64::from(at);
+        let place = |step: f64| (0.5 + number * step).fract();
+        let (x, y, z) = (place(0.819_172_513_4), place(0.671_043_606_7), place(0.549_700_477_9));
+        let (c, add) =
+            [("a", 0.0), ("b", 0.4), ("c", 0.1)][((number * 0.450_359_962_7).fract() * 3.0) as usize];
+        let kept = |number: f64| (number * 1e6).round() / 1e6;
+        let (x, y, z) = (kept(x), kept(y), kept(z));
+        let value = (x - 0.3).powi(2) * 4.0 + 0.5 * y + 0.3 * x * y + add;
+        let params = [("x", Value::Float(x)), ("y", Value::Float(y)), ("z", Value::Float(z)), ("c", text(c))];
+        demo.complete(&params, &[("val_loss", value)]);
+    }
+    let found = with(&demo, |input| Importance::of(input, &Fitted::of(input).unwrap()).unwrap());
+    for (row, (name, share)) in found.rows.iter().zip(OPTUNA) {
+        assert!(row.name == name && (row.share - share).abs() < 0.01, "{name} {share}: {:?}", found.rows);
+    }
+    assert_eq!(found.cautions, [""; 0]);
+}
