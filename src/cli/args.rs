@@ -44,6 +44,12 @@ pub(crate) enum Command {
     Why(super::why::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
+    /// Put trials into the study's trash, or take them out again
+    Rm(super::rm::Args),
+    /// Free what a study no longer needs: checkpoints by its policy, and what crashes left
+    Gc(super::gc::Args),
+    /// Say what this machine can enforce, check a study, or salvage a damaged journal
+    Doctor(super::doctor::Args),
     /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already

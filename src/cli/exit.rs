@@ -99,8 +99,9 @@ impl From<crate::journal::JournalError> for Failure {
             JournalError::Held { .. } => Self::caused(Code::Held, &error)
                 .hint("wait for it, stop it, or read along with `swath ls` and `swath show`"),
             JournalError::NoStudy(_) => Self::caused(Code::Usage, &error),
-            JournalError::BadLine { .. } => Self::caused(Code::Tool, &error)
-                .hint("`swath doctor STUDY --salvage` keeps every good entry, and the damaged journal beside it"),
+            JournalError::BadLine { .. } => Self::caused(Code::Tool, &error).hint(
+                "`swath doctor STUDY --salvage` keeps every good entry, and the damaged journal beside it",
+            ),
             full if full.is_full() => Self::caused(Code::Tool, &error)
                 .hint("make room on the disk, then run again: what was recorded is kept"),
             _ => Self::caused(Code::Tool, &error),

@@ -7,8 +7,10 @@ pub(crate) mod args;
 pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub mod exit;
 pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod guard;
 pub(crate) mod init;
 pub(crate) mod kinds;
@@ -22,6 +24,7 @@ pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
 pub(crate) mod retry;
+pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
@@ -85,6 +88,9 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),
         Command::Retry(args) => retry::run(args, context),
+        Command::Rm(args) => rm::run(args, context),
+        Command::Gc(args) => gc::run(args, context),
+        Command::Doctor(args) => doctor::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),

@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut again = Vec::new();
     for trial in found.trials()? {
         match trial.state {
+            _ if trial.removed => {
+                context.out.warn(format_args!("trial {} is in the trash and is left alone", trial.id));
+            }
             TrialState::Failed => again.push(trial.id),
             TrialState::Stopped if found.is_selective() => again.push(trial.id),
             _ if found.is_selective() => {

@@ -143,7 +143,9 @@ fn show_trial(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fail
         line(out, "cause", exit)?;
     }
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
-    if trial.outside {
+    if trial.removed {
+        line(out, "removed", "it is in the trash and counts for nothing; `swath rm --restore` takes it out")?;
+    } else if trial.outside {
         line(out, "outside", "the sweep file has been edited and no longer admits this configuration")?;
     }
     line(out, "origin", origin(&trial.origin))?;

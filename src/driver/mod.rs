@@ -6,6 +6,7 @@
 pub mod amend;
 pub mod control;
 mod edit;
+pub mod gc;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
@@ -13,6 +14,9 @@ mod plan;
 pub mod propose;
 pub mod replay;
 pub mod room;
+pub mod size;
+pub mod tidy;
+pub mod trash;
 mod unread;
 
 pub use control::Control;
@@ -69,6 +73,9 @@ pub struct Driver<'a> {
     held: Vec<Launch>,
     /// What happened while nothing could be written.
     backlog: Vec<Signal>,
+    /// How much the study takes, if that is limited.
+    size: Option<size::Size>,
+    tidy: tidy::Tidy,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -120,6 +127,8 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         let began = (self.clock)();
         let _ = Control::receive(&self.dir);
+        self.size = self.parts.limits.disk.map(|_| size::Size::measure(&self.dir, &self.study));
+        self.begin_tidy();
         loop {
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
@@ -131,10 +140,13 @@ impl<'a> Driver<'a> {
                 None if waits => {}
                 None => self.fill(executor)?,
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
+                // What runs may end by itself.
+                Some(Closing::DiskLimit) => {}
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
             waits = self.paused && urgency == Urgency::None;
             if self.study.running_count() == 0 && !waits {
+                let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 return self.close(why);
@@ -188,6 +200,10 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
             Some(Closing::TimeLimit)
+        } else if let (Some(most), Some(size)) = (limits.disk, &self.size)
+            && size.total() > most
+        {
+            Some(Closing::DiskLimit)
         } else {
             None
         }
@@ -296,6 +312,7 @@ impl<'a> Driver<'a> {
             What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
             What::Logged(record) => {
                 let report = matches!(record, LogRecord::Report { .. });
+                self.note_model(&record);
                 self.commit(Event::Logged { trial, attempt, record })?;
                 if report { self.judge(trial, executor) } else { Ok(()) }
             }
@@ -345,6 +362,9 @@ impl<'a> Driver<'a> {
         let told = exit.clone();
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
         self.amend_folder(trial, Some(&told));
+        if let Some(size) = &mut self.size {
+            size.trial(trial);
+        }
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
@@ -356,6 +376,7 @@ impl<'a> Driver<'a> {
         } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
             self.failures += 1;
         }
+        self.tidy_after(trial);
         if long {
             self.save_to_disk()?;
             self.synced = Instant::now();
@@ -389,6 +410,9 @@ impl<'a> Driver<'a> {
             self.save_to_disk()?;
             self.synced = Instant::now();
         }
+        if let Some(size) = &mut self.size {
+            size.refresh(&self.study);
+        }
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
@@ -411,6 +435,7 @@ impl<'a> Driver<'a> {
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
         self.commit(Event::Closed { why: why.clone() })?;
         self.journal.sync()?;
+        self.end_tidy(matches!(why, Closing::Finished | Closing::Exhausted));
         self.keep_snapshot();
         for listener in &mut self.listeners {
             listener.tick(&self.study);

@@ -58,6 +58,8 @@ impl<'a> Driver<'a> {
             left: disk.left,
             held: Vec::new(),
             backlog: Vec::new(),
+            size: None,
+            tidy: super::tidy::Tidy::default(),
             told: super::Control::default(),
             failures: 0,
             exhausted: false,

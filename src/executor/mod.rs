@@ -18,7 +18,7 @@ mod trainable;
 mod usage;
 mod watch;
 
-pub use leftovers::end_leftovers;
+pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use room::Left;

@@ -8,12 +8,14 @@ mod line;
 pub mod lock;
 pub mod medium;
 pub mod replay;
+pub mod salvage;
 pub mod snapshot;
 
 pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
 pub use medium::{Medium, is_full};
 pub use replay::Replay;
+pub use salvage::{Salvaged, salvage};
 pub use snapshot::{read, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};

@@ -4,6 +4,7 @@
 
 pub mod git;
 pub mod machine;
+pub mod probe;
 
 pub use git::Git;
 pub use machine::Machine;

@@ -3,6 +3,7 @@
 //! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the journal; [`Opened::setup`] runs
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
+mod checkup;
 mod keep;
 mod plan;
 mod pool;
@@ -11,6 +12,7 @@ mod record;
 mod setup;
 mod versions;
 
+pub use checkup::checkup;
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use setup::SetupError;
@@ -111,9 +113,15 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         sampler_name: sweep.sampler.name.clone(),
         sampler,
         scheduler,
-        limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
+        limits: crate::driver::Limits {
+            time: sweep.limits.time,
+            failures: sweep.limits.failures,
+            disk: sweep.limits.disk,
+        },
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        keep: sweep.run.keep,
+        clones: sweep.scheduler.name == "pbt",
         grace: sweep.run.grace,
     };
     Ok(Built { parts, trackers, slots, git })

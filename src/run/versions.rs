@@ -61,6 +61,8 @@ impl Versions {
                 limits: Limits::default(),
                 retry: Retry::default(),
                 workdir: std::path::PathBuf::new(),
+                keep: sweep.run.keep,
+                clones: false,
                 grace: sweep.run.grace,
             });
         }

@@ -168,7 +168,7 @@ impl History {
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
         self.seen.observe(study, event);
         match event {
-            Event::Edited { .. } => self.rebuild(study),
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => self.rebuild(study),
             Event::Created { trial, params, .. } => {
                 self.rows.push(self.place(params));
                 self.pending.insert(trial.0.saturating_sub(1));

@@ -110,6 +110,16 @@ pub enum Event {
         /// Why, in words.
         why: String,
     },
+    /// Trials were put into the trash: they count for nothing, and their ids are not given again.
+    Removed {
+        /// The trials.
+        trials: Vec<TrialId>,
+    },
+    /// Trials were taken out of the trash.
+    Restored {
+        /// The trials.
+        trials: Vec<TrialId>,
+    },
     /// A run of the study ended.
     Closed {
         /// Why.
@@ -122,7 +132,11 @@ impl Event {
     #[must_use]
     pub fn trial(&self) -> Option<TrialId> {
         match self {
-            Self::Opened { .. } | Self::Edited { .. } | Self::Closed { .. } => None,
+            Self::Opened { .. }
+            | Self::Edited { .. }
+            | Self::Removed { .. }
+            | Self::Restored { .. }
+            | Self::Closed { .. } => None,
             Self::Created { trial, .. }
             | Self::Started { trial, .. }
             | Self::Placed { trial, .. }
@@ -234,4 +248,6 @@ pub enum Closing {
     TimeLimit,
     /// `limits.failures` was reached.
     FailureLimit,
+    /// `limits.disk` was reached.
+    DiskLimit,
 }

@@ -145,6 +145,8 @@ impl Study {
                 )?;
                 self.enter(*trial, TrialState::Waiting);
             }
+            Event::Removed { trials } => self.remove(trials)?,
+            Event::Restored { trials } => self.restore(trials)?,
             Event::Closed { why } => self.closed = Some(why.clone()),
         }
         Ok(())
@@ -162,6 +164,9 @@ impl Study {
         what: &'static str,
     ) -> Result<&mut Trial, IllegalEvent> {
         let trial = self.trial_mut(id)?;
+        if trial.removed {
+            return Err(IllegalEvent::WrongState { trial: id, state: "removed", what });
+        }
         if states.contains(&trial.state) {
             return Ok(trial);
         }
@@ -221,16 +226,68 @@ impl Study {
         }
     }
 
+    /// Puts trials into the trash, all of them or none.
+    fn remove(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
+        const REMOVABLE: [TrialState; 4] =
+            [TrialState::Waiting, TrialState::Complete, TrialState::Stopped, TrialState::Failed];
+        for id in trials {
+            self.expect(*id, &REMOVABLE, "removed")?;
+        }
+        for id in trials {
+            let trial = self.trial_mut(*id)?;
+            if std::mem::replace(&mut trial.removed, true) {
+                continue;
+            }
+            trial.outside = true;
+            let state = trial.state.clone();
+            if !self.waiting.remove(id) {
+                *self.counts.of(&state) -= 1;
+            }
+        }
+        self.recount();
+        Ok(())
+    }
+
+    /// Takes trials out of the trash, all of them or none.
+    fn restore(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
+        for id in trials {
+            let trial = self.trial_mut(*id)?;
+            if !trial.removed {
+                let state = trial.state.word();
+                return Err(IllegalEvent::WrongState { trial: *id, state, what: "restored" });
+            }
+        }
+        for id in trials {
+            let trial = self.trial_mut(*id)?;
+            if !std::mem::replace(&mut trial.removed, false) {
+                continue;
+            }
+            trial.outside = trial.misfit;
+            match trial.state.clone() {
+                TrialState::Waiting => drop(self.waiting.insert(*id)),
+                state => *self.counts.of(&state) += 1,
+            }
+        }
+        self.recount();
+        Ok(())
+    }
+
     /// Fits older trials to an edited sweep file.
     fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
         for trial in &mut self.trials {
-            trial.outside = outside.binary_search(&trial.id).is_ok();
+            trial.misfit = outside.binary_search(&trial.id).is_ok();
+            trial.outside = trial.misfit || trial.removed;
             let missing: Vec<_> =
                 fill.iter().filter(|(name, _)| trial.params.get(name).is_none()).cloned().collect();
             if !missing.is_empty() {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
+        self.recount();
+    }
+
+    /// Finds anew how many trials count, and the best of them.
+    fn recount(&mut self) {
         self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
         self.best = None;
         for at in 0..self.trials.len() {
@@ -277,6 +334,8 @@ impl Trial {
             seconds: 0.0,
             usage: Usage::default(),
             outside: false,
+            misfit: false,
+            removed: false,
         }
     }
 
@@ -413,6 +472,30 @@ mod tests {
             self.happens(Event::Ended { trial: TrialId(id), attempt, exit, usage: Usage::default() });
             self.study.trial(TrialId(id)).expect("it was created").state.clone()
         }
+    }
+
+    #[test]
+    fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
+        let mut world = World::new(Goal::Min, Take::Last);
+        for id in 1..=2 {
+            world.starts(id);
+            world.reports(id, 1.0, f64::from(id));
+            world.ends(id, Exit::Done);
+        }
+        let before = world.study.clone();
+        let trials = vec![TrialId(1)];
+        world.happens(Event::Removed { trials: trials.clone() });
+        let study = &world.study;
+        let best = study.incumbent().map(|trial| trial.id);
+        assert_eq!((best, study.counted(), study.counts().complete), (Some(TrialId(2)), 1, 1));
+        assert_eq!(study.next_id(), TrialId(3));
+        let again = world.tries(Event::Removed { trials: trials.clone() });
+        assert!(matches!(again, Err(IllegalEvent::WrongState { state: "removed", .. })), "{again:?}");
+        world.happens(Event::Restored { trials: trials.clone() });
+        let after = &world.study;
+        assert_eq!((after.trials(), after.counts(), after.counted()), (before.trials(), before.counts(), 2));
+        assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(1)));
+        assert!(world.tries(Event::Restored { trials }).is_err());
     }
 
     #[test]

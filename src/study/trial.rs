@@ -139,8 +139,14 @@ pub struct Trial {
     pub seconds: f64,
     /// What all ended attempts used: times added, memory at its highest.
     pub usage: Usage,
-    /// It no longer fits the space, since the sweep file was edited.
+    /// It counts for nothing: it no longer fits the space, since the sweep file was edited, or it was removed.
     pub outside: bool,
+    /// It no longer fits the space.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub misfit: bool,
+    /// It is in the trash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 impl Trial {

@@ -20,7 +20,7 @@ pub(super) const TRACKERS_TO_COME: &[&str] = &["mlflow", "wandb", "tensorboard",
 pub(super) const EXECUTORS_TO_COME: &[&str] = &["slurm", "command"];
 
 /// Keys and sections that are read and checked but that nothing carries out yet. Whoever makes one true deletes its line.
-const NOT_YET: &[&str] = &["replicate", "limit", "limits.disk", "resources.gpus", "resources.memory"];
+const NOT_YET: &[&str] = &["replicate", "limit", "resources.gpus", "resources.memory"];
 
 /// Reports a key that nothing carries out yet.
 pub(super) fn refuse_if_not_yet(path: &str, span: Span, diagnostics: &mut Diagnostics) {

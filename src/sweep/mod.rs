@@ -5,6 +5,7 @@
 //! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
 
 mod acceptance;
+pub mod keep;
 mod kinds;
 mod lints;
 mod parse;
@@ -16,6 +17,7 @@ pub mod template;
 pub mod units;
 
 pub use acceptance::Acceptance;
+pub use keep::Keep;
 pub use kinds::EXECUTORS;
 pub use lints::Surroundings;
 pub use plan::Plan;
@@ -107,6 +109,8 @@ pub struct Run {
     pub workdir: Option<PathBuf>,
     /// How long a trial may take to end after SIGTERM.
     pub grace: Duration,
+    /// Which checkpoints are kept.
+    pub keep: Keep,
 }
 
 /// What a trial takes of the machine: `[resources]`.
@@ -131,7 +135,7 @@ pub struct Limits {
     pub trial_time: Option<Duration>,
     /// Failed trials.
     pub failures: Option<u64>,
-    /// Bytes that must be free on the disk of the study.
+    /// Bytes that the study's folder may take before no more trials are started.
     pub disk: Option<u64>,
     /// Bytes kept of each of a trial's output streams.
     pub log: u64,

@@ -113,6 +113,13 @@ pub const SECTIONS: &[SectionReference] = &[
                 "`false`",
                 "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
             ),
+            key(
+                "keep",
+                Takes::Text,
+                "`all`",
+                "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, `none`, and with `and` \
+                 between them, as in `best and last`",
+            ),
         ],
     ),
     SectionReference {
@@ -180,7 +187,7 @@ pub const SECTIONS: &[SectionReference] = &[
             key("time", Takes::Duration, "", "of the whole sweep"),
             key("trial_time", Takes::Duration, "", "of one attempt of a trial"),
             key("failures", Takes::Count(1), "", "failed trials after which the sweep ends"),
-            key("disk", Takes::Size, "", "space that must be free before a trial starts"),
+            key("disk", Takes::Size, "", "space the study's folder may take; beyond it no trial is started"),
             key(
                 "log",
                 Takes::Size,

@@ -1,7 +1,7 @@
 //! `[run]`: what a trial runs.
 
 use super::super::units::duration_of;
-use super::super::{Places, Run, Template};
+use super::super::{Keep, Places, Run, Template};
 use super::{Trainee, failed_since, texts, within};
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
 use crate::space::Name;
@@ -37,6 +37,16 @@ pub(super) fn read(
     }
     if let Some(grace) = section.take("grace") {
         run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
+    }
+    if let Some((text, span)) = section.take_text("keep", diagnostics) {
+        match Keep::parse(&text) {
+            Ok(keep) => run.keep = keep,
+            Err(why) => diagnostics.push(
+                Diagnostic::error("bad-keep", why)
+                    .at(span, "")
+                    .hint("say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`"),
+            ),
+        }
     }
     let checkpoint = section.take_bool("checkpoint", diagnostics).is_some_and(|(flag, _)| flag);
     let before = diagnostics.list.len();
