@@ -155,3 +155,36 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
         Command::new("umount").arg(&logs).status().unwrap();
     }
 }
+
+#[test]
+fn a_broken_checkpoint_is_put_aside_and_a_resource_that_goes_back_is_told() {
+    let world = World::new();
+    // Pauses at every promotion; its checkpoint of trial 1 is broken when it goes on, that of trial 2 is gone.
+    let script = r#"#!/bin/sh
+at=0
+[ -f "$SWATH_CHECKPOINT_DIR/at" ] && { read -r at < "$SWATH_CHECKPOINT_DIR/at" || exit 7; }
+[ "$at" = broken ] && { echo "cannot load" >&2; exit 7; }
+while [ "$at" -lt "${SWATH_UNTIL:-4}" ]; do
+    at=$((at + 1))
+    echo "{\"epoch\": $at, \"loss\": 0.$((10 + $1))}" >> "$SWATH_RECORDS"
+    [ "$1" = 3 ] && echo "{\"epoch\": 0, \"loss\": 0.9}" >> "$SWATH_RECORDS"
+done
+echo "$at" > "$SWATH_CHECKPOINT_DIR/at"
+[ "$1" = 1 ] && [ "$SWATH_ATTEMPT" = 1 ] && echo broken > "$SWATH_CHECKPOINT_DIR/at"
+[ "$1" = 2 ] && [ "$SWATH_ATTEMPT" = 1 ] && rm "$SWATH_CHECKPOINT_DIR/at"
+exit 0
+"#;
+    fs::write(world.path().join("trial.sh"), script).unwrap();
+    let scheduler = "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmax = 4\nreduction = 2\n";
+    let said = world.run(&sweep("", scheduler).replace("\"max\"", "\"min\""));
+    let show = |id: u32| world.swath(&format!("why s {id}"));
+    assert!(
+        show(1).contains("the checkpoint may be broken and is now `broken-checkpoints.2`"),
+        "{said}\n{}",
+        show(1)
+    );
+    assert!(show(1).starts_with("trial 1 is complete"), "{}", show(1));
+    assert!(show(2).contains("its checkpoint folder is empty or gone, so it starts anew"), "{}", show(2));
+    assert!(show(3).contains("`epoch` went back from 1 to 0"), "{}", show(3));
+    assert!(world.path().join("logs/s/1/broken-checkpoints.2/at").exists());
+}

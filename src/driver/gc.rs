@@ -66,6 +66,8 @@ fn half_done(name: &str) -> Option<&'static str> {
     let is = |prefix: &str| name.starts_with(prefix);
     if name == ".removed-checkpoints" {
         Some("checkpoints whose removal was interrupted")
+    } else if is("broken-checkpoints.") {
+        Some("checkpoints on which an attempt broke")
     } else if is(".checkpoints") {
         Some("a copy of checkpoints that was interrupted")
     } else if is(".draft-") || is(".snapshot") || is(".tmp") {

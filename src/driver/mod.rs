@@ -4,6 +4,7 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+mod caution;
 pub mod control;
 mod edit;
 pub mod gc;
@@ -22,7 +23,7 @@ mod unread;
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
-pub use room::Disk;
+pub use room::Ground;
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
@@ -69,6 +70,7 @@ pub struct Driver<'a> {
     /// The disk is full.
     paused: bool,
     left: room::Probe,
+    end_leftovers: room::EndLeftovers,
     /// Attempts that are to be started once the journal has them.
     held: Vec<Launch>,
     /// What happened while nothing could be written.
@@ -76,6 +78,7 @@ pub struct Driver<'a> {
     /// How much the study takes, if that is limited.
     size: Option<size::Size>,
     tidy: tidy::Tidy,
+    caution: caution::Caution,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -274,7 +277,9 @@ impl<'a> Driver<'a> {
             _ => None,
         };
         let resume = own || from.is_some();
+        let was = trial.state.clone();
         self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
+        self.caution_begin(id, attempt, resume, &was)?;
         self.busy_slots.insert(slot);
         Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
     }
@@ -311,9 +316,13 @@ impl<'a> Driver<'a> {
         match what {
             What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
             What::Logged(record) => {
-                let report = matches!(record, LogRecord::Report { .. });
                 self.note_model(&record);
+                let report = matches!(record, LogRecord::Report { .. });
+                let odd = self.caution_look(trial, &record);
                 self.commit(Event::Logged { trial, attempt, record })?;
+                if let Some(text) = odd {
+                    self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+                }
                 if report { self.judge(trial, executor) } else { Ok(()) }
             }
             What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
@@ -359,6 +368,7 @@ impl<'a> Driver<'a> {
         if let Some(text) = scheduler::complaint(&self.study, trial) {
             self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
         }
+        let broken = self.caution_end(trial, attempt, &exit)?;
         let told = exit.clone();
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
         self.amend_folder(trial, Some(&told));
@@ -370,6 +380,9 @@ impl<'a> Driver<'a> {
         }
         if self.requeue_if_full(trial)? {
             // It was not its fault.
+        } else if broken {
+            let why = "its checkpoint may be broken: it starts anew".to_owned();
+            self.commit(Event::Requeued { trial, why })?;
         } else if let Some(failure) = self.retryable(trial) {
             let why = format!("retry after: {failure}");
             self.commit(Event::Requeued { trial, why })?;
