@@ -74,7 +74,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         sampler: (sampler_kind.build)(section(""), &setting, &mut diagnostics).unwrap(),
         scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics).unwrap(),
         limits: Limits::default(),
-        retry: Retry { times: 1, on: vec![FailureClass::Crash] },
+        retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
         workdir: std::path::PathBuf::new(),
         keep: swath::sweep::Keep::default(),
         clones: false,

@@ -14,12 +14,14 @@ pub enum Code {
     Usage = 2,
     /// The run ended and no trial succeeded.
     NoSuccess = 3,
-    /// `limits.failures` was reached.
+    /// `limits.failures` was reached, or one trial after the other failed within seconds.
     FailureLimit = 4,
     /// Another `run` holds the study.
     Held = 5,
     /// A check found a difference.
     Difference = 6,
+    /// The trial that asked is to end (`swath report --wait`).
+    End = 10,
     /// SIGINT ended it.
     Interrupted = 130,
     /// SIGTERM ended it.

@@ -4,9 +4,12 @@
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
 pub(crate) mod args;
+pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub mod exit;
 pub(crate) mod export;
@@ -16,6 +19,7 @@ pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
+mod made;
 pub(crate) mod output;
 mod paste;
 pub(crate) mod plan;
@@ -23,6 +27,7 @@ pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
+pub(crate) mod repro;
 pub(crate) mod retry;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -33,6 +38,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 use args::{Cli, Command};
@@ -82,11 +88,15 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Check(args) => check::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Repro(args) => repro::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),
@@ -95,6 +105,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),

@@ -4,9 +4,12 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+pub mod ask;
+mod breaker;
 mod caution;
 pub mod control;
 mod edit;
+mod failing;
 pub mod gc;
 pub mod interrupt;
 pub mod open;
@@ -20,18 +23,21 @@ pub mod tidy;
 pub mod trash;
 mod unread;
 
+pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
 pub use room::Ground;
 
+use breaker::Breaker;
+
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::logger::TrialFolder;
+use crate::logger::{Answer, Directive, TrialFolder};
 use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Origin, Study, Timestamp, TrialId,
+    TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -82,6 +88,7 @@ pub struct Driver<'a> {
     /// What another terminal asked for.
     told: Control,
     failures: u64,
+    breaker: Breaker,
     exhausted: bool,
     synced: Instant,
     snapshot_due: Instant,
@@ -148,7 +155,8 @@ impl<'a> Driver<'a> {
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
             waits = self.paused && urgency == Urgency::None;
-            if self.study.running_count() == 0 && !waits {
+            let over = ending.is_some() || !self.waits(executor);
+            if self.study.running_count() == 0 && !waits && over {
                 let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
@@ -201,6 +209,8 @@ impl<'a> Driver<'a> {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| self.failures >= most) {
             Some(Closing::FailureLimit)
+        } else if self.breaker.tripped() {
+            Some(Closing::CircuitBreaker)
         } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
             Some(Closing::TimeLimit)
         } else if let (Some(most), Some(size)) = (limits.disk, &self.size)
@@ -214,9 +224,10 @@ impl<'a> Driver<'a> {
 
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
+        self.resume_slots()?;
+        let slots = self.slots(executor);
         while let Some(slot) = self.free_slot(slots) {
-            if !self.may_start() {
+            if !self.may_launch() {
                 break;
             }
             let Some(trial) = self.next_trial()? else { break };
@@ -226,13 +237,20 @@ impl<'a> Driver<'a> {
         self.start_held(executor)
     }
 
+    /// Returns how many slots there are to fill.
+    fn slots(&self, executor: &dyn Executor) -> usize {
+        self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
+    }
+
     fn free_slot(&self, slots: usize) -> Option<u32> {
-        (0..u32::try_from(slots).unwrap_or(u32::MAX)).find(|slot| !self.busy_slots.contains(slot))
+        let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
+        all.find(|slot| !self.busy_slots.contains(slot) && !self.breaker.is_paused(*slot))
     }
 
     /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
     fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        if let Some(trial) = self.study.waiting().next() {
+        let now = (self.clock)();
+        if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
             return Ok(Some(trial));
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -323,9 +341,17 @@ impl<'a> Driver<'a> {
                 if let Some(text) = odd {
                     self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
                 }
-                if report { self.judge(trial, executor) } else { Ok(()) }
+                if !report {
+                    return Ok(());
+                }
+                self.reported(trial);
+                self.judge(trial, executor)
             }
-            What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+            What::Ended(exit, usage) => {
+                let ran = self.ended(trial, attempt, exit, usage)?;
+                self.watch_failures(trial, ran, self.slots(executor))
+            }
+            What::Asked(id) => self.answer(trial, attempt, id),
         }
     }
 
@@ -333,12 +359,7 @@ impl<'a> Driver<'a> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
-        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
-            return Ok(());
-        }
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
-        let how = match judgement.verdict {
+        let how = match self.judged(trial)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
@@ -349,17 +370,47 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
+        if !self.save()? {
+            let at = (self.clock)();
+            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
+            return Ok(());
+        }
+        let asked = self.ending.get(&trial);
+        let directive = asked.map_or(Directive::Continue, |how| how.directive());
+        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
+        let why = match asked {
+            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
+            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
+            None => String::new(),
+        };
+        // A trial that gets no answer says so itself.
+        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
+        Ok(())
+    }
+
+    /// Asks the scheduler about a running trial and notes what it says.
+    fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
+        Ok(judgement.verdict)
+    }
+
+    /// Ends an attempt and does what follows for the trial; returns how long the attempt ran.
     fn ended(
         &mut self,
         trial: TrialId,
         attempt: Attempt,
         exit: Exit,
         usage: Usage,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Duration, DriverError> {
         self.ending.remove(&trial);
-        let (slot, long) = self.study.trial(trial).map_or((None, false), |found| {
-            let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
-            (found.slot, ran >= WORTH_A_SYNC)
+        let now = (self.clock)();
+        let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
+            (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
         });
         let exit = match exit {
             Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
@@ -378,23 +429,22 @@ impl<'a> Driver<'a> {
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        if self.requeue_if_full(trial)? {
-            // It was not its fault.
-        } else if broken {
+        // What a full disk or a broken checkpoint did was not the trial's fault.
+        if broken {
             let why = "its checkpoint may be broken: it starts anew".to_owned();
-            self.commit(Event::Requeued { trial, why })?;
-        } else if let Some(failure) = self.retryable(trial) {
-            let why = format!("retry after: {failure}");
-            self.commit(Event::Requeued { trial, why })?;
-        } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
+            self.commit(Event::Requeued { trial, why, not_before: None, forgiven: false })?;
+        } else if !self.requeue_if_full(trial)?
+            && !self.retry(trial)?
+            && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
+        {
             self.failures += 1;
         }
         self.tidy_after(trial);
-        if long {
+        if ran >= WORTH_A_SYNC {
             self.save_to_disk()?;
             self.synced = Instant::now();
         }
-        Ok(())
+        Ok(ran)
     }
 
     /// Sets right what the trial's folder says of its end, where the study knows better than the slot that it ran in. The journal has the truth,
@@ -404,16 +454,6 @@ impl<'a> Driver<'a> {
         if let Some(exit) = found.exit.as_ref().filter(|exit| told != Some(*exit)) {
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, (self.clock)());
         }
-    }
-
-    /// Returns the failure of a trial that is to be tried again.
-    fn retryable(&self, trial: TrialId) -> Option<Failure> {
-        let trial = self.study.trial(trial)?;
-        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
-        let again = trial.state == TrialState::Failed
-            && trial.failures <= self.parts.retry.times
-            && self.parts.retry.on.contains(&failure.class());
-        again.then(|| failure.clone())
     }
 
     /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.

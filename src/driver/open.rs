@@ -1,5 +1,6 @@
 //! Opening a study for writing: take the lock, absorb the journal, and end what the last run left.
 
+use super::breaker::Breaker;
 use super::{Clock, Driver, DriverError, Ground, Parts};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
 use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, Usage};
@@ -44,6 +45,7 @@ impl<'a> Driver<'a> {
             parts.scheduler.observe(&study, &entry.event);
         }
         let now = Instant::now();
+        let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {
             journal: replay.into_writer_on(ground.medium)?,
             dir,
@@ -64,6 +66,7 @@ impl<'a> Driver<'a> {
             caution: super::caution::Caution::default(),
             told: super::Control::default(),
             failures: 0,
+            breaker,
             exhausted: false,
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
@@ -110,9 +113,7 @@ impl<'a> Driver<'a> {
         }
         let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in failed {
-            if let Some(failure) = self.retryable(trial) {
-                self.commit(Event::Requeued { trial, why: format!("retry after: {failure}") })?;
-            }
+            self.retry(trial)?;
         }
         self.journal.sync()?;
         Ok(())

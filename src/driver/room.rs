@@ -79,7 +79,7 @@ impl Driver<'_> {
             return Ok(false);
         }
         self.paused = false;
-        self.tell("there is room on the disk again: the run goes on");
+        self.notice("there is room on the disk again: the run goes on");
         self.start_held(executor)?;
         let judged: Vec<(TrialId, Stop)> = self
             .study
@@ -97,7 +97,7 @@ impl Driver<'_> {
     }
 
     /// Returns whether a trial may be started; if there is too little room for that, the run waits.
-    pub(super) fn may_start(&mut self) -> bool {
+    pub(super) fn may_launch(&mut self) -> bool {
         if !self.paused && !self.is_roomy() {
             self.pause();
         }
@@ -118,7 +118,7 @@ impl Driver<'_> {
     fn pause(&mut self) {
         if !std::mem::replace(&mut self.paused, true) {
             let dir = self.dir.root().display().to_string();
-            self.tell(&format!(
+            self.notice(&format!(
                 "the disk with `{dir}` is full: the run waits, nothing is lost, and it goes on by itself when there is room"
             ));
         }
@@ -153,12 +153,13 @@ impl Driver<'_> {
         if !likely || trial.failures > TRIES || (!self.paused && self.is_roomy()) {
             return Ok(false);
         }
-        self.commit(Event::Requeued { trial: id, why: "the disk was full when it failed".to_owned() })?;
+        let why = "the disk was full when it failed".to_owned();
+        self.commit(Event::Requeued { trial: id, why, not_before: None, forgiven: false })?;
         self.pause();
         Ok(true)
     }
 
-    fn tell(&mut self, text: &str) {
+    fn notice(&mut self, text: &str) {
         for listener in &mut self.listeners {
             listener.notice(text);
         }

@@ -25,6 +25,7 @@ pub use room::Left;
 pub use simulated::Simulated;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
+use crate::logger::Directive;
 use crate::space::Params;
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::path::PathBuf;
@@ -96,6 +97,15 @@ impl Stop {
             Self::Interrupt | Self::Kill => Exit::Interrupted,
         }
     }
+
+    /// Returns what a trial is told that is to end for this reason.
+    #[must_use]
+    pub fn directive(self) -> Directive {
+        match self {
+            Self::Pause => Directive::Pause,
+            Self::Verdict | Self::Interrupt | Self::Kill => Directive::Stop,
+        }
+    }
 }
 
 /// Something that happened to an attempt.
@@ -118,6 +128,8 @@ pub enum What {
     Placed(Place),
     /// It said something.
     Logged(LogRecord),
+    /// It asks whether it may go on after what it has said, and waits for the answer of this id.
+    Asked(String),
     /// It ended; nothing follows.
     Ended(Exit, Usage),
 }

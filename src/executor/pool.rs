@@ -281,11 +281,13 @@ impl Sink for Forward {
         if self.signals.send(signal).is_err() {
             return Directive::Stop;
         }
-        match self.line.notice(&self.launch).map(|asked| asked.why) {
-            None => Directive::Continue,
-            Some(Stop::Pause) => Directive::Pause,
-            Some(Stop::Verdict | Stop::Interrupt | Stop::Kill) => Directive::Stop,
-        }
+        self.line.notice(&self.launch).map_or(Directive::Continue, |asked| asked.why.directive())
+    }
+
+    fn ask(&mut self, id: String) {
+        let Launch { trial, attempt, .. } = self.launch;
+        // Nobody listens any more: the trial is being ended.
+        self.signals.send(Signal { trial, attempt, at: Timestamp::now(), what: What::Asked(id) }).ok();
     }
 }
 

@@ -218,7 +218,10 @@ impl Mending<'_> {
             TrialState::Running => lost(),
             TrialState::Failed | TrialState::Stopped => {
                 let why = "the journal was salvaged".to_owned();
-                Some((Event::Requeued { trial: id, why }, format!("that trial {id} waited again")))
+                Some((
+                    Event::Requeued { trial: id, why, not_before: None, forgiven: true },
+                    format!("that trial {id} waited again"),
+                ))
             }
             TrialState::Waiting | TrialState::Paused if running.0 + 1 < wanted => {
                 let attempt = Attempt(running.0 + 1);

@@ -61,6 +61,7 @@ pub fn closing(why: &Closing) -> &'static str {
         Closing::DiskLimit => {
             "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"
         }
+        Closing::CircuitBreaker => "one trial after the other failed within seconds",
     }
 }
 

@@ -109,6 +109,24 @@ pub enum Event {
         trial: TrialId,
         /// Why, in words.
         why: String,
+        /// Until when it waits; `None`: it may start at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
+        /// Whether its last failure does not count against it: not the trial was at fault, but the slot or the whole sweep.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forgiven: bool,
+    },
+    /// Nothing is started in a slot for now.
+    SlotPaused {
+        /// The slot.
+        slot: u32,
+        /// Why, in words.
+        why: String,
+    },
+    /// A slot that was paused may be used again.
+    SlotResumed {
+        /// The slot.
+        slot: u32,
     },
     /// Trials were put into the trash: they count for nothing, and their ids are not given again.
     Removed {
@@ -128,6 +146,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Makes a trial run again as soon as there is a slot.
+    pub fn requeued(trial: TrialId, why: impl Into<String>) -> Self {
+        Self::Requeued { trial, why: why.into(), not_before: None, forgiven: false }
+    }
+
     /// Returns the trial it is about, if it is about one.
     #[must_use]
     pub fn trial(&self) -> Option<TrialId> {
@@ -136,6 +159,8 @@ impl Event {
             | Self::Edited { .. }
             | Self::Removed { .. }
             | Self::Restored { .. }
+            | Self::SlotPaused { .. }
+            | Self::SlotResumed { .. }
             | Self::Closed { .. } => None,
             Self::Created { trial, .. }
             | Self::Started { trial, .. }
@@ -178,6 +203,9 @@ pub struct Header {
     /// The commit the working directory was at, `-dirty` behind it if it had changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
+    /// The md5 of the patch that says how the code differed from the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_patch: Option<String>,
 }
 
 /// Where a configuration comes from.
@@ -250,4 +278,6 @@ pub enum Closing {
     FailureLimit,
     /// `limits.disk` was reached.
     DiskLimit,
+    /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run again.
+    CircuitBreaker,
 }

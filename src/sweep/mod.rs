@@ -5,6 +5,8 @@
 //! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
 
 mod acceptance;
+mod code;
+pub mod given;
 pub mod keep;
 mod kinds;
 mod lints;
@@ -17,6 +19,7 @@ pub mod template;
 pub mod units;
 
 pub use acceptance::Acceptance;
+pub use code::Code;
 pub use keep::Keep;
 pub use kinds::EXECUTORS;
 pub use lints::Surroundings;
@@ -107,6 +110,8 @@ pub struct Run {
     pub env: Vec<(String, String)>,
     /// Where trials run; `None` for where `swath run` was called.
     pub workdir: Option<PathBuf>,
+    /// Which version of the code trials run.
+    pub code: Code,
     /// How long a trial may take to end after SIGTERM.
     pub grace: Duration,
     /// Which checkpoints are kept.
@@ -135,6 +140,8 @@ pub struct Limits {
     pub trial_time: Option<Duration>,
     /// Failed trials.
     pub failures: Option<u64>,
+    /// Trials in a row that fail within seconds; `None`: however many.
+    pub quick_failures: Option<u32>,
     /// Bytes that the study's folder may take before no more trials are started.
     pub disk: Option<u64>,
     /// Bytes kept of each of a trial's output streams.
@@ -148,6 +155,10 @@ pub struct Retry {
     pub times: u32,
     /// The classes of failure.
     pub on: Vec<FailureClass>,
+    /// How long the first repetition waits; each further one waits twice as long.
+    pub backoff: Vec<(FailureClass, Duration)>,
+    /// The longest wait.
+    pub max_backoff: Duration,
 }
 
 /// Where the things stand that are looked at again once the machine is known.
@@ -163,7 +174,14 @@ struct Places {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: None, trial_time: None, failures: None, disk: None, log: 64 << 20 }
+        Self {
+            time: None,
+            trial_time: None,
+            failures: None,
+            quick_failures: Some(5),
+            disk: None,
+            log: 64 << 20,
+        }
     }
 }
 

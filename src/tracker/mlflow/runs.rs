@@ -87,7 +87,7 @@ impl Projection {
             }
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
             Event::Ended { trial, exit, .. } => self.tag(trial.0, "swath.exit", &exit.to_string()),
-            Event::Requeued { .. } => {}
+            Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Removed { trials } => trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "true")),
             Event::Restored { trials } => {
                 trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "false"))
@@ -210,7 +210,7 @@ impl Projection {
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
             Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => Status::Killed,
-            Closing::FailureLimit => Status::Failed,
+            Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;
