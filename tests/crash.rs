@@ -72,6 +72,8 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         limits: Limits::default(),
         retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
         workdir: std::path::PathBuf::new(),
+        keep: swath::sweep::Keep::default(),
+        clones: false,
         grace: Duration::from_secs(1),
     };
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");

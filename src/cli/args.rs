@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
+    /// Put trials into the study's trash, or take them out again
+    Rm(super::rm::Args),
+    /// Free what a study no longer needs: checkpoints by its policy, and what crashes left
+    Gc(super::gc::Args),
+    /// Say what this machine can enforce, check a study, or salvage a damaged journal
+    Doctor(super::doctor::Args),
     /// Draw a study: history, learning curves, importance, and more
     Plot(super::plot::Args),
     /// Show studies in the browser as they run

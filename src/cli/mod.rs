@@ -11,8 +11,10 @@ pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub mod exit;
 pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod guard;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -31,6 +33,7 @@ pub(crate) mod replay;
 pub mod report;
 pub(crate) mod repro;
 pub(crate) mod retry;
+pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
@@ -103,6 +106,9 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Repro(args) => repro::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Retry(args) => retry::run(args, context),
+        Command::Rm(args) => rm::run(args, context),
+        Command::Gc(args) => gc::run(args, context),
+        Command::Doctor(args) => doctor::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),

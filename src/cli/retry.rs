@@ -28,6 +28,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                     context.out.warn(format_args!("trial {} was imported and is left alone", trial.id));
                 }
             }
+            _ if trial.removed => {
+                context.out.warn(format_args!("trial {} is in the trash and is left alone", trial.id));
+            }
             TrialState::Failed => again.push(trial.id),
             TrialState::Stopped if found.is_selective() => again.push(trial.id),
             _ if found.is_selective() => {

@@ -171,7 +171,9 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
         let mean = study.trial(head).map_or_else(String::new, |head| summary::standing(study, head));
         line(out, "seeds", format!("number {number} of configuration {head}: {mean}"))?;
     }
-    if trial.outside {
+    if trial.removed {
+        line(out, "removed", "it is in the trash and counts for nothing; `swath rm --restore` takes it out")?;
+    } else if trial.outside {
         line(out, "outside", "the sweep file has been edited and no longer admits this configuration")?;
     }
     line(out, "origin", origin(&trial.origin))?;

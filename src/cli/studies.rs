@@ -64,7 +64,7 @@ impl Found {
     pub(crate) fn trials(&self) -> Result<Vec<&Trial>, Failure> {
         let mut trials = match &self.selector {
             Some(selector) => selector.select(&self.study)?,
-            None => self.study.trials().iter().collect(),
+            None => self.study.trials().iter().filter(|trial| !trial.removed).collect(),
         };
         if let Some(condition) = &self.condition {
             trials.retain(|trial| condition.holds(&self.study, trial));

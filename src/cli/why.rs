@@ -49,8 +49,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 /// Says in one line why a trial is in its state.
 fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
-    let outside =
-        if trial.outside { "; it no longer fits the sweep file's space and counts for nothing" } else { "" };
+    let outside = match (trial.removed, trial.outside) {
+        (true, _) => "; it was removed and counts for nothing (`swath rm --restore`)",
+        (false, true) => "; it no longer fits the sweep file's space and counts for nothing",
+        _ => "",
+    };
     let why = || trial.why.clone().unwrap_or_else(|| "the scheduler said no more".to_owned());
     let text = match (&trial.state, &trial.exit) {
         (TrialState::Waiting, None) => "it waits for a slot; the next `swath run` starts it".to_owned(),

@@ -6,9 +6,11 @@
 pub mod amend;
 pub mod ask;
 mod breaker;
+mod caution;
 pub mod control;
 mod edit;
 mod failing;
+pub mod gc;
 pub mod inbox;
 pub mod interrupt;
 pub mod open;
@@ -18,13 +20,16 @@ pub mod propose;
 pub mod race;
 pub mod replay;
 pub mod room;
+pub mod size;
+pub mod tidy;
+pub mod trash;
 mod unread;
 
 pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
-pub use room::Disk;
+pub use room::Ground;
 
 use breaker::Breaker;
 
@@ -73,10 +78,15 @@ pub struct Driver<'a> {
     /// The disk is full.
     paused: bool,
     left: room::Probe,
+    end_leftovers: room::EndLeftovers,
     /// Attempts that are to be started once the journal has them.
     held: Vec<Launch>,
     /// What happened while nothing could be written.
     backlog: Vec<Signal>,
+    /// How much the study takes, if that is limited.
+    size: Option<size::Size>,
+    tidy: tidy::Tidy,
+    caution: caution::Caution,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -133,6 +143,8 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         let began = (self.clock)();
         let _ = Control::receive(&self.dir);
+        self.size = self.parts.limits.disk.map(|_| size::Size::measure(&self.dir, &self.study));
+        self.begin_tidy();
         loop {
             if interrupt.takes_halt() {
                 self.halt(executor, interrupt)?;
@@ -147,11 +159,14 @@ impl<'a> Driver<'a> {
                 None if waits => {}
                 None => self.fill(executor)?,
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
+                // What runs may end by itself.
+                Some(Closing::DiskLimit) => {}
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
             waits = self.paused && urgency == Urgency::None;
             let over = ending.is_some() || !self.waits(executor);
             if self.study.running_count() == 0 && !waits && over {
+                let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 return self.close(why);
@@ -210,6 +225,10 @@ impl<'a> Driver<'a> {
             .is_some_and(|most| (self.clock)().since(began).saturating_sub(self.stood) >= most)
         {
             Some(Closing::TimeLimit)
+        } else if let (Some(most), Some(size)) = (limits.disk, &self.size)
+            && size.total() > most
+        {
+            Some(Closing::DiskLimit)
         } else {
             None
         }
@@ -292,7 +311,9 @@ impl<'a> Driver<'a> {
             _ => None,
         };
         let resume = own || from.is_some();
+        let was = trial.state.clone();
         self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
+        self.caution_begin(id, attempt, resume, &was)?;
         self.busy_slots.insert(slot);
         Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
     }
@@ -338,8 +359,13 @@ impl<'a> Driver<'a> {
         match what {
             What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
             What::Logged(record) => {
+                self.note_model(&record);
                 let report = matches!(record, LogRecord::Report { .. });
+                let odd = self.caution_look(trial, &record);
                 self.commit(Event::Logged { trial, attempt, record })?;
+                if let Some(text) = odd {
+                    self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+                }
                 if !report {
                     return Ok(());
                 }
@@ -418,19 +444,27 @@ impl<'a> Driver<'a> {
         if let Some(text) = scheduler::complaint(&self.study, trial) {
             self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
         }
+        let broken = self.caution_end(trial, attempt, &exit)?;
         let told = exit.clone();
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
         self.amend_folder(trial, Some(&told));
+        if let Some(size) = &mut self.size {
+            size.trial(trial);
+        }
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        // What a full disk did was not the trial's fault.
-        if !self.requeue_if_full(trial)?
+        // What a full disk or a broken checkpoint did was not the trial's fault.
+        if broken {
+            let why = "its checkpoint may be broken: it starts anew".to_owned();
+            self.commit(Event::Requeued { trial, why, not_before: None, forgiven: false })?;
+        } else if !self.requeue_if_full(trial)?
             && !self.retry(trial)?
             && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
         {
             self.failures += 1;
         }
+        self.tidy_after(trial);
         if ran >= WORTH_A_SYNC {
             self.save_to_disk()?;
             self.synced = Instant::now();
@@ -453,6 +487,9 @@ impl<'a> Driver<'a> {
         if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
             self.save_to_disk()?;
             self.synced = Instant::now();
+        }
+        if let Some(size) = &mut self.size {
+            size.refresh(&self.study);
         }
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
@@ -489,6 +526,7 @@ impl<'a> Driver<'a> {
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
         self.commit(Event::Closed { why: why.clone() })?;
         self.journal.sync()?;
+        self.end_tidy(matches!(why, Closing::Finished | Closing::Exhausted));
         self.keep_snapshot();
         for listener in &mut self.listeners {
             listener.tick(&self.study);

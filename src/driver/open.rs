@@ -1,7 +1,7 @@
 //! Opening a study for writing: take the lock, absorb the journal, and end what the last run left.
 
 use super::breaker::Breaker;
-use super::{Clock, Disk, Driver, DriverError, Parts};
+use super::{Clock, Driver, DriverError, Ground, Parts};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
 use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +14,10 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// If another process has it, or its journal cannot be read or written.
     pub fn open(dir: StudyDir, parts: Parts, holder: &Holder, clock: Clock) -> Result<Self, DriverError> {
-        Self::open_on(dir, parts, holder, clock, Disk::default())
+        Self::open_on(dir, parts, holder, clock, Ground::default())
     }
 
-    /// Opens the study as [`open`](Self::open) does, on another disk.
+    /// Opens the study as [`open`](Self::open) does, on another ground.
     ///
     /// # Errors
     /// As there.
@@ -26,7 +26,7 @@ impl<'a> Driver<'a> {
         parts: Parts,
         holder: &Holder,
         clock: Clock,
-        disk: Disk,
+        ground: Ground,
     ) -> Result<Self, DriverError> {
         let made = std::fs::create_dir_all(dir.root());
         made.map_err(|source| JournalError::Io { path: dir.root().to_owned(), source })?;
@@ -41,7 +41,7 @@ impl<'a> Driver<'a> {
         let now = Instant::now();
         let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {
-            journal: replay.into_writer_on(disk.medium)?,
+            journal: replay.into_writer_on(ground.medium)?,
             dir,
             _lock: lock,
             study,
@@ -51,9 +51,13 @@ impl<'a> Driver<'a> {
             ending: BTreeMap::new(),
             busy_slots: BTreeSet::new(),
             paused: false,
-            left: disk.left,
+            left: ground.left,
+            end_leftovers: ground.end_leftovers,
             held: Vec::new(),
             backlog: Vec::new(),
+            size: None,
+            tidy: super::tidy::Tidy::default(),
+            caution: super::caution::Caution::default(),
             told: super::Control::default(),
             failures: 0,
             breaker,
@@ -73,9 +77,7 @@ impl<'a> Driver<'a> {
             return;
         }
         let places = orphans.iter().filter_map(|(id, _)| self.study.trial(*id)?.place.clone());
-        // What cannot be looked for cannot be ended; a new attempt has records of its own all the same.
-        let _ =
-            crate::executor::end_leftovers(self.dir.root(), &places.collect::<Vec<_>>(), self.parts.grace);
+        (self.end_leftovers)(self.dir.root(), &places.collect::<Vec<_>>(), self.parts.grace);
     }
 
     /// Returns what a lost trial had written and nobody had read.

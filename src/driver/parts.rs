@@ -4,6 +4,7 @@ use crate::sampler::Sampler;
 use crate::scheduler::TrialScheduler;
 use crate::space::{Params, Space};
 use crate::study::{FailureClass, Header};
+use crate::sweep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub struct Parts {
     pub retry: Retry,
     /// The directory trials run in.
     pub workdir: PathBuf,
+    /// Which checkpoints are kept.
+    pub keep: Keep,
+    /// Whether the scheduler may start a trial from the checkpoint of another.
+    pub clones: bool,
     /// How long a process has between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
@@ -39,6 +44,8 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Failed trials.
     pub failures: Option<u64>,
+    /// Bytes that the study's folder takes.
+    pub disk: Option<u64>,
     /// Trials in a row that fail within seconds: a slot is then paused, or the run ends. `None`: however many.
     pub quick_failures: Option<u32>,
 }

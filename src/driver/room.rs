@@ -6,9 +6,10 @@
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Left, Stop};
 use crate::journal::{JournalError, Medium};
-use crate::study::{Event, Exit, FailureClass, TrialId, Usage, Verdict};
+use crate::study::{Event, Exit, FailureClass, Place, TrialId, Usage, Verdict};
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 /// How often a trial that failed while the disk was full is given another try.
 const TRIES: u32 = 3;
@@ -19,17 +20,29 @@ pub(super) const MOST_SIGNALS: usize = 1024;
 /// Tells how much room is left where a folder lies.
 pub type Probe = Box<dyn Fn(&Path) -> Option<Left>>;
 
-/// How a driver reaches the disk. The simulator has its own.
-pub struct Disk {
+/// Ends what is left alive of trials whose run was killed.
+pub type EndLeftovers = Box<dyn Fn(&Path, &[Place], Duration)>;
+
+/// What a driver stands on: the disk and the processes of this machine. The simulator has its own.
+pub struct Ground {
     /// What the journal is written on.
     pub medium: Box<dyn FnOnce(File) -> Box<dyn Medium>>,
     /// Tells how much is left where a folder lies; `None` if nobody knows.
     pub left: Probe,
+    /// Ends what is left alive.
+    pub end_leftovers: EndLeftovers,
 }
 
-impl Default for Disk {
+impl Default for Ground {
     fn default() -> Self {
-        Self { medium: Box::new(|file| Box::new(file)), left: Box::new(Left::at) }
+        Self {
+            medium: Box::new(|file| Box::new(file)),
+            left: Box::new(Left::at),
+            // What cannot be looked for cannot be ended; a new attempt has records of its own all the same.
+            end_leftovers: Box::new(|root, places, grace| {
+                let _ = crate::executor::end_leftovers(root, places, grace);
+            }),
+        }
     }
 }
 

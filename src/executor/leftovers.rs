@@ -38,6 +38,15 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     Ok(seen.len())
 }
 
+/// Returns the processes whose environment names a trial folder of the study in `root`, but for this one and those it descends from.
+#[must_use]
+pub fn survivors(root: &Path) -> BTreeSet<u32> {
+    let Ok(root) = absolute(root) else { return BTreeSet::new() };
+    let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
+    let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+    marked.difference(&lineage()).copied().collect()
+}
+
 /// Returns the process that `place` tells of, if it is still that one.
 fn proven(place: &Place) -> Option<u32> {
     let pid = place.pid?;

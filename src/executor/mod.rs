@@ -23,7 +23,7 @@ mod watch;
 
 pub use allotment::Allotment;
 pub use gpus::{GpuError, GpuShares, Gpus};
-pub use leftovers::end_leftovers;
+pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use room::Left;

@@ -129,6 +129,18 @@ impl StudyDir {
         self.root.join(id.to_string())
     }
 
+    /// Where the folders of removed trials lie.
+    #[must_use]
+    pub fn trash(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
+    /// The folder of a removed trial.
+    #[must_use]
+    pub fn trashed(&self, id: TrialId) -> PathBuf {
+        self.trash().join(id.to_string())
+    }
+
     /// Where a trial keeps its checkpoints.
     #[must_use]
     pub fn checkpoints(&self, id: TrialId) -> PathBuf {

@@ -9,12 +9,14 @@ pub mod lock;
 pub mod medium;
 pub mod replay;
 pub mod reports;
+pub mod salvage;
 pub mod snapshot;
 
 pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
 pub use medium::{Medium, is_full};
 pub use replay::Replay;
+pub use salvage::{Salvaged, salvage};
 pub use snapshot::{read, settle, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};

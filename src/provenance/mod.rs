@@ -8,6 +8,7 @@ pub mod git;
 pub mod gpu;
 pub mod machine;
 pub mod patch;
+pub mod probe;
 pub mod python;
 pub mod record;
 mod untracked;

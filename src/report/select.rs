@@ -107,12 +107,15 @@ impl Selector {
 impl Part {
     fn select<'a>(&self, study: &'a Study) -> Result<Vec<&'a Trial>, SelectError> {
         let trials = study.trials();
-        let all = trials.iter();
+        let all = trials.iter().filter(|trial| !trial.removed);
         Ok(match self {
             Self::All => all.collect(),
             Self::State(state) => all.filter(|trial| trial.state == *state).collect(),
             Self::Outside => all.filter(|trial| trial.outside).collect(),
-            Self::Last(count) => trials[trials.len().saturating_sub(*count)..].iter().collect(),
+            Self::Last(count) => {
+                let all: Vec<_> = all.collect();
+                all[all.len().saturating_sub(*count)..].to_vec()
+            }
             Self::Best(count) => rank::best(study, *count),
             Self::Pareto => rank::pareto(study),
             Self::Range(from, to) => {
@@ -121,7 +124,9 @@ impl Part {
                 if start == 0 || start > last {
                     return Err(SelectError::NoSuchTrial(TrialId(*from), last));
                 }
-                trials[start - 1..last.min(*to as usize)].iter().collect()
+                // One that is named by its number is meant, also if it was removed.
+                let range = trials[start - 1..last.min(*to as usize)].iter();
+                range.filter(|trial| from == to || !trial.removed).collect()
             }
         })
     }

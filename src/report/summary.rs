@@ -8,7 +8,7 @@ use crate::study::{Closing, Objective, Study, Trial, TrialState};
 #[must_use]
 pub fn counts(study: &Study) -> String {
     let counts = study.counts();
-    let total = study.trials().len() as u64;
+    let total = study.trials().iter().filter(|trial| !trial.removed).count() as u64;
     let parts: Vec<_> = [
         (counts.complete, "complete"),
         (counts.stopped, "stopped"),
@@ -102,6 +102,9 @@ pub fn closing(why: &Closing) -> &'static str {
         Closing::Interrupted => "it was interrupted",
         Closing::TimeLimit => "the time limit was reached",
         Closing::FailureLimit => "the failure limit was reached",
+        Closing::DiskLimit => {
+            "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"
+        }
         Closing::CircuitBreaker => "one trial after the other failed within seconds",
     }
 }

@@ -4,6 +4,7 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 pub mod ask_tell;
+mod checkup;
 mod code;
 pub mod import;
 mod inquiry;
@@ -19,6 +20,7 @@ pub mod verify;
 mod versions;
 
 pub use ask_tell::{AskTell, AskTellError};
+pub use checkup::checkup;
 pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
@@ -148,6 +150,7 @@ fn build(
         limits: crate::driver::Limits {
             time: sweep.limits.time,
             failures: sweep.limits.failures,
+            disk: sweep.limits.disk,
             quick_failures: sweep.limits.quick_failures,
         },
         retry: crate::driver::Retry {
@@ -157,6 +160,8 @@ fn build(
             max_backoff: sweep.retry.max_backoff,
         },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        keep: sweep.run.keep,
+        clones: sweep.scheduler.name == "pbt",
         grace: sweep.run.grace,
     };
     Ok(Built { parts, trackers, shares })

@@ -83,6 +83,8 @@ impl Versions {
                 limits: Limits::default(),
                 retry: Retry::default(),
                 workdir: std::path::PathBuf::new(),
+                keep: sweep.run.keep,
+                clones: false,
                 grace: sweep.run.grace,
             });
         }

@@ -213,7 +213,7 @@ impl History {
         self.seen.observe(study, event);
         match event {
             Event::Opened { header, .. } => self.limits = header.limits.len(),
-            Event::Edited { .. } => self.rebuild(study),
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => self.rebuild(study),
             Event::Created { params, origin: Origin::Replicate(of), .. } => {
                 let of = Some(of.0.saturating_sub(1));
                 self.rows.push(Row { fate: Fate::Replicate, of, ..self.place(params) });

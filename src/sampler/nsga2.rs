@@ -59,7 +59,7 @@ impl Herd {
     /// Learns from an event, after `history` did.
     pub(super) fn observe(&mut self, history: &History, event: &Event) {
         match event {
-            Event::Edited { .. } => {
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
                 self.rows.clear();
                 let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
                 all.into_iter().for_each(|row| self.admit(history, row));

@@ -14,7 +14,7 @@ impl Seen {
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
         match event {
             Event::Created { params, .. } => drop(self.0.insert(fingerprint(params))),
-            Event::Edited { .. } => {
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
                 self.0 = study.trials().iter().map(|trial| fingerprint(&trial.params)).collect();
             }
             _ => {}

@@ -286,7 +286,9 @@ impl TrialScheduler for Asha {
             self.arrive(study, reading);
         }
         match event {
-            Event::Edited { .. } => self.rungs.iter_mut().for_each(|rung| rung.refit(study)),
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
+                self.rungs.iter_mut().for_each(|rung| rung.refit(study))
+            }
             Event::Created { .. } => self.climbers.push(Climber::default()),
             Event::Started { trial, resume, .. } => {
                 self.leave(*trial);

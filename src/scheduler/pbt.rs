@@ -238,7 +238,9 @@ impl TrialScheduler for Pbt {
             self.arrive(reading);
         }
         match event {
-            Event::Edited { .. } => self.results.values_mut().for_each(|results| results.refit(study)),
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
+                self.results.values_mut().for_each(|results| results.refit(study))
+            }
             Event::Created { origin, .. } => {
                 let mut parent = 0;
                 if let Origin::Cloned { from, .. } = origin {

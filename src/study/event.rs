@@ -128,6 +128,16 @@ pub enum Event {
         /// The slot.
         slot: u32,
     },
+    /// Trials were put into the trash: they count for nothing, and their ids are not given again.
+    Removed {
+        /// The trials.
+        trials: Vec<TrialId>,
+    },
+    /// Trials were taken out of the trash.
+    Restored {
+        /// The trials.
+        trials: Vec<TrialId>,
+    },
     /// A run of the study ended.
     Closed {
         /// Why.
@@ -147,6 +157,8 @@ impl Event {
         match self {
             Self::Opened { .. }
             | Self::Edited { .. }
+            | Self::Removed { .. }
+            | Self::Restored { .. }
             | Self::SlotPaused { .. }
             | Self::SlotResumed { .. }
             | Self::Closed { .. } => None,
@@ -270,6 +282,8 @@ pub enum Closing {
     TimeLimit,
     /// `limits.failures` was reached.
     FailureLimit,
+    /// `limits.disk` was reached.
+    DiskLimit,
     /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run again.
     CircuitBreaker,
 }

@@ -159,6 +159,8 @@ impl Study {
                 found.failures = found.failures.saturating_sub(u32::from(*forgiven));
                 self.enter(*trial, TrialState::Waiting);
             }
+            Event::Removed { trials } => self.remove(trials)?,
+            Event::Restored { trials } => self.restore(trials)?,
             // They tell why nothing started there; no trial is changed by it.
             Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Closed { why } => self.closed = Some(why.clone()),
@@ -166,18 +168,21 @@ impl Study {
         Ok(())
     }
 
-    fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
+    pub(super) fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
         let at = (id.0 as usize).checked_sub(1).ok_or(IllegalEvent::NoSuchTrial(id))?;
         self.trials.get_mut(at).ok_or(IllegalEvent::NoSuchTrial(id))
     }
 
-    fn expect(
+    pub(super) fn expect(
         &mut self,
         id: TrialId,
         states: &[TrialState],
         what: &'static str,
     ) -> Result<&mut Trial, IllegalEvent> {
         let trial = self.trial_mut(id)?;
+        if trial.removed {
+            return Err(IllegalEvent::WrongState { trial: id, state: "removed", what });
+        }
         if states.contains(&trial.state) {
             return Ok(trial);
         }
@@ -226,20 +231,26 @@ impl Study {
     /// Fits older trials to an edited sweep file.
     fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
         for trial in &mut self.trials {
-            trial.outside = outside.binary_search(&trial.id).is_ok();
+            trial.misfit = outside.binary_search(&trial.id).is_ok();
+            trial.outside = trial.misfit || trial.removed;
             let missing: Vec<_> =
                 fill.iter().filter(|(name, _)| trial.params.get(name).is_none()).cloned().collect();
             if !missing.is_empty() {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
+        self.recount();
+    }
+
+    /// Finds anew how many trials count, and the best of them.
+    pub(super) fn recount(&mut self) {
         self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
         self.elect();
     }
 }
 
 impl super::Counts {
-    fn of(&mut self, state: &TrialState) -> &mut u64 {
+    pub(super) fn of(&mut self, state: &TrialState) -> &mut u64 {
         match state {
             TrialState::Complete => &mut self.complete,
             TrialState::Stopped => &mut self.stopped,
@@ -279,6 +290,8 @@ impl Trial {
             usage: Usage::default(),
             not_before: None,
             outside: false,
+            misfit: false,
+            removed: false,
         }
     }
 
@@ -437,6 +450,30 @@ mod tests {
             self.happens(Event::Ended { trial: TrialId(id), attempt, exit, usage: Usage::default() });
             self.study.trial(TrialId(id)).expect("it was created").state.clone()
         }
+    }
+
+    #[test]
+    fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
+        let mut world = World::new(Goal::Min, Take::Last);
+        for id in 1..=2 {
+            world.starts(id);
+            world.reports(id, 1.0, f64::from(id));
+            world.ends(id, Exit::Done);
+        }
+        let before = world.study.clone();
+        let trials = vec![TrialId(1)];
+        world.happens(Event::Removed { trials: trials.clone() });
+        let study = &world.study;
+        let best = study.incumbent().map(|trial| trial.id);
+        assert_eq!((best, study.counted(), study.counts().complete), (Some(TrialId(2)), 1, 1));
+        assert_eq!(study.next_id(), TrialId(3));
+        let again = world.tries(Event::Removed { trials: trials.clone() });
+        assert!(matches!(again, Err(IllegalEvent::WrongState { state: "removed", .. })), "{again:?}");
+        world.happens(Event::Restored { trials: trials.clone() });
+        let after = &world.study;
+        assert_eq!((after.trials(), after.counts(), after.counted()), (before.trials(), before.counts(), 2));
+        assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(1)));
+        assert!(world.tries(Event::Restored { trials }).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod replicate;
 #[cfg(feature = "engine")]
 pub mod setting;
 pub mod timestamp;
+mod trash;
 pub mod trial;
 pub mod verdict;
 

@@ -148,8 +148,14 @@ pub struct Trial {
     /// Until when it waits before it may run again; only of one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// It no longer fits the space, since the sweep file was edited.
+    /// It counts for nothing: it no longer fits the space, since the sweep file was edited, or it was removed.
     pub outside: bool,
+    /// It no longer fits the space.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub misfit: bool,
+    /// It is in the trash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 impl Trial {

@@ -19,18 +19,6 @@ pub(super) const TRACKERS_TO_COME: &[&str] = &[];
 /// Executors the sweep language reserves.
 pub(super) const EXECUTORS_TO_COME: &[&str] = &["slurm", "command"];
 
-/// Keys and sections that are read and checked but that nothing carries out yet. Whoever makes one true deletes its line.
-const NOT_YET: &[&str] = &["limits.disk"];
-
-/// Reports a key that nothing carries out yet.
-pub(super) fn refuse_if_not_yet(path: &str, span: Span, diagnostics: &mut Diagnostics) {
-    if NOT_YET.contains(&path) {
-        let message = format!("`{path}` is not available yet in this version");
-        let error = Diagnostic::error("not-available", message).at(span, "would have no effect");
-        diagnostics.push(error.hint("leave it out"));
-    }
-}
-
 /// Finds a kind by the name a person wrote, reporting what is wrong with it.
 pub(super) fn find<T: ?Sized>(
     what: &str,

@@ -7,6 +7,7 @@
 mod acceptance;
 mod code;
 pub mod given;
+pub mod keep;
 mod kinds;
 mod lints;
 mod parse;
@@ -19,6 +20,7 @@ pub mod units;
 
 pub use acceptance::Acceptance;
 pub use code::Code;
+pub use keep::Keep;
 pub use kinds::EXECUTORS;
 pub use lints::Surroundings;
 pub use plan::Plan;
@@ -116,6 +118,8 @@ pub struct Run {
     pub grace: Duration,
     /// How often what a trial uses of the machine is sampled; `None`: never.
     pub system: Option<Duration>,
+    /// Which checkpoints are kept.
+    pub keep: Keep,
 }
 
 /// What a trial takes of the machine: `[resources]`.
@@ -142,7 +146,7 @@ pub struct Limits {
     pub failures: Option<u64>,
     /// Trials in a row that fail within seconds; `None`: however many.
     pub quick_failures: Option<u32>,
-    /// Bytes that must be free on the disk of the study.
+    /// Bytes that the study's folder may take before no more trials are started.
     pub disk: Option<u64>,
     /// Bytes kept of each of a trial's output streams.
     pub log: u64,

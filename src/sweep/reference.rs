@@ -127,6 +127,13 @@ pub const SECTIONS: &[SectionReference] = &[
                 "`false`",
                 "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
             ),
+            key(
+                "keep",
+                Takes::Text,
+                "`all`",
+                "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, `none`, and with `and` \
+                 between them, as in `best and last`",
+            ),
         ],
     ),
     SectionReference {
@@ -226,7 +233,7 @@ pub const SECTIONS: &[SectionReference] = &[
                 "`5`",
                 "trials in a row that fail within ten seconds without their objective: a slot is then paused, or the sweep ends; `0`: never",
             ),
-            key("disk", Takes::Size, "", "space that must be free before a trial starts"),
+            key("disk", Takes::Size, "", "space the study's folder may take; beyond it no trial is started"),
             key(
                 "log",
                 Takes::Size,

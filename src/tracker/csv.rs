@@ -45,7 +45,7 @@ const PATHS: [&str; 2] = ["model_path", "artifact"];
 /// # Errors
 /// If `out` cannot be written.
 pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
-    write_some(study, study.trials(), out)
+    write_some(study, study.trials().iter().filter(|trial| !trial.removed), out)
 }
 
 /// Writes the table of some trials. The columns are those of the whole study, so that tables of different selections fit together.

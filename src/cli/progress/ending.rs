@@ -19,7 +19,7 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         Closing::Interrupted => Code::Interrupted,
         Closing::FailureLimit | Closing::CircuitBreaker => Code::FailureLimit,
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
-        Closing::Finished | Closing::Exhausted | Closing::TimeLimit => Code::Done,
+        Closing::Finished | Closing::Exhausted | Closing::TimeLimit | Closing::DiskLimit => Code::Done,
     }
 }
 
@@ -36,7 +36,9 @@ pub(super) fn tell(
     let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
     if front.is_empty() {
         let label = match why {
-            Closing::Interrupted | Closing::TimeLimit => "no trial has succeeded yet".to_owned(),
+            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => {
+                "no trial has succeeded yet".to_owned()
+            }
             _ => out.paint_err.red("no trial succeeded"),
         };
         out.say(format_args!("{label}: {}", summary::counts(study)));

@@ -361,6 +361,8 @@ fn open(
         limits: Limits::default(),
         retry: Retry::default(),
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        keep: crate::sweep::Keep::default(),
+        clones: false,
         grace: sweep.run.grace,
     };
     let machine = Machine::here();

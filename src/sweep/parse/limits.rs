@@ -1,7 +1,6 @@
 //! `[limits]`: when to give up.
 
 use super::super::Limits;
-use super::super::kinds::refuse_if_not_yet;
 use super::super::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use std::time::Duration;
@@ -16,7 +15,6 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Limits 
         limits.quick_failures = u32::try_from(count).ok().filter(|count| *count > 0);
     }
     if let Some(node) = section.take("disk") {
-        refuse_if_not_yet("limits.disk", node.span.clone(), diagnostics);
         limits.disk = size_of("disk", &node, diagnostics);
     }
     if let Some(bytes) = section.take("log").and_then(|node| size_of("log", &node, diagnostics)) {

@@ -1,7 +1,7 @@
 //! `[run]`: what a trial runs.
 
 use super::super::units::duration_of;
-use super::super::{Code, Places, Run, Template};
+use super::super::{Code, Keep, Places, Run, Template};
 use super::{Trainee, failed_since, texts, within};
 use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
@@ -47,6 +47,16 @@ pub(super) fn read(
     if let Some(system) = section.take("system") {
         let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
+    }
+    if let Some((text, span)) = section.take_text("keep", diagnostics) {
+        match Keep::parse(&text) {
+            Ok(keep) => run.keep = keep,
+            Err(why) => diagnostics.push(
+                Diagnostic::error("bad-keep", why)
+                    .at(span, "")
+                    .hint("say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`"),
+            ),
+        }
     }
     let checkpoint = section.take_bool("checkpoint", diagnostics).is_some_and(|(flag, _)| flag);
     let before = diagnostics.list.len();

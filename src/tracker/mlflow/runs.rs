@@ -88,6 +88,10 @@ impl Projection {
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
             Event::Ended { trial, exit, .. } => self.tag(trial.0, "swath.exit", &exit.to_string()),
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
+            Event::Removed { trials } => trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "true")),
+            Event::Restored { trials } => {
+                trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "false"))
+            }
             Event::Closed { why } => self.closing(study, why, at),
         }
         let replaced = match &entry.event {
@@ -225,7 +229,7 @@ impl Projection {
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit => Status::Killed,
+            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => Status::Killed,
             Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));

@@ -1,0 +1,114 @@
+//! `swath gc`: frees what a study no longer needs.
+
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::{Context, studies};
+use crate::driver::gc::{self, Waste};
+use crate::journal::{self, Lock, StudyDir};
+use crate::provenance::Machine;
+use crate::report::text::plain;
+use crate::source::Source;
+use crate::study::Timestamp;
+use crate::sweep::units::Bytes;
+use crate::sweep::{Keep, Sweep};
+use serde_json::json;
+use std::io::Write as _;
+
+/// Arguments of `swath gc`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Removed are checkpoints that `keep` in [run] of the sweep file does not ask for, and what crashes left half done. Never \
+removed are checkpoints of trials that may go on, and those that the journal calls a model."
+)]
+pub(crate) struct Args {
+    /// The study (its name or folder; default: the one that ran last)
+    study: Option<String>,
+
+    /// Only tell what would be removed
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Which checkpoints to keep, instead of what the sweep file says: `best and last`
+    #[arg(long, value_name = "POLICY", value_parser = Keep::parse)]
+    keep: Option<Keep>,
+
+    /// Empty the trash too: trials that `swath rm` removed
+    #[arg(long)]
+    trash: bool,
+
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let dir = match &args.study {
+        Some(word) => studies::named(&context.logs, word)?,
+        None => studies::latest(&context.logs)?,
+    };
+    // Held until the end: nobody may begin to run it meanwhile.
+    let _lock = match args.dry_run {
+        true => None,
+        false => Some(Lock::take(&dir, &Machine::here().holder(Timestamp::now()))?),
+    };
+    let study = journal::settled(&dir)?;
+    let (keep, clones) = policy(args, &dir, context);
+    let found = gc::waste(&dir, &study, keep, clones, args.trash);
+    let mut freed = 0;
+    let mut code = Code::Done;
+    for waste in &found {
+        match if args.dry_run { Ok(()) } else { waste.remove(&dir) } {
+            Ok(()) => {
+                freed += waste.bytes;
+                tell(waste, args, context)?;
+            }
+            Err(error) => {
+                code = Code::Tool;
+                let text = format!("`{}` could not be removed: {error}", waste.path.display());
+                context.out.warn(plain(&text));
+            }
+        }
+    }
+    if args.json {
+        let rows: Vec<_> = found
+            .iter()
+            .map(|waste| json!({ "path": waste.path.display().to_string(), "bytes": waste.bytes, "why": waste.why }))
+            .collect();
+        let document =
+            json!({ "version": JSON_VERSION, "dry_run": args.dry_run, "freed": freed, "removed": rows });
+        context.out.json(&document)?;
+    }
+    let would = if args.dry_run { "would be freed" } else { "freed" };
+    context.out.say(format_args!("{} {would}", about(freed)));
+    Ok(code)
+}
+
+fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure> {
+    if !args.json {
+        let line =
+            format!("{:>10}  {}  ({})", about(waste.bytes).to_string(), waste.path.display(), waste.why);
+        writeln!(context.out.stdout, "{}", plain(&line))?;
+    }
+    Ok(())
+}
+
+/// Returns the policy of the sweep file, if none is given.
+fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
+    let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
+    match Sweep::parse(Source { name: dir.sweep_toml().display().to_string(), text }) {
+        Ok(sweep) => (args.keep.unwrap_or(sweep.run.keep), sweep.scheduler.name == "pbt"),
+        Err(_) => {
+            if args.keep.is_none() {
+                context.out.warn("the study's sweep file cannot be read, so all checkpoints are kept");
+            }
+            (args.keep.unwrap_or_default(), true)
+        }
+    }
+}
+
+/// Rounds a size to what a person reads.
+pub(super) fn about(bytes: u64) -> Bytes {
+    let unit = [30, 20, 10].into_iter().find(|shift| bytes >= 10 << shift).unwrap_or(0);
+    Bytes(bytes >> unit << unit)
+}

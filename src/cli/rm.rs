@@ -1,0 +1,122 @@
+//! `swath rm TRIALS`: puts trials into the study's trash; `--restore` takes them out again.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::studies::Which;
+use crate::driver::trash;
+use crate::provenance::Machine;
+use crate::report::text::plain;
+use crate::study::{Timestamp, Trial, TrialId, TrialState};
+
+/// Arguments of `swath rm`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Removed trials count for nothing: `ls`, `compare`, `trials.csv` and the sampler leave them out, and `run` starts others in \
+their place. Their ids are not given again. Their folders lie in `trash/` inside the study; `swath gc --trash` empties it."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    which: Which,
+
+    /// Take trials out of the trash, those named or all
+    #[arg(long)]
+    restore: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let found = args.which.find(context)?;
+    if !found.is_selective() && !args.restore {
+        return Err(Failure::usage("no trials are named")
+            .hint("say which, as in `swath rm 3,7-9` or `swath rm failed`"));
+    }
+    let meant: Vec<&Trial> = match found.is_selective() {
+        true => found.trials()?,
+        false => found.study.trials().iter().collect(),
+    };
+    let (good, bad): (Vec<&Trial>, Vec<&Trial>) =
+        meant.into_iter().partition(|trial| fits(trial, args.restore));
+    if found.is_selective() {
+        for trial in bad {
+            context.out.warn(format_args!("trial {} {}", trial.id, why_not(trial, args.restore)));
+        }
+    }
+    let trials: Vec<TrialId> = good.into_iter().map(|trial| trial.id).collect();
+    let what = if args.restore { "restored" } else { "removed" };
+    if trials.is_empty() {
+        context.out.say(format_args!("nothing is {what}"));
+        return Ok(Code::Done);
+    }
+    let (now, count) = (Timestamp::now(), trials.len());
+    let holder = Machine::here().holder(now);
+    let study = trash::remove(&found.dir, &holder, now, trials, args.restore)?;
+    for (trial, error) in trash::settle(&found.dir, &study) {
+        let text = format!("the folder of trial {trial} could not be moved: {error}");
+        context.out.warn(plain(&text));
+    }
+    if let Err(error) = crate::tracker::csv::save(&study, &found.dir.trials_csv()) {
+        context.out.warn(format_args!("`trials.csv` could not be written anew: {error}"));
+    }
+    context.out.say(format_args!("{count} trial{} {what}", if count == 1 { "" } else { "s" }));
+    if !args.restore {
+        context.out.hint("`swath rm --restore` takes them back");
+    }
+    Ok(Code::Done)
+}
+
+fn fits(trial: &Trial, restore: bool) -> bool {
+    let ended = trial.state.is_final() || trial.state == TrialState::Waiting;
+    if restore { trial.removed } else { !trial.removed && ended }
+}
+
+fn why_not(trial: &Trial, restore: bool) -> String {
+    match (restore, trial.removed) {
+        (true, _) => "is not in the trash".to_owned(),
+        (false, true) => "is in the trash already".to_owned(),
+        (false, false) => format!("is {} and may go on: it is left alone", trial.state.word()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::studies::demo;
+    use crate::cli::{Context, args::Cli, dispatch};
+    use crate::journal::{StudyDir, read};
+    use crate::study::TrialId;
+    use crate::tracker::demo::Demo;
+    use clap::Parser;
+
+    fn say(context: &mut Context, words: &str) {
+        let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+        dispatch(&cli.command, context).map_err(|failure| failure.message).unwrap();
+    }
+
+    #[test]
+    fn a_removed_trial_is_left_out_and_comes_back_with_its_folder() {
+        let mut study = Demo::new(&[]);
+        for loss in [0.5, 0.1, 0.3] {
+            study.complete(&[], &[("val_loss", loss)]);
+        }
+        study.start(&[]);
+        let logs = tempfile::tempdir().unwrap();
+        let dir: StudyDir = demo::write(logs.path(), "digits", &study);
+        for id in 1..=3 {
+            std::fs::create_dir(dir.trial(TrialId(id))).unwrap();
+        }
+        let (out, stdout, stderr) = crate::cli::output::captured::output(None);
+        let mut context = Context { logs: logs.path().to_owned(), out };
+        say(&mut context, "swath rm 2,4");
+        let after = read(&dir).unwrap();
+        assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(3)));
+        assert_eq!((after.counted(), after.next_id()), (2, TrialId(5)));
+        assert!(!dir.trial(TrialId(2)).exists() && dir.trashed(TrialId(2)).exists());
+        assert_eq!(std::fs::read_to_string(dir.trials_csv()).unwrap().lines().count(), 3);
+        say(&mut context, "swath ls --json");
+        assert!(!stdout.text().contains("\"trial\":2"), "{}", stdout.text());
+        say(&mut context, "swath rm --restore");
+        let back = read(&dir).unwrap();
+        assert_eq!(back.incumbent().map(|trial| trial.id), Some(TrialId(2)));
+        assert!(dir.trial(TrialId(2)).exists() && !dir.trashed(TrialId(2)).exists());
+        assert!(stderr.text().contains("2 trials removed"), "{}", stderr.text());
+    }
+}

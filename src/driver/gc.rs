@@ -1,0 +1,96 @@
+//! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left half done.
+
+use super::{has_entries, size, tidy};
+use crate::journal::StudyDir;
+use crate::study::{Closing, Study};
+use crate::sweep::{Keep, keep};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Something that can be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waste {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it takes on the disk.
+    pub bytes: u64,
+    /// Why nobody needs it, in words.
+    pub why: &'static str,
+    checkpoints: Option<crate::study::TrialId>,
+}
+
+/// Finds what can be removed from a study that nobody runs.
+#[must_use]
+pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
+    let ids = || study.trials().iter().map(|trial| trial.id);
+    let candidates = ids().filter(|id| has_entries(&dir.checkpoints(*id))).collect();
+    let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
+    let gone = policy.expendable(study, &candidates, &keep::models(study), clones, over);
+    let mut found: Vec<Waste> = gone
+        .into_iter()
+        .map(|id| Waste {
+            checkpoints: Some(id),
+            ..Waste::new(dir.checkpoints(id), "checkpoints that `keep` in [run] does not ask for")
+        })
+        .collect();
+    found.extend(leavings(dir, study));
+    if trash && dir.trash().exists() {
+        found.push(Waste::new(dir.trash(), "removed trials"));
+    }
+    found
+}
+
+/// Finds what crashes left half done.
+#[must_use]
+pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
+    let mut found = Vec::new();
+    if dir.torn().exists() {
+        found.push(Waste::new(dir.torn(), "a torn end of the journal that was never committed"));
+    }
+    let mut look = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        found.extend(names.iter().filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?))));
+    };
+    look(dir.root());
+    for trial in study.trials() {
+        look(&dir.trial(trial.id));
+        look(&dir.trial(trial.id).join("metadata"));
+    }
+    found
+}
+
+/// Says what a name stands for that only a crash leaves.
+fn half_done(name: &str) -> Option<&'static str> {
+    let is = |prefix: &str| name.starts_with(prefix);
+    if name == ".removed-checkpoints" {
+        Some("checkpoints whose removal was interrupted")
+    } else if is("broken-checkpoints.") {
+        Some("checkpoints on which an attempt broke")
+    } else if is(".checkpoints") {
+        Some("a copy of checkpoints that was interrupted")
+    } else if is(".draft-") || is(".snapshot") || is(".tmp") {
+        Some("a file whose writing was interrupted")
+    } else {
+        None
+    }
+}
+
+impl Waste {
+    fn new(path: PathBuf, why: &'static str) -> Self {
+        Self { bytes: size::taken(&path), path, why, checkpoints: None }
+    }
+
+    /// Removes it. To be called by who holds the lock.
+    ///
+    /// # Errors
+    /// If it cannot be removed, or not all of it.
+    pub fn remove(&self, dir: &StudyDir) -> io::Result<()> {
+        let path = match self.checkpoints {
+            Some(id) => tidy::put_aside(dir, id)?,
+            None => self.path.clone(),
+        };
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    }
+}

@@ -1,0 +1,362 @@
+//! Saving what is good of a damaged journal.
+//!
+//! Every entry that can be read is kept. Where a lost one leaves a gap (a trial that was never created, an attempt that never started) the gap
+//! is filled with the least that can have happened, taken from the trial's folder where that is possible. The damaged journal stays beside.
+
+use super::{JournalError, StudyDir, line};
+use crate::space::Params;
+use crate::study::{
+    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId, TrialState,
+    Usage,
+};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What salvaging did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Salvaged {
+    /// How many entries were kept.
+    pub kept: u64,
+    /// What could not be kept: the line, from 1, and why.
+    pub dropped: Vec<(u64, String)>,
+    /// What was made up to fill gaps, in words.
+    pub filled: Vec<String>,
+    /// Where the damaged journal is now; `None` if there was nothing to do.
+    pub backup: Option<PathBuf>,
+}
+
+/// Writes the journal anew from all that is good in it, if anything in it is not. To be called by who holds the lock. `header` is for a journal
+/// that has lost its first line.
+///
+/// # Errors
+/// If the journal cannot be read, or no new one can be written; then the old one is as it was. One of a newer version is left alone.
+pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError> {
+    let path = dir.journal();
+    let fail = |source| JournalError::Io { path: path.clone(), source };
+    let bytes = fs::read(&path).map_err(fail)?;
+    let mut mending = Mending {
+        dir,
+        header,
+        study: Study::default(),
+        out: Vec::new(),
+        bare: BTreeSet::new(),
+        found: Salvaged { kept: 0, dropped: Vec::new(), filled: Vec::new(), backup: None },
+    };
+    let mut number = 0;
+    let mut broken = false;
+    for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        number += 1;
+        let Some(whole) = piece.strip_suffix(b"\n") else {
+            if line::whole(piece).is_none() {
+                // Torn: it was never committed.
+                continue;
+            }
+            broken = true;
+            mending.line(number, piece)?;
+            continue;
+        };
+        mending.line(number, whole)?;
+    }
+    if mending.found.dropped.is_empty()
+        && mending.found.filled.is_empty()
+        && !broken
+        && !mending.rejoined(&bytes)
+    {
+        return Ok(mending.found);
+    }
+    mending.end();
+    let backup = (1..).map(|number| dir.root().join(format!("journal.damaged-{number}.jsonl")));
+    let Some(backup) = backup.into_iter().find(|path| !path.exists()) else { return Ok(mending.found) };
+    fs::copy(&path, &backup).map_err(fail)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir.root()).map_err(fail)?;
+    let written = file.write_all(&mending.out).and_then(|()| file.as_file().sync_all());
+    written.map_err(fail)?;
+    let about = fs::metadata(&path).map_err(fail)?;
+    file.as_file().set_permissions(about.permissions()).map_err(fail)?;
+    file.persist(&path).map_err(|error| fail(error.error))?;
+    let _ = fs::remove_file(dir.snapshot());
+    mending.found.backup = Some(backup);
+    Ok(mending.found)
+}
+
+struct Mending<'a> {
+    dir: &'a StudyDir,
+    header: Header,
+    study: Study,
+    out: Vec<u8>,
+    /// Trials of whose configuration nothing is known.
+    bare: BTreeSet<TrialId>,
+    found: Salvaged,
+}
+
+impl Mending<'_> {
+    /// Takes a line, or the two lines that one became when the break between them was damaged.
+    fn line(&mut self, number: u64, bytes: &[u8]) -> Result<(), JournalError> {
+        let why = match line::read(bytes) {
+            Ok(entry) => return self.entry(number, entry),
+            Err(why) => why,
+        };
+        let Some(end) = line::whole(bytes) else {
+            self.found.dropped.push((number, why));
+            return Ok(());
+        };
+        let (first, rest) = bytes.split_at(end);
+        if let Ok(entry) = line::read(first) {
+            self.entry(number, entry)?;
+        }
+        match rest.get(1..) {
+            None | Some([]) => Ok(()),
+            Some(rest) => self.line(number, rest),
+        }
+    }
+
+    /// Returns whether lines were told apart that had become one.
+    fn rejoined(&self, bytes: &[u8]) -> bool {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.found.kept > lines
+    }
+
+    /// Keeps an entry, filling the gap before it.
+    fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
+        let Entry { at, event, .. } = entry;
+        loop {
+            let error = match self.put(at, event.clone()) {
+                Ok(()) => {
+                    self.found.kept += 1;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if matches!(error, IllegalEvent::Newer { .. }) {
+                return Err(JournalError::Illegal { path: self.dir.journal(), line: number, source: error });
+            }
+            let Some((before, words)) = self.before(&event, &error) else {
+                self.found.dropped.push((number, error.to_string()));
+                return Ok(());
+            };
+            if self.put(at, before).is_err() {
+                self.found.dropped.push((number, error.to_string()));
+                return Ok(());
+            }
+            self.found.filled.push(words);
+        }
+    }
+
+    fn put(&mut self, at: Timestamp, event: Event) -> Result<(), IllegalEvent> {
+        let entry = Entry { seq: self.study.next_seq(), at, event };
+        self.study.apply(&entry)?;
+        // An event that was read can be written.
+        line::write(&mut self.out, &entry).ok();
+        Ok(())
+    }
+
+    /// Returns what must have happened before an event that cannot stand here; `None` if nothing can explain it.
+    fn before(&mut self, event: &Event, error: &IllegalEvent) -> Option<(Event, String)> {
+        match error {
+            IllegalEvent::Opening if self.study.next_seq() == 0 => {
+                let opened = Event::Opened { format: FORMAT, header: self.header.clone() };
+                Some((opened, "the opening of the study".to_owned()))
+            }
+            IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => self.created(*id),
+            IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {
+                self.attempt(*trial, event)
+            }
+            _ => None,
+        }
+    }
+
+    /// Creates the next trial from its folder. Each lost trial is a lost line, so there cannot be more of them.
+    fn created(&mut self, wanted: TrialId) -> Option<(Event, String)> {
+        let trial = self.study.next_id();
+        let lost = self.found.dropped.len() as u64;
+        if wanted < trial || u64::from(wanted.0 - trial.0) > lost {
+            return None;
+        }
+        let folder = self.dir.trial(trial);
+        let params = fs::read(folder.join("params.json")).ok();
+        let params: Option<Params> = params.and_then(|text| serde_json::from_slice(&text).ok());
+        let info = fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
+        let seed = info.lines().find_map(|line| line.strip_prefix("  seed: ")?.parse().ok()).unwrap_or(0);
+        let words = match params {
+            Some(_) => format!("trial {trial}, from the parameters in its folder"),
+            None => format!("trial {trial}, of which nothing is known: it is removed"),
+        };
+        if params.is_none() {
+            self.bare.insert(trial);
+        }
+        let params = params.unwrap_or_default();
+        Some((Event::Created { trial, params, origin: Origin::Added, seed }, words))
+    }
+
+    /// Starts, ends or requeues a trial so that an event about it can follow.
+    fn attempt(&self, id: TrialId, event: &Event) -> Option<(Event, String)> {
+        let trial = self.study.trial(id)?;
+        let running = Attempt(trial.attempts);
+        let lost = || {
+            let ended =
+                Event::Ended { trial: id, attempt: running, exit: Exit::Lost, usage: Usage::default() };
+            Some((ended, format!("the end of attempt {running} of trial {id}")))
+        };
+        let wanted = match event {
+            Event::Started { attempt, .. } => attempt.0,
+            Event::Placed { attempt, .. } | Event::Logged { attempt, .. } | Event::Ended { attempt, .. } => {
+                // What is about an attempt that is over cannot be placed any more.
+                if attempt.0 <= running.0 {
+                    return None;
+                }
+                attempt.0 + 1
+            }
+            Event::Judged { .. } => running.0 + 2,
+            Event::Requeued { .. } | Event::Removed { .. } if trial.state == TrialState::Running => {
+                return lost();
+            }
+            _ => return None,
+        };
+        match trial.state {
+            TrialState::Running => lost(),
+            TrialState::Failed | TrialState::Stopped => {
+                let why = "the journal was salvaged".to_owned();
+                Some((
+                    Event::Requeued { trial: id, why, not_before: None, forgiven: true },
+                    format!("that trial {id} waited again"),
+                ))
+            }
+            TrialState::Waiting | TrialState::Paused if running.0 + 1 < wanted => {
+                let attempt = Attempt(running.0 + 1);
+                let resume = running.0 > 0;
+                let started = Event::Started { trial: id, attempt, until: None, slot: 0, resume };
+                Some((started, format!("the start of attempt {attempt} of trial {id}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Removes the trials of which nothing is known: nobody could run them.
+    fn end(&mut self) {
+        let at = self.study.at().unwrap_or(Timestamp::from_micros(0));
+        for id in std::mem::take(&mut self.bare) {
+            if let Some(trial) = self.study.trial(id).filter(|trial| trial.state == TrialState::Running) {
+                let attempt = Attempt(trial.attempts);
+                let lost = Event::Ended { trial: id, attempt, exit: Exit::Lost, usage: Usage::default() };
+                self.put(at, lost).ok();
+            }
+            self.put(at, Event::Removed { trials: vec![id] }).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Journal, Replay, read};
+    use crate::study::{Closing, Datum, LogRecord, Metric};
+
+    fn events() -> Vec<Event> {
+        let mut events =
+            vec![Event::Opened { format: FORMAT, header: Header { name: "s".into(), ..Header::default() } }];
+        for id in 1..=2 {
+            let trial = TrialId(id);
+            let params = [("x".into(), crate::space::Value::Float(0.5))].into_iter().collect();
+            events.push(Event::Created { trial, params, origin: Origin::Suggested("r".into()), seed: 1 });
+            for attempt in [Attempt(1), Attempt(2)] {
+                events.push(Event::Started { trial, attempt, until: None, slot: 0, resume: true });
+                let values = vec![("loss".into(), Datum::Number(Metric(0.5)))];
+                events.push(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
+                let exit = if attempt.0 == 1 { Exit::Lost } else { Exit::Done };
+                events.push(Event::Ended { trial, attempt, exit, usage: Usage::default() });
+            }
+        }
+        events.push(Event::Closed { why: Closing::Finished });
+        events
+    }
+
+    fn written() -> (tempfile::TempDir, StudyDir) {
+        // In memory where there is such a folder: the tests write thousands of journals.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).unwrap();
+        for event in events() {
+            journal.append(event, Timestamp::from_micros(0)).unwrap();
+        }
+        journal.sync().unwrap();
+        for id in 1..=3 {
+            fs::create_dir(dir.trial(TrialId(id))).unwrap();
+            fs::write(dir.trial(TrialId(id)).join("params.json"), "{\"x\": 0.5}\n").unwrap();
+        }
+        (folder, dir)
+    }
+
+    #[test]
+    fn a_good_journal_is_left_as_it_is() {
+        let (_folder, dir) = written();
+        let before = fs::read(dir.journal()).unwrap();
+        let found = salvage(&dir, Header::default()).unwrap();
+        assert_eq!((found.kept, found.backup), (events().len() as u64, None));
+        assert_eq!(fs::read(dir.journal()).unwrap(), before);
+    }
+
+    #[test]
+    fn of_a_journal_with_a_flipped_bit_anywhere_every_other_entry_is_kept() {
+        let (_folder, dir) = written();
+        let whole = fs::read(dir.journal()).unwrap();
+        let all = events();
+        let header = || Header { name: "s".into(), ..Header::default() };
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            fs::write(dir.journal(), &flipped).unwrap();
+            let found = salvage(&dir, header()).unwrap();
+            let backup = found.backup.clone().unwrap_or_else(|| panic!("byte {at}: not found"));
+            assert_eq!(fs::read(&backup).unwrap(), flipped);
+            fs::remove_file(backup).unwrap();
+            let study = read(&dir).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+            let line = whole[..at].iter().filter(|byte| **byte == b'\n').count();
+            let lost = u64::from(whole[at] != b'\n');
+            assert_eq!(found.kept, all.len() as u64 - lost, "byte {at}: {found:?}");
+            assert!(
+                found.dropped.iter().all(|(number, _)| *number as usize >= line + 1),
+                "byte {at}: {found:?}"
+            );
+            // What is kept is what was there, in order.
+            let kept: Vec<Event> = Journal::open(&dir).unwrap().map(|entry| entry.unwrap().event).collect();
+            let mut rest = kept.iter();
+            let wanted = all.iter().enumerate().filter(|(number, _)| lost == 0 || *number != line);
+            for (_, event) in wanted {
+                assert!(rest.any(|found| found == event), "byte {at}: {event:?} is not there");
+            }
+            // Without its last end the last trial is one that was lost with its run.
+            assert!(study.trials().len() == 2 && study.running_count() <= 1, "byte {at}");
+            assert!(study.trials().iter().all(|trial| trial.params.get("x").is_some() && !trial.removed));
+        }
+    }
+
+    #[test]
+    fn a_lost_trial_of_which_nothing_is_known_is_removed_and_the_others_keep_their_ids() {
+        let (_folder, dir) = written();
+        fs::remove_dir_all(dir.trial(TrialId(2))).unwrap();
+        let text = fs::read_to_string(dir.journal()).unwrap();
+        fs::write(dir.journal(), text.replace("{\"created\":{\"trial\":2", "{\"created\":{\"trial\":7"))
+            .unwrap();
+        let found = salvage(&dir, Header::default()).unwrap();
+        assert_eq!((found.dropped.len(), found.filled.len()), (1, 1), "{found:?}");
+        let study = read(&dir).unwrap();
+        let removed: Vec<bool> = study.trials().iter().map(|trial| trial.removed).collect();
+        assert_eq!((removed, study.next_id()), (vec![false, true], TrialId(3)));
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_version_is_left_alone() {
+        let (_folder, dir) = written();
+        let text = fs::read_to_string(dir.journal()).unwrap();
+        let newer =
+            "{\"seq\":0,\"at\":\"1970-01-01T00:00:00Z\",\"event\":{\"opened\":{\"format\":99,\"header\":";
+        let header = serde_json::to_string(&Header::default()).unwrap();
+        let rest = text.split_once('\n').unwrap().1;
+        fs::write(dir.journal(), format!("{newer}{header}}}}}}}\n{rest}")).unwrap();
+        let before = fs::read(dir.journal()).unwrap();
+        assert!(matches!(salvage(&dir, Header::default()), Err(JournalError::Illegal { line: 1, .. })));
+        assert_eq!(fs::read(dir.journal()).unwrap(), before);
+    }
+}

@@ -1,0 +1,293 @@
+//! What this machine can enforce: asked of the kernel, by trying where that does no harm.
+
+use crate::study::Timestamp;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: String,
+    /// How it is.
+    pub state: State,
+    /// What was found, and what it means, in words.
+    pub says: String,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// Something is not there; swath does without.
+    Without,
+    /// Something is wrong.
+    Bad,
+}
+
+impl Finding {
+    /// Makes one.
+    pub fn new(what: impl Into<String>, state: State, says: impl Into<String>) -> Self {
+        Self { what: what.into(), state, says: says.into() }
+    }
+}
+
+/// Looks at the machine, and at the disk where studies lie in `logs`.
+#[must_use]
+pub fn machine(logs: &Path) -> Vec<Finding> {
+    let mut found = vec![process_groups(), subreaper(), pidfd(), watches(), cgroup(), files(), processes()];
+    found.extend(disk(logs));
+    found.push(clock());
+    found.extend(programs());
+    found
+}
+
+fn either(what: &str, good: bool, says: &str, without: &str) -> Finding {
+    match good {
+        true => Finding::new(what, State::Good, says),
+        false => Finding::new(what, State::Without, without),
+    }
+}
+
+fn process_groups() -> Finding {
+    Finding::new(
+        "process groups",
+        State::Good,
+        "every trial gets a group of its own, which is ended as a whole",
+    )
+}
+
+fn subreaper() -> Finding {
+    #[cfg(target_os = "linux")]
+    let able = rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    let able = false;
+    either(
+        "subreaper",
+        able,
+        "processes that leave a trial's group (daemons, setsid) are found and ended",
+        "processes that leave a trial's group are found by their environment only",
+    )
+}
+
+fn pidfd() -> Finding {
+    #[cfg(target_os = "linux")]
+    let able = {
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
+    };
+    #[cfg(not(target_os = "linux"))]
+    let able = false;
+    either(
+        "pidfd",
+        able,
+        "the end of a trial is seen at once",
+        "the end of a trial is looked for every 50 ms",
+    )
+}
+
+fn watches() -> Finding {
+    #[cfg(target_os = "linux")]
+    let able = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    let able = false;
+    either(
+        "inotify",
+        able,
+        "reports are read as they are written",
+        "reports are looked for every 50 ms; `fs.inotify.max_user_instances` may be used up",
+    )
+}
+
+fn cgroup() -> Finding {
+    const WHAT: &str = "cgroup v2";
+    let root = Path::new("/sys/fs/cgroup");
+    let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) else {
+        return Finding::new(
+            WHAT,
+            State::Without,
+            "not mounted: memory is watched, not enforced by the kernel",
+        );
+    };
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let folder = root.join(own);
+    let writable = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
+    let memory = controllers.split_whitespace().any(|controller| controller == "memory");
+    let place = folder.display();
+    match (writable, memory) {
+        (true, true) => {
+            Finding::new(WHAT, State::Good, format!("`{place}` can be written, with the memory controller"))
+        }
+        (true, false) => Finding::new(
+            WHAT,
+            State::Without,
+            format!("`{place}` can be written, but has no memory controller"),
+        ),
+        (false, _) => Finding::new(
+            WHAT,
+            State::Without,
+            format!(
+                "`{place}` cannot be written; `systemd-run --user --scope -p Delegate=yes swath run …` gives one that can"
+            ),
+        ),
+    }
+}
+
+fn files() -> Finding {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current;
+    let says = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{limit} at a time"));
+    match limit {
+        Some(limit) if limit < 1024 => Finding::new(
+            "open files",
+            State::Bad,
+            format!("{says}, which may be too few for many slots; `ulimit -n 4096`"),
+        ),
+        _ => Finding::new("open files", State::Good, says),
+    }
+}
+
+fn processes() -> Finding {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nproc).current;
+    Finding::new(
+        "processes",
+        State::Good,
+        limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{limit} of this user")),
+    )
+}
+
+/// Looks at the file system of a folder that need not exist yet.
+fn disk(logs: &Path) -> Vec<Finding> {
+    let wanted = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
+    let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else { return Vec::new() };
+    let mut found = Vec::new();
+    if let Ok(about) = rustix::fs::statvfs(folder) {
+        let free = about.f_bavail.saturating_mul(about.f_frsize) >> 20;
+        let state = if free < 100 { State::Bad } else { State::Good };
+        found.push(Finding::new("disk", state, format!("{free} MiB are free at `{}`", folder.display())));
+        if about.f_files > 0 && about.f_favail < 10_000 {
+            found.push(Finding::new(
+                "inodes",
+                State::Bad,
+                format!("only {} files can still be made", about.f_favail),
+            ));
+        }
+    }
+    found.push(file_system(folder));
+    found.extend(locks(folder));
+    found
+}
+
+/// File systems by the number that statfs(2) gives, and whether they are of another machine.
+#[cfg(target_os = "linux")]
+const FILE_SYSTEMS: &[(u64, &str, bool)] = &[
+    (0xEF53, "ext4", false),
+    (0x5846_5342, "XFS", false),
+    (0x9123_683E, "Btrfs", false),
+    (0x2FC1_2FC1, "ZFS", false),
+    (0x0102_1994, "tmpfs, gone after a restart", false),
+    (0x794C_7630, "overlayfs", false),
+    (0xF2F5_2010, "F2FS", false),
+    (0x6969, "NFS", true),
+    (0xFF53_4D42, "CIFS", true),
+    (0xFE53_4D42, "SMB", true),
+    (0x0BD0_0BD0, "Lustre", true),
+    (0x4750_4653, "GPFS", true),
+    (0x1983_0326, "BeeGFS", true),
+    (0x00C3_6400, "Ceph", true),
+    (0x0102_1997, "9p", true),
+    (0x6573_5546, "FUSE", true),
+];
+
+#[cfg(target_os = "linux")]
+fn file_system(folder: &Path) -> Finding {
+    let Ok(about) = rustix::fs::statfs(folder) else {
+        return Finding::new("file system", State::Without, "its kind is not known");
+    };
+    let number = u64::from(about.f_type.cast_unsigned()) & 0xFFFF_FFFF;
+    match FILE_SYSTEMS.iter().find(|(known, ..)| *known == number) {
+        Some((_, name, false)) => Finding::new("file system", State::Good, *name),
+        Some((_, name, true)) => Finding::new(
+            "file system",
+            State::Without,
+            format!("{name}: of another machine or a program; one machine at a time may run a study there"),
+        ),
+        None => {
+            Finding::new("file system", State::Without, format!("one that is not known, number {number:#x}"))
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_: &Path) -> Finding {
+    Finding::new("file system", State::Without, "its kind is not known")
+}
+
+/// Tries whether a second lock is refused, and whether the clock of the disk is ours.
+fn locks(folder: &Path) -> Vec<Finding> {
+    const WHAT: &str = "locks";
+    let file = match tempfile::NamedTempFile::new_in(folder) {
+        Ok(file) => file,
+        Err(error) => {
+            let says = format!("`{}` cannot be written: {error}", folder.display());
+            return vec![Finding::new("logs", State::Bad, says)];
+        }
+    };
+    let second = file.reopen();
+    let refused = file.as_file().try_lock().is_ok()
+        && second.is_ok_and(|second| matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
+    let mut found = vec![match refused {
+        true => Finding::new(WHAT, State::Good, "a study can be run by one process only"),
+        false => Finding::new(
+            WHAT,
+            State::Bad,
+            "this file system does not refuse a second lock: take care that a study is run once only",
+        ),
+    }];
+    let touched = std::io::Write::write_all(&mut file.as_file(), b"x")
+        .and_then(|()| file.as_file().metadata()?.modified());
+    if let Ok(touched) = touched {
+        let now = SystemTime::now();
+        let apart = now.duration_since(touched).or_else(|_| touched.duration_since(now)).unwrap_or_default();
+        if apart > Duration::from_secs(5) {
+            let says = format!("the clock of the disk is {} s off that of this machine", apart.as_secs());
+            found.push(Finding::new("clock of the disk", State::Bad, says));
+        }
+    }
+    found
+}
+
+fn clock() -> Finding {
+    /// 2025-01-01.
+    const LONG_AGO: i64 = 1_735_689_600_000_000;
+    let now = Timestamp::now();
+    match now.as_micros() > LONG_AGO {
+        true => Finding::new("clock", State::Good, now.to_string()),
+        false => Finding::new("clock", State::Bad, format!("it says {now}, which is long ago")),
+    }
+}
+
+/// Looks for programs on `PATH` that some sweeps need.
+fn programs() -> Vec<Finding> {
+    const PROGRAMS: &[(&str, &str)] = &[
+        ("git", "the version of the code is recorded"),
+        ("nvidia-smi", "GPUs of NVIDIA are found"),
+        ("rocm-smi", "GPUs of AMD are found"),
+        ("sbatch", "Slurm"),
+    ];
+    let on_path = |name: &str| -> Option<PathBuf> {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+    };
+    let look = |(name, about): &(&str, &str)| match on_path(name) {
+        Some(path) => Finding::new(*name, State::Good, format!("{about} (`{}`)", path.display())),
+        None => Finding::new(*name, State::Without, "not on PATH"),
+    };
+    PROGRAMS.iter().map(look).collect()
+}

@@ -1,0 +1,126 @@
+//! Whether a study is in order: its journal, its folders, and what is left of trials.
+
+use crate::driver::gc;
+use crate::executor;
+use crate::journal::{self, StudyDir, lock};
+use crate::provenance::probe::{Finding, State};
+use crate::study::Study;
+use std::collections::BTreeSet;
+
+/// Looks at a study, without changing anything.
+#[must_use]
+pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
+    let mut found = vec![match lock::holder(dir) {
+        Some(holder) => Finding::new(
+            "lock",
+            State::Good,
+            format!(
+                "process {} of {} on {} runs it since {}",
+                holder.pid, holder.user, holder.host, holder.since
+            ),
+        ),
+        None => Finding::new("lock", State::Good, "nobody runs it"),
+    }];
+    // From the first line, not from the snapshot: a damaged line is to be found wherever it is.
+    let (study, error) = whole(dir);
+    found.push(match &error {
+        None => Finding::new("journal", State::Good, format!("{} entries, all good", study.next_seq())),
+        Some(error) => Finding::new("journal", State::Bad, error.clone()),
+    });
+    if error.is_some() {
+        return found;
+    }
+    let held = lock::is_held(dir);
+    found.push(folders(dir, &study));
+    if !held {
+        found.push(survivors(dir));
+        let leavings = gc::leavings(dir, &study);
+        let names: Vec<_> = leavings.iter().map(|waste| waste.path.display().to_string()).collect();
+        found.push(match names.as_slice() {
+            [] => Finding::new("leavings", State::Good, "no half-written files"),
+            some => Finding::new(
+                "leavings",
+                State::Without,
+                format!("{}; `swath gc` removes them", some.join(", ")),
+            ),
+        });
+        if study.running_count() > 0 {
+            let says = format!("{} were lost with their run and wait to go on", study.running_count());
+            found.push(Finding::new("lost trials", State::Without, says));
+        }
+    }
+    if rustix::fs::access(dir.root(), rustix::fs::Access::WRITE_OK).is_err() {
+        found.push(Finding::new(
+            "folder",
+            State::Without,
+            "it can only be read: it cannot be run, but all reading commands work",
+        ));
+    }
+    found
+}
+
+fn whole(dir: &StudyDir) -> (Study, Option<String>) {
+    let mut study = Study::default();
+    let mut replay = match journal::Journal::open(dir) {
+        Ok(replay) => replay,
+        Err(error) => return (study, Some(said(&error))),
+    };
+    while let Some(entry) = replay.next() {
+        let applied = entry.and_then(|entry| {
+            study.apply(&entry).map_err(|source| journal::JournalError::Illegal {
+                path: replay.path().to_owned(),
+                line: replay.line(),
+                source,
+            })
+        });
+        if let Err(error) = applied {
+            return (study, Some(said(&error)));
+        }
+    }
+    (study, None)
+}
+
+fn said(error: &journal::JournalError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}; `swath doctor STUDY --salvage` keeps every good entry")
+}
+
+/// Compares the folders that there are with those that there should be.
+fn folders(dir: &StudyDir, study: &Study) -> Finding {
+    let entries = std::fs::read_dir(dir.root()).into_iter().flatten().filter_map(Result::ok);
+    let there: BTreeSet<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut odd = Vec::new();
+    for trial in study.trials() {
+        let expected = trial.attempts > 0 && !trial.removed;
+        match (expected, there.contains(&trial.id.0)) {
+            (true, false) => odd.push(format!("trial {} ran but has no folder", trial.id)),
+            (false, true) if trial.removed => {
+                odd.push(format!("trial {} was removed but its folder is not in `trash/`", trial.id))
+            }
+            _ => {}
+        }
+    }
+    let unknown = there.iter().filter(|id| **id == 0 || **id >= study.next_id().0);
+    odd.extend(unknown.map(|id| format!("the folder `{id}` belongs to no trial")));
+    let more = odd.len().saturating_sub(5);
+    odd.truncate(5);
+    if more > 0 {
+        odd.push(format!("and {more} more"));
+    }
+    match odd.as_slice() {
+        [] => Finding::new("trial folders", State::Good, format!("{}, as the journal says", there.len())),
+        some => Finding::new("trial folders", State::Bad, some.join("; ")),
+    }
+}
+
+fn survivors(dir: &StudyDir) -> Finding {
+    let left: Vec<String> = executor::survivors(dir.root()).iter().map(ToString::to_string).collect();
+    match left.as_slice() {
+        [] => Finding::new("processes", State::Good, "none of its trials is alive"),
+        some => Finding::new(
+            "processes",
+            State::Bad,
+            format!("{} of trials that nobody supervises; the next `swath run` ends them", some.join(", ")),
+        ),
+    }
+}

@@ -1,0 +1,485 @@
+//! A whole study on a virtual clock, with a fault drawn at every event: crashes, torn writes, lost children, a full disk, a clock that jumps, a
+//! tracker that fails or takes its time. Whatever happens, the study comes to the end that it has without faults.
+//!
+//! `SWATH_SEEDS=5000 cargo test --test simulator` is the long form; `SWATH_SEED=17` is one seed again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Limits, Listener, Parts, Retry, replay};
+use swath::executor::{Executor, ExecutorError, Launch, Left, Signal, Simulated, Stop, What};
+use swath::journal::{self, Holder, Journal, Medium, StudyDir};
+use swath::sampler::SAMPLERS;
+use swath::scheduler::SCHEDULERS;
+use swath::source::{Diagnostics, Section, Table};
+use swath::space::{Name, Space};
+use swath::study::{
+    Attempt, Datum, Entry, Event, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective,
+    Setting, Study, Take, Timestamp, Trial, TrialId, TrialState, Usage, kind,
+};
+
+const TRIALS: u64 = 10;
+
+/// A study that comes to an end needs no more lives than this.
+const LIVES: u32 = 400;
+
+fn section(text: &str) -> Section {
+    let mut diagnostics = Diagnostics::default();
+    Section::new("", 0..text.len(), Table::parse(text, &mut diagnostics))
+}
+
+fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
+    let mut diagnostics = Diagnostics::default();
+    let space = Space::parse(
+        section("x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 5 }"),
+        None,
+        &mut diagnostics,
+    );
+    let space = Arc::new(space.unwrap());
+    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }];
+    let setting = Setting {
+        space: Arc::clone(&space),
+        objectives: objectives.clone(),
+        seed: 3,
+        trials: Some(TRIALS),
+        slots,
+        resource: Some("epoch".into()),
+        checkpoint: true,
+        dir: None,
+    };
+    let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
+    let header = Header {
+        name: "simulated".into(),
+        seed: 3,
+        objectives,
+        params: space.names(),
+        trials: Some(TRIALS),
+        resource: Some("epoch".into()),
+        ..Header::default()
+    };
+    let sampler_kind = kind::find(SAMPLERS, sampler).unwrap();
+    let scheduler_kind = kind::find(SCHEDULERS, scheduler).unwrap();
+    Parts {
+        header,
+        space,
+        points: Vec::new(),
+        sampler_name: sampler.into(),
+        sampler: (sampler_kind.build)(section(""), &setting, &mut diagnostics).unwrap(),
+        scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics).unwrap(),
+        limits: Limits::default(),
+        retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
+        workdir: std::path::PathBuf::new(),
+        keep: swath::sweep::Keep::default(),
+        clones: false,
+        grace: Duration::from_secs(1),
+    }
+}
+
+/// What a trial does depends on its configuration and its id alone.
+fn script(launch: &Launch) -> Vec<(Duration, What)> {
+    let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
+    let until = launch.until.map_or(4, |until| until.0.min(4));
+    let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
+    let mut said: Vec<(Duration, What)> = (1..=until)
+        .map(|epoch| {
+            let loss = if launch.trial.0 == 3 { f64::NAN } else { (x - 0.3).abs() + 1.0 / epoch as f64 };
+            let values: Vec<(Name, Datum)> = vec![
+                ("epoch".into(), Datum::Number(Metric(epoch as f64))),
+                ("loss".into(), Datum::Number(Metric(loss))),
+            ];
+            (pace * u32::try_from(epoch).unwrap(), What::Logged(LogRecord::Report { values }))
+        })
+        .collect();
+    let exit = if launch.trial.0 % 5 == 0 { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
+    said.push((pace * 6, What::Ended(exit, Usage::default())));
+    said
+}
+
+/// What may go wrong at an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The process is killed before the bytes are written.
+    Crash,
+    /// The process is killed while they are.
+    Torn,
+    /// There is no room for a while.
+    Full,
+}
+
+/// The fate of one study: one stream of randomness, drawn from at every event in order.
+#[derive(Debug)]
+struct Fate {
+    rng: ChaCha8Rng,
+    /// How often something goes wrong, of a thousand events.
+    often: u32,
+    dead: bool,
+    /// How many more looks find a full disk.
+    full: u32,
+    /// A sync of this life lost what the kernel had.
+    unsynced: bool,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+type Shared = Arc<Mutex<Fate>>;
+
+impl Fate {
+    fn strikes(&mut self) -> bool {
+        self.rng.random_range(0..1000) < self.often
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.faults.entry(what).or_default() += 1;
+    }
+}
+
+fn full() -> io::Error {
+    io::ErrorKind::StorageFull.into()
+}
+
+fn killed() -> io::Error {
+    io::Error::other("killed")
+}
+
+/// A file to which anything can happen. A process that was killed writes nothing more.
+#[derive(Debug)]
+struct Faulty {
+    file: File,
+    fate: Shared,
+    synced: u64,
+}
+
+impl Medium for Faulty {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut fate = self.fate.lock().unwrap();
+        if fate.dead {
+            return Err(killed());
+        }
+        if fate.full > 0 {
+            let part = fate.rng.random_range(0..bytes.len());
+            self.file.append(&bytes[..part])?;
+            return Err(full());
+        }
+        if !fate.strikes() {
+            return self.file.append(bytes);
+        }
+        let part = fate.rng.random_range(0..bytes.len());
+        let fault = [Fault::Crash, Fault::Torn, Fault::Full][fate.rng.random_range(0..3)];
+        match fault {
+            Fault::Crash => {
+                fate.count("killed before a write");
+                fate.dead = true;
+                Err(killed())
+            }
+            Fault::Torn => {
+                fate.count("killed in a write");
+                fate.dead = true;
+                self.file.append(&bytes[..part])?;
+                Err(killed())
+            }
+            Fault::Full => {
+                fate.count("disk full");
+                fate.full = fate.rng.random_range(1..6);
+                self.file.append(&bytes[..part])?;
+                Err(full())
+            }
+        }
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        let mut fate = self.fate.lock().unwrap();
+        if fate.dead {
+            return Err(killed());
+        }
+        if fate.strikes() {
+            fate.count("a cut that failed");
+            return Err(full());
+        }
+        self.file.cut(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut fate = self.fate.lock().unwrap();
+        if fate.dead {
+            return Err(killed());
+        }
+        if fate.strikes() {
+            fate.count("a sync that lost what it had");
+            fate.unsynced = true;
+            self.file.cut(self.synced)?;
+            return Err(full());
+        }
+        self.synced = self.file.metadata()?.len();
+        Ok(())
+    }
+}
+
+/// The executor, whose children may get lost and which may be killed at any moment.
+struct Frail {
+    inner: Simulated,
+    fate: Shared,
+    started: Vec<(TrialId, Attempt)>,
+}
+
+impl Executor for Frail {
+    fn slots(&self) -> usize {
+        self.inner.slots()
+    }
+
+    fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
+        self.started.push((launch.trial, launch.attempt));
+        self.inner.start(launch)
+    }
+
+    fn stop(&mut self, trial: TrialId, how: Stop) {
+        self.inner.stop(trial, how);
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
+        let mut signals = self.inner.wait(at_most);
+        let mut fate = self.fate.lock().unwrap();
+        fate.full = fate.full.saturating_sub(1);
+        if fate.strikes() {
+            fate.count("killed between events");
+            fate.dead = true;
+        }
+        for signal in &mut signals {
+            // Its supervisor went away, with it or without: it runs again.
+            if matches!(signal.what, What::Ended(Exit::Done, _)) && fate.strikes() {
+                fate.count("a lost child");
+                signal.what = What::Ended(Exit::Lost, Usage::default());
+            }
+        }
+        signals
+    }
+}
+
+/// Knows what was acknowledged: what the driver acted on, or told others after it was flushed.
+#[derive(Default)]
+struct Witness {
+    entries: Vec<Entry>,
+}
+
+struct Watch(Arc<Mutex<Witness>>);
+
+impl Listener for Watch {
+    fn entry(&mut self, _: &Study, entry: &Entry) {
+        self.0.lock().unwrap().entries.push(entry.clone());
+    }
+}
+
+/// Returns everything but attempts and times. How much a trial says between the decision to stop it and its end is a matter of time too.
+fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>)> {
+    let objective = &study.header().objectives[0];
+    let line = |trial: &Trial| {
+        let value = trial.objective(objective).filter(|_| trial.state != TrialState::Stopped);
+        (trial.id, trial.params.key(), trial.state.clone(), value)
+    };
+    study.trials().iter().map(line).collect()
+}
+
+struct World {
+    sampler: &'static str,
+    scheduler: &'static str,
+    slots: usize,
+}
+
+const WORLDS: [World; 6] = [
+    World { sampler: "random", scheduler: "fifo", slots: 1 },
+    World { sampler: "random", scheduler: "fifo", slots: 3 },
+    World { sampler: "tpe", scheduler: "fifo", slots: 1 },
+    World { sampler: "random", scheduler: "asha max = 4\nreduction = 2\nmode = \"stopping\"", slots: 1 },
+    World { sampler: "random", scheduler: "asha max = 4\nreduction = 2", slots: 1 },
+    World { sampler: "random", scheduler: "median peers = 2", slots: 1 },
+];
+
+impl World {
+    fn parts(&self) -> Parts {
+        parts(self.sampler, self.scheduler, self.slots)
+    }
+
+    /// Runs the study through as many lives as it takes; returns its end and what went wrong.
+    fn live(&self, seed: u64, often: u32) -> (Study, BTreeMap<&'static str, u64>) {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let dir = StudyDir::at(folder.path());
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let fate = Arc::new(Mutex::new(Fate {
+            rng,
+            often,
+            dead: false,
+            full: 0,
+            unsynced: false,
+            faults: BTreeMap::new(),
+        }));
+        let mut acknowledged: Vec<Entry> = Vec::new();
+        let now = Arc::new(AtomicI64::new(0));
+        for life in 0..LIVES {
+            // After so many deaths fate relents, so that every study comes to its end.
+            if life > 60 {
+                fate.lock().unwrap().often = 0;
+            }
+            {
+                // Somebody made a little room before starting it again.
+                let mut fate = fate.lock().unwrap();
+                fate.dead = false;
+                fate.unsynced = false;
+                fate.full = fate.full.saturating_sub(1);
+            }
+            let ended = self.life(&dir, &fate, &now);
+            check(&dir, &mut acknowledged);
+            if let Some(study) = ended {
+                let again = replay::replay(&dir, |_| Ok::<_, Infallible>(self.parts())).unwrap();
+                assert_eq!((again.checked, again.differences), (study.trials().len() as u64, vec![]));
+                let faults = fate.lock().unwrap().faults.clone();
+                return (study, faults);
+            }
+        }
+        panic!("the study came to no end in {LIVES} lives");
+    }
+
+    /// Runs one process until it ends or is killed.
+    fn life(&self, dir: &StudyDir, fate: &Shared, now: &Arc<AtomicI64>) -> Option<Study> {
+        let jump: i64 = match fate.lock().unwrap().rng.random_range(0..4) {
+            0 => -3_600_000_000,
+            1 => 86_400_000_000,
+            _ => 0,
+        };
+        let started = Timestamp::from_micros((now.load(Relaxed) + jump).max(0));
+        let inner = Simulated::new(self.slots, script).starting_at(started);
+        let read = inner.clock();
+        let last = Arc::clone(now);
+        let clock: Clock = Box::new(move || {
+            last.store(read().as_micros(), Relaxed);
+            read()
+        });
+        let mut executor = Frail { inner, fate: Arc::clone(fate), started: Vec::new() };
+        let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
+        let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
+        let looks = AtomicU64::new(0);
+        let ground = Ground {
+            medium: Box::new(move |file| {
+                let synced = file.metadata().map_or(0, |about| about.len());
+                Box::new(Faulty { file, fate: of_journal, synced })
+            }),
+            end_leftovers: Box::new(|_, _, _| {}),
+            left: Box::new(move |_| {
+                looks.fetch_add(1, Relaxed);
+                let free = if of_disk.lock().unwrap().full > 0 { 0 } else { 1 << 30 };
+                Some(Left { free, total: 1 << 30 })
+            }),
+        };
+        let witness = Arc::new(Mutex::new(Witness::default()));
+        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder, clock, ground) {
+            Ok(driver) => driver,
+            Err(error) => return died(&error),
+        };
+        driver.listen(Box::new(Watch(Arc::clone(&witness))));
+        let ended = driver.run(&mut executor, &Interrupt::default());
+        let study = driver.study().clone();
+        drop(driver);
+        // What was told to others and is in the journal is the same in both.
+        let written = entries(dir);
+        let told = &witness.lock().unwrap().entries;
+        let same = |entry: &Entry| written.get(entry.seq as usize).is_none_or(|found| found == entry);
+        assert!(told.iter().all(same), "something else was told than written");
+        let known = |(trial, attempt): &(TrialId, Attempt)| {
+            written.iter().any(|entry| match &entry.event {
+                Event::Started { trial: of, attempt: nth, .. } => (of, nth) == (trial, attempt),
+                _ => false,
+            })
+        };
+        let acted = executor.started.iter().all(known);
+        assert!(
+            acted || fate.lock().unwrap().unsynced,
+            "an attempt was started that the journal does not know"
+        );
+        match ended {
+            Ok(_) => Some(study),
+            Err(error) => died(&error),
+        }
+    }
+}
+
+/// Checks what must hold between two lives.
+fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
+    let now = entries(dir);
+    assert!(now.starts_with(acknowledged), "an acknowledged entry was lost");
+    if now.is_empty() {
+        return;
+    }
+    let created: Vec<TrialId> = now
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Created { trial, .. } => Some(*trial),
+            _ => None,
+        })
+        .collect();
+    let dense = (1..=u32::try_from(created.len()).unwrap()).map(TrialId);
+    assert!(created.iter().copied().eq(dense), "an id was used twice: {created:?}");
+    assert!(created.len() as u64 <= TRIALS, "{created:?}");
+    let shown = journal::settled(dir).unwrap();
+    assert_eq!(shown.running_count(), 0, "a trial is shown running that nobody runs");
+    *acknowledged = now;
+}
+
+/// Returns what the journal holds. Whatever happened, there is no bad line in it.
+fn entries(dir: &StudyDir) -> Vec<Entry> {
+    Journal::open(dir).unwrap().map(|entry| entry.expect("no bad line")).collect()
+}
+
+/// A process that was killed leaves no study; any other failure is one of swath's.
+fn died(error: &DriverError) -> Option<Study> {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(found) = cause {
+        let text = found.to_string();
+        if text == "killed" || found.downcast_ref::<io::Error>().is_some_and(swath::journal::is_full) {
+            return None;
+        }
+        cause = found.source();
+    }
+    panic!("{error:?}")
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_goes_wrong_every_study_comes_to_the_end_it_has_without_faults() {
+    let seeds = match number("SWATH_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SWATH_SEEDS").unwrap_or(300),
+    };
+    let wanted: Vec<_> = WORLDS.iter().map(|world| outcome(&world.live(0, 0).0)).collect();
+    assert!(wanted.iter().all(|trials| trials.len() as u64 == TRIALS));
+    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in seeds.clone() {
+        let at = usize::try_from(seed).unwrap() % WORLDS.len();
+        let lived = std::panic::catch_unwind(|| {
+            let (study, faults) = WORLDS[at].live(seed, 5 + u32::try_from(seed % 7).unwrap() * 10);
+            assert_eq!(outcome(&study), wanted[at]);
+            faults
+        });
+        match lived {
+            Ok(seen) => seen.into_iter().for_each(|(what, count)| *faults.entry(what).or_default() += count),
+            Err(panic) => {
+                let words = format!(
+                    "seed {seed} failed; again with: SWATH_SEED={seed} cargo test --test simulator\n"
+                );
+                io::Write::write_all(&mut io::stderr(), words.as_bytes()).unwrap();
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    let told = format!("{} studies: {faults:?}\n", seeds.end - seeds.start);
+    io::Write::write_all(&mut io::stderr(), told.as_bytes()).unwrap();
+    if seeds.end - seeds.start >= 300 {
+        assert!(faults.len() >= 7, "some faults never happened: {faults:?}");
+    }
+}
