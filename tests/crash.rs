@@ -73,6 +73,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         retry: Retry { times: 1, on: vec![FailureClass::Crash] },
         workdir: std::path::PathBuf::new(),
         grace: Duration::from_secs(1),
+        elsewhere: false,
     };
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     built

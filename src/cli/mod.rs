@@ -16,6 +16,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod output;
 mod paste;
+pub(crate) mod pilot;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod quote;
@@ -80,6 +81,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Guard(args) => guard::run(args, context),
+        Command::Pilot(args) => pilot::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),

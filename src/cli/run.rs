@@ -71,9 +71,9 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     let told = progress.clone();
     opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
-    let mut pool = opened.programs(guard::command())?;
-    let closing = opened.run(&mut pool, interrupt)?;
-    drop(pool);
+    let mut executor = opened.programs(guard::command())?;
+    let closing = opened.run(&mut *executor, interrupt)?;
+    drop(executor);
     let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
     Ok(if code == Code::Interrupted { interrupted(interrupt) } else { code })
 }

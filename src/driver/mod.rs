@@ -34,6 +34,11 @@ pub trait Listener {
     /// Takes in an entry that the study has just absorbed; the journal holds it already.
     fn entry(&mut self, study: &Study, entry: &Entry);
 
+    /// Takes in what the executor has to say of how it goes; it is in no journal.
+    fn news(&mut self, text: &str) {
+        let _ = text;
+    }
+
     /// Called about ten times a second.
     fn tick(&mut self, study: &Study) {
         let _ = study;
@@ -61,6 +66,8 @@ pub struct Driver<'a> {
     exhausted: bool,
     synced: Instant,
     snapshot_due: Instant,
+    /// How many records of its running attempt each trial had when the study was opened.
+    heard: BTreeMap<TrialId, u64>,
 }
 
 /// Why a run had to end.
@@ -103,6 +110,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         let began = (self.clock)();
         let _ = Control::receive(&self.dir);
+        self.take_over(executor)?;
         loop {
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
@@ -111,22 +119,48 @@ impl<'a> Driver<'a> {
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
-            if self.study.running_count() == 0 {
+            let starved = ending.is_none() && executor.slots() == 0 && self.more() > 0;
+            if self.study.running_count() == 0 && !starved {
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
+                executor.finish();
+                self.pass_on(executor);
                 return self.close(why);
             }
             for signal in executor.wait(Duration::from_millis(100)) {
                 self.take(signal, executor)?;
             }
+            self.pass_on(executor);
             self.settle()?;
+        }
+    }
+
+    /// Returns how many trials could start now if there were slots for them; as far as anybody can tell before they are proposed.
+    fn more(&self) -> usize {
+        let waiting = self.study.waiting().count();
+        let counted = self.study.counted();
+        let most = self.parts.header.trials.map_or(u64::MAX, |most| most.saturating_sub(counted));
+        let next = match self.parts.scheduler.next(&self.study, self.budget_left()) {
+            Next::Fresh => usize::try_from(most).unwrap_or(usize::MAX),
+            Next::Given { .. } | Next::Resume { .. } => 1,
+            Next::Wait | Next::Done => 0,
+        };
+        waiting.saturating_add(next)
+    }
+
+    /// Tells the listeners what the executor has to say.
+    fn pass_on(&mut self, executor: &mut dyn Executor) {
+        for text in executor.news() {
+            for listener in &mut self.listeners {
+                listener.news(&text);
+            }
         }
     }
 
     /// Returns whether a run would find nothing to do.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        if self.study.waiting().next().is_some() {
+        if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
             return false;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
@@ -175,6 +209,7 @@ impl<'a> Driver<'a> {
         for launch in launches {
             executor.start(launch)?;
         }
+        executor.plan(&|| self.more())?;
         Ok(())
     }
 

@@ -30,6 +30,8 @@ pub struct Parts {
     pub workdir: PathBuf,
     /// How long a process has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// Whether attempts go on while no driver is there: the executor is then asked about them before they count as lost.
+    pub elsewhere: bool,
 }
 
 /// When a run ends before its trials are done. Both count from the start of the run, so that running again continues.

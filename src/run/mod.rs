@@ -115,6 +115,7 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         grace: sweep.run.grace,
+        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
     };
     Ok(Built { parts, trackers, slots, git })
 }
@@ -185,12 +186,15 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
+    /// Makes the executor that runs the sweep's command. `guard` is the command of the process that ends the trials if theirs is killed.
     ///
     /// # Errors
-    /// If its threads cannot be started.
-    pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
-        Ok(pool::programs(self.sweep, &self.dir, self.workdir(), self.slots, guard)?)
+    /// If it cannot be made.
+    pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
+        let called = self.options.workdir.clone();
+        let work = pool::work(self.sweep, &self.dir, called, self.workdir(), self.slots, guard);
+        let site = self.sweep.site().ok_or(ExecutorError::NoDetach)?;
+        Ok(site.open(work)?)
     }
 
     /// Makes a pool that runs a function.

@@ -1,6 +1,6 @@
-//! The pool that runs a sweep's trials on this machine.
+//! What runs a sweep's trials: its command, wherever the sweep file says, or a function in a pool on this machine.
 
-use crate::executor::{Argv, ExecutorError, Pool, Program, ProgramSettings, StudyContext, Trainable};
+use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
 use crate::journal::StudyDir;
 use crate::logger::DigestCache;
 use crate::sweep::{Fill, Sweep};
@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-/// Makes a pool that runs the sweep's command.
-pub(super) fn programs(
+/// Returns what an executor needs to run the sweep's command.
+pub(super) fn work(
     sweep: &Sweep,
     dir: &StudyDir,
+    called: PathBuf,
     workdir: PathBuf,
     slots: usize,
     guard: Option<Command>,
-) -> Result<Pool, ExecutorError> {
-    let program = Program::new(ProgramSettings {
+) -> Work {
+    let program = ProgramSettings {
         argv: argv(sweep),
         env: sweep.run.env.clone(),
         workdir: workdir.clone(),
@@ -26,8 +27,9 @@ pub(super) fn programs(
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,
         guard,
-    })?;
-    functions(sweep, dir, workdir, slots, Arc::new(program))
+    };
+    let share = sweep.resources.share();
+    Work { program, study: context(sweep, workdir), dir: dir.root().to_owned(), called, slots, share }
 }
 
 /// Makes a pool that runs any trainable.

@@ -62,6 +62,7 @@ impl Versions {
                 retry: Retry::default(),
                 workdir: std::path::PathBuf::new(),
                 grace: sweep.run.grace,
+                elsewhere: false,
             });
         }
         Err(VersionError::Missing(wanted.sweep.clone()))

@@ -4,9 +4,6 @@ use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, Span};
 use crate::study::Kind;
 
-/// Every executor a sweep file can name, with what it is. An executor is not built from the sweep file alone, so this is only a list.
-pub const EXECUTORS: &[(&str, &str)] = &[("pool", "trials run on this machine, one slot each")];
-
 /// The tracker that every study has, so that naming it changes nothing.
 pub(super) const CSV: (&str, &str) = ("csv", "the table `trials.csv`; every study has it, named or not");
 
@@ -17,7 +14,7 @@ pub(super) const SCHEDULERS_TO_COME: &[&str] = &[];
 /// Trackers the sweep language reserves.
 pub(super) const TRACKERS_TO_COME: &[&str] = &["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];
 /// Executors the sweep language reserves.
-pub(super) const EXECUTORS_TO_COME: &[&str] = &["slurm", "command"];
+pub(super) const EXECUTORS_TO_COME: &[&str] = &[];
 
 /// Keys and sections that are read and checked but that nothing carries out yet. Whoever makes one true deletes its line.
 const NOT_YET: &[&str] = &["replicate", "limit", "limits.disk", "resources.gpus", "resources.memory"];
@@ -45,16 +42,6 @@ pub(super) fn find<T: ?Sized>(
         diagnostics.push(unknown(what, &available, to_come(what), name, span));
     }
     found
-}
-
-/// Checks the name of an executor as [`find`] does for the others.
-pub(super) fn check_executor(name: &str, span: Span, diagnostics: &mut Diagnostics) -> bool {
-    let available: Vec<_> = EXECUTORS.iter().map(|(name, _)| *name).collect();
-    let known = available.contains(&name);
-    if !known {
-        diagnostics.push(unknown("executor", &available, EXECUTORS_TO_COME, name, span));
-    }
-    known
 }
 
 /// Returns every name of a registry, those to come after those that are there.

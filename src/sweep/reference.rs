@@ -5,6 +5,7 @@
 
 use super::kinds;
 use super::parse::FAILURE_CLASSES;
+use crate::executor::EXECUTORS;
 use crate::sampler::SAMPLERS;
 use crate::scheduler::SCHEDULERS;
 use crate::study::Kind;
@@ -287,7 +288,7 @@ fn kinds_of(what: &str) -> Vec<(&'static str, Option<&'static str>)> {
         "sampler" => of(SAMPLERS),
         "scheduler" => of(SCHEDULERS),
         "tracker" => of(TRACKERS),
-        _ => kinds::EXECUTORS.to_vec(),
+        _ => of(EXECUTORS),
     };
     if what == "tracker" && !there.iter().any(|(name, _)| *name == kinds::CSV.0) {
         there.insert(0, kinds::CSV);

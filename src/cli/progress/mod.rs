@@ -184,6 +184,14 @@ impl Listener for Shared {
         self.with(|progress| progress.entry(study, entry));
     }
 
+    fn news(&mut self, text: &str) {
+        self.with(|progress| {
+            if progress.style != Style::Quiet {
+                progress.say(text);
+            }
+        });
+    }
+
     fn tick(&mut self, study: &Study) {
         self.with(|progress| progress.tick(study));
     }

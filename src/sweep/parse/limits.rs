@@ -2,7 +2,7 @@
 
 use super::super::Limits;
 use super::super::kinds::refuse_if_not_yet;
-use super::super::units::{duration_of, size_of};
+use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use std::time::Duration;
 

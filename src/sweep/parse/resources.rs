@@ -2,7 +2,7 @@
 
 use super::super::Resources;
 use super::super::kinds::refuse_if_not_yet;
-use super::super::units::size_of;
+use crate::source::units::size_of;
 use crate::source::{Diagnostic, Diagnostics, Section};
 
 /// More threads than this on one machine are a slip of the fingers.

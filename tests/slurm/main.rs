@@ -1,0 +1,1 @@
+//! Trials in jobs of a real Slurm.
