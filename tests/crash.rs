@@ -70,7 +70,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics)
             .expect("it can be built"),
         limits: Limits::default(),
-        retry: Retry { times: 1, on: vec![FailureClass::Crash] },
+        retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
         workdir: std::path::PathBuf::new(),
         grace: Duration::from_secs(1),
         elsewhere: false,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "swath", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
-file, 3 no trial succeeded, 4 failure limit, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
+file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
 )]
 pub(crate) struct Cli {
     /// The folder of all studies
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Plan(super::plan::Args),
     /// Run the trials of a sweep, or go on with them
     Run(super::run::Args),
+    /// Propose trials and take in results as JSON lines, for a loop of your own
+    AskTell(super::ask_tell::Args),
     /// Tell the run of a study to end
     Stop(super::stop::Args),
     /// List the trials of a study

@@ -14,12 +14,14 @@ pub enum Code {
     Usage = 2,
     /// The run ended and no trial succeeded.
     NoSuccess = 3,
-    /// `limits.failures` was reached.
+    /// `limits.failures` was reached, or one trial after the other failed within seconds.
     FailureLimit = 4,
     /// Another `run` holds the study.
     Held = 5,
     /// A check found a difference.
     Difference = 6,
+    /// The trial that asked is to end (`swath report --wait`).
+    End = 10,
     /// SIGINT ended it.
     Interrupted = 130,
     /// SIGTERM ended it.
@@ -99,6 +101,11 @@ impl From<crate::journal::JournalError> for Failure {
             JournalError::Held { .. } => Self::caused(Code::Held, &error)
                 .hint("wait for it, stop it, or read along with `swath ls` and `swath show`"),
             JournalError::NoStudy(_) => Self::caused(Code::Usage, &error),
+            JournalError::BadLine { .. } => Self::caused(Code::Tool, &error).hint(
+                "`swath doctor STUDY --salvage` keeps every good entry, and the damaged journal beside it",
+            ),
+            full if full.is_full() => Self::caused(Code::Tool, &error)
+                .hint("make room on the disk, then run again: what was recorded is kept"),
             _ => Self::caused(Code::Tool, &error),
         }
     }

@@ -4,6 +4,7 @@
 //! Standard output carries data only; progress, warnings and hints go to standard error.
 
 pub(crate) mod args;
+pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -80,6 +81,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Check(args) => check::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Pilot(args) => pilot::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),

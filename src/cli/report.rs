@@ -4,17 +4,20 @@
 
 use super::exit::Code;
 use crate::logger::wire::{LONGEST_NAME, begin_pair, check_name, is_number, json_number, json_text, special};
-use crate::logger::{LoggerError, TrialLogger};
+use crate::logger::{Answer, Directive, LoggerError, TrialLogger};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
 
-const USAGE: &str = "usage: swath report NAME=VALUE...
+const USAGE: &str = "usage: swath report [--wait] NAME=VALUE...
 
 Reports values of the running trial: numbers (also nan and inf), true, false, texts.
   swath report epoch=3 val_loss=0.41
   swath report val_loss=0.41 model_path=models/m3.bin
   swath report kind=note text='learning rate halved'
+With --wait it returns when the scheduler has decided: it prints `continue`, `pause` or `stop` with the reason,
+and its exit status is 0 if the trial may go on, 10 if it is to save what it needs and end.
+  swath report --wait epoch=3 val_loss=0.41 || exit 0
 The other kinds of records are in docs/records.md.
 ";
 
@@ -31,6 +34,7 @@ pub(crate) fn again(words: &[OsString]) -> Code {
     match run(words, &mut std::io::stderr()) {
         0 => Code::Done,
         1 => Code::Tool,
+        END => Code::End,
         _ => Code::Usage,
     }
 }
@@ -61,14 +65,33 @@ pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
         let _ = err.write_all(USAGE.as_bytes());
         return 0;
     }
-    let done = line(args).and_then(|line| {
+    let waits = args.first().is_some_and(|arg| arg == "--wait");
+    let done = line(&args[usize::from(waits)..]).and_then(|line| {
         let mut logger = TrialLogger::from_env()?.ok_or(Problem::Outside)?;
-        Ok(logger.record(&line).map(|_| ())?)
+        logger.record(&line)?;
+        Ok(if waits { Some(logger.ask()?) } else { None })
     });
     match done {
-        Ok(()) => 0,
+        Ok(None) => 0,
+        Ok(Some(answer)) => decided(&answer),
         Err(problem) => tell(&problem, err),
     }
+}
+
+/// The exit status of a trial that is to end.
+const END: u8 = Code::End as u8;
+
+/// Prints what was decided and returns the exit status that says the same.
+fn decided(answer: &Answer) -> u8 {
+    let (word, status) = match answer.directive {
+        Directive::Continue => ("continue", 0),
+        Directive::Pause => ("pause", END),
+        Directive::Stop => ("stop", END),
+    };
+    let why = if answer.why.is_empty() { String::new() } else { format!(": {}", answer.why) };
+    // Who does not read it has the exit status.
+    let _ = writeln!(std::io::stdout(), "{word}{why}");
+    status
 }
 
 /// Writes the problem with its causes and, where it helps, what to do. Returns the exit status.
@@ -87,7 +110,11 @@ fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
     };
     let hint = if hint.is_empty() { String::new() } else { format!("\nhelp: {hint}") };
     let _ = writeln!(err, "{text}{hint}");
-    if matches!(problem, Problem::Logger(LoggerError::Append { .. })) { 1 } else { 2 }
+    if matches!(problem, Problem::Logger(LoggerError::Append { .. } | LoggerError::NoAnswer(_))) {
+        1
+    } else {
+        2
+    }
 }
 
 /// Makes one record of the arguments.

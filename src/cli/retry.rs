@@ -41,10 +41,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let now = Timestamp::now();
     amend::amend(&found.dir, &Machine::here().holder(now), now, |_| {
-        again
-            .iter()
-            .map(|trial| Event::Requeued { trial: *trial, why: "asked for by `swath retry`".to_owned() })
-            .collect()
+        again.iter().map(|trial| Event::requeued(*trial, "asked for by `swath retry`")).collect()
     })?;
     let count = again.len();
     context.out.say(format_args!("{count} trial{} will run again", if count == 1 { "" } else { "s" }));

@@ -4,8 +4,9 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::studies::Which;
 use crate::journal::Journal;
+use crate::report::summary;
 use crate::report::text::plain;
-use crate::study::{Event, Exit, LogRecord, Origin, Trial, TrialState, Verdict};
+use crate::study::{Closing, Event, Exit, LogRecord, Origin, Timestamp, Trial, TrialState, Verdict};
 use std::io::Write as _;
 
 /// Arguments of `swath why`.
@@ -20,7 +21,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let trial = found.trial(|study| study.trials().last())?;
     let out = &mut context.out;
-    writeln!(out.stdout, "trial {} is {}: {}", trial.id, trial.state.word(), plain(&reason(trial)))?;
+    writeln!(
+        out.stdout,
+        "trial {} is {}: {}",
+        trial.id,
+        trial.state.word(),
+        plain(&reason(found.study.closed(), trial))
+    )?;
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
         if let Some(line) = (entry.event.trial() == Some(trial.id)).then(|| told(&entry.event)).flatten() {
@@ -31,12 +38,22 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 /// Says in one line why a trial is in its state.
-fn reason(trial: &Trial) -> String {
+fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
     let outside =
         if trial.outside { "; it no longer fits the sweep file's space and counts for nothing" } else { "" };
     let why = || trial.why.clone().unwrap_or_else(|| "the scheduler said no more".to_owned());
     let text = match (&trial.state, &trial.exit) {
         (TrialState::Waiting, None) => "it waits for a slot; the next `swath run` starts it".to_owned(),
+        (TrialState::Waiting, Some(exit)) if closed == Some(&Closing::CircuitBreaker) => format!(
+            "its last attempt was {exit}, and {}; when the cause is mended, the next `swath run` starts another",
+            summary::closing(&Closing::CircuitBreaker)
+        ),
+        (TrialState::Waiting, Some(exit))
+            if trial.not_before.is_some_and(|until| until > Timestamp::now()) =>
+        {
+            let until = trial.not_before.map_or_else(String::new, |until| until.to_string());
+            format!("its last attempt was {exit}; it starts again after {until}")
+        }
         (TrialState::Waiting, Some(exit)) => {
             format!("its last attempt was {exit}; the next `swath run` starts another")
         }
@@ -78,7 +95,10 @@ fn told(event: &Event) -> Option<String> {
             Exit::Done => format!("attempt {attempt} ended by itself with status 0"),
             other => format!("attempt {attempt} ended: {other}"),
         },
-        Event::Requeued { why, .. } => format!("waits again: {why}"),
+        Event::Requeued { why, not_before, .. } => {
+            let until = not_before.map_or_else(String::new, |until| format!(" until {until}"));
+            format!("waits again{until}: {why}")
+        }
         Event::Logged { record: LogRecord::Warning { text }, .. } => format!("warning: {text}"),
         _ => return None,
     })

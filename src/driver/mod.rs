@@ -4,27 +4,35 @@
 //! `Driver::absorb` as running it.
 
 pub mod amend;
+pub mod ask;
+mod breaker;
 pub mod control;
 mod edit;
+mod failing;
 pub mod interrupt;
 pub mod open;
 pub mod parts;
 mod plan;
 pub mod propose;
 pub mod replay;
+pub mod room;
 mod unread;
 
+pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use parts::{Limits, Parts, Retry};
+pub use room::Disk;
+
+use breaker::Breaker;
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::logger::TrialFolder;
+use crate::logger::{Answer, Directive, TrialFolder};
 use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, Failure, IllegalEvent, LogRecord, Origin, Study, Timestamp,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Origin, Study, Timestamp, TrialId,
+    TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -36,6 +44,11 @@ pub trait Listener {
 
     /// Takes in what the executor has to say of how it goes; it is in no journal.
     fn news(&mut self, text: &str) {
+        let _ = text;
+    }
+
+    /// Takes in something about the run that is no event of the study: it waits, it goes on.
+    fn notice(&mut self, text: &str) {
         let _ = text;
     }
 
@@ -60,9 +73,17 @@ pub struct Driver<'a> {
     /// Trials that were asked to end, so that they are neither judged nor asked again.
     ending: BTreeMap<TrialId, Stop>,
     busy_slots: BTreeSet<u32>,
+    /// The disk is full.
+    paused: bool,
+    left: room::Probe,
+    /// Attempts that are to be started once the journal has them.
+    held: Vec<Launch>,
+    /// What happened while nothing could be written.
+    backlog: Vec<Signal>,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
+    breaker: Breaker,
     exhausted: bool,
     synced: Instant,
     snapshot_due: Instant,
@@ -83,6 +104,9 @@ pub enum DriverError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
 }
+
+/// How long is waited for something to happen.
+const TICK: Duration = Duration::from_millis(100);
 
 /// An attempt that ran at least this long is worth a sync of its own when it ends.
 const WORTH_A_SYNC: Duration = Duration::from_secs(1);
@@ -114,21 +138,34 @@ impl<'a> Driver<'a> {
         loop {
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency, began);
+            let mut waits = !self.has_room(executor)?;
+            if ending.is_some() {
+                self.drop_held()?;
+            }
             match ending {
+                None if waits => {}
                 None => self.fill(executor)?,
                 Some(Closing::Interrupted) => self.drain(executor, urgency),
                 Some(_) => self.drain(executor, Urgency::Stop),
             }
-            let starved = ending.is_none() && executor.slots() == 0 && self.more() > 0;
-            if self.study.running_count() == 0 && !starved {
+            waits = self.paused && urgency == Urgency::None;
+            let over = ending.is_some() || !self.waits(executor);
+            if self.study.running_count() == 0 && !waits && over {
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
                 executor.finish();
                 self.pass_on(executor);
                 return self.close(why);
             }
-            for signal in executor.wait(Duration::from_millis(100)) {
-                self.take(signal, executor)?;
+            if self.backlog.len() < room::MOST_SIGNALS {
+                self.backlog.append(&mut executor.wait(TICK));
+            } else {
+                std::thread::sleep(TICK);
+            }
+            if !waits {
+                for signal in std::mem::take(&mut self.backlog) {
+                    self.take(signal, executor)?;
+                }
             }
             self.pass_on(executor);
             self.settle()?;
@@ -190,6 +227,8 @@ impl<'a> Driver<'a> {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| self.failures >= most) {
             Some(Closing::FailureLimit)
+        } else if self.breaker.tripped() {
+            Some(Closing::CircuitBreaker)
         } else if limits.time.is_some_and(|most| (self.clock)().since(began) >= most) {
             Some(Closing::TimeLimit)
         } else {
@@ -199,27 +238,35 @@ impl<'a> Driver<'a> {
 
     /// Gives every free slot something to do. All of it is in the journal before any of it is done.
     fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let mut launches = Vec::new();
-        let slots = self.told.jobs.unwrap_or(usize::MAX).min(executor.slots());
+        self.resume_slots()?;
+        let slots = self.slots(executor);
         while let Some(slot) = self.free_slot(slots) {
+            if !self.may_launch() {
+                break;
+            }
             let Some(trial) = self.next_trial()? else { break };
-            launches.push(self.launch(trial, slot)?);
+            let launch = self.launch(trial, slot)?;
+            self.held.push(launch);
         }
-        self.journal.flush()?;
-        for launch in launches {
-            executor.start(launch)?;
-        }
+        self.start_held(executor)?;
         executor.plan(&|| self.more())?;
         Ok(())
     }
 
+    /// Returns how many slots there are to fill.
+    fn slots(&self, executor: &dyn Executor) -> usize {
+        self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
+    }
+
     fn free_slot(&self, slots: usize) -> Option<u32> {
-        (0..u32::try_from(slots).unwrap_or(u32::MAX)).find(|slot| !self.busy_slots.contains(slot))
+        let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
+        all.find(|slot| !self.busy_slots.contains(slot) && !self.breaker.is_paused(*slot))
     }
 
     /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
     fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        if let Some(trial) = self.study.waiting().next() {
+        let now = (self.clock)();
+        if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
             return Ok(Some(trial));
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -303,9 +350,17 @@ impl<'a> Driver<'a> {
             What::Logged(record) => {
                 let report = matches!(record, LogRecord::Report { .. });
                 self.commit(Event::Logged { trial, attempt, record })?;
-                if report { self.judge(trial, executor) } else { Ok(()) }
+                if !report {
+                    return Ok(());
+                }
+                self.reported(trial);
+                self.judge(trial, executor)
             }
-            What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+            What::Ended(exit, usage) => {
+                let ran = self.ended(trial, attempt, exit, usage)?;
+                self.watch_failures(trial, ran, self.slots(executor))
+            }
+            What::Asked(id) => self.answer(trial, attempt, id),
         }
     }
 
@@ -313,32 +368,58 @@ impl<'a> Driver<'a> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
-        if judgement.why.is_empty() && judgement.verdict == Verdict::Continue {
-            return Ok(());
-        }
-        self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
-        let how = match judgement.verdict {
+        let how = match self.judged(trial)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop => Stop::Verdict,
         };
-        self.journal.flush()?;
-        self.end(trial, how, executor);
+        if self.save()? {
+            self.end(trial, how, executor);
+        }
         Ok(())
     }
 
+    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
+        if !self.save()? {
+            let at = (self.clock)();
+            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
+            return Ok(());
+        }
+        let asked = self.ending.get(&trial);
+        let directive = asked.map_or(Directive::Continue, |how| how.directive());
+        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
+        let why = match asked {
+            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
+            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
+            None => String::new(),
+        };
+        // A trial that gets no answer says so itself.
+        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
+        Ok(())
+    }
+
+    /// Asks the scheduler about a running trial and notes what it says.
+    fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
+        Ok(judgement.verdict)
+    }
+
+    /// Ends an attempt and does what follows for the trial; returns how long the attempt ran.
     fn ended(
         &mut self,
         trial: TrialId,
         attempt: Attempt,
         exit: Exit,
         usage: Usage,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Duration, DriverError> {
         self.ending.remove(&trial);
-        let (slot, long) = self.study.trial(trial).map_or((None, false), |found| {
-            let ran = found.attempt_at.map_or(Duration::ZERO, |began| (self.clock)().since(began));
-            (found.slot, ran >= WORTH_A_SYNC)
+        let now = (self.clock)();
+        let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
+            (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
         });
         let exit = match exit {
             Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
@@ -353,17 +434,18 @@ impl<'a> Driver<'a> {
         if let Some(slot) = slot {
             self.busy_slots.remove(&slot);
         }
-        if let Some(failure) = self.retryable(trial) {
-            let why = format!("retry after: {failure}");
-            self.commit(Event::Requeued { trial, why })?;
-        } else if self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed) {
+        // What a full disk did was not the trial's fault.
+        if !self.requeue_if_full(trial)?
+            && !self.retry(trial)?
+            && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
+        {
             self.failures += 1;
         }
-        if long {
-            self.journal.sync()?;
+        if ran >= WORTH_A_SYNC {
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
-        Ok(())
+        Ok(ran)
     }
 
     /// Sets right what the trial's folder says of its end, where the study knows better than the slot that it ran in. The journal has the truth,
@@ -375,27 +457,17 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Returns the failure of a trial that is to be tried again.
-    fn retryable(&self, trial: TrialId) -> Option<Failure> {
-        let trial = self.study.trial(trial)?;
-        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
-        let again = trial.state == TrialState::Failed
-            && trial.failures <= self.parts.retry.times
-            && self.parts.retry.on.contains(&failure.class());
-        again.then(|| failure.clone())
-    }
-
     /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
     fn settle(&mut self) -> Result<(), DriverError> {
-        self.journal.flush()?;
-        if self.synced.elapsed() >= Duration::from_secs(1) {
-            self.journal.sync()?;
+        self.look_for_room();
+        if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
+            self.save_to_disk()?;
             self.synced = Instant::now();
         }
         if let Some(told) = Control::receive(&self.dir) {
             self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
         }
-        if Instant::now() >= self.snapshot_due {
+        if !self.paused && Instant::now() >= self.snapshot_due {
             self.keep_snapshot();
         }
         for listener in &mut self.listeners {

@@ -1,6 +1,7 @@
 //! Opening a study for writing: take the lock, absorb the journal, and end what the last run left.
 
-use super::{Clock, Driver, DriverError, Parts};
+use super::breaker::Breaker;
+use super::{Clock, Disk, Driver, DriverError, Parts};
 use crate::executor::{Executor, Held, Stop};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
 use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict};
@@ -14,6 +15,20 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// If another process has it, or its journal cannot be read or written.
     pub fn open(dir: StudyDir, parts: Parts, holder: &Holder, clock: Clock) -> Result<Self, DriverError> {
+        Self::open_on(dir, parts, holder, clock, Disk::default())
+    }
+
+    /// Opens the study as [`open`](Self::open) does, on another disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_on(
+        dir: StudyDir,
+        parts: Parts,
+        holder: &Holder,
+        clock: Clock,
+        disk: Disk,
+    ) -> Result<Self, DriverError> {
         let made = std::fs::create_dir_all(dir.root());
         made.map_err(|source| JournalError::Io { path: dir.root().to_owned(), source })?;
         let lock = Lock::take(&dir, holder)?;
@@ -38,8 +53,9 @@ impl<'a> Driver<'a> {
             }
         }
         let now = Instant::now();
+        let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {
-            journal: replay.into_writer()?,
+            journal: replay.into_writer_on(disk.medium)?,
             dir,
             _lock: lock,
             study,
@@ -48,8 +64,13 @@ impl<'a> Driver<'a> {
             listeners: Vec::new(),
             ending: BTreeMap::new(),
             busy_slots: BTreeSet::new(),
+            paused: false,
+            left: disk.left,
+            held: Vec::new(),
+            backlog: Vec::new(),
             told: super::Control::default(),
             failures: 0,
+            breaker,
             exhausted: false,
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
@@ -85,22 +106,20 @@ impl<'a> Driver<'a> {
             self.commit(edited)?;
         }
         if !self.parts.elsewhere {
-            let orphans: Vec<_> = self.held().into_iter().map(|held| (held.trial, held.attempt)).collect();
+            let orphans: Vec<_> = self.unended().into_iter().map(|held| (held.trial, held.attempt)).collect();
             self.end_leftovers(&orphans);
             self.lose(&orphans)?;
         }
         let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in failed {
-            if let Some(failure) = self.retryable(trial) {
-                self.commit(Event::Requeued { trial, why: format!("retry after: {failure}") })?;
-            }
+            self.retry(trial)?;
         }
         self.journal.sync()?;
         Ok(())
     }
 
     /// Returns the attempts that an earlier run began and did not see end.
-    fn held(&self) -> Vec<Held> {
+    fn unended(&self) -> Vec<Held> {
         let held = |trial: TrialId| {
             let found = self.study.trial(trial)?;
             Some(Held {
@@ -128,7 +147,7 @@ impl<'a> Driver<'a> {
 
     /// Lets the executor take over what an earlier run began; what it does not know is lost. What was decided meanwhile is said again.
     pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let held = self.held();
+        let held = self.unended();
         if held.is_empty() {
             return Ok(());
         }

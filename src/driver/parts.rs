@@ -41,6 +41,8 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Failed trials.
     pub failures: Option<u64>,
+    /// Trials in a row that fail within seconds: a slot is then paused, or the run ends. `None`: however many.
+    pub quick_failures: Option<u32>,
 }
 
 /// Which failures are tried again, and how often.
@@ -50,4 +52,33 @@ pub struct Retry {
     pub times: u32,
     /// After which failures.
     pub on: Vec<FailureClass>,
+    /// How long the first repetition waits, by class; each further one waits twice as long.
+    pub backoff: Vec<(FailureClass, Duration)>,
+    /// The longest wait.
+    pub max_backoff: Duration,
+}
+
+impl Retry {
+    /// Returns how long a trial waits that has failed so often, the last time in this way; zero if it may run at once.
+    #[must_use]
+    pub fn wait(&self, class: FailureClass, failures: u32) -> Duration {
+        let first = self.backoff.iter().find(|(of, _)| *of == class);
+        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
+        first.map_or(Duration::ZERO, |(_, first)| first.saturating_mul(doubled).min(self.max_backoff))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_repetition_waits_twice_as_long_up_to_the_longest() {
+        let second = Duration::from_secs(1);
+        let backoff = vec![(FailureClass::Crash, 10 * second)];
+        let retry = Retry { backoff, max_backoff: 60 * second, ..Retry::default() };
+        let waits = [1, 2, 3, 4, 90].map(|failures| retry.wait(FailureClass::Crash, failures).as_secs());
+        assert_eq!(waits, [10, 20, 40, 60, 60]);
+        assert_eq!(retry.wait(FailureClass::Memory, 1), Duration::ZERO);
+    }
 }

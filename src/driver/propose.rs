@@ -5,9 +5,10 @@
 use super::Parts;
 use crate::numerics::stream::{self, Purpose};
 use crate::sampler::Ask;
-use crate::space::Params;
+use crate::space::{Params, Space};
 use crate::study::{Event, Origin, Study, TrialId};
 use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// Returns the event that creates the next trial; `None` if there is nothing left to propose.
 #[must_use]
@@ -61,14 +62,39 @@ fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
         if tried(given) {
             continue;
         }
-        let complete = (0..1000).find_map(|_| {
-            let unit: Vec<f64> = (0..ask.space.dims()).map(|_| rng.random()).collect();
-            let params = ask.space.complete(given, &unit);
-            ask.space.admits(&params).is_ok().then_some(params)
-        });
+        let complete = completed(ask, given, &mut rng);
         if let Some(params) = complete {
             return Some((params, Origin::Point(u32::try_from(index).unwrap_or(u32::MAX))));
         }
     }
     None
+}
+
+/// Draws what `given` leaves out until the constraints hold.
+fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Params> {
+    (0..1000).find_map(|_| {
+        let unit: Vec<f64> = (0..ask.space.dims()).map(|_| rng.random()).collect();
+        let params = ask.space.complete(given, &unit);
+        ask.space.admits(&params).is_ok().then_some(params)
+    })
+}
+
+/// Returns the event that creates the next trial with a configuration that a person gave, completed; `None` if the constraints leave nothing.
+#[must_use]
+pub fn added(parts: &Parts, study: &Study, given: &Params) -> Option<Event> {
+    let trial = study.next_id();
+    let ask = Ask { space: &parts.space, study, trial, seed: parts.header.seed };
+    let params = completed(&ask, given, &mut ask.rng())?;
+    Some(created(parts, trial, params, Origin::Added))
+}
+
+/// Returns the trial of the same values, if `given` names every value that is not a constant or derived.
+#[must_use]
+pub fn twin(space: &Space, study: &Study, given: &Params) -> Option<TrialId> {
+    let same = |unit: f64| space.complete(given, &vec![unit; space.dims()]);
+    let whole = same(0.25);
+    if [0.0, 0.5, 0.75, 0.999].into_iter().any(|unit| same(unit) != whole) {
+        return None;
+    }
+    study.trials().iter().find(|trial| trial.params == whole).map(|trial| trial.id)
 }

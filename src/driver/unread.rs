@@ -26,10 +26,10 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
 }
 
-/// Returns whether a line is a report: an object without a kind.
+/// Returns whether a line is a report: an object without a kind, or of that kind.
 fn is_report(line: &[u8]) -> bool {
     let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
-    object.is_ok_and(|object| !object.contains_key("kind"))
+    object.is_ok_and(|object| object.get("kind").is_none_or(|kind| kind == "report"))
 }
 
 fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -> Option<Vec<LogRecord>> {
@@ -55,4 +55,15 @@ fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -
     drop(log);
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
     Some(std::mem::take(&mut *taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_may_say_that_it_is_one() {
+        assert!(is_report(br#"{"loss": 1}"#) && is_report(br#"{"kind": "report", "loss": 1}"#));
+        assert!(!is_report(br#"{"kind": "note", "text": "a"}"#) && !is_report(b"[1]"));
+    }
 }

@@ -11,6 +11,7 @@ pub mod pilot;
 mod pool;
 mod processes;
 mod program;
+mod room;
 mod simulated;
 mod site;
 mod slurm;
@@ -24,10 +25,12 @@ mod watch;
 pub use leftovers::end_leftovers;
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
+pub use room::Left;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
+use crate::logger::Directive;
 use crate::space::Params;
 use crate::study::{Attempt, Exit, Kind, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::path::PathBuf;
@@ -139,6 +142,15 @@ impl Stop {
             Self::Interrupt | Self::Kill => Exit::Interrupted,
         }
     }
+
+    /// Returns what a trial is told that is to end for this reason.
+    #[must_use]
+    pub fn directive(self) -> Directive {
+        match self {
+            Self::Pause => Directive::Pause,
+            Self::Verdict | Self::Interrupt | Self::Kill => Directive::Stop,
+        }
+    }
 }
 
 /// Something that happened to an attempt.
@@ -161,6 +173,8 @@ pub enum What {
     Placed(Place),
     /// It said something.
     Logged(LogRecord),
+    /// It asks whether it may go on after what it has said, and waits for the answer of this id.
+    Asked(String),
     /// It ended; nothing follows.
     Ended(Exit, Usage),
 }

@@ -6,7 +6,7 @@
 use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
-use super::{Executor, ExecutorError, Launch, Outcome, Signal, Stop, What};
+use super::{Executor, ExecutorError, Launch, Left, Outcome, Signal, Stop, What};
 use crate::logger::folder::Recorded;
 use crate::logger::{Beginning, Directive, Dirs, Identity, Sink, TrialFolder, TrialLogger};
 use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
@@ -22,6 +22,9 @@ const WAITING_SIGNALS: usize = 1024;
 
 /// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties now and then.
 const SIGNALS_AT_ONCE: usize = 1024;
+
+/// How often a trial that has ended on a full disk looks whether there is room for its last files.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// How long a dropped pool waits for its trials. Programs are dead within milliseconds; a function that never asks whether it is to end is
 /// abandoned after this.
@@ -210,6 +213,7 @@ impl Workbench {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
+        wait_for_room(trial);
         close(trial, log, &outcome);
         outcome
     }
@@ -277,16 +281,28 @@ impl Sink for Forward {
         if self.signals.send(signal).is_err() {
             return Directive::Stop;
         }
-        match self.line.notice(&self.launch).map(|asked| asked.why) {
-            None => Directive::Continue,
-            Some(Stop::Pause) => Directive::Pause,
-            Some(Stop::Verdict | Stop::Interrupt | Stop::Kill) => Directive::Stop,
-        }
+        self.line.notice(&self.launch).map_or(Directive::Continue, |asked| asked.why.directive())
+    }
+
+    fn ask(&mut self, id: String) {
+        let Launch { trial, attempt, .. } = self.launch;
+        // Nobody listens any more: the trial is being ended.
+        self.signals.send(Signal { trial, attempt, at: Timestamp::now(), what: What::Asked(id) }).ok();
     }
 }
 
 fn not_begun(why: String) -> Outcome {
     Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+}
+
+/// Waits while the disk is so full that the trial's last files would be lost, unless the run is to end.
+fn wait_for_room(trial: &TrialContext) {
+    let hurried = |trial: &TrialContext| {
+        trial.asked().is_some_and(|asked| matches!(asked.why, Stop::Interrupt | Stop::Kill) || asked.kill)
+    };
+    while Left::at(&trial.launch.dir).is_some_and(|left| !left.is_enough_to_end()) && !hurried(trial) {
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
 }
 
 /// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.

@@ -82,6 +82,8 @@ impl Records {
 /// An end that was begun.
 struct Ending {
     why: Why,
+    /// When SIGTERM is due, of a trial that hears by the answer it waits for.
+    term_at: Option<Instant>,
     /// When SIGKILL is due; `None` if it was sent.
     kill_at: Option<Instant>,
 }
@@ -154,6 +156,7 @@ impl<'a> Supervision<'a> {
             self.obey();
             self.keep_time();
             if woken.grown {
+                self.watch();
                 self.read();
                 looked = Some(Instant::now());
             } else if self.begun.elapsed() >= FIRST_NAP {
@@ -168,7 +171,7 @@ impl<'a> Supervision<'a> {
     /// Returns the nap, shorter if something is due before its end.
     fn shortened(&self, nap: Duration) -> Duration {
         let due = match &self.ending {
-            Some(ending) => ending.kill_at,
+            Some(ending) => ending.term_at.or(ending.kill_at),
             None => self.terms.limit.map(|limit| self.begun + limit),
         };
         due.map_or(nap, |due| nap.min(due.saturating_duration_since(Instant::now())))
@@ -184,8 +187,8 @@ impl<'a> Supervision<'a> {
         match (self.trial.asked(), &mut self.ending) {
             (None, _) => {}
             (Some(asked), None) => self.begin_to_end(Why::Asked, asked),
-            (Some(Asked { kill: true, .. }), Some(Ending { kill_at: kill_at @ Some(_), .. })) => {
-                *kill_at = None;
+            (Some(Asked { kill: true, .. }), Some(Ending { term_at, kill_at: kill_at @ Some(_), .. })) => {
+                (*term_at, *kill_at) = (None, None);
                 self.signal(Signal::KILL);
             }
             (Some(_), Some(_)) => {}
@@ -196,8 +199,11 @@ impl<'a> Supervision<'a> {
     fn keep_time(&mut self) {
         let now = Instant::now();
         match (&mut self.ending, self.terms.limit) {
-            (Some(Ending { kill_at, .. }), _) => {
-                if kill_at.is_some_and(|due| now >= due) {
+            (Some(Ending { term_at, kill_at, .. }), _) => {
+                if term_at.is_some_and(|due| now >= due) {
+                    *term_at = None;
+                    self.terminate();
+                } else if kill_at.is_some_and(|due| now >= due) {
                     *kill_at = None;
                     self.signal(Signal::KILL);
                 }
@@ -211,17 +217,27 @@ impl<'a> Supervision<'a> {
     }
 
     fn begin_to_end(&mut self, why: Why, asked: Asked) {
-        let kill_at = if asked.kill {
+        let (now, grace) = (Instant::now(), self.terms.grace);
+        let (term_at, kill_at) = if asked.kill {
             self.signal(Signal::KILL);
-            None
+            (None, None)
         } else {
             // Only a help for those who poll: SIGTERM says the same.
-            std::fs::write(stop_file(&self.trial.launch.dir), "").ok();
-            self.signal(Signal::TERM);
-            self.signal(Signal::CONT);
-            Some(Instant::now() + self.terms.grace)
+            let word = if asked.why == super::Stop::Pause { "pause\n" } else { "" };
+            std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
+            if self.log.waits() && matches!(asked.why, super::Stop::Pause | super::Stop::Verdict) {
+                (Some(now + grace), Some(now + grace * 2))
+            } else {
+                self.terminate();
+                (None, Some(now + grace))
+            }
         };
-        self.ending = Some(Ending { why, kill_at });
+        self.ending = Some(Ending { why, term_at, kill_at });
+    }
+
+    fn terminate(&self) {
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {
@@ -236,8 +252,11 @@ impl<'a> Supervision<'a> {
         }
         if self.watch.is_none() {
             self.watch = Watch::new();
-            for path in self.watch.iter().flat_map(|_| self.output.searched()) {
-                self.watch.as_ref().map(|watch| watch.add(path));
+            if let Some(watch) = &self.watch {
+                watch.add_births(&self.trial.launch.dir);
+                for path in self.output.searched() {
+                    watch.add(path);
+                }
             }
         }
         self.records.watched = self.watch.as_ref().is_some_and(|watch| watch.add(&self.records.path));

@@ -23,6 +23,13 @@ impl Watch {
         add_watch(&self.inotify, path, WatchFlags::MODIFY).is_ok()
     }
 
+    /// Watches for files that begin to be in a folder.
+    pub(super) fn add_births(&self, folder: &Path) {
+        use rustix::fs::inotify::{WatchFlags, add_watch};
+        // Without it, one looks now and then.
+        add_watch(&self.inotify, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).ok();
+    }
+
     /// Returns what is readable when a file has grown.
     pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.inotify)
@@ -48,4 +55,6 @@ impl Watch {
     pub(super) fn add(&self, _: &Path) -> bool {
         false
     }
+
+    pub(super) fn add_births(&self, _: &Path) {}
 }

@@ -4,33 +4,41 @@
 //! [`Journal::open`] gives a [`Replay`], whose [`into_writer`](Replay::into_writer) cuts a torn tail and hands over the [`Journal`].
 
 pub mod dir;
+mod line;
 pub mod lock;
+pub mod medium;
 pub mod replay;
 pub mod snapshot;
 
 pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
+pub use medium::{Medium, is_full};
 pub use replay::Replay;
 pub use snapshot::{read, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// The writer of a journal.
 ///
 /// [`append`](Self::append) gathers, [`flush`](Self::flush) hands to the kernel (safe from SIGKILL), [`sync`](Self::sync) to the disk
-/// (safe from power loss). Nothing may be acted on before it was flushed.
+/// (safe from power loss). Nothing may be acted on before it was flushed. When there is no room for it, nothing is lost: all that is not
+/// safe stays in memory and is written again by the next call.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    medium: Box<dyn Medium>,
     buffer: Vec<u8>,
+    /// What the kernel has but perhaps not the disk: a disk that was full may have lost it.
+    unsynced: Vec<u8>,
     offset: u64,
     next_seq: u64,
-    unsynced: bool,
+    /// A part of a line may stand behind `offset`.
+    torn: bool,
 }
+
+/// How much may be in danger before it is synced, whatever the time.
+const MOST_UNSYNCED: usize = 8 << 20;
 
 impl Journal {
     /// Opens a journal for reading it to its end, and then writing. An absent one is empty.
@@ -48,11 +56,10 @@ impl Journal {
     pub fn append(&mut self, event: Event, at: Timestamp) -> Result<Entry, JournalError> {
         let entry = Entry { seq: self.next_seq, at, event };
         let start = self.buffer.len();
-        if let Err(source) = serde_json::to_writer(&mut self.buffer, &entry) {
+        if let Err(source) = line::write(&mut self.buffer, &entry) {
             self.buffer.truncate(start);
-            return Err(JournalError::Io { path: self.path.clone(), source: source.into() });
+            return Err(self.failed(source.into()));
         }
-        self.buffer.push(b'\n');
         self.next_seq += 1;
         Ok(entry)
     }
@@ -62,29 +69,39 @@ impl Journal {
     /// # Errors
     /// If it cannot be written. What was gathered is kept, the file is cut back to whole lines, and a later call tries again.
     pub fn flush(&mut self) -> Result<(), JournalError> {
+        if self.torn {
+            self.medium.cut(self.offset).map_err(|source| self.failed(source))?;
+            self.torn = false;
+        }
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if let Err(source) = self.file.write_all(&self.buffer) {
-            let _ = self.file.set_len(self.offset);
-            return Err(JournalError::Io { path: self.path.clone(), source });
+        if let Err(source) = self.medium.append(&self.buffer) {
+            self.torn = self.medium.cut(self.offset).is_err();
+            return Err(self.failed(source));
         }
         self.offset += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.unsynced = true;
-        Ok(())
+        self.unsynced.append(&mut self.buffer);
+        if self.unsynced.len() > MOST_UNSYNCED { self.sync() } else { Ok(()) }
     }
 
     /// Hands everything gathered to the disk.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// As [`flush`](Self::flush). What may not have reached the disk is written once more by the next call.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.flush()?;
-        if self.unsynced {
-            self.file.sync_data().map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
-            self.unsynced = false;
+        if self.unsynced.is_empty() {
+            return Ok(());
         }
+        if let Err(source) = self.medium.sync() {
+            // After a failed sync nobody knows what the disk has, and the next sync would call it good.
+            self.offset -= self.unsynced.len() as u64;
+            std::mem::swap(&mut self.buffer, &mut self.unsynced);
+            self.torn = self.medium.cut(self.offset).is_err();
+            return Err(self.failed(source));
+        }
+        self.unsynced.clear();
         Ok(())
     }
 
@@ -92,6 +109,10 @@ impl Journal {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    fn failed(&self, source: std::io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), source }
     }
 }
 
@@ -139,6 +160,14 @@ pub enum JournalError {
     /// There is no study.
     #[error("there is no study at `{0}`")]
     NoStudy(PathBuf),
+}
+
+impl JournalError {
+    /// Returns whether there was no room to write: then nothing is lost, and trying again may succeed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
 }
 
 fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
@@ -220,6 +249,104 @@ mod tests {
     }
 
     #[test]
+    fn every_flipped_bit_is_refused_by_the_number_of_its_line() {
+        let (_folder, dir) = written();
+        let whole = fs::read(dir.journal()).expect("it can be read");
+        let file = fs::OpenOptions::new().write(true).open(dir.journal()).expect("it opens");
+        let put = |at: usize, byte| {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[byte], at as u64).expect("it can be written");
+        };
+        for at in 0..whole.len() {
+            let line = whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            for bit in 0..8 {
+                put(at, whole[at] ^ (1 << bit));
+                match read(&dir) {
+                    Err(JournalError::BadLine { line: found, .. }) => assert_eq!(found, line),
+                    other => panic!("byte {at}, bit {bit}: {other:?}"),
+                }
+            }
+            put(at, whole[at]);
+        }
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_version_has_no_checksums_and_is_read_and_continued() {
+        let (_folder, dir) = written();
+        let read_all =
+            || Journal::open(&dir).expect("it opens").collect::<Result<Vec<_>, _>>().expect("good");
+        let entries = read_all();
+        let plain: String =
+            entries.iter().map(|entry| serde_json::to_string(entry).expect("it is JSON") + "\n").collect();
+        fs::write(dir.journal(), plain).expect("it can be written");
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+        let more = journal
+            .append(Event::Closed { why: Closing::Exhausted }, Timestamp::from_micros(9))
+            .expect("it can be appended");
+        journal.sync().expect("it can be written");
+        assert_eq!(read_all(), entries.into_iter().chain([more]).collect::<Vec<_>>());
+    }
+
+    /// Has room for so many bytes; what does not fit is written in part.
+    #[derive(Debug)]
+    struct Small {
+        file: fs::File,
+        room: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+        loses: bool,
+    }
+
+    impl Medium for Small {
+        fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+            use std::sync::atomic::Ordering::Relaxed;
+            let room = self.room.load(Relaxed);
+            let fits = bytes.len().min(room);
+            self.file.append(&bytes[..fits])?;
+            self.room.store(room - fits, Relaxed);
+            if fits < bytes.len() { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+
+        fn cut(&mut self, length: u64) -> std::io::Result<()> {
+            let freed = self.file.metadata()?.len().saturating_sub(length);
+            self.room.fetch_add(usize::try_from(freed).unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+            self.file.cut(length)
+        }
+
+        fn sync(&mut self) -> std::io::Result<()> {
+            if !std::mem::take(&mut self.loses) {
+                return Ok(());
+            }
+            // What the kernel had and the disk did not want.
+            self.file.cut(0)?;
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_written_later_and_the_file_is_whole_at_every_moment() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let room = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let small = std::sync::Arc::clone(&room);
+        let replay = Journal::open(&dir).expect("it opens");
+        let medium = |file| -> Box<dyn Medium> { Box::new(Small { file, room: small, loses: true }) };
+        let mut journal = replay.into_writer_on(medium).expect("a new journal");
+        let mut refused = 0;
+        for event in events() {
+            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+            while let Err(error) = journal.sync() {
+                assert!(error.is_full(), "{error}");
+                refused += 1;
+                assert!(Journal::open(&dir).expect("it opens").all(|entry| entry.is_ok()));
+                assert_eq!(fs::metadata(dir.journal()).expect("it is there").len(), journal.offset());
+                room.fetch_add(61, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let read: Vec<Event> =
+            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("good").event).collect();
+        assert!(refused > 10, "{refused}");
+        assert_eq!(read, events());
+    }
+
+    #[test]
     fn a_snapshot_of_another_journal_is_not_used() {
         let (_folder, dir) = written();
         let study = read(&dir).expect("it can be read");
@@ -230,8 +357,14 @@ mod tests {
             Study::default(),
             "the snapshot must be what is read"
         );
-        let text =
-            fs::read_to_string(dir.journal()).expect("it can be read").replace("finished", "exhausted");
+        let mut text = Vec::new();
+        for entry in Journal::open(&dir).expect("it opens") {
+            let mut entry = entry.expect("good");
+            if let Event::Closed { why } = &mut entry.event {
+                *why = Closing::Exhausted;
+            }
+            line::write(&mut text, &entry).expect("it can be written as JSON");
+        }
         fs::write(dir.journal(), text).expect("it can be written");
         let other = read(&dir).expect("it can be read");
         assert_eq!((other.closed(), other.trials().len()), (Some(&Closing::Exhausted), study.trials().len()));

@@ -1,6 +1,6 @@
 //! Reading a journal from its beginning to its end, after which it can be written.
 
-use super::{Journal, JournalError, StudyDir};
+use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
 use crate::study::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -65,15 +65,16 @@ impl Replay {
         self.line.clear();
         let read = reader.read_until(b'\n', &mut self.line);
         read.map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
-        if self.line.last() != Some(&b'\n') {
+        let bad = |line, why| JournalError::BadLine { path: self.path.clone(), line, why };
+        let Some(whole) = self.line.strip_suffix(b"\n") else {
+            // A line that was torn has not come to its end; one that has, and goes on, has lost its line break in another way.
+            if line::whole(&self.line).is_some_and(|end| end < self.line.len()) {
+                return Err(bad(self.lines + 1, "its line break has changed".to_owned()));
+            }
             return Ok(None);
-        }
+        };
         self.lines += 1;
-        let entry: Entry = serde_json::from_slice(&self.line).map_err(|error| JournalError::BadLine {
-            path: self.path.clone(),
-            line: self.lines,
-            why: error.to_string(),
-        })?;
+        let entry = line::read(whole).map_err(|why| bad(self.lines, why))?;
         self.offset += self.line.len() as u64;
         self.next_seq = entry.seq + 1;
         Ok(Some(entry))
@@ -83,7 +84,18 @@ impl Replay {
     ///
     /// # Errors
     /// If entries are left that were not read, or the file cannot be written.
-    pub fn into_writer(mut self) -> Result<Journal, JournalError> {
+    pub fn into_writer(self) -> Result<Journal, JournalError> {
+        self.into_writer_on(|file| Box::new(file))
+    }
+
+    /// Becomes the writer as [`into_writer`](Self::into_writer) does, on what `medium` makes of the file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn into_writer_on(
+        mut self,
+        medium: impl FnOnce(File) -> Box<dyn Medium>,
+    ) -> Result<Journal, JournalError> {
         while !self.done {
             self.next().transpose()?;
         }
@@ -96,7 +108,11 @@ impl Replay {
             file.seek(SeekFrom::Start(self.offset)).map_err(fail)?;
             file.read_to_end(&mut rest).map_err(fail)?;
             let mut torn = OpenOptions::new().append(true).create(true).open(&self.torn).map_err(fail)?;
-            torn.write_all(&rest).and_then(|()| torn.write_all(b"\n")).map_err(fail)?;
+            // What was never committed need not be kept where there is no room for it.
+            match torn.write_all(&rest).and_then(|()| torn.write_all(b"\n")) {
+                Err(error) if !is_full(&error) => return Err(fail(error)),
+                _ => {}
+            }
             file.set_len(self.offset).map_err(fail)?;
         }
         if length == 0
@@ -107,11 +123,12 @@ impl Replay {
         }
         Ok(Journal {
             path: self.path,
-            file,
+            medium: medium(file),
             buffer: Vec::new(),
+            unsynced: Vec::new(),
             offset: self.offset,
             next_seq: self.next_seq,
-            unsynced: false,
+            torn: false,
         })
     }
 }

@@ -4,7 +4,7 @@ use super::files::drain;
 use super::tail::LONGEST;
 use super::{Directive, LoggerError};
 use std::fs::{self, File, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const FULL: usize = 1 << 16;
 const SECOND: i64 = 1_000_000;
@@ -13,6 +13,7 @@ const SECOND: i64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Appender {
     path: PathBuf,
+    trial: PathBuf,
     stop: PathBuf,
     file: File,
     lines: Vec<u8>,
@@ -24,7 +25,12 @@ impl Appender {
     pub(super) fn open(path: PathBuf, trial: PathBuf, now: i64) -> Result<Self, LoggerError> {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|source| LoggerError::Append { path: path.clone(), source })?;
-        Ok(Self { path, stop: trial.join("stop"), file, lines: Vec::new(), flushed: now })
+        Ok(Self { path, stop: trial.join("stop"), trial, file, lines: Vec::new(), flushed: now })
+    }
+
+    /// Returns the trial's folder.
+    pub(super) fn trial(&self) -> &Path {
+        &self.trial
     }
 
     /// Appends a line now, with those that wait, in one write.

@@ -4,13 +4,17 @@ use super::appender::Appender;
 use super::folder::Recorded;
 use super::supervised::{Label, Supervised};
 use super::wire::{begin_pair, json_number, json_text};
-use super::{DigestCache, Directive, Dirs, Identity, Line, LoggerError, Point, Sink};
+use super::{Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, Point, Sink};
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, Metric, Timestamp, TrialId};
 use serde_json::json;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an answer is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Records what a trial does, bound to one attempt of one trial.
 pub struct TrialLogger {
@@ -112,6 +116,41 @@ impl TrialLogger {
                 Ok(records.directive())
             }
         }
+    }
+
+    /// Reports values and waits until it is decided whether the trial may go on, so that it never trains past a stop. A stop that this answers
+    /// comes without SIGTERM while the trial takes no longer than its grace period to end.
+    ///
+    /// # Errors
+    /// If the record could not be appended, or nobody answers within a minute.
+    pub fn report_and_wait(&mut self, values: &[(&str, f64)]) -> Result<Directive, LoggerError> {
+        self.report(values)?;
+        Ok(self.ask()?.directive)
+    }
+
+    /// Asks whether the trial may go on after what it has reported, and waits for the answer.
+    ///
+    /// # Errors
+    /// If the question could not be appended, or nobody answers within a minute.
+    pub fn ask(&mut self) -> Result<Answer, LoggerError> {
+        let id = format!("{}-{}", std::process::id(), now());
+        let trial = match &mut self.end {
+            End::Here(here) => {
+                here.ask(id.clone());
+                here.trial().to_owned()
+            }
+            End::Child { records, .. } => {
+                records.now(json!({"kind": "ask", "id": id}).to_string().as_bytes(), now())?;
+                records.trial().to_owned()
+            }
+        };
+        Answer::wait(&trial, &id, ANSWER_WITHIN).ok_or(LoggerError::NoAnswer(ANSWER_WITHIN))
+    }
+
+    /// Returns whether the trial asked after its last report and so hears of a stop by the answer; on the supervising side only.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(&self.end, End::Here(here) if here.waits())
     }
 
     /// Reports values of any kind: numbers, switches, texts. A text `model_path` names a model that was saved with them.

@@ -3,7 +3,7 @@
 //! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when the trial runs and once, in place, at
 //! its end. Every path in it is relative, so that a study can be moved.
 
-use super::{Identity, yaml};
+use super::{Answer, Identity, yaml};
 use crate::space::Params;
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
@@ -202,6 +202,7 @@ impl TrialFolder {
 /// Puts away what earlier attempts left, unless this one goes on from it.
 fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     remove_if_there(&dir.join("stop"))?;
+    Answer::clear(dir)?;
     if resume {
         return end_last_line(&dir.join("records.jsonl"));
     }

@@ -12,6 +12,7 @@ pub mod scrape;
 pub mod tail;
 pub mod wire;
 
+mod answer;
 mod appender;
 mod artifacts;
 mod facade;
@@ -22,6 +23,7 @@ mod supervised;
 mod tests;
 mod yaml;
 
+pub use answer::Answer;
 pub use digest::{Digest, DigestError, digest};
 pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;
@@ -30,7 +32,9 @@ pub use scrape::{Scrape, Stream};
 pub use tail::{Growth, Line, Tail};
 
 use crate::study::{Attempt, LogRecord, TrialId};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a logger is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +61,8 @@ pub struct Dirs {
 }
 
 /// Whether a trial may go on, as the answer to a report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Directive {
     /// It may.
     #[default]
@@ -72,6 +77,11 @@ pub enum Directive {
 pub trait Sink: Send {
     /// Takes a record and says whether the trial may go on.
     fn logged(&mut self, record: LogRecord) -> Directive;
+
+    /// Takes a question: an [`Answer`] with this `id` is wanted in the trial's folder when everything before it is decided.
+    fn ask(&mut self, id: String) {
+        drop(id);
+    }
 }
 
 impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
@@ -139,6 +149,12 @@ pub enum LoggerError {
         #[source]
         source: std::io::Error,
     },
+    /// Nobody answered a question.
+    #[error(
+        "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
+        .0.as_secs()
+    )]
+    NoAnswer(Duration),
     /// What was to be one line is several.
     #[error("a record is one line, this one has a line break at byte {at}")]
     LineBreak {

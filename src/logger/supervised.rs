@@ -4,7 +4,7 @@ use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
-use super::{DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
+use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
 use crate::space::{Name, Value};
 use crate::study::{Datum, LogRecord, Metric};
 use std::borrow::Cow;
@@ -28,6 +28,9 @@ pub(super) struct Supervised {
     row: Vec<u8>,
     recorded: Recorded,
     directive: Directive,
+    /// Whether the trial waits for an answer to its last report, and whether it ever did.
+    waits: bool,
+    asked: bool,
     /// Whether it was said that the trial's own files cannot be written.
     unwritable: bool,
 }
@@ -44,6 +47,8 @@ impl Supervised {
             row: Vec::new(),
             recorded: Recorded::default(),
             directive: Directive::Continue,
+            waits: false,
+            asked: false,
             unwritable: false,
         }
     }
@@ -55,6 +60,22 @@ impl Supervised {
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
     pub(super) fn directive(&self) -> Directive {
         self.directive
+    }
+
+    /// Passes a question on.
+    pub(super) fn ask(&mut self, id: String) {
+        (self.waits, self.asked) = (true, true);
+        self.sink.ask(id);
+    }
+
+    /// Returns the trial's folder.
+    pub(super) fn trial(&self) -> &Path {
+        &self.dirs.trial
+    }
+
+    /// Returns whether the trial asked after its last report, so that it will hear of a stop from the answer.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Takes what the tail of the records file found.
@@ -113,6 +134,7 @@ impl Supervised {
             Said::Model { path, step } => self.model(&path, step, label),
             Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
+            Said::Ask { id } => self.ask(id),
             Said::Note { text } => self.pass(LogRecord::Note { text }),
             Said::Outputs(values) => {
                 for (name, value) in values {
@@ -129,6 +151,7 @@ impl Supervised {
 
     /// Takes a report whose row the parser has.
     fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
+        self.waits = false;
         let keys = self.parser.keys().iter().map(|key| &**key);
         let written = self.files.row(REPORTS, self.parser.row(), keys, now);
         self.written(written);
@@ -341,6 +364,10 @@ impl Supervised {
 
     pub(super) fn finish(&mut self, now: i64) -> Recorded {
         self.flush(now);
+        if self.asked {
+            // The next attempt would take it away too.
+            let _ = Answer::clear(&self.dirs.trial);
+        }
         let more = self.recorded.warnings.saturating_sub(MOST_WARNINGS);
         if more > 0 {
             self.pass(LogRecord::Warning { text: format!("and {more} more warnings like these") });

@@ -1,9 +1,13 @@
 //! Pure mathematics, each function checked against published or SciPy values.
 
+pub mod bootstrap;
 pub mod cholesky;
 pub mod exp;
 pub mod lbfgs;
 pub mod normal;
+pub mod rank_test;
+pub mod sample;
 pub mod sobol;
 pub mod stream;
+pub mod student;
 pub mod yeo_johnson;

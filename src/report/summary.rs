@@ -58,6 +58,7 @@ pub fn closing(why: &Closing) -> &'static str {
         Closing::Interrupted => "it was interrupted",
         Closing::TimeLimit => "the time limit was reached",
         Closing::FailureLimit => "the failure limit was reached",
+        Closing::CircuitBreaker => "one trial after the other failed within seconds",
     }
 }
 

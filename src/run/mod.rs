@@ -3,6 +3,7 @@
 //! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the journal; [`Opened::setup`] runs
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
+pub mod ask_tell;
 mod keep;
 mod plan;
 mod pool;
@@ -11,6 +12,7 @@ mod record;
 mod setup;
 mod versions;
 
+pub use ask_tell::{AskTell, AskTellError};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use setup::SetupError;
@@ -111,8 +113,17 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         sampler_name: sweep.sampler.name.clone(),
         sampler,
         scheduler,
-        limits: crate::driver::Limits { time: sweep.limits.time, failures: sweep.limits.failures },
-        retry: crate::driver::Retry { times: sweep.retry.times, on: sweep.retry.on.clone() },
+        limits: crate::driver::Limits {
+            time: sweep.limits.time,
+            failures: sweep.limits.failures,
+            quick_failures: sweep.limits.quick_failures,
+        },
+        retry: crate::driver::Retry {
+            times: sweep.retry.times,
+            on: sweep.retry.on.clone(),
+            backoff: sweep.retry.backoff.clone(),
+            max_backoff: sweep.retry.max_backoff,
+        },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         grace: sweep.run.grace,
         elsewhere: sweep.site().is_some_and(|site| site.outlives()),

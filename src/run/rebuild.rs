@@ -55,7 +55,8 @@ fn trackers(dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, Rebuild
     let path = dir.sweep_toml();
     let text = std::fs::read_to_string(&path).map_err(RebuildError::Sweep)?;
     let source = Source { name: path.display().to_string(), text };
-    let sweep = Sweep::parse(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
+    let sweep =
+        Sweep::parse_for_function(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
     let named = sweep.trackers.iter().filter(|choice| choice.name == name);
     let mut sections: Vec<_> = named.map(|choice| choice.section.clone()).collect();
     if sections.is_empty() {

@@ -41,8 +41,8 @@ impl Versions {
     pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
         let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
         for text in &self.texts {
-            let sweep =
-                Sweep::parse(Source { name: self.name.clone(), text: text.clone() }).map_err(rejected)?;
+            let sweep = Sweep::parse_for_function(Source { name: self.name.clone(), text: text.clone() })
+                .map_err(rejected)?;
             if sweep.digest != wanted.sweep {
                 continue;
             }

@@ -569,7 +569,7 @@ mod tests {
     fn a_person_may_let_a_stopped_trial_go_on() {
         let mut world = Scenario::new("asha", LADDER, &setting(false));
         assert_eq!(world.arrivals(1.0, [0.1, 0.2]), [Continue, Stop]);
-        world.happens(Event::Requeued { trial: TrialId(2), why: String::new() });
+        world.happens(Event::requeued(TrialId(2), ""));
         world.start(TrialId(2), false);
         assert_eq!(world.report(TrialId(2), 1.0, 0.2).verdict, Continue);
         assert_eq!(world.report(TrialId(2), 3.0, 0.2).verdict, Continue, "the first of its rung");

@@ -1,12 +1,13 @@
-//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of what others had by the same point.
+//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of what complete trials had by the same point.
 //!
-//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with two changes: everyone who got as far is compared with, not only
-//! complete trials, and by what they had shown then (the best, if `take = "best"`), not by the average of all they had reported, which
-//! lags behind a falling curve and lets hopeless trials go on.
+//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with one change: trials are compared by what they had shown then (the
+//! best, if `take = "best"`), not by the average of all they had reported, which lags behind a falling curve and lets hopeless trials go
+//! on. Complete trials are those that others were measured by and passed, so the bar rises as a study goes on; comparing with everyone
+//! who got as far keeps it where it was.
 
 use super::gauge::{Gauge, Reading};
 use super::{Judgement, Next, TrialScheduler};
-use crate::study::{Event, Kind, Study, TrialId, Verdict};
+use crate::study::{Event, Kind, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
@@ -22,15 +23,15 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
-/// What all trials had shown at each whole step.
+/// What complete trials had shown at each whole step.
 #[derive(Debug, Clone, PartialEq)]
 struct Median {
     gauge: Gauge,
     /// Nobody is stopped before.
     min: f64,
-    /// Nobody is stopped without so many others to compare with.
+    /// Nobody is stopped without so many complete trials to compare with.
     peers: usize,
-    /// At each whole amount of the resource, the scores of those who were there, sorted.
+    /// At each whole amount of the resource, the scores that complete trials had there, sorted.
     points: BTreeMap<u64, Vec<f64>>,
     courses: Vec<Course>,
 }
@@ -38,8 +39,10 @@ struct Median {
 /// Where one trial is.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
-    /// The last point it was entered at; a rerun is not entered twice.
-    entered: Option<u64>,
+    /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it is complete.
+    shown: Vec<(u64, f64)>,
+    /// The last step at which it has shown something.
+    last: Option<u64>,
     standing: Option<String>,
     ending: bool,
 }
@@ -53,10 +56,9 @@ impl Median {
         let step = at.clamp(0.0, 1e15).floor() as u64;
         let Some(course) = self.course(trial) else { return };
         let decided = course.ending || course.standing.is_some();
-        if course.entered.is_none_or(|entered| step > entered) {
-            course.entered = Some(step);
-            let point = self.points.entry(step).or_default();
-            point.insert(point.partition_point(|other| *other < score), score);
+        if course.last.is_none_or(|last| step > last) {
+            course.last = Some(step);
+            course.shown.push((step, score));
         }
         if decided || at < self.min {
             return;
@@ -64,16 +66,29 @@ impl Median {
         let Some((median, count)) = self.median(step) else { return };
         if score > median {
             let bar = self.gauge.needed(median);
-            let why = format!("{}, {bar}, the median of {count}", self.gauge.words(at, score));
+            let why =
+                format!("{}, {bar}, the median of {count} complete trials", self.gauge.words(at, score));
             if let Some(course) = self.course(trial) {
                 course.standing = Some(why);
             }
         }
     }
 
+    /// Makes a trial that has ended one to compare with, if it is complete.
+    fn ended(&mut self, trial: TrialId, complete: bool) {
+        let Some(course) = self.course(trial) else { return };
+        if !complete {
+            return;
+        }
+        for (step, score) in std::mem::take(&mut course.shown) {
+            let point = self.points.entry(step).or_default();
+            point.insert(point.partition_point(|other| *other < score), score);
+        }
+    }
+
     /// Returns the median of the scores, and how many they are, at the last point up to `step` where enough have been.
     fn median(&self, step: u64) -> Option<(f64, usize)> {
-        let enough = |point: &&Vec<f64>| point.len() > self.peers;
+        let enough = |point: &&Vec<f64>| point.len() >= self.peers;
         let point = self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(enough)?;
         Some((point[point.len() / 2], point.len()))
     }
@@ -89,6 +104,10 @@ impl TrialScheduler for Median {
             Event::Started { trial, .. } => {
                 let Some(course) = self.course(*trial) else { return };
                 (course.standing, course.ending) = (None, false);
+            }
+            Event::Ended { trial, .. } => {
+                let complete = study.trial(*trial).is_some_and(|found| found.state == TrialState::Complete);
+                self.ended(*trial, complete);
             }
             Event::Judged { trial, verdict, .. } => {
                 if let Some(course) = self.course(*trial) {
@@ -117,6 +136,7 @@ impl TrialScheduler for Median {
 mod tests {
     use super::super::scenario::{Scenario, setting};
     use super::*;
+    use crate::study::Exit;
     use Verdict::{Continue, Stop};
 
     #[test]
@@ -126,12 +146,13 @@ mod tests {
             let trial = world.fresh();
             assert_eq!(world.report(trial, 1.0, losses[0]).verdict, Continue, "still warming up");
             assert_eq!(world.report(trial, 2.0, losses[1]).verdict, Continue, "not enough peers");
+            world.end(trial, Exit::Done);
         }
         let (poor, fair) = (world.fresh(), world.fresh());
         world.report(poor, 1.0, 5.0);
         let judgement = world.report(poor, 2.0, 0.35);
         assert_eq!(judgement.verdict, Stop);
-        assert_eq!(judgement.why, "epoch 2: 0.35, needed ≤ 0.3, the median of 4");
+        assert_eq!(judgement.why, "epoch 2: 0.35, needed ≤ 0.2, the median of 3 complete trials");
         world.report(fair, 1.0, 5.0);
         assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
         assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");

@@ -312,7 +312,7 @@ proptest! {
             let mut until = std::collections::BTreeMap::new();
             for entry in &simulation.entries {
                 match &entry.event {
-                    Event::Judged { trial, verdict: Verdict::Continue, why } | Event::Requeued { trial, why } => {
+                    Event::Judged { trial, verdict: Verdict::Continue, why } | Event::Requeued { trial, why, .. } => {
                         if why.contains("at the end of the study") {
                             exempt += 1;
                         }

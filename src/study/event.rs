@@ -109,6 +109,24 @@ pub enum Event {
         trial: TrialId,
         /// Why, in words.
         why: String,
+        /// Until when it waits; `None`: it may start at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
+        /// Whether its last failure does not count against it: not the trial was at fault, but the slot or the whole sweep.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forgiven: bool,
+    },
+    /// Nothing is started in a slot for now.
+    SlotPaused {
+        /// The slot.
+        slot: u32,
+        /// Why, in words.
+        why: String,
+    },
+    /// A slot that was paused may be used again.
+    SlotResumed {
+        /// The slot.
+        slot: u32,
     },
     /// A run of the study ended.
     Closed {
@@ -118,11 +136,20 @@ pub enum Event {
 }
 
 impl Event {
+    /// Makes a trial run again as soon as there is a slot.
+    pub fn requeued(trial: TrialId, why: impl Into<String>) -> Self {
+        Self::Requeued { trial, why: why.into(), not_before: None, forgiven: false }
+    }
+
     /// Returns the trial it is about, if it is about one.
     #[must_use]
     pub fn trial(&self) -> Option<TrialId> {
         match self {
-            Self::Opened { .. } | Self::Edited { .. } | Self::Closed { .. } => None,
+            Self::Opened { .. }
+            | Self::Edited { .. }
+            | Self::SlotPaused { .. }
+            | Self::SlotResumed { .. }
+            | Self::Closed { .. } => None,
             Self::Created { trial, .. }
             | Self::Started { trial, .. }
             | Self::Placed { trial, .. }
@@ -234,4 +261,6 @@ pub enum Closing {
     TimeLimit,
     /// `limits.failures` was reached.
     FailureLimit,
+    /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run again.
+    CircuitBreaker,
 }

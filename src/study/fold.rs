@@ -137,14 +137,18 @@ impl Study {
                 self.enter(*trial, state);
                 self.challenge(*trial);
             }
-            Event::Requeued { trial, .. } => {
-                self.expect(
+            Event::Requeued { trial, not_before, forgiven, .. } => {
+                let found = self.expect(
                     *trial,
                     &[TrialState::Failed, TrialState::Stopped, TrialState::Paused],
                     "requeued",
                 )?;
+                found.not_before = *not_before;
+                found.failures = found.failures.saturating_sub(u32::from(*forgiven));
                 self.enter(*trial, TrialState::Waiting);
             }
+            // They tell why nothing started there; no trial is changed by it.
+            Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Closed { why } => self.closed = Some(why.clone()),
         }
         Ok(())
@@ -276,6 +280,7 @@ impl Trial {
             ended_at: None,
             seconds: 0.0,
             usage: Usage::default(),
+            not_before: None,
             outside: false,
         }
     }
@@ -285,6 +290,7 @@ impl Trial {
         self.until = until;
         self.slot = Some(slot);
         self.place = None;
+        self.not_before = None;
         self.exit = None;
         self.verdict = None;
         self.started_at = self.started_at.or(Some(at));
@@ -502,11 +508,8 @@ mod tests {
         };
         let refused = [
             (stale, "trial 1 runs attempt 1, not 2"),
-            (
-                Event::Requeued { trial: TrialId(1), why: String::new() },
-                "trial 1 is running and cannot be requeued",
-            ),
-            (Event::Requeued { trial: TrialId(7), why: String::new() }, "trial 7 does not exist"),
+            (Event::requeued(TrialId(1), ""), "trial 1 is running and cannot be requeued"),
+            (Event::requeued(TrialId(7), ""), "trial 7 does not exist"),
             (
                 Event::Created {
                     trial: TrialId(3),

@@ -139,6 +139,9 @@ pub struct Trial {
     pub seconds: f64,
     /// What all ended attempts used: times added, memory at its highest.
     pub usage: Usage,
+    /// Until when it waits before it may run again; only of one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// It no longer fits the space, since the sweep file was edited.
     pub outside: bool,
 }

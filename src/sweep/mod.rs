@@ -5,6 +5,7 @@
 //! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
 
 mod acceptance;
+pub mod given;
 mod kinds;
 mod lints;
 mod parse;
@@ -131,6 +132,8 @@ pub struct Limits {
     pub trial_time: Option<Duration>,
     /// Failed trials.
     pub failures: Option<u64>,
+    /// Trials in a row that fail within seconds; `None`: however many.
+    pub quick_failures: Option<u32>,
     /// Bytes that must be free on the disk of the study.
     pub disk: Option<u64>,
     /// Bytes kept of each of a trial's output streams.
@@ -144,6 +147,10 @@ pub struct Retry {
     pub times: u32,
     /// The classes of failure.
     pub on: Vec<FailureClass>,
+    /// How long the first repetition waits; each further one waits twice as long.
+    pub backoff: Vec<(FailureClass, Duration)>,
+    /// The longest wait.
+    pub max_backoff: Duration,
 }
 
 /// Where the things stand that are looked at again once the machine is known.
@@ -159,7 +166,14 @@ struct Places {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: None, trial_time: None, failures: None, disk: None, log: 64 << 20 }
+        Self {
+            time: None,
+            trial_time: None,
+            failures: None,
+            quick_failures: Some(5),
+            disk: None,
+            log: 64 << 20,
+        }
     }
 }
 

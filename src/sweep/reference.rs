@@ -64,6 +64,8 @@ pub enum Takes {
     Failures,
     /// Names with strings.
     Variables,
+    /// A duration, or durations by class of failure.
+    Waits,
     /// A kind of this registry.
     KindOf(&'static str),
 }
@@ -181,6 +183,12 @@ pub const SECTIONS: &[SectionReference] = &[
             key("time", Takes::Duration, "", "of the whole sweep"),
             key("trial_time", Takes::Duration, "", "of one attempt of a trial"),
             key("failures", Takes::Count(1), "", "failed trials after which the sweep ends"),
+            key(
+                "quick_failures",
+                Takes::Count(0),
+                "`5`",
+                "trials in a row that fail within ten seconds without their objective: a slot is then paused, or the sweep ends; `0`: never",
+            ),
             key("disk", Takes::Size, "", "space that must be free before a trial starts"),
             key(
                 "log",
@@ -196,6 +204,13 @@ pub const SECTIONS: &[SectionReference] = &[
         &[
             key("times", Takes::Count(0), "`0`", "how many times more"),
             key("on", Takes::Failures, "`crash`, `timeout`, `memory`, `lost`", "the classes of failure"),
+            key(
+                "backoff",
+                Takes::Waits,
+                "none",
+                "how long the first repetition waits, each further one twice as long; for every class, or a table by class",
+            ),
+            key("max_backoff", Takes::Duration, "`10m`", "the longest wait"),
         ],
     ),
     section(
@@ -267,6 +282,7 @@ fn takes(takes: Takes) -> String {
         Takes::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Takes::Failures => "list of classes, below".to_owned(),
         Takes::Variables => "table of strings".to_owned(),
+        Takes::Waits => "duration, or table of durations".to_owned(),
         Takes::KindOf(_) => "a name, below".to_owned(),
     }
 }
@@ -373,6 +389,7 @@ fn key_schema(key: &KeyReference) -> Value {
         Takes::Variables => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
+        Takes::Waits => json!({ "type": ["string", "number", "object"] }),
         Takes::KindOf(what) => {
             let there = kinds_of(what).into_iter().filter(|(_, about)| about.is_some());
             json!({ "enum": there.map(|(name, _)| name).collect::<Vec<_>>() })
@@ -479,6 +496,7 @@ mod tests {
             Takes::OneOf(words) => format!("'{}'", words[0]),
             Takes::Failures => "['crash']".to_owned(),
             Takes::Variables => "{ X = '1' }".to_owned(),
+            Takes::Waits => "{ crash = '10s' }".to_owned(),
             Takes::KindOf(what) => format!("'{}'", kinds_of(what)[0].0),
         }
     }

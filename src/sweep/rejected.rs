@@ -25,6 +25,12 @@ impl Rejected {
         text
     }
 
+    /// Renders every diagnostic with the lines it points at.
+    #[must_use]
+    pub fn remarks(&self, colour: bool) -> String {
+        remarks(&self.source, &self.diagnostics, colour)
+    }
+
     /// Returns the diagnostics as JSON, each with its line and column.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {

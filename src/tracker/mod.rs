@@ -77,3 +77,11 @@ pub enum TrackerError {
     #[error("{0}")]
     Other(String),
 }
+
+impl TrackerError {
+    /// Returns whether there was no room on the disk: then trying again may succeed.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Write { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited at least between two syncs.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a tracker looks whether there is room on its disk again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// A sync may take this share of the time: one part in so many.
 const SHARE: u32 = 100;
 
@@ -102,7 +105,7 @@ impl Recorder {
 
     /// Brings everything up to date and ends. Returns the trackers that have become stale since [`stale`](Self::stale) was called.
     pub fn finish(mut self, study: &Study) -> Vec<Stale> {
-        self.stale.extend(self.table.sync(study));
+        self.stale.extend(self.table.close(study));
         if let Some(worker) = self.worker.take() {
             self.stale.extend(worker.finish());
         }
@@ -230,7 +233,11 @@ impl Feed {
         if self.study.apply(entry).is_err() {
             return;
         }
-        self.each(|slot, study| slot.record(study, entry).or_else(|| slot.sync_if_due(study)));
+        self.each(|slot, study| {
+            slot.wait_for_room(study)
+                .or_else(|| slot.record(study, entry))
+                .or_else(|| slot.sync_if_due(study))
+        });
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut Slot, &Study) -> Option<Stale>) {
@@ -249,12 +256,14 @@ impl Feed {
 struct Slot {
     named: Named,
     failed: bool,
+    /// The last sync found no room on the disk; the next one tries again.
+    full: bool,
     next_sync: Instant,
 }
 
 impl Slot {
     fn new(named: Named) -> Self {
-        Self { named, failed: false, next_sync: Instant::now() + PAUSE }
+        Self { named, failed: false, full: false, next_sync: Instant::now() + PAUSE }
     }
 
     fn record(&mut self, study: &Study, entry: &Entry) -> Option<Stale> {
@@ -263,9 +272,27 @@ impl Slot {
 
     fn sync(&mut self, study: &Study) -> Option<Stale> {
         let began = Instant::now();
-        let result = self.attempt(|tracker| tracker.sync(study));
+        self.full = false;
+        let result = match self.attempt_or_full(|tracker| tracker.sync(study)) {
+            Ok(()) => None,
+            Err(Some(stale)) => Some(stale),
+            Err(None) => {
+                self.full = true;
+                None
+            }
+        };
         self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
         result
+    }
+
+    /// Takes in nothing more before all that was taken in is written. What waits for this is the thread of the trackers.
+    fn wait_for_room(&mut self, study: &Study) -> Option<Stale> {
+        let mut stale = None;
+        while self.full && stale.is_none() {
+            thread::sleep(BETWEEN_LOOKS);
+            stale = self.sync(study);
+        }
+        stale
     }
 
     fn close(&mut self, study: &Study) -> Option<Stale> {
@@ -277,14 +304,29 @@ impl Slot {
     }
 
     fn attempt(&mut self, act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>) -> Option<Stale> {
-        if self.failed {
-            return None;
-        }
-        let error = act(self.named.tracker.as_mut()).err()?;
+        self.try_to(act).err().map(|error| self.give_up(&error))
+    }
+
+    /// Tells a full disk (`Err(None)`) from other failures.
+    fn attempt_or_full(
+        &mut self,
+        act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
+    ) -> Result<(), Option<Stale>> {
+        self.try_to(act).map_err(|error| (!error.is_full()).then(|| self.give_up(&error)))
+    }
+
+    fn try_to(
+        &mut self,
+        act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
+    ) -> Result<(), TrackerError> {
+        if self.failed { Ok(()) } else { act(self.named.tracker.as_mut()) }
+    }
+
+    fn give_up(&mut self, error: &TrackerError) -> Stale {
         self.failed = true;
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
-        Some(Stale { name: self.named.name.clone(), why })
+        Stale { name: self.named.name.clone(), why }
     }
 }
 
@@ -294,6 +336,7 @@ mod tests {
     use crate::study::{Entry, Study};
     use crate::tracker::demo::Demo;
     use crate::tracker::{Tracker, TrackerError};
+    use std::sync::atomic::Ordering::Relaxed;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -303,6 +346,8 @@ mod tests {
         seen: Arc<Mutex<Vec<String>>>,
         fails_at: Option<u64>,
         hangs: bool,
+        /// How often a sync finds no room.
+        full: Arc<std::sync::atomic::AtomicU32>,
     }
 
     impl Tracker for Memory {
@@ -318,6 +363,11 @@ mod tests {
             Ok(())
         }
         fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
+            let less = |left: u32| left.checked_sub(1);
+            if self.full.fetch_update(Relaxed, Relaxed, less).is_ok() {
+                let source = std::io::ErrorKind::StorageFull.into();
+                return Err(TrackerError::Write { path: "runs".into(), source });
+            }
             self.seen.lock().unwrap().push("sync".into());
             Ok(())
         }
@@ -372,6 +422,18 @@ mod tests {
         assert_eq!(stale, [Stale { name: "bad".into(), why: "server is away".into() }]);
         assert_eq!(*bad.seen.lock().unwrap(), ["0"]);
         assert_eq!(good.seen.lock().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn a_tracker_whose_disk_is_full_takes_nothing_in_until_there_is_room_and_is_not_left_out() {
+        let demo = demo();
+        let memory = Memory { full: Arc::new(3.into()), ..Memory::default() };
+        let mut slot = super::Slot::new(named("full", &memory));
+        assert_eq!(slot.sync(&demo.study), None);
+        assert_eq!((slot.full, memory.seen.lock().unwrap().len()), (true, 0));
+        assert_eq!(slot.wait_for_room(&demo.study), None);
+        assert_eq!((slot.full, memory.seen.lock().unwrap().as_slice()), (false, &["sync".to_owned()][..]));
+        assert_eq!(memory.full.load(Relaxed), 0);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn eventful() -> Demo {
     let second = demo.start(&params(0.2));
     demo.report(second, &[("epoch", 1.0), ("val_loss", 0.75)]);
     demo.end(second, Exit::Failed(Failure::Code(3)));
-    demo.event(Event::Requeued { trial: second, why: "again".into() });
+    demo.event(Event::requeued(second, "again"));
     again(&mut demo, second, 2, false);
     demo.report(second, &[("val_loss", 0.25)]);
     demo.end(second, Exit::Done);

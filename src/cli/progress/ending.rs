@@ -1,5 +1,6 @@
 //! The last words of a run: the best trial, a small table, where the rest lies, and how to go on.
 
+use super::words;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{JSON_VERSION, Output};
 use crate::journal::StudyDir;
@@ -16,7 +17,7 @@ const TOP: usize = 5;
 pub(super) fn code(study: &Study, why: &Closing) -> Code {
     match why {
         Closing::Interrupted => Code::Interrupted,
-        Closing::FailureLimit => Code::FailureLimit,
+        Closing::FailureLimit | Closing::CircuitBreaker => Code::FailureLimit,
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished | Closing::Exhausted | Closing::TimeLimit => Code::Done,
     }
@@ -50,8 +51,13 @@ pub(super) fn tell(
     if !matches!(why, Closing::Finished) {
         out.say(format_args!("ended because {}", summary::closing(why)));
     }
+    if let Some(text) =
+        matches!(why, Closing::CircuitBreaker).then(|| words::broken(study, dir, out.paint_err))
+    {
+        out.say(text.unwrap_or_default());
+    }
     out.say(format_args!("table: {}", plain(&dir.trials_csv().display().to_string())));
-    if matches!(why, Closing::Interrupted | Closing::TimeLimit | Closing::FailureLimit) {
+    if !matches!(why, Closing::Finished | Closing::Exhausted) {
         out.say(format_args!("continue with: {again}"));
     }
     Ok(())

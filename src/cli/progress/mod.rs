@@ -161,6 +161,25 @@ impl Listener for Progress {
         }
     }
 
+    fn news(&mut self, text: &str) {
+        match self.style {
+            Style::Json => self.notice(text),
+            Style::Human => self.say(text),
+            Style::Quiet => {}
+        }
+    }
+
+    fn notice(&mut self, text: &str) {
+        match self.style {
+            Style::Json if self.broken => {}
+            Style::Json => {
+                let line = serde_json::json!({ "v": JSON_VERSION, "notice": text });
+                self.broken |= self.out.json(&line).and_then(|()| Ok(self.out.stdout.flush()?)).is_err();
+            }
+            Style::Human | Style::Quiet => self.warn(text),
+        }
+    }
+
     fn tick(&mut self, study: &Study) {
         if let Some(bars) = &mut self.bars {
             bars.update(study);
@@ -185,11 +204,11 @@ impl Listener for Shared {
     }
 
     fn news(&mut self, text: &str) {
-        self.with(|progress| {
-            if progress.style != Style::Quiet {
-                progress.say(text);
-            }
-        });
+        self.with(|progress| progress.news(text));
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.with(|progress| progress.notice(text));
     }
 
     fn tick(&mut self, study: &Study) {

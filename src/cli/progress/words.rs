@@ -5,6 +5,7 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
+use std::time::Duration;
 
 /// How many lines of a failed trial's output are shown.
 const LAST_WORDS: usize = 8;
@@ -14,6 +15,9 @@ const LINE: usize = 160;
 
 /// Returns the line for an event, if it is worth one. With bars only what they cannot show is: a new best.
 pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) -> Option<String> {
+    if let Some(line) = slot(event) {
+        return Some(line);
+    }
     let trial = study.trial(event.trial()?)?;
     let line = match event {
         Event::Ended { .. } if trial.state == TrialState::Complete && new_best => {
@@ -27,10 +31,26 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
             format!("trial {} {verb}{again}{}", trial.id, given(trial))
         }
         Event::Ended { .. } => ended(study, trial),
-        Event::Requeued { why, .. } => format!("trial {} will run again: {why}", trial.id),
+        // What was said of the slot or is said at the end says it of all of them.
+        Event::Requeued { forgiven: true, .. } => return None,
+        Event::Requeued { why, not_before, .. } => {
+            let when = not_before.map_or_else(String::new, |until| {
+                format!(" in {}", number::duration(study.at().map_or(Duration::ZERO, |now| until.since(now))))
+            });
+            format!("trial {} will run again{when}: {why}", trial.id)
+        }
         _ => return None,
     };
     Some(format!("{}{}", count(study), plain(&line)))
+}
+
+/// Returns the line for what happened to a slot; it shows with bars too.
+fn slot(event: &Event) -> Option<String> {
+    match event {
+        Event::SlotPaused { slot, why } => Some(plain(&format!("slot {slot} is paused: {why}")).into_owned()),
+        Event::SlotResumed { slot } => Some(format!("slot {slot} is used again")),
+        _ => None,
+    }
 }
 
 /// Returns how far the study is: `[ 3/20] `.
@@ -100,6 +120,16 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     };
     let place = plain(&place.display().to_string()).into_owned();
     format!("{head}: {exit} after {took}{params}{said}\n    {wrote} {place}")
+}
+
+/// Returns what to say of a run that the circuit breaker ended: the last failure with its last words, and what to do.
+pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
+    let failed = |trial: &&Trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some();
+    let last = study.trials().iter().filter(failed).max_by_key(|trial| trial.ended_at)?;
+    Some(format!(
+        "{}\nno trial is used up: those that failed so wait and run again; if they are meant to fail, set `quick_failures = 0` in [limits]",
+        failure(last, dir, true, paint)
+    ))
 }
 
 /// Returns the line of a running trial: id, time, how far, what it last reported.

@@ -77,6 +77,8 @@ pub(super) enum Word {
     Placed { trial: TrialId, attempt: Attempt, place: Place },
     /// An attempt said something.
     Logged { trial: TrialId, attempt: Attempt, record: LogRecord },
+    /// An attempt asks whether it may go on. The answer is a file in its folder.
+    Asked { trial: TrialId, attempt: Attempt, id: String },
     /// An attempt ended, after so many seconds.
     Ended { trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage, seconds: f64 },
     /// An attempt it was given never began: no time was left for it.

@@ -402,6 +402,7 @@ impl Pilot {
                     self.say(Word::Placed { trial, attempt, place });
                 }
                 What::Logged(record) => self.say(Word::Logged { trial, attempt, record }),
+                What::Asked(id) => self.say(Word::Asked { trial, attempt, id }),
                 What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
             }
         }

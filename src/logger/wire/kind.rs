@@ -17,9 +17,10 @@ pub(super) enum LineKind {
     Note,
     Output,
     Version,
+    Ask,
 }
 
-const KINDS: [(&str, LineKind); 10] = [
+const KINDS: [(&str, LineKind); 11] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -30,6 +31,7 @@ const KINDS: [(&str, LineKind); 10] = [
     ("note", LineKind::Note),
     ("output", LineKind::Output),
     ("version", LineKind::Version),
+    ("ask", LineKind::Ask),
 ];
 
 impl LineKind {
@@ -87,6 +89,7 @@ pub(super) fn other(
         }
         LineKind::Checkpoint => Said::Checkpoint { step: rest.number("step") },
         LineKind::Note => Said::Note { text: rest.needed("note", &["text"], "text")? },
+        LineKind::Ask => Said::Ask { id: rest.needed("ask", &["id"], "text")? },
         LineKind::Version => match rest.number("version") {
             Some(version) if version > VERSION as f64 => return Err(Refused::Newer(version as u64)),
             Some(_) => Said::Nothing,
@@ -215,6 +218,7 @@ mod tests {
                 r#"{"kind": "param", "name": "depth", "value": 3.0}"#,
                 Said::Params(vec![("depth".into(), Value::Float(3.0))]),
             ),
+            (r#"{"kind": "ask", "id": "7-1"}"#, Said::Ask { id: "7-1".into() }),
             (r#"{"kind": "version", "version": 1}"#, Said::Nothing),
         ] {
             assert_eq!(read(line), Ok(wanted), "{line}");

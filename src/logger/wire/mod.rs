@@ -78,6 +78,11 @@ pub enum Said {
     Outputs(Vec<(Name, Value)>),
     /// Parameters the trial found out itself.
     Params(Vec<(Name, Value)>),
+    /// A question: may the trial go on, after all that stands before this?
+    Ask {
+        /// What the answer is to be called by.
+        id: String,
+    },
     /// Nothing: a blank line, or one that says which version it is written in.
     Nothing,
 }

@@ -12,6 +12,9 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Limits 
     limits.time = time(&mut section, "time", diagnostics);
     limits.trial_time = time(&mut section, "trial_time", diagnostics);
     limits.failures = section.take_count("failures", 1, diagnostics).map(|(count, _)| count);
+    if let Some((count, _)) = section.take_count("quick_failures", 0, diagnostics) {
+        limits.quick_failures = u32::try_from(count).ok().filter(|count| *count > 0);
+    }
     if let Some(node) = section.take("disk") {
         refuse_if_not_yet("limits.disk", node.span.clone(), diagnostics);
         limits.disk = size_of("disk", &node, diagnostics);

@@ -188,6 +188,13 @@ fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diag
     sections.into_iter().filter_map(|point| space.parse_point(point, diagnostics)).collect()
 }
 
+/// Takes every `[[point]]` of a document, `None` if it has none.
+pub(super) fn points_of(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Vec<Section>> {
+    let before = diagnostics.list.len();
+    let points = sections(file, "point", diagnostics);
+    (!points.is_empty() || diagnostics.list.len() > before).then_some(points)
+}
+
 /// What lints and constraints need to see as it is written.
 pub(super) struct Raw {
     /// The entries of `[space]`, and of tables in it.

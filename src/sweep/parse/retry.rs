@@ -1,9 +1,11 @@
-//! `[retry]`: which failures are tried again.
+//! `[retry]`: which failures are tried again, and after how long.
 
 use super::super::Retry;
+use super::super::units::duration_of;
 use super::texts;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Span, Table};
 use crate::study::FailureClass;
+use std::time::Duration;
 
 /// The classes of failure by the names a sweep file gives them, with what they are.
 pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
@@ -19,31 +21,58 @@ pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
 const DEFAULT: &[FailureClass] =
     &[FailureClass::Crash, FailureClass::Timeout, FailureClass::Memory, FailureClass::Lost];
 
+/// The longest wait before a further attempt, unless the file says another.
+const LONGEST: Duration = Duration::from_secs(600);
+
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Retry {
     let Some(mut section) = file.take_section("retry", diagnostics) else { return Retry::default() };
     let times = section.take_count("times", 0, diagnostics).map_or(0, |(times, _)| times);
     let on = texts(&mut section, "on", diagnostics);
+    let backoff = backoff(&mut section, diagnostics);
+    let longest = section.take("max_backoff");
+    let longest = longest.and_then(|node| duration_of("max_backoff", &node, diagnostics));
     section.finish(diagnostics);
     let on = match on {
         None => DEFAULT.to_vec(),
-        Some(names) => names
-            .into_iter()
-            .filter_map(|(name, span)| {
-                let found = CLASSES.iter().find(|(known, ..)| *known == name);
-                if found.is_none() {
-                    let message = format!("there is no class of failure `{name}`");
-                    let known = CLASSES.iter().map(|(name, ..)| *name);
-                    let mut error =
-                        Diagnostic::error("unknown-name", message).at(span, "").did_you_mean(&name, known);
-                    if error.hints.is_empty() {
-                        let all: Vec<_> = CLASSES.iter().map(|(name, ..)| format!("`{name}`")).collect();
-                        error = error.hint(format!("there are {}", all.join(", ")));
-                    }
-                    diagnostics.push(error);
-                }
-                found.map(|(_, class, _)| *class)
-            })
-            .collect(),
+        Some(names) => {
+            names.into_iter().filter_map(|(name, span)| class(&name, &span, diagnostics)).collect()
+        }
     };
-    Retry { times: u32::try_from(times).unwrap_or(u32::MAX), on }
+    let times = u32::try_from(times).unwrap_or(u32::MAX);
+    Retry { times, on, backoff, max_backoff: longest.unwrap_or(LONGEST) }
+}
+
+/// Finds a class by its name, reporting one that there is not.
+fn class(name: &str, span: &Span, diagnostics: &mut Diagnostics) -> Option<FailureClass> {
+    let found = CLASSES.iter().find(|(known, ..)| *known == name);
+    if found.is_none() {
+        let message = format!("there is no class of failure `{name}`");
+        let known = CLASSES.iter().map(|(name, ..)| *name);
+        let mut error =
+            Diagnostic::error("unknown-name", message).at(span.clone(), "").did_you_mean(name, known);
+        if error.hints.is_empty() {
+            let all: Vec<_> = CLASSES.iter().map(|(name, ..)| format!("`{name}`")).collect();
+            error = error.hint(format!("there are {}", all.join(", ")));
+        }
+        diagnostics.push(error);
+    }
+    found.map(|(_, class, _)| *class)
+}
+
+/// Reads how long the first repetition waits: one duration for every class, or a table by class.
+fn backoff(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<(FailureClass, Duration)> {
+    let Some(node) = section.take("backoff") else { return Vec::new() };
+    let NodeValue::Table(Table { entries, .. }) = node.value else {
+        let wait = duration_of("backoff", &node, diagnostics);
+        return wait
+            .map(|wait| CLASSES.iter().map(|(_, class, _)| (*class, wait)).collect())
+            .unwrap_or_default();
+    };
+    let mut waits = Vec::new();
+    for (key, node) in entries {
+        let class = class(&key.name, &key.span, diagnostics);
+        let wait = duration_of(&key.name, &node, diagnostics);
+        waits.extend(class.zip(wait));
+    }
+    waits
 }

@@ -16,11 +16,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long the end of a run waits for the server to take anything: less than the recorder's patience.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a call that is under way may take to end before its thread is left behind.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How far a server has a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,7 @@ struct Line {
     spool: PathBuf,
     news: Arc<News>,
     bell: Sender<()>,
+    courier: JoinHandle<()>,
     known: Option<u64>,
     written: u64,
 }
@@ -123,8 +127,8 @@ impl Delivery {
         let server = Server::new(self.address.clone());
         let courier =
             Courier::new(server, reader, delivered, file, self.study.clone(), Arc::clone(&news), heard);
-        thread::Builder::new().name("mlflow".to_owned()).spawn(move || courier.run())?;
-        Ok(Line { writer, spool, news, bell, known, written: 0 })
+        let courier = thread::Builder::new().name("mlflow".to_owned()).spawn(move || courier.run())?;
+        Ok(Line { writer, spool, news, bell, courier, known, written: 0 })
     }
 
     /// Lets the thread see everything.
@@ -196,9 +200,15 @@ impl Line {
 }
 
 impl Drop for Delivery {
+    /// Ends the thread before anyone else can deliver the same study: a call that it still made would make a run twice.
     fn drop(&mut self) {
         if let Some(line) = &self.line {
             line.news.stop.store(true, Relaxed);
+            line.news.hurry.store(true, Relaxed);
+            let (_, began) = (line.bell.try_send(()), Instant::now());
+            while !line.courier.is_finished() && began.elapsed() < FAREWELL {
+                thread::sleep(Duration::from_millis(1));
+            }
             let _ = fs::remove_dir_all(&line.spool);
         }
     }

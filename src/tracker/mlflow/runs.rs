@@ -87,7 +87,7 @@ impl Projection {
             }
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
             Event::Ended { trial, exit, .. } => self.tag(trial.0, "swath.exit", &exit.to_string()),
-            Event::Requeued { .. } => {}
+            Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Closed { why } => self.closing(study, why, at),
         }
         let replaced = match &entry.event {
@@ -206,7 +206,7 @@ impl Projection {
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
             Closing::Interrupted | Closing::TimeLimit => Status::Killed,
-            Closing::FailureLimit => Status::Failed,
+            Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;

@@ -236,6 +236,11 @@ impl Fleet {
                 Some(_) => self.send(trial, attempt, What::Logged(record)),
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },
+            Word::Asked { trial, attempt, id } => {
+                if pilot.holds.contains_key(&(trial, attempt)) {
+                    self.send(trial, attempt, What::Asked(id));
+                }
+            }
             Word::Ended { trial, attempt, exit, usage, seconds } => {
                 if pilot.holds.remove(&(trial, attempt)).is_none() {
                     self.dropped += u64::from(pilot.taken.contains(&(trial, attempt)));

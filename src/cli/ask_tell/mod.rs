@@ -1,0 +1,300 @@
+//! `swath ask-tell SWEEP`: the study as a conversation of JSON lines, for people who own their loop. One process, no server.
+
+mod request;
+
+use super::Context;
+use super::exit::{Code, Failure};
+use crate::driver::{Interrupt, Offer, Urgency};
+use crate::report::{json, rank};
+use crate::run::{AskTell, AskTellError, Options};
+use crate::study::{Exit, Failure as Cause, TrialId, TrialState, Verdict};
+use crate::sweep::{Surroundings, Sweep};
+use request::{Ending, Request, Tell, Trouble};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+use std::io::{self, BufRead, BufReader, Stdin, Write};
+use std::path::PathBuf;
+
+/// A line longer than this is refused.
+const LONGEST: usize = 1 << 20;
+
+/// Arguments of `swath ask-tell`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Requests and replies are JSON objects, one a line:\n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\nThe end of the input ends it; trials that were not told wait for the next time. docs/ask-tell.md has the rest."
+)]
+pub(crate) struct Args {
+    /// The sweep file; it needs no `[run]`
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+    /// How many trials you run at a time, which samplers take into account (default: `resources.jobs`, else 1)
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let colour = context.out.paint_err.on;
+    let mut sweep = Sweep::read_for_function(&args.sweep)
+        .map_err(|rejected| super::sweeps::rejected(&rejected, colour))?;
+    sweep.look_around(&Surroundings { current_dir: std::env::current_dir()?, path: None });
+    if !sweep.warnings.list.is_empty() {
+        context.out.say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
+    }
+    if sweep.objectives.is_empty() {
+        return Err(Failure::usage("the sweep file has no `[objective]`, so nothing could be told")
+            .hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\""));
+    }
+    let options = Options {
+        jobs: args.jobs.map(usize::from),
+        command_line: std::env::args().collect(),
+        ..Options::at(&context.logs)
+    };
+    let interrupt = Interrupt::on_signals()?;
+    let mut warn = super::output::Output::of_process();
+    let study = AskTell::open_recording(&sweep, options, move |stale| {
+        warn.warn(format_args!("the tracker `{}` is out of date: {}", stale.name, stale.why));
+    })?;
+    context.out.say(format_args!("{}: ready", study.dir().root().display()));
+    let mut talk = Talk { study, sweep: &sweep, line: 0, out: &mut context.out.stdout };
+    let mut requests = Requests { input: BufReader::with_capacity(1 << 16, io::stdin()), line: Vec::new() };
+    let mut interrupted = false;
+    loop {
+        match requests.next(|| talk.idle(&interrupt))? {
+            Next::Line(line) => talk.answer(line)?,
+            Next::End => break,
+            Next::Interrupted => {
+                interrupted = true;
+                break;
+            }
+        }
+    }
+    talk.study.close().map_err(fatal)?;
+    Ok(match interrupted {
+        true if interrupt.signal() == signal_hook::consts::SIGTERM => Code::Terminated,
+        true => Code::Interrupted,
+        false => Code::Done,
+    })
+}
+
+/// What stands on the input.
+enum Next<'a> {
+    /// A line; `None` if it was too long.
+    Line(Option<&'a [u8]>),
+    End,
+    Interrupted,
+}
+
+struct Requests {
+    input: BufReader<Stdin>,
+    line: Vec<u8>,
+}
+
+impl Requests {
+    /// Waits for a line. While none comes, `idle` is called now and then, and says whether to go on waiting.
+    fn next(&mut self, mut idle: impl FnMut() -> Result<bool, Failure>) -> Result<Next<'_>, Failure> {
+        self.line.clear();
+        let mut long = false;
+        loop {
+            if self.input.buffer().is_empty() {
+                let mut ready = [PollFd::new(self.input.get_ref(), PollFlags::IN)];
+                let patience = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+                match poll(&mut ready, Some(&patience)) {
+                    Ok(0) | Err(rustix::io::Errno::INTR) => {
+                        if !idle()? {
+                            return Ok(Next::Interrupted);
+                        }
+                        continue;
+                    }
+                    Ok(_) => {}
+                    Err(error) => return Err(io::Error::from(error).into()),
+                }
+            }
+            let bytes = self.input.fill_buf()?;
+            if bytes.is_empty() {
+                let last = !self.line.is_empty();
+                return Ok(if last { Next::Line((!long).then_some(&self.line)) } else { Next::End });
+            }
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(bytes.len(), |end| end + 1);
+            long |= self.line.len() + taken > LONGEST;
+            if long {
+                self.line.truncate(1);
+            } else {
+                self.line.extend_from_slice(&bytes[..taken]);
+            }
+            self.input.consume(taken);
+            if end.is_some() {
+                return Ok(Next::Line((!long).then_some(&self.line)));
+            }
+        }
+    }
+}
+
+struct Talk<'a, 'b> {
+    study: AskTell<'a>,
+    sweep: &'a Sweep,
+    /// The number of the line being answered, from 1.
+    line: u64,
+    out: &'b mut Box<dyn Write>,
+}
+
+impl Talk<'_, '_> {
+    /// Brings everything up to date while nobody asks; returns whether to go on.
+    fn idle(&mut self, interrupt: &Interrupt) -> Result<bool, Failure> {
+        self.study.tend().map_err(fatal)?;
+        Ok(interrupt.urgency() == Urgency::None)
+    }
+
+    /// Answers a line. Only what ends the study is an error here; all else is a reply.
+    fn answer(&mut self, line: Option<&[u8]>) -> Result<(), Failure> {
+        self.line += 1;
+        let request = match line {
+            Some(line) if line.iter().all(u8::is_ascii_whitespace) => return Ok(()),
+            Some(line) => Request::parse(line, &self.sweep.objectives, self.sweep.resource.as_ref()),
+            None => Err(Trouble::new(
+                format!("the line is longer than {} KiB", LONGEST >> 10),
+                "send one request a line",
+            )),
+        };
+        match request {
+            Err(trouble) => self.refuse(&trouble)?,
+            Ok(request) => match self.carry_out(request) {
+                Ok(()) => {}
+                Err(AskTellError::Run(error)) => return Err(error.into()),
+                Err(error) => self.refuse(&Trouble::of(&error))?,
+            },
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn carry_out(&mut self, request: Request) -> Result<(), AskTellError> {
+        match request {
+            Request::Ask(count) => (0..count).try_for_each(|_| self.ask()),
+            Request::Tell(tell) => self.tell(tell),
+            Request::Report { trial, values } => {
+                let verdict = self.study.report(trial, values)?;
+                self.reply(&json!({ "trial": trial, "verdict": word(verdict), "why": self.why(trial) }))
+            }
+            Request::Add { point, again } => {
+                let trial = self.study.add(&point, again)?;
+                self.reply(&json!({ "trial": trial, "state": self.state(trial) }))
+            }
+            Request::Best(count) => {
+                let study = self.study.study();
+                let ranked = if self.sweep.objectives.len() > 1 {
+                    rank::pareto(study)
+                } else {
+                    rank::best(study, count)
+                };
+                let best: Vec<_> =
+                    ranked.into_iter().take(count).map(|trial| json::row(study, trial)).collect();
+                self.reply(&json!({ "best": best }))
+            }
+            Request::Open => {
+                let study = self.study.study();
+                let asked = |id: &TrialId| study.trial(*id).is_some_and(|trial| trial.attempts > 0);
+                let open: Vec<TrialId> = study.running().chain(study.waiting().filter(asked)).collect();
+                self.reply(&json!({ "open": open }))
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Result<(), AskTellError> {
+        let asked = match self.study.ask()? {
+            Offer::Trial(asked) => asked,
+            Offer::Wait => return self.reply(&json!({ "trial": null, "why": "wait" })),
+            Offer::Over(why) => return self.reply(&json!({ "trial": null, "why": why })),
+        };
+        let mut reply = json!({ "trial": asked.trial, "params": asked.params, "seed": asked.seed });
+        if let Value::Object(reply) = &mut reply {
+            if asked.attempt.0 > 1 {
+                reply.insert("attempt".to_owned(), asked.attempt.0.into());
+            }
+            if let Some(until) = asked.until {
+                reply.insert("until".to_owned(), until.0.into());
+            }
+            if asked.resume {
+                reply.insert("resume".to_owned(), true.into());
+            }
+        }
+        self.reply(&reply)
+    }
+
+    fn tell(&mut self, tell: Tell) -> Result<(), AskTellError> {
+        let Tell { trial, reports, values, ending, why } = tell;
+        let values = match values {
+            request::Values::None => Vec::new(),
+            request::Values::Objectives(values) => self.study.named(&values)?,
+            request::Values::Named(values) => values,
+        };
+        for report in reports {
+            if self.study.report(trial, report)? != Verdict::Continue {
+                return self
+                    .reply(&json!({ "trial": trial, "state": self.state(trial), "why": self.why(trial) }));
+            }
+        }
+        let exit = match ending {
+            Ending::Complete => Exit::Done,
+            Ending::Failed => {
+                let why = why.unwrap_or_else(|| "told that it failed".to_owned());
+                Exit::Failed(Cause::Error(why))
+            }
+            Ending::Stopped => Exit::Stopped,
+            Ending::Waiting => Exit::Interrupted,
+        };
+        let state = self.study.end(trial, values, exit)?;
+        let mut reply = json!({ "trial": trial, "state": state.word() });
+        if let (Value::Object(reply), true) = (&mut reply, state != TrialState::Complete) {
+            reply.insert("why".to_owned(), self.why(trial));
+        }
+        self.reply(&reply)
+    }
+
+    fn state(&self, trial: TrialId) -> &'static str {
+        self.study.study().trial(trial).map_or("", |found| found.state.word())
+    }
+
+    /// Returns what the scheduler said of a trial, or how it ended, if there is anything to say.
+    fn why(&self, trial: TrialId) -> Value {
+        let Some(found) = self.study.study().trial(trial) else { return Value::Null };
+        match (&found.why, &found.exit) {
+            (Some(why), _) => why.as_str().into(),
+            (None, Some(exit @ Exit::Failed(_))) => exit.to_string().into(),
+            _ => Value::Null,
+        }
+    }
+
+    fn refuse(&mut self, trouble: &Trouble) -> Result<(), Failure> {
+        let Trouble { cause, cure } = trouble;
+        let reply = json!({ "error": { "line": self.line, "cause": cause, "cure": cure } });
+        Ok(write_line(&mut self.out, &reply)?)
+    }
+
+    fn reply(&mut self, reply: &Value) -> Result<(), AskTellError> {
+        write_line(&mut self.out, reply).map_err(|source| {
+            AskTellError::Run(crate::run::RunError::Keep { path: "standard output".into(), source })
+        })
+    }
+}
+
+fn write_line(out: &mut impl Write, reply: &Value) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, reply)?;
+    out.write_all(b"\n")
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Continue => "continue",
+        Verdict::Pause => "pause",
+        Verdict::Stop => "stop",
+    }
+}
+
+/// Makes an error that ends the study a failure of the command.
+fn fatal(error: AskTellError) -> Failure {
+    match error {
+        AskTellError::Run(error) => error.into(),
+        other => Failure::caused(Code::Tool, &other),
+    }
+}

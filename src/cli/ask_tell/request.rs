@@ -1,0 +1,459 @@
+//! What a line of the conversation asks for, and what is wrong with one that asks for nothing.
+
+use crate::logger::wire::special;
+use crate::run::AskTellError;
+use crate::source::diagnostic::nearest;
+use crate::space::Name;
+use crate::study::{Datum, Metric, Objective, TrialId};
+use crate::sweep::given;
+use serde_json::{Map, Value};
+
+/// The most trials one request may ask for.
+const MOST: u64 = 10_000;
+const REQUESTS: [&str; 6] = ["ask", "tell", "report", "add", "best", "open"];
+
+/// What a line asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Request {
+    /// So many trials: a line each.
+    Ask(u64),
+    /// A trial ended.
+    Tell(Tell),
+    /// A trial reports and goes on.
+    Report { trial: TrialId, values: Vec<(Name, Datum)> },
+    /// A configuration to try next, as lines of TOML.
+    Add { point: String, again: bool },
+    /// The best so many trials.
+    Best(usize),
+    /// The trials that were asked for and not told.
+    Open,
+}
+
+/// How a trial ended.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tell {
+    pub(super) trial: TrialId,
+    /// What it reported before.
+    pub(super) reports: Vec<Vec<(Name, Datum)>>,
+    pub(super) values: Values,
+    pub(super) ending: Ending,
+    pub(super) why: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Values {
+    None,
+    /// In the order of the objectives.
+    Objectives(Vec<f64>),
+    Named(Vec<(Name, Datum)>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Complete,
+    Failed,
+    Stopped,
+    /// It is given back, to be asked for again.
+    Waiting,
+}
+
+/// Why a line was not done, and what to do.
+#[derive(Debug, PartialEq)]
+pub(super) struct Trouble {
+    pub(super) cause: String,
+    pub(super) cure: String,
+}
+
+impl Trouble {
+    pub(super) fn new(cause: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { cause: cause.into(), cure: cure.into() }
+    }
+
+    pub(super) fn of(error: &AskTellError) -> Self {
+        let cure = match error {
+            AskTellError::Run(_) => String::new(),
+            AskTellError::NoSuchTrial(_) => "tell a trial that was asked for: {\"ask\": 1}".to_owned(),
+            AskTellError::NotOpen { asked: false, .. } => "ask for it first: {\"ask\": 1}".to_owned(),
+            AskTellError::NotOpen { .. } => {
+                "a trial is told once; {\"open\": true} lists those to tell".to_owned()
+            }
+            AskTellError::Count { wanted, .. } => {
+                format!("give {wanted}, in the order of the sweep file, or name them: {{\"values\": {{…}}}}")
+            }
+            AskTellError::Impossible => "change it, or the constraints".to_owned(),
+            AskTellError::Duplicate(_) => "say \"again\": true to try it once more".to_owned(),
+            AskTellError::Refused(rejected) => {
+                let list = &rejected.diagnostics.list;
+                let said = |found: &crate::source::Diagnostic| match found.labels.first() {
+                    Some((_, label)) if !label.is_empty() => format!("{} ({label})", found.message),
+                    _ => found.message.clone(),
+                };
+                let causes: Vec<String> = list.iter().map(said).collect();
+                let cures: Vec<&str> =
+                    list.iter().flat_map(|found| &found.hints).map(String::as_str).collect();
+                let cure =
+                    if cures.is_empty() { "choose values of the space".to_owned() } else { cures.join("; ") };
+                return Self::new(causes.join("; "), cure);
+            }
+        };
+        Self::new(error.to_string(), cure)
+    }
+}
+
+impl Request {
+    /// Reads a line. NaN and the infinities may be written as Python writes them.
+    pub(super) fn parse(
+        line: &[u8],
+        objectives: &[Objective],
+        resource: Option<&Name>,
+    ) -> Result<Self, Trouble> {
+        let mut object = object_of(line)?;
+        let again = object.remove("again");
+        let mut entries = object.into_iter();
+        let (Some((key, value)), rest) = (entries.next(), entries.next()) else {
+            return Err(Trouble::new("the request is empty", "say what is wanted: {\"ask\": 1}"));
+        };
+        if let Some((other, _)) = rest {
+            return Err(Trouble::new(
+                format!("`{key}` and `{other}` are two requests"),
+                "send one request a line",
+            ));
+        }
+        let reader = Reader { objectives, resource };
+        match key.as_str() {
+            "ask" => match value {
+                Value::Bool(true) | Value::Null => Ok(Self::Ask(1)),
+                other => match other.as_u64().filter(|count| (1..=MOST).contains(count)) {
+                    Some(count) => Ok(Self::Ask(count)),
+                    None => Err(Trouble::new(
+                        format!("`ask` is {other}"),
+                        format!("it is a number of trials, 1 to {MOST}: {{\"ask\": 1}}"),
+                    )),
+                },
+            },
+            "tell" => reader.tell(value),
+            "report" => reader.report(value),
+            "add" => Ok(Self::Add { point: point(value)?, again: again == Some(Value::Bool(true)) }),
+            "best" => Ok(Self::Best(value.as_u64().map_or(1, |count| usize::try_from(count).unwrap_or(1)))),
+            "open" => Ok(Self::Open),
+            other => Err(unknown("request", other, &REQUESTS)),
+        }
+    }
+}
+
+fn unknown(what: &str, word: &str, known: &[&str]) -> Trouble {
+    let cure = match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    Trouble::new(format!("there is no {what} `{}`", clipped(word)), cure)
+}
+
+fn clipped(word: &str) -> String {
+    if word.chars().count() <= 60 { word.to_owned() } else { word.chars().take(60).chain(['…']).collect() }
+}
+
+fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
+    let example = "send one JSON object a line: {\"ask\": 1}";
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Err(Trouble::new("the line is not UTF-8", example));
+    };
+    let read = serde_json::from_str(text)
+        .or_else(|error| serde_json::from_str(&quoted_specials(text)).map_err(|_| error));
+    match read {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Trouble::new("the line is JSON, but not an object", example)),
+        Err(error) => Err(Trouble::new(format!("the line is not JSON: {error}"), example)),
+    }
+}
+
+/// Puts NaN and Infinity, which Python's `json` writes as bare words, in quotes.
+fn quoted_specials(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    let mut quoted = false;
+    while let Some(char) = rest.chars().next() {
+        let word =
+            ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| !quoted && rest.starts_with(word));
+        if let Some(word) = word {
+            out.extend(["\"", word, "\""]);
+            rest = &rest[word.len()..];
+            continue;
+        }
+        out.push(char);
+        rest = &rest[char.len_utf8()..];
+        if char == '\\' && quoted {
+            if let Some(escaped) = rest.chars().next() {
+                out.push(escaped);
+                rest = &rest[escaped.len_utf8()..];
+            }
+        } else if char == '"' {
+            quoted = !quoted;
+        }
+    }
+    out
+}
+
+/// Returns a configuration as lines of TOML.
+fn point(value: Value) -> Result<String, Trouble> {
+    let wrong = || {
+        Trouble::new(
+            "`add` is not an object of parameters",
+            "name them: {\"add\": {\"lr\": 0.1, \"layers\": 2}}",
+        )
+    };
+    let Value::Object(params) = value else { return Err(wrong()) };
+    let literal = |value: Value| {
+        let read: Result<crate::space::Value, _> = serde_json::from_value(value);
+        read.map(|value| given::literal(&value)).map_err(|_| wrong())
+    };
+    let pairs: Vec<(String, String)> = params
+        .into_iter()
+        .map(|(name, value)| Ok((name, literal(value)?)))
+        .collect::<Result<_, Trouble>>()?;
+    Ok(given::lines(pairs.iter().map(|(name, value)| (name.as_str(), value.clone()))))
+}
+
+struct Reader<'a> {
+    objectives: &'a [Objective],
+    resource: Option<&'a Name>,
+}
+
+const TELL: [&str; 8] = ["trial", "value", "values", "step", "reports", "state", "why", "verdict"];
+
+impl Reader<'_> {
+    fn tell(&self, value: Value) -> Result<Request, Trouble> {
+        let (trial, mut object) = self.about("tell", value)?;
+        if object.contains_key("step") && !object.contains_key("state") {
+            return self.report_of(trial, object);
+        }
+        let ending = match object.remove("state") {
+            None => Ending::Complete,
+            Some(Value::String(word)) => match word.as_str() {
+                "complete" | "done" => Ending::Complete,
+                "failed" | "fail" => Ending::Failed,
+                "stopped" | "pruned" => Ending::Stopped,
+                "waiting" => Ending::Waiting,
+                other => return Err(unknown("state", other, &["complete", "failed", "stopped", "waiting"])),
+            },
+            Some(other) => {
+                return Err(Trouble::new(
+                    format!("`state` is {other}"),
+                    "it is \"complete\", \"failed\", \"stopped\" or \"waiting\"",
+                ));
+            }
+        };
+        let reports = match object.remove("reports") {
+            None => Vec::new(),
+            Some(Value::Array(reports)) => reports
+                .into_iter()
+                .map(|report| match report {
+                    Value::Object(report) => named(report),
+                    _ => Err(wrong_reports()),
+                })
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(wrong_reports()),
+        };
+        let step = self.step(&mut object)?;
+        let mut values = self.values(&mut object)?;
+        if let (Some(step), Values::Named(values)) = (step, &mut values) {
+            values.insert(0, step);
+        }
+        let why = object.remove("why").map(|why| why.as_str().map_or_else(|| why.to_string(), str::to_owned));
+        self.nothing_else("tell", &object)?;
+        if ending == Ending::Complete && reports.is_empty() && values == Values::None {
+            return Err(Trouble::new(
+                format!("nothing is told of trial {trial}"),
+                "give its \"value\", or say \"state\": \"failed\"",
+            ));
+        }
+        Ok(Request::Tell(Tell { trial, reports, values, ending, why }))
+    }
+
+    fn report(&self, value: Value) -> Result<Request, Trouble> {
+        let (trial, object) = self.about("report", value)?;
+        self.report_of(trial, object)
+    }
+
+    fn report_of(&self, trial: TrialId, mut object: Map<String, Value>) -> Result<Request, Trouble> {
+        let step = self.step(&mut object)?;
+        let values = match self.values(&mut object)? {
+            Values::None => {
+                return Err(Trouble::new(
+                    "the report has no values",
+                    "give \"value\", or name them: {\"values\": {…}}",
+                ));
+            }
+            Values::Named(values) => values,
+            Values::Objectives(values) if values.len() == self.objectives.len() => {
+                let pair = |(objective, value): (&Objective, f64)| {
+                    (objective.metric.clone(), Datum::Number(Metric(value)))
+                };
+                self.objectives.iter().zip(values).map(pair).collect()
+            }
+            Values::Objectives(values) => {
+                let error = AskTellError::Count { given: values.len(), wanted: self.objectives.len() };
+                return Err(Trouble::of(&error));
+            }
+        };
+        self.nothing_else("report", &object)?;
+        Ok(Request::Report { trial, values: step.into_iter().chain(values).collect() })
+    }
+
+    /// Takes the trial that a request is about.
+    fn about(&self, what: &str, value: Value) -> Result<(TrialId, Map<String, Value>), Trouble> {
+        let cure = format!("say which and what: {{\"{what}\": {{\"trial\": 7, \"value\": 0.31}}}}");
+        let Value::Object(mut object) = value else {
+            return Err(Trouble::new(format!("`{what}` is not an object"), cure));
+        };
+        let trial = match object.remove("trial") {
+            None => return Err(Trouble::new(format!("`{what}` names no trial"), cure)),
+            Some(found) => match found.as_u64().and_then(|id| u32::try_from(id).ok()) {
+                Some(id) => TrialId(id),
+                None => {
+                    let cause = format!("`trial` is {}", clipped(&found.to_string()));
+                    return Err(Trouble::new(cause, "it is the number that the ask replied with"));
+                }
+            },
+        };
+        Ok((trial, object))
+    }
+
+    /// Takes the step of a report under the name that the sweep file gives it.
+    fn step(&self, object: &mut Map<String, Value>) -> Result<Option<(Name, Datum)>, Trouble> {
+        let Some(step) = object.remove("step") else { return Ok(None) };
+        let number =
+            number(&step).ok_or_else(|| Trouble::new(format!("`step` is {step}"), "it is a number"))?;
+        let name = self.resource.cloned().unwrap_or_else(|| "step".into());
+        Ok(Some((name, Datum::Number(Metric(number)))))
+    }
+
+    fn values(&self, object: &mut Map<String, Value>) -> Result<Values, Trouble> {
+        let wrong = |key: &str, value: &Value| {
+            let cause = format!("`{key}` is {}", clipped(&value.to_string()));
+            Trouble::new(cause, "numbers only; of a trial without one say \"state\": \"failed\"")
+        };
+        match (object.remove("value"), object.remove("values")) {
+            (None, None) => Ok(Values::None),
+            (Some(_), Some(_)) => {
+                Err(Trouble::new("both `value` and `values` are given", "give one of them"))
+            }
+            (Some(value), None) => match number(&value) {
+                Some(number) => Ok(Values::Objectives(vec![number])),
+                None => Err(wrong("value", &value)),
+            },
+            (None, Some(Value::Array(items))) => {
+                let numbers: Result<_, _> =
+                    items.iter().map(|item| number(item).ok_or_else(|| wrong("values", item))).collect();
+                Ok(Values::Objectives(numbers?))
+            }
+            (None, Some(Value::Object(values))) => Ok(Values::Named(named(values)?)),
+            (None, Some(other)) => match number(&other) {
+                Some(number) => Ok(Values::Objectives(vec![number])),
+                None => Err(wrong("values", &other)),
+            },
+        }
+    }
+
+    fn nothing_else(&self, what: &str, object: &Map<String, Value>) -> Result<(), Trouble> {
+        let Some(key) = object.keys().next() else { return Ok(()) };
+        if self.objectives.iter().any(|objective| *objective.metric == **key) {
+            let cure = format!("put it in `values`: {{\"values\": {{\"{key}\": …}}}}");
+            return Err(Trouble::new(format!("`{key}` stands outside of `values`"), cure));
+        }
+        Err(unknown(&format!("key of `{what}`"), key, &TELL[..7]))
+    }
+}
+
+fn wrong_reports() -> Trouble {
+    Trouble::new("`reports` is not a list of objects", "write them as [{\"epoch\": 1, \"loss\": 0.5}, …]")
+}
+
+/// Reads reported values: numbers, texts and switches.
+fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Trouble> {
+    let datum = |(key, value): (String, Value)| {
+        let datum = match (number(&value), value) {
+            (Some(number), _) => Datum::Number(Metric(number)),
+            (None, Value::Bool(flag)) => Datum::Flag(flag),
+            (None, Value::String(text)) => Datum::Text(text),
+            (None, other) => {
+                let cause = format!("`{}` is {}", clipped(&key), clipped(&other.to_string()));
+                return Err(Trouble::new(cause, "a value is a number, a text or a switch"));
+            }
+        };
+        Ok((Name::from(key), datum))
+    };
+    values.into_iter().map(datum).collect()
+}
+
+/// Reads a number, also one that JSON cannot write.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => special(text),
+        other => other.as_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::{Goal, Take};
+
+    fn parse(line: &str) -> Result<Request, Trouble> {
+        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best };
+        Request::parse(line.as_bytes(), &[objective], Some(&"epoch".into()))
+    }
+
+    #[test]
+    fn every_way_to_tell_is_understood() {
+        let told = |values, ending| {
+            Request::Tell(Tell { trial: TrialId(7), reports: Vec::new(), values, ending, why: None })
+        };
+        let value = parse(r#"{"tell": {"trial": 7, "value": 0.31}}"#);
+        assert_eq!(value, Ok(told(Values::Objectives(vec![0.31]), Ending::Complete)));
+        let failed = parse(r#"{"tell": {"trial": 7, "state": "failed"}}"#);
+        assert_eq!(failed, Ok(told(Values::None, Ending::Failed)));
+        let reported = parse(r#"{"tell": {"trial": 7, "step": 3, "value": 0.5}}"#);
+        let values =
+            vec![("epoch".into(), Datum::Number(Metric(3.0))), ("loss".into(), Datum::Number(Metric(0.5)))];
+        assert_eq!(reported, Ok(Request::Report { trial: TrialId(7), values }));
+    }
+
+    #[test]
+    fn what_python_writes_for_nan_is_a_number() {
+        let Ok(Request::Tell(tell)) =
+            parse(r#"{"tell": {"trial": 7, "values": {"a\"NaN": "x", "loss": NaN}}}"#)
+        else {
+            panic!("it is a tell");
+        };
+        let Values::Named(values) = tell.values else { panic!("they are named") };
+        assert_eq!(values[0], ("a\"NaN".into(), Datum::Text("x".into())));
+        assert_eq!(values[1], ("loss".into(), Datum::Number(Metric(f64::NAN))));
+    }
+
+    #[test]
+    fn every_mistake_has_a_cause_and_a_cure() {
+        for (line, cause, cure) in [
+            ("", "not JSON", "one JSON object"),
+            ("[1]", "not an object", "one JSON object"),
+            ("{}", "empty", "ask"),
+            (r#"{"aks": 1}"#, "no request `aks`", "did you mean `ask`?"),
+            (r#"{"ask": 0}"#, "`ask` is 0", "1 to"),
+            (r#"{"ask": 1, "tell": 2}"#, "two requests", "one request a line"),
+            (r#"{"tell": 3}"#, "not an object", "say which"),
+            (r#"{"tell": {"value": 1}}"#, "names no trial", "say which"),
+            (r#"{"tell": {"trial": -1, "value": 1}}"#, "`trial` is -1", "number"),
+            (r#"{"tell": {"trial": 1}}"#, "nothing is told", "value"),
+            (r#"{"tell": {"trial": 1, "value": "good"}}"#, "`value` is \"good\"", "numbers only"),
+            (r#"{"tell": {"trial": 1, "vlaue": 1}}"#, "no key of `tell` `vlaue`", "did you mean `value`?"),
+            (r#"{"tell": {"trial": 1, "value": 1, "loss": 1}}"#, "outside of `values`", "put it in"),
+            (r#"{"tell": {"trial": 1, "state": "faild"}}"#, "no state `faild`", "did you mean `failed`?"),
+            (r#"{"report": {"trial": 1}}"#, "no values", "give"),
+            (r#"{"add": 3}"#, "not an object", "name them"),
+        ] {
+            let trouble = parse(line).expect_err(line);
+            assert!(trouble.cause.contains(cause), "{line}: {trouble:?}");
+            assert!(trouble.cure.contains(cure), "{line}: {trouble:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What follows when attempts fail: a trial is tried again, now or later; a slot is paused; the run ends before all its points are used up.
+
+use super::breaker::{self, Trip};
+use super::{Driver, DriverError};
+use crate::executor::Executor;
+use crate::study::{Event, Exit, Failure, Timestamp, TrialId, TrialState};
+use std::time::Duration;
+
+impl Driver<'_> {
+    /// Lets a trial that failed run again if `[retry]` says so; returns whether it does.
+    pub(super) fn retry(&mut self, id: TrialId) -> Result<bool, DriverError> {
+        let Some(failure) = self.retryable(id) else { return Ok(false) };
+        let failures = self.study.trial(id).map_or(0, |trial| trial.failures);
+        let wait = self.parts.retry.wait(failure.class(), failures);
+        let not_before = (!wait.is_zero()).then(|| after((self.clock)(), wait));
+        let why = format!("retry after: {failure}");
+        self.commit(Event::Requeued { trial: id, why, not_before, forgiven: false })?;
+        Ok(true)
+    }
+
+    /// Returns the failure of a trial that is to be tried again.
+    fn retryable(&self, trial: TrialId) -> Option<Failure> {
+        let trial = self.study.trial(trial)?;
+        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
+        let again = trial.state == TrialState::Failed
+            && trial.failures <= self.parts.retry.times
+            && self.parts.retry.on.contains(&failure.class());
+        again.then(|| failure.clone())
+    }
+
+    /// Returns whether a waiting trial need not wait longer.
+    pub(super) fn may_start(&self, id: TrialId, now: Timestamp) -> bool {
+        let longest = self.parts.retry.max_backoff;
+        let until = self.study.trial(id).and_then(|trial| trial.not_before);
+        until.is_none_or(|until| breaker::is_due(until, now, longest))
+    }
+
+    /// Returns whether there is something to do that only time can bring.
+    pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
+        self.study.waiting().next().is_some()
+            || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
+    }
+
+    /// Notes that a trial has reported, so that it is not at fault.
+    pub(super) fn reported(&mut self, id: TrialId) {
+        if let Some(slot) = self.study.trial(id).and_then(|trial| trial.slot) {
+            self.breaker.well(slot);
+        }
+    }
+
+    /// Notes how an attempt ended that ran so long, and does what follows if it was one failure too many.
+    pub(super) fn watch_failures(
+        &mut self,
+        id: TrialId,
+        ran: Duration,
+        slots: usize,
+    ) -> Result<(), DriverError> {
+        let Some((trial, slot)) = self.study.trial(id).and_then(|trial| Some((trial, trial.slot?))) else {
+            return Ok(());
+        };
+        if !breaker::failed_at_once(&self.study, trial, ran) {
+            if !matches!(trial.exit, Some(Exit::Interrupted | Exit::Lost)) {
+                self.breaker.well(slot);
+            }
+            return Ok(());
+        }
+        let now = (self.clock)();
+        let lives = |id: TrialId| {
+            let began = self.study.trial(id).and_then(|trial| trial.attempt_at);
+            began.is_some_and(|began| now.since(began) >= breaker::QUICK)
+        };
+        let healthy = self.study.running().any(lives);
+        let counts = self.study.counts();
+        let proven = counts.complete + counts.stopped + counts.paused > 0;
+        match self.breaker.failed(id, slot, slots, healthy, proven) {
+            None => Ok(()),
+            Some(Trip::Sweep { trials }) => {
+                let why = "one trial after the other failed within seconds, so the run was ended";
+                self.give_back(&trials, why)
+            }
+            Some(Trip::Slot { slot, pause, trials }) => {
+                let why = format!(
+                    "its trials failed within seconds, one after the other; it is tried again after {} s",
+                    pause.as_secs()
+                );
+                self.commit(Event::SlotPaused { slot, why })?;
+                self.breaker.paused_until(slot, after(now, pause));
+                self.give_back(&trials, &format!("slot {slot}, in which it failed, is paused"))
+            }
+        }
+    }
+
+    /// Lets trials that failed run again, as if they had not.
+    fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
+        for id in trials {
+            if self.study.trial(*id).is_some_and(|trial| trial.state == TrialState::Failed) {
+                let why = why.to_owned();
+                self.commit(Event::Requeued { trial: *id, why, not_before: None, forgiven: true })?;
+                self.failures = self.failures.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets slots be used again whose pause is over.
+    pub(super) fn resume_slots(&mut self) -> Result<(), DriverError> {
+        for slot in self.breaker.rested((self.clock)()) {
+            self.commit(Event::SlotResumed { slot })?;
+        }
+        Ok(())
+    }
+}
+
+fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    Timestamp::from_micros(
+        now.as_micros().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)),
+    )
+}

@@ -1,0 +1,90 @@
+//! The answer to a trial that asked whether it may go on: one small file in the trial's folder, written whole.
+//!
+//! A trial asks by the line `{"kind": "ask", "id": "…"}` behind a report. Whoever runs the study answers when everything before that line is
+//! decided and in the journal.
+
+use super::Directive;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The name of the file.
+const FILE: &str = "answer";
+
+/// The first and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question's `id`.
+    pub id: String,
+    /// Whether the trial may go on.
+    pub directive: Directive,
+    /// Why, in words; empty if it goes on without a reason.
+    #[serde(default)]
+    pub why: String,
+}
+
+impl Answer {
+    /// Puts it into the trial's folder, in place of an earlier one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn give(&self, trial: &Path) -> io::Result<()> {
+        let part = trial.join("answer.part");
+        fs::write(&part, serde_json::to_vec(self)?)?;
+        fs::rename(part, trial.join(FILE))
+    }
+
+    /// Waits for the answer to the question `id`, at most that long.
+    pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
+        let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
+        loop {
+            let found = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+            if let Some(answer) = found.filter(|answer| answer.id == id) {
+                return Some(answer);
+            }
+            if begun.elapsed() >= at_most {
+                return None;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Takes away what an attempt leaves.
+    ///
+    /// # Errors
+    /// If a file is there and cannot be removed.
+    pub(super) fn clear(trial: &Path) -> io::Result<()> {
+        for name in [FILE, "answer.part"] {
+            match fs::remove_file(trial.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_to_the_question_counts_and_nobody_waits_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Answer { id: "1".into(), directive: Directive::Continue, why: String::new() };
+        old.give(folder.path()).unwrap();
+        assert_eq!(Answer::wait(folder.path(), "2", Duration::from_millis(10)), None);
+        let new = Answer { id: "2".into(), directive: Directive::Stop, why: "rank 8 of 9".into() };
+        let given = new.clone();
+        let path = folder.path().to_owned();
+        let other = std::thread::spawn(move || given.give(&path));
+        assert_eq!(Answer::wait(folder.path(), "2", Duration::from_secs(10)), Some(new));
+        other.join().unwrap().unwrap();
+    }
+}

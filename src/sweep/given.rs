@@ -1,0 +1,57 @@
+//! A configuration that a person gives while a study is under way: checked like a `[[point]]`.
+
+use super::Rejected;
+use crate::source::{Diagnostics, Section, Source, Table};
+use crate::space::{Params, Space, Value};
+
+/// Reads the lines of a `[[point]]`, or a document with one or more `[[point]]`, and checks each as far as it goes.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn given(space: &Space, source: Source) -> Result<Vec<Params>, Rejected> {
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse(&source.text, &mut diagnostics);
+    let mut file = Section::new("", 0..source.text.len(), table);
+    let points = super::parse::points_of(&mut file, &mut diagnostics);
+    let read = match points {
+        Some(points) => {
+            file.finish(&mut diagnostics);
+            points.into_iter().filter_map(|point| space.parse_point(point, &mut diagnostics)).collect()
+        }
+        None => space.parse_point(file, &mut diagnostics).into_iter().collect(),
+    };
+    if diagnostics.has_errors() { Err(Rejected { source, diagnostics }) } else { Ok(read) }
+}
+
+/// Writes parameters as lines of TOML that [`given`] reads.
+#[must_use]
+pub fn lines<'a>(params: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    params.into_iter().map(|(name, value)| format!("{} = {value}\n", quoted(name))).collect()
+}
+
+/// Returns a value as TOML.
+#[must_use]
+pub fn literal(value: &Value) -> String {
+    match value {
+        Value::Text(text) => quoted(text),
+        Value::Float(number) => format!("{number:?}"),
+        Value::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// Returns a value as a person types it after `name=`: a number, switch, list or quoted text as in TOML, any other word as a text.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let literal = format!("x = {text}");
+    if !text.contains('\n') && literal.parse::<toml::Table>().is_ok_and(|table| table.len() == 1) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}

@@ -1,0 +1,158 @@
+//! `swath ask-tell`: a conversation in JSON lines, over a program in another language, over crashes, and over nonsense.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const SWATH: &str = env!("CARGO_BIN_EXE_swath");
+
+fn sweep(dir: &Path, more: &str) {
+    let text = format!(
+        "[objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\ntrials = 30\n{more}\n[space]\nx = {{ min = -3.0, max = 3.0 }}\ny = {{ min = -3.0, max = 3.0 }}\n"
+    );
+    fs::write(dir.join("bowl.toml"), text).unwrap();
+}
+
+struct Talk(Child, BufReader<std::process::ChildStdout>);
+
+impl Talk {
+    fn begin(dir: &Path) -> Self {
+        let mut child = Command::new(SWATH)
+            .args(["ask-tell", "bowl.toml"])
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let replies = BufReader::new(child.stdout.take().unwrap());
+        Self(child, replies)
+    }
+
+    fn say(&mut self, line: &str) -> Value {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+        self.hear()
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut reply = String::new();
+        self.1.read_line(&mut reply).unwrap();
+        serde_json::from_str(&reply).unwrap_or_else(|_| panic!("no JSON: {reply:?}"))
+    }
+
+    fn ask(&mut self) -> Value {
+        self.say(r#"{"ask": 1}"#)
+    }
+
+    fn tell(&mut self, trial: &Value, value: f64) -> Value {
+        self.say(&json!({ "tell": { "trial": trial, "value": value } }).to_string())
+    }
+
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+fn swath(dir: &Path, args: &[&str]) -> String {
+    let out = Command::new(SWATH).args(args).current_dir(dir).output().unwrap();
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn the_python_client_of_the_documentation_finds_the_bottom_of_a_bowl() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trainables/ask_tell.py");
+    let out =
+        Command::new("python3").args([program, "bowl.toml", SWATH]).current_dir(dir.path()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let best: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let near = |name: &str, wanted: f64| (best[name].as_f64().unwrap() - wanted).abs() < 1.0;
+    assert!(near("x", 1.0) && near("y", 0.0), "{best}");
+    assert!(swath(dir.path(), &["replay"]).starts_with("30 of 30"));
+    let docs = include_str!("../docs/ask-tell.md");
+    assert!(docs.contains(include_str!("trainables/ask_tell.py")), "the documentation shows another client");
+}
+
+#[test]
+fn a_killed_conversation_goes_on_with_the_trials_that_were_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    let asked: Vec<Value> = (0..4).map(|_| talk.ask()).collect();
+    assert_eq!(talk.tell(&asked[0]["trial"], 0.5)["state"], "complete");
+    talk.0.kill().unwrap();
+    talk.0.wait().unwrap();
+    let mut talk = Talk::begin(dir.path());
+    assert_eq!(talk.say(r#"{"open": true}"#)["open"], json!([2, 3, 4]));
+    assert_eq!(talk.tell(&asked[2]["trial"], 0.25), json!({ "trial": 3, "state": "complete" }));
+    let again = talk.ask();
+    assert_eq!((&again["trial"], &again["params"]), (&asked[1]["trial"], &asked[1]["params"]));
+    assert_eq!(again["attempt"], 2);
+    talk.end();
+    let csv = swath(dir.path(), &["export"]);
+    let states: Vec<&str> = csv.lines().skip(1).map(|row| row.split(',').nth(3).unwrap()).collect();
+    assert_eq!(states, ["complete", "waiting", "complete", "waiting"]);
+}
+
+#[test]
+fn a_scheduler_stops_what_is_hopeless_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nreduction = 3");
+    let mut talk = Talk::begin(dir.path());
+    let mut stopped = 0;
+    for number in 0..9 {
+        let trial = talk.ask()["trial"].clone();
+        for epoch in 1..=9 {
+            let report = json!({ "report": { "trial": trial, "step": epoch, "value": f64::from(number) } });
+            let reply = talk.say(&report.to_string());
+            if reply["verdict"] != "continue" {
+                assert!(reply["why"].is_string(), "{reply}");
+                stopped += 1;
+                break;
+            }
+        }
+        let told = talk.say(&json!({ "tell": { "trial": trial, "value": f64::from(number) } }).to_string());
+        assert!(told["error"].is_null(), "telling a stopped trial is no mistake: {told}");
+    }
+    talk.end();
+    assert!(stopped >= 4, "{stopped}");
+    assert!(swath(dir.path(), &["replay"]).contains("9 of 9"));
+}
+
+#[test]
+fn no_line_ends_the_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    let long = format!("{{\"ask\": \"{}\"}}", "x".repeat(3 << 20));
+    for nonsense in [
+        "{",
+        "null",
+        "{\"tell\": {\"trial\": 4294967296}}",
+        "\u{1}",
+        "[[[[",
+        long.as_str(),
+        "{\"add\": {\"z\": 1}}",
+    ] {
+        let reply = talk.say(nonsense);
+        let error = &reply["error"];
+        assert!(error["line"].is_u64() && error["cause"].is_string(), "{reply}");
+        assert!(error["cure"].as_str().is_some_and(|cure| !cure.is_empty()), "{reply}");
+    }
+    talk.0.stdin.as_mut().unwrap().write_all(b"\xff\xfe\n").unwrap();
+    assert!(talk.hear()["error"]["cause"].as_str().unwrap().contains("UTF-8"));
+    assert_eq!(talk.ask()["trial"], 1);
+    assert_eq!(talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["trial"], 2);
+    assert!(
+        talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["error"]["cause"].as_str().unwrap().contains("trial 2")
+    );
+    assert_eq!(talk.ask()["params"], json!({ "x": 0.5, "y": 0.5 }));
+    talk.end();
+}

@@ -1,0 +1,79 @@
+//! A folder with a sweep file and a script, and the binary to run it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// How a command ended and what it said.
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl World {
+    /// A sweep `s.toml` of so many random trials that run `sh train.sh X`, with more lines of its file.
+    pub(crate) fn new(trials: u32, more: &str, script: &str) -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap() };
+        world.sweep(trials, more);
+        world.write("train.sh", script);
+        world
+    }
+
+    pub(crate) fn sweep(&self, trials: u32, more: &str) {
+        let text = format!(
+            "[run]\ncommand = [\"sh\", \"train.sh\", \"{{x}}\"]\ngrace = \"5s\"\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
+             [search]\nsampler = \"random\"\ntrials = {trials}\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{more}\n"
+        );
+        self.write("s.toml", &text);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.path("bin").display());
+        command.args(words).current_dir(self.dir.path()).env("PATH", path).stdin(Stdio::null());
+        for name in ["SWATH_LOGS", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "OMP_NUM_THREADS"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn swath(&self, words: &[&str]) -> Said {
+        Said::of(self.command(words).output().unwrap())
+    }
+
+    pub(crate) fn run(&self) -> Said {
+        self.swath(&["run", "s.toml"])
+    }
+
+    /// The rows of `trials.csv` as columns by name.
+    pub(crate) fn column(&self, name: &str) -> Vec<String> {
+        let text = self.swath(&["export", "s"]).out;
+        let mut lines = text.lines();
+        let at = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
+        lines.map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+    }
+}
+
+impl Said {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
