@@ -8,6 +8,7 @@ pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod completions;
+mod detach;
 pub mod exit;
 pub(crate) mod export;
 pub(crate) mod guard;

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Refuse a sweep file that has warnings
     #[arg(long)]
     strict: bool,
+    /// Run in the background: what it says goes to `run.log` in the study's folder
+    #[arg(long, conflicts_with = "json")]
+    detach: bool,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
@@ -41,6 +44,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         jobs: args.jobs.map(usize::from),
         command_line: std::env::args().collect(),
     };
+    if args.detach {
+        return super::detach::run(&sweep.name, context);
+    }
     let mut opened = crate::run::open(&sweep, options)?;
     if opened.is_finished() {
         return finished(&mut opened, args, context);

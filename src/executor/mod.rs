@@ -225,7 +225,17 @@ pub enum ExecutorError {
         /// Its process.
         pid: u32,
     },
-    /// A run in the background was asked for where there is none.
-    #[error("only an executor of a batch system can run a study in the background")]
-    NoDetach,
+    /// The sweep file names no executor that there is.
+    #[error("the sweep file names no executor that there is")]
+    NoSite,
+    /// Pilots of an earlier run may still run trials of the study.
+    #[error(
+        "{count} pilots of an earlier run of this study may still live: run it with the executor that started them, or delete `{ledger}` if you know that none lives"
+    )]
+    PilotsLeft {
+        /// How many.
+        count: usize,
+        /// What tells of them.
+        ledger: PathBuf,
+    },
 }

@@ -21,14 +21,6 @@ pub trait Site: Send + Sync {
     /// # Errors
     /// If it cannot be made.
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError>;
-
-    /// Starts this very command line there, to run the study without a terminal, and says where in words.
-    ///
-    /// # Errors
-    /// If that is not possible there.
-    fn detach(&self, _work: &Work, _words: &[String]) -> Result<String, ExecutorError> {
-        Err(ExecutorError::NoDetach)
-    }
 }
 
 /// What a trial takes of a machine: `[resources]`.

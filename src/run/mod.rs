@@ -19,6 +19,7 @@ pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use crate::executor::pilot::pilots_left;
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Git, Machine};
@@ -86,6 +87,11 @@ pub enum RunError {
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let Built { parts, trackers, slots, git } = build(sweep, &options, &dir)?;
+    if !parts.elsewhere
+        && let Some(left) = pilots_left(dir.root())
+    {
+        return Err(left.into());
+    }
     let machine = Machine::here();
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
@@ -204,7 +210,7 @@ impl<'a> Opened<'a> {
     pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
         let called = self.options.workdir.clone();
         let work = pool::work(self.sweep, &self.dir, called, self.workdir(), self.slots, guard);
-        let site = self.sweep.site().ok_or(ExecutorError::NoDetach)?;
+        let site = self.sweep.site().ok_or(ExecutorError::NoSite)?;
         Ok(site.open(work)?)
     }
 

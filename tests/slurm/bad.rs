@@ -76,6 +76,7 @@ fn a_controller_that_does_not_answer_is_waited_for() {
         assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
         std::thread::sleep(Duration::from_millis(100));
     }
+    std::thread::sleep(Duration::from_secs(3));
     node(&["start", "slurmctld"]);
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(3);

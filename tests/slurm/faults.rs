@@ -19,7 +19,8 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     world.assert_all_complete(4);
     let study = world.study();
     for trial in study.trials() {
-        assert_eq!((trial.attempts, trial.reports), (2, 40), "{}", world.said());
+        // One more if it was stopped between a report and its checkpoint.
+        assert!(trial.attempts == 2 && (40..=41).contains(&trial.reports), "{}", world.said());
     }
     let first: Vec<_> =
         world.ends().into_iter().filter(|(_, attempt, _)| *attempt == 1).map(|end| end.2).collect();
@@ -57,7 +58,7 @@ done"#;
 #[test]
 fn nothing_is_lost_while_the_controller_is_away() {
     let Some(_) = cluster() else { return };
-    let world = World::new("away", STEPS, 8, &slurm("pilots = 2\nslots = 2"));
+    let world = World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
     let run = world.start();
     world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
     // A controller that is killed sooner may forget a job.

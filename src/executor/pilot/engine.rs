@@ -42,6 +42,8 @@ pub(in crate::executor) struct Job {
     pub(in crate::executor) gpus: u32,
     pub(in crate::executor) memory: Option<u64>,
     pub(in crate::executor) walltime: Option<Duration>,
+    /// Nodes that it should not be on.
+    pub(in crate::executor) avoid: Vec<String>,
     /// How long before its walltime a job wants to be told.
     pub(in crate::executor) warning: Duration,
 }

@@ -20,6 +20,7 @@ pub(super) use options::Options;
 pub use wire::{PROTOCOL, Spec};
 pub use work::{Berth, PilotError, Told, run};
 
+use super::ExecutorError;
 use std::path::{Path, PathBuf};
 
 /// Where the files of a study's pilots are.
@@ -69,6 +70,26 @@ impl PilotDir {
     pub(super) fn orders(&self, pilot: &str) -> PathBuf {
         self.0.join(format!("{pilot}.orders.jsonl"))
     }
+}
+
+/// Returns that pilots of an earlier run may still run trials of the study in this folder: those that neither left nor were given up.
+#[must_use]
+pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
+    let dir = PilotDir::of(study);
+    let known = ledger::read(&dir).ok()?;
+    let mut count = 0;
+    for (batch, known) in &known.batches {
+        for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+            let mut left = false;
+            let mut journal = lines::Reader::new(dir.journal(&pilot_name(batch, index, 0)));
+            while let Ok(true) =
+                journal.read(&mut |said: wire::Said| left |= matches!(said.word, wire::Word::Bye { .. }))
+            {
+            }
+            count += usize::from(!left);
+        }
+    }
+    (count > 0).then(|| ExecutorError::PilotsLeft { count, ledger: dir.ledger() })
 }
 
 /// Returns the name of a pilot: its batch, its index in it, and how often the batch system has started it again.

@@ -57,10 +57,12 @@ impl Slurm {
         add(format!("--job-name={}", job.name));
         let index = if job.count > 1 { "%a" } else { "0" };
         add(format!("--output={}", escaped(&job.log).replace("{index}", index)));
-        add(format!("--nodes={}", self.ask.nodes.unwrap_or(1)));
+        // Without it one task is on one node, and Slurm refuses at once what no node has.
+        if let Some(nodes) = self.ask.nodes {
+            add(format!("--nodes={nodes}"));
+        }
         // A job of several nodes has one pilot, whose trials use the others by `srun`.
-        let tasks = self.ask.nodes.unwrap_or(1);
-        add(format!("--ntasks={tasks}"));
+        add(format!("--ntasks={}", self.ask.nodes.unwrap_or(1)));
         add(format!("--cpus-per-task={}", job.cpus));
         if let Some(memory) = job.memory {
             add(format!("--mem={}M", memory.div_ceil(1 << 20).max(1)));
@@ -82,6 +84,9 @@ impl Slurm {
             if let Some(value) = value {
                 add(format!("--{name}={value}"));
             }
+        }
+        if !job.avoid.is_empty() {
+            words.push(format!("--exclude={}", job.avoid.join(",")));
         }
         words.extend(self.ask.extra.iter().cloned());
         words

@@ -46,6 +46,9 @@ pub(super) struct Berth {
     pub(super) taken: BTreeSet<Key>,
     pub(super) given: u64,
     pub(super) full: bool,
+    /// How many of its trials failed at once, one after the other, and whether any went well.
+    pub(super) row: u32,
+    pub(super) well: bool,
     pub(super) gone: Option<String>,
     /// How the batch system says its job ended, since when, and how many times in a row.
     pub(super) over: Option<(String, Instant, u32)>,
@@ -63,13 +66,15 @@ pub(super) struct Hold {
     pub(super) skip: u64,
     /// Whether the study knows where it runs.
     pub(super) placed: bool,
+    /// Whether it has reported.
+    pub(super) spoke: bool,
     /// When it was to be killed.
     pub(super) killed: Option<Instant>,
 }
 
 impl Hold {
     pub(super) fn new(slot: u32) -> Self {
-        Self { slot, skip: 0, placed: false, killed: None }
+        Self { slot, skip: 0, placed: false, spoke: false, killed: None }
     }
 }
 
@@ -98,6 +103,8 @@ impl Berth {
             taken: BTreeSet::new(),
             given: 0,
             full: false,
+            row: 0,
+            well: false,
             gone: None,
             over: None,
             waits: None,

@@ -128,6 +128,7 @@ impl Fleet {
             gpus: self.job.gpus,
             memory: self.job.memory,
             walltime: self.spec.walltime,
+            avoid: self.avoided.iter().cloned().collect(),
             warning: self.spec.margin + Duration::from_secs(15),
         };
         for index in 0..count {

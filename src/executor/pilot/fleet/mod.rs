@@ -17,7 +17,7 @@ use super::wire::{Assignment, Order, Said, Spec, Word};
 use super::works::Works;
 use super::{PROTOCOL, PilotDir};
 use crate::executor::{Argv, Executor, ExecutorError, Held, Launch, Signal, Stop, What, Work};
-use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
+use crate::study::{Attempt, Exit, LogRecord, Timestamp, TrialId, Usage};
 use berth::{Berth, Hold};
 use growth::Growth;
 use presence::Presence;
@@ -34,6 +34,10 @@ const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
 /// How long trials that end at once may wait in their pilot's queue, in seconds: they are given so many ahead that no slot waits for a look.
 const AHEAD: f64 = 0.2;
+
+/// A trial that fails before this without a report failed at once; after so many in a row the node is at fault, if others do well.
+const AT_ONCE: f64 = 10.0;
+const IN_A_ROW: u32 = 3;
 
 /// How differently two clocks may go without a word.
 const CLOCKS_APART: Duration = Duration::from_secs(120);
@@ -57,6 +61,8 @@ pub(in crate::executor) struct Fleet {
     ledger: Ledger,
     pilots: Vec<Berth>,
     signals: VecDeque<Signal>,
+    /// Ends of attempts whose pilot may live, and when they are told: by then it knows that they are not its own any more.
+    delayed: Vec<(Instant, Signal)>,
     news: Vec<String>,
     growth: Growth,
     watch: Watch,
@@ -64,6 +70,8 @@ pub(in crate::executor) struct Fleet {
     lease: Duration,
     /// Seconds that a trial takes, lately.
     mean: Option<f64>,
+    /// Nodes on which trials fail at once.
+    avoided: BTreeSet<String>,
     dropped: u64,
     finished: bool,
 }
@@ -111,12 +119,14 @@ impl Fleet {
             max_pilots,
             ledger,
             signals: VecDeque::new(),
+            delayed: Vec::new(),
             news: Vec::new(),
             growth: Growth::new(),
             watch: Watch::new(options.poll.unwrap_or(Duration::from_secs(25))),
             presence,
             lease,
             mean: None,
+            avoided: BTreeSet::new(),
             dropped: 0,
             finished: false,
             dir,
@@ -233,7 +243,10 @@ impl Fleet {
             }
             Word::Logged { trial, attempt, record } => match pilot.holds.get_mut(&(trial, attempt)) {
                 Some(hold) if hold.skip > 0 => hold.skip -= 1,
-                Some(_) => self.send(trial, attempt, What::Logged(record)),
+                Some(hold) => {
+                    hold.spoke |= matches!(record, LogRecord::Report { .. });
+                    self.send(trial, attempt, What::Logged(record));
+                }
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },
             Word::Asked { trial, attempt, id } => {
@@ -242,14 +255,21 @@ impl Fleet {
                 }
             }
             Word::Ended { trial, attempt, exit, usage, seconds } => {
-                if pilot.holds.remove(&(trial, attempt)).is_none() {
+                let Some(hold) = pilot.holds.remove(&(trial, attempt)) else {
                     self.dropped += u64::from(pilot.taken.contains(&(trial, attempt)));
                     return;
+                };
+                let at_once = matches!(exit, Exit::Failed(_)) && seconds < AT_ONCE && !hold.spoke;
+                match (&exit, at_once) {
+                    (_, true) => pilot.row += 1,
+                    (Exit::Done | Exit::Paused | Exit::Stopped, _) => (pilot.row, pilot.well) = (0, true),
+                    _ => {}
                 }
                 if matches!(exit, Exit::Done | Exit::Failed(_)) {
                     self.mean = Some(self.mean.map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds));
                 }
                 self.send(trial, attempt, What::Ended(exit, usage));
+                self.avoid_if_bad(at);
             }
             Word::Returned { trial, attempt } => {
                 if pilot.holds.remove(&(trial, attempt)).is_some() {
@@ -276,6 +296,26 @@ impl Fleet {
         }
     }
 
+    /// Gives no more trials to a node on which one after the other fails at once, while others do well.
+    fn avoid_if_bad(&mut self, at: usize) {
+        let Some(pilot) = self.pilots.get(at) else { return };
+        let host = |pilot: &Berth| pilot.hello.as_ref().map(|hello| hello.place.host.clone());
+        let Some(here) = host(pilot) else { return };
+        let others =
+            self.pilots.iter().any(|other| other.well && host(other).is_some_and(|host| host != here));
+        if pilot.row < IN_A_ROW || !others || self.avoided.contains(&here) {
+            return;
+        }
+        self.news.push(format!(
+            "{IN_A_ROW} trials in a row failed at once on {here}, and not elsewhere: it is given no more, and later jobs leave it out"
+        ));
+        for pilot in self.pilots.iter_mut().filter(|pilot| host(pilot).as_ref() == Some(&here)) {
+            pilot.full = true;
+            pilot.order(&self.dir, &Order::Leave);
+        }
+        self.avoided.insert(here);
+    }
+
     /// Notes that nothing more will come of a pilot. What it still holds is lost.
     fn give_up(&mut self, at: usize, why: &str) {
         let Some(pilot) = self.pilots.get_mut(at) else { return };
@@ -285,12 +325,19 @@ impl Fleet {
         pilot.gone = Some(why.to_owned());
         let held: Vec<_> = std::mem::take(&mut pilot.holds).into_keys().collect();
         pilot.taken.extend(&held);
+        let lives = pilot.heard.elapsed() < self.lease;
         let note = pilot.gone_note(why);
         if let Err(error) = self.ledger.note(&note) {
             self.news.push(format!("`{}` could not be written: {error}", self.dir.ledger().display()));
         }
         for (trial, attempt) in held {
-            self.send(trial, attempt, What::Ended(Exit::Lost, Usage::default()));
+            let what = What::Ended(Exit::Lost, Usage::default());
+            let signal = Signal { trial, attempt, at: Timestamp::now(), what };
+            if lives {
+                self.delayed.push((Instant::now() + self.spec.look * 3, signal));
+            } else {
+                self.signals.push_back(signal);
+            }
         }
     }
 
@@ -339,7 +386,7 @@ impl Executor for Fleet {
             self.pilots.iter().flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot)).collect();
         // The driver starts trials in the lowest numbers that are not in use: so many numbers that this many of them are free.
         let mut slots = 0;
-        while free > 0 {
+        while free > 0 || used.contains(&slots) {
             free -= usize::from(!used.contains(&slots));
             slots += 1;
         }
@@ -385,6 +432,11 @@ impl Executor for Fleet {
             self.press();
             self.flush_orders();
             let now = Instant::now();
+            let (due, later) =
+                std::mem::take(&mut self.delayed).into_iter().partition(|(due, _)| *due <= now);
+            self.delayed = later;
+            let due: Vec<(Instant, Signal)> = due;
+            self.signals.extend(due.into_iter().map(|(_, signal)| signal));
             for at in 0..self.pilots.len() {
                 if self.pilots[at].is_due(now) {
                     self.look(at);
