@@ -42,11 +42,19 @@ pub(crate) enum Command {
     Logs(super::logs::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
+    /// Compare trials of studies and CSV files: groups, means, and whether a difference is more than noise
+    Compare(Box<super::compare::Args>),
     /// Say why a trial is where it is
     Why(super::why::Args),
+    /// Say what two trials do not have in common: parameters, code, data, environment, metrics
+    Diff(super::diff::Args),
+    /// Re-hash data, models and code, and say what is no longer what was recorded
+    Verify(super::verify::Args),
+    /// Run a trial again, exactly, in a study of its own, and compare
+    Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Write the trials of a study as CSV or JSON lines, or make the files of a tracker again
+    /// Write the trials of a study, or their reports, as CSV, JSON lines or Parquet, or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

@@ -1,4 +1,4 @@
-//! `swath export`: the trials of a study as CSV or JSON lines, or the files of a tracker made again.
+//! `swath export`: the trials of a study or their reports as CSV, JSON lines or Parquet, or the files of a tracker made again.
 //!
 //! `swath export TRACKER [STUDY]` feeds a tracker the whole journal: the same bytes come out as while the study ran.
 
@@ -6,13 +6,20 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, Found, Which};
+use crate::journal::reports;
+use crate::report::export::{frame, long, parquet};
 use crate::report::json;
 use crate::run::RebuildError;
 use crate::study::kind::find;
 use crate::tracker::{TRACKERS, csv};
+use ::parquet::errors::ParquetError;
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+
+/// How many reports make a row group of Parquet.
+const ROWS: usize = 1 << 16;
 
 /// Arguments of `swath export`.
 #[derive(Debug, clap::Args)]
@@ -25,14 +32,22 @@ pub(crate) struct Args {
     pub(crate) which: Which,
 
     /// Write CSV, the table of `trials.csv` (the default)
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "parquet"])]
     pub(crate) csv: bool,
 
-    /// Write JSON lines, one trial a line
-    #[arg(long)]
+    /// Write JSON lines
+    #[arg(long, conflicts_with = "parquet")]
     pub(crate) json: bool,
 
-    /// Write to this file instead of standard output
+    /// Write Parquet
+    #[arg(long)]
+    pub(crate) parquet: bool,
+
+    /// One row a report instead of one a trial
+    #[arg(long)]
+    pub(crate) long: bool,
+
+    /// Write to this file instead of standard output; `.jsonl` and `.parquet` say which format
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -48,6 +63,30 @@ struct Line<'a> {
     row: json::Row<'a>,
 }
 
+/// The format of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl Args {
+    /// Returns the format that was asked for, or that the name of the file says.
+    fn format(&self) -> Format {
+        let extension =
+            self.output.as_deref().and_then(Path::extension).and_then(|extension| extension.to_str());
+        match (self.csv, self.json, self.parquet, extension) {
+            (true, ..) => Format::Csv,
+            (_, true, ..) => Format::Json,
+            (_, _, true, _) => Format::Parquet,
+            (.., Some("parquet")) => Format::Parquet,
+            (.., Some("jsonl" | "ndjson")) => Format::Json,
+            _ => Format::Csv,
+        }
+    }
+}
+
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(tracker) = tracker(args) {
@@ -55,18 +94,27 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let found = args.which.find(context)?;
     let Some(path) = &args.output else {
+        if args.format() == Format::Parquet && context.out.width.is_some() {
+            return Err(Failure::usage("Parquet is nothing for a terminal")
+                .hint("name a file with `-o trials.parquet`"));
+        }
         write(args, &found, &mut context.out.stdout)?;
         return Ok(Code::Done);
     };
-    save(args, &found, path)?;
-    let count = found.trials()?.len();
-    context.out.say(format_args!("{count} trials: {}", path.display()));
+    let rows = save(args, &found, path)?;
+    let what = if args.long { "reports" } else { "trials" };
+    context.out.say(format_args!("{rows} {what}: {}", path.display()));
     Ok(Code::Done)
 }
 
 /// Returns the tracker that is meant, if one is.
 fn tracker(args: &Args) -> Option<&str> {
-    let plain = !args.csv && !args.json && args.output.is_none() && args.which.condition.is_none();
+    let plain = !args.csv
+        && !args.json
+        && !args.parquet
+        && !args.long
+        && args.output.is_none()
+        && args.which.condition.is_none();
     let first = args.which.words.first().map(String::as_str).filter(|_| plain)?;
     find(TRACKERS, first).map(|kind| kind.name)
 }
@@ -85,40 +133,124 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
     Ok(Code::Done)
 }
 
-fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<(), Failure> {
-    let (study, header) = (&found.study, found.study.header());
+/// Writes the table; returns how many rows it has.
+fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
     let trials = found.trials()?;
-    if !args.json {
-        return Ok(csv::write_some(study, trials, out)?);
+    let rows = trials.len() as u64;
+    match (args.format(), args.long) {
+        (Format::Csv, false) => csv::write_some(&found.study, trials, out)?,
+        (Format::Json, false) => {
+            let header = found.study.header();
+            for trial in trials {
+                let (study, pipeline, stage) = (&*header.name, &*header.pipeline, &*header.stage);
+                let row = json::row(&found.study, trial);
+                line(&Line { v: JSON_VERSION, study, pipeline, stage, row }, out)?;
+            }
+        }
+        (Format::Csv, true) => {
+            let mut table = long::LongCsv::new(&found.study, out)?;
+            let rows = each_report(found, &mut |report| Ok(table.add(report)?))?;
+            table.finish()?;
+            return Ok(rows);
+        }
+        (Format::Json, true) => {
+            return each_report(found, &mut |report| {
+                line(&long::line(JSON_VERSION, &found.study, report), out)
+            });
+        }
+        (Format::Parquet, false) => {
+            let columns = frame::wide(&found.study, trials);
+            columnar(&columns, out, |writer| Ok(writer.add(&columns)?))?;
+        }
+        (Format::Parquet, true) => return long_parquet(found, out),
     }
-    for trial in trials {
-        let (study_name, pipeline, stage) = (&*header.name, &*header.pipeline, &*header.stage);
-        let row = json::row(study, trial);
-        let line = Line { v: JSON_VERSION, study: study_name, pipeline, stage, row };
-        serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
-    }
+    Ok(rows)
+}
+
+fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
+    let mut batch = long::Batch::new(&found.study);
+    let (columns, mut rows) = (batch.columns().to_vec(), 0);
+    columnar(&columns, out, |writer| {
+        let mut waiting = 0;
+        rows = each_report(found, &mut |report| {
+            batch.add(report);
+            waiting += 1;
+            if waiting == ROWS {
+                writer.add(batch.columns())?;
+                batch.clear();
+                waiting = 0;
+            }
+            Ok(())
+        })?;
+        if waiting > 0 {
+            writer.add(batch.columns())?;
+        }
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Makes a Parquet file beside, since its footer comes last, and hands it over.
+fn columnar(
+    columns: &[frame::Column],
+    out: &mut dyn Write,
+    fill: impl FnOnce(&mut parquet::Writer<BufWriter<File>>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut file = tempfile::tempfile()?;
+    let mut writer = parquet::Writer::new(columns, BufWriter::new(file.try_clone()?))?;
+    fill(&mut writer)?;
+    writer.finish()?;
+    file.rewind()?;
+    io::copy(&mut file, out)?;
     Ok(())
 }
 
+fn line(line: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *out, line).map_err(io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}
+
+/// Calls `each` for every report of the trials that are meant; returns how many there were.
+fn each_report(
+    found: &Found,
+    each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let wanted: std::collections::HashSet<_> = found.trials()?.iter().map(|trial| trial.id).collect();
+    let mut rows = 0;
+    reports::each(&found.dir, &found.study, &mut |report| {
+        if !wanted.contains(&report.trial) {
+            return Ok(());
+        }
+        rows += 1;
+        each(&report)
+    })?;
+    Ok(rows)
+}
+
+impl From<ParquetError> for Failure {
+    fn from(error: ParquetError) -> Self {
+        Self { causes: vec![error.to_string()], ..Self::tool("could not write Parquet") }
+    }
+}
+
 /// Replaces a file as a whole; what is no regular file (`/dev/stdout`, a pipe) is written to.
-fn save(args: &Args, found: &Found, path: &Path) -> Result<(), Failure> {
+fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| Failure {
         causes: vec![error.to_string()],
         ..Failure::tool(format!("could not write `{}`", path.display()))
     };
     if path.exists() && !path.is_file() {
         let mut file = BufWriter::new(std::fs::File::options().write(true).open(path).map_err(failed)?);
-        write(args, found, &mut file)?;
-        return file.flush().map_err(failed);
+        let rows = write(args, found, &mut file)?;
+        return file.flush().map_err(failed).map(|()| rows);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut draft = csv::draft(folder).map_err(failed)?;
     let mut file = BufWriter::new(draft.as_file_mut());
-    write(args, found, &mut file)?;
+    let rows = write(args, found, &mut file)?;
     file.flush().map_err(failed)?;
     drop(file);
-    draft.persist(path).map(drop).map_err(|error| failed(error.error))
+    draft.persist(path).map(|_| rows).map_err(|error| failed(error.error))
 }
 
 #[cfg(test)]
@@ -127,6 +259,7 @@ mod tests {
     use crate::cli::exit::Code;
     use crate::cli::studies::{self, Which, demo};
     use crate::space::Value;
+    use crate::study::{Datum, LogRecord};
     use crate::tracker::csv;
     use crate::tracker::demo::Demo;
 
@@ -139,7 +272,7 @@ mod tests {
 
     fn args(trials: &[&str]) -> Args {
         let which = Which { words: trials.iter().map(|word| (*word).to_owned()).collect(), condition: None };
-        Args { which, csv: false, json: false, output: None }
+        Args { which, csv: false, json: false, parquet: false, long: false, output: None }
     }
 
     #[test]
@@ -166,6 +299,52 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[1]["study"], &lines[1]["trial"]), (&"digits".into(), &2.into()));
         assert_eq!(lines[1]["metrics"]["val_loss"]["last"], "inf");
+    }
+
+    #[test]
+    fn long_is_a_row_a_report_as_csv_and_as_json() {
+        let mut demo = world();
+        let trial = demo.start(&[]);
+        demo.log(trial, LogRecord::Report { values: vec![("note".into(), Datum::Text("a,b".into()))] });
+        let long = |json| Args { long: true, json, ..args(&[]) };
+        let (_, out, _) = demo::run(&demo, None, |context| run(&long(false), context));
+        assert_eq!(
+            out,
+            "pipeline,stage,trial_id,attempt,report,step,at,metric.note,metric.val_loss\n\
+             digits,train,1,1,1,1,2026-01-01T00:00:04Z,,0.5\n\
+             digits,train,2,1,1,1,2026-01-01T00:00:08Z,,inf\n\
+             digits,train,3,1,1,1,2026-01-01T00:00:12Z,\"a,b\",\n"
+        );
+        let (_, out, _) = demo::run(&demo, None, |context| run(&long(true), context));
+        assert_eq!(
+            out.lines().nth(1).unwrap(),
+            "{\"v\":1,\"study\":\"digits\",\"pipeline\":\"digits\",\"stage\":\"train\",\"trial\":2,\"attempt\":1,\"report\":1,\"step\":1.0,\
+             \"at\":\"2026-01-01T00:00:08Z\",\"values\":{\"val_loss\":\"inf\"}}"
+        );
+        let (_, out, _) =
+            demo::run(&demo, None, |context| run(&Args { long: true, ..args(&["failed"]) }, context));
+        assert_eq!(out.lines().count(), 2, "{out}");
+    }
+
+    #[test]
+    fn parquet_has_types_and_every_row() {
+        use ::parquet::file::reader::{FileReader, SerializedFileReader};
+        let folder = tempfile::tempdir().unwrap();
+        for (long, rows, column) in [(false, 2, "param.lr"), (true, 2, "metric.val_loss")] {
+            let path = folder.path().join("x.parquet");
+            let (result, ..) = demo::run(&world(), Some(80), |context| {
+                run(&Args { long, output: Some(path.clone()), ..args(&[]) }, context)
+            });
+            assert_eq!(result, Ok(Code::Done));
+            let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+            let schema = reader.metadata().file_metadata().schema_descr();
+            let found = schema.columns().iter().find(|found| found.name() == column).unwrap();
+            assert_eq!(found.physical_type(), ::parquet::basic::Type::DOUBLE);
+            assert_eq!(reader.metadata().file_metadata().num_rows(), rows);
+        }
+        let (result, ..) =
+            demo::run(&world(), Some(80), |context| run(&Args { parquet: true, ..args(&[]) }, context));
+        assert_eq!(result.unwrap_err().code, Code::Usage);
     }
 
     #[test]

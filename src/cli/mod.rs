@@ -7,8 +7,10 @@ pub(crate) mod args;
 pub(crate) mod ask_tell;
 pub(crate) mod best;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
 mod detach;
+pub(crate) mod diff;
 pub mod exit;
 pub(crate) mod export;
 pub(crate) mod guard;
@@ -16,6 +18,7 @@ pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
+mod made;
 pub(crate) mod output;
 mod paste;
 pub(crate) mod pilot;
@@ -24,6 +27,7 @@ pub(crate) mod progress;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
+pub(crate) mod repro;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -33,6 +37,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 use args::{Cli, Command};
@@ -89,11 +94,15 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Repro(args) => repro::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Show(args) => show::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Kinds(args) => kinds::run(args, context),

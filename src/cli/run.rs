@@ -51,6 +51,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if opened.is_finished() {
         return finished(&mut opened, args, context);
     }
+    if let Some(notice) = opened.notice() {
+        context.out.warn(notice);
+    }
     let interrupt = Interrupt::on_signals()?;
     match opened.setup() {
         Err(_) if interrupt.urgency() > Urgency::None => {
@@ -85,7 +88,7 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
 }
 
 /// Returns how a program ends that was asked to by a signal.
-fn interrupted(interrupt: &Interrupt) -> Code {
+pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
     if interrupt.signal() == signal_hook::consts::SIGTERM { Code::Terminated } else { Code::Interrupted }
 }
 
@@ -111,6 +114,7 @@ impl From<RunError> for Failure {
             RunError::Setup(_) => {
                 Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")
             }
+            RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
             other => Self::caused(Code::Tool, &other),
         }
     }

@@ -3,8 +3,9 @@
 use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
 use super::studies::{Found, Which};
-use super::{Context, tail};
+use super::{Context, made, tail};
 use crate::journal::lock;
+use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::{elide, plain};
 use crate::report::{json, listing, number, summary};
@@ -43,15 +44,24 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Err(found.nothing());
     }
     if args.json {
-        let rows: Vec<_> = trials.iter().map(|trial| json::row(&found.study, trial)).collect();
+        let record = Record::of(&found.dir)?;
+        let row = |trial: &&Trial| {
+            let mut row = serde_json::to_value(json::row(&found.study, trial)).unwrap_or_default();
+            if let Some(made) = made::json(&record, trial.id) {
+                row["provenance"] = made;
+            }
+            row
+        };
+        let rows: Vec<_> = trials.iter().map(row).collect();
         out.json(&json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }))?;
         return Ok(Code::Done);
     }
+    let record = Record::of(&found.dir)?;
     for (at, trial) in trials.iter().enumerate() {
         if at > 0 {
             writeln!(out.stdout)?;
         }
-        show_trial(out, &found, trial)?;
+        show_trial(out, &found, &record, trial)?;
     }
     Ok(Code::Done)
 }
@@ -129,7 +139,7 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
     }))
 }
 
-fn show_trial(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
+fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -> Result<(), Failure> {
     let study = &found.study;
     let state = trial.state.word();
     let state = match trial.state {
@@ -155,6 +165,7 @@ fn show_trial(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fail
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
     show_records(out, trial)?;
+    made::show(out, record, trial.id)?;
     if trial.state == TrialState::Failed {
         show_last_words(out, found, trial)?;
     }

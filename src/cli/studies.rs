@@ -123,7 +123,9 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
 
 /// Finds the study that was written to last.
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
-    let newest = all(logs).into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+    // The repetition of a trial is looked at by its name.
+    let own = |(name, _): &(String, SystemTime)| !StudyDir::new(logs, name).repro().exists();
+    let newest = all(logs).into_iter().filter(own).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
         Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
             .hint("`swath run sweep.toml` makes one; `--logs DIR` or SWATH_LOGS says where the studies are")

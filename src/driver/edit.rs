@@ -34,6 +34,10 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     say("trials at a time", old.slots.to_string(), new.slots.to_string());
     let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
     say("code", commit(&old.git_commit), commit(&new.git_commit));
+    if old.git_commit == new.git_commit && old.code_patch != new.code_patch {
+        let patch = |patch: &Option<String>| patch.clone().unwrap_or_else(|| "none".to_owned());
+        say("uncommitted changes (md5)", patch(&old.code_patch), patch(&new.code_patch));
+    }
     say("swath", old.swath.clone(), new.swath.clone());
     say("seed", old.seed.to_string(), new.seed.to_string());
     say("pipeline", old.pipeline.clone(), new.pipeline.clone());

@@ -27,7 +27,7 @@ pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use room::Left;
 pub use simulated::Simulated;
-pub use site::{Share, Site, Work};
+pub use site::{Share, Site, Work, here};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
 use crate::logger::Directive;

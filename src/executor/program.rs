@@ -80,7 +80,7 @@ pub fn environment(
         ("SWATH_STUDY", Some(study.name.clone().into())),
         ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
         ("SWATH_STAGE", Some(study.stage.clone().into())),
-        ("SWATH_TRIAL", Some(launch.trial.to_string().into())),
+        ("SWATH_TRIAL", Some(study.stands_for.unwrap_or(launch.trial).to_string().into())),
         ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
         ("SWATH_TRIAL_DIR", Some(dir.into())),
         ("SWATH_PARAMS", Some(dir.join("params.json").into())),

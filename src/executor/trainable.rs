@@ -4,7 +4,7 @@ use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
 use crate::logger::{DigestCache, TrialFolder, TrialLogger};
 use crate::space::Params;
-use crate::study::{Failure, Place, Timestamp, Usage};
+use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
@@ -51,6 +51,8 @@ pub struct StudyContext {
     pub data_dir: Vec<String>,
     /// Digests of data sets and models that are known already.
     pub digests: Option<Arc<DigestCache>>,
+    /// The trial of another study that the trials of this one repeat: what they are told as their number.
+    pub stands_for: Option<TrialId>,
 }
 
 /// What a trial is told.

@@ -81,10 +81,34 @@ impl StudyDir {
         self.root.join("code.patch")
     }
 
+    /// What the code was in an earlier run, from 1.
+    #[must_use]
+    pub fn code_patch_version(&self, version: u32) -> PathBuf {
+        self.root.join(format!("code.{version}.patch"))
+    }
+
+    /// Where trials run from a clone of a commit, by the commit.
+    #[must_use]
+    pub fn clone_of(&self, commit: &str) -> PathBuf {
+        self.root.join("code").join(commit)
+    }
+
+    /// What the machine was in an earlier run, from 1.
+    #[must_use]
+    pub fn environment_version(&self, version: u32) -> PathBuf {
+        self.root.join(format!("environment.{version}.json"))
+    }
+
     /// What the machine was.
     #[must_use]
     pub fn environment(&self) -> PathBuf {
         self.root.join("environment.json")
+    }
+
+    /// What came of repeating a trial of another study.
+    #[must_use]
+    pub fn repro(&self) -> PathBuf {
+        self.root.join("repro.json")
     }
 
     /// Digests of files that need not be read again.

@@ -8,6 +8,7 @@ mod line;
 pub mod lock;
 pub mod medium;
 pub mod replay;
+pub mod reports;
 pub mod snapshot;
 
 pub use dir::StudyDir;

@@ -35,9 +35,9 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
     for _ in 0..200 {
         let excess = two_sided(t, df) - alpha;
         if excess > 0.0 {
-            low = t
+            low = t;
         } else {
-            high = t
+            high = t;
         }
         let newton = t + excess / (2.0 * pdf(t, df));
         let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };

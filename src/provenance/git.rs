@@ -1,11 +1,31 @@
 //! The version of the code, asked of the `git` command.
 
-use serde::Serialize;
-use std::path::Path;
+use super::untracked;
+use crate::study::Timestamp;
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Diffs that `git apply` takes, whatever a person has configured. What is uncommitted inside a submodule cannot be part of one.
+const DIFF: &[&str] = &[
+    "-c",
+    "core.quotePath=true",
+    "diff",
+    "--binary",
+    "--full-index",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--ignore-submodules=dirty",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+];
+
 /// A checkout: where it stands and what was changed in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Git {
     /// The commit's full hash.
     pub commit: String,
@@ -13,40 +33,109 @@ pub struct Git {
     pub branch: Option<String>,
     /// Where `origin` is, without any user name and password.
     pub remote: Option<String>,
-    /// Whether tracked files differ from the commit.
+    /// Whether the code differs from the commit: tracked files, or code that git does not know yet.
     pub dirty: bool,
+    /// The md5 of the patch, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_md5: Option<String>,
+    /// Code that git does not know and that is not in the patch, because it is too large or too many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Folders whose content is no code: logs, data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub besides: Vec<PathBuf>,
+    /// Files that count as code because the command names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<PathBuf>,
     /// How they differ, as a patch; kept in `code.patch`.
     #[serde(skip)]
     pub patch: Vec<u8>,
 }
 
-impl Git {
+/// Where a folder is in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The top of the working tree.
+    pub root: PathBuf,
+    /// The folder's path in it; empty at the top.
+    pub prefix: PathBuf,
+    /// The commit's full hash.
+    pub commit: String,
+    /// The branch, absent when detached.
+    pub branch: Option<String>,
+}
+
+impl Checkout {
     /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or without git.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
-        let ask = |arguments: &[&str]| {
-            let output = Command::new("git")
-                .arg("-C")
-                .arg(folder)
-                .args(arguments)
-                .env("GIT_OPTIONAL_LOCKS", "0")
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .output()
-                .ok()?;
-            output.status.success().then_some(output.stdout)
-        };
-        let line = |arguments: &[&str]| {
-            let text = String::from_utf8(ask(arguments)?).ok()?.trim().to_owned();
-            (!text.is_empty()).then_some(text)
-        };
-        let commit = line(&["rev-parse", "--verify", "HEAD"])?;
-        let patch = ask(&["diff", "--binary", "--no-ext-diff", "HEAD"]).unwrap_or_default();
+        let about = ["rev-parse", "--show-toplevel", "--show-prefix", "HEAD", "--abbrev-ref", "HEAD"];
+        let text = ask(folder, &about)?;
+        let mut lines = text.split(|byte| *byte == b'\n').map(|line| OsStr::from_bytes(line).to_owned());
+        let (root, prefix) = (PathBuf::from(lines.next()?), PathBuf::from(lines.next()?));
+        let mut words = lines.map(|line| line.to_string_lossy().into_owned());
+        let commit = words.next().filter(|commit| commit.len() >= 40)?;
+        let branch = words.next().filter(|branch| branch != "HEAD" && !branch.is_empty());
+        Some(Self { root, prefix, commit, branch })
+    }
+
+    /// Returns whether the repository has a commit.
+    #[must_use]
+    pub fn has(&self, commit: &str) -> bool {
+        is_hash(commit) && ask(&self.root, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_some()
+    }
+
+    /// Returns how many commits lie between an earlier commit and this one, and when the first of them was made.
+    #[must_use]
+    pub fn since(&self, commit: &str) -> (usize, Option<Timestamp>) {
+        let range = format!("{commit}..{}", self.commit);
+        let Some(text) = ask(&self.root, &["log", "--format=%ct", &range, "--"]) else { return (0, None) };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let first = text.lines().last().and_then(|seconds| seconds.parse::<i64>().ok());
+        (text.lines().count(), first.map(|seconds| Timestamp::from_micros(seconds.saturating_mul(1_000_000))))
+    }
+
+    /// Returns whether the commit has a folder.
+    #[must_use]
+    pub fn contains(&self, folder: &Path) -> bool {
+        let Some(folder) = folder.to_str().map(|folder| folder.trim_end_matches('/')) else { return false };
+        folder.is_empty()
+            || ask(&self.root, &["cat-file", "-e", &format!("{}:{folder}", self.commit)]).is_some()
+    }
+
+    /// Returns how the working tree differs from a commit: a patch, and the code that is in neither.
+    /// Code that git does not know yet is part of the patch within bounds; what is under one of the folders `besides` is not.
+    #[must_use]
+    pub fn changes(&self, commit: &str, besides: &[PathBuf], named: &[PathBuf]) -> (Vec<u8>, Vec<String>) {
+        let untracked::Untracked { index, left_out } = untracked::find(self, besides, named);
+        let mut words = DIFF.to_vec();
+        words.extend([commit, "--"]);
+        let mut command = git(&self.root, &words);
+        if let Some(index) = &index {
+            command.env("GIT_INDEX_FILE", index.path());
+        }
+        (answer(&mut command).unwrap_or_default(), left_out)
+    }
+}
+
+impl Git {
+    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or without git. What is in the folders `besides`
+    /// is no code; `named` are files that count as code whatever they are called.
+    #[must_use]
+    pub fn of(folder: &Path, besides: &[PathBuf], named: &[PathBuf]) -> Option<Self> {
+        let checkout = Checkout::of(folder)?;
+        let (patch, left_out) = checkout.changes(&checkout.commit, besides, named);
+        let remote = ask(folder, &["remote", "get-url", "origin"]);
+        let remote = remote.map(|url| String::from_utf8_lossy(&url).trim().to_owned());
         Some(Self {
-            commit,
-            branch: line(&["symbolic-ref", "--short", "-q", "HEAD"]),
-            remote: line(&["remote", "get-url", "origin"]).map(|url| without_credentials(&url)),
             dirty: !patch.is_empty(),
+            patch_md5: (!patch.is_empty()).then(|| md5_of(&patch)),
+            commit: checkout.commit,
+            branch: checkout.branch,
+            remote: remote.filter(|url| !url.is_empty()).map(|url| without_credentials(&url)),
+            left_out,
+            besides: besides.to_vec(),
+            named: named.iter().filter(|path| path.is_file()).cloned().collect(),
             patch,
         })
     }
@@ -58,27 +147,58 @@ impl Git {
     }
 }
 
+/// Returns whether a text can be the hash of a commit, and nothing that git would take for an option or a range.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Makes a command of git for a folder, which neither asks the person nor writes what it need not.
+#[must_use]
+pub fn git(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(words);
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0");
+    command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Returns what git says if it succeeds.
+pub(super) fn ask(folder: &Path, words: &[&str]) -> Option<Vec<u8>> {
+    answer(&mut git(folder, words))
+}
+
+fn answer(command: &mut Command) -> Option<Vec<u8>> {
+    let output = command.output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+/// Returns the md5 of some bytes, in hexadecimal.
+#[must_use]
+pub fn md5_of(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Cuts `user:password@` out of a URL.
 #[must_use]
 pub fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) =
-        rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match path {
-        Some(path) => format!("{scheme}://{host}/{path}"),
-        None => format!("{scheme}://{host}"),
-    }
+    format!("{scheme}://{host}{path}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn credentials_are_cut_out_of_urls_and_nothing_else() {
         assert_eq!(without_credentials("https://me:secret@host/a/b.git"), "https://host/a/b.git");
         assert_eq!(without_credentials("https://token@host:8443"), "https://host:8443");
+        assert_eq!(without_credentials("https://a:b@c@host:8443"), "https://host:8443");
         assert_eq!(without_credentials("https://host/p@th"), "https://host/p@th");
         assert_eq!(without_credentials("git@host:a/b.git"), "git@host:a/b.git");
     }
@@ -86,6 +206,70 @@ mod tests {
     #[test]
     fn a_folder_outside_of_any_checkout_has_no_version() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        assert_eq!(Git::of(folder.path()), None);
+        assert_eq!(Git::of(folder.path(), &[], &[]), None);
+    }
+
+    /// A repository with one commit of `train.py`.
+    fn repository() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let run =
+            |words: &[&str]| assert!(git(folder.path(), words).status().unwrap().success(), "{words:?}");
+        run(&["init", "-q", "-b", "trunk"]);
+        fs::create_dir(folder.path().join("src")).unwrap();
+        fs::write(folder.path().join("src/train.py"), "lr = 1\n").unwrap();
+        run(&["add", "."]);
+        let who = ["-c", "user.name=n", "-c", "user.email=e@x", "commit", "-q", "-m", "first"];
+        run(&who);
+        run(&["remote", "add", "origin", "https://me:secret@host/repo.git"]);
+        folder
+    }
+
+    #[test]
+    fn a_clean_checkout_is_told_without_credentials_or_patch() {
+        let folder = repository();
+        let found = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
+        assert_eq!((found.branch.as_deref(), found.dirty), (Some("trunk"), false));
+        assert_eq!(found.remote.as_deref(), Some("https://host/repo.git"));
+        assert!(is_hash(&found.commit) && found.patch.is_empty() && found.patch_md5.is_none());
+        let checkout = Checkout::of(&folder.path().join("src")).unwrap();
+        assert_eq!(checkout.prefix, Path::new("src/"));
+        assert!(checkout.has(&found.commit) && !checkout.has(&"0".repeat(40)) && !checkout.has("--help"));
+    }
+
+    #[test]
+    fn new_code_is_part_of_the_patch_and_output_is_not() {
+        let folder = repository();
+        let root = folder.path();
+        fs::write(root.join("src/train.py"), "lr = 2\n").unwrap();
+        fs::create_dir_all(root.join("logs/s/1")).unwrap();
+        for (name, text) in [
+            ("src/größe.py", "a = 1\n"),
+            ("weights.bin", "\0\0"),
+            ("conf.json", "{}\n"),
+            ("logs/s/1/copy.py", "x\n"),
+        ] {
+            fs::write(root.join(name), text).unwrap();
+        }
+        fs::write(root.join("huge.py"), vec![b'#'; 2 << 20]).unwrap();
+        let before = fs::read(root.join(".git/index")).unwrap();
+        let (besides, named) = ([root.join("logs")], [root.join("conf.json")]);
+        let found = Git::of(&root.join("src"), &besides, &named).unwrap();
+        assert_eq!(found.left_out, ["huge.py"]);
+        assert_eq!(found.patch_md5, Some(md5_of(&found.patch)));
+        assert!(found.describe().ends_with("-dirty"));
+        assert_eq!(fs::read(root.join(".git/index")).unwrap(), before, "the person's index is left alone");
+        let other = tempfile::tempdir().unwrap();
+        let clone = other.path().join("c");
+        let cloned = git(root, &["clone", "-q"]).arg(root).arg(&clone).status().unwrap();
+        assert!(cloned.success());
+        fs::write(other.path().join("p"), &found.patch).unwrap();
+        let applied = git(&clone, &["apply", "--binary"]).arg(other.path().join("p")).status().unwrap();
+        assert!(applied.success());
+        let read = |name: &str| fs::read_to_string(clone.join(name)).ok();
+        assert_eq!(read("src/train.py").as_deref(), Some("lr = 2\n"));
+        assert_eq!(read("src/größe.py").as_deref(), Some("a = 1\n"));
+        assert_eq!(read("conf.json").as_deref(), Some("{}\n"));
+        assert_eq!((read("weights.bin"), read("logs/s/1/copy.py")), (None, None));
+        assert_eq!(Git::of(root, &besides, &named).unwrap().patch_md5, found.patch_md5);
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::journal::Holder;
 use crate::study::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Its name.
     pub host: String,

@@ -11,16 +11,7 @@ pub fn counts(trial: &Trial) -> bool {
 /// Returns the best trials by the first objective, the best first and the earlier one of equals.
 #[must_use]
 pub fn best(study: &Study, count: usize) -> Vec<&Trial> {
-    let Some(objective) = study.header().objectives.first() else { return Vec::new() };
-    let score = |trial: &Trial| trial.objective(objective).and_then(|value| objective.score(value));
-    let mut scored: Vec<(Score, &Trial)> = study
-        .trials()
-        .iter()
-        .filter(|trial| counts(trial))
-        .filter_map(|trial| Some((score(trial)?, trial)))
-        .collect();
-    scored.sort_by(|a, b| a.0.get().total_cmp(&b.0.get()).then(a.1.id.cmp(&b.1.id)));
-    scored.into_iter().take(count).map(|(_, trial)| trial).collect()
+    study.best(count)
 }
 
 /// Returns the Pareto front: the trials than which no other is better in one objective and at least as good in all, best in the first

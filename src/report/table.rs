@@ -101,6 +101,27 @@ impl Table {
         Rendered { text: self.lines(&shown, &widths, paint), hidden }
     }
 
+    /// Renders it as a table of Markdown, with all its columns.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+        let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut text = row(self.columns.iter().map(|column| cell(&column.title)).collect());
+        text += &row(self
+            .columns
+            .iter()
+            .map(|column| if column.right { "--:" } else { ":--" }.to_owned())
+            .collect());
+        for at in 0..self.tones.len() {
+            text += &row(self
+                .columns
+                .iter()
+                .map(|column| column.cells.get(at).map_or_else(String::new, |text| cell(text)))
+                .collect());
+        }
+        text
+    }
+
     /// Cuts the widest of the columns that must stay until they fit.
     fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         while total(shown, widths) > available {

@@ -4,15 +4,20 @@
 //! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 pub mod ask_tell;
+mod code;
+mod inquiry;
 mod keep;
 mod plan;
 mod pool;
 mod rebuild;
 mod record;
+pub mod rerun;
 mod setup;
+pub mod verify;
 mod versions;
 
 pub use ask_tell::{AskTell, AskTellError};
+pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use setup::SetupError;
@@ -22,11 +27,14 @@ use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::pilot::pilots_left;
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
-use crate::provenance::{Git, Machine};
-use crate::study::{Closing, Header, Study, Timestamp};
+use crate::provenance::{Environment, Git, Machine};
+use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
 use crate::tracker::recorder::Stale;
+use code::Version;
+use inquiry::Inquiry;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -46,8 +54,12 @@ pub struct Options {
 
 /// A study that is ours to run.
 pub struct Opened<'a> {
-    sweep: &'a Sweep,
+    sweep: Cow<'a, Sweep>,
     options: Options,
+    environment: Environment,
+    notice: Option<String>,
+    /// The trial of another study that the trial of this one repeats.
+    stands_for: Option<TrialId>,
     dir: StudyDir,
     driver: Driver<'a>,
     slots: usize,
@@ -66,6 +78,9 @@ pub enum RunError {
     /// `[run] setup` failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Trials cannot run the version of the code that was asked for.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// The executor could not be made.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -86,7 +101,8 @@ pub enum RunError {
 /// If somebody else runs it, or it cannot be read or written.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
-    let Built { parts, trackers, slots, git } = build(sweep, &options, &dir)?;
+    let version = Version::of(sweep, &options, &dir)?;
+    let Built { parts, trackers, slots } = build(&version, &options, &dir)?;
     if !parts.elsewhere
         && let Some(left) = pilots_left(dir.root())
     {
@@ -95,8 +111,10 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let machine = Machine::here();
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
-    keep::keep(&dir, sweep, &options, machine, git)?;
-    Ok(Opened { sweep, options, dir, driver, slots, trackers })
+    let notice = version.make()?;
+    let Version { sweep, git, .. } = version;
+    let environment = keep::keep(&dir, &sweep, &options, machine, git, driver.study().next_seq())?;
+    Ok(Opened { sweep, options, environment, notice, stands_for: None, dir, driver, slots, trackers })
 }
 
 /// What a sweep becomes on this machine.
@@ -104,16 +122,15 @@ struct Built {
     parts: Parts,
     trackers: Vec<(String, Box<dyn Tracker>)>,
     slots: usize,
-    git: Option<Git>,
 }
 
-fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunError> {
+fn build(version: &Version<'_>, options: &Options, dir: &StudyDir) -> Result<Built, RunError> {
+    let sweep = &*version.sweep;
     let slots = options.jobs.unwrap_or_else(|| sweep.slots());
     let Plan { sampler, scheduler, trackers } =
         sweep.build(slots, Some(dir.root())).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
-    let git = Git::of(&options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()));
     let parts = Parts {
-        header: header(sweep, git.as_ref(), slots),
+        header: header(sweep, version.git.as_ref(), slots),
         space: sweep.space.clone(),
         points: points(sweep),
         sampler_name: sweep.sampler.name.clone(),
@@ -134,7 +151,7 @@ fn build(sweep: &Sweep, options: &Options, dir: &StudyDir) -> Result<Built, RunE
         grace: sweep.run.grace,
         elsewhere: sweep.site().is_some_and(|site| site.outlives()),
     };
-    Ok(Built { parts, trackers, slots, git })
+    Ok(Built { parts, trackers, slots })
 }
 
 impl<'a> Opened<'a> {
@@ -148,6 +165,12 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn study(&self) -> &Study {
         self.driver.study()
+    }
+
+    /// Returns what a person should know of the code that trials run.
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// Returns whether there is nothing left to run.
@@ -209,9 +232,14 @@ impl<'a> Opened<'a> {
     /// If it cannot be made.
     pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
         let called = self.options.workdir.clone();
-        let work = pool::work(self.sweep, &self.dir, called, self.workdir(), self.slots, guard);
-        let site = self.sweep.site().ok_or(ExecutorError::NoSite)?;
-        Ok(site.open(work)?)
+        let work =
+            pool::work(&self.sweep, &self.dir, called, self.workdir(), self.slots, self.stands_for, guard);
+        // A trial that is run again is so here, wherever it ran.
+        let site = match self.stands_for {
+            Some(_) => Some(crate::executor::here()),
+            None => self.sweep.site(),
+        };
+        Ok(site.ok_or(ExecutorError::NoSite)?.open(work)?)
     }
 
     /// Makes a pool that runs a function.
@@ -219,7 +247,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
-        Ok(pool::functions(self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
+        Ok(pool::functions(&self.sweep, &self.dir, self.workdir(), self.slots, trainable)?)
     }
 
     /// Runs trials until there is nothing left to do or somebody interrupts.
@@ -227,7 +255,11 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If the journal or the executor fails; the study can then be run again.
     pub fn run(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<Closing, RunError> {
-        Ok(self.driver.run(executor, interrupt)?)
+        let since = self.study().next_seq();
+        let inquiry = Inquiry::begin(&self.dir, &self.sweep, &self.options, &self.environment, since);
+        let closing = self.driver.run(executor, interrupt)?;
+        inquiry.end();
+        Ok(closing)
     }
 }
 
@@ -258,6 +290,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         git_commit: git.map(Git::describe),
+        code_patch: git.and_then(|git| git.patch_md5.clone()),
     }
 }
 

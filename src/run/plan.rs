@@ -1,5 +1,6 @@
 //! What a run would start next, without starting or writing anything.
 
+use super::code::Version;
 use super::{Options, RunError, build, pool};
 use crate::driver::{self, Driver, DriverError};
 use crate::executor::{Launch, environment};
@@ -32,13 +33,15 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         tempfile::tempdir().map_err(|source| RunError::Keep { path: std::env::temp_dir(), source })?;
     let copy = StudyDir::at(scratch.path());
     copy_journal(&dir.journal(), &copy.journal())?;
-    let built = build(sweep, options, &dir)?;
+    let version = Version::of(sweep, options, &dir)?;
+    let built = build(&version, options, &dir)?;
+    let sweep = &*version.sweep;
     let holder = Machine::here().holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
     let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
     let study = pool::context(sweep, workdir);
-    let argv = pool::argv(sweep);
+    let argv = pool::argv(sweep, None);
     let planned = launches.into_iter().map(|mut launch| {
         launch.dir = dir.trial(launch.trial);
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));

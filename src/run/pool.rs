@@ -3,6 +3,7 @@
 use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
 use crate::journal::StudyDir;
 use crate::logger::DigestCache;
+use crate::study::TrialId;
 use crate::sweep::{Fill, Sweep};
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,10 +16,11 @@ pub(super) fn work(
     called: PathBuf,
     workdir: PathBuf,
     slots: usize,
+    stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
     let program = ProgramSettings {
-        argv: argv(sweep),
+        argv: argv(sweep, stands_for),
         env: sweep.run.env.clone(),
         workdir: workdir.clone(),
         trial_time: sweep.limits.trial_time,
@@ -29,7 +31,8 @@ pub(super) fn work(
         guard,
     };
     let share = sweep.resources.share();
-    Work { program, study: context(sweep, workdir), dir: dir.root().to_owned(), called, slots, share }
+    let study = StudyContext { stands_for, ..context(sweep, workdir) };
+    Work { program, study, dir: dir.root().to_owned(), called, slots, share }
 }
 
 /// Makes a pool that runs any trainable.
@@ -56,16 +59,18 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         workdir,
         data_dir: sweep.run.data_dir.clone(),
         digests: None,
+        stands_for: None,
     }
 }
 
 /// Returns what renders the command of an attempt.
-pub(super) fn argv(sweep: &Sweep) -> Argv {
+/// `stands_for` is the trial whose number the command gets instead of its own.
+pub(super) fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {
         template.render(&Fill {
             params: &launch.params,
-            trial: launch.trial,
+            trial: stands_for.unwrap_or(launch.trial),
             trial_dir: &launch.dir,
             params_file: &launch.dir.join("params.json"),
             data_dir: &data_dir,

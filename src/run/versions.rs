@@ -34,6 +34,27 @@ impl Versions {
         Self { texts, name: dir.sweep_toml().display().to_string() }
     }
 
+    /// Returns the version with a digest.
+    ///
+    /// # Errors
+    /// If that version was not kept, or cannot be used any more.
+    pub fn sweep(&self, digest: &str) -> Result<Sweep, VersionError> {
+        let read =
+            |text: &String| Sweep::parse_for_function(Source { name: self.name.clone(), text: text.clone() });
+        let mut rejected = None;
+        for text in &self.texts {
+            match read(text) {
+                Ok(sweep) if sweep.digest == digest => return Ok(sweep),
+                Ok(_) => {}
+                Err(why) => rejected = Some(why),
+            }
+        }
+        Err(match rejected {
+            Some(why) => VersionError::Rejected(Box::new(why)),
+            None => VersionError::Missing(digest.to_owned()),
+        })
+    }
+
     /// Builds the parts that a header of the journal describes.
     ///
     /// # Errors
@@ -51,6 +72,7 @@ impl Versions {
             return Ok(Parts {
                 header: Header {
                     git_commit: wanted.git_commit.clone(),
+                    code_patch: wanted.code_patch.clone(),
                     ..header(&sweep, None, wanted.slots as usize)
                 },
                 space: sweep.space.clone(),

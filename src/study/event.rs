@@ -191,6 +191,9 @@ pub struct Header {
     /// The commit the working directory was at, `-dirty` behind it if it had changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
+    /// The md5 of the patch that says how the code differed from the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_patch: Option<String>,
 }
 
 /// Where a configuration comes from.

@@ -125,6 +125,12 @@ pub struct Trial {
     pub step: Option<f64>,
     /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in order.
     pub records: Vec<LogRecord>,
+    /// Whether the last report is the one whose objective counts, so far.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leading: bool,
+    /// Where among the records the model stands that was saved with that report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_at: Option<u32>,
     /// How the last attempt ended.
     pub exit: Option<Exit>,
     /// What the scheduler last said, in words, when it paused or stopped the trial.

@@ -12,7 +12,7 @@ pub(super) const SAMPLERS_TO_COME: &[&str] = &["auto", "grid", "sobol", "tpe", "
 /// Schedulers the sweep language reserves.
 pub(super) const SCHEDULERS_TO_COME: &[&str] = &[];
 /// Trackers the sweep language reserves.
-pub(super) const TRACKERS_TO_COME: &[&str] = &["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"];
+pub(super) const TRACKERS_TO_COME: &[&str] = &[];
 /// Executors the sweep language reserves.
 pub(super) const EXECUTORS_TO_COME: &[&str] = &[];
 

@@ -5,6 +5,7 @@
 //! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
 
 mod acceptance;
+mod code;
 pub mod given;
 mod kinds;
 mod lints;
@@ -16,6 +17,7 @@ mod rejected;
 pub mod template;
 
 pub use acceptance::Acceptance;
+pub use code::Code;
 pub use lints::Surroundings;
 pub use plan::Plan;
 pub use rejected::Rejected;
@@ -106,6 +108,8 @@ pub struct Run {
     pub env: Vec<(String, String)>,
     /// Where trials run; `None` for where `swath run` was called.
     pub workdir: Option<PathBuf>,
+    /// Which version of the code trials run.
+    pub code: Code,
     /// How long a trial may take to end after SIGTERM.
     pub grace: Duration,
 }

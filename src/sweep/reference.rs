@@ -105,6 +105,12 @@ pub const SECTIONS: &[SectionReference] = &[
             key("env", Takes::Variables, "", "environment variables for trials and setup"),
             key("workdir", Takes::Text, "where `swath` is called", "where trials and setup run"),
             key(
+                "code",
+                Takes::OneOf(&["snapshot", "clone", "clean"]),
+                "`snapshot`",
+                "run in the folder as it is and keep what is uncommitted; in a clone of its commit; or only if nothing is uncommitted",
+            ),
+            key(
                 "grace",
                 Takes::Duration,
                 "`10s`",

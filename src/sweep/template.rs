@@ -139,6 +139,26 @@ impl Template {
         }
     }
 
+    /// Returns the words that are the same for every trial, the program first; none if a placeholder is part of the program.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let literal = |arg: &Arg| match arg {
+            Arg::Text(pieces) => match pieces.as_slice() {
+                [Piece::Literal(word)] => Some(word.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        if self.program().is_none() { Vec::new() } else { self.args.iter().filter_map(literal).collect() }
+    }
+
+    /// Calls another program with the same arguments.
+    pub fn set_program(&mut self, program: &str) {
+        if let Some(first) = self.args.first_mut() {
+            *first = Arg::Text(vec![Piece::Literal(program.to_owned())]);
+        }
+    }
+
     /// Returns whether a parameter reaches the command line or the file named by `{params}`.
     #[must_use]
     pub fn receives(&self, name: &str) -> bool {

@@ -131,11 +131,11 @@ impl Columns {
         first.chain(objectives).chain(params).chain(metrics).chain(best).chain(last)
     }
 
-    fn fill(&self, study: &Study, trial: &Trial, row: &mut Row) {
+    fn fill(&self, study: &Study, trial: &Trial, row: &mut dyn Cells) {
         let header = study.header();
         row.text(&header.pipeline);
         row.text(&header.stage);
-        row.number(trial.id.0);
+        row.number(trial.id.0.into());
         row.text(trial.state.word());
         for (_, objective) in &self.objectives {
             row.float(trial.objective(objective));
@@ -147,14 +147,14 @@ impl Columns {
             match (trial.metrics.get(name), trial.texts.get(name)) {
                 (Some(tally), _) => row.float(Some(tally.last.0)),
                 (None, Some(text)) => row.text(text),
-                (None, None) => row.text(""),
+                (None, None) => row.float(None),
             }
         }
         for (_, objective) in &self.objectives {
             row.float(best(trial, objective));
         }
         row.step(trial.step);
-        row.number(trial.attempts);
+        row.number(trial.attempts.into());
         row.float(trial.ended_at.map(|_| trial.seconds));
         row.float(trial.ended_at.map(|_| trial.usage.cpu_seconds));
         row.float(trial.ended_at.map(|_| trial.usage.peak_mib));
@@ -213,6 +213,35 @@ fn model(trial: &Trial) -> (&str, &str) {
     models.unwrap_or_default()
 }
 
+/// What the cells of a row are put into, from left to right.
+pub(crate) trait Cells {
+    /// A text; one that is empty is absent.
+    fn text(&mut self, text: &str);
+    /// A count.
+    fn number(&mut self, number: u64);
+    /// A measured number.
+    fn float(&mut self, number: Option<f64>);
+    /// Something that counts steps.
+    fn step(&mut self, step: Option<f64>);
+    /// A moment.
+    fn time(&mut self, time: Option<Timestamp>);
+    /// A parameter.
+    fn value(&mut self, value: Option<&Value>);
+}
+
+/// Returns the header of the table of a study.
+pub(crate) fn header(study: &Study) -> Vec<String> {
+    Columns::of(study).header().collect()
+}
+
+/// Puts the rows of some trials into `cells`, one behind the other.
+pub(crate) fn fill<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>, cells: &mut dyn Cells) {
+    let columns = Columns::of(study);
+    for trial in trials {
+        columns.fill(study, trial, cells);
+    }
+}
+
 /// One row while it is filled; the memory is used again for the next.
 #[derive(Default)]
 struct Row {
@@ -220,13 +249,13 @@ struct Row {
     scratch: Vec<u8>,
 }
 
-impl Row {
+impl Cells for Row {
     fn text(&mut self, text: &str) {
         self.record.push_field(text.as_bytes());
     }
 
-    fn number(&mut self, number: impl Into<u64>) {
-        self.json(&number.into());
+    fn number(&mut self, number: u64) {
+        self.json(&number);
     }
 
     fn float(&mut self, number: Option<f64>) {
@@ -238,7 +267,7 @@ impl Row {
         }
     }
 
-    /// Steps count something: they have a dot only if they are fractions.
+    // Steps count something: they have a dot only if they are fractions.
     fn step(&mut self, step: Option<f64>) {
         match step {
             Some(step) if step.fract() == 0.0 && step.abs() < 1e15 => self.json(&(step as i64)),
@@ -261,7 +290,9 @@ impl Row {
             Some(other) => self.json(other),
         }
     }
+}
 
+impl Row {
     fn shown(&mut self, value: std::fmt::Arguments<'_>) {
         self.scratch.clear();
         let _ = self.scratch.write_fmt(value);

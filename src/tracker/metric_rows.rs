@@ -14,25 +14,28 @@ use std::path::Path;
 /// The log of the reports.
 const REPORTS: &str = "report";
 
+/// After so many rows a tracker that reads them is known to make progress.
+const ROWS_A_STEP: i64 = 1024;
+
 /// Keys of a row that say where it stands, not what was measured.
 const PLACE: [&str; 4] = ["step", "batch", "context", "at"];
 
 /// Metrics of one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct MetricRow {
+pub(crate) struct MetricRow {
     /// The step; without one, or with a batch within it, the number of the row in its log.
-    pub(super) step: i64,
+    pub(crate) step: i64,
     /// When, in seconds since 1970.
-    pub(super) at: Option<f64>,
+    pub(crate) at: Option<f64>,
     /// The step, batch, context and time as they were given.
-    pub(super) place: Vec<(String, Value)>,
+    pub(crate) place: Vec<(String, Value)>,
     /// What was measured.
-    pub(super) values: Vec<(String, Datum)>,
+    pub(crate) values: Vec<(String, Datum)>,
 }
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Datum {
+pub(crate) enum Datum {
     /// A number, which may be NaN.
     Number(f64),
     /// Anything else, as text.
@@ -43,7 +46,7 @@ pub(super) enum Datum {
 ///
 /// # Errors
 /// If a file that is there cannot be read, or `each` fails.
-pub(super) fn each_row(
+pub(crate) fn each_row(
     trial: &Path,
     mut each: impl FnMut(&str, MetricRow) -> Result<(), TrackerError>,
 ) -> Result<(), TrackerError> {
@@ -58,6 +61,9 @@ pub(super) fn each_row(
             }
             ordinal += 1;
             line.clear();
+            if ordinal % ROWS_A_STEP == 0 {
+                super::recorder::progress();
+            }
         }
     }
     Ok(())

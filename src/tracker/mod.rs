@@ -3,13 +3,14 @@
 //! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
 
 mod block_log;
+mod cmf;
 mod crc;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod demo;
 mod home;
 mod hparams;
-mod metric_rows;
+pub(crate) mod metric_rows;
 mod mlflow;
 mod program;
 mod proto;
@@ -27,7 +28,7 @@ use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
 pub const TRACKERS: &[Kind<dyn Tracker>] =
-    &[mlflow::KIND, wandb::KIND, tensorboard::KIND, prov::KIND, program::KIND];
+    &[mlflow::KIND, wandb::KIND, tensorboard::KIND, prov::KIND, cmf::KIND, program::KIND];
 
 /// Writes a study in some format.
 ///

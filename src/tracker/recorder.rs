@@ -8,6 +8,7 @@ use super::csv::Csv;
 use super::{Tracker, TrackerError};
 use crate::study::{Entry, Study};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use std::cell::RefCell;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -28,6 +29,20 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// A sync may take this share of the time: one part in so many.
 const SHARE: u32 = 100;
+
+thread_local! {
+    /// The steps of the recorder whose thread this is.
+    static STEPS: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
+}
+
+/// Says that a tracker makes progress within one entry: it reads a long metrics file. Does nothing in another thread than a recorder's.
+pub(super) fn progress() {
+    STEPS.with_borrow(|steps| {
+        if let Some(steps) = steps {
+            steps.fetch_add(1, Relaxed);
+        }
+    });
+}
 
 /// A tracker and how the sweep file calls it.
 pub struct Named {
@@ -137,7 +152,9 @@ impl Worker {
             busy: Arc::clone(&busy),
             steps: Arc::clone(&steps),
         };
+        let own = Arc::clone(&steps);
         let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            STEPS.set(Some(own));
             history(&mut |entry| feed.take(entry));
             feed.run(&entries);
         })?;
@@ -348,12 +365,19 @@ mod tests {
         hangs: bool,
         /// How often a sync finds no room.
         full: Arc<std::sync::atomic::AtomicU32>,
+        reads_long: bool,
     }
 
     impl Tracker for Memory {
         fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
             if self.hangs {
                 std::thread::sleep(Duration::from_secs(3600));
+            }
+            if self.reads_long && entry.seq == 1 {
+                for _ in 0..10 {
+                    std::thread::sleep(Duration::from_millis(50));
+                    super::progress();
+                }
             }
             if self.fails_at == Some(entry.seq) {
                 return Err(TrackerError::Other("server is away".into()));
@@ -442,6 +466,14 @@ mod tests {
         let (stale, csv) = record(&demo(), vec![named("hung", &hung)]);
         assert_eq!(stale, [Stale { name: "hung".into(), why: "it made no progress for 0.2 s".into() }]);
         assert_eq!(csv.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_tracker_that_reads_for_long_is_waited_for_as_long_as_it_reads() {
+        let slow = Memory { reads_long: true, ..Memory::default() };
+        let (stale, _) = record(&demo(), vec![named("slow", &slow)]);
+        assert_eq!(stale, [], "it took 0.5 s, and 0.2 s without progress are allowed");
+        assert_eq!(slow.seen.lock().unwrap().len(), 6);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
 
 /// Names that trackers write into folders of studies of their own: everything but what takes a server.
 fn names() -> impl Iterator<Item = &'static str> {
-    ["mlflow", "wandb", "tensorboard", "prov", "program"].into_iter()
+    ["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"].into_iter()
 }
 
 /// A study in which everything happens: names that are not ASCII, NaN, failures, a retry, a pause, a trial that is stopped while it is paused.
@@ -181,7 +181,7 @@ fn a_tracker_says_what_it_does_not_know_and_fails_without_a_folder() {
 #[test]
 fn the_option_dir_is_a_folder_of_studies() {
     let (study, elsewhere) = (folder(), tempfile::tempdir().unwrap());
-    for name in ["wandb", "tensorboard", "prov"] {
+    for name in ["wandb", "tensorboard", "prov", "cmf"] {
         let options = format!("dir = '{}'", elsewhere.path().display());
         let mut tracker = try_build(name, &options, Some(study.path())).0.unwrap();
         feed(tracker.as_mut(), &eventful(), 20);

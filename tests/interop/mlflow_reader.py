@@ -1,5 +1,5 @@
 """Runs a sweep into a real MLflow server that is killed and started again in the middle, and into a folder, and compares what MLflow's own
-client reads back with the journal: every parameter, metric point, status, time and nesting.
+client reads back with the journal: every parameter, metric point, status, time, data set, model, artifact (byte for byte) and nesting.
 
 usage: python mlflow_reader.py STUDY     (STUDY is not looked at; the binary is $SWATH; prints two lines, exits 1 at the first difference)
 """
@@ -28,10 +28,18 @@ import json, os, sys, time
 records = open(os.environ["SWATH_RECORDS"], "a", buffering=1)
 params = json.load(open(os.environ["SWATH_PARAMS"], encoding="utf-8"))
 trial = int(os.environ["SWATH_TRIAL"])
+os.makedirs("modelle", exist_ok=True)
 for epoch in range(6):
     loss = float("nan") if trial == 2 and epoch == 0 else params["lr"] / (epoch + 1)
     records.write(json.dumps({"epoch": epoch, "Verlust-größe": loss, "val/acc": epoch * 1e-7, "phase": "übung"}) + "\n")
     records.write(json.dumps({"kind": "metric", "context": "train", "loss": loss * 2, "step": epoch * 10}) + "\n")
+    if epoch == 1:
+        for path in (f"modelle/größe-{trial}.bin", f"notiz-{trial}.txt"):
+            with open(path, "wb") as file:
+                file.write(f"übung {trial}\n".encode() * 1000)
+        records.write(json.dumps({"kind": "model", "path": f"modelle/größe-{trial}.bin", "step": epoch}) + "\n")
+        records.write(json.dumps({"kind": "artifact", "path": f"notiz-{trial}.txt"}) + "\n")
+        records.write(json.dumps({"kind": "artifact", "path": f"modelle/größe-{trial}.bin", "type": "modelle"}) + "\n")
     time.sleep(0.5)
     if trial == 3 and epoch == 2:
         sys.exit(7)
@@ -42,6 +50,7 @@ name = "größe-%(name)s"
 
 [run]
 command = ["%(python)s", "trial.py"]
+data_dir = "daten"
 
 [objective]
 metric = "Verlust-größe"
@@ -129,7 +138,7 @@ def from_journal(study):
             closed = at
         elif kind == "created":
             params = {name: value if isinstance(value, str) else json.dumps(value) for name, value in event["params"].items()}
-            trials[event["trial"]] = {"params": params, "points": [], "start": at}
+            trials[event["trial"]] = {"params": params, "points": [], "start": at, "data": [], "models": [], "files": {}}
         elif kind == "logged" and "report" in event["record"]:
             values = event["record"]["report"]["values"]
             points = [
@@ -138,6 +147,15 @@ def from_journal(study):
                 if not isinstance(value, bool) and (not isinstance(value, str) or value in ("nan", "inf", "-inf"))
             ]
             trials[event["trial"]]["points"] += points
+        elif kind == "logged" and "dataset" in event["record"]:
+            data = event["record"]["dataset"]
+            trials[event["trial"]]["data"].append((data["data_dir"], data["md5"]))
+        elif kind == "logged" and "model" in event["record"]:
+            model = event["record"]["model"]
+            trials[event["trial"]]["models"].append((model["model_path"], model["md5"]))
+        elif kind == "logged" and "artifact" in event["record"]:
+            path = event["record"]["artifact"]["path"]
+            trials[event["trial"]]["files"][path.removeprefix("artifacts/")] = os.path.join(study, str(event["trial"]), path)
         elif kind == "ended":
             trials[event["trial"]]["status"] = "FINISHED" if event["exit"] == "done" else "FAILED"
             trials[event["trial"]]["end"] = at
@@ -160,7 +178,7 @@ def compare(client, study, name):
     check("the study", (parent.status, parent.start_time, parent.end_time), ("FINISHED", opened, closed))
     children = {run.data.tags["swath.trial"]: run for run in runs if run is not parents[0]}
     check("the runs of trials", sorted(children), sorted(f"{name}/{trial}" for trial in trials))
-    points = 0
+    points = files = 0
     for trial, had in trials.items():
         run, what = children[f"{name}/{trial}"], f"trial {trial}"
         check(f"{what}, its parent", run.data.tags["mlflow.parentRunId"], parent.run_id)
@@ -177,7 +195,28 @@ def compare(client, study, name):
         check(f"{what}, points", sorted(found), sorted(had["points"]))
         check(f"{what}, keys", sorted(run.data.metrics), sorted({name for name, *_ in had["points"]}))
         points += len(found)
-    return f"{len(trials)} trials of {name} and {points} metric points"
+        inputs = [(json.loads(each.dataset.source).get("uri"), each.dataset.digest) for each in run.inputs.dataset_inputs]
+        check(f"{what}, data sets", inputs, had["data"])
+        check(f"{what}, the number of data sets, models and artifacts", [len(had[kind]) for kind in ("data", "models", "files")], [1, 1, 2])
+        tags = run.data.tags
+        check(f"{what}, model", [(tags["swath.model_path"], tags["swath.model_md5"])], had["models"])
+        files += artifacts(client, run.info.run_id, what, had["files"])
+    return f"{len(trials)} trials of {name}, {points} metric points and {files} artifacts"
+
+
+def artifacts(client, run_id, what, wanted):
+    """Downloads every artifact and compares its bytes with the file in the trial's folder."""
+
+    def listed(path=None):
+        for each in client.list_artifacts(run_id, path):
+            yield from listed(each.path) if each.is_dir else [each.path]
+
+    check(f"{what}, artifacts", sorted(listed()), sorted(wanted))
+    with tempfile.TemporaryDirectory() as folder:
+        for path, original in wanted.items():
+            got = client.download_artifacts(run_id, path, folder)
+            check(f"{what}, the bytes of {path}", open(got, "rb").read(), open(original, "rb").read())
+    return len(wanted)
 
 
 def sweep(folder, name, uri):
@@ -210,6 +249,8 @@ def main():
     server = run = None
     try:
         open(os.path.join(folder, "trial.py"), "w", encoding="utf-8").write(TRIAL)
+        os.mkdir(os.path.join(folder, "daten"))
+        open(os.path.join(folder, "daten", "x.csv"), "w", encoding="utf-8").write("1,2\n")
         port = free_port()
         server = start_server(folder, port)
         uri = f'uri = "http://demo:gans-geheim@127.0.0.1:{port}"'
@@ -221,7 +262,9 @@ def main():
         time.sleep(2)
         server = start_server(folder, port)
         said = finish(run, folder, "server")
-        if "were not delivered yet" in said:  # where the server takes longer to start than the sweep to end
+        for _ in range(5):  # where the server takes longer to start than the sweep to end, or the machine is busy
+            if "were not delivered yet" not in said:
+                break
             said = finish(sweep(folder, "server", uri), folder, "server")
         if "tracker `mlflow`" in said:
             sys.exit(f"not everything was delivered:\n{said}")

@@ -41,10 +41,13 @@ done"#;
     let run = world.start();
     world.until("it reports", |study| study.trials().first().is_some_and(|trial| trial.reports > 5));
     let host = world.study().trials()[0].place.clone().unwrap().host;
+    node(&["kill", &host]);
     node(&["down", &host]);
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
     // The old process lives on: a node that is down for Slurm is not dead.
     assert_eq!(run.wait(), 0, "{}", world.said());
+    node(&["start", &host]);
+    std::thread::sleep(Duration::from_secs(2));
     node(&["up", &host]);
     let study = world.study();
     let trial = &study.trials()[0];
@@ -58,7 +61,8 @@ done"#;
 #[test]
 fn nothing_is_lost_while_the_controller_is_away() {
     let Some(_) = cluster() else { return };
-    let world = World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
+    let world =
+        World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
     let run = world.start();
     world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
     // A controller that is killed sooner may forget a job.
@@ -123,14 +127,15 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
     let run = world.start();
     world
         .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() >= 3);
-    let call = |words: &[&str]| {
-        let output =
-            Command::new(words[0]).args(&words[1..]).env("SLURM_CONF", forgetful.conf()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let job = call(&["squeue", "-h", "-r", "--format=%i"]).lines().next().unwrap().to_owned();
     // So suddenly that the pilot can say nothing.
-    call(&["scancel", "--full", "--signal=KILL", &job]);
+    let pilots = world.dir().root().join("pilots");
+    let journals = std::fs::read_dir(pilots).unwrap().map(|entry| entry.unwrap().path());
+    let journal =
+        journals.filter(|path| path.to_string_lossy().ends_with(".0.jsonl")).find(|path| path.exists());
+    let said = std::fs::read_to_string(journal.unwrap()).unwrap();
+    let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let pid = hello["word"]["hello"]["place"]["pid"].as_u64().unwrap().to_string();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(6);
     let lost = world.ends().into_iter().filter(|end| end.2 == Exit::Lost).count();

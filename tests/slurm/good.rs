@@ -80,7 +80,12 @@ fn a_trial_longer_than_its_job_goes_on_from_its_checkpoint_in_the_next() {
     world.assert_all_complete(1);
     let study = world.study();
     let trial = &study.trials()[0];
-    assert!(trial.attempts >= 2 && (40..=42).contains(&trial.reports), "{} {}\n{said}", trial.attempts, trial.reports);
+    assert!(
+        trial.attempts >= 2 && (40..=42).contains(&trial.reports),
+        "{} {}\n{said}",
+        trial.attempts,
+        trial.reports
+    );
 }
 
 #[test]
@@ -122,8 +127,7 @@ fn one_slot_makes_the_same_study_as_the_local_pool() {
         std::fs::write(world.path("trial.sh"), script).unwrap();
         world.sweep(&format!(
             "name = \"same\"\nseed = 3\n[run]\ncommand = [\"sh\", \"trial.sh\", \"{{x}}\"]\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
-             [search]\nsampler = \"tpe\"\ntrials = 25\n[resources]\njobs = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n\
-             [scheduler]\nname = \"median\"\nresource = \"epoch\"\n{executor}"
+             [search]\nsampler = \"tpe\"\ntrials = 25\n[resources]\njobs = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{executor}"
         ));
         let (code, said) = world.run();
         assert_eq!(code, 0, "{said}");

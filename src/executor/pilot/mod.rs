@@ -7,6 +7,7 @@
 
 pub mod engine;
 mod fleet;
+mod job;
 mod ledger;
 mod lines;
 mod options;
@@ -16,9 +17,10 @@ mod work;
 mod works;
 
 pub(super) use fleet::Fleet;
+pub use job::{Berth, PilotError, Told};
 pub(super) use options::Options;
 pub use wire::{PROTOCOL, Spec};
-pub use work::{Berth, PilotError, Told, run};
+pub use work::run;
 
 use super::ExecutorError;
 use std::path::{Path, PathBuf};

@@ -3,20 +3,17 @@
 //! It goes on without its orchestrator: what it was given is run to its end. It starts nothing that cannot end in the time its job has left,
 //! and asks what runs to end before that time is over.
 
+use super::job::{Berth, Commands, PilotError, Told, complain, deadline, lock, make_pool, read_spec};
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Order, Said, Spec, Word};
 use super::{PROTOCOL, PilotDir, pilot_name};
-use crate::executor::{
-    Executor, ExecutorError, Pool, Program, ProgramSettings, Stop, StudyContext, What, processes,
-};
-use crate::logger::DigestCache;
-use crate::study::{Attempt, Exit, Failure, Place, Timestamp, TrialId, Usage};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use crate::executor::{Executor, Pool, Stop, What, processes};
+use crate::study::{Attempt, Exit, Failure, Timestamp, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The shortest time between two looks at the orders, right after something happened; each is twice as long as the one before.
@@ -28,90 +25,6 @@ const GATHER: Duration = Duration::from_millis(20);
 /// A batch system ends the processes of a job in any order. A trial that a signal ended is reported this much later: if the pilot gets the
 /// signal too, the trial was interrupted.
 const DOUBT: Duration = Duration::from_millis(400);
-
-/// Which job a pilot is.
-#[derive(Debug, Clone)]
-pub struct Berth {
-    /// The study's folder.
-    pub study: PathBuf,
-    /// Its batch.
-    pub batch: String,
-    /// Its index in the batch.
-    pub index: u32,
-    /// How often the batch system has started the job again.
-    pub restart: u32,
-    /// The batch system's name of the job.
-    pub job: Option<String>,
-    /// What the batch system calls its node, if that is not the machine's name.
-    pub node: Option<String>,
-    /// When the job began, in seconds since 1970 by this machine's clock.
-    pub began: Option<u64>,
-    /// When it will be ended, likewise, if the batch system says so.
-    pub ends: Option<u64>,
-}
-
-impl Berth {
-    /// Adds to the place of a process what the batch system calls it.
-    fn placed(&self, place: Place) -> Place {
-        Place { job: self.job.clone(), host: self.node.clone().unwrap_or(place.host), ..place }
-    }
-}
-
-/// What a pilot has been told by signals.
-#[derive(Debug, Clone, Default)]
-pub struct Told {
-    end: Arc<AtomicUsize>,
-    warned: Arc<AtomicUsize>,
-}
-
-impl Told {
-    /// Listens to SIGTERM, SIGINT and SIGHUP, and to SIGUSR1, which says that the job's time is nearly over.
-    ///
-    /// # Errors
-    /// If a handler cannot be set.
-    pub fn on_signals() -> std::io::Result<Self> {
-        let told = Self::default();
-        let heard = told.clone();
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for signal in signals.forever() {
-                let count = if signal == SIGUSR1 { &heard.warned } else { &heard.end };
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-        })?;
-        Ok(told)
-    }
-}
-
-/// Why a pilot could not work.
-#[derive(Debug, thiserror::Error)]
-pub enum PilotError {
-    /// A file of the study could not be read or written.
-    #[error("`{path}` could not be used")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The orchestrator speaks another language.
-    #[error(
-        "this is swath {ours}, with which swath {theirs} of the orchestrator cannot work; install the same on the nodes, or name it with `swath` in [executor]"
-    )]
-    Version {
-        /// This version.
-        ours: &'static str,
-        /// The orchestrator's.
-        theirs: String,
-    },
-    /// The pool could not be made.
-    #[error(transparent)]
-    Pool(#[from] ExecutorError),
-    /// What is to be looked for in the output is no regular expression here.
-    #[error("the pattern of `{0}` in [capture] cannot be used here")]
-    Capture(String),
-}
 
 /// Is a pilot, until there is nothing more to do for it; returns why it left.
 ///
@@ -427,6 +340,12 @@ impl Pilot {
                 self.durations.pop_front();
             }
         }
+        // Said before the end, so that nothing is sent meanwhile that could not begin.
+        if self.full.is_none()
+            && let Some(why) = self.why_not()
+        {
+            self.take_no_more(&why);
+        }
         let by_signal = matches!(
             exit,
             Exit::Failed(Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143))
@@ -535,71 +454,4 @@ impl First {
         self.seq += 1;
         self.journal.push(&Said { seq: self.seq, at: Timestamp::now(), word }).ok();
     }
-}
-
-fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotError> {
-    let path = dir.spec(&berth.batch);
-    let unread = |source| PilotError::File { path: path.clone(), source };
-    let bytes = std::fs::read(&path).map_err(unread)?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| unread(error.into()))?;
-    if value.get("protocol").and_then(serde_json::Value::as_u64) != Some(u64::from(PROTOCOL)) {
-        let theirs =
-            value.get("swath").and_then(|text| text.as_str()).unwrap_or("of another kind").to_owned();
-        return Err(PilotError::Version { ours: env!("CARGO_PKG_VERSION"), theirs });
-    }
-    serde_json::from_value(value).map_err(|error| unread(error.into()))
-}
-
-/// Returns how long the job has left, if that is known.
-fn deadline(berth: &Berth, spec: &Spec) -> Option<Duration> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-    let began = berth.began.filter(|began| *began <= now).unwrap_or(now);
-    let by_walltime = spec.walltime.map(|walltime| began + walltime.as_secs());
-    let ends = [by_walltime, berth.ends.filter(|ends| *ends > now)].into_iter().flatten().min()?;
-    Some(Duration::from_secs(ends.saturating_sub(now)))
-}
-
-type Commands = Arc<Mutex<BTreeMap<(TrialId, Attempt), Vec<String>>>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>) -> Result<Pool, PilotError> {
-    let capture = spec.capture.iter().map(|(name, pattern)| match regex::Regex::new(pattern) {
-        Ok(regex) => Ok((name.clone(), regex)),
-        Err(_) => Err(PilotError::Capture(name.to_string())),
-    });
-    let program = Program::new(ProgramSettings {
-        argv: Box::new(move |launch| {
-            lock(&commands).get(&(launch.trial, launch.attempt)).cloned().unwrap_or_default()
-        }),
-        env: spec.env.clone(),
-        workdir: spec.workdir.clone(),
-        trial_time: spec.trial_time,
-        grace: spec.grace,
-        log: spec.log,
-        capture: capture.collect::<Result<_, _>>()?,
-        checkpoint: spec.checkpoint,
-        guard,
-    })?;
-    let study = StudyContext {
-        name: spec.study.clone(),
-        pipeline: spec.pipeline.clone(),
-        stage: spec.stage.clone(),
-        workdir: spec.workdir.clone(),
-        data_dir: spec.data_dir.clone(),
-        // One writer a file: what this pilot learns it keeps for itself.
-        digests: Some(Arc::new(DigestCache::default())),
-    };
-    Ok(Pool::new(Arc::new(program), spec.slots, study)?)
-}
-
-/// Says in the job's log what is wrong.
-#[expect(
-    clippy::print_stderr,
-    reason = "a pilot's standard error is its job's log, and there is nobody else to tell"
-)]
-fn complain(what: &str, error: &std::io::Error) {
-    eprintln!("swath pilot: {what}: {error}");
 }

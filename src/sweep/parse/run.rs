@@ -1,7 +1,8 @@
 //! `[run]`: what a trial runs.
 
-use super::super::{Places, Run, Template};
+use super::super::{Code, Places, Run, Template};
 use super::{Trainee, failed_since, texts, within};
+use crate::source::diagnostic::nearest;
 use crate::source::units::duration_of;
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
 use crate::space::Name;
@@ -35,6 +36,7 @@ pub(super) fn read(
         run.workdir = Some(PathBuf::from(workdir));
         places.workdir = span;
     }
+    run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
         run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
     }
@@ -50,6 +52,19 @@ pub(super) fn read(
     }
     section.finish(diagnostics);
     (run, checkpoint)
+}
+
+fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
+    let Some((given, span)) = section.take_text("code", diagnostics) else { return Code::default() };
+    if let Some((_, code)) = Code::ALL.iter().find(|(name, _)| *name == given) {
+        return *code;
+    }
+    let error = Diagnostic::error("unknown-name", format!("`code` cannot be `{given}`")).at(span, "");
+    diagnostics.push(match nearest(&given, Code::ALL.iter().map(|(name, _)| *name)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("it is `snapshot` (the folder as it is), `clone` (a clone of the commit) or `clean` (refuse uncommitted changes)"),
+    });
+    Code::default()
 }
 
 fn no_command(message: &str) -> Diagnostic {

@@ -1,0 +1,322 @@
+//! `swath compare`: trials of one or more studies or CSV files beside each other, and whether a difference is more than noise.
+
+mod asked;
+mod sources;
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use crate::report::compare::{Group, Ranking, Rules, Source, Test, Verdict, record, show};
+use crate::report::formula::{Formula, FormulaError};
+use crate::report::listing::Detail;
+use crate::report::text::plain;
+use crate::study::Goal;
+use asked::Asked;
+
+/// Arguments of `swath compare`.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    after_help = "A column is an expression over a trial: `lr`, `min(val_loss)`, `val_loss@10`, `last(acc) - best(acc)`; over its \
+reports there are min, max, mean, median, std, first, last, best, count, and `@` for a step. docs/compare.md says how it is computed."
+)]
+pub(crate) struct Args {
+    /// Studies by name or folder, and CSV files (default: the study that ran last)
+    #[arg(value_name = "STUDY|FILE")]
+    pub(crate) sources: Vec<String>,
+
+    /// Compare groups of trials that have this in common: a parameter, `study`, any column; several with commas
+    #[arg(long, value_name = "COLUMN,…")]
+    pub(crate) by: Option<String>,
+
+    /// What to compare (default: the objective)
+    #[arg(long, short = 'm', value_name = "COLUMN")]
+    pub(crate) metric: Option<String>,
+
+    /// Whether small or large is good (default: as the objective says)
+    #[arg(long, value_name = "min|max", value_parser = ["min", "max"])]
+    pub(crate) goal: Option<String>,
+
+    /// Compare everything with the group of this value, instead of with the best
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) baseline: Option<String>,
+
+    /// Only trials for which this holds: "val_loss < 0.3 and optimizer == 'sgd'"
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) condition: Option<String>,
+
+    /// Sort by a column, the smallest first; `-COLUMN` turns it round
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+
+    /// Show these columns instead of the parameters
+    #[arg(long, value_name = "COLUMN,…")]
+    pub(crate) cols: Option<String>,
+
+    /// Show only so many, after sorting
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) top: Option<usize>,
+
+    /// Leave these columns out
+    #[arg(long, value_name = "COLUMN,…")]
+    pub(crate) drop: Option<String>,
+
+    /// What pairs the trials of two groups
+    #[arg(long, value_name = "NAME,…", default_value = "seed")]
+    pub(crate) pair: String,
+
+    /// Never pair trials
+    #[arg(long, conflicts_with = "pair")]
+    pub(crate) unpaired: bool,
+
+    /// How a difference is tested: by means (Welch, paired t) or by ranks (Mann-Whitney, Wilcoxon)
+    #[arg(long, value_name = "t|rank", value_parser = ["t", "rank"], default_value = "t")]
+    pub(crate) test: String,
+
+    /// How the interval of a mean is found: Student's t, or bootstrap (5 trials or more)
+    #[arg(long, value_name = "t|bootstrap", value_parser = ["t", "bootstrap"], default_value = "t")]
+    pub(crate) interval: String,
+
+    /// Count trials that are not complete, too
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Fail with exit code 6 unless this holds in each study or file: "best(val_loss) < 0.3"
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub(crate) assertions: Vec<String>,
+
+    /// Print CSV
+    #[arg(long, conflicts_with_all = ["json", "md"])]
+    pub(crate) csv: bool,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "md")]
+    pub(crate) json: bool,
+
+    /// Print a table of Markdown
+    #[arg(long)]
+    pub(crate) md: bool,
+
+    /// Do not fit the table to the terminal
+    #[arg(long)]
+    pub(crate) wide: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let loaded = sources::load(args, context)?;
+    let asked = Asked::of(args, &loaded)?;
+    let grouped = asked.grouping.group(&loaded, asked.condition.as_ref());
+    let rules = Rules {
+        goal: asked.grouping.goal,
+        test: if args.test == "rank" { Test::Rank } else { Test::T },
+        paired: !args.unpaired,
+        baseline: false,
+        leads: true,
+    };
+    if let Some(wanted) = &args.baseline
+        && !grouped.groups.iter().any(|group| asked::is_baseline(group, wanted))
+    {
+        let keys: Vec<_> = grouped.groups.iter().take(12).map(asked::label).collect();
+        let failure = Failure::usage(format!("no group is `{}`", plain(wanted)));
+        return Err(failure.hint(format!("there are: {}", plain(&keys.join(", ")))));
+    }
+    let is_baseline =
+        |group: &Group<'_>| args.baseline.as_ref().is_some_and(|wanted| asked::is_baseline(group, wanted));
+    let mut ranking = Ranking::of(&asked.grouping, &loaded, grouped, rules, &is_baseline);
+    if ranking.groups.is_empty() {
+        return Err(nothing(&ranking));
+    }
+    let notes = notes(&ranking, args);
+    if let Some((formula, turned)) = &asked.sort {
+        ranking.sort_by(formula, *turned);
+    }
+    ranking.groups.truncate(args.top.unwrap_or(usize::MAX));
+    print(&ranking, &asked, args, &notes, context)?;
+    check(&asked, &loaded, context)
+}
+
+impl From<FormulaError> for Failure {
+    fn from(error: FormulaError) -> Self {
+        let failure = Self::usage(plain(&error.to_string()));
+        match error.hint {
+            Some(hint) => failure.hint(plain(&hint)),
+            None => failure,
+        }
+    }
+}
+
+fn nothing(ranking: &Ranking<'_>) -> Failure {
+    let failure = Failure::new(
+        Code::NoSuccess,
+        format!("no complete trial has a `{}`", plain(ranking.grouping.metric.text())),
+    );
+    if ranking.left_out.is_empty() {
+        return failure.hint("no trial fulfils `--where`, or there is none yet");
+    }
+    failure.hint(plain(&left_out(ranking)))
+}
+
+fn print(
+    ranking: &Ranking<'_>,
+    asked: &Asked,
+    args: &Args,
+    notes: &[String],
+    context: &mut Context,
+) -> Result<(), Failure> {
+    let out = &mut context.out;
+    if args.csv {
+        record::csv(ranking, &asked.cols, &mut out.stdout)?;
+        return Ok(());
+    }
+    if args.json {
+        let mut document = record::document(ranking, &asked.cols, notes);
+        document["version"] = JSON_VERSION.into();
+        return out.json(&document);
+    }
+    let exact = args.wide || args.md || out.width.is_none();
+    let detail = if exact { Detail::Exact } else { Detail::Brief };
+    let table = show::table(ranking, &show::Shown { cols: &asked.cols, drop: &asked.drop, detail });
+    if args.md {
+        write!(out.stdout, "{}", table.markdown())?;
+    } else {
+        let rendered = table.render(out.width.filter(|_| !args.wide), out.paint);
+        out.stdout.write_all(rendered.text.as_bytes())?;
+        if !rendered.hidden.is_empty() {
+            let hidden = rendered.hidden.join(", ");
+            let note = out
+                .paint_err
+                .dim(&format!("no room for: {hidden} (`--wide` shows all, `--drop` makes room)"));
+            out.say(note);
+        }
+    }
+    for note in notes {
+        let note = out.paint_err.dim(&plain(note));
+        out.say(note);
+    }
+    Ok(())
+}
+
+/// Says how the table is to be read, and what it cannot say.
+fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
+    let mut notes = Vec::new();
+    let metric = ranking.grouping.metric.text();
+    let lower = if ranking.rules.goal == Goal::Min { "lower" } else { "higher" };
+    let shown = ranking.groups.len().min(args.top.unwrap_or(usize::MAX));
+    let cut =
+        if shown < ranking.total { format!(", {shown} of {} shown", ranking.total) } else { String::new() };
+    notes.push(format!(
+        "{metric}: {lower} is better{cut}{}",
+        match left_out(ranking) {
+            text if text.is_empty() => String::new(),
+            text => format!("; {text}"),
+        }
+    ));
+    let repeated = ranking.is_repeated();
+    if !repeated && ranking.groups.len() > 1 {
+        notes.push(
+            "one trial each: whether a difference is more than noise cannot be told; run configurations with several seeds, or group with `--by`"
+                .to_owned(),
+        );
+        return notes;
+    }
+    if !repeated {
+        return notes;
+    }
+    let interval = if ranking.grouping.bootstrap { "bootstrap" } else { "t" };
+    let tested = ranking.groups.iter().filter(|(_, against)| against.corrected.is_some()).count();
+    if tested > 0 {
+        let paired = ranking.groups.iter().any(|(_, against)| against.pairs.is_some());
+        let independent =
+            ranking.groups.iter().any(|(_, against)| against.pairs.is_none() && against.corrected.is_some());
+        let name = |paired: bool| match (ranking.rules.test, paired) {
+            (Test::T, false) => "Welch's t-test",
+            (Test::T, true) => "the paired t-test",
+            (Test::Rank, false) => "the Mann-Whitney test",
+            (Test::Rank, true) => "Wilcoxon's signed-rank test",
+        };
+        let test = match (paired, independent) {
+            (true, true) => format!("{} or {}", name(true), name(false)),
+            (paired, _) => name(paired).to_owned(),
+        };
+        let over = if ranking.family == 1 {
+            "1 comparison".to_owned()
+        } else {
+            format!("{} comparisons", ranking.family)
+        };
+        notes.push(format!(
+            "±: 95 % interval ({interval}); p: {test}, corrected for {over} (Holm); g: Hedges' g; ratio and difference: to the {}",
+            match (ranking.rules.baseline, ranking.rules.leads) {
+                (true, _) => "baseline",
+                (false, true) => "best mean",
+                (false, false) => "reference, the best mean of 3 trials or more",
+            }
+        ));
+    } else {
+        notes.push(format!("±: 95 % interval ({interval}); no verdict: it takes 3 trials in both groups"));
+    }
+    if ranking.count(Verdict::NoSpread) > 0 {
+        notes.push(
+            "no spread: trials of a group are all equal; does the program use its seed (SWATH_SEED)?"
+                .to_owned(),
+        );
+    }
+    let by_study = ranking.grouping.by.iter().any(|formula| formula.text() == "study");
+    if !ranking.grouping.by.is_empty() && ranking.sources.len() > 1 && !by_study {
+        notes.push(format!(
+            "trials of {} studies or files are pooled; `--by study,…` keeps them apart",
+            ranking.sources.len()
+        ));
+    }
+    if !ranking.grouping.by.is_empty() {
+        let mut samplers: Vec<_> = ranking.sources.iter().filter_map(Source::adaptive).collect();
+        samplers.sort_unstable();
+        samplers.dedup();
+        if !samplers.is_empty() {
+            notes.push(format!(
+                "caution: the sampler `{}` chose trials in view of earlier ones, so these groups are no independent samples: take p as a rough \
+                 guide, and repeat what looks good with several seeds",
+                samplers.join("`, `")
+            ));
+        }
+    }
+    notes
+}
+
+fn left_out(ranking: &Ranking<'_>) -> String {
+    if ranking.left_out.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<_> = ranking.left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    format!("left out: {}", parts.join(", "))
+}
+
+/// Checks the assertions in each source.
+fn check(asked: &Asked, sources: &[Source], context: &mut Context) -> Result<Code, Failure> {
+    let mut code = Code::Done;
+    for assertion in &asked.assertions {
+        for source in sources {
+            let goal = |formula: &Formula| asked.goal_of(formula, source);
+            let outcome = assertion.check(source, asked.condition.as_ref(), &goal);
+            let parts: Vec<_> = outcome
+                .parts
+                .iter()
+                .map(|(name, number)| match number {
+                    Some(number) => format!("{name} = {}", crate::report::number::short(*number)),
+                    None => format!("{name} is not known"),
+                })
+                .collect();
+            let of = format!("{} in `{}`", parts.join(", "), source.name);
+            if outcome.holds == Some(true) {
+                context.out.say(plain(&format!("holds: {}  ({of})", assertion.text())));
+            } else {
+                code = Code::Difference;
+                let label = context.out.paint_err.red("does not hold");
+                context.out.say(format_args!("{label}: {}", plain(&format!("{}  ({of})", assertion.text()))));
+            }
+        }
+    }
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests;

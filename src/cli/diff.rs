@@ -1,0 +1,182 @@
+//! `swath diff A B`: what two trials, of one study or of two, do not have in common.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::studies::{Found, Which};
+use crate::journal::StudyDir;
+use crate::provenance::Record;
+use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
+use crate::report::table::{Column, Table, Tone};
+use crate::report::text::plain;
+use serde_json::json;
+use std::io::Write as _;
+
+/// Arguments of `swath diff`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A trial is `12`, `best` or `last` of the study that ran last, or `STUDY/12` of another."
+)]
+pub(crate) struct Args {
+    /// A trial: `12`, `best`, `digits/12`
+    a: String,
+    /// Another
+    b: String,
+    /// Also what they have in common
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let (a, b) = (told(&args.a, context)?, told(&args.b, context)?);
+    let mut pairs = pairs(&a.facts, &b.facts);
+    let all = pairs.len();
+    pairs.retain(|pair| args.all || pair.a != pair.b);
+    let out = &mut context.out;
+    if args.json {
+        let rows: Vec<_> = pairs
+            .iter()
+            .map(|pair| {
+                json!({
+                    "section": pair.section.name(), "name": pair.name, "a": pair.a, "b": pair.b,
+                    "changed": pair.a != pair.b,
+                })
+            })
+            .collect();
+        out.json(&json!({ "version": JSON_VERSION, "a": a.name, "b": b.name, "facts": rows }))?;
+        return Ok(Code::Done);
+    }
+    for section in Section::ALL {
+        let rows: Vec<_> = pairs.iter().filter(|pair| pair.section == section).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        writeln!(out.stdout, "{}", out.paint.bold(section.name()))?;
+        let table = table(&rows, &a.name, &b.name);
+        out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?;
+    }
+    if pairs.is_empty() {
+        out.say(format_args!("{} and {} have all {all} facts in common", plain(&a.name), plain(&b.name)));
+    } else if !args.all {
+        out.hint(format_args!("{} facts are the same; `--all` shows them", all - pairs.len()));
+    }
+    for side in [a, b] {
+        if !side.complete {
+            out.warn(format_args!("of {} the environment is not known, only the journal", plain(&side.name)));
+        }
+    }
+    Ok(Code::Done)
+}
+
+fn table(rows: &[&Pair], a: &str, b: &str) -> Table {
+    let tone = |pair: &&Pair| if pair.a == pair.b { Tone::Faint } else { Tone::Usual };
+    let mut table = Table::new(rows.iter().map(tone).collect());
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    table.push(Column::texts("  what", rows.iter().map(|pair| format!("  {}", pair.name))).keep());
+    table.push(Column::texts(a, rows.iter().map(|pair| value(&pair.a))).keep());
+    table.push(Column::texts(b, rows.iter().map(|pair| value(&pair.b))).keep());
+    let change = rows.iter().map(|pair| change(pair).unwrap_or_default());
+    if rows.iter().any(|pair| change_is_known(pair)) {
+        table.push(Column::numbers("change", change));
+    }
+    table
+}
+
+fn change_is_known(pair: &Pair) -> bool {
+    change(pair).is_some()
+}
+
+/// Says how far a number has moved, if both are numbers.
+fn change(pair: &Pair) -> Option<String> {
+    let number =
+        |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|number| number.is_finite());
+    let counts = matches!(pair.section, Section::Metrics | Section::Parameters)
+        && pair.a != pair.b
+        && pair.name != "(seed)";
+    let (a, b) = (number(&pair.a)?, number(&pair.b)?);
+    (counts && a != 0.0).then(|| format!("{:+.1} %", (b - a) / a.abs() * 100.0))
+}
+
+/// One side.
+struct Side {
+    name: String,
+    facts: Vec<Fact>,
+    complete: bool,
+}
+
+fn told(word: &str, context: &Context) -> Result<Side, Failure> {
+    let found = find(word, context)?;
+    let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
+    let record = Record::of(&found.dir)?;
+    let made = record.made(trial.id);
+    let patch = patch_of(&record, trial.id);
+    let environment = record.environment(trial.id);
+    let subject = Subject { study: &found.study, trial, made, environment, patch: &patch };
+    Ok(Side {
+        name: format!("{}/{}", found.study.header().name, trial.id),
+        facts: facts(&subject),
+        complete: environment.is_some(),
+    })
+}
+
+/// Reads the patch that a trial ran with; empty if there was none or it is gone.
+fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
+    let md5 = record.made(trial).and_then(|made| made.header.code_patch.as_ref());
+    md5.and_then(|md5| std::fs::read(record.patches.get(md5)?).ok()).unwrap_or_default()
+}
+
+/// Finds the study and the trial that a word names.
+fn find(word: &str, context: &Context) -> Result<Found, Failure> {
+    let whole = Which { words: vec![word.to_owned()], condition: None };
+    let is_study = [StudyDir::new(&context.logs, word), StudyDir::at(word)].iter().any(StudyDir::exists);
+    match word.trim_end_matches('/').rsplit_once('/') {
+        Some((study, trial)) if !is_study && !study.is_empty() => {
+            Which { words: vec![study.to_owned(), trial.to_owned()], condition: None }.find(context)
+        }
+        _ => whole.find(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::studies::demo;
+    use crate::space::Value;
+    use crate::tracker::demo::Demo;
+
+    fn diff(a: &str, b: &str, all: bool, json: bool) -> Result<String, String> {
+        let mut study = Demo::new(&["lr"]);
+        study.complete(&[("lr", Value::Float(0.5))], &[("val_loss", 0.5)]);
+        study.complete(&[("lr", Value::Float(0.25))], &[("val_loss", 0.25)]);
+        let args = Args { a: a.to_owned(), b: b.to_owned(), all, json };
+        let (result, out, _) = demo::run(&study, Some(100), |context| run(&args, context));
+        result.map(|_| out).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn only_what_differs_is_shown_unless_all_is_asked_for() {
+        let shown = diff("1", "digits/2", false, false).unwrap();
+        assert!(
+            shown.contains("digits/1") && shown.contains("digits/2") && shown.contains("-50.0 %"),
+            "{shown}"
+        );
+        assert!(!shown.contains("sweep file"), "{shown}");
+        assert!(diff("1", "best", true, false).unwrap().contains("sweep file"));
+        let document: serde_json::Value =
+            serde_json::from_str(&diff("1", "2", false, true).unwrap()).unwrap();
+        assert_eq!(document["facts"][0]["name"], "lr");
+        assert_eq!(document["facts"][0]["b"], "0.25");
+    }
+
+    #[test]
+    fn what_names_no_single_trial_is_refused() {
+        assert_eq!(diff("1", "7", false, false).unwrap_err(), "there is no trial 7; the last one is 2");
+        assert_eq!(diff("digits", "1", false, false).unwrap_err(), "no such trial in `digits`");
+        assert_eq!(diff("1-2", "1", false, false).unwrap_err(), "2 trials are meant, but only one can be");
+        assert!(diff("nope/1", "1", false, false).unwrap_err().contains("there is no study `nope`"));
+    }
+}

@@ -1,0 +1,131 @@
+//! `swath verify`: re-hashes data, models and code, and says what is no longer what was recorded.
+
+use super::Context;
+use super::exit::{Code, Failure};
+use super::output::JSON_VERSION;
+use super::studies::Which;
+use crate::report::text::plain;
+use crate::run::verify::{Drift, Subject, verify};
+use crate::study::TrialId;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Arguments of `swath verify`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Everything is read again, with all cores. Exit code 6: something is no longer what it was. Without trials: all of the study."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Check only these: data, model, artifact, code, file, lock, sweep
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = Subject::ALL.map(|(name, _)| name))]
+    pub(crate) only: Vec<String>,
+
+    /// Where the project is now, if it has moved
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workdir: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let found = args.which.find(context)?;
+    let trials = found.trials()?;
+    if trials.is_empty() && found.is_selective() {
+        return Err(found.nothing());
+    }
+    if let Some(workdir) = args.workdir.as_ref().filter(|workdir| !workdir.is_dir()) {
+        return Err(Failure::usage(format!(
+            "there is no folder `{}`",
+            plain(&workdir.display().to_string())
+        )));
+    }
+    let subject =
+        |name: &String| Subject::ALL.iter().find(|(known, _)| known == name).map(|(_, subject)| *subject);
+    let only: BTreeSet<Subject> = args.only.iter().filter_map(subject).collect();
+    let verified = verify(&found.dir, &trials, args.workdir.as_deref(), &only)?;
+    let out = &mut context.out;
+    if args.json {
+        let checked: serde_json::Map<_, _> = verified
+            .checked
+            .iter()
+            .map(|(subject, count)| (subject.name().to_owned(), json!(count)))
+            .collect();
+        out.json(&json!({
+            "version": JSON_VERSION, "study": found.study.header().name, "checked": checked, "drift": verified.drift,
+            "unchecked": verified.unchecked,
+        }))?;
+    } else {
+        for drift in &verified.drift {
+            writeln!(out.stdout, "{}", plain(&told(drift)))?;
+        }
+        for unchecked in &verified.unchecked {
+            out.say(format_args!("not checked: {}", plain(unchecked)));
+        }
+        let count: usize = verified.checked.values().sum();
+        let kinds: Vec<_> =
+            verified.checked.iter().map(|(subject, count)| format!("{count} {}", subject.name())).collect();
+        let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+        let same = match verified.drift.len() {
+            0 => "all as recorded".to_owned(),
+            1 => "1 difference".to_owned(),
+            several => format!("{several} differences"),
+        };
+        out.say(format_args!("{count} things checked{kinds}: {same}"));
+    }
+    Ok(if verified.drift.is_empty() { Code::Done } else { Code::Difference })
+}
+
+fn told(drift: &Drift) -> String {
+    let Drift { subject, name, recorded, found, why, since, trials, .. } = drift;
+    let short = |text: &String| if text.len() >= 32 { text.chars().take(12).collect() } else { text.clone() };
+    let found = found.as_ref().map(|found| format!(", is {}", short(found))).unwrap_or_default();
+    let since = since.map(|since| format!("; since {since}")).unwrap_or_default();
+    let recorded = short(recorded);
+    let thing = match subject {
+        Subject::Data => format!("data set {name}"),
+        Subject::Code if name == "commit" => {
+            return format!("code of {recorded}: {why}{since}; {}", ids(trials));
+        }
+        Subject::Code => name.clone(),
+        Subject::Lock => format!("lock file {name}"),
+        Subject::Sweep => format!("sweep file {name}"),
+        other => format!("{} {name}", other.name()),
+    };
+    format!("{thing} {why}: was {recorded}{found}{since}; {}", ids(trials))
+}
+
+/// Names trials: `trials 1-4, 7`.
+pub(crate) fn ids(trials: &[TrialId]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for TrialId(id) in trials {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *id => *last = *id,
+            _ => ranges.push((*id, *id)),
+        }
+    }
+    let shown = |(first, last): &(u32, u32)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let shown: Vec<_> = ranges.iter().map(shown).collect();
+    format!("{} {}", if trials.len() == 1 { "trial" } else { "trials" }, shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ids;
+    use crate::study::TrialId;
+
+    #[test]
+    fn trials_in_a_row_are_named_as_a_range() {
+        assert_eq!(ids(&[1, 2, 3, 7].map(TrialId)), "trials 1-3, 7");
+        assert_eq!(ids(&[TrialId(5)]), "trial 5");
+    }
+}

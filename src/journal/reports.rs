@@ -1,0 +1,185 @@
+//! The reports of a study, which its fold only counts: read from the journal, one by one, when somebody wants the curves.
+
+use super::{JournalError, StudyDir};
+use crate::space::Name;
+use crate::study::{Datum, LogRecord, Metric, Study, Timestamp, TrialId};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+/// One report of a trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The trial.
+    pub trial: TrialId,
+    /// The attempt that made it.
+    pub attempt: u32,
+    /// Which of the trial's reports that count it is, from 1.
+    pub number: u64,
+    /// The resource it was made at, or its number if the study counts no resource.
+    pub step: Option<f64>,
+    /// When it was written to the journal.
+    pub at: Timestamp,
+    /// What it said, in the order it was given.
+    pub values: Vec<(Name, Datum)>,
+}
+
+/// A line of the journal, as far as it is of interest here.
+#[derive(Deserialize)]
+struct Line {
+    at: Timestamp,
+    event: Happened,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Happened {
+    Logged { trial: TrialId, attempt: u32, record: LogRecord },
+    Started { trial: TrialId, resume: bool },
+}
+
+/// How far a trial has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The line at which it last began anew.
+    begun: u64,
+    number: u64,
+    step: Option<f64>,
+}
+
+/// Calls `each` for every report that counts of the trials that the study has, in the order they came. Reports of attempts after which a
+/// trial began anew do not count.
+///
+/// # Errors
+/// If the journal cannot be read, a line of it is no entry, or `each` fails.
+pub fn each<E: From<JournalError>>(
+    dir: &StudyDir,
+    study: &Study,
+    each: &mut dyn FnMut(Report) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut progress = vec![Progress::default(); study.trials().len()];
+    let resource = study.header().resource.as_ref();
+    // Only a trial with several attempts can have begun anew, and only those need a look ahead.
+    if study.trials().iter().any(|trial| trial.attempts > 1) {
+        lines(dir, b"\"started\"", &mut |number, line| {
+            if let Happened::Started { trial, resume: false } = line.event
+                && let Some(progress) = of_trial(&mut progress, trial)
+            {
+                progress.begun = number;
+            }
+            Ok::<(), JournalError>(())
+        })?;
+    }
+    lines(dir, b"\"logged\"", &mut |line, Line { at, event }| {
+        let Happened::Logged { trial, attempt, record: LogRecord::Report { values } } = event else {
+            return Ok(());
+        };
+        let Some(progress) = of_trial(&mut progress, trial).filter(|progress| progress.begun < line) else {
+            return Ok(());
+        };
+        progress.number += 1;
+        progress.step = match resource {
+            None => Some(progress.number as f64),
+            Some(resource) => finite(&values, resource).or(progress.step),
+        };
+        each(Report { trial, attempt, number: progress.number, step: progress.step, at, values })
+    })
+}
+
+/// Returns the finite number reported under a name.
+fn finite(values: &[(Name, Datum)], name: &str) -> Option<f64> {
+    values.iter().rev().find_map(|(key, datum)| match datum {
+        Datum::Number(Metric(number)) if &**key == name && number.is_finite() => Some(*number),
+        _ => None,
+    })
+}
+
+fn of_trial(trials: &mut [Progress], trial: TrialId) -> Option<&mut Progress> {
+    trials.get_mut((trial.0 as usize).checked_sub(1)?)
+}
+
+/// Calls `each` with the number of every whole line that has that word near its front, where the journal's writer puts the kind of event.
+fn lines<E: From<JournalError>>(
+    dir: &StudyDir,
+    word: &[u8],
+    each: &mut dyn FnMut(u64, Line) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = dir.journal();
+    let failed = |source| JournalError::Io { path: path.clone(), source };
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(&path).map_err(failed)?);
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(failed)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+        number += 1;
+        if !line[..line.len().min(120)].windows(word.len()).any(|window| window == word) {
+            continue;
+        }
+        let bad = |error: serde_json::Error| JournalError::BadLine {
+            path: path.clone(),
+            line: number,
+            why: error.to_string(),
+        };
+        each(number, serde_json::from_slice(&line).map_err(bad)?)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JournalError, Report, each};
+    use crate::journal::StudyDir;
+    use crate::study::{Attempt, Event, Exit, Resource, Usage};
+    use crate::tracker::demo::Demo;
+
+    fn reports(demo: &Demo) -> Vec<(u32, u32, u64, Option<f64>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let lines: String =
+            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        std::fs::write(dir.journal(), lines + "{\"torn").unwrap();
+        let mut found = Vec::new();
+        each(&dir, &demo.study, &mut |report: Report| {
+            found.push((report.trial.0, report.attempt, report.number, report.step));
+            Ok::<(), JournalError>(())
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn reports_come_in_order_and_those_before_a_new_beginning_do_not_count() {
+        let mut demo = Demo::new(&[]);
+        let one = demo.start(&[]);
+        let other = demo.start(&[]);
+        demo.report(one, &[("val_loss", 0.5)]);
+        demo.report(other, &[("val_loss", 0.4)]);
+        demo.report(one, &[("val_loss", f64::NAN)]);
+        demo.event(Event::Ended {
+            trial: one,
+            attempt: Attempt(1),
+            exit: Exit::Lost,
+            usage: Usage::default(),
+        });
+        let again = |attempt, resume| Event::Started {
+            trial: one,
+            attempt: Attempt(attempt),
+            until: Some(Resource(9)),
+            slot: 0,
+            resume,
+        };
+        demo.event(again(2, false));
+        demo.report(one, &[("val_loss", 0.3)]);
+        demo.event(Event::Ended {
+            trial: one,
+            attempt: Attempt(2),
+            exit: Exit::Interrupted,
+            usage: Usage::default(),
+        });
+        demo.event(again(3, true));
+        demo.report(one, &[("val_loss", 0.2)]);
+        assert_eq!(reports(&demo), [(2, 1, 1, Some(1.0)), (1, 2, 1, Some(1.0)), (1, 3, 2, Some(2.0))]);
+    }
+}

@@ -1,0 +1,54 @@
+//! Asking another program something, within a bounded time.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How much of an answer is read.
+const LONGEST: u64 = 64 << 20;
+
+/// Returns what a program writes to its standard output if it ends well within `limit`; one that takes longer is killed with its group.
+pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Vec<u8>> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .ok()?;
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let (tell, told) = std::sync::mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut answer = Vec::new();
+            let read = stdout.take(LONGEST).read_to_end(&mut answer);
+            let _ = tell.send(read.is_ok().then_some(answer));
+        });
+    }
+    let answer = told.recv_timeout(limit).ok().flatten();
+    if let (None, Some(group)) = (&answer, group) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let status = child.wait().ok()?;
+    answer.filter(|_| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ask;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn an_answer_is_waited_for_so_long_and_no_longer() {
+        let shell = |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit);
+        assert_eq!(shell("echo yes", Duration::from_secs(20)), Some(b"yes\n".to_vec()));
+        assert_eq!(shell("echo no; exit 1", Duration::from_secs(20)), None);
+        let began = Instant::now();
+        assert_eq!(shell("sleep 60 & echo never; wait", Duration::from_millis(100)), None);
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert_eq!(ask(&mut Command::new("/nowhere"), Duration::from_secs(1)), None);
+    }
+}

@@ -1,0 +1,276 @@
+//! The Python interpreter of a command and the packages it can import, asked of the interpreter itself.
+//!
+//! That is what `pip freeze` tells, without needing pip: environments made by uv have none. Of a conda environment also what conda installed.
+//! An answer is kept as long as neither the interpreter nor one of its package folders changes.
+
+use super::ask::ask;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long an interpreter may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Programs that only prepare the environment of the command behind them, so that the interpreter is asked through them.
+const WRAPPERS: &[&str] = &[
+    "conda",
+    "env",
+    "hatch",
+    "mamba",
+    "micromamba",
+    "nice",
+    "pdm",
+    "pipenv",
+    "pixi",
+    "poetry",
+    "rye",
+    "taskset",
+    "uv",
+];
+
+/// Prints a JSON object. The folder it runs in is not searched: a file `json.py` there is none of Python's.
+const SCRIPT: &str = r#"
+import sys
+sys.path[:] = [p for p in sys.path if p not in ("", ".")]
+import os
+here = os.getcwd()
+sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]
+import json
+packages, folders = {}, []
+try:
+    from importlib import metadata
+    for d in metadata.distributions():
+        name = d.metadata["Name"]
+        if not name or name in packages:
+            continue
+        version = d.version or ""
+        try:
+            origin = json.loads(d.read_text("direct_url.json") or "null")
+        except Exception:
+            origin = None
+        if origin:
+            vcs = origin.get("vcs_info") or {}
+            where = origin.get("url", "")
+            if vcs.get("commit_id"):
+                where += "@" + vcs["commit_id"]
+            version += " @ " + where
+        packages[name] = version
+except ImportError:
+    pass
+folders = [p for p in sys.path if os.path.isdir(p)]
+print(json.dumps({
+    "executable": sys.executable, "version": sys.version.split()[0], "implementation": sys.implementation.name,
+    "prefix": sys.prefix, "base_prefix": getattr(sys, "base_prefix", sys.prefix), "packages": packages, "folders": folders,
+}))
+"#;
+
+/// A Python interpreter and what it can import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// Its path.
+    pub executable: String,
+    /// Its version.
+    pub version: String,
+    /// Which Python it is: `cpython`, `pypy`.
+    pub implementation: String,
+    /// What made its environment: `conda`, `uv`, `venv`, or `system`.
+    pub environment: String,
+    /// Every installed distribution with its version; ` @ ` and its address behind that of one that comes from a repository or folder.
+    pub packages: BTreeMap<String, String>,
+    /// What conda installed, with version and build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conda: BTreeMap<String, String>,
+    /// The interpreter and its package folders with the times at which they changed: while these are the same, so are the packages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<String, i64>,
+}
+
+/// What the script prints.
+#[derive(Deserialize)]
+struct Answer {
+    executable: String,
+    version: String,
+    implementation: String,
+    prefix: String,
+    base_prefix: String,
+    packages: BTreeMap<String, String>,
+    folders: Vec<String>,
+}
+
+/// How the interpreter of a command is called: the words of the command up to it, or the first line of a script. `find` tells where a program is.
+#[must_use]
+pub fn interpreter(command: &[String], find: impl Fn(&str) -> Option<PathBuf>) -> Option<Vec<String>> {
+    let first = command.first()?;
+    if is_python(first) {
+        return Some(vec![first.clone()]);
+    }
+    let name = Path::new(first).file_name()?.to_str()?;
+    if WRAPPERS.contains(&name) {
+        let at = command.iter().position(|word| is_python(word))?;
+        return Some(command[..=at].to_vec());
+    }
+    shebang(&find(first)?)
+}
+
+/// Returns whether a word names a Python interpreter: `python`, `/usr/bin/python3.12`, `pypy3`.
+fn is_python(word: &str) -> bool {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    let rest = name.strip_prefix("python").or_else(|| name.strip_prefix("pypy"));
+    rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()))
+}
+
+/// Reads the interpreter from a script's first line.
+fn shebang(path: &Path) -> Option<Vec<String>> {
+    let mut line = String::new();
+    BufReader::new(fs::File::open(path).ok()?.take(512)).read_line(&mut line).ok()?;
+    let words: Vec<String> = line.strip_prefix("#!")?.split_whitespace().map(ToOwned::to_owned).collect();
+    let at = words.iter().position(|word| is_python(word))?;
+    Some(words[..=at].iter().filter(|word| *word != "-S").cloned().collect())
+}
+
+impl Python {
+    /// Asks an interpreter, called as `command` in `workdir` with `env`. It may take seconds.
+    #[must_use]
+    pub fn ask(command: &[String], workdir: &Path, env: &[(String, String)]) -> Option<Self> {
+        let (program, words) = command.split_first()?;
+        // A relative path would start where this process is.
+        let program = if program.contains('/') { workdir.join(program) } else { program.into() };
+        let mut asked = Command::new(program);
+        asked.args(words).args(["-c", SCRIPT]).current_dir(workdir);
+        asked.envs(env.iter().map(|(name, value)| (name, value))).env("PYTHONDONTWRITEBYTECODE", "1");
+        asked.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
+        let answer: Answer = serde_json::from_slice(&ask(&mut asked, PATIENCE)?).ok()?;
+        let watched = answer.folders.iter().chain([&answer.executable]);
+        Some(Self {
+            state: watched.filter_map(|path| Some((path.clone(), changed(path)?))).collect(),
+            environment: environment(&answer).to_owned(),
+            conda: conda(Path::new(&answer.prefix)),
+            executable: answer.executable,
+            version: answer.version,
+            implementation: answer.implementation,
+            packages: answer
+                .packages
+                .into_iter()
+                .map(|(name, version)| (name, without_login(&version)))
+                .collect(),
+        })
+    }
+
+    /// Returns whether what was found is still so, at the cost of a few stats.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !self.state.is_empty() && self.state.iter().all(|(path, at)| changed(path) == Some(*at))
+    }
+}
+
+/// A package may have come from an address with a password.
+fn without_login(version: &str) -> String {
+    match version.split_once(" @ ") {
+        Some((version, origin)) => format!("{version} @ {}", super::git::without_credentials(origin)),
+        None => version.to_owned(),
+    }
+}
+
+fn changed(path: &str) -> Option<i64> {
+    let about = fs::metadata(path).ok()?;
+    Some(about.mtime().wrapping_mul(1_000_000_000).wrapping_add(about.mtime_nsec()))
+}
+
+fn environment(answer: &Answer) -> &'static str {
+    let prefix = Path::new(&answer.prefix);
+    let made_by_uv = || {
+        let text = fs::read_to_string(prefix.join("pyvenv.cfg")).unwrap_or_default();
+        text.lines().any(|line| line.split('=').next().is_some_and(|key| key.trim() == "uv"))
+    };
+    match () {
+        () if prefix.join("conda-meta").is_dir() => "conda",
+        () if answer.prefix == answer.base_prefix => "system",
+        () if made_by_uv() => "uv",
+        () => "venv",
+    }
+}
+
+/// Returns what conda installed, from the names of the files it keeps: `name-version-build.json`.
+fn conda(prefix: &Path) -> BTreeMap<String, String> {
+    let Ok(entries) = fs::read_dir(prefix.join("conda-meta")) else { return BTreeMap::new() };
+    let package = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let mut parts = name.strip_suffix(".json")?.rsplitn(3, '-');
+        let (build, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((name.to_owned(), format!("{version} {build}")))
+    };
+    entries.filter_map(|entry| package(entry.ok()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Python, conda, interpreter};
+    use std::fs;
+    use std::path::PathBuf;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn the_interpreter_of_a_command_is_found_and_no_other_program_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("torchrun"), "#!/opt/venv/bin/python3.11\nimport x\n").unwrap();
+        fs::write(folder.path().join("tool"), "#!/usr/bin/env -S python3 -u\n").unwrap();
+        fs::write(folder.path().join("binary"), [0x7f, b'E', b'L', b'F', 0xff]).unwrap();
+        let find = |name: &str| -> Option<PathBuf> { Some(folder.path().join(name)) };
+        let found = |text: &str| interpreter(&words(text), find).map(|words| words.join(" "));
+        let of = |text: &str| found(text).unwrap_or_default();
+        assert_eq!(of("python train.py"), "python");
+        assert_eq!(of(".venv/bin/python3.12 -m train"), ".venv/bin/python3.12");
+        assert_eq!(of("uv run python train.py"), "uv run python");
+        assert_eq!(of("conda run -n torch python train.py"), "conda run -n torch python");
+        assert_eq!(of("torchrun train.py"), "/opt/venv/bin/python3.11");
+        assert_eq!(of("tool x"), "/usr/bin/env python3");
+        for other in ["binary x", "absent", "mpirun -n 4 python train.py", "python-config", "bpython"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+        assert_eq!(interpreter(&[], find), None);
+    }
+
+    #[test]
+    fn what_conda_installed_is_read_from_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("conda-meta")).unwrap();
+        for name in ["cuda-nvcc-12.1.105-0.json", "numpy-1.26.4-py311h64a7726_0.json", "history"] {
+            fs::write(folder.path().join("conda-meta").join(name), "{}").unwrap();
+        }
+        let found: Vec<_> = conda(folder.path()).into_iter().collect();
+        let expected = [("cuda-nvcc", "12.1.105 0"), ("numpy", "1.26.4 py311h64a7726_0")];
+        assert_eq!(found, expected.map(|(name, version)| (name.to_owned(), version.to_owned())));
+    }
+
+    #[test]
+    fn an_interpreter_tells_its_packages_whatever_lies_in_the_folder_it_is_asked_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("site");
+        let dist = site.join("swath_test_dist-1.5.dist-info");
+        fs::create_dir_all(&dist).unwrap();
+        fs::write(dist.join("METADATA"), "Metadata-Version: 2.1\nName: swath-test-dist\nVersion: 1.5\n")
+            .unwrap();
+        let origin =
+            r#"{"url": "https://me:secret@host/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#;
+        fs::write(dist.join("direct_url.json"), origin).unwrap();
+        fs::write(folder.path().join("json.py"), "raise SystemExit('not this one')").unwrap();
+        let env = [("PYTHONPATH".to_owned(), site.display().to_string())];
+        let Some(python) = Python::ask(&words("python3"), folder.path(), &env) else {
+            // A machine without Python has nothing to tell.
+            assert!(std::process::Command::new("python3").arg("--version").output().is_err());
+            return;
+        };
+        assert_eq!(python.packages["swath-test-dist"], "1.5 @ https://host/r.git@abc");
+        assert!(python.version.starts_with('3') && python.is_current());
+        fs::create_dir(site.join("another-1.0.dist-info")).unwrap();
+        assert!(!python.is_current(), "a package was added");
+    }
+}

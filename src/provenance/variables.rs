@@ -1,0 +1,69 @@
+//! The environment variables that are recorded: those of two lists, and no others. Secrets live in the environment.
+
+use crate::source::secret::masked;
+use std::collections::BTreeMap;
+
+/// Variables that change what a program computes; `repro` sets them as they were.
+pub const STEERING: &[&str] = &[
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_LAUNCH_BLOCKING",
+    "JAX_ENABLE_X64",
+    "JULIA_NUM_THREADS",
+    "LANG",
+    "LC_ALL",
+    "LC_NUMERIC",
+    "MKL_CBWR",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "OMP_SCHEDULE",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "RAYON_NUM_THREADS",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TZ",
+    "XLA_FLAGS",
+];
+
+/// Variables that tell where programs come from and which devices there are: part of the record, but of this machine.
+pub const TELLING: &[&str] = &[
+    "CONDA_DEFAULT_ENV",
+    "CONDA_PREFIX",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYENV_VERSION",
+    "PYTHONPATH",
+    "ROCR_VISIBLE_DEVICES",
+    "SLURM_CLUSTER_NAME",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NODELIST",
+    "SLURM_JOB_PARTITION",
+    "VIRTUAL_ENV",
+];
+
+/// Returns those of this process's variables that are recorded.
+#[must_use]
+pub fn recorded() -> BTreeMap<String, String> {
+    let names = STEERING.iter().chain(TELLING);
+    let value = |name: &str| std::env::var(name).ok().map(|value| masked(&value).into_owned());
+    names.filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEERING, TELLING};
+
+    #[test]
+    fn nothing_whose_name_sounds_like_a_secret_is_on_a_list() {
+        let secret =
+            |name: &&&str| ["KEY", "TOKEN", "SECRET", "PASS", "CRED"].iter().any(|word| name.contains(word));
+        assert_eq!(STEERING.iter().chain(TELLING).find(secret), None);
+    }
+}

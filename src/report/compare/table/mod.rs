@@ -1,0 +1,424 @@
+//! A CSV file of trials, ours or anybody's, read as a stream into a few bytes a cell.
+//!
+//! The separator (`,` `;` tab `|`) is found in the header, the decimal mark in the first rows. A byte order mark, CRLF and quotes are
+//! taken as they come; rows that are too short or too long, and names that stand twice, are told and read as far as they go.
+
+use crate::report::formula::{Ask, Cells, Formula, Reducer};
+use crate::space::Value;
+use csv::{ByteRecord, ReaderBuilder};
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Cursor, Read};
+
+/// How much of a file is looked at to find out how it is written.
+const SNIFFED: u64 = 1 << 18;
+/// What stands for nothing.
+const ABSENT: [&str; 6] = ["", "NA", "N/A", "n/a", "null", "NULL"];
+/// What marks a parameter, here and in tables of other tools.
+const PARAMS: [&str; 3] = ["param.", "params.", "params_"];
+/// What marks a measured value.
+const METRICS: [&str; 4] = ["metric.", "metrics.", "metrics_", "best."];
+
+/// A table of trials.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    names: Vec<String>,
+    columns: Vec<Column>,
+    places: HashMap<String, usize>,
+    rows: usize,
+    texts: Vec<Box<str>>,
+    /// What was not as it should be.
+    pub warnings: Vec<String>,
+}
+
+/// Cells of 8 bytes: a number, or nothing or the place of a text in a NaN that no file can hold.
+#[derive(Debug, Clone, Default)]
+struct Column {
+    cells: Vec<u64>,
+    fractional: bool,
+}
+
+const NOTHING: u64 = 0x7ffa_0000_0000_0000;
+const TEXT: u64 = 0x7ffb_0000_0000_0000;
+
+/// Why a file cannot be read as a table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It could not be read.
+    #[error("it could not be read")]
+    Io(#[from] io::Error),
+    /// It has no header.
+    #[error("it is empty")]
+    Empty,
+    /// It is something else.
+    #[error("it is no CSV file: {0}")]
+    NotCsv(&'static str),
+    /// The CSV reader refused it.
+    #[error("it could not be read as CSV")]
+    Csv(#[from] csv::Error),
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Dialect {
+    separator: u8,
+    comma_is_decimal: bool,
+}
+
+impl Table {
+    /// Reads a table, keeping the columns for which `wanted` holds and the rows for which `condition` does.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no table.
+    pub fn read(
+        mut input: impl Read,
+        wanted: &dyn Fn(&str) -> bool,
+        condition: Option<&Formula>,
+    ) -> Result<Self, TableError> {
+        let mut head = Vec::new();
+        input.by_ref().take(SNIFFED).read_to_end(&mut head)?;
+        let start = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let sample = &head[start..];
+        if sample.iter().all(u8::is_ascii_whitespace) {
+            return Err(TableError::Empty);
+        }
+        if sample.starts_with(b"PAR1") || sample.contains(&0) {
+            return Err(TableError::NotCsv("it holds bytes that no text has"));
+        }
+        if sample.starts_with(b"{") {
+            return Err(TableError::NotCsv("it looks like JSON; `swath export --csv` writes a study as CSV"));
+        }
+        let dialect = Dialect::of(sample);
+        let whole = Cursor::new(sample.to_vec()).chain(input);
+        let mut reader = ReaderBuilder::new()
+            .delimiter(dialect.separator)
+            .flexible(true)
+            .has_headers(false)
+            .from_reader(whole);
+        let mut record = ByteRecord::new();
+        if !reader.read_byte_record(&mut record)? {
+            return Err(TableError::Empty);
+        }
+        let mut filling = Filling::new(&record, dialect, wanted, condition);
+        while reader.read_byte_record(&mut record)? {
+            filling.add(&record, condition);
+        }
+        Ok(filling.finish())
+    }
+
+    /// Returns how many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Returns the names of the columns that were kept, in order.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Returns what stands in a row under a name; `param.lr` may be asked for as `lr`.
+    #[must_use]
+    pub fn value(&self, row: usize, name: &str) -> Option<Value> {
+        self.columns.get(*self.places.get(name)?)?.value(row, &self.texts)
+    }
+
+    /// Says whether a column is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// Returns the parameters: the columns marked so, or none if no column is.
+    #[must_use]
+    pub fn params(&self) -> Vec<String> {
+        let marked =
+            |name: &String| PARAMS.iter().find_map(|mark| name.strip_prefix(mark)).map(str::to_owned);
+        self.names.iter().filter_map(marked).collect()
+    }
+
+    /// Returns the objective, if this is a `trials.csv`: what stands behind `state`.
+    #[must_use]
+    pub fn objective(&self) -> Option<&str> {
+        let state = self.names.iter().position(|name| name == "state")?;
+        let ours = state > 0 && self.names[state - 1] == "trial_id";
+        let next = self.names.get(state + 1).filter(|_| ours)?;
+        (!next.contains('.')).then_some(next)
+    }
+
+    /// Returns the columns that hold a number in some row.
+    #[must_use]
+    pub fn numeric(&self) -> Vec<&str> {
+        let is_number =
+            |column: &Column| column.cells.iter().any(|bits| *bits != NOTHING && *bits & TEXT_MASK != TEXT);
+        let pairs = self.names.iter().zip(&self.columns);
+        pairs.filter(|(_, column)| is_number(column)).map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+const TEXT_MASK: u64 = 0xffff_0000_0000_0000;
+
+impl Column {
+    fn value(&self, row: usize, texts: &[Box<str>]) -> Option<Value> {
+        let bits = *self.cells.get(row)?;
+        if bits == NOTHING {
+            return None;
+        }
+        if bits & TEXT_MASK == TEXT {
+            let text = texts.get((bits & 0xffff_ffff) as usize)?;
+            return Some(match &**text {
+                "true" | "True" => Value::Bool(true),
+                "false" | "False" => Value::Bool(false),
+                text => Value::Text(text.into()),
+            });
+        }
+        let number = f64::from_bits(bits);
+        let whole = !self.fractional && number.fract() == 0.0 && number.abs() < 9e15;
+        Some(if whole { Value::Int(number as i64) } else { Value::Float(number) })
+    }
+}
+
+/// A table while it is read.
+struct Filling {
+    table: Table,
+    /// The place in the file of each column kept.
+    kept: Vec<usize>,
+    width: usize,
+    dialect: Dialect,
+    codes: HashMap<Box<str>, u32>,
+    short: Irregular,
+    long: Irregular,
+    line: u64,
+}
+
+#[derive(Default)]
+struct Irregular {
+    rows: u64,
+    first: u64,
+}
+
+impl Filling {
+    fn new(
+        header: &ByteRecord,
+        dialect: Dialect,
+        wanted: &dyn Fn(&str) -> bool,
+        condition: Option<&Formula>,
+    ) -> Self {
+        let mut table = Table::default();
+        let (mut kept, mut taken) = (Vec::new(), BTreeSet::new());
+        for (at, field) in header.iter().enumerate() {
+            let written = String::from_utf8_lossy(field).trim().to_owned();
+            let written = if written.is_empty() { format!("column{}", at + 1) } else { written };
+            let mut name = written.clone();
+            let mut copy = 0;
+            while !taken.insert(name.clone()) {
+                copy += 1;
+                name = format!("{written}.{copy}");
+            }
+            if copy > 0 {
+                table.warnings.push(format!(
+                    "the column `{written}` stands there twice: the later one is called `{name}`"
+                ));
+            }
+            let needed = condition.is_some_and(|formula| formula.names().any(|asked| answers(&name, asked)));
+            if wanted(&name) || needed {
+                kept.push(at);
+                table.names.push(name);
+            }
+        }
+        table.columns.resize_with(kept.len(), Column::default);
+        table.places = places(&table.names);
+        let (short, long) = (Irregular::default(), Irregular::default());
+        Self { table, kept, width: header.len(), dialect, codes: HashMap::new(), short, long, line: 1 }
+    }
+
+    fn add(&mut self, record: &ByteRecord, condition: Option<&Formula>) {
+        self.line = record.position().map_or(self.line + 1, csv::Position::line);
+        if record.len() < self.width {
+            self.short.saw(self.line);
+        } else if record.len() > self.width {
+            self.long.saw(self.line);
+        }
+        for (column, at) in self.table.columns.iter_mut().zip(&self.kept) {
+            let bits = match record.get(*at).map(String::from_utf8_lossy) {
+                None => NOTHING,
+                Some(text) => {
+                    encode(text.trim(), self.dialect, column, &mut self.codes, &mut self.table.texts)
+                }
+            };
+            column.cells.push(bits);
+        }
+        let row = self.table.rows;
+        self.table.rows += 1;
+        if condition.is_some_and(|formula| !formula.holds(&At { table: &self.table, row })) {
+            self.table.rows -= 1;
+            for column in &mut self.table.columns {
+                column.cells.pop();
+            }
+        }
+    }
+
+    fn finish(mut self) -> Table {
+        let mut tell = |irregular: &Irregular, what: &str| {
+            if irregular.rows > 0 {
+                let plural = if irregular.rows == 1 { "row has" } else { "rows have" };
+                let (rows, first) = (irregular.rows, irregular.first);
+                self.table.warnings.push(format!("{rows} {plural} {what}, the first in line {first}"));
+            }
+        };
+        tell(&self.short, "fewer fields than the header: what is missing counts as absent");
+        tell(&self.long, "more fields than the header: what is too much is left out");
+        self.table
+    }
+}
+
+impl Irregular {
+    fn saw(&mut self, line: u64) {
+        self.first = if self.rows == 0 { line } else { self.first };
+        self.rows += 1;
+    }
+}
+
+/// One row of a table.
+pub(crate) struct At<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) row: usize,
+}
+
+impl Cells for At<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        self.table.value(self.row, name)
+    }
+
+    /// A row holds one value a trial: it is first, last, smallest and largest. `best.x` and `metric.x` of a `trials.csv` are found.
+    fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
+        let of = |mark: &str| {
+            self.table.value(self.row, &format!("{mark}{name}")).and_then(|value| value.as_f64())
+        };
+        let plain = || self.table.value(self.row, name).and_then(|value| value.as_f64());
+        match ask {
+            Ask::At(_) => None,
+            Ask::Reduce(Reducer::Best) => of("best.").or_else(plain),
+            Ask::Reduce(Reducer::Last) => of("metric.").or_else(plain),
+            Ask::Reduce(reducer) => reducer.of(&[plain()?]),
+        }
+    }
+}
+
+/// Says whether a column is meant by a name.
+pub(crate) fn answers(column: &str, asked: &str) -> bool {
+    let marks = || PARAMS.iter().chain(&METRICS);
+    column == asked || marks().any(|mark| column.strip_prefix(mark) == Some(asked))
+}
+
+/// Returns where each name is found: as it stands in the header, and without its mark where that is not another column.
+fn places(names: &[String]) -> HashMap<String, usize> {
+    let mut places: HashMap<String, usize> =
+        names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+    for mark in PARAMS.iter().chain(&METRICS) {
+        for (at, name) in names.iter().enumerate() {
+            if let Some(bare) = name.strip_prefix(mark) {
+                places.entry(bare.to_owned()).or_insert(at);
+            }
+        }
+    }
+    if let Some(at) = places.get("trial_id").copied() {
+        places.entry("trial".to_owned()).or_insert(at);
+    }
+    places
+}
+
+fn encode(
+    text: &str,
+    dialect: Dialect,
+    column: &mut Column,
+    codes: &mut HashMap<Box<str>, u32>,
+    texts: &mut Vec<Box<str>>,
+) -> u64 {
+    if ABSENT.contains(&text) {
+        return NOTHING;
+    }
+    if let Some(number) = number(text, dialect.comma_is_decimal) {
+        column.fractional |= text.contains(['.', ',', 'e', 'E']);
+        // Every NaN is the same one, so that none looks like a text.
+        return if number.is_nan() { f64::NAN.to_bits() } else { number.to_bits() };
+    }
+    let code = match codes.get(text) {
+        Some(code) => *code,
+        None => {
+            let code = u32::try_from(texts.len()).unwrap_or(u32::MAX);
+            texts.push(text.into());
+            codes.insert(text.into(), code);
+            code
+        }
+    };
+    TEXT | u64::from(code)
+}
+
+/// Reads a number; words that only Rust takes for one (`infinity`) are as good.
+fn number(text: &str, comma_is_decimal: bool) -> Option<f64> {
+    let first = text.as_bytes().first()?;
+    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.' | b',' | b'n' | b'N' | b'i' | b'I')) {
+        return None;
+    }
+    if comma_is_decimal && text.contains(',') && !text.contains('.') {
+        return text.replacen(',', ".", 1).parse().ok();
+    }
+    text.parse().ok()
+}
+
+impl Dialect {
+    fn of(sample: &[u8]) -> Self {
+        let separator = separator(sample);
+        let reader = ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(sample);
+        let (mut commas, mut grouped, mut points) = (0, 0, 0);
+        for record in reader.into_byte_records().take(1000).map_while(Result::ok) {
+            for field in &record {
+                let text = field.trim_ascii();
+                let digits = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+                let text = text.strip_prefix(b"-").unwrap_or(text);
+                let mut halves = text.splitn(2, |byte| matches!(byte, b'.' | b','));
+                let (Some(whole), Some(rest)) = (halves.next(), halves.next()) else { continue };
+                let fraction = rest.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+                if !digits(whole) || !digits(fraction) {
+                    continue;
+                }
+                if text.contains(&b',') {
+                    commas += 1;
+                    grouped += usize::from(fraction.len() == 3 && whole.len() <= 3 && whole != b"0");
+                } else {
+                    points += 1;
+                }
+            }
+        }
+        Self { separator, comma_is_decimal: commas > grouped && points == 0 }
+    }
+}
+
+/// Returns the separator that stands most often in the header, outside quotes.
+fn separator(sample: &[u8]) -> u8 {
+    let mut quoted = false;
+    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
+    for byte in sample {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => break,
+            _ if !quoted => {
+                if let Some((_, count)) = counts.iter_mut().find(|(separator, _)| separator == byte) {
+                    *count += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| *separator)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Comparing groups with a reference: the difference with its interval, a test, an effect size, and words that claim no more.
+
+use super::group::{CONFIDENCE, Group};
+use crate::numerics::rank_test;
+use crate::numerics::sample::{Difference, Sample, hedges, holm};
+use crate::numerics::student;
+use crate::study::Goal;
+use std::collections::{BTreeMap, HashMap};
+
+/// Below this many trials, or pairs of them, nothing is said.
+pub const FEWEST: usize = 3;
+/// Up to this many groups all pairs of them are tested, so that Holm's method can be used.
+const ALL_PAIRS: usize = 64;
+/// How unlikely a difference by chance has to be.
+const SIGNIFICANT: f64 = 0.05;
+
+/// Which test tells whether a difference is more than noise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// Welch's t-test, for pairs the paired t-test.
+    T,
+    /// Mann–Whitney, for pairs Wilcoxon's signed ranks.
+    Rank,
+}
+
+/// How groups are compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Whether small or large is good.
+    pub goal: Goal,
+    /// Which test.
+    pub test: Test,
+    /// Whether trials may be paired.
+    pub paired: bool,
+    /// The group all others are compared with was chosen beforehand, and not for being the best.
+    pub baseline: bool,
+    /// The reference has the best mean of all, those with few trials included.
+    pub leads: bool,
+}
+
+/// What can be said of a group beside the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the reference.
+    Reference,
+    /// Its mean is better, and that is hardly chance.
+    Better,
+    /// Its mean is worse, and that is hardly chance.
+    Worse,
+    /// Chance alone may make such a difference.
+    Unclear,
+    /// There are too few trials to tell.
+    TooFew,
+    /// Nothing varies within the groups, so there is no noise to compare with.
+    NoSpread,
+}
+
+impl Verdict {
+    /// Returns it in words.
+    #[must_use]
+    pub fn words(self, rules: &Rules) -> &'static str {
+        match (self, rules.baseline, rules.goal) {
+            (Self::Reference, true, _) => "baseline",
+            (Self::Reference, false, _) if !rules.leads => "reference",
+            (Self::Reference, false, Goal::Min) => "lowest mean",
+            (Self::Reference, false, Goal::Max) => "highest mean",
+            (Self::Better, ..) => "better",
+            (Self::Worse, ..) => "worse",
+            (Self::Unclear, ..) => "not told apart",
+            (Self::TooFew, ..) => "too few to tell",
+            (Self::NoSpread, ..) => "no spread",
+        }
+    }
+}
+
+/// A group beside the reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Against {
+    /// Its mean less that of the reference, with the test.
+    pub difference: Option<Difference>,
+    /// Half the width of the 95 % interval of the difference.
+    pub half_width: Option<f64>,
+    /// How many pairs were compared; `None`: the samples count as independent.
+    pub pairs: Option<usize>,
+    /// The p-value corrected for all comparisons.
+    pub corrected: Option<f64>,
+    /// Hedges' g: the difference in standard deviations.
+    pub effect: Option<f64>,
+    /// How many times the reference its mean is, with half the width of the 95 % interval.
+    pub ratio: Option<(f64, Option<f64>)>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// Compares every group with the one at `reference`; also returns over how many comparisons the p-values are corrected.
+#[must_use]
+pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Against>, usize) {
+    let positive = groups.iter().all(|group| group.mean() > 0.0);
+    let mut compared: Vec<(Against, f64)> = groups
+        .iter()
+        .enumerate()
+        .map(|(at, group)| one(group, &groups[reference], at == reference, positive, rules))
+        .collect();
+    let able: Vec<usize> = (0..groups.len()).filter(|at| groups[*at].numbers.len() >= FEWEST).collect();
+    let family = if rules.baseline {
+        compared.iter().filter(|(_, p)| !p.is_nan()).count()
+    } else {
+        able.len() * able.len().saturating_sub(1) / 2
+    };
+    let own: Vec<f64> = compared.iter().map(|(_, p)| *p).collect();
+    let corrected = if rules.baseline {
+        holm(&own)
+    } else if able.len() <= ALL_PAIRS {
+        over_all_pairs(groups, &able, reference, &own, rules)
+    } else {
+        own.iter().map(|p| (p * family as f64).min(1.0)).collect()
+    };
+    for ((against, p), corrected) in compared.iter_mut().zip(corrected) {
+        against.corrected = Some(corrected).filter(|p| !p.is_nan());
+        if !p.is_nan() && against.verdict == Verdict::Unclear && corrected < SIGNIFICANT {
+            let higher = against.difference.is_some_and(|difference| difference.mean > 0.0);
+            against.verdict =
+                if higher == (rules.goal == Goal::Max) { Verdict::Better } else { Verdict::Worse };
+        }
+    }
+    (compared.into_iter().map(|(against, _)| against).collect(), family)
+}
+
+/// Corrects over all pairs of groups: the reference was chosen for being the best of them, so each of them might have been it.
+fn over_all_pairs(
+    groups: &[Group<'_>],
+    able: &[usize],
+    reference: usize,
+    own: &[f64],
+    rules: &Rules,
+) -> Vec<f64> {
+    let mut all = own.to_vec();
+    for (at, &one) in able.iter().enumerate() {
+        for &other in able[at + 1..].iter().filter(|other| one != reference && **other != reference) {
+            all.push(test(&groups[one], &groups[other], rules).map_or(f64::NAN, |tested| tested.p));
+        }
+    }
+    let mut corrected = holm(&all);
+    corrected.truncate(own.len());
+    corrected
+}
+
+/// Two groups side by side.
+struct Tested {
+    difference: Difference,
+    pairs: Option<Vec<(f64, f64)>>,
+    p: f64,
+}
+
+fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Tested> {
+    let pairs = if rules.paired { pairs(group, reference) } else { None };
+    if let Some(pairs) = pairs {
+        let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
+        let difference = Difference::paired(&differences)?;
+        let p = if rules.test == Test::T { difference.p } else { rank_test::wilcoxon(&differences) };
+        return Some(Tested { difference, pairs: Some(pairs), p });
+    }
+    let difference = Difference::welch(group.sample.as_ref()?, reference.sample.as_ref()?)?;
+    let numbers = |group: &Group<'_>| group.numbers.iter().map(|(_, number)| *number).collect::<Vec<_>>();
+    let p = match rules.test {
+        Test::T => difference.p,
+        Test::Rank => rank_test::mann_whitney(&numbers(group), &numbers(reference)),
+    };
+    Some(Tested { difference, pairs: None, p })
+}
+
+fn one(
+    group: &Group<'_>,
+    reference: &Group<'_>,
+    is_reference: bool,
+    positive: bool,
+    rules: &Rules,
+) -> (Against, f64) {
+    let mut against = Against {
+        difference: None,
+        half_width: None,
+        pairs: None,
+        corrected: None,
+        effect: None,
+        ratio: None,
+        verdict: if is_reference { Verdict::Reference } else { Verdict::TooFew },
+    };
+    if is_reference {
+        against.ratio = positive.then_some((1.0, None));
+        return (against, f64::NAN);
+    }
+    let tested = test(group, reference, rules);
+    let share = group.mean() / reference.mean();
+    against.ratio = positive
+        .then(|| (share, tested.as_ref().and_then(|tested| ratio_half_width(group, reference, tested))));
+    let (Some(tested), Some(one), Some(other)) = (tested, &group.sample, &reference.sample) else {
+        return (against, f64::NAN);
+    };
+    against.difference = Some(tested.difference);
+    against.half_width = Some(tested.difference.half_width(CONFIDENCE)).filter(|half| half.is_finite());
+    against.effect = hedges(one, other);
+    against.pairs = tested.pairs.as_ref().map(Vec::len);
+    let count = against.pairs.unwrap_or(one.n.min(other.n));
+    against.verdict = match () {
+        () if count < FEWEST => Verdict::TooFew,
+        // A test of numbers that do not vary is certain of anything.
+        () if one.std == 0.0 && other.std == 0.0 => Verdict::NoSpread,
+        () => Verdict::Unclear,
+    };
+    let p = if against.verdict == Verdict::Unclear { tested.p } else { f64::NAN };
+    (against, p)
+}
+
+/// Pairs the members of two groups that ran under equal circumstances; `None` unless every one of the smaller group has a partner, each
+/// only one, and there are enough of them.
+fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
+    let mut partners: HashMap<&str, f64> = HashMap::new();
+    for (key, number) in &reference.numbers {
+        if partners.insert(key, *number).is_some() {
+            return None;
+        }
+    }
+    let mut found: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (key, number) in &group.numbers {
+        let Some(partner) = partners.get(key.as_str()) else { continue };
+        if found.insert(key, (*number, *partner)).is_some() {
+            return None;
+        }
+    }
+    let smaller = group.numbers.len().min(reference.numbers.len());
+    (found.len() >= FEWEST && found.len() == smaller).then(|| found.into_values().collect())
+}
+
+/// Returns half the width of the interval of the ratio of two means, by the delta method.
+fn ratio_half_width(group: &Group<'_>, reference: &Group<'_>, tested: &Tested) -> Option<f64> {
+    let (one, other) = (group.sample?, reference.sample?);
+    let relative = |sample: &Sample| (sample.error() / sample.mean).powi(2);
+    let shared = tested.pairs.as_ref().map_or(0.0, |pairs| {
+        let n = pairs.len() as f64;
+        let mean = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).sum::<f64>() / n;
+        let (first, second) = (mean(|pair| pair.0), mean(|pair| pair.1));
+        let product: f64 = pairs.iter().map(|(a, b)| (a - first) * (b - second)).sum();
+        product / (n - 1.0) / n / (one.mean * other.mean)
+    });
+    let spread = (relative(&one) + relative(&other) - 2.0 * shared).max(0.0).sqrt();
+    let half = one.mean / other.mean * spread * student::critical(CONFIDENCE, tested.difference.df);
+    half.is_finite().then_some(half)
+}

@@ -1,0 +1,199 @@
+//! One row a report: its trial, its step, and what it said.
+
+use super::frame::{Column, Kind};
+use crate::journal::reports::Report;
+use crate::space::Name;
+use crate::study::{Datum, Metric, Study};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+/// The columns before those of the metrics.
+pub const FIRST: [(&str, Kind); 7] = [
+    ("pipeline", Kind::Text),
+    ("stage", Kind::Text),
+    ("trial_id", Kind::Count),
+    ("attempt", Kind::Count),
+    ("report", Kind::Count),
+    ("step", Kind::Float),
+    ("at", Kind::Time),
+];
+
+/// What is not a metric though it is reported: paths that have their own place in the table of trials.
+const PATHS: [&str; 2] = ["model_path", "artifact"];
+
+/// Returns every reported key, in alphabetical order, and whether it is always a number.
+#[must_use]
+pub fn keys(study: &Study) -> Vec<(Name, bool)> {
+    let mut keys: BTreeMap<Name, bool> = BTreeMap::new();
+    let objectives: BTreeSet<Name> =
+        study.header().objectives.iter().map(|objective| objective.metric.clone()).collect();
+    for trial in study.trials() {
+        for name in trial.metrics.keys().chain(&objectives) {
+            keys.entry(name.clone()).or_insert(true);
+        }
+        for name in trial.texts.keys() {
+            keys.insert(name.clone(), false);
+        }
+    }
+    keys.into_iter().filter(|(name, _)| !PATHS.contains(&&**name)).collect()
+}
+
+/// Writes reports as CSV.
+pub struct LongCsv<W: Write> {
+    writer: csv::Writer<W>,
+    pipeline: String,
+    stage: String,
+    keys: Vec<(Name, bool)>,
+}
+
+impl<W: Write> LongCsv<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn new(study: &Study, out: W) -> io::Result<Self> {
+        let mut writer = csv::Writer::from_writer(out);
+        let keys = keys(study);
+        let metrics = keys.iter().map(|(name, _)| format!("metric.{name}"));
+        writer.write_record(FIRST.iter().map(|(name, _)| (*name).to_owned()).chain(metrics))?;
+        let header = study.header();
+        Ok(Self { writer, pipeline: header.pipeline.clone(), stage: header.stage.clone(), keys })
+    }
+
+    /// Writes a report.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add(&mut self, report: &Report) -> io::Result<()> {
+        self.writer.write_field(&self.pipeline)?;
+        self.writer.write_field(&self.stage)?;
+        for count in [u64::from(report.trial.0), u64::from(report.attempt), report.number] {
+            self.writer.write_field(count.to_string())?;
+        }
+        self.writer.write_field(report.step.map_or_else(String::new, step))?;
+        self.writer.write_field(report.at.to_string())?;
+        for (name, _) in &self.keys {
+            self.writer.write_field(said(report, name).map_or_else(String::new, text))?;
+        }
+        Ok(self.writer.write_record(None::<&[u8]>)?)
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Returns what a report said under a name, the last of several.
+pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
+    report.values.iter().rev().find(|(key, _)| &**key == name).map(|(_, datum)| datum)
+}
+
+/// Returns a value as it stands in CSV.
+pub(super) fn text(datum: &Datum) -> String {
+    match datum {
+        Datum::Number(Metric(number)) if number.is_finite() => format!("{number:?}"),
+        Datum::Number(Metric(number)) if number.is_nan() => "nan".to_owned(),
+        Datum::Number(Metric(number)) => if *number > 0.0 { "inf" } else { "-inf" }.to_owned(),
+        Datum::Flag(flag) => flag.to_string(),
+        Datum::Text(text) => text.clone(),
+    }
+}
+
+fn step(step: f64) -> String {
+    if step.fract() == 0.0 && step.abs() < 1e15 { format!("{step}") } else { format!("{step:?}") }
+}
+
+/// One line of JSON.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    v: u32,
+    study: &'a str,
+    pipeline: &'a str,
+    stage: &'a str,
+    trial: u32,
+    attempt: u32,
+    report: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<f64>,
+    at: String,
+    values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Returns a report as a line of JSON of that version.
+#[must_use]
+pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
+    let header = study.header();
+    let values = report.values.iter().map(|(name, datum)| (name.to_string(), serde_json::json!(datum)));
+    Line {
+        v: version,
+        study: &header.name,
+        pipeline: &header.pipeline,
+        stage: &header.stage,
+        trial: report.trial.0,
+        attempt: report.attempt,
+        report: report.number,
+        step: report.step,
+        at: report.at.to_string(),
+        values: values.collect(),
+    }
+}
+
+/// Gathers reports as typed columns, as many at a time as are put in.
+pub struct Batch {
+    pipeline: String,
+    stage: String,
+    keys: Vec<(Name, bool)>,
+    columns: Vec<Column>,
+}
+
+impl Batch {
+    /// Begins an empty one.
+    #[must_use]
+    pub fn new(study: &Study) -> Self {
+        let keys = keys(study);
+        let metric = |(name, number): &(Name, bool)| {
+            Column::new(format!("metric.{name}"), if *number { Kind::Float } else { Kind::Text })
+        };
+        let first = FIRST.iter().map(|(name, kind)| Column::new((*name).to_owned(), *kind));
+        let columns = first.chain(keys.iter().map(metric)).collect();
+        let header = study.header();
+        Self { pipeline: header.pipeline.clone(), stage: header.stage.clone(), keys, columns }
+    }
+
+    /// Adds a report.
+    pub fn add(&mut self, report: &Report) {
+        let (first, metrics) = self.columns.split_at_mut(FIRST.len());
+        if let [pipeline, stage, trial, attempt, number, step, at] = first {
+            pipeline.text(Some(&self.pipeline));
+            stage.text(Some(&self.stage));
+            trial.count(Some(report.trial.0.into()));
+            attempt.count(Some(report.attempt.into()));
+            number.count(Some(report.number));
+            step.float(report.step);
+            at.time(Some(report.at));
+        }
+        for (column, (name, number)) in metrics.iter_mut().zip(&self.keys) {
+            match (said(report, name), number) {
+                (Some(Datum::Number(Metric(value))), true) => column.float(Some(*value)),
+                (_, true) => column.float(None),
+                (datum, false) => column.text(datum.map(text).as_deref()),
+            }
+        }
+    }
+
+    /// Returns the columns.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Empties them.
+    pub fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Column::clear);
+    }
+}

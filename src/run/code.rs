@@ -1,0 +1,204 @@
+//! The version manager: `[run] code` says whether trials run in the working directory, which may have to be clean, or in a clone of its commit.
+
+use super::Options;
+use crate::journal::StudyDir;
+use crate::provenance::git::git;
+use crate::provenance::{Checkout, Git, patch};
+use crate::sweep::{Code, Sweep};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf, absolute};
+use std::process::{Command, Stdio};
+
+/// How many changed files are named.
+const NAMED: usize = 5;
+
+/// Why trials cannot run the version of the code that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// There is no repository.
+    #[error("`code = \"{code}\"` needs a git repository with a commit, and `{}` is in none", .folder.display())]
+    NoRepository {
+        /// What was asked for.
+        code: &'static str,
+        /// Where trials run.
+        folder: PathBuf,
+    },
+    /// The code differs from the commit.
+    #[error("`code = \"clean\"`, but the code differs from commit {commit}: {}", named(.files))]
+    Dirty {
+        /// The commit.
+        commit: String,
+        /// What differs.
+        files: Vec<String>,
+    },
+    /// The folder is not part of the commit.
+    #[error("`code = \"clone\"`, but commit {commit} has no folder `{}`", .folder.display())]
+    NotCommitted {
+        /// The commit.
+        commit: String,
+        /// The folder, from the top of the repository.
+        folder: PathBuf,
+    },
+    /// The clone could not be made.
+    #[error("commit {commit} could not be cloned to `{}`: {why}", .folder.display())]
+    Clone {
+        /// The commit.
+        commit: String,
+        /// Where to.
+        folder: PathBuf,
+        /// What git said.
+        why: String,
+    },
+}
+
+impl CodeError {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoRepository { .. } => {
+                "`git init`, `git add`, `git commit`; or leave `code` out of [run]: trials then run in the folder as it is"
+            }
+            Self::Dirty { .. } => {
+                "commit or stash it; or say `code = \"snapshot\"`, which keeps the difference as a patch"
+            }
+            Self::NotCommitted { .. } => "commit it, or leave `code` out of [run]",
+            Self::Clone { .. } => {
+                "no trial was started; mend that and run again, or leave `code` out of [run]"
+            }
+        }
+    }
+}
+
+fn named(files: &[String]) -> String {
+    let shown: Vec<_> = files.iter().take(NAMED).map(|file| format!("`{file}`")).collect();
+    let rest = files.len().saturating_sub(NAMED);
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    shown.join(", ") + &rest
+}
+
+/// What code a run is about, before anything is made.
+pub(super) struct Version<'a> {
+    /// The sweep, its folders those that trials use.
+    pub(super) sweep: Cow<'a, Sweep>,
+    /// The code, if it is in a repository.
+    pub(super) git: Option<Git>,
+    clone: Option<Cloned>,
+}
+
+/// A clone to be made.
+struct Cloned {
+    from: PathBuf,
+    commit: String,
+    to: PathBuf,
+    /// Files whose changes the trials will not see.
+    without: Vec<String>,
+}
+
+impl<'a> Version<'a> {
+    /// Finds out which code the trials of a sweep are to run, and refuses what cannot be.
+    pub(super) fn of(sweep: &'a Sweep, options: &Options, dir: &StudyDir) -> Result<Self, CodeError> {
+        let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
+        let mut besides = vec![options.logs.clone(), options.workdir.join(&sweep.source.name)];
+        besides.extend(sweep.run.data_dir.iter().map(|path| workdir.join(path)));
+        let named: Vec<_> = sweep.run.command.words().iter().map(|word| workdir.join(word)).collect();
+        let git = Git::of(&workdir, &besides, &named);
+        let code = sweep.run.code;
+        if code == Code::Snapshot {
+            return Ok(Self { sweep: Cow::Borrowed(sweep), git, clone: None });
+        }
+        let checkout = Checkout::of(&workdir);
+        let (Some(git), Some(checkout)) = (git, checkout) else {
+            return Err(CodeError::NoRepository { code: code.name(), folder: workdir });
+        };
+        let mut files: Vec<String> = patch::files(&git.patch).into_keys().collect();
+        files.extend(git.left_out.iter().cloned());
+        // The sweep file is kept by itself, whatever git knows of it.
+        let own = options.workdir.join(&sweep.source.name).canonicalize().ok();
+        files.retain(|file| own.is_none() || checkout.root.join(file).canonicalize().ok() != own);
+        if code == Code::Clean {
+            return match files.is_empty() {
+                true => Ok(Self { sweep: Cow::Borrowed(sweep), git: Some(git), clone: None }),
+                false => Err(CodeError::Dirty { commit: short(&git.commit), files }),
+            };
+        }
+        if !checkout.contains(&checkout.prefix) {
+            return Err(CodeError::NotCommitted { commit: short(&git.commit), folder: checkout.prefix });
+        }
+        let to = absolute(dir.clone_of(&git.commit)).unwrap_or_else(|_| dir.clone_of(&git.commit));
+        let mut sweep = sweep.clone();
+        // Data is no code: it stays where it is.
+        for path in &mut sweep.run.data_dir {
+            *path = workdir.join(&*path).display().to_string();
+        }
+        sweep.run.workdir = Some(to.join(&checkout.prefix));
+        let clone = Cloned { from: checkout.root, commit: git.commit.clone(), to, without: files };
+        let git = Git { dirty: false, patch: Vec::new(), patch_md5: None, left_out: Vec::new(), ..git };
+        Ok(Self { sweep: Cow::Owned(sweep), git: Some(git), clone: Some(clone) })
+    }
+
+    /// Makes the clone, if there is to be one; returns what a person should know of it.
+    pub(super) fn make(&self) -> Result<Option<String>, CodeError> {
+        let Some(clone) = &self.clone else { return Ok(None) };
+        check_out(&clone.from, &clone.commit, &clone.to)?;
+        let without = !clone.without.is_empty();
+        Ok(without.then(|| {
+            format!(
+                "trials run commit {} without the uncommitted changes of {}",
+                short(&clone.commit),
+                named(&clone.without)
+            )
+        }))
+    }
+}
+
+/// Makes `to` a clean checkout of a commit of the repository in `from`. One that is there already is used again; what is not under version
+/// control in it, such as what a setup built, stays.
+///
+/// # Errors
+/// If git cannot do it.
+pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> {
+    let failed = |why: String| CodeError::Clone { commit: short(commit), folder: to.to_owned(), why };
+    let run = |mut command: Command| -> Result<(), CodeError> {
+        let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output();
+        let output = output.map_err(|error| failed(error.to_string()))?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("git failed");
+        if output.status.success() { Ok(()) } else { Err(failed(last.trim().to_owned())) }
+    };
+    let force = |folder: &Path| {
+        run(git(
+            folder,
+            &["-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "--detach", commit],
+        ))
+    };
+    if to.join(".git").exists() {
+        return force(to);
+    }
+    let parent = to.parent().unwrap_or(Path::new("."));
+    let made = std::fs::create_dir_all(parent)
+        .and_then(|()| tempfile::Builder::new().prefix(".clone").tempdir_in(parent));
+    let partial = made.map_err(|error| failed(error.to_string()))?;
+    let inside = partial.path().join("clone");
+    let mut clone = git(from, &["clone", "--quiet", "--shared", "--no-checkout"]);
+    clone.arg(from).arg(&inside);
+    run(clone)?;
+    force(&inside)?;
+    std::fs::rename(&inside, to).map_err(|error| failed(error.to_string()))
+}
+
+fn short(commit: &str) -> String {
+    commit.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn the_first_files_are_named_and_the_rest_counted() {
+        let many: Vec<String> = (0..7).map(|n| format!("f{n}")).collect();
+        assert_eq!(named(&many), "`f0`, `f1`, `f2`, `f3`, `f4` and 2 more");
+        assert_eq!(named(&many[..1]), "`f0`");
+    }
+}

@@ -1,0 +1,126 @@
+//! Finds out beside the trials what takes a while: digests of the program, its lock files, the GPUs, the packages of the interpreter.
+
+use super::{Options, keep};
+use crate::journal::StudyDir;
+use crate::logger::DigestCache;
+use crate::provenance::files::{find_program, is_rust, locks, of_command};
+use crate::provenance::git::md5_of;
+use crate::provenance::{Checkout, Environment, Found, Python, gpu, python};
+use crate::sweep::Sweep;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// How long the end of a run waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many interpreters are remembered.
+const REMEMBERED: usize = 32;
+
+/// What is being found out.
+pub(super) struct Inquiry {
+    done: Receiver<()>,
+}
+
+/// What is asked about.
+struct Question {
+    words: Vec<String>,
+    setup: Vec<String>,
+    env: Vec<(String, String)>,
+    workdir: PathBuf,
+    digests: PathBuf,
+    interpreters: PathBuf,
+}
+
+impl Inquiry {
+    /// Begins to find out, in a thread of its own, and completes `environment.json` with it.
+    pub(super) fn begin(
+        dir: &StudyDir,
+        sweep: &Sweep,
+        options: &Options,
+        environment: &Environment,
+        since: u64,
+    ) -> Self {
+        let mut words = sweep.run.command.words();
+        if sweep.run.command.is_empty() {
+            let own = std::env::current_exe().ok();
+            words.extend(own.and_then(|path| path.into_os_string().into_string().ok()));
+        }
+        let question = Question {
+            words,
+            setup: sweep.run.setup.clone(),
+            env: sweep.run.env.clone(),
+            workdir: environment.trials_in().into(),
+            digests: dir.digests(),
+            interpreters: options.logs.join(".interpreters.json"),
+        };
+        let (dir, environment) = (dir.clone(), environment.clone());
+        let (tell, done) = channel();
+        let thread = std::thread::Builder::new().name("inquiry".to_owned()).spawn(move || {
+            // What cannot be written is absent from the record; the trials are not held up by it.
+            let _ = keep::complete(&dir, &environment, question.answer(), since);
+            let _ = tell.send(());
+        });
+        drop(thread);
+        Self { done }
+    }
+
+    /// Waits for the end, though not for ever.
+    pub(super) fn end(&self) {
+        let _ = self.done.recv_timeout(PATIENCE);
+    }
+}
+
+impl Question {
+    fn answer(&self) -> Found {
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsString::from(value));
+        let path = path.or_else(|| std::env::var_os("PATH"));
+        let find = |name: &str| find_program(name, &self.workdir, path.as_deref());
+        let cache = DigestCache::open(&self.digests);
+        let files = of_command(&self.words, &self.workdir, Some(&cache), find);
+        let program = files.first().map(|file| file.path.as_path());
+        let rust = is_rust(&self.words, &self.setup, program);
+        let top = Checkout::of(&self.workdir).map(|checkout| checkout.root);
+        Found {
+            locks: locks(&self.workdir, top.as_deref(), rust, Some(&cache)),
+            gpus: gpu::gpus(),
+            python: python::interpreter(&self.words, find)
+                .and_then(|words| self.python(&words, path.as_ref())),
+            files,
+        }
+    }
+
+    /// Returns what the interpreter says, or said before if nothing has changed since.
+    fn python(&self, words: &[String], path: Option<&OsString>) -> Option<Python> {
+        let key = format!("{words:?} {:?} {path:?} {:?}", self.workdir, self.env);
+        let key = md5_of(key.as_bytes());
+        let mut known = remembered(&self.interpreters);
+        if let Some(python) = known.get(&key).filter(|python| python.is_current()) {
+            return Some(python.clone());
+        }
+        let python = Python::ask(words, &self.workdir, &self.env)?;
+        known.retain(|_, python| python.is_current());
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, python.clone());
+        remember(&self.interpreters, &known);
+        Some(python)
+    }
+}
+
+fn remembered(path: &Path) -> BTreeMap<String, Python> {
+    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Keeps the answers for the next run; without them it asks again.
+fn remember(path: &Path, known: &BTreeMap<String, Python>) {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if let (Ok(text), Ok(file)) = (serde_json::to_vec(known), tempfile::NamedTempFile::new_in(folder)) {
+        let written = std::fs::write(file.path(), text);
+        if written.is_ok() {
+            let _ = file.persist(path);
+        }
+    }
+}

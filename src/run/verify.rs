@@ -1,0 +1,357 @@
+//! Re-reads what trials read, ran and wrote, and says what is no longer what was recorded.
+
+use crate::journal::{JournalError, StudyDir};
+use crate::logger::{Digest, DigestError, digest};
+use crate::provenance::git::md5_of;
+use crate::provenance::{Checkout, Environment, Made, Record, patch};
+use crate::study::{LogRecord, Timestamp, Trial, TrialId};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What kind of thing was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A data set.
+    Data,
+    /// A model.
+    Model,
+    /// A file that a trial stored.
+    Artifact,
+    /// The commit, and what was uncommitted.
+    Code,
+    /// The program, or a file its command names.
+    File,
+    /// A file that pins versions.
+    Lock,
+    /// The sweep file as it ran.
+    Sweep,
+}
+
+impl Subject {
+    /// Every one, by its name.
+    pub const ALL: [(&str, Self); 7] = [
+        ("data", Self::Data),
+        ("model", Self::Model),
+        ("artifact", Self::Artifact),
+        ("code", Self::Code),
+        ("file", Self::File),
+        ("lock", Self::Lock),
+        ("sweep", Self::Sweep),
+    ];
+
+    /// Returns its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, subject)| *subject == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Something that is no longer what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Drift {
+    /// What kind of thing it is.
+    pub subject: Subject,
+    /// What it is called in the record.
+    pub name: String,
+    /// Where it was looked for.
+    pub path: PathBuf,
+    /// What was recorded.
+    pub recorded: String,
+    /// What is there now; absent if nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What that means, in words.
+    pub why: String,
+    /// When what is there now was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// The trials that it concerns.
+    pub trials: Vec<TrialId>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Verified {
+    /// How many things of each kind were checked.
+    pub checked: BTreeMap<Subject, usize>,
+    /// What is no longer what was recorded.
+    pub drift: Vec<Drift>,
+    /// What cannot be checked, in words.
+    pub unchecked: Vec<String>,
+}
+
+/// Something to read again.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Expected {
+    subject: Subject,
+    name: String,
+    path: PathBuf,
+    md5: String,
+}
+
+/// Checks what the record says of some trials. Paths start where the trials ran, or in `workdir`.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub fn verify(
+    dir: &StudyDir,
+    trials: &[&Trial],
+    workdir: Option<&Path>,
+    only: &BTreeSet<Subject>,
+) -> Result<Verified, JournalError> {
+    let record = Record::of(dir)?;
+    let mut gathered = Gathered::default();
+    for trial in trials {
+        gathered.of_trial(dir, &record, trial, workdir);
+    }
+    let wanted = |subject: Subject| only.is_empty() || only.contains(&subject);
+    let mut verified =
+        Verified { unchecked: gathered.unchecked.into_iter().collect(), ..Verified::default() };
+    let expected: Vec<_> =
+        gathered.files.into_iter().filter(|(expected, _)| wanted(expected.subject)).collect();
+    for (expected, _) in &expected {
+        *verified.checked.entry(expected.subject).or_default() += 1;
+    }
+    let writers = models(trials);
+    let drift = expected.par_iter().filter_map(|(expected, trials)| drift(expected, trials, &writers));
+    verified.drift = drift.collect();
+    if wanted(Subject::Code) {
+        for ((base, at), trials) in gathered.code {
+            let Some(environment) = record.environments.get(at) else { continue };
+            *verified.checked.entry(Subject::Code).or_default() += 1;
+            verified.drift.extend(code(&record, environment, &base, &trials));
+        }
+    }
+    if wanted(Subject::Sweep) {
+        for (md5, trials) in gathered.sweeps {
+            *verified.checked.entry(Subject::Sweep).or_default() += 1;
+            verified.drift.extend(sweep(dir, &md5, trials));
+        }
+    }
+    verified.drift.sort_by(|a, b| (a.subject, &a.name, &a.trials).cmp(&(b.subject, &b.name, &b.trials)));
+    Ok(verified)
+}
+
+/// What is to be checked, each thing once, with the trials it concerns.
+#[derive(Default)]
+struct Gathered {
+    files: BTreeMap<Expected, Vec<TrialId>>,
+    code: BTreeMap<(PathBuf, usize), Vec<TrialId>>,
+    sweeps: BTreeMap<String, Vec<TrialId>>,
+    unchecked: BTreeSet<String>,
+}
+
+impl Gathered {
+    fn of_trial(&mut self, dir: &StudyDir, record: &Record, trial: &Trial, workdir: Option<&Path>) {
+        let Some(made) = record.made(trial.id) else { return };
+        self.sweeps.entry(made.header.sweep.clone()).or_default().push(trial.id);
+        let environment = record.environment(trial.id);
+        let here = environment.map(|environment| PathBuf::from(environment.trials_in()));
+        let base = workdir.map(Path::to_owned).or(here).unwrap_or_default();
+        self.records(dir, trial, &base);
+        match (environment, made.environment) {
+            (Some(environment), Some(at)) => {
+                self.made_with(environment, trial.id, workdir);
+                self.code_of(made, &base, at, trial.id);
+            }
+            _ => drop(self.unchecked.insert("the code: the study has no `environment.json`".to_owned())),
+        }
+    }
+
+    fn file(&mut self, subject: Subject, name: &str, path: PathBuf, md5: &str, trial: TrialId) {
+        let expected = Expected { subject, name: name.to_owned(), path, md5: md5.to_owned() };
+        let trials = self.files.entry(expected).or_default();
+        if trials.last() != Some(&trial) {
+            trials.push(trial);
+        }
+    }
+
+    fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path) {
+        let mut last: BTreeMap<(Subject, &str), (PathBuf, &Option<String>)> = BTreeMap::new();
+        for record in &trial.records {
+            // What was written several times can be only what it was at last.
+            match record {
+                LogRecord::Dataset { data_dir, md5, .. } => {
+                    last.insert((Subject::Data, data_dir), (base.join(data_dir), md5))
+                }
+                LogRecord::Model { model_path, md5, .. } => {
+                    last.insert((Subject::Model, model_path), (base.join(model_path), md5))
+                }
+                LogRecord::Artifact { path, md5, .. } => {
+                    last.insert((Subject::Artifact, path), (dir.trial(trial.id).join(path), md5))
+                }
+                _ => None,
+            };
+        }
+        for ((subject, name), (path, md5)) in last {
+            match md5 {
+                Some(md5) => self.file(subject, name, path, md5, trial.id),
+                None => {
+                    let what = subject.name();
+                    self.unchecked
+                        .insert(format!("the {what} `{name}` of trial {}: it had no digest", trial.id));
+                }
+            }
+        }
+    }
+
+    fn made_with(&mut self, environment: &Environment, trial: TrialId, workdir: Option<&Path>) {
+        let Some(found) = &environment.found else {
+            self.unchecked
+                .insert("the program: its digest was not recorded, since the run was cut short".to_owned());
+            return;
+        };
+        let before = Path::new(environment.trials_in());
+        let moved = |path: &Path| match (workdir, path.strip_prefix(before)) {
+            (Some(workdir), Ok(inside)) => workdir.join(inside),
+            _ => path.to_owned(),
+        };
+        for file in &found.files {
+            self.file(Subject::File, &file.name, moved(&file.path), &file.md5, trial);
+        }
+        for file in &found.locks {
+            self.file(Subject::Lock, &file.name, moved(&file.path), &file.md5, trial);
+        }
+    }
+
+    fn code_of(&mut self, made: &Made, base: &Path, environment: usize, trial: TrialId) {
+        if made.header.git_commit.is_some() {
+            self.code.entry((base.to_owned(), environment)).or_default().push(trial);
+        } else {
+            self.unchecked.insert("the version of the code: it was in no git repository".to_owned());
+        }
+    }
+}
+
+/// Returns who last wrote each model and what it was.
+fn models(trials: &[&Trial]) -> BTreeMap<String, TrialId> {
+    let mut written = BTreeMap::new();
+    for trial in trials {
+        for record in &trial.records {
+            if let LogRecord::Model { md5: Some(md5), .. } = record {
+                written.insert(md5.clone(), trial.id);
+            }
+        }
+    }
+    written
+}
+
+fn drift(expected: &Expected, trials: &[TrialId], writers: &BTreeMap<String, TrialId>) -> Option<Drift> {
+    let (found, why) = match digest(&expected.path, None) {
+        Ok(Digest { md5, .. }) if md5 == expected.md5 => return None,
+        Ok(Digest { md5, .. }) => {
+            let writer = writers.get(&md5).filter(|_| expected.subject == Subject::Model);
+            let why = writer.map_or_else(|| "changed".to_owned(), |by| format!("is what trial {by} wrote"));
+            (Some(md5), why)
+        }
+        Err(DigestError::Missing(_)) => (None, "is missing".to_owned()),
+        Err(error) => (None, format!("cannot be read: {error}")),
+    };
+    Some(Drift {
+        subject: expected.subject,
+        name: expected.name.clone(),
+        since: found.as_ref().and_then(|_| last_change(&expected.path)),
+        path: expected.path.clone(),
+        recorded: expected.md5.clone(),
+        found,
+        why,
+        trials: trials.to_vec(),
+    })
+}
+
+/// Returns when a file, or anything in a folder, was last changed.
+fn last_change(path: &Path) -> Option<Timestamp> {
+    let about = path.metadata().ok()?;
+    let own = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let own = Timestamp::from_micros(i64::try_from(own.as_micros()).unwrap_or(i64::MAX));
+    if !about.is_dir() {
+        return Some(own);
+    }
+    let entries = std::fs::read_dir(path).ok()?.filter_map(Result::ok);
+    let inside = entries.filter(|entry| !entry.path().is_symlink() || entry.path().is_file());
+    inside.filter_map(|entry| last_change(&entry.path())).chain([own]).max()
+}
+
+/// Compares the checkout with the one that ran.
+fn code(record: &Record, environment: &Environment, base: &Path, trials: &[TrialId]) -> Vec<Drift> {
+    let Some(git) = &environment.git else { return Vec::new() };
+    let told = |name: &str, recorded: String, found: Option<String>, why: String, since| Drift {
+        subject: Subject::Code,
+        name: name.to_owned(),
+        path: base.to_owned(),
+        recorded,
+        found,
+        why,
+        since,
+        trials: trials.to_vec(),
+    };
+    let commit = |found, why, since| told("commit", git.commit.clone(), found, why, since);
+    let mut drift = Vec::new();
+    let kept =
+        git.patch_md5.as_ref().map(|md5| record.patches.get(md5).and_then(|path| std::fs::read(path).ok()));
+    if let (Some(None), Some(md5)) = (&kept, &git.patch_md5) {
+        let why = "is missing or was altered: what was uncommitted is lost".to_owned();
+        drift.push(told("code.patch", md5.clone(), None, why, None));
+    }
+    let Some(checkout) = Checkout::of(base) else {
+        drift.push(commit(None, "cannot be found: this is no git repository now".to_owned(), None));
+        return drift;
+    };
+    if !checkout.has(&git.commit) {
+        drift.push(commit(None, "is not in the repository any more".to_owned(), None));
+        return drift;
+    }
+    if git.patch_md5.is_some() && kept.as_ref().is_some_and(Option::is_none) {
+        return drift;
+    }
+    // Against the commit that ran: the same changes committed since are the same code.
+    let recorded = kept.flatten().unwrap_or_default();
+    let files = patch::differing(&recorded, &checkout.changes(&git.commit, &git.besides, &git.named).0);
+    if files.is_empty() {
+        return drift;
+    }
+    let (count, moved) = checkout.since(&git.commit);
+    let place = match count {
+        _ if checkout.commit == git.commit => String::new(),
+        0 => "another commit is checked out, and the code ".to_owned(),
+        1 => "the checkout is one commit further, and the code ".to_owned(),
+        count => format!("the checkout is {count} commits further, and the code "),
+    };
+    let edited = files.iter().filter_map(|file| last_change(&checkout.root.join(file))).max();
+    let found = Some(checkout.commit.clone()).filter(|now| *now != git.commit);
+    drift.push(commit(found, format!("{place}differs in {}", listed(&files)), moved.or(edited)));
+    drift
+}
+
+/// How many files are named.
+const NAMED: usize = 8;
+
+fn listed(files: &[String]) -> String {
+    let shown = files.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if files.len() > NAMED { format!("{shown} and {} more", files.len() - NAMED) } else { shown }
+}
+
+/// Looks for the kept sweep file with a digest.
+fn sweep(dir: &StudyDir, md5: &str, trials: Vec<TrialId>) -> Option<Drift> {
+    let earlier = (1..).map(|version| dir.sweep_version(version)).take_while(|path| path.exists());
+    let kept: Vec<String> = earlier
+        .chain([dir.sweep_toml()])
+        .filter_map(|path| Some(md5_of(&std::fs::read(path).ok()?)))
+        .collect();
+    if kept.iter().any(|kept| kept == md5) {
+        return None;
+    }
+    Some(Drift {
+        subject: Subject::Sweep,
+        name: "sweep.toml".to_owned(),
+        path: dir.sweep_toml(),
+        recorded: md5.to_owned(),
+        found: kept.last().cloned(),
+        why: "the study's copy was altered or is gone".to_owned(),
+        since: last_change(&dir.sweep_toml()),
+        trials,
+    })
+}

@@ -1,0 +1,85 @@
+//! Which trials and which models are best.
+
+use super::{LogRecord, Score, Study, Trial, TrialState};
+
+impl Study {
+    /// Returns the best trials by the first objective and its goal, the best first and the earlier one of equals. Only complete trials of the
+    /// space count; a trial that failed or reported no finite objective is never among them.
+    #[must_use]
+    pub fn best(&self, count: usize) -> Vec<&Trial> {
+        let Some(objective) = self.header().objectives.first() else { return Vec::new() };
+        let score = |trial: &Trial| trial.objective(objective).and_then(|value| objective.score(value));
+        let mut scored: Vec<(Score, &Trial)> = self
+            .trials()
+            .iter()
+            .filter(|trial| trial.state == TrialState::Complete && !trial.outside)
+            .filter_map(|trial| Some((score(trial)?, trial)))
+            .collect();
+        scored.sort_by(|a, b| a.0.get().total_cmp(&b.0.get()).then(a.1.id.cmp(&b.1.id)));
+        scored.into_iter().take(count).map(|(_, trial)| trial).collect()
+    }
+}
+
+impl Trial {
+    /// Returns the place among its records of its best model: the one saved with the report whose objective counts, else the last one.
+    #[must_use]
+    pub fn best_model(&self) -> Option<usize> {
+        let model = |at: &usize| matches!(self.records.get(*at), Some(LogRecord::Model { .. }));
+        let best = self.model_at.and_then(|at| usize::try_from(at).ok()).filter(model);
+        best.or_else(|| (0..self.records.len()).rev().find(model))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::study::{
+        Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+        Study, Take, Timestamp, TrialId, Usage,
+    };
+
+    fn study(goal: Goal, take: Take, trials: &[&[f64]]) -> Study {
+        let mut study = Study::default();
+        let mut event = |event| {
+            let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event };
+            study.apply(&entry).unwrap();
+        };
+        let objectives = vec![Objective { metric: "loss".into(), goal, take }];
+        event(Event::Opened { format: FORMAT, header: Header { objectives, ..Header::default() } });
+        for (at, reports) in trials.iter().enumerate() {
+            let (trial, attempt) = (TrialId(u32::try_from(at + 1).unwrap()), Attempt(1));
+            let (params, origin) = ([].into_iter().collect(), Origin::Added);
+            event(Event::Created { trial, params, origin, seed: 0 });
+            event(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
+            for (at, loss) in reports.iter().enumerate() {
+                let values = vec![("loss".into(), Datum::Number(Metric(*loss)))];
+                event(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
+                let model_path = format!("m{at}");
+                let record = LogRecord::Model { model_path, md5: None, size: 0, step: None };
+                event(Event::Logged { trial, attempt, record });
+            }
+            event(Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() });
+        }
+        study
+    }
+
+    #[test]
+    fn the_best_follow_the_goal_and_a_trial_without_a_finite_value_is_never_one() {
+        let trials: &[&[f64]] = &[&[0.5], &[f64::NAN], &[0.1, 0.9], &[], &[0.5]];
+        let ids =
+            |goal| study(goal, Take::Best, trials).best(2).iter().map(|trial| trial.id.0).collect::<Vec<_>>();
+        assert_eq!((ids(Goal::Min), ids(Goal::Max)), (vec![3, 1], vec![3, 1]));
+        let worst = study(Goal::Max, Take::Last, &[&[0.1], &[0.2], &[0.3]]);
+        assert_eq!(worst.best(2).iter().map(|trial| trial.id.0).collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn the_best_model_is_the_one_saved_with_the_report_that_counts() {
+        let reports: &[&[f64]] = &[&[f64::NAN, 0.9, 0.2, f64::NAN, 0.4], &[f64::NAN], &[]];
+        let best = |goal, take| -> Vec<Option<usize>> {
+            study(goal, take, reports).trials().iter().map(super::Trial::best_model).collect()
+        };
+        assert_eq!(best(Goal::Min, Take::Best), [Some(2), Some(0), None]);
+        assert_eq!(best(Goal::Max, Take::Best), [Some(1), Some(0), None]);
+        assert_eq!(best(Goal::Min, Take::Last), [Some(4), Some(0), None]);
+    }
+}

@@ -1,0 +1,249 @@
+//! The SQLite file of ML Metadata, schema version 10, made from nothing in one go.
+//!
+//! The tables are those of ml-metadata 1.15 to 1.17. A file that is made anew with the same rows in the same order has the same bytes.
+
+use rusqlite::{Connection, Result, Statement, params};
+use std::path::Path;
+
+/// The tables, word for word as ml-metadata makes them.
+const TABLES: &str = include_str!("mlmd_tables.sql");
+
+/// The indexes; made after the rows, which is faster.
+const INDEXES: &str = include_str!("mlmd_indexes.sql");
+
+/// The types that the library puts into every store, and cannot open one read-only without.
+const BUILT_IN: [(&str, Of); 9] = [
+    ("mlmd.Dataset", Of::Artifact),
+    ("mlmd.Model", Of::Artifact),
+    ("mlmd.Metrics", Of::Artifact),
+    ("mlmd.Statistics", Of::Artifact),
+    ("mlmd.Train", Of::Execution),
+    ("mlmd.Transform", Of::Execution),
+    ("mlmd.Process", Of::Execution),
+    ("mlmd.Evaluate", Of::Execution),
+    ("mlmd.Deploy", Of::Execution),
+];
+
+/// What a type is of, with the number the library gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Executions.
+    Execution = 0,
+    /// Artifacts.
+    Artifact = 1,
+    /// Contexts.
+    Context = 2,
+}
+
+/// Whether an execution read an artifact or wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It read it.
+    Input = 3,
+    /// It wrote it.
+    Output = 4,
+}
+
+/// A value of a property.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Property {
+    /// A whole number; a switch is 0 or 1, since cmf's queries show a boolean as 0.0.
+    Int(i64),
+    /// A number, with all its digits.
+    Double(f64),
+    /// A text.
+    Text(String),
+}
+
+impl Property {
+    /// Makes one of a number. NaN is NULL in SQLite, which the library refuses to read: it becomes a text, and the infinities with it.
+    pub(super) fn number(number: f64) -> Self {
+        if number.is_finite() { Self::Double(number) } else { Self::Text(number.to_string().to_lowercase()) }
+    }
+
+    /// Makes one of a text.
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// The properties of something: their names, whether they are custom ones, and their values.
+pub(super) type Properties<'a> = &'a [(&'a str, bool, Property)];
+
+/// A store while it is filled. Rows are given in the order they are to have; executions bring their own ids.
+pub(super) struct Store<'c> {
+    kind: Statement<'c>,
+    kind_property: Statement<'c>,
+    context: Statement<'c>,
+    context_property: Statement<'c>,
+    execution: Statement<'c>,
+    execution_property: Statement<'c>,
+    artifact: Statement<'c>,
+    artifact_property: Statement<'c>,
+    parent: Statement<'c>,
+    association: Statement<'c>,
+    attribution: Statement<'c>,
+    event: Statement<'c>,
+    event_path: Statement<'c>,
+    connection: &'c Connection,
+}
+
+/// Makes the file at `path`, which is empty or not there, and lets `fill` put everything in.
+pub(super) fn create<E: From<rusqlite::Error>>(
+    path: &Path,
+    fill: impl FnOnce(&mut Store<'_>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;")?;
+    connection.execute_batch(TABLES)?;
+    connection.execute_batch("INSERT INTO MLMDEnv VALUES (10);")?;
+    let mut store = Store::new(&connection)?;
+    for (name, of) in BUILT_IN {
+        store.kind(name, of, &[])?;
+    }
+    fill(&mut store)?;
+    drop(store);
+    connection.execute_batch(INDEXES)?;
+    connection.execute_batch("COMMIT;")?;
+    connection.close().map_err(|(_, error)| error.into())
+}
+
+impl<'c> Store<'c> {
+    fn new(connection: &'c Connection) -> Result<Self> {
+        let property = |of: &str| {
+            connection.prepare(&format!(
+                "INSERT INTO {of}Property ({}_id, name, is_custom_property, int_value, double_value, string_value) VALUES (?, ?, ?, ?, ?, ?)",
+                of.to_lowercase()
+            ))
+        };
+        Ok(Self {
+            kind: connection.prepare("INSERT INTO Type (name, type_kind) VALUES (?, ?)")?,
+            kind_property: connection.prepare("INSERT INTO TypeProperty VALUES (?, ?, ?)")?,
+            context: connection.prepare(
+                "INSERT INTO Context (type_id, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?)",
+            )?,
+            context_property: property("Context")?,
+            execution: connection.prepare(
+                "INSERT INTO Execution (id, type_id, last_known_state, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?, ?, ?)",
+            )?,
+            execution_property: property("Execution")?,
+            artifact: connection.prepare(
+                "INSERT INTO Artifact (type_id, uri, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?, ?)",
+            )?,
+            artifact_property: property("Artifact")?,
+            parent: connection.prepare("INSERT INTO ParentContext VALUES (?, ?)")?,
+            association: connection.prepare("INSERT INTO Association (context_id, execution_id) VALUES (?, ?)")?,
+            attribution: connection.prepare("INSERT INTO Attribution (context_id, artifact_id) VALUES (?, ?)")?,
+            event: connection.prepare(
+                "INSERT INTO Event (artifact_id, execution_id, type, milliseconds_since_epoch) VALUES (?, ?, ?, ?)",
+            )?,
+            event_path: connection.prepare("INSERT INTO EventPath (event_id, is_index_step, step_key) VALUES (?, 0, ?)")?,
+            connection,
+        })
+    }
+
+    /// Adds a type with its properties, of whole numbers (`true`) or texts.
+    pub(super) fn kind(&mut self, name: &str, of: Of, properties: &[(&str, bool)]) -> Result<i64> {
+        self.kind.execute(params![name, of as i64])?;
+        let id = self.connection.last_insert_rowid();
+        for (property, whole) in properties {
+            self.kind_property.execute(params![id, property, if *whole { 1 } else { 3 }])?;
+        }
+        Ok(id)
+    }
+
+    /// Adds a context, made at a time in milliseconds.
+    pub(super) fn context(
+        &mut self,
+        kind: i64,
+        name: &str,
+        at: i64,
+        properties: Properties<'_>,
+    ) -> Result<i64> {
+        self.context.execute(params![kind, name, at, at])?;
+        let id = self.connection.last_insert_rowid();
+        put(&mut self.context_property, id, properties)?;
+        Ok(id)
+    }
+
+    /// Says that a context is part of another.
+    pub(super) fn parent(&mut self, child: i64, parent: i64) -> Result<()> {
+        self.parent.execute(params![child, parent]).map(drop)
+    }
+
+    /// Adds an execution in a context.
+    pub(super) fn execution(
+        &mut self,
+        context: i64,
+        execution: &Execution<'_>,
+        properties: Properties<'_>,
+    ) -> Result<()> {
+        let Execution { id, kind, name, state, began, changed } = *execution;
+        self.execution.execute(params![id, kind, state, name, began, changed])?;
+        put(&mut self.execution_property, id, properties)?;
+        self.association.execute(params![context, id]).map(drop)
+    }
+
+    /// Adds an artifact to a context.
+    pub(super) fn artifact(
+        &mut self,
+        context: i64,
+        artifact: &Artifact<'_>,
+        properties: Properties<'_>,
+    ) -> Result<i64> {
+        let Artifact { kind, uri, name, at } = *artifact;
+        self.artifact.execute(params![kind, uri, name, at, at])?;
+        let id = self.connection.last_insert_rowid();
+        put(&mut self.artifact_property, id, properties)?;
+        self.attribution.execute(params![context, id])?;
+        Ok(id)
+    }
+
+    /// Says that an execution has read or written an artifact; `path` names it if it was there before.
+    pub(super) fn event(
+        &mut self,
+        artifact: i64,
+        execution: i64,
+        way: Way,
+        at: i64,
+        path: Option<&str>,
+    ) -> Result<()> {
+        self.event.execute(params![artifact, execution, way as i64, at])?;
+        if let Some(path) = path {
+            self.event_path.execute(params![self.connection.last_insert_rowid(), path])?;
+        }
+        Ok(())
+    }
+}
+
+/// A row of `Execution`; times in milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Execution<'a> {
+    pub(super) id: i64,
+    pub(super) kind: i64,
+    pub(super) name: &'a str,
+    pub(super) state: i64,
+    pub(super) began: i64,
+    pub(super) changed: i64,
+}
+
+/// A row of `Artifact`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Artifact<'a> {
+    pub(super) kind: i64,
+    pub(super) uri: &'a str,
+    pub(super) name: &'a str,
+    pub(super) at: i64,
+}
+
+fn put(statement: &mut Statement<'_>, id: i64, properties: Properties<'_>) -> Result<()> {
+    for (name, custom, value) in properties {
+        let none = None::<i64>;
+        match value {
+            Property::Int(number) => statement.execute(params![id, name, custom, number, none, none])?,
+            Property::Double(number) => statement.execute(params![id, name, custom, none, number, none])?,
+            Property::Text(text) => statement.execute(params![id, name, custom, none, none, text])?,
+        };
+    }
+    Ok(())
+}
