@@ -75,6 +75,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         keep: swath::sweep::Keep::default(),
         clones: false,
         grace: Duration::from_secs(1),
+        elsewhere: false,
     };
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     built

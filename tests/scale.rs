@@ -120,7 +120,7 @@ command = ["sh", "-c", "echo \"{{\\\"loss\\\": $1}}\" >> $SWATH_RECORDS; sleep 0
     programs.name = "programs".to_owned();
     let mut opened = run::open(&programs, options(folder.path())).unwrap();
     let mut pool = opened.programs(None).unwrap();
-    assert_eq!(opened.run(&mut pool, &Interrupt::default()).unwrap(), Closing::Finished);
+    assert_eq!(opened.run(&mut *pool, &Interrupt::default()).unwrap(), Closing::Finished);
     drop(pool);
     let children = std::fs::read_to_string(format!("/proc/self/task/{0}/children", std::process::id()));
     assert_eq!(children.unwrap_or_default().trim(), "", "no child is left, not even a dead one");

@@ -77,6 +77,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
         workdir: std::path::PathBuf::new(),
         keep: swath::sweep::Keep::default(),
+        elsewhere: false,
         clones: false,
         grace: Duration::from_secs(1),
     }
@@ -97,7 +98,7 @@ fn script(launch: &Launch) -> Vec<(Duration, What)> {
             (pace * u32::try_from(epoch).unwrap(), What::Logged(LogRecord::Report { values }))
         })
         .collect();
-    let exit = if launch.trial.0 % 5 == 0 { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
+    let exit = if launch.trial.0.is_multiple_of(5) { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
     said.push((pace * 6, What::Ended(exit, Usage::default())));
     said
 }

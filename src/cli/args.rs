@@ -86,4 +86,6 @@ pub(crate) enum Command {
     Report(super::report::Args),
     #[command(hide = true)]
     Guard(super::guard::Args),
+    #[command(hide = true)]
+    Pilot(super::pilot::Args),
 }

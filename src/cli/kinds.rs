@@ -3,10 +3,10 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
+use crate::executor::EXECUTORS;
 use crate::report::table::{Column, Table, Tone};
 use crate::sampler::SAMPLERS;
 use crate::scheduler::SCHEDULERS;
-use crate::sweep::EXECUTORS;
 use crate::tracker::TRACKERS;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 fn kinds() -> Vec<(&'static str, &'static str, &'static str)> {
     let samplers = SAMPLERS.iter().map(|kind| ("sampler", kind.name, kind.about));
     let schedulers = SCHEDULERS.iter().map(|kind| ("scheduler", kind.name, kind.about));
-    let executors = EXECUTORS.iter().map(|(name, about)| ("executor", *name, *about));
+    let executors = EXECUTORS.iter().map(|kind| ("executor", kind.name, kind.about));
     let trackers = TRACKERS.iter().map(|kind| ("tracker", kind.name, kind.about));
     samplers.chain(schedulers).chain(executors).chain(trackers).collect()
 }

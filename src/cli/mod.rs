@@ -10,6 +10,7 @@ pub(crate) mod best;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
+mod detach;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub mod exit;
@@ -25,6 +26,7 @@ mod made;
 pub(crate) mod output;
 mod page;
 mod paste;
+pub(crate) mod pilot;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod progress;
@@ -98,6 +100,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Import(args) => import::run(args, context),
         Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
+        Command::Pilot(args) => pilot::run(args, context),
         Command::Report(args) => Ok(report::again(&args.words)),
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     opened.setup()?;
     opened.record(drop)?;
     let mut pool = opened.programs(guard::command())?;
-    opened.run(&mut pool, &interrupt)?;
+    opened.run(&mut *pool, &interrupt)?;
     drop(pool);
     if interrupt.urgency() > Urgency::None {
         context.out.say("interrupted, nothing was compared");

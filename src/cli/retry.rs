@@ -23,10 +23,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut again = Vec::new();
     for trial in found.trials()? {
         match trial.state {
+            _ if matches!(trial.origin, Origin::Imported(_)) && !found.is_selective() => {}
             _ if matches!(trial.origin, Origin::Imported(_)) => {
-                if found.is_selective() {
-                    context.out.warn(format_args!("trial {} was imported and is left alone", trial.id));
-                }
+                context.out.warn(format_args!("trial {} was imported and is left alone", trial.id));
             }
             _ if trial.removed => {
                 context.out.warn(format_args!("trial {} is in the trash and is left alone", trial.id));

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Refuse a sweep file that has warnings
     #[arg(long)]
     strict: bool,
+    /// Run in the background: what it says goes to `run.log` in the study's folder
+    #[arg(long, conflicts_with = "json")]
+    detach: bool,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
@@ -45,6 +48,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: gpus(args.gpus.clone()),
         command_line: std::env::args().collect(),
     };
+    if args.detach {
+        return super::detach::run(&sweep.name, context);
+    }
     let mut opened = crate::run::open(&sweep, options)?;
     if opened.is_finished() {
         return finished(&mut opened, args, context);
@@ -79,9 +85,9 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     let told = progress.clone();
     opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
-    let mut pool = opened.programs(guard::command())?;
-    let closing = opened.run(&mut pool, interrupt)?;
-    drop(pool);
+    let mut executor = opened.programs(guard::command())?;
+    let closing = opened.run(&mut *executor, interrupt)?;
+    drop(executor);
     let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
     Ok(if code == Code::Interrupted { interrupted(interrupt) } else { code })
 }

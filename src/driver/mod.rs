@@ -49,6 +49,11 @@ pub trait Listener {
     /// Takes in an entry that the study has just absorbed; the journal holds it already.
     fn entry(&mut self, study: &Study, entry: &Entry);
 
+    /// Takes in what the executor has to say of how it goes; it is in no journal.
+    fn news(&mut self, text: &str) {
+        let _ = text;
+    }
+
     /// Takes in something about the run that is no event of the study: it waits, it goes on.
     fn notice(&mut self, text: &str) {
         let _ = text;
@@ -98,6 +103,8 @@ pub struct Driver<'a> {
     stood: Duration,
     synced: Instant,
     snapshot_due: Instant,
+    /// How many records of its running attempt each trial had when the study was opened.
+    heard: BTreeMap<TrialId, u64>,
 }
 
 /// Why a run had to end.
@@ -145,6 +152,7 @@ impl<'a> Driver<'a> {
         let _ = Control::receive(&self.dir);
         self.size = self.parts.limits.disk.map(|_| size::Size::measure(&self.dir, &self.study));
         self.begin_tidy();
+        self.take_over(executor)?;
         loop {
             if interrupt.takes_halt() {
                 self.halt(executor, interrupt)?;
@@ -169,6 +177,8 @@ impl<'a> Driver<'a> {
                 let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
                 let why =
                     ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
+                executor.finish();
+                self.pass_on(executor);
                 return self.close(why);
             }
             if self.backlog.len() < room::MOST_SIGNALS {
@@ -181,14 +191,37 @@ impl<'a> Driver<'a> {
                     self.take(signal, executor)?;
                 }
             }
+            self.pass_on(executor);
             self.settle()?;
+        }
+    }
+
+    /// Returns how many trials could start now if there were slots for them; as far as anybody can tell before they are proposed.
+    fn more(&self) -> usize {
+        let waiting = self.study.waiting().count();
+        let counted = self.study.counted();
+        let most = self.parts.header.trials.map_or(u64::MAX, |most| most.saturating_sub(counted));
+        let next = match self.parts.scheduler.next(&self.study, self.budget_left()) {
+            Next::Fresh => usize::try_from(most).unwrap_or(usize::MAX),
+            Next::Given { .. } | Next::Resume { .. } => 1,
+            Next::Wait | Next::Done => 0,
+        };
+        waiting.saturating_add(next)
+    }
+
+    /// Tells the listeners what the executor has to say.
+    fn pass_on(&mut self, executor: &mut dyn Executor) {
+        for text in executor.news() {
+            for listener in &mut self.listeners {
+                listener.news(&text);
+            }
         }
     }
 
     /// Returns whether a run would find nothing to do.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        if self.study.waiting().next().is_some() {
+        if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
             return false;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
@@ -249,7 +282,9 @@ impl<'a> Driver<'a> {
             let launch = self.launch(trial, slot)?;
             self.held.push(launch);
         }
-        self.start_held(executor)
+        self.start_held(executor)?;
+        executor.plan(&|| self.more())?;
+        Ok(())
     }
 
     /// Returns how many slots there are to fill.

@@ -2,8 +2,9 @@
 
 use super::breaker::Breaker;
 use super::{Clock, Driver, DriverError, Ground, Parts};
+use crate::executor::{Executor, Held, Stop};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, Usage};
+use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -34,9 +35,16 @@ impl<'a> Driver<'a> {
         let mut replay = Journal::open(&dir)?;
         let mut study = Study::default();
         let mut parts = parts;
+        let mut heard = BTreeMap::new();
         replay.fold_into(&mut study, &mut |study, entry| {
             parts.sampler.observe(study, &entry.event);
             parts.scheduler.observe(study, &entry.event);
+            match &entry.event {
+                Event::Started { trial, .. } => drop(heard.insert(*trial, 0)),
+                Event::Logged { trial, .. } => *heard.entry(*trial).or_default() += 1,
+                Event::Ended { trial, .. } => drop(heard.remove(trial)),
+                _ => {}
+            }
         })?;
         let now = Instant::now();
         let breaker = Breaker::new(parts.limits.quick_failures);
@@ -66,6 +74,7 @@ impl<'a> Driver<'a> {
             stood: std::time::Duration::ZERO,
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
+            heard,
         };
         driver.begin()?;
         Ok(driver)
@@ -94,18 +103,10 @@ impl<'a> Driver<'a> {
             let edited = super::edit::edited(&self.parts, &self.study);
             self.commit(edited)?;
         }
-        let orphans: Vec<(TrialId, Attempt)> = self
-            .study
-            .running()
-            .filter_map(|id| Some((id, Attempt(self.study.trial(id)?.attempts))))
-            .collect();
-        self.end_leftovers(&orphans);
-        for (trial, attempt) in orphans {
-            for record in self.unread(trial) {
-                self.commit(Event::Logged { trial, attempt, record })?;
-            }
-            self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
-            self.amend_folder(trial, None);
+        if !self.parts.elsewhere {
+            let orphans: Vec<_> = self.unended().into_iter().map(|held| (held.trial, held.attempt)).collect();
+            self.end_leftovers(&orphans);
+            self.lose(&orphans)?;
         }
         let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in failed {
@@ -113,6 +114,57 @@ impl<'a> Driver<'a> {
         }
         self.take_added()?;
         self.journal.sync()?;
+        Ok(())
+    }
+
+    /// Returns the attempts that an earlier run began and did not see end.
+    fn unended(&self) -> Vec<Held> {
+        let held = |trial: TrialId| {
+            let found = self.study.trial(trial)?;
+            Some(Held {
+                trial,
+                attempt: Attempt(found.attempts),
+                slot: found.slot.unwrap_or(0),
+                heard: self.heard.get(&trial).copied().unwrap_or(0),
+                placed: found.place.is_some(),
+            })
+        };
+        self.study.running().filter_map(held).collect()
+    }
+
+    /// Ends attempts of which nobody knows any more. Their trials wait again.
+    fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
+        for (trial, attempt) in orphans.iter().copied() {
+            for record in self.unread(trial) {
+                self.commit(Event::Logged { trial, attempt, record })?;
+            }
+            self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
+            self.amend_folder(trial, None);
+        }
+        Ok(())
+    }
+
+    /// Lets the executor take over what an earlier run began; what it does not know is lost. What was decided meanwhile is said again.
+    pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        let held = self.unended();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let lost = executor.adopt(held.clone());
+        self.lose(&lost)?;
+        for Held { trial, slot, .. } in held {
+            let Some(found) = self.study.trial(trial).filter(|found| found.state == TrialState::Running)
+            else {
+                continue;
+            };
+            let verdict = found.verdict;
+            self.busy_slots.insert(slot);
+            match verdict {
+                Some(Verdict::Stop) => self.end(trial, Stop::Verdict, executor),
+                Some(Verdict::Pause) => self.end(trial, Stop::Pause, executor),
+                Some(Verdict::Continue) | None => {}
+            }
+        }
         Ok(())
     }
 }

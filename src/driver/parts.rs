@@ -35,6 +35,8 @@ pub struct Parts {
     pub clones: bool,
     /// How long a process has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// Whether attempts go on while no driver is there: the executor is then asked about them before they count as lost.
+    pub elsewhere: bool,
 }
 
 /// When a run ends before its trials are done. Both count from the start of the run, so that running again continues.

@@ -4,15 +4,19 @@
 
 mod allotment;
 mod checkpoint;
+mod command;
 mod gpus;
 pub mod guard;
 mod leftovers;
 mod output;
+pub mod pilot;
 mod pool;
 mod processes;
 mod program;
 mod room;
 mod simulated;
+mod site;
+mod slurm;
 mod stop_line;
 mod strays;
 mod supervise;
@@ -28,15 +32,19 @@ pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, environment};
 pub use room::Left;
 pub use simulated::Simulated;
+pub use site::{Share, Site, Work, here};
 pub(crate) use system::SYSTEM;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
 use crate::logger::Directive;
 use crate::space::Params;
-use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
+use crate::study::{Attempt, Exit, Kind, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Every executor a sweep file can name.
+pub const EXECUTORS: &[Kind<dyn Site>] = &[site::POOL, slurm::KIND, command::KIND];
 
 /// Runs trials.
 ///
@@ -71,6 +79,43 @@ pub trait Executor: Send {
     fn halt(&mut self, halt: bool) {
         let _ = halt;
     }
+
+    /// Takes over attempts that an earlier run began; returns those that it knows nothing of, which are lost. Called once, before anything else.
+    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
+        held.into_iter().map(|held| (held.trial, held.attempt)).collect()
+    }
+
+    /// Makes room if it can: `more` says how many trials could start beyond those that were. Called when no slot is free.
+    ///
+    /// # Errors
+    /// If there can be no room any more, in which case nothing runs.
+    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+        let _ = more;
+        Ok(())
+    }
+
+    /// Returns what a person may want to know of how it goes, since it was last asked.
+    fn news(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Lets go of all it has: nothing runs, and nothing more is to.
+    fn finish(&mut self) {}
+}
+
+/// An attempt that an earlier run of the study began and that may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// The slot it was given.
+    pub slot: u32,
+    /// How many of its records the study has already.
+    pub heard: u64,
+    /// Whether the study knows where it runs.
+    pub placed: bool,
 }
 
 /// An attempt to run.
@@ -181,4 +226,38 @@ pub enum ExecutorError {
     /// A slot's thread is gone.
     #[error("slot {0} does not answer any more")]
     SlotGone(u32),
+    /// The files between orchestrator and pilots could not be written.
+    #[error("the files of the pilots could not be used")]
+    Pilots {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The batch system does not do what is asked: its own words.
+    #[error("no pilots run and there can be none: {0}")]
+    Engine(String),
+    /// It is not known which program is to run on the nodes.
+    #[error("it is not known which program the pilots are; name it with `swath` in [executor]")]
+    NoProgram,
+    /// Somebody else runs the study now.
+    #[error("the study is run by process {pid} on {host}, which was there first or took it over")]
+    TakenOver {
+        /// Its machine.
+        host: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// The sweep file names no executor that there is.
+    #[error("the sweep file names no executor that there is")]
+    NoSite,
+    /// Pilots of an earlier run may still run trials of the study.
+    #[error(
+        "{count} pilots of an earlier run of this study may still live: run it with the executor that started them, or delete `{ledger}` if you know that none lives"
+    )]
+    PilotsLeft {
+        /// How many.
+        count: usize,
+        /// What tells of them.
+        ledger: PathBuf,
+    },
 }

@@ -186,7 +186,7 @@ fn disk(logs: &Path) -> Vec<Finding> {
 
 /// File systems by the number that statfs(2) gives, and whether they are of another machine.
 #[cfg(target_os = "linux")]
-const FILE_SYSTEMS: &[(u64, &str, bool)] = &[
+const FILE_SYSTEMS: &[(u32, &str, bool)] = &[
     (0xEF53, "ext4", false),
     (0x5846_5342, "XFS", false),
     (0x9123_683E, "Btrfs", false),
@@ -210,7 +210,8 @@ fn file_system(folder: &Path) -> Finding {
     let Ok(about) = rustix::fs::statfs(folder) else {
         return Finding::new("file system", State::Without, "its kind is not known");
     };
-    let number = u64::from(about.f_type.cast_unsigned()) & 0xFFFF_FFFF;
+    // As wide as the machine makes it; the numbers themselves are of 32 bits.
+    let number = about.f_type as u32;
     match FILE_SYSTEMS.iter().find(|(known, ..)| *known == number) {
         Some((_, name, false)) => Finding::new("file system", State::Good, *name),
         Some((_, name, true)) => Finding::new(

@@ -3,6 +3,7 @@
 use super::{listing, number};
 use crate::numerics::sample::Sample;
 use crate::study::{Closing, Objective, Study, Trial, TrialState};
+use std::fmt::Write as _;
 
 /// Returns how many trials are where: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
 #[must_use]
@@ -26,7 +27,7 @@ pub fn counts(study: &Study) -> String {
     let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
     let mut plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" }.to_owned();
     if imported > 0 {
-        plural += &format!(" and {imported} imported");
+        let _ = write!(plural, " and {imported} imported");
     }
     let shown = total - imported;
     if let [_] = parts.as_slice() {

@@ -95,7 +95,7 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
         match (expected, there.contains(&trial.id.0)) {
             (true, false) => odd.push(format!("trial {} ran but has no folder", trial.id)),
             (false, true) if trial.removed => {
-                odd.push(format!("trial {} was removed but its folder is not in `trash/`", trial.id))
+                odd.push(format!("trial {} was removed but its folder is not in `trash/`", trial.id));
             }
             _ => {}
         }

@@ -29,6 +29,7 @@ pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
 use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use crate::executor::pilot::pilots_left;
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
@@ -114,6 +115,11 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let machine = Machine::here();
     let version = Version::of(sweep, &options, &dir)?;
     let Built { parts, trackers, shares } = build(&version, &options, &dir, &machine)?;
+    if !parts.elsewhere
+        && let Some(left) = pilots_left(dir.root())
+    {
+        return Err(left.into());
+    }
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     let notice = version.make()?;
@@ -163,6 +169,7 @@ fn build(
         keep: sweep.run.keep,
         clones: sweep.scheduler.name == "pbt",
         grace: sweep.run.grace,
+        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
     };
     Ok(Built { parts, trackers, shares })
 }
@@ -239,12 +246,20 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Makes the pool that runs the sweep's command. `guard` is the command of the process that ends the trials if this one is killed.
+    /// Makes the executor that runs the sweep's command. `guard` is the command of the process that ends the trials if theirs is killed.
     ///
     /// # Errors
-    /// If its threads cannot be started.
-    pub fn programs(&self, guard: Option<Command>) -> Result<Pool, RunError> {
-        Ok(pool::programs(&self.sweep, &self.dir, self.workdir(), &self.shares, self.stands_for, guard)?)
+    /// If it cannot be made.
+    pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
+        let called = self.options.workdir.clone();
+        let work =
+            pool::work(&self.sweep, &self.dir, called, self.workdir(), &self.shares, self.stands_for, guard);
+        // A trial that is run again is so here, wherever it ran.
+        let site = match self.stands_for {
+            Some(_) => Some(crate::executor::here()),
+            None => self.sweep.site(),
+        };
+        Ok(site.ok_or(ExecutorError::NoSite)?.open(work)?)
     }
 
     /// Makes a pool that runs a function.

@@ -1,7 +1,7 @@
-//! The pool that runs a sweep's trials on this machine.
+//! What runs a sweep's trials: its command, wherever the sweep file says, or a function in a pool on this machine.
 
 use super::resources::Shares;
-use crate::executor::{Argv, ExecutorError, Pool, Program, ProgramSettings, StudyContext, Trainable};
+use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
 use crate::journal::StudyDir;
 use crate::logger::DigestCache;
 use crate::study::TrialId;
@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Makes a pool that runs the sweep's command.
-pub(super) fn programs(
+/// Returns what an executor needs to run the sweep's command.
+pub(super) fn work(
     sweep: &Sweep,
     dir: &StudyDir,
+    called: PathBuf,
     workdir: PathBuf,
     shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
-) -> Result<Pool, ExecutorError> {
-    let program = Program::new(ProgramSettings {
+) -> Work {
+    let program = ProgramSettings {
         argv: argv(sweep, stands_for),
         env: sweep.run.env.clone(),
         workdir: workdir.clone(),
@@ -33,13 +34,10 @@ pub(super) fn programs(
         tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
-    })?;
-    let pool = pool(sweep, dir, workdir, shares.slots, stands_for, Arc::new(program))?;
-    Ok(match &shares.allotment.gpus {
-        // Devices do not become more because more trials are to run at a time.
-        Some(gpus) => pool.at_most(gpus.slots()),
-        None => pool,
-    })
+    };
+    let share = sweep.resources.share();
+    let study = StudyContext { stands_for, ..context(sweep, workdir) };
+    Work { program, study, dir: dir.root().to_owned(), called, slots: shares.slots, share }
 }
 
 /// Makes a pool that runs any trainable.
@@ -50,19 +48,7 @@ pub(super) fn functions(
     slots: usize,
     trainable: Arc<dyn Trainable>,
 ) -> Result<Pool, ExecutorError> {
-    pool(sweep, dir, workdir, slots, None, trainable)
-}
-
-fn pool(
-    sweep: &Sweep,
-    dir: &StudyDir,
-    workdir: PathBuf,
-    slots: usize,
-    stands_for: Option<TrialId>,
-    trainable: Arc<dyn Trainable>,
-) -> Result<Pool, ExecutorError> {
     let context = StudyContext {
-        stands_for,
         digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
         ..context(sweep, workdir)
     };

@@ -86,6 +86,7 @@ impl Versions {
                 keep: sweep.run.keep,
                 clones: false,
                 grace: sweep.run.grace,
+                elsewhere: false,
             });
         }
         Err(VersionError::Missing(wanted.sweep.clone()))

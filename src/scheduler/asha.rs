@@ -287,7 +287,7 @@ impl TrialScheduler for Asha {
         }
         match event {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.rungs.iter_mut().for_each(|rung| rung.refit(study))
+                self.rungs.iter_mut().for_each(|rung| rung.refit(study));
             }
             Event::Created { .. } => self.climbers.push(Climber::default()),
             Event::Started { trial, resume, .. } => {

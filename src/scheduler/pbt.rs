@@ -239,7 +239,7 @@ impl TrialScheduler for Pbt {
         }
         match event {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.results.values_mut().for_each(|results| results.refit(study))
+                self.results.values_mut().for_each(|results| results.refit(study));
             }
             Event::Created { origin, .. } => {
                 let mut parent = 0;

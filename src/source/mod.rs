@@ -2,13 +2,14 @@
 //!
 //! A [`Source`] is a named text; a [`Span`] a byte range in it. [`tree`] is a TOML document in which every key and
 //! value keeps its span, [`section`] a table of it that is taken apart key by key, [`diagnostic`] what is said about
-//! any of it, and [`render`] how that looks on a terminal. Nothing here knows what a sweep is.
+//! any of it, and [`render`] how that looks on a terminal, [`units`] durations and sizes as people write them. Nothing here knows what a sweep is.
 
 pub mod diagnostic;
 pub mod render;
 pub mod secret;
 pub mod section;
 pub mod tree;
+pub mod units;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use section::Section;

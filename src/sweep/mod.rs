@@ -16,17 +16,17 @@ mod read;
 pub mod reference;
 mod rejected;
 pub mod template;
-pub mod units;
 
 pub use acceptance::Acceptance;
 pub use code::Code;
 pub use keep::Keep;
-pub use kinds::EXECUTORS;
 pub use lints::Surroundings;
 pub use plan::Plan;
 pub use rejected::Rejected;
 pub use template::{Fill, Template};
 
+use crate::executor::{EXECUTORS, Share, Site};
+pub use crate::source::units;
 use crate::source::{Diagnostics, Section, Source, Span};
 use crate::space::{Name, Params, Space};
 use crate::study::{FailureClass, Limit, Objective};
@@ -190,11 +190,23 @@ impl Default for Limits {
 }
 
 impl Sweep {
-    /// Returns how many trials run at a time: `jobs`, else cores / `cpus`; at least 1.
+    /// Returns how many trials run at a time where the sweep file says they run; at least 1.
     #[must_use]
     pub fn slots(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let each = self.resources.cpus.unwrap_or(1).max(1) as usize;
-        self.resources.jobs.unwrap_or_else(|| cores() / each).max(1)
+        self.site().map_or(1, |site| site.slots(&self.resources.share()))
+    }
+
+    /// Returns where trials run, `None` if the sweep file is wrong about it.
+    #[must_use]
+    pub fn site(&self) -> Option<Box<dyn Site>> {
+        plan::build(EXECUTORS, &self.executor, &self.setting(1), &mut Diagnostics::default())
+    }
+}
+
+impl Resources {
+    /// Returns what executors need to know of it.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share { jobs: self.jobs, cpus: self.cpus, gpus: self.gpus, memory: self.memory }
     }
 }

@@ -1,6 +1,7 @@
 //! The parts of a sweep, built from the registries.
 
 use super::{Choice, Rejected, Sweep};
+use crate::executor::EXECUTORS;
 use crate::sampler::{SAMPLERS, Sampler};
 use crate::scheduler::{SCHEDULERS, TrialScheduler};
 use crate::source::Diagnostics;
@@ -75,6 +76,7 @@ impl Sweep {
                 Some((choice.name.clone(), tracker))
             })
             .collect();
+        build(EXECUTORS, &self.executor, setting, diagnostics)?;
         Some(Plan {
             sampler: sampler?,
             scheduler: scheduler?,
@@ -83,7 +85,7 @@ impl Sweep {
     }
 }
 
-fn build<T: ?Sized>(
+pub(super) fn build<T: ?Sized>(
     registry: &'static [Kind<T>],
     choice: &Choice,
     setting: &Setting,

@@ -5,6 +5,7 @@
 
 use super::kinds;
 use super::parse::FAILURE_CLASSES;
+use crate::executor::EXECUTORS;
 use crate::sampler::SAMPLERS;
 use crate::scheduler::SCHEDULERS;
 use crate::study::Kind;
@@ -303,7 +304,7 @@ fn directive(line: &str) -> Option<String> {
         "keys" => SECTIONS.iter().find(|section| section.name == name.trim_matches('-')).map(keys_table),
         "kinds" => Some(kinds_table(&kinds_of(name))),
         "failures" => Some(kinds_table(
-            &FAILURE_CLASSES.iter().map(|(name, _, about)| (*name, Some(*about))).collect::<Vec<_>>(),
+            &FAILURE_CLASSES.iter().map(|(name, _, about)| (*name, *about)).collect::<Vec<_>>(),
         )),
         _ => None,
     }
@@ -336,16 +337,16 @@ fn takes(takes: Takes) -> String {
     }
 }
 
-fn kinds_table(kinds: &[(&str, Option<&str>)]) -> String {
+fn kinds_table(kinds: &[(&str, &str)]) -> String {
     let mut table = "| name | |\n|---|---|\n".to_owned();
     for (name, about) in kinds {
-        let _ = writeln!(table, "| `{name}` | {} |", about.unwrap_or("*not available yet in this version*"));
+        let _ = writeln!(table, "| `{name}` | {about} |");
     }
     table
 }
 
-/// Returns the names of a registry with what they are; `None` for those to come.
-fn kinds_of(what: &str) -> Vec<(&'static str, Option<&'static str>)> {
+/// Returns the names of a registry with what they are.
+fn kinds_of(what: &str) -> Vec<(&'static str, &'static str)> {
     fn of<T: ?Sized>(registry: &'static [Kind<T>]) -> Vec<(&'static str, &'static str)> {
         registry.iter().map(|kind| (kind.name, kind.about)).collect()
     }
@@ -353,14 +354,12 @@ fn kinds_of(what: &str) -> Vec<(&'static str, Option<&'static str>)> {
         "sampler" => of(SAMPLERS),
         "scheduler" => of(SCHEDULERS),
         "tracker" => of(TRACKERS),
-        _ => kinds::EXECUTORS.to_vec(),
+        _ => of(EXECUTORS),
     };
     if what == "tracker" && !there.iter().any(|(name, _)| *name == kinds::CSV.0) {
         there.insert(0, kinds::CSV);
     }
-    let missing = kinds::to_come(what).iter().filter(|name| !there.iter().any(|(known, _)| known == *name));
-    let missing: Vec<_> = missing.map(|name| (*name, None)).collect();
-    there.iter().map(|(name, about)| (*name, Some(*about))).chain(missing).collect()
+    there
 }
 
 /// Returns a JSON schema of the sweep file, for editors.
@@ -440,7 +439,7 @@ fn key_schema(key: &KeyReference) -> Value {
         }
         Takes::Waits => json!({ "type": ["string", "number", "object"] }),
         Takes::KindOf(what) => {
-            let there = kinds_of(what).into_iter().filter(|(_, about)| about.is_some());
+            let there = kinds_of(what).into_iter();
             json!({ "enum": there.map(|(name, _)| name).collect::<Vec<_>>() })
         }
     };
@@ -551,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_offers_what_can_be_named_and_nothing_to_come() {
+    fn the_schema_offers_what_can_be_named() {
         let schema = schema();
         let samplers = schema["properties"]["search"]["properties"]["sampler"]["enum"].as_array().unwrap();
         let there: Vec<_> = SAMPLERS.iter().map(|kind| json!(kind.name)).collect();

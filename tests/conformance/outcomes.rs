@@ -112,7 +112,7 @@ fn a_sampler_sees_the_mean_of_a_configuration_and_is_alike_after_a_replay() {
             game.commit(Event::Created { trial, params, origin: Origin::Replicate(head), seed: 1 });
             game.commit(Event::Started { trial, attempt: Attempt(1), until: None, slot: 0, resume: false });
             tell(&mut game, trial, value - 1000.0 * f64::from(number % 2), None);
-            let standing = game.study.standing(head).unwrap_or_else(|| panic!("{} is complete", head));
+            let standing = game.study.standing(head).unwrap_or_else(|| panic!("{head} is complete"));
             assert_eq!(
                 (standing.scores.as_slice(), standing.seeds, standing.proven),
                 ([value].as_slice(), 2, true)

@@ -161,6 +161,14 @@ impl Listener for Progress {
         }
     }
 
+    fn news(&mut self, text: &str) {
+        match self.style {
+            Style::Json => self.notice(text),
+            Style::Human => self.say(text),
+            Style::Quiet => {}
+        }
+    }
+
     fn notice(&mut self, text: &str) {
         match self.style {
             Style::Json if self.broken => {}
@@ -193,6 +201,10 @@ impl Shared {
 impl Listener for Shared {
     fn entry(&mut self, study: &Study, entry: &Entry) {
         self.with(|progress| progress.entry(study, entry));
+    }
+
+    fn news(&mut self, text: &str) {
+        self.with(|progress| progress.news(text));
     }
 
     fn notice(&mut self, text: &str) {

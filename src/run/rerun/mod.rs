@@ -364,6 +364,7 @@ fn open(
         keep: crate::sweep::Keep::default(),
         clones: false,
         grace: sweep.run.grace,
+        elsewhere: false,
     };
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;

@@ -1,7 +1,7 @@
 //! `[limits]`: when to give up.
 
 use super::super::Limits;
-use super::super::units::{duration_of, size_of};
+use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! `[resources]`: what a trial takes of the machine.
 
 use super::super::Resources;
-use super::super::units::size_of;
+use crate::source::units::size_of;
 use crate::source::{Diagnostic, Diagnostics, Section};
 
 /// More threads than this on one machine are a slip of the fingers.

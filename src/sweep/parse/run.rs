@@ -1,9 +1,9 @@
 //! `[run]`: what a trial runs.
 
-use super::super::units::duration_of;
 use super::super::{Code, Keep, Places, Run, Template};
 use super::{Trainee, failed_since, texts, within};
 use crate::source::diagnostic::nearest;
+use crate::source::units::duration_of;
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
 use crate::space::Name;
 use std::path::PathBuf;

@@ -21,7 +21,7 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Search 
             kinds::find("sampler", SAMPLERS, &name, span.clone(), diagnostics);
             (name, span)
         }
-        None => (default_sampler().to_owned(), section.span.clone()),
+        None => (DEFAULT.to_owned(), section.span.clone()),
     };
     let trials = section.take_count("trials", 1, diagnostics);
     let options = options(&mut section, &name, diagnostics);
@@ -33,14 +33,13 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Search 
     }
 }
 
-fn default_sampler() -> &'static str {
-    if SAMPLERS.iter().any(|kind| kind.name == "auto") { "auto" } else { "random" }
-}
+/// The sampler of a sweep that names none.
+const DEFAULT: &str = "auto";
 
 /// Takes `[search.<sampler>]`; those of other samplers are known, but have no effect.
 fn options(section: &mut Section, sampler: &str, diagnostics: &mut Diagnostics) -> Section {
     let mut own = Section::new(format!("search.{sampler}"), section.span.clone(), Table::default());
-    for name in kinds::names(SAMPLERS, "sampler") {
+    for name in SAMPLERS.iter().map(|kind| kind.name) {
         let Some(found) = section.take_section(name, diagnostics) else { continue };
         if name == sampler {
             own = found;

@@ -233,14 +233,11 @@ fn an_empty_space_names_the_constraint_that_empties_it() {
 }
 
 #[test]
-fn names_to_come_are_said_to_come() {
-    for (part, by, what) in
-        [("[resources]\njobs = 4", "[executor]\nname = \"slurm\"", "the executor `slurm`")]
-    {
-        let rejected = parse(&GOOD.replacen(part, by, 1)).unwrap_err();
-        let messages: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.message.clone()).collect();
-        assert_eq!(messages, [format!("{what} is not available yet in this version")]);
-    }
+fn what_an_executor_does_not_understand_is_reported_with_the_rest() {
+    let by = "[executor]\nname = \"slurm\"\npartitoin = \"gpu\"\nwalltime = \"0s\"";
+    let rejected = parse(&GOOD.replacen("[resources]\njobs = 4", by, 1)).unwrap_err();
+    let messages: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.message.clone()).collect();
+    assert_eq!(messages, ["`walltime` leaves no time at all", "unknown key `partitoin` in `[executor]`"]);
 }
 
 #[test]

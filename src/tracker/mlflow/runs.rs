@@ -90,7 +90,7 @@ impl Projection {
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Removed { trials } => trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "true")),
             Event::Restored { trials } => {
-                trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "false"))
+                trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "false"));
             }
             Event::Closed { why } => self.closing(study, why, at),
         }

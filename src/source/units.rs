@@ -1,6 +1,6 @@
 //! Durations and sizes as people write them: `45m`, `1h30m`, `16 GiB`.
 
-use crate::source::{Diagnostic, Diagnostics, Node, NodeValue};
+use super::{Diagnostic, Diagnostics, Node, NodeValue};
 use std::fmt;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
 }
 
 /// Reads the duration a sweep file gives, text or plain seconds, reporting what is wrong with it.
-pub(super) fn duration_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Duration> {
+pub(crate) fn duration_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Duration> {
     let read = match &node.value {
         NodeValue::Text(text) => duration(text),
         NodeValue::Int(seconds) if *seconds >= 0 => from_seconds(*seconds as f64),
@@ -122,7 +122,7 @@ pub(super) fn duration_of(key: &str, node: &Node, diagnostics: &mut Diagnostics)
 }
 
 /// Reads the size a sweep file gives, text or plain bytes, reporting what is wrong with it.
-pub(super) fn size_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
+pub(crate) fn size_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
     let read = match &node.value {
         NodeValue::Text(text) => size(text),
         NodeValue::Int(bytes) if *bytes >= 0 => Ok(bytes.unsigned_abs()),

@@ -1,0 +1,50 @@
+//! The process that runs trials inside a job of a batch system. Started by the job's script, never by a person.
+
+use super::exit::{Code, Failure};
+use super::{Context, guard};
+use crate::executor::pilot::{self, Berth, Told};
+use std::path::PathBuf;
+
+/// Which pilot it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(long)]
+    study: PathBuf,
+    #[arg(long)]
+    batch: String,
+    #[arg(long, default_value_t = 0)]
+    index: u32,
+}
+
+/// Variables in which batch systems tell a job its id, the first that is set.
+const IDS: [&str; 8] = [
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_JOB_ID",
+    "PBS_JOBID",
+    "LSB_JOBID",
+    "OAR_JOB_ID",
+    "HQ_JOB_ID",
+    "JOB_ID",
+    "CONDOR_ID",
+];
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let number = |name: &str| variable(name)?.parse().ok();
+    let array = variable("SLURM_ARRAY_TASK_ID").map_or_else(String::new, |task| format!("_{task}"));
+    let berth = Berth {
+        study: args.study.clone(),
+        batch: args.batch.clone(),
+        index: args.index,
+        restart: variable("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0),
+        job: IDS.iter().find_map(|name| variable(name)).map(|id| format!("{id}{array}")),
+        node: variable("SLURMD_NODENAME"),
+        began: number("SWATH_JOB_BEGAN"),
+        ends: number("SLURM_JOB_END_TIME"),
+    };
+    let told = Told::on_signals()?;
+    let why = pilot::run(&berth, guard::command(), &told);
+    let why = why.map_err(|error| Failure::caused(Code::Tool, &error))?;
+    context.out.say(format_args!("swath pilot: leaves: {why}"));
+    Ok(Code::Done)
+}

@@ -1,0 +1,194 @@
+//! What pilots say, and what follows when one leaves, is lost, or is on a node where trials only fail.
+
+use super::super::PROTOCOL;
+use super::super::wire::{Order, Said, Word};
+use super::Fleet;
+use super::berth::Berth;
+use crate::executor::{Signal, What};
+use crate::study::{Exit, LogRecord, Timestamp, Usage};
+use std::time::{Duration, Instant};
+
+/// A trial that fails before this without a report failed at once; after so many in a row the node is at fault, if others do well.
+const AT_ONCE: f64 = 10.0;
+const IN_A_ROW: u32 = 3;
+
+/// How differently two clocks may go without a word.
+const CLOCKS_APART: Duration = Duration::from_secs(120);
+
+impl Fleet {
+    /// Reads what pilot `at` has said since the last look.
+    pub(super) fn look(&mut self, at: usize) {
+        let most = Duration::from_millis(2 * self.pilots.len() as u64)
+            .clamp(Duration::from_millis(500), Duration::from_secs(2));
+        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let mut said: Vec<Said> = Vec::new();
+        let read = pilot.reader.read(&mut |line| said.push(line));
+        pilot.looked(!said.is_empty(), most);
+        if let Err(error) = read {
+            let text = format!("the journal of pilot {} could not be read: {error}", pilot.name());
+            if pilot.complained.insert("read") {
+                self.news.push(text);
+            }
+        }
+        for line in said {
+            self.heard(at, line);
+        }
+    }
+
+    fn heard(&mut self, at: usize, said: Said) {
+        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        if said.seq <= pilot.seq {
+            return;
+        }
+        if said.seq != pilot.seq + 1 && pilot.complained.insert("gap") {
+            self.news.push(format!("some lines in the journal of pilot {} were lost", pilot.name()));
+        }
+        pilot.seq = said.seq;
+        pilot.heard = Instant::now();
+        match said.word {
+            Word::Hello(hello) => {
+                let apart = Timestamp::now().since(said.at).max(said.at.since(Timestamp::now()));
+                let host = hello.place.host.clone();
+                let fresh = pilot.fresh;
+                if fresh && apart > CLOCKS_APART {
+                    self.news.push(format!(
+                        "the clock of {host} and this machine's are {} s apart, or its files show late",
+                        apart.as_secs()
+                    ));
+                }
+                if hello.protocol == PROTOCOL && hello.swath != self.spec.swath {
+                    self.news.push(format!("{host} has swath {}, this is {}", hello.swath, self.spec.swath));
+                }
+                let slots = slots_of(hello.slots);
+                pilot.hello = Some(hello);
+                if fresh {
+                    self.news.push(format!("a pilot runs on {host}{}, {slots}", pilot.job_words()));
+                }
+                self.growth.launched();
+            }
+            Word::Beat { .. } => {}
+            Word::Full { .. } => pilot.full = true,
+            Word::Placed { trial, attempt, place } => {
+                let Some(hold) = pilot.holds.get_mut(&(trial, attempt)) else { return };
+                if !std::mem::replace(&mut hold.placed, true) {
+                    self.send(trial, attempt, What::Placed(place));
+                }
+            }
+            Word::Logged { trial, attempt, record } => match pilot.holds.get_mut(&(trial, attempt)) {
+                Some(hold) if hold.skip > 0 => hold.skip -= 1,
+                Some(hold) => {
+                    hold.spoke |= matches!(record, LogRecord::Report { .. });
+                    self.send(trial, attempt, What::Logged(record));
+                }
+                None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
+            },
+            Word::Asked { trial, attempt, id } => {
+                if pilot.holds.contains_key(&(trial, attempt)) {
+                    self.send(trial, attempt, What::Asked(id));
+                }
+            }
+            Word::Ended { trial, attempt, exit, usage, seconds } => {
+                let Some(hold) = pilot.holds.remove(&(trial, attempt)) else {
+                    self.dropped += u64::from(pilot.taken.contains(&(trial, attempt)));
+                    return;
+                };
+                let at_once = matches!(exit, Exit::Failed(_)) && seconds < AT_ONCE && !hold.spoke;
+                match (&exit, at_once) {
+                    (_, true) => pilot.row += 1,
+                    (Exit::Done | Exit::Paused | Exit::Stopped, _) => (pilot.row, pilot.well) = (0, true),
+                    _ => {}
+                }
+                if matches!(exit, Exit::Done | Exit::Failed(_)) {
+                    self.mean = Some(self.mean.map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds));
+                }
+                self.send(trial, attempt, What::Ended(exit, usage));
+                self.avoid_if_bad(at);
+            }
+            Word::Returned { trial, attempt } => {
+                if pilot.holds.remove(&(trial, attempt)).is_some() {
+                    self.send(trial, attempt, What::Ended(Exit::Interrupted, Usage::default()));
+                }
+            }
+            Word::Bye { why } => self.left(at, &why),
+        }
+    }
+
+    /// Takes leave of a pilot that said so itself.
+    fn left(&mut self, at: usize, why: &str) {
+        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        if pilot.gone.is_some() {
+            return;
+        }
+        let never_worked = pilot.hello.as_ref().is_some_and(|hello| hello.slots == 0);
+        let (name, job) = (pilot.name(), pilot.job_words());
+        self.give_up(at, why);
+        if never_worked {
+            self.failed_to_launch(&format!("pilot {name}{job} left at once: {why}"));
+        } else if !self.finished {
+            self.news.push(format!("a pilot left{job}: {why}"));
+        }
+    }
+
+    /// Gives no more trials to a node on which one after the other fails at once, while others do well.
+    fn avoid_if_bad(&mut self, at: usize) {
+        let Some(pilot) = self.pilots.get(at) else { return };
+        let host = |pilot: &Berth| pilot.hello.as_ref().map(|hello| hello.place.host.clone());
+        let Some(here) = host(pilot) else { return };
+        let others =
+            self.pilots.iter().any(|other| other.well && host(other).is_some_and(|host| host != here));
+        if pilot.row < IN_A_ROW || !others || self.avoided.contains(&here) {
+            return;
+        }
+        self.news.push(format!(
+            "{IN_A_ROW} trials in a row failed at once on {here}, and not elsewhere: it is given no more, and later jobs leave it out"
+        ));
+        for pilot in self.pilots.iter_mut().filter(|pilot| host(pilot).as_ref() == Some(&here)) {
+            pilot.full = true;
+            pilot.order(&self.dir, &Order::Leave);
+        }
+        self.avoided.insert(here);
+    }
+
+    /// Notes that nothing more will come of a pilot. What it still holds is lost.
+    pub(super) fn give_up(&mut self, at: usize, why: &str) {
+        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        if pilot.gone.is_some() {
+            return;
+        }
+        pilot.gone = Some(why.to_owned());
+        let held: Vec<_> = std::mem::take(&mut pilot.holds).into_keys().collect();
+        pilot.taken.extend(&held);
+        let lives = pilot.heard.elapsed() < self.lease;
+        let note = pilot.gone_note(why);
+        if let Err(error) = self.ledger.note(&note) {
+            self.news.push(format!("`{}` could not be written: {error}", self.dir.ledger().display()));
+        }
+        for (trial, attempt) in held {
+            let what = What::Ended(Exit::Lost, Usage::default());
+            let signal = Signal { trial, attempt, at: Timestamp::now(), what };
+            if lives {
+                self.delayed.push((Instant::now() + self.spec.look * 3, signal));
+            } else {
+                self.signals.push_back(signal);
+            }
+        }
+    }
+
+    /// Gives up a pilot that did not say good-bye, and tells it, should it live.
+    pub(super) fn lose(&mut self, at: usize, why: &str) {
+        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let count = pilot.holds.len();
+        let what = match count {
+            0 => String::new(),
+            1 => "; its trial runs again".to_owned(),
+            _ => format!("; its {count} trials run again"),
+        };
+        self.news.push(format!("a pilot is lost{}: {why}{what}", pilot.job_words()));
+        pilot.order(&self.dir, &Order::Abandon);
+        self.give_up(at, why);
+    }
+}
+
+fn slots_of(count: usize) -> String {
+    if count == 1 { "1 slot".to_owned() } else { format!("{count} slots") }
+}

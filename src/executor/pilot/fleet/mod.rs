@@ -1,0 +1,368 @@
+//! The orchestrator's end of the pilots: an executor whose slots are in jobs of a batch system.
+//!
+//! A trial belongs to one pilot as (trial, attempt): first the study's journal says that it starts, then the order is written. What a pilot
+//! says of an attempt that was taken from it is dropped and counted. A pilot that is silent is given nothing; it is lost when the batch
+//! system says that its job is over too, and then its trials wait again.
+
+mod berth;
+mod ears;
+mod growth;
+mod presence;
+mod watch;
+
+use super::engine::Engine;
+use super::ledger::Ledger;
+use super::options::Options;
+use super::script::Script;
+use super::wire::{Assignment, Order, Spec};
+use super::works::Works;
+use super::{PROTOCOL, PilotDir};
+use crate::executor::{Argv, Executor, ExecutorError, Held, Launch, Signal, Stop, What, Work};
+use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
+use berth::{Berth, Hold};
+use growth::Growth;
+use presence::Presence;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use watch::Watch;
+
+/// How many signals [`Fleet::wait`] returns at most.
+const SIGNALS_AT_ONCE: usize = 1024;
+
+/// How long a pilot that was told to kill a trial has before its job is cancelled.
+const KILLED_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long trials that end at once may wait in their pilot's queue, in seconds: they are given so many ahead that no slot waits for a look.
+const AHEAD: f64 = 0.2;
+
+/// Runs trials in pilots.
+pub(in crate::executor) struct Fleet {
+    dir: PilotDir,
+    study: PathBuf,
+    called: PathBuf,
+    argv: Argv,
+    spec: Spec,
+    prelude: Vec<String>,
+    swath: String,
+    /// What names a job's index.
+    index: &'static [&'static str],
+    /// Trials at a time in all.
+    jobs: usize,
+    max_pilots: usize,
+    job: growth::Ask,
+    works: Works,
+    ledger: Ledger,
+    pilots: Vec<Berth>,
+    signals: VecDeque<Signal>,
+    /// Ends of attempts whose pilot may live, and when they are told: by then it knows that they are not its own any more.
+    delayed: Vec<(Instant, Signal)>,
+    news: Vec<String>,
+    growth: Growth,
+    watch: Watch,
+    presence: Presence,
+    lease: Duration,
+    /// Seconds that a trial takes, lately.
+    mean: Option<f64>,
+    /// Nodes on which trials fail at once.
+    avoided: BTreeSet<String>,
+    dropped: u64,
+    finished: bool,
+}
+
+impl Fleet {
+    /// Takes over the pilots of an earlier run, and starts none yet.
+    pub(in crate::executor) fn open(
+        engine: Box<dyn Engine>,
+        options: &Options,
+        index: &'static [&'static str],
+        work: Work,
+    ) -> Result<Self, ExecutorError> {
+        let files = |source| ExecutorError::Pilots { source };
+        let study = std::path::absolute(&work.dir).map_err(files)?;
+        let dir = PilotDir::of(&study);
+        std::fs::create_dir_all(dir.root()).map_err(files)?;
+        let swath = options.swath.clone().or_else(|| {
+            let own = work.program.guard.as_ref()?.get_program();
+            Some(own.to_string_lossy().into_owned())
+        });
+        let swath = swath.ok_or(ExecutorError::NoProgram)?;
+        let slots = options.slots_per_job(&work.share).min(work.slots);
+        let max_pilots = work.slots.div_ceil(slots.max(1));
+        let lease = options.lease.unwrap_or(Duration::from_secs(120));
+        let spec = spec(&work, options, slots, lease, max_pilots)?;
+        let presence = Presence::take(&dir, spec.beat)?;
+        let (ledger, known) = Ledger::open(&dir).map_err(files)?;
+        let (cpus, gpus, memory) = options.of_job(&work.share, slots);
+        let mut pilots = Vec::new();
+        for (batch, known) in known.batches {
+            for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+                pilots.push(Berth::known(&dir, &batch, index, known.id.as_deref(), known.count));
+            }
+        }
+        let mut fleet = Self {
+            job: growth::Ask { cpus, gpus, memory },
+            works: Works::start(engine).map_err(files)?,
+            study,
+            called: work.called,
+            argv: work.program.argv,
+            prelude: options.prelude.clone(),
+            swath,
+            index,
+            jobs: work.slots,
+            max_pilots,
+            ledger,
+            signals: VecDeque::new(),
+            delayed: Vec::new(),
+            news: Vec::new(),
+            growth: Growth::new(),
+            watch: Watch::new(options.poll.unwrap_or(Duration::from_secs(25))),
+            presence,
+            lease,
+            mean: None,
+            avoided: BTreeSet::new(),
+            dropped: 0,
+            finished: false,
+            dir,
+            spec,
+            pilots,
+        };
+        if !fleet.pilots.is_empty() {
+            let count = fleet.pilots.len();
+            fleet.news.push(format!("looks for {} of an earlier run", pilots_of(count)));
+            fleet.watch.hurry();
+        }
+        Ok(fleet)
+    }
+
+    /// Returns how many trials may wait in a pilot beyond its slots. None where there is one slot in all: what is proposed next may depend on
+    /// how the one before ends.
+    fn ahead(&self) -> usize {
+        let slots = self.spec.slots;
+        match self.mean {
+            Some(mean) if self.jobs > 1 && mean < 1.0 => {
+                let wanted = (slots as f64 * AHEAD / mean.max(0.002)).ceil() as usize;
+                wanted.min(8 * slots)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns how many more trials a pilot can be given.
+    fn room(&self, pilot: &Berth, ahead: usize) -> usize {
+        let takes = pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
+        if !takes {
+            return 0;
+        }
+        let quota = self.spec.trials_per_job.map_or(usize::MAX, |most| {
+            usize::try_from(most.saturating_sub(pilot.given)).unwrap_or(usize::MAX)
+        });
+        (self.spec.slots + ahead).saturating_sub(pilot.holds.len()).min(quota)
+    }
+
+    fn is_suspect(&self, pilot: &Berth) -> bool {
+        pilot.over.is_some() || pilot.heard.elapsed() > self.lease
+    }
+
+    /// Returns how many more trials can be given now.
+    fn free(&self) -> usize {
+        let ahead = self.ahead();
+        let room: usize = self.pilots.iter().map(|pilot| self.room(pilot, ahead)).sum();
+        let held: usize = self.pilots.iter().map(|pilot| pilot.holds.len()).sum();
+        let most = self.jobs + ahead * self.pilots.iter().filter(|pilot| pilot.gone.is_none()).count();
+        room.min(most.saturating_sub(held))
+    }
+
+    fn send(&mut self, trial: TrialId, attempt: Attempt, what: What) {
+        self.signals.push_back(Signal { trial, attempt, at: Timestamp::now(), what });
+    }
+
+    fn flush_orders(&mut self) {
+        for pilot in &mut self.pilots {
+            if let Err(error) = pilot.flush()
+                && pilot.complained.insert("orders")
+            {
+                self.news.push(format!("the orders to pilot {} could not be written: {error}", pilot.name()));
+            }
+        }
+    }
+
+    /// Cancels the job of a pilot that does not kill what it was told to kill.
+    fn press(&mut self) {
+        let late = |hold: &Hold| hold.killed.is_some_and(|since| since.elapsed() > KILLED_WITHIN);
+        for at in 0..self.pilots.len() {
+            let pilot = &self.pilots[at];
+            if pilot.gone.is_none() && pilot.holds.values().any(late) {
+                let ids = pilot.cancel_id();
+                self.works.ask(super::works::Ask::Cancel(ids.into_iter().collect()));
+                self.lose(at, "it does not answer, and its job was cancelled");
+            }
+        }
+    }
+}
+
+impl Executor for Fleet {
+    fn slots(&self) -> usize {
+        let mut free = self.free();
+        let used: BTreeSet<u32> =
+            self.pilots.iter().flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot)).collect();
+        // The driver starts trials in the lowest numbers that are not in use: so many numbers that this many of them are free.
+        let mut slots = 0;
+        while free > 0 || used.contains(&slots) {
+            free -= usize::from(!used.contains(&slots));
+            slots += 1;
+        }
+        slots as usize
+    }
+
+    fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
+        let command = (self.argv)(&launch);
+        let key = (launch.trial, launch.attempt);
+        let (slots, ahead) = (self.spec.slots, self.ahead());
+        let idle = |at: &usize| slots as i64 - self.pilots[*at].holds.len() as i64;
+        let best =
+            (0..self.pilots.len()).filter(|at| self.room(&self.pilots[*at], ahead) > 0).max_by_key(idle);
+        let Some(pilot) = best.and_then(|at| self.pilots.get_mut(at)) else {
+            // It left since it was counted: as if it had said so.
+            self.send(key.0, key.1, What::Ended(Exit::Interrupted, Usage::default()));
+            return Ok(());
+        };
+        pilot.given += 1;
+        pilot.holds.insert(key, Hold::new(launch.slot));
+        pilot.order(&self.dir, &Order::Start(Box::new(Assignment::of(&launch, command))));
+        Ok(())
+    }
+
+    fn stop(&mut self, trial: TrialId, how: Stop) {
+        for pilot in &mut self.pilots {
+            let Some((key, hold)) = pilot.holds.iter_mut().find(|((held, _), _)| *held == trial) else {
+                continue;
+            };
+            let attempt = key.1;
+            if how == Stop::Kill {
+                hold.killed.get_or_insert_with(Instant::now);
+            }
+            pilot.order(&self.dir, &Order::Stop { trial, attempt, how: how.into() });
+        }
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
+        let begun = Instant::now();
+        self.flush_orders();
+        loop {
+            self.hear_the_engine();
+            self.press();
+            self.flush_orders();
+            let now = Instant::now();
+            let (due, later) =
+                std::mem::take(&mut self.delayed).into_iter().partition(|(due, _)| *due <= now);
+            self.delayed = later;
+            let due: Vec<(Instant, Signal)> = due;
+            self.signals.extend(due.into_iter().map(|(_, signal)| signal));
+            for at in 0..self.pilots.len() {
+                if self.pilots[at].is_due(now) {
+                    self.look(at);
+                }
+            }
+            if !self.signals.is_empty() {
+                let count = self.signals.len().min(SIGNALS_AT_ONCE);
+                return self.signals.drain(..count).collect();
+            }
+            let left = at_most.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Vec::new();
+            }
+            let next = self.pilots.iter().filter_map(Berth::next_look).min();
+            let nap = next.map_or(left, |next| next.saturating_duration_since(Instant::now()).min(left));
+            std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
+        }
+    }
+
+    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
+        let mut lost = Vec::new();
+        for Held { trial, attempt, slot, heard, placed } in held {
+            let key = (trial, attempt);
+            match self.pilots.iter_mut().find(|pilot| pilot.sent.contains(&key)) {
+                Some(pilot) => {
+                    pilot.holds.insert(key, Hold { skip: heard, placed, ..Hold::new(slot) });
+                }
+                None => lost.push(key),
+            }
+        }
+        lost
+    }
+
+    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+        self.presence.beat(&self.dir)?;
+        self.grow(more)
+    }
+
+    fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        if self.dropped > 0 {
+            self.news.push(format!(
+                "{} reports and ends of attempts that had been given to other pilots were dropped",
+                self.dropped
+            ));
+        }
+        self.dismiss();
+    }
+}
+
+/// Returns what pilots are told of the sweep.
+fn spec(
+    work: &Work,
+    options: &Options,
+    slots: usize,
+    lease: Duration,
+    pilots: usize,
+) -> Result<Spec, ExecutorError> {
+    let workdir =
+        std::path::absolute(&work.program.workdir).map_err(|source| ExecutorError::Pilots { source })?;
+    let beat = (lease / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
+    Ok(Spec {
+        protocol: PROTOCOL,
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        study: work.study.name.clone(),
+        pipeline: work.study.pipeline.clone(),
+        stage: work.study.stage.clone(),
+        workdir,
+        data_dir: work.study.data_dir.clone(),
+        env: work.program.env.clone(),
+        trial_time: work.program.trial_time,
+        grace: work.program.grace,
+        system: work.program.system,
+        share: work.share,
+        log: work.program.log,
+        capture: work
+            .program
+            .capture
+            .iter()
+            .map(|(name, pattern)| (name.clone(), pattern.as_str().to_owned()))
+            .collect(),
+        checkpoint: work.program.checkpoint,
+        slots,
+        trials_per_job: options.trials_per_job,
+        walltime: options.walltime,
+        margin: margin(work.program.grace, options.walltime),
+        idle: options.idle.unwrap_or(Duration::from_secs(60)),
+        orphan: options.orphan.unwrap_or(Duration::from_secs(15 * 60)),
+        beat,
+        look: Duration::from_millis(2 * pilots as u64)
+            .clamp(Duration::from_millis(500), Duration::from_secs(2)),
+    })
+}
+
+/// Returns how long before the end of its job a trial is asked to end: its grace and a little more, at most half of the walltime.
+fn margin(grace: Duration, walltime: Option<Duration>) -> Duration {
+    let margin = grace + Duration::from_secs(5);
+    walltime.map_or(margin, |walltime| margin.min(walltime / 2))
+}
+
+fn pilots_of(count: usize) -> String {
+    if count == 1 { "1 pilot".to_owned() } else { format!("{count} pilots") }
+}

@@ -1,0 +1,200 @@
+//! Which job a pilot is, what it is told by signals, and what it makes of the orders for its batch.
+
+use super::wire::Spec;
+use super::{PROTOCOL, PilotDir};
+use crate::executor::{
+    Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
+};
+use crate::logger::DigestCache;
+use crate::study::{Attempt, Place, TrialId};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Which job a pilot is.
+#[derive(Debug, Clone)]
+pub struct Berth {
+    /// The study's folder.
+    pub study: PathBuf,
+    /// Its batch.
+    pub batch: String,
+    /// Its index in the batch.
+    pub index: u32,
+    /// How often the batch system has started the job again.
+    pub restart: u32,
+    /// The batch system's name of the job.
+    pub job: Option<String>,
+    /// What the batch system calls its node, if that is not the machine's name.
+    pub node: Option<String>,
+    /// When the job began, in seconds since 1970 by this machine's clock.
+    pub began: Option<u64>,
+    /// When it will be ended, likewise, if the batch system says so.
+    pub ends: Option<u64>,
+}
+
+impl Berth {
+    /// Adds to the place of a process what the batch system calls it.
+    pub(super) fn placed(&self, place: Place) -> Place {
+        Place { job: self.job.clone(), host: self.node.clone().unwrap_or(place.host), ..place }
+    }
+}
+
+/// What a pilot has been told by signals.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    pub(super) end: Arc<AtomicUsize>,
+    pub(super) warned: Arc<AtomicUsize>,
+}
+
+impl Told {
+    /// Listens to SIGTERM, SIGINT and SIGHUP, and to SIGUSR1, which says that the job's time is nearly over.
+    ///
+    /// # Errors
+    /// If a handler cannot be set.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let told = Self::default();
+        let heard = told.clone();
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                let count = if signal == SIGUSR1 { &heard.warned } else { &heard.end };
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        })?;
+        Ok(told)
+    }
+}
+
+/// Why a pilot could not work.
+#[derive(Debug, thiserror::Error)]
+pub enum PilotError {
+    /// A file of the study could not be read or written.
+    #[error("`{path}` could not be used")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The orchestrator speaks another language.
+    #[error(
+        "this is swath {ours}, with which swath {theirs} of the orchestrator cannot work; install the same on the nodes, or name it with `swath` in [executor]"
+    )]
+    Version {
+        /// This version.
+        ours: &'static str,
+        /// The orchestrator's.
+        theirs: String,
+    },
+    /// The pool could not be made.
+    #[error(transparent)]
+    Pool(#[from] ExecutorError),
+    /// What is to be looked for in the output is no regular expression here.
+    #[error("the pattern of `{0}` in [capture] cannot be used here")]
+    Capture(String),
+}
+
+pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotError> {
+    let path = dir.spec(&berth.batch);
+    let unread = |source| PilotError::File { path: path.clone(), source };
+    let bytes = std::fs::read(&path).map_err(unread)?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| unread(error.into()))?;
+    if value.get("protocol").and_then(serde_json::Value::as_u64) != Some(u64::from(PROTOCOL)) {
+        let theirs =
+            value.get("swath").and_then(|text| text.as_str()).unwrap_or("of another kind").to_owned();
+        return Err(PilotError::Version { ours: env!("CARGO_PKG_VERSION"), theirs });
+    }
+    serde_json::from_value(value).map_err(|error| unread(error.into()))
+}
+
+/// Returns how long the job has left, if that is known.
+pub(super) fn deadline(berth: &Berth, spec: &Spec) -> Option<Duration> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    let began = berth.began.filter(|began| *began <= now).unwrap_or(now);
+    let by_walltime = spec.walltime.map(|walltime| began + walltime.as_secs());
+    let ends = [by_walltime, berth.ends.filter(|ends| *ends > now)].into_iter().flatten().min()?;
+    Some(Duration::from_secs(ends.saturating_sub(now)))
+}
+
+pub(super) type Commands = Arc<Mutex<BTreeMap<(TrialId, Attempt), Vec<String>>>>;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>) -> Result<Pool, PilotError> {
+    let capture = spec.capture.iter().map(|(name, pattern)| match regex::Regex::new(pattern) {
+        Ok(regex) => Ok((name.clone(), regex)),
+        Err(_) => Err(PilotError::Capture(name.to_string())),
+    });
+    let program = Program::new(ProgramSettings {
+        argv: Box::new(move |launch| {
+            lock(&commands).get(&(launch.trial, launch.attempt)).cloned().unwrap_or_default()
+        }),
+        env: spec.env.clone(),
+        workdir: spec.workdir.clone(),
+        trial_time: spec.trial_time,
+        grace: spec.grace,
+        log: spec.log,
+        capture: capture.collect::<Result<_, _>>()?,
+        checkpoint: spec.checkpoint,
+        system: spec.system,
+        // The guard is this very program, if that is `swath`.
+        tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
+        guard,
+        allotment: allotment(spec),
+    })?;
+    let study = StudyContext {
+        name: spec.study.clone(),
+        pipeline: spec.pipeline.clone(),
+        stage: spec.stage.clone(),
+        workdir: spec.workdir.clone(),
+        data_dir: spec.data_dir.clone(),
+        // One writer a file: what this pilot learns it keeps for itself.
+        digests: Some(Arc::new(DigestCache::default())),
+        stands_for: None,
+    };
+    Ok(Pool::new(Arc::new(program), spec.slots, study)?)
+}
+
+/// Returns what each trial has of the job: the devices are those that the batch system gave to it.
+fn allotment(spec: &Spec) -> Allotment {
+    let given = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"].into_iter().find_map(|name| {
+        let list = std::env::var(name).ok()?;
+        Some(list.split(',').map(|id| id.trim().to_owned()).collect::<Vec<_>>())
+    });
+    let shares = |want| match Gpus::find(given.as_deref()).map(|gpus| GpuShares::new(gpus, want)) {
+        Ok(shares) if shares.slots() >= spec.slots => Some(shares),
+        Ok(shares) => {
+            let (there, wanted) = (shares.slots(), spec.slots);
+            say(&format!(
+                "the GPUs of this job serve {there} trials at a time, not {wanted}: they share them all"
+            ));
+            None
+        }
+        Err(error) => {
+            say(&format!("trials see the devices as the job does: {error}"));
+            None
+        }
+    };
+    let Share { cpus, memory, gpus, .. } = spec.share;
+    Allotment { cpus, memory, gpus: gpus.and_then(shares) }
+}
+
+/// Says in the job's log what is wrong.
+pub(super) fn complain(what: &str, error: &std::io::Error) {
+    say(&format!("{what}: {error}"));
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a pilot's standard error is its job's log, and there is nobody else to tell"
+)]
+fn say(what: &str) {
+    eprintln!("swath pilot: {what}");
+}

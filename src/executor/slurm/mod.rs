@@ -1,0 +1,63 @@
+//! Slurm, by `sbatch`, `squeue` and `scancel` alone, in their text formats, with or without accounting.
+
+mod calls;
+
+use super::pilot::{Fleet, Options};
+use super::{Executor, ExecutorError, Share, Site, Work};
+use crate::study::Kind;
+use calls::Slurm;
+
+pub(super) const KIND: Kind<dyn Site> = Kind {
+    name: "slurm",
+    about: "trials run in jobs of Slurm, each of which runs many of them with this very program",
+    build: |mut section, _, diagnostics| {
+        let before = diagnostics.list.len();
+        let options = Options::take(&mut section, diagnostics);
+        let text = |section: &mut crate::source::Section, key, diagnostics: &mut _| {
+            section.take_text(key, diagnostics).map(|(text, _)| text)
+        };
+        let ask = Ask {
+            partition: text(&mut section, "partition", diagnostics),
+            account: text(&mut section, "account", diagnostics),
+            qos: text(&mut section, "qos", diagnostics),
+            nodes: section.take_count("nodes", 1, diagnostics).map(|(count, _)| count),
+            extra: section.take_texts("extra", diagnostics).map(|(words, _)| words).unwrap_or_default(),
+            requeue: section.take_bool("requeue", diagnostics).is_some_and(|(flag, _)| flag),
+        };
+        section.finish(diagnostics);
+        (diagnostics.list.len() == before).then(|| Box::new(OnSlurm { options, ask }) as Box<dyn Site>)
+    },
+};
+
+/// What is asked of Slurm beside cores, memory, GPUs and time.
+#[derive(Debug, Clone, Default)]
+struct Ask {
+    partition: Option<String>,
+    account: Option<String>,
+    qos: Option<String>,
+    nodes: Option<u64>,
+    /// Further words for `sbatch`.
+    extra: Vec<String>,
+    /// Whether Slurm is to start a job again that was preempted or whose node failed.
+    requeue: bool,
+}
+
+struct OnSlurm {
+    options: Options,
+    ask: Ask,
+}
+
+impl Site for OnSlurm {
+    fn slots(&self, share: &Share) -> usize {
+        self.options.jobs(share)
+    }
+
+    fn outlives(&self) -> bool {
+        true
+    }
+
+    fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
+        let engine = Box::new(Slurm::new(self.ask.clone()));
+        Ok(Box::new(Fleet::open(engine, &self.options, &["SLURM_ARRAY_TASK_ID"], work)?))
+    }
+}

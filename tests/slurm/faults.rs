@@ -1,0 +1,219 @@
+//! What goes wrong on clusters: nothing is lost and nothing is done twice.
+
+use super::world::{World, cluster, node, slurm as call};
+use super::{SHORT, STEPS, slurm};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use swath::study::{Exit, TrialState};
+
+#[test]
+fn the_trials_of_a_cancelled_pilot_run_again() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("cancelled", STEPS, 4, &slurm("slots = 4"));
+    let run = world.start();
+    world
+        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 4);
+    let job = world.jobs().remove(0);
+    call(&["scancel", job.split(' ').next_back().unwrap()]);
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(4);
+    let study = world.study();
+    for trial in study.trials() {
+        // One more if it was stopped between a report and its checkpoint.
+        assert!(trial.attempts == 2 && (40..=41).contains(&trial.reports), "{}", world.said());
+    }
+    let first: Vec<_> =
+        world.ends().into_iter().filter(|(_, attempt, _)| *attempt == 1).map(|end| end.2).collect();
+    assert!(first.iter().all(|exit| matches!(exit, Exit::Interrupted | Exit::Lost)), "{first:?}");
+    assert_eq!(study.counts().failed, 0);
+}
+
+#[test]
+fn a_node_that_is_down_is_given_up_and_what_it_still_says_is_dropped() {
+    let Some(_) = cluster() else { return };
+    let trial = r#"i=0
+while [ "$i" -lt 120 ]; do
+    i=$((i + 1))
+    echo "{\"step\": $i, \"loss\": $SWATH_ATTEMPT}" >> "$SWATH_RECORDS"
+    sleep 0.1
+done"#;
+    let world = World::new("down", trial, 1, &slurm(""));
+    let run = world.start();
+    world.until("it reports", |study| study.trials().first().is_some_and(|trial| trial.reports > 5));
+    let host = world.study().trials()[0].place.clone().unwrap().host;
+    node(&["kill", &host]);
+    node(&["down", &host]);
+    world.until("a second attempt", |study| study.trials()[0].attempts == 2);
+    // The old process lives on: a node that is down for Slurm is not dead.
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    node(&["start", &host]);
+    std::thread::sleep(Duration::from_secs(2));
+    node(&["up", &host]);
+    let study = world.study();
+    let trial = &study.trials()[0];
+    assert_eq!((trial.state.clone(), trial.attempts), (TrialState::Complete, 2), "{}", world.said());
+    let loss = trial.metrics.iter().find(|(name, _)| &***name == "loss").unwrap().1;
+    assert_eq!((loss.min, loss.count), (Some(2.0), 120), "reports of the first attempt count");
+    assert_eq!(world.ends().first().map(|end| end.2.clone()), Some(Exit::Lost));
+    assert!(world.said().contains("is lost"), "{}", world.said());
+}
+
+#[test]
+fn nothing_is_lost_while_the_controller_is_away() {
+    let Some(_) = cluster() else { return };
+    let world =
+        World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
+    let run = world.start();
+    world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
+    // A controller that is killed sooner may forget a job.
+    std::thread::sleep(Duration::from_secs(8));
+    node(&["kill", "slurmctld"]);
+    std::thread::sleep(Duration::from_secs(15));
+    node(&["start", "slurmctld"]);
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(8);
+    assert!(
+        world.ends().iter().all(|(_, attempt, exit)| (*attempt, exit) == (1, &Exit::Done)),
+        "{}",
+        world.said()
+    );
+    assert!(world.said().contains("does not answer"), "{}", world.said());
+}
+
+/// A small generator, so that a failing run can be had again.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilots() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("killed", STEPS, 24, &slurm("pilots = 2\nslots = 2\nidle = \"60s\""));
+    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    let mut kills = 0;
+    while kills < 20 {
+        let mut run = world.start();
+        std::thread::sleep(Duration::from_millis(200 + next(&mut seed) % 1500));
+        let ended = run.child.try_wait().unwrap();
+        run.child.kill().unwrap();
+        run.child.wait().unwrap();
+        assert!(ended.is_none(), "it was over after {kills} kills\n{}", world.said());
+        kills += 1;
+    }
+    assert_eq!(world.start().wait(), 0, "{}", world.said());
+    world.assert_all_complete(24);
+    let study = world.study();
+    for trial in study.trials() {
+        assert_eq!(trial.reports, 40, "trial {}\n{}", trial.id, world.said());
+    }
+    // Every end that was not its trial's last was a start that was never sent.
+    let lost: Vec<_> = world.ends().into_iter().filter(|end| end.2 != Exit::Done).collect();
+    assert!(lost.iter().all(|end| end.2 == Exit::Lost), "{lost:?}");
+    let gone_early = world.notes("gone") < 2;
+    let submitted = world.notes("intent") - world.notes("dropped");
+    assert!(submitted == 1 || gone_early, "{submitted} submissions\n{}", world.said());
+    world.assert_no_job_is_left();
+}
+
+#[test]
+fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
+    let Some(_) = cluster() else { return };
+    let forgetful = Forgetful::start();
+    let mut world = World::new("forgetful", STEPS, 6, &slurm("pilots = 2\nslots = 2"));
+    world.env.push(("SLURM_CONF".into(), forgetful.conf()));
+    let run = world.start();
+    world
+        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() >= 3);
+    // So suddenly that the pilot can say nothing.
+    let pilots = world.dir().root().join("pilots");
+    let journals = std::fs::read_dir(pilots).unwrap().map(|entry| entry.unwrap().path());
+    let journal =
+        journals.filter(|path| path.to_string_lossy().ends_with(".0.jsonl")).find(|path| path.exists());
+    let said = std::fs::read_to_string(journal.unwrap()).unwrap();
+    let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let pid = hello["word"]["hello"]["place"]["pid"].as_u64().unwrap().to_string();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(6);
+    let lost = world.ends().into_iter().filter(|end| end.2 == Exit::Lost).count();
+    assert!((1..=2).contains(&lost), "{lost} lost\n{}", world.said());
+}
+
+/// A second cluster that forgets a job two seconds after its end.
+struct Forgetful(tempfile::TempDir);
+
+impl Forgetful {
+    fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("swath-slurm-").tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let cluster = Self(folder);
+        let begun = Command::new("bash")
+            .arg(script("start-slurm.sh"))
+            .arg("--dir")
+            .arg(cluster.dir())
+            .args(["--nodes", "2", "--set", "MinJobAge=2"])
+            .output()
+            .unwrap();
+        assert!(begun.status.success(), "{}", String::from_utf8_lossy(&begun.stderr));
+        cluster
+    }
+
+    fn dir(&self) -> std::path::PathBuf {
+        self.0.path().join("c")
+    }
+
+    fn conf(&self) -> String {
+        self.dir().join("slurm.conf").display().to_string()
+    }
+}
+
+impl Drop for Forgetful {
+    fn drop(&mut self) {
+        let stopped = Command::new("bash")
+            .arg(script("stop-slurm.sh"))
+            .arg("--dir")
+            .arg(self.dir())
+            .arg("--rm")
+            .status();
+        assert!(stopped.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn script(name: &str) -> String {
+    format!("{}/tests/slurm/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a sweep in a namespace of its own, in which the study's folder shows what others write up to `seconds` late.
+fn run_with_stale_view(world: &World, seconds: u32) -> (i32, String) {
+    let begin = format!(
+        "bash '{0}' start '{1}' '{1}' {seconds} || exit 99\n'{2}' run sweep.toml\ncode=$?\ncd /\nbash '{0}' stop '{1}'\nexit $code",
+        script("stale-view.sh"),
+        world.path("logs").display(),
+        env!("CARGO_BIN_EXE_swath"),
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "bash", "-c", &begin])
+        .current_dir(world.folder.path())
+        .output();
+    super::world::said(&output.unwrap())
+}
+
+#[test]
+fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_twice() {
+    let Some(_) = cluster() else { return };
+    let executor = slurm("pilots = 2\nslots = 4").replace("lease = \"4s\"", "lease = \"30s\"");
+    let world = World::new("stale", SHORT, 40, &executor);
+    std::fs::create_dir(world.path("logs")).unwrap();
+    let begun = Instant::now();
+    let (code, said) = run_with_stale_view(&world, 8);
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(40);
+    assert_eq!(world.ends().len(), 40, "{said}");
+    let reports: u64 = world.study().trials().iter().map(|trial| trial.reports).sum();
+    assert_eq!(reports, 40);
+    // Else the view was not old at all, and this proves nothing.
+    assert!(begun.elapsed() > Duration::from_secs(16), "{said}");
+}

@@ -1,0 +1,180 @@
+//! What works.
+
+use super::world::{World, cluster};
+use super::{QUICK, SHORT, STEPS, slurm};
+use std::time::{Duration, Instant};
+use swath::study::{Event, Study, TrialState};
+
+#[test]
+fn the_quickstart_with_asha_runs_on_two_nodes_of_sixteen_cores() {
+    let Some(_) = cluster() else { return };
+    let world = World::empty("quickstart");
+    let root = env!("CARGO_MANIFEST_DIR");
+    for name in ["data", "examples"] {
+        std::os::unix::fs::symlink(format!("{root}/{name}"), world.path(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(format!("{root}/sweeps/quickstart.toml")).unwrap();
+    let text = text.replace(
+        "[space]",
+        "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 5\nmax = 20\nreduction = 2\n\n[space]",
+    );
+    let text = text.replace("[resources]\n", &format!("{}cpus = 16\npilots = 2\n\n[resources]\n", slurm("")));
+    world.sweep(&text);
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    let study = world.study();
+    assert_eq!(study.trials().len(), 24);
+    assert!(study.trials().iter().all(|trial| trial.state.is_final() || trial.state == TrialState::Paused));
+    assert!(study.counts().complete > 0 && study.running_count() == 0);
+    let hosts: std::collections::BTreeSet<_> =
+        study.trials().iter().filter_map(|trial| Some(trial.place.as_ref()?.host.clone())).collect();
+    assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["n1", "n2"]);
+    world.assert_no_job_is_left();
+}
+
+#[test]
+fn five_hundred_short_trials_end_exactly_once() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("short", SHORT, 500, &slurm("pilots = 2\nslots = 8"));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(500);
+    assert_eq!(world.ends().len(), 500, "{said}");
+    world.assert_no_job_is_left();
+}
+
+#[test]
+fn a_job_can_be_for_one_trial_only() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("single", SHORT, 4, &slurm("pilots = 2\ntrials_per_job = 1"));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(4);
+    let journals = std::fs::read_dir(world.dir().root().join("pilots")).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let pilots = journals.map(name).filter(|name| name.ends_with(".log")).count();
+    assert_eq!(pilots, 4, "{said}");
+}
+
+#[test]
+fn a_walltime_of_a_minute_drains_and_loses_nothing() {
+    let Some(_) = cluster() else { return };
+    let trial = format!("sleep 5\n{SHORT}");
+    let world = World::new("walltime", &trial, 36, &slurm("slots = 3\npilots = 1\nwalltime = \"1m\""));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(36);
+    assert!(world.notes("submitted") >= 2, "{said}");
+    // Nothing was started that could not end.
+    let attempts: Vec<_> = world.study().trials().iter().map(|trial| trial.attempts).collect();
+    assert!(attempts.iter().all(|count| *count == 1), "{attempts:?}\n{said}");
+}
+
+#[test]
+fn a_trial_longer_than_its_job_goes_on_from_its_checkpoint_in_the_next() {
+    let Some(_) = cluster() else { return };
+    let trial = STEPS.replace("sleep 0.1", "sleep 2");
+    let world = World::new("long", &trial, 1, &slurm("walltime = \"1m\""));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(1);
+    let study = world.study();
+    let trial = &study.trials()[0];
+    assert!(
+        trial.attempts >= 2 && (40..=42).contains(&trial.reports),
+        "{} {}\n{said}",
+        trial.attempts,
+        trial.reports
+    );
+}
+
+#[test]
+fn a_gpu_is_never_given_to_two_trials_at_a_time() {
+    let Some(_) = cluster() else { return };
+    let trial = format!(
+        "mkdir \"gpu-$CUDA_VISIBLE_DEVICES\" || exit 1\nsleep 0.3\nrmdir \"gpu-$CUDA_VISIBLE_DEVICES\"\necho $CUDA_VISIBLE_DEVICES >> seen\n{SHORT}"
+    );
+    let world =
+        World::new("gpus", &trial, 12, &slurm("pilots = 2\ngpus = 1\nslots = 1\nextra = [\"-w\", \"n1\"]"));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(12);
+    let seen = std::fs::read_to_string(world.path("seen")).unwrap();
+    let seen: std::collections::BTreeSet<_> = seen.lines().collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["0", "1"]);
+}
+
+/// What must be the same wherever trials run.
+fn course(world: &World) -> Vec<Event> {
+    let entries = swath::journal::Journal::open(&world.dir()).unwrap();
+    let events = entries.map(|entry| entry.unwrap().event);
+    let mut course: Vec<_> =
+        events.filter(|event| !matches!(event, Event::Opened { .. } | Event::Placed { .. })).collect();
+    for event in &mut course {
+        if let Event::Ended { usage, .. } = event {
+            *usage = swath::study::Usage::default();
+        }
+    }
+    course
+}
+
+#[test]
+fn one_slot_makes_the_same_study_as_the_local_pool() {
+    let Some(_) = cluster() else { return };
+    let sweep = |executor: &str| {
+        let world = World::empty("same");
+        let script = "#!/bin/sh\nfor e in 1 2 3 4; do echo \"{\\\"epoch\\\": $e, \\\"loss\\\": $(echo \"$1 $e\" | awk '{print ($1 - 0.3) ^ 2 + 1 / $2}')}\" >> \"$SWATH_RECORDS\"; done\n";
+        std::fs::write(world.path("trial.sh"), script).unwrap();
+        world.sweep(&format!(
+            "name = \"same\"\nseed = 3\n[run]\ncommand = [\"sh\", \"trial.sh\", \"{{x}}\"]\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
+             [search]\nsampler = \"tpe\"\ntrials = 25\n[resources]\njobs = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{executor}"
+        ));
+        let (code, said) = world.run();
+        assert_eq!(code, 0, "{said}");
+        world
+    };
+    let (here, there) = (sweep(""), sweep(&slurm("")));
+    assert_eq!(course(&here), course(&there));
+}
+
+#[test]
+fn slurm_can_be_driven_by_a_template_too() {
+    let Some(_) = cluster() else { return };
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clusters.md")).unwrap();
+    let template =
+        page.split("<!-- template: slurm -->\n```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let executor = format!("{template}{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n");
+    let world = World::new("template", SHORT, 20, &executor);
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(20);
+    world.assert_no_job_is_left();
+}
+
+/// Returns when, after `from`, something became true.
+fn took(from: Instant, mut is: impl FnMut() -> bool) -> Duration {
+    while !is() {
+        assert!(from.elapsed() < Duration::from_secs(30), "it never happened");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    from.elapsed()
+}
+
+#[test]
+fn a_stop_reaches_a_trial_within_five_seconds() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("stop", "touch began\nexec sleep 100", 1, &slurm(""));
+    let run = world.start();
+    world.until("the trial runs", |study: &Study| study.running_count() == 1);
+    took(Instant::now(), || world.path("began").exists());
+    // Long enough for both ends to have become slow to look.
+    std::thread::sleep(Duration::from_secs(4));
+    let begun = Instant::now();
+    let status = world.swath(&["stop", "stop"]).status().unwrap();
+    assert!(status.success());
+    let ended = || world.ends().iter().any(|(trial, ..)| trial.0 == 1);
+    let took = took(begun, ended);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(run.wait(), 130, "{}", world.said());
+    world.assert_no_job_is_left();
+}
