@@ -24,6 +24,7 @@ impl Driver<'_> {
         let trial = self.study.trial(trial)?;
         let Some(Exit::Failed(failure)) = &trial.exit else { return None };
         let again = trial.state == TrialState::Failed
+            && !trial.outside
             && !matches!(trial.origin, Origin::Imported(_))
             && trial.failures <= self.parts.retry.times
             && self.parts.retry.on.contains(&failure.class());

@@ -105,6 +105,8 @@ pub struct Driver<'a> {
     snapshot_due: Instant,
     /// How many records of its running attempt each trial had when the study was opened.
     heard: BTreeMap<TrialId, u64>,
+    /// What happened while the study was opened, before anybody listened.
+    opening: Option<String>,
 }
 
 /// Why a run had to end.
@@ -135,7 +137,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Tells `listener` of everything from now on.
-    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+    pub fn listen(&mut self, mut listener: Box<dyn Listener + 'a>) {
+        if let Some(text) = &self.opening {
+            listener.news(text);
+        }
         self.listeners.push(listener);
     }
 

@@ -317,7 +317,8 @@ impl Pilot {
         let mut sorted: Vec<f64> = self.durations.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let seen = sorted.get(sorted.len() * 9 / 10).filter(|_| sorted.len() >= 3);
-        let seen = seen.map(|seconds| Duration::from_secs_f64(*seconds));
+        // A little more, since a node may be busier than it was.
+        let seen = seen.map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
         let expected = match (seen, limit) {
             (Some(seen), Some(limit)) => Some(seen.min(limit)),
             (seen, limit) => seen.or(limit),
