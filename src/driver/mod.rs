@@ -409,12 +409,12 @@ impl<'a> Driver<'a> {
                 if !report {
                     return Ok(());
                 }
-                self.reported(trial);
+                self.reported(trial, executor);
                 self.judge(trial, executor)
             }
             What::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
-                self.watch_failures(trial, ran, self.slots(executor))
+                self.watch_failures(trial, ran, executor)
             }
             What::Asked(id) => self.answer(trial, attempt, id),
         }
