@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -81,7 +82,7 @@ def main(swath):
             assert done.returncode == 0 and "imported 40 trials" in done.stderr, done.stderr
             rows = list(csv.DictReader(io.StringIO(run("export", name).stdout)))
             assert len(rows) == 40
-            outside = {line.split()[1] for line in done.stderr.splitlines() if "is outside" in line and "more" not in line}
+            outside = set(re.findall(r"trial (\d+) is outside", done.stderr))
             compared = compare(study, rows)
             misfits = [row for row in rows if int(row["param.n"]) > 8]
             assert outside <= {row["trial_id"] for row in misfits}, (outside, done.stderr)
