@@ -2,6 +2,7 @@
 //!
 //! One table for all of them, kept up to date event by event, so that a proposal never walks over the journal.
 
+use super::elite::Elite;
 use super::seen::Seen;
 use crate::space::{AxisKind, Params, Space};
 use crate::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
@@ -74,6 +75,7 @@ pub(super) struct History {
     replicates: usize,
     /// Rows with a score, best first; ties by age.
     ranked: Vec<(f64, u32)>,
+    elite: Elite,
     failed: Vec<u32>,
     pending: BTreeSet<u32>,
     /// (d) which coordinates do not exist in every configuration.
@@ -92,6 +94,7 @@ impl History {
             rows: Vec::new(),
             replicates: 0,
             ranked: Vec::new(),
+            elite: Elite::new(80),
             failed: Vec::new(),
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
@@ -149,18 +152,9 @@ impl History {
         &self.ranked
     }
 
-    /// Returns the rows with a score, best first, those that keep the limits before all others: over several objectives by front and crowding, of
-    /// the latest 300 then.
-    pub(super) fn best_first(&self) -> Vec<u32> {
-        let mut rows: Vec<u32> = self.ranked.iter().map(|(_, row)| *row).collect();
-        if self.objectives.len() > 1 {
-            rows.sort_unstable();
-            rows.drain(..rows.len().saturating_sub(300));
-            rows = self.order(&rows);
-        } else if self.limits > 0 {
-            rows.sort_by(|a, b| self.row(*a).violation.total_cmp(&self.row(*b).violation));
-        }
-        rows
+    /// Returns the best of the rows with a score, over several objectives; empty if there is one.
+    pub(super) fn elite(&self) -> &[u32] {
+        self.elite.rows()
     }
 
     pub(super) fn failed(&self) -> &[u32] {
@@ -210,6 +204,15 @@ impl History {
 
     /// Learns from an event.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
+        self.absorb(study, event);
+        if self.objectives.len() > 1 {
+            let mut elite = std::mem::replace(&mut self.elite, Elite::new(0));
+            elite.observe(self, event);
+            self.elite = elite;
+        }
+    }
+
+    fn absorb(&mut self, study: &Study, event: &Event) {
         self.seen.observe(study, event);
         match event {
             Event::Opened { header, .. } => self.limits = header.limits.len(),

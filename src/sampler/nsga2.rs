@@ -4,6 +4,7 @@
 //! any number of slots can ask. Simulated binary crossover and polynomial mutation (Deb & Agrawal, 1995) for numbers; choices are inherited
 //! from either parent or drawn anew.
 
+use super::elite::Elite;
 use super::history::History;
 use super::start::Start;
 use super::{Ask, Sampler};
@@ -45,40 +46,17 @@ impl Sampler for Nsga2 {
     }
 }
 
-/// The best trials so far, best first.
-pub(super) struct Herd {
-    size: usize,
-    rows: Vec<u32>,
-}
+/// The population.
+pub(super) struct Herd(Elite);
 
 impl Herd {
     pub(super) fn new(size: usize) -> Self {
-        Self { size, rows: Vec::new() }
+        Self(Elite::new(size))
     }
 
     /// Learns from an event, after `history` did.
     pub(super) fn observe(&mut self, history: &History, event: &Event) {
-        match event {
-            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.rows.clear();
-                let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
-                all.into_iter().for_each(|row| self.admit(history, row));
-            }
-            Event::Ended { trial, .. } | Event::Requeued { trial, .. } => {
-                let row = history.head(*trial);
-                self.rows.retain(|other| *other != row);
-                if !history.scores(row).is_empty() {
-                    self.admit(history, row);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn admit(&mut self, history: &History, row: u32) {
-        self.rows.push(row);
-        self.rows = history.order(&self.rows);
-        self.rows.truncate(self.size);
+        self.0.observe(history, event);
     }
 
     /// Breeds until a child may be tried.
@@ -92,11 +70,12 @@ impl Herd {
 
     fn breed(&self, history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let d = history.dims();
+        let rows = self.0.rows();
         // The better of two drawn: the rows are in order, so the smaller index.
         let mut parent = || {
-            (!self.rows.is_empty()).then(|| {
-                let at = rng.random_range(0..self.rows.len()).min(rng.random_range(0..self.rows.len()));
-                &history.row(self.rows[at]).unit
+            (!rows.is_empty()).then(|| {
+                let at = rng.random_range(0..rows.len()).min(rng.random_range(0..rows.len()));
+                &history.row(rows[at]).unit
             })
         };
         let (Some(mother), Some(father)) = (parent(), parent()) else {

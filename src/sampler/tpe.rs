@@ -1,10 +1,11 @@
 //! The tree-structured Parzen estimator: proposes where good trials are dense and bad ones are not.
 //!
 //! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with the components that S. Watanabe,
-//! *Tree-structured Parzen estimator: understanding its algorithm components*, 2023 (arXiv 2304.11127) found to matter. Trials that run or
-//! failed count as bad, so parallel slots spread out. The cost of a proposal does not grow with the number of trials: of the bad ones at
+//! *Tree-structured Parzen estimator: understanding its algorithm components*, 2023 (arXiv 2304.11127) found to matter. What is good is in
+//! `good.rs`, for several objectives as for one. Trials that run or failed count as bad, so parallel slots spread out. The cost of a proposal does not grow with the number of trials: of the bad ones at
 //! most [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
 
+use super::good::{self, Weighted};
 use super::history::History;
 use super::near::near;
 use super::parzen::{Centre, Parzen, Width};
@@ -23,16 +24,13 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
-const BAD_KERNELS: usize = 512;
+const BAD_KERNELS: usize = 320;
 /// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks with noise may want it wider.
 const WIDTH: Width = Width { scale: 0.06, floor: 0.03 };
 /// The weight of the prior; one trial has 1.
 const PRIOR: f64 = 0.5;
 const DRAWN: usize = 96;
 const LOCAL: usize = 32;
-
-/// A row and its weight.
-type Weighted = (u32, f64);
 
 struct Tpe {
     history: History,
@@ -57,11 +55,12 @@ impl Sampler for Tpe {
 pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut rng = ask.rng();
     let (good, bad) = split(history);
+    let around = if history.objectives.len() > 1 { good.len() } else { 4.min(good.len()) };
     let (likely, unlikely) = (mixture(history, &good), mixture(history, &bad));
     let mut scratch = Vec::new();
     let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
         .map(|at| {
-            let mut unit = match good.get((at % 4) % good.len().max(1)) {
+            let mut unit = match good.get(at % around.max(1)) {
                 Some((row, _)) if at >= DRAWN => near(&history.row(*row).unit, &mut rng),
                 _ => likely.draw(&mut rng),
             };
@@ -78,27 +77,11 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
         .or_else(|| ask.draw_unseen(&history.seen, || (0..history.dims()).map(|_| rng.random()).collect()))
 }
 
-/// Returns the good and the bad rows with their weights.
+/// Returns the good and the bad rows with their weights; those that run or failed are bad.
 fn split(history: &History) -> (Vec<Weighted>, Vec<Weighted>) {
-    let ranked = history.best_first();
-    let n = ranked.len();
-    let count = (n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize;
-    let (good, rest) = ranked.split_at(count.min(n));
-    let mut bad: Vec<u32> = rest.iter().chain(history.failed()).copied().chain(history.pending()).collect();
-    (weigh(history, good), thin(&mut bad))
-}
-
-/// Weighs the good rows by how much better they are than the worst of them: expected improvement as in Watanabe's section 3.3.
-fn weigh(history: &History, good: &[u32]) -> Vec<Weighted> {
-    let score = |row: &u32| history.scores(*row).first().copied().unwrap_or(0.0);
-    let (Some(first), Some(last)) = (good.first().map(score), good.last().map(score)) else {
-        return Vec::new();
-    };
-    let range = last - first;
-    let flat = history.objectives.len() > 1 || !(range > 0.0 && range.is_finite());
-    let raw = |row: &u32| if flat { 1.0 } else { 0.3 + (last - score(row)) / range };
-    let mean = good.iter().map(raw).sum::<f64>() / good.len() as f64;
-    good.iter().map(|row| (*row, raw(row) / mean)).collect()
+    let (good, mut bad) = good::split(history);
+    bad.extend(history.failed().iter().copied().chain(history.pending()));
+    (good, thin(&mut bad))
 }
 
 /// Keeps the latest rows and an even sample of the older ones, which then weigh for those left out.

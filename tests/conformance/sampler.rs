@@ -4,6 +4,7 @@
 mod play;
 
 use play::{Game, space};
+use swath::numerics::hypervolume::hypervolume;
 use swath::sampler::{Ask, SAMPLERS};
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Params, Value};
@@ -164,12 +165,14 @@ fn odd_values_harm_nobody() {
 #[test]
 fn odd_spaces_harm_nobody() {
     let wide: String = (0..200).map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n")).collect();
+    let real = format!("y = {{ min = 1.5, max = 1.5 }}\n{}", wide.replace("max = 9 ", "max = 9.5 "));
     for name in names() {
         for (text, trials) in [
             ("x = 3\n", 2),
             ("c = [\"only\"]\nx = { min = 1, max = 2 }\n", 4),
             ("x = { min = 2, max = 2 }\ny = { min = 0, max = 5 }\n", 8),
             (&wide, 11),
+            (&real, 11),
         ] {
             let Some(mut game) = Game::new(name, space(text), 1, 3, 20) else { continue };
             for _ in 0..trials {
@@ -194,6 +197,57 @@ fn several_objectives_are_searched_or_refused() {
             game.tell(trial, &[bowl(&params), -params.get("steps").unwrap().as_f64().unwrap()]);
         }
     }
+}
+
+#[test]
+fn odd_values_of_several_objectives_harm_nobody_and_replay_alike() {
+    let oddities: [fn(f64) -> [f64; 2]; 5] = [
+        |_| [1.0, 1.0],
+        |at| if at % 3.0 == 0.0 { [f64::NAN, at] } else { [at, f64::NAN] },
+        |at| [1e300 * (at - 7.0), -1e300],
+        |at| [at, if at > 4.0 { f64::INFINITY } else { -at }],
+        |at| [1.7e308 * if at % 2.0 == 0.0 { 1.0 } else { -1.0 }, 1e-300 * at],
+    ];
+    for name in names() {
+        for odd in oddities {
+            let Some(mut game) = Game::new(name, space(MIXED_FOR_ALL), 2, 3, 40) else { continue };
+            for at in 0..26 {
+                let trial = game.start(game.ask().unwrap());
+                game.tell(trial, &odd(f64::from(at)));
+            }
+            let mut again = Game::new(name, game.setting.space.clone(), 2, 3, 40).unwrap();
+            game.entries[1..].iter().for_each(|entry| again.commit(entry.event.clone()));
+            assert_eq!(again.ask(), game.ask(), "{name} forgot something");
+        }
+    }
+}
+
+#[test]
+fn the_front_of_a_model_dominates_more_than_that_of_chance() {
+    // ZDT1 in five dimensions: Zitzler, Deb & Thiele, 2000.
+    let text: String = (0..5).map(|at| format!("x{at} = {{ min = 0.0, max = 1.0 }}\n")).collect();
+    let zdt = |params: &Params| {
+        let x: Vec<f64> = params.iter().map(|(_, x)| x.as_f64().unwrap()).collect();
+        let g = 1.0 + 9.0 * x[1..].iter().sum::<f64>() / 4.0;
+        vec![x[0], g * (1.0 - (x[0] / g).sqrt())]
+    };
+    let volume = |name: &str| -> f64 {
+        let play = |seed| {
+            let mut game = Game::new(name, space(&text), 2, seed, 100).unwrap();
+            let values = (0..100).map(|_| {
+                let params = game.ask().unwrap();
+                let values = zdt(&params);
+                let trial = game.start(params);
+                game.tell(trial, &values);
+                values
+            });
+            hypervolume(&values.collect::<Vec<_>>(), &[1.1, 6.0])
+        };
+        (0..3).map(play).sum::<f64>() / 3.0
+    };
+    let (chance, found) = (volume("random"), volume("tpe"));
+    // The whole is 6.27.
+    assert!(found > 5.3 && found > chance, "tpe found {found}, chance {chance}");
 }
 
 #[test]

@@ -9,6 +9,10 @@ import time
 import warnings
 
 
+class Refused(Exception):
+    """The sampler cannot search this space, and says so before it starts."""
+
+
 class Swath:
     """One of our samplers, in a process of its own that is asked and told by lines of JSON."""
 
@@ -26,9 +30,15 @@ class Swath:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def call(self, **request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Refused from None
+        line = self.process.stdout.readline()
+        if not line:
+            raise Refused
+        return json.loads(line)
 
     def ask(self):
         asked = self.call(ask=1)
@@ -51,7 +61,10 @@ class Swath:
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
         self.process.wait()
         self.folder.cleanup()
 
