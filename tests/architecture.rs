@@ -64,7 +64,9 @@ fn every_module_uses_lower_layers_only() {
             continue;
         };
         let text = fs::read_to_string(&path).expect("the file can be read");
-        for name in used(&text) {
+        // Tests may take what they feed a module with from anywhere.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for name in used(code) {
             if name != module && layer.get(name.as_str()).is_some_and(|other| other >= own) {
                 let path = inside.display();
                 complaints.push(format!(

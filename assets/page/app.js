@@ -85,6 +85,8 @@ class Card {
       if (curves && curves.lines.length < curves.of) found.push(`${curves.lines.length} of ${curves.of} trials: the best half, and some of the others`);
       if (curves && curves.thinned) found.push("long curves are thinned");
     }
+    if (this.kind === "history" && data.history.means) found.push("of several seeds the mean");
+    if (this.kind === "history" && data.history.breaking.length) found.push("red: breaks an outcome limit, and is never the best");
     if (this.kind === "importance" && data.importance) {
       found.push(`${data.importance.trials} trials; alone the parameters explain ${Math.round(Math.min(1, data.importance.alone) * 100)} % of the variance`);
       found.push(...data.importance.cautions);

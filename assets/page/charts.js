@@ -117,7 +117,9 @@ const charts = {
   history(study, colours) {
     const data = study.data.history;
     const better = data.minimise ? "less is better" : "more is better";
+    const breaking = new Set(data.breaking);
     const complete = data.complete.map(([id, value]) => [id, value, id]);
+    const [broken, kept] = [complete.filter(([id]) => breaking.has(id)), complete.filter(([id]) => !breaking.has(id))];
     const partial = data.partial.map(([id, value]) => [id, value, id]);
     const values = data.complete.concat(data.partial).map(([, value]) => value);
     if (!values.length) return null;
@@ -131,7 +133,8 @@ const charts = {
       tooltip: { ...base(colours).tooltip, formatter: (item) => (item.data[2] ? trialTip(study, item.data[2]) : "") },
       series: [
         ...points(study, colours, partial, colours.stopped),
-        ...points(study, colours, complete, colours.usual),
+        ...points(study, colours, broken, colours.bad),
+        ...points(study, colours, kept, colours.usual),
         { type: "scatter", data: data.failed.map((id) => [id, low, id]), symbol: CROSS, symbolSize: 8, itemStyle: { color: colours.bad }, z: 3 },
         { type: "line", step: "end", data: best, symbol: "none", silent: true, lineStyle: { color: colours.best, width: 2 }, z: 4 },
         ...rings(study, colours, complete.concat(partial)),

@@ -81,9 +81,10 @@ class Study {
   complete() {
     const { state, objectives } = this.data.trials;
     const values = objectives[0] || [];
+    const outside = new Set(this.data.trials.outside);
     const rows = [];
     for (let row = 0; row < this.count; row++) {
-      if (state[row] === "complete" && typeof values[row] === "number") rows.push(row);
+      if (state[row] === "complete" && typeof values[row] === "number" && !outside.has(row)) rows.push(row);
     }
     return rows;
   }
@@ -96,6 +97,7 @@ function columns(data) {
   const text = (name, values) => ({ name, number: false, value: (row) => values[row], text: (row) => values[row] || "" });
   const found = [number("trial", trials.id), text("state", trials.state)];
   found[0].text = (row) => String(trials.id[row]);
+  if (trials.configuration) found.push(number("configuration", trials.configuration));
   data.objectives.forEach(([metric], at) => found.push({ ...number(metric, trials.objectives[at]), objective: true }));
   for (const axis of trials.axes) {
     const choice = axis.labels.length > 0;

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Write an HTML page with all plots and a table to this file; every word names a study
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "json", "parquet", "long", "output", "condition"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "json", "parquet", "long", "output"])]
     pub(crate) html: Option<PathBuf>,
 
     /// Write Parquet
@@ -94,7 +94,7 @@ impl Args {
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(path) = &args.html {
-        return super::page::export(path, &args.which.words, context);
+        return super::page::export(path, &args.which, context);
     }
     if let Some(tracker) = tracker(args) {
         return rebuild(tracker, args, context);

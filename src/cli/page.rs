@@ -2,8 +2,11 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
+use super::studies::Which;
 use crate::report::page::Page;
+use crate::report::select::Condition;
 use crate::report::text::plain;
+use crate::report::view::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -47,9 +50,12 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
 }
 
 /// Runs `swath export --html FILE`.
-pub(super) fn export(path: &Path, studies: &[String], context: &mut Context) -> Result<Code, Failure> {
-    let views = super::plot::open(studies, None, context)?;
-    let page = Page::of(&views);
+pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
+    let views = super::plot::open(&which.words, None, context)?;
+    let condition =
+        |view: &View| which.condition.as_deref().map(|text| Condition::parse(text, &view.study)).transpose();
+    let conditions: Vec<Option<Condition>> = views.iter().map(condition).collect::<Result<_, _>>()?;
+    let page = Page::only(&views, &conditions);
     let names: Vec<&str> = views.iter().map(|view| view.study.header().name.as_str()).collect();
     let mut html = Vec::new();
     write(Some(&page), &format!("{} – swath", names.join(", ")), &mut html)?;
@@ -84,10 +90,13 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIBRARY, LIBRARY_VERSION, SCRIPT, STYLE, write};
-    use crate::cli::studies::demo;
+    use super::{LIBRARY, LIBRARY_VERSION, SCRIPT, STYLE, export, write};
+    use crate::cli::exit::Code;
+    use crate::cli::studies::{Which, demo};
     use crate::report::page::Page;
     use crate::report::view::View;
+    use crate::space::Value;
+    use crate::study::{Event, TrialId};
     use crate::tracker::demo::{Demo, text};
     use sha2::{Digest, Sha256};
 
@@ -129,5 +138,31 @@ mod tests {
         let data = html.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data["studies"][0]["trials"]["axes"][0]["labels"][0], evil);
+    }
+
+    #[test]
+    fn a_page_of_some_trials_holds_no_others_and_none_from_the_trash() {
+        let mut world = Demo::new(&["x"]);
+        for x in [1.0, 2.0, 3.0] {
+            world.complete(&[("x", Value::Float(x))], &[("val_loss", x)]);
+        }
+        world.event(Event::Removed { trials: vec![TrialId(1)] });
+        let logs = tempfile::tempdir().unwrap();
+        demo::write(logs.path(), "digits", &world);
+        let (out, ..) = crate::cli::output::captured::output(None);
+        let mut context = crate::cli::Context { logs: logs.path().to_owned(), out };
+        let path = logs.path().join("report.html");
+        let mut ids = |condition: Option<&str>| {
+            let which = Which { words: vec!["digits".into()], condition: condition.map(str::to_owned) };
+            export(&path, &which, &mut context).map(|_| {
+                let html = std::fs::read_to_string(&path).unwrap();
+                let data = html.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+                let data: serde_json::Value = serde_json::from_str(data).unwrap();
+                data["studies"][0]["trials"]["id"].clone()
+            })
+        };
+        assert_eq!(ids(None).unwrap(), serde_json::json!([2, 3]));
+        assert_eq!(ids(Some("x < 2.5")).unwrap(), serde_json::json!([2]));
+        assert_eq!(ids(Some("y < 2.5")).unwrap_err().code, Code::Usage);
     }
 }

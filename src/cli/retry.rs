@@ -30,6 +30,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             _ if trial.removed => {
                 context.out.warn(format_args!("trial {} is in the trash and is left alone", trial.id));
             }
+            TrialState::Failed | TrialState::Stopped if trial.outside && !found.is_selective() => {}
+            TrialState::Failed | TrialState::Stopped if trial.outside => {
+                context.out.warn(format_args!(
+                    "trial {} no longer fits the sweep file's space and is left alone",
+                    trial.id
+                ));
+            }
             TrialState::Failed => again.push(trial.id),
             TrialState::Stopped if found.is_selective() => again.push(trial.id),
             _ if found.is_selective() => {

@@ -51,6 +51,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
     let outside = match (trial.removed, trial.outside) {
         (true, _) => "; it was removed and counts for nothing (`swath rm --restore`)",
+        (false, true) if trial.state == TrialState::Waiting => {
+            return "it no longer fits the sweep file's space, so it is not started and counts for nothing"
+                .to_owned();
+        }
         (false, true) => "; it no longer fits the sweep file's space and counts for nothing",
         _ => "",
     };

@@ -1,7 +1,7 @@
 //! The circuit breaker: notices that trials fail within seconds, one after the other, so that what is broken does not use up the sweep.
 //!
 //! A slot whose trials do so while others go well is paused; if most slots do so, or all are paused, the whole sweep is at fault. It only
-//! counts: what follows from it are events, which the driver commits.
+//! counts: what follows from it are events, which the driver commits. On a cluster its slots are machines.
 
 use crate::study::{Exit, FailureClass, Study, Timestamp, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +72,11 @@ impl Breaker {
         self.tripped
     }
 
+    /// Returns whether nothing has failed at once of late.
+    pub(super) fn is_clean(&self) -> bool {
+        self.row.is_empty() && self.slots.is_empty()
+    }
+
     /// Takes in that something went well in a slot: an attempt ended in another way, or reported.
     pub(super) fn well(&mut self, slot: u32) {
         self.row.clear();
@@ -122,6 +127,11 @@ impl Breaker {
     /// Notes until when a slot is paused.
     pub(super) fn paused_until(&mut self, slot: u32, until: Timestamp) {
         self.slots.entry(slot).or_default().until = Some(until);
+    }
+
+    /// Notes that a machine is given no more: what still fails there is given back at once.
+    pub(super) fn shunned(&mut self, machine: u32) {
+        self.slots.entry(machine).or_default().probation = true;
     }
 
     /// Returns whether a slot is paused.

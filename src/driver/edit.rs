@@ -20,6 +20,17 @@ pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
     Event::Edited { header: parts.header.clone(), changes: changes(parts, study), fill, outside }
 }
 
+/// Says in a line what an edit comes to.
+pub(super) fn told(edited: &Event) -> String {
+    let Event::Edited { changes, outside, .. } = edited else { return String::new() };
+    let kept = match outside.len() {
+        0 => String::new(),
+        1 => "; 1 trial does not fit any more: it is kept, and counts for nothing".to_owned(),
+        count => format!("; {count} trials do not fit any more: they are kept, and count for nothing"),
+    };
+    format!("since the last run: {}{kept}", changes.join("; "))
+}
+
 /// Says in words how the headers differ.
 fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     let (old, new) = (study.header(), &parts.header);
@@ -30,6 +41,7 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
         }
     };
     let count = |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
+    say("study", old.name.clone(), new.name.clone());
     say("trials", count(old.trials), count(new.trials));
     say("trials at a time", old.slots.to_string(), new.slots.to_string());
     let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());

@@ -24,6 +24,7 @@ impl Driver<'_> {
         let trial = self.study.trial(trial)?;
         let Some(Exit::Failed(failure)) = &trial.exit else { return None };
         let again = trial.state == TrialState::Failed
+            && !trial.outside
             && !matches!(trial.origin, Origin::Imported(_))
             && trial.failures <= self.parts.retry.times
             && self.parts.retry.on.contains(&failure.class());
@@ -44,9 +45,19 @@ impl Driver<'_> {
     }
 
     /// Notes that a trial has reported, so that it is not at fault.
-    pub(super) fn reported(&mut self, id: TrialId) {
-        if let Some(slot) = self.study.trial(id).and_then(|trial| trial.slot) {
+    pub(super) fn reported(&mut self, id: TrialId, executor: &dyn Executor) {
+        if !self.breaker.is_clean()
+            && let Some(slot) = self.suspect(id, executor)
+        {
             self.breaker.well(slot);
+        }
+    }
+
+    /// Returns what is at fault if a trial fails, and others elsewhere do not: its slot, or its machine where slots are no places.
+    fn suspect(&self, id: TrialId, executor: &dyn Executor) -> Option<u32> {
+        match executor.machines() {
+            Some(_) => executor.machine(id),
+            None => self.study.trial(id)?.slot,
         }
     }
 
@@ -55,11 +66,12 @@ impl Driver<'_> {
         &mut self,
         id: TrialId,
         ran: Duration,
-        slots: usize,
+        executor: &mut dyn Executor,
     ) -> Result<(), DriverError> {
-        let Some((trial, slot)) = self.study.trial(id).and_then(|trial| Some((trial, trial.slot?))) else {
+        let Some((trial, slot)) = self.study.trial(id).zip(self.suspect(id, executor)) else {
             return Ok(());
         };
+        let slots = executor.machines().unwrap_or_else(|| self.slots(executor));
         if !breaker::failed_at_once(&self.study, trial, ran) {
             if !matches!(trial.exit, Some(Exit::Interrupted | Exit::Lost)) {
                 self.breaker.well(slot);
@@ -79,6 +91,11 @@ impl Driver<'_> {
             Some(Trip::Sweep { trials }) => {
                 let why = "one trial after the other failed within seconds, so the run was ended";
                 self.give_back(&trials, why)
+            }
+            Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
+                let host = executor.shun(slot);
+                self.breaker.shunned(slot);
+                self.give_back(&trials, &format!("{host}, on which it failed, is given no more trials"))
             }
             Some(Trip::Slot { slot, pause, trials }) => {
                 let why = format!(

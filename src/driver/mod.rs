@@ -105,6 +105,8 @@ pub struct Driver<'a> {
     snapshot_due: Instant,
     /// How many records of its running attempt each trial had when the study was opened.
     heard: BTreeMap<TrialId, u64>,
+    /// What happened while the study was opened, before anybody listened.
+    opening: Option<String>,
 }
 
 /// Why a run had to end.
@@ -135,7 +137,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Tells `listener` of everything from now on.
-    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+    pub fn listen(&mut self, mut listener: Box<dyn Listener + 'a>) {
+        if let Some(text) = &self.opening {
+            listener.news(text);
+        }
         self.listeners.push(listener);
     }
 
@@ -404,12 +409,12 @@ impl<'a> Driver<'a> {
                 if !report {
                     return Ok(());
                 }
-                self.reported(trial);
+                self.reported(trial, executor);
                 self.judge(trial, executor)
             }
             What::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
-                self.watch_failures(trial, ran, self.slots(executor))
+                self.watch_failures(trial, ran, executor)
             }
             What::Asked(id) => self.answer(trial, attempt, id),
         }

@@ -75,6 +75,7 @@ impl<'a> Driver<'a> {
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
             heard,
+            opening: None,
         };
         driver.begin()?;
         Ok(driver)
@@ -101,6 +102,7 @@ impl<'a> Driver<'a> {
             self.commit(Event::Opened { format: FORMAT, header })?;
         } else if self.study.header() != &self.parts.header {
             let edited = super::edit::edited(&self.parts, &self.study);
+            self.opening = Some(super::edit::told(&edited));
             self.commit(edited)?;
         }
         if !self.parts.elsewhere {

@@ -75,6 +75,22 @@ pub trait Executor: Send {
         BTreeMap::new()
     }
 
+    /// Returns on how many machines trials may run, if slots are no places of their own: then machines are found at fault, not slots.
+    fn machines(&self) -> Option<usize> {
+        None
+    }
+
+    /// Returns the number of the machine on which a trial runs, or failed last, if [`machines`](Self::machines) are counted.
+    fn machine(&self, trial: TrialId) -> Option<u32> {
+        let _ = trial;
+        None
+    }
+
+    /// Gives no more trials to a machine; returns its name.
+    fn shun(&mut self, machine: u32) -> String {
+        machine.to_string()
+    }
+
     /// Lets everything that runs stand still, its clocks too, or go on. Returns when that is so.
     fn halt(&mut self, halt: bool) {
         let _ = halt;

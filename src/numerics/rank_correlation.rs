@@ -72,6 +72,14 @@ mod tests {
     /// See above.
     const SCIPY: f64 = 0.666_736_691_000_315_7;
 
+    /// The square root of `H / (n - 1)` with `scipy.stats.kruskal` of SciPy 1.17.1 over these three groups, which have ties.
+    #[test]
+    fn the_ratio_is_that_of_the_kruskal_wallis_test_of_scipy() {
+        let found =
+            ratio(&[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0], &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0, 4.0]).unwrap();
+        assert!((found - 0.802_458_344_052_445_4).abs() < 1e-12, "{found}");
+    }
+
     #[test]
     fn categories_that_tell_all_apart_have_a_ratio_of_one() {
         assert_eq!(ratio(&[0.0, 0.0, 1.0, 1.0], &[1.0, 1.0, 5.0, 5.0]), Some(1.0));

@@ -4,6 +4,7 @@ use super::table::{Column, Table, Tone};
 use super::{number, row, summary};
 use crate::space::{Name, Value};
 use crate::study::{Exit, Origin, Study, Trial, TrialState};
+use rayon::prelude::*;
 
 /// How much of a value a table shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +61,21 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         table.push(Column::numbers("configuration", heads));
     }
     table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
-    let notes = || Column::texts("note", trials.iter().map(|trial| note(study, trial)));
-    let noted = trials.iter().filter(|trial| !note(study, trial).is_empty()).count();
-    if noted > 0 && noted == trials.len() {
-        table.push(notes());
+    let notes: Vec<String> = trials.par_iter().map(|trial| note(study, trial)).collect();
+    let noted = notes.iter().filter(|note| !note.is_empty()).count();
+    let mut notes = (noted > 0).then(|| Column::texts("note", notes));
+    if noted == trials.len()
+        && let Some(notes) = notes.take()
+    {
+        table.push(notes);
     }
-    for name in varying(study, trials) {
-        let values: Vec<_> = trials.iter().map(|trial| trial.params.get(&name)).collect();
-        table.push(params(&name, &values, detail));
-    }
+    let chosen = |name: &Name| {
+        let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name)).collect();
+        params(name, &values, detail)
+    };
+    // Of ten thousand trials this takes longest, so all cores share it.
+    let columns: Vec<Column> = varying(study, trials).par_iter().map(chosen).collect();
+    columns.into_iter().for_each(|column| table.push(column));
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
     let metrics = others(study, trials);
     if steps.iter().flatten().any(|step| *step > 1.0) && !metrics.iter().any(|name| counts(name, trials)) {
@@ -82,8 +89,8 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
         table.push(Column::numbers(&name, number::column(&values)));
     }
-    if noted > 0 && noted < trials.len() {
-        table.push(notes());
+    if let Some(notes) = notes {
+        table.push(notes);
     }
 }
 
@@ -170,7 +177,8 @@ pub fn time(study: &Study, trial: &Trial) -> String {
         (TrialState::Running, Some(began), Some(now)) => now.since(began).as_secs_f64(),
         _ => 0.0,
     };
-    if trial.attempts == 0 { String::new() } else { number::seconds(trial.seconds + running) }
+    let elsewhere = matches!(trial.origin, Origin::Imported(_));
+    if trial.attempts == 0 || elsewhere { String::new() } else { number::seconds(trial.seconds + running) }
 }
 
 /// Returns the reported keys that are neither an objective nor the resource.
@@ -193,12 +201,17 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
 }
 
 /// Returns how the trial ended if that is of interest.
-fn note(study: &Study, trial: &Trial) -> String {
+#[must_use]
+pub fn note(study: &Study, trial: &Trial) -> String {
     let imported = match &trial.origin {
         Origin::Imported(from) => Some(format!("imported from {from}")),
         _ => None,
     };
-    let outside = trial.outside.then(|| "outside the space".to_owned());
+    let outside = match (trial.removed, trial.outside) {
+        (true, _) => Some("removed".to_owned()),
+        (false, true) => Some("outside the space".to_owned()),
+        (false, false) => None,
+    };
     let ended = match (&trial.state, &trial.exit) {
         (TrialState::Failed, Some(exit)) => Some(exit.to_string()),
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => Some(exit.to_string()),

@@ -11,6 +11,7 @@ use super::plots::timeline::Timeline;
 use super::plots::{Input, axis::Axis};
 use super::{listing, number, row, summary};
 use crate::journal::lock;
+use crate::report::select::Condition;
 use crate::report::view::View;
 use crate::space::Value;
 use crate::study::{Goal, Study, Trial};
@@ -76,26 +77,42 @@ struct Trials {
     metrics: Vec<(String, Vec<Option<f64>>)>,
     seconds: Vec<f64>,
     step: Vec<Option<f64>>,
-    /// How trials ended that are not complete.
+    /// How trials ended that are not complete, and what else is to be known of one.
     exit: Vec<Option<String>>,
+    /// The first trial of each one's configuration, where there are several seeds.
+    configuration: Option<Vec<u32>>,
+    /// The rows of those that count for nothing, since the sweep was edited.
+    outside: Vec<usize>,
 }
 
 impl Page {
     /// Collects it of some studies.
     #[must_use]
     pub fn of(views: &[View]) -> Self {
+        Self::only(views, &[])
+    }
+
+    /// Collects it of the trials that fulfil the condition of their study; where there is none, of all.
+    #[must_use]
+    pub fn only(views: &[View], conditions: &[Option<Condition>]) -> Self {
+        let conditions = conditions.iter().map(Option::as_ref).chain(std::iter::repeat(None));
         Self {
             version: VERSION,
             swath: env!("CARGO_PKG_VERSION"),
-            studies: views.iter().map(StudyPage::of).collect(),
+            studies: views
+                .iter()
+                .zip(conditions)
+                .map(|(view, condition)| StudyPage::of(view, condition))
+                .collect(),
         }
     }
 }
 
 impl StudyPage {
-    fn of(view: &View) -> Self {
+    fn of(view: &View, condition: Option<&Condition>) -> Self {
         let study = &view.settled();
-        let input = Input::all(study, &view.chronicle, view.space.as_deref());
+        let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
+        input.trials.retain(|trial| condition.is_none_or(|condition| condition.holds(study, trial)));
         let fitted = Fitted::of(&input);
         let importance = fitted.as_ref().and_then(|fitted| Importance::of(&input, fitted));
         let contours = match (&fitted, &importance) {
@@ -106,7 +123,7 @@ impl StudyPage {
         let objectives = header.objectives.iter();
         let best = study.incumbent().map(|trial| Best {
             trial: trial.id.0,
-            objectives: summary::objectives(study, trial),
+            objectives: summary::standing(study, trial),
             params: summary::params(trial),
         });
         let running = lock::holder(&view.dir).is_some();
@@ -182,8 +199,8 @@ impl Trials {
             (trial.seconds + running.unwrap_or(0.0)).mul_add(1000.0, 0.5).floor() / 1000.0
         };
         let exit = |trial: &&Trial| {
-            let exit = trial.exit.as_ref().filter(|_| trial.state == crate::study::TrialState::Failed);
-            exit.map(ToString::to_string).or_else(|| trial.why.clone())
+            let note = Some(listing::note(study, trial)).filter(|note| !note.is_empty());
+            note.or_else(|| trial.why.clone())
         };
         Self {
             id: trials.iter().map(|trial| trial.id.0).collect(),
@@ -197,6 +214,9 @@ impl Trials {
             seconds: trials.iter().map(seconds).collect(),
             step: trials.iter().map(|trial| trial.step).collect(),
             exit: trials.iter().map(exit).collect(),
+            configuration: (study.header().replicate)
+                .map(|_| trials.iter().map(|trial| study.head(trial.id).0).collect()),
+            outside: (0..trials.len()).filter(|row| trials[*row].outside).collect(),
         }
     }
 }

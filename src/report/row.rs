@@ -1,15 +1,19 @@
 //! Names and what they stand for in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
 //! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics (an objective by its `take` rule,
-//! others by their last value). `param.x`, `metric.x` and `best.x` say which is meant, as in the header of `trials.csv`.
+//! others by their last value), what only a study with replicates or imported trials makes interesting ([`LAST`]). `param.x`, `metric.x` and `best.x` say which is meant, as in the header of `trials.csv`.
 
 use crate::space::{Name, Value};
 use crate::study::{Goal, Objective, Study, Trial};
+use crate::tracker::csv;
 use std::collections::BTreeSet;
 
 /// What every trial has.
 pub const OWN: [&str; 9] =
     ["trial", "state", "seconds", "step", "attempts", "exit", "seed", "cpu_seconds", "peak_mib"];
+
+/// What every trial has too, unless something of the user's own is called so.
+pub const LAST: [&str; 3] = ["configuration", "replicate", "origin"];
 
 /// Returns what `name` stands for in a trial, `None` if it is absent there.
 #[must_use]
@@ -25,8 +29,28 @@ pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
                 _ => None,
             }
         };
-        param().or_else(|| metric(study, trial, name)).or_else(prefixed)
+        param()
+            .or_else(|| metric(study, trial, name))
+            .or_else(prefixed)
+            .or_else(|| last_resort(study, trial, name))
     })
+}
+
+fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    if !LAST.contains(&name) || is_own(study, name) {
+        return None;
+    }
+    Some(match name {
+        "configuration" => Value::Int(i64::from(study.head(trial.id).0)),
+        "replicate" => Value::Int(i64::try_from(study.replicate(trial.id)).unwrap_or(i64::MAX)),
+        _ => Value::Text(csv::origin(&trial.origin).into()),
+    })
+}
+
+/// Says whether a parameter or an objective has that name; a trial that lacks it has nothing else under it.
+fn is_own(study: &Study, name: &str) -> bool {
+    let header = study.header();
+    header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
 }
 
 fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
@@ -103,7 +127,13 @@ pub fn metrics(study: &Study) -> BTreeSet<Name> {
 #[must_use]
 pub fn names(study: &Study) -> Vec<Name> {
     let own = OWN.into_iter().map(Name::from);
-    own.chain(params(study)).chain(metrics(study)).collect()
+    let mut names: Vec<Name> = own.chain(params(study)).chain(metrics(study)).collect();
+    for name in LAST {
+        if !names.iter().any(|known| **known == *name) {
+            names.push(name.into());
+        }
+    }
+    names
 }
 
 #[cfg(test)]

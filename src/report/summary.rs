@@ -2,27 +2,38 @@
 
 use super::{listing, number};
 use crate::numerics::sample::Sample;
-use crate::study::{Closing, Objective, Study, Trial, TrialState};
+use crate::study::{Closing, Objective, Origin, Study, Trial, TrialState};
 use std::fmt::Write as _;
+
+/// The states in the order in which they are told.
+const STATES: [TrialState; 6] = [
+    TrialState::Complete,
+    TrialState::Stopped,
+    TrialState::Failed,
+    TrialState::Paused,
+    TrialState::Running,
+    TrialState::Waiting,
+];
 
 /// Returns how many trials are where: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
 #[must_use]
 pub fn counts(study: &Study) -> String {
-    let counts = study.counts();
-    let total = study.trials().iter().filter(|trial| !trial.removed).count() as u64;
-    let parts: Vec<_> = [
-        (counts.complete, "complete"),
-        (counts.stopped, "stopped"),
-        (counts.failed, "failed"),
-        (counts.paused, "paused"),
-        (study.running_count() as u64, "running"),
-        (study.waiting().count() as u64, "waiting"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, state)| format!("{count} {state}"))
-    .collect();
-    let imported = study.imported();
+    let mut by_state = [0_u64; STATES.len()];
+    let mut imported = 0;
+    for trial in study.trials().iter().filter(|trial| !trial.outside) {
+        if let Some(at) = STATES.iter().position(|state| *state == trial.state) {
+            by_state[at] += 1;
+        }
+        imported += u64::from(matches!(trial.origin, Origin::Imported(_)));
+    }
+    let total: u64 = by_state.iter().sum();
+    let kept = |trial: &&Trial| trial.outside && !trial.removed;
+    let outside = study.trials().iter().filter(kept).count();
+    let parts: Vec<_> = (STATES.iter().zip(by_state))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {}", state.word()))
+        .collect();
+    let outside = if outside > 0 { format!("; {outside} outside the space") } else { String::new() };
     let wanted = study.header().trials.filter(|wanted| *wanted != total - imported);
     let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
     let mut plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" }.to_owned();
@@ -33,10 +44,10 @@ pub fn counts(study: &Study) -> String {
     if let [_] = parts.as_slice() {
         let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
         let all = if total == 1 { "" } else { "all " };
-        return format!("{shown}{of} {plural}, {all}{state}");
+        return format!("{shown}{of} {plural}, {all}{state}{outside}");
     }
     let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    format!("{shown}{of} {plural}{detail}")
+    format!("{shown}{of} {plural}{detail}{outside}")
 }
 
 /// Returns the objectives of a trial: `val_loss 0.04123, speed 12`.
@@ -113,8 +124,8 @@ pub fn closing(why: &Closing) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{counts, objectives, params};
-    use crate::space::Value;
-    use crate::study::Exit;
+    use crate::space::{Params, Value};
+    use crate::study::{Event, Exit};
     use crate::tracker::demo::Demo;
 
     #[test]
@@ -127,6 +138,11 @@ mod tests {
         demo.end(stopped, Exit::Stopped);
         demo.start(&[]);
         assert_eq!(counts(&demo.study), "3 of 20 trials: 1 complete, 1 stopped, 1 running");
+        let header = demo.study.header().clone();
+        let edit =
+            Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: vec![stopped] };
+        demo.event(edit);
+        assert_eq!(counts(&demo.study), "2 of 20 trials: 1 complete, 1 running; 1 outside the space");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Tables that fit their terminal: columns are left out rather than lines wrapped.
 
 use super::text::{Paint, elide, plain, width};
+use rayon::prelude::*;
 
 /// Texts longer than this are cut before a column is left out.
 const LONG: usize = 24;
+
+/// How many lines a core makes at a time.
+const BLOCK: usize = 512;
 
 /// How a line stands among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,19 +150,25 @@ impl Table {
     fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
         let mut line = String::new();
         self.line(&mut line, shown, widths, |column| &column.title);
-        let mut text = paint.dim(&line) + "\n";
-        for (at, tone) in self.tones.iter().enumerate() {
-            self.line(&mut line, shown, widths, |column| column.cells.get(at).map_or("", String::as_str));
-            match tone {
-                Tone::Usual => text.push_str(&line),
-                Tone::Best => text.push_str(&paint.green(&line)),
-                Tone::Live => text.push_str(&paint.cyan(&line)),
-                Tone::Bad => text.push_str(&paint.red(&line)),
-                Tone::Faint => text.push_str(&paint.dim(&line)),
+        let head = paint.dim(&line) + "\n";
+        let block = |(number, tones): (usize, &[Tone])| {
+            let (mut text, mut line) = (String::new(), String::new());
+            for (at, tone) in tones.iter().enumerate() {
+                let at = number * BLOCK + at;
+                self.line(&mut line, shown, widths, |column| column.cells.get(at).map_or("", String::as_str));
+                match tone {
+                    Tone::Usual => text.push_str(&line),
+                    Tone::Best => text.push_str(&paint.green(&line)),
+                    Tone::Live => text.push_str(&paint.cyan(&line)),
+                    Tone::Bad => text.push_str(&paint.red(&line)),
+                    Tone::Faint => text.push_str(&paint.dim(&line)),
+                }
+                text.push('\n');
             }
-            text.push('\n');
-        }
-        text
+            text
+        };
+        let blocks: Vec<String> = self.tones.par_chunks(BLOCK).enumerate().map(block).collect();
+        head + &blocks.concat()
     }
 
     /// Sets `line` to the cells side by side.

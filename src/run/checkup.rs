@@ -4,7 +4,7 @@ use crate::driver::gc;
 use crate::executor;
 use crate::journal::{self, StudyDir, lock};
 use crate::provenance::probe::{Finding, State};
-use crate::study::Study;
+use crate::study::{IllegalEvent, Study};
 use std::collections::BTreeSet;
 
 /// Looks at a study, without changing anything.
@@ -82,7 +82,10 @@ fn whole(dir: &StudyDir) -> (Study, Option<String>) {
 
 fn said(error: &journal::JournalError) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}; `swath doctor STUDY --salvage` keeps every good entry")
+    // A salvage would not make an older swath understand what a newer one has written.
+    let newer = matches!(error, journal::JournalError::Illegal { source: IllegalEvent::Newer { .. }, .. });
+    let cure = if newer { "" } else { "; `swath doctor STUDY --salvage` keeps every good entry" };
+    format!("{error}{cause}{cure}")
 }
 
 /// Compares the folders that there are with those that there should be.

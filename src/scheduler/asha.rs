@@ -57,6 +57,8 @@ struct Climber {
     standing: Option<Judgement>,
     /// It has been told to end and has not ended yet.
     ending: bool,
+    /// It has been stopped: what it still says on its way out is a matter of how long that takes, and is compared with nobody.
+    stopped: bool,
     rest: Rest,
 }
 
@@ -116,6 +118,10 @@ impl Asha {
         let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else { return };
         let free = rung < climber.target || rung == self.ladder.top();
         let decided = climber.ending || climber.standing.is_some();
+        let stands = |judgement: &Judgement| judgement.verdict == Verdict::Stop;
+        if climber.stopped || climber.standing.as_ref().is_some_and(stands) {
+            return;
+        }
         if climber.crossed.is_none_or(|crossed| rung > crossed) {
             self.record(study, rung, reading);
         }
@@ -295,6 +301,7 @@ impl TrialScheduler for Asha {
                 if let Some(climber) = self.climber_mut(*trial) {
                     climber.standing = None;
                     climber.ending = false;
+                    climber.stopped = false;
                     climber.crossed = climber.crossed.filter(|_| *resume);
                 }
             }
@@ -304,6 +311,7 @@ impl TrialScheduler for Asha {
                 if let Some(climber) = self.climber_mut(*trial) {
                     climber.standing = None;
                     climber.ending |= *verdict != Verdict::Continue;
+                    climber.stopped |= *verdict == Verdict::Stop;
                     if resting {
                         climber.rest = Rest::Stopped;
                         self.loose.remove(trial);

@@ -206,12 +206,14 @@ impl Study {
     fn enter(&mut self, id: TrialId, state: TrialState) {
         let Ok(trial) = self.trial_mut(id) else { return };
         let left = std::mem::replace(&mut trial.state, state.clone());
+        let outside = trial.outside;
         match left {
             TrialState::Waiting => drop(self.waiting.remove(&id)),
             TrialState::Running => drop(self.running.remove(&id)),
             other => *self.counts.of(&other) -= 1,
         }
         match state {
+            TrialState::Waiting if outside => {}
             TrialState::Waiting => drop(self.waiting.insert(id)),
             TrialState::Running => drop(self.running.insert(id)),
             other => *self.counts.of(&other) += 1,
@@ -239,6 +241,8 @@ impl Study {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
+        let waits = |trial: &&Trial| trial.state == TrialState::Waiting && !trial.outside;
+        self.waiting = self.trials.iter().filter(waits).map(|trial| trial.id).collect();
         self.recount();
     }
 
@@ -450,6 +454,28 @@ mod tests {
             self.happens(Event::Ended { trial: TrialId(id), attempt, exit, usage: Usage::default() });
             self.study.trial(TrialId(id)).expect("it was created").state.clone()
         }
+    }
+
+    #[test]
+    fn a_trial_that_no_longer_fits_does_not_wait_until_it_fits_again() {
+        let mut world = World::new(Goal::Min, Take::Last);
+        for id in 1..=3 {
+            world.starts(id);
+        }
+        world.ends(1, Exit::Interrupted);
+        let edit = |world: &mut World, outside: Vec<TrialId>| {
+            let header = world.study.header().clone();
+            world.happens(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside });
+        };
+        edit(&mut world, vec![TrialId(1), TrialId(2)]);
+        world.ends(2, Exit::Lost);
+        world.ends(3, Exit::Lost);
+        assert_eq!(world.study.waiting().collect::<Vec<_>>(), [TrialId(3)]);
+        world.happens(Event::Removed { trials: vec![TrialId(1)] });
+        world.happens(Event::Restored { trials: vec![TrialId(1)] });
+        assert_eq!(world.study.waiting().collect::<Vec<_>>(), [TrialId(3)]);
+        edit(&mut world, Vec::new());
+        assert_eq!(world.study.waiting().count(), 3);
     }
 
     #[test]

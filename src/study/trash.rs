@@ -17,8 +17,9 @@ impl Study {
             }
             trial.outside = true;
             let state = trial.state.clone();
-            if !self.waiting.remove(id) {
-                *self.counts.of(&state) -= 1;
+            match state {
+                TrialState::Waiting => drop(self.waiting.remove(id)),
+                state => *self.counts.of(&state) -= 1,
             }
         }
         self.recount();
@@ -40,7 +41,9 @@ impl Study {
                 continue;
             }
             trial.outside = trial.misfit;
+            let misfit = trial.misfit;
             match trial.state.clone() {
+                TrialState::Waiting if misfit => {}
                 TrialState::Waiting => drop(self.waiting.insert(*id)),
                 state => *self.counts.of(&state) += 1,
             }

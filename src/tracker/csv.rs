@@ -195,7 +195,7 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
 }
 
 /// Returns in a word where a configuration comes from: the sampler that proposed it, or how else it came to be.
-fn origin(origin: &Origin) -> &str {
+pub(crate) fn origin(origin: &Origin) -> &str {
     match origin {
         Origin::Suggested(sampler) => sampler,
         Origin::Point(_) => "point",

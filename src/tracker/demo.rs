@@ -55,9 +55,14 @@ impl Demo {
 
     /// Creates and starts a trial.
     pub(crate) fn start(&mut self, params: &[(&str, Value)]) -> TrialId {
+        self.start_from(params, Origin::Suggested("random".into()))
+    }
+
+    /// The same of a configuration that comes from elsewhere.
+    pub(crate) fn start_from(&mut self, params: &[(&str, Value)], origin: Origin) -> TrialId {
         let trial = self.study.next_id();
         let params: Params = params.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect();
-        self.event(Event::Created { trial, params, origin: Origin::Suggested("random".into()), seed: 7 });
+        self.event(Event::Created { trial, params, origin, seed: 7 });
         let attempt = Attempt(1);
         self.event(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
         trial

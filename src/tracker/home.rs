@@ -2,6 +2,7 @@
 
 use super::TrackerError;
 use super::metric_rows::take_due;
+use super::room::when_there_is_room;
 use crate::source::{Diagnostics, Section};
 use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
@@ -75,5 +76,5 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrackerError> {
         io::Write::write_all(&mut draft, bytes)?;
         draft.persist(path).map_err(|error| error.error)
     };
-    write().map(drop).map_err(failed(path))
+    when_there_is_room(|| write().map(drop).map_err(failed(path)))
 }

@@ -17,6 +17,7 @@ mod proto;
 mod prov;
 mod prov_graph;
 pub mod recorder;
+mod room;
 mod step;
 mod tensorboard;
 #[cfg(test)]
@@ -82,7 +83,6 @@ pub enum TrackerError {
 impl TrackerError {
     /// Returns whether there was no room on the disk: then trying again may succeed.
     pub(crate) fn is_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Write { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        matches!(self, Self::Write { source, .. } if room::is_full(source))
     }
 }

@@ -5,6 +5,7 @@
 //! a bounded queue: a slow one slows the run a little instead of eating memory, and after 10 seconds without progress the thread is given up.
 
 use super::csv::Csv;
+use super::room::{self, BETWEEN_LOOKS};
 use super::{Tracker, TrackerError};
 use crate::study::{Entry, Study};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
@@ -23,9 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long is waited at least between two syncs.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often a tracker looks whether there is room on its disk again.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// A sync may take this share of the time: one part in so many.
 const SHARE: u32 = 100;
@@ -252,7 +250,7 @@ impl Feed {
         }
         self.each(|slot, study| {
             slot.wait_for_room(study)
-                .or_else(|| slot.record(study, entry))
+                .or_else(|| room::patiently(|| slot.record(study, entry)))
                 .or_else(|| slot.sync_if_due(study))
         });
     }

@@ -5,6 +5,7 @@
 
 use super::TrackerError;
 use super::home::failed;
+use super::room::when_there_is_room;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -62,11 +63,16 @@ impl TrialFile {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let failed = failed(&self.path);
-        let file = open(&self.path).map_err(&failed)?;
-        file.write_all_at(&self.waiting, self.offset).map_err(&failed)?;
-        self.offset += self.waiting.len() as u64;
-        file.set_len(self.offset).map_err(&failed)?;
+        let end = self.offset + self.waiting.len() as u64;
+        when_there_is_room(|| {
+            let write = || {
+                let file = open(&self.path)?;
+                file.write_all_at(&self.waiting, self.offset)?;
+                file.set_len(end)
+            };
+            write().map_err(failed(&self.path))
+        })?;
+        self.offset = end;
         self.waiting.clear();
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::block_log::{self, MAGIC};
 use super::home::{Home, failed};
 use super::metric_rows::{self, MetricRow, each_row};
 use super::proto::Message;
+use super::room::when_there_is_room;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Section};
@@ -175,7 +176,7 @@ impl Run {
     /// Makes the folder in which `wandb sync` puts the configuration and the summary as files before it sends them.
     fn files(&self) -> Result<(), TrackerError> {
         let folder = self.path.with_file_name("files");
-        std::fs::create_dir_all(&folder).map_err(failed(&folder))
+        when_there_is_room(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
     }
 
     /// Takes away what the end of an attempt has added.

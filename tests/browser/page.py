@@ -173,11 +173,11 @@ def live(browser, swath):
         browser.open(url)
         browser.wait("window.swath && swath.sections.length === 1 && swath.sections[0].study.count === 14")
         assert not browser.complaints, browser.complaints
-        sweep(18)
+        sweep(34)
         again = subprocess.Popen([swath, "run", "sweep.toml"], env=os.environ | {"SWATH_PROGRAM": swath}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         browser.wait("swath.sections[0].study.data.running")
         assert again.wait(60) == 0
-        browser.wait("swath.sections[0].study.count === 18 && !swath.sections[0].study.data.running")
+        browser.wait("swath.sections[0].study.count === 34 && !swath.sections[0].study.data.running")
         assert browser.run("document.getElementById('live').textContent") == "live"
         assert all(asked.startswith(url) for asked in browser.requests), browser.requests
         assert not browser.complaints, browser.complaints

@@ -1,9 +1,9 @@
-"""pandas, DuckDB and pyarrow read every table that `swath export` writes, without options, and find in it what the journal says; the
+"""pandas, DuckDB, pyarrow and csvkit read every table that `swath export` writes, without options, and find in it what the journal says; the
 numbers of `swath compare` are those of SciPy.
 
     export_readers.py logs/STUDY
 """
-# needs: pandas pyarrow duckdb pytz scipy
+# needs: pandas pyarrow duckdb pytz scipy csvkit
 
 import json
 import math
@@ -58,12 +58,19 @@ def readers(path):
     if kind == "csv":
         yield "pandas", pandas.read_csv(path).to_dict("records")
         yield "pyarrow", pyarrow.csv.read_csv(path).to_pylist()
+        yield "csvkit", csvkit(path)
     elif kind == "parquet":
         yield "pandas", pandas.read_parquet(path).to_dict("records")
         yield "pyarrow", pyarrow.parquet.read_table(path).to_pylist()
     else:
         yield "pandas", pandas.read_json(path, lines=True).to_dict("records")
         yield "pyarrow", pyarrow.json.read_json(path).to_pylist()
+
+
+def csvkit(path):
+    """What `csvjson` makes of a table: it finds out the separator and the types by itself, and writes numbers as doubles."""
+    ran = subprocess.run([Path(sys.executable).with_name("csvjson"), path], check=True, capture_output=True, text=True)
+    return json.loads(ran.stdout)
 
 
 def equal(found, said, rounded=False):

@@ -1,4 +1,4 @@
-"""Runs a sweep into a real MLflow server that is killed and started again in the middle, and into a folder, and compares what MLflow's own
+"""Runs a sweep with a failed trial, a stopped one and a NaN into a real MLflow server that is killed and started again in the middle, and into a folder, and compares what MLflow's own
 client reads back with the journal: every parameter, metric point, status, time, data set, model, artifact (byte for byte) and nesting.
 
 usage: python mlflow_reader.py STUDY     (STUDY is not looked at; the binary is $SWATH; prints two lines, exits 1 at the first difference)
@@ -30,7 +30,7 @@ params = json.load(open(os.environ["SWATH_PARAMS"], encoding="utf-8"))
 trial = int(os.environ["SWATH_TRIAL"])
 os.makedirs("modelle", exist_ok=True)
 for epoch in range(6):
-    loss = float("nan") if trial == 2 and epoch == 0 else params["lr"] / (epoch + 1)
+    loss = float("nan") if trial == 2 and epoch == 0 else 1 / (epoch + trial) + (9 + params["lr"] if trial == 6 else 0)
     records.write(json.dumps({"epoch": epoch, "Verlust-größe": loss, "val/acc": epoch * 1e-7, "phase": "übung"}) + "\n")
     records.write(json.dumps({"kind": "metric", "context": "train", "loss": loss * 2, "step": epoch * 10}) + "\n")
     if epoch == 1:
@@ -59,6 +59,12 @@ goal = "min"
 [search]
 sampler = "random"
 trials = 6
+
+[scheduler]
+name = "median"
+resource = "epoch"
+min = 2
+peers = 2
 
 [resources]
 jobs = 2
@@ -157,19 +163,25 @@ def from_journal(study):
             path = event["record"]["artifact"]["path"]
             trials[event["trial"]]["files"][path.removeprefix("artifacts/")] = os.path.join(study, str(event["trial"]), path)
         elif kind == "ended":
-            trials[event["trial"]]["status"] = "FINISHED" if event["exit"] == "done" else "FAILED"
+            status = {"done": "FINISHED", "stopped": "KILLED"}
+            trials[event["trial"]]["status"] = status.get(event["exit"], "FAILED") if isinstance(event["exit"], str) else "FAILED"
             trials[event["trial"]]["end"] = at
     for trial, had in trials.items():
-        for line in open(os.path.join(study, str(trial), "metrics", "train.json"), encoding="utf-8"):
-            row = json.loads(line)
-            had["points"].append(("train/loss", round(row["at"] * 1000), row["step"], same_text(number(row["loss"]))))
+        folder = os.path.join(study, str(trial), "metrics")
+        for log in sorted(name[:-5] for name in os.listdir(folder) if name.endswith(".json") and name != "report.json"):
+            for ordinal, line in enumerate(open(os.path.join(folder, log + ".json"), encoding="utf-8")):
+                row = json.loads(line)
+                at, step = round(row.pop("at") * 1000), row.pop("step", ordinal)
+                row.pop("context", None)
+                had["points"] += [(f"{log}/{key}", at, step, same_text(number(value))) for key, value in row.items()]
     return trials, opened, closed
 
 
 def compare(client, study, name):
     trials, opened, closed = from_journal(study)
     check("the number of trials", len(trials), 6)
-    check("failed trials", [trial for trial, had in trials.items() if had["status"] == "FAILED"], [3])
+    for status, wanted in (("FAILED", [3]), ("KILLED", [6])):
+        check(status, [trial for trial, had in trials.items() if had["status"] == status], wanted)
     experiment = client.get_experiment_by_name(name)
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]

@@ -1,4 +1,5 @@
-"""Reads a study with MLXP's own Reader and compares what it says with the trials' files.
+"""Reads studies with MLXP's own Reader and compares what it says with the trials' files: the one given, and one with a failed trial, a
+stopped one, NaN and names that are not ASCII.
 
 usage: python mlxp_reader.py STUDY     (needs mlxp 1.0.5; prints one line, exits 1 at the first difference)
 """
@@ -12,6 +13,7 @@ import sys
 import tempfile
 
 import mlxp
+from fixtures.study import make
 
 
 def flatten(tree, prefix=""):
@@ -31,7 +33,7 @@ def same(left, right):
 
 
 def check(what, found, wanted):
-    if not same(found, wanted):
+    if not (found == wanted if isinstance(wanted, dict) else same(found, wanted)):
         sys.exit(f"{what}: MLXP reads {found!r}, the trial has {wanted!r}")
 
 
@@ -69,9 +71,16 @@ def main(study):
                         points += len(values)
         complete = reader.filter("info.status == 'COMPLETE'", result_format="pandas")
         print(f"MLXP reads {len(trials)} trials, {len(complete)} of them complete, and {points} metric points")
+        return {trial: runs[trial]["info.status"] for trial in trials}
     finally:
         shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":
     main(os.path.abspath(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        made = make(folder, "")
+        statuses = main(str(made.folder))
+        # MLXP knows no other statuses; that a trial was stopped is in `info.exit`.
+        wanted = {str(trial): "FAILED" if state == "failed" else "COMPLETE" for trial, state in made.states.items()}
+        check("statuses", statuses, wanted)

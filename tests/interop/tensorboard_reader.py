@@ -27,7 +27,7 @@ def scalars(made, trial):
             wanted.setdefault(key, []).append((values["epoch"], single(value)))
     for log, rows in made.metrics(trial).items():
         for ordinal, row in enumerate(rows):
-            step = ordinal if "batch" in row else row["step"]
+            step = ordinal if "batch" in row else row.get("step", ordinal)
             for key in set(row) - {"step", "batch", "at", "context"}:
                 wanted.setdefault(f"{log}/{key}", []).append((step, single(row[key])))
     return wanted
@@ -82,7 +82,7 @@ def hparams(made):
         found = {key: getattr(value, value.WhichOneof("kind")) for key, value in groups[trial].hparams.items()}
         assert found == params, (found, params)
         status = groups[trial].sessions[0].status
-        wanted = api_pb2.STATUS_SUCCESS if made.exits[trial] == "done" else api_pb2.STATUS_FAILURE
+        wanted = api_pb2.STATUS_FAILURE if made.states[trial] == "failed" else api_pb2.STATUS_SUCCESS  # it knows no other
         assert status == wanted, (trial, status)
         last = {value.name.tag: value.value for value in groups[trial].metric_values}
         assert same(last["val_loss"], single(made.reports[trial][-1][1]["val_loss"])), last

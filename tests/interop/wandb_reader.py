@@ -66,7 +66,7 @@ def read(made):
         trial = config.pop("swath")["trial"]
         assert config == made.params[trial], (trial, config)
         assert (run.run.run_group, run.run.project, path.stem) == ("étude", "digits", f"run-{run.run.run_id}")
-        assert end.exit.exit_code == (0 if made.exits[trial] == "done" else 3)
+        assert end.exit.exit_code == (3 if made.states[trial] == "failed" else 0)
         wanted = rows(made, trial)
         history = [items(record.history.item) for record in kinds["history"]]
         assert [row["_step"] for row in history] == list(range(len(wanted)))
@@ -97,7 +97,7 @@ def sync(made, runs):
         assert len(sent["history"]) == len(wanted), (trial, len(sent["history"]), len(wanted))
         for step, (found, want) in enumerate(zip(sent["history"], wanted)):
             equal(found, want, (trial, step, "sent"))
-        assert sent["exit"] == (0 if made.exits[trial] == "done" else 3), (trial, sent["exit"])
+        assert sent["exit"] == (3 if made.states[trial] == "failed" else 0), (trial, sent["exit"])
         equal(sent["summary"], made.reports[trial][-1][1], (trial, "summary sent"))
     return len(runs)
 

@@ -1,7 +1,7 @@
 //! What people and sites get wrong: the engine's own words, and nothing lost.
 
-use super::world::{World, cluster, node, said};
-use super::{SHORT, slurm};
+use super::world::{World, cluster, has, said};
+use super::{SHORT, STEPS, slurm};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,27 @@ fn a_refused_submission_shows_the_words_of_slurm() {
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("invalid partition specified: nowhere"), "{said}");
-    let world = World::new("impossible", SHORT, 2, &slurm("cpus = 64"));
+    let world = World::new("impossible", SHORT, 2, &slurm("cpus = 20"));
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("Requested node configuration is not available"), "{said}");
     assert_eq!(world.study().trials().len(), 0);
+}
+
+#[test]
+fn a_job_that_waits_for_ever_is_told_apart() {
+    let Some(_) = cluster() else { return };
+    // More than all nodes have together: Slurm takes it, and lets it wait.
+    let world = World::new("never", SHORT, 2, &slurm("cpus = 64"));
+    let run = world.start();
+    let begun = Instant::now();
+    while !world.said().contains("PartitionConfig: it will not start as it is") {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(world.swath(&["stop", "never"]).status().unwrap().success());
+    assert_eq!(run.wait(), 130, "{}", world.said());
+    world.assert_no_job_is_left();
 }
 
 #[test]
@@ -31,7 +47,9 @@ fn a_machine_without_slurm_is_told_so() {
 
 #[test]
 fn a_folder_that_the_nodes_do_not_see_is_named() {
-    let Some(_) = cluster() else { return };
+    if !has("mounts") {
+        return;
+    }
     let world = World::new("unseen", SHORT, 2, &slurm(""));
     // What is mounted in a namespace of its own nobody else sees.
     let begin = format!(
@@ -64,25 +82,6 @@ fn an_older_program_on_the_nodes_is_told_apart() {
 }
 
 #[test]
-fn a_controller_that_does_not_answer_is_waited_for() {
-    let Some(_) = cluster() else { return };
-    let world = World::new("unanswered", SHORT, 3, &slurm(""));
-    // One that is killed soon after a job came may forget it.
-    std::thread::sleep(Duration::from_secs(8));
-    node(&["kill", "slurmctld"]);
-    let begun = Instant::now();
-    let run = world.start();
-    while !world.said().contains("does not answer") {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    std::thread::sleep(Duration::from_secs(3));
-    node(&["start", "slurmctld"]);
-    assert_eq!(run.wait(), 0, "{}", world.said());
-    world.assert_all_complete(3);
-}
-
-#[test]
 fn a_site_that_allows_small_arrays_gets_small_arrays() {
     let Some(_) = cluster() else { return };
     let world = World::new("arrays", &format!("sleep 1\n{SHORT}"), 6, &slurm("pilots = 6"));
@@ -91,4 +90,102 @@ fn a_site_that_allows_small_arrays_gets_small_arrays() {
     world.assert_all_complete(6);
     // The cluster of the tests has `MaxArraySize=5`.
     assert!(world.notes("intent") >= 2, "{said}");
+}
+
+#[test]
+fn a_node_on_which_trials_only_fail_is_left_out_and_they_run_elsewhere() {
+    let Some(_) = cluster() else { return };
+    let trial = format!("[ \"$SLURMD_NODENAME\" = n2 ] && exit 1\nsleep 0.5\n{SHORT}");
+    let world = World::new("sick", &trial, 40, &slurm("pilots = 2\nslots = 4\ncpus = 16"));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(40);
+    assert!(said.contains("on n2, one after the other: it is given no more"), "{said}");
+}
+
+#[test]
+fn a_program_that_fails_everywhere_ends_the_run_before_its_points_are_used_up() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("broken", "exit 1", 40, &slurm("pilots = 2\nslots = 2\ncpus = 16"));
+    let (code, said) = world.run();
+    assert_eq!(code, 4, "{said}");
+    let study = world.study();
+    assert!(study.counts().failed < 40, "{said}");
+    world.assert_no_job_is_left();
+}
+
+#[test]
+fn a_job_that_got_too_few_gpus_says_so_and_shares_none() {
+    if !has("gpus") {
+        return;
+    }
+    let executor = slurm("gpus = 1\nslots = 2");
+    let world = World::with("too-few", SHORT, 4, &executor, "[resources]\ngpus = 1\n");
+    let (code, said) = world.run();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("gave 1 GPUs to the job, too few for 2 trials at a time"), "{said}");
+    assert_eq!(world.study().counts().failed, 0);
+}
+
+#[test]
+fn clocks_that_differ_are_noticed_and_change_nothing() {
+    let Some(_) = cluster() else { return };
+    // A node whose clock is an hour late, as far as the pilot and its trials can tell.
+    let world = World::new("clocks", SHORT, 4, "");
+    let late = world.path("late");
+    std::fs::write(
+        &late,
+        format!("#!/bin/sh\nDONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1 exec faketime -f -1h '{}' \"$@\"\n", env!("CARGO_BIN_EXE_swath")),
+    )
+    .unwrap();
+    std::fs::set_permissions(&late, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let text = std::fs::read_to_string(world.path("sweep.toml")).unwrap();
+    let executor = slurm(&format!("swath = \"{}\"\nwalltime = \"30m\"", late.display()));
+    world.sweep(&format!("{text}{executor}"));
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(4);
+    assert!(said.contains("the clock of n") && said.contains(" and this machine's are 36"), "{said}");
+}
+
+#[test]
+fn a_full_quota_loses_nothing() {
+    if !has("mounts") {
+        return;
+    }
+    let world = World::new("quota", STEPS, 4, &slurm("slots = 2"));
+    let _small = Small::mount(world.path("logs"));
+    let run = world.start();
+    world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
+    // Everything that is left of the quota, for a while.
+    let filler = world.path("logs/filler");
+    Command::new("dd").args(["if=/dev/zero", "bs=4k", &format!("of={}", filler.display())]).output().unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    std::fs::remove_file(&filler).unwrap();
+    let code = run.wait();
+    let said = world.said();
+    let (ends, study) = (world.ends(), world.study());
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(study.counts().complete, 4, "{ends:?}\n{said}");
+    assert!(study.trials().iter().all(|trial| trial.reports >= 40), "{said}");
+}
+
+/// A file system of one mebibyte.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mount(at: std::path::PathBuf) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&at).status().unwrap();
+        assert!(mounted.success());
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(status.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
 }

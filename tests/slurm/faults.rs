@@ -1,6 +1,6 @@
 //! What goes wrong on clusters: nothing is lost and nothing is done twice.
 
-use super::world::{World, cluster, node, slurm as call};
+use super::world::{World, cluster, has, node, slurm as call};
 use super::{SHORT, STEPS, slurm};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -26,6 +26,55 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
         world.ends().into_iter().filter(|(_, attempt, _)| *attempt == 1).map(|end| end.2).collect();
     assert!(first.iter().all(|exit| matches!(exit, Exit::Interrupted | Exit::Lost)), "{first:?}");
     assert_eq!(study.counts().failed, 0);
+}
+
+#[test]
+fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("requeued", STEPS, 2, &slurm("slots = 2\nrequeue = true"));
+    let run = world.start();
+    world
+        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 2);
+    let job = world.jobs().remove(0).split(' ').next_back().unwrap().to_owned();
+    call(&["scontrol", "requeue", &job]);
+    let begun = Instant::now();
+    while world.study().trials()[0].attempts < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", world.said());
+        // Slurm would wait for two minutes.
+        call(&["scontrol", "update", &format!("JobId={job}"), "StartTime=now"]);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(2);
+    for trial in world.study().trials() {
+        assert!(trial.attempts == 2 && (40..=41).contains(&trial.reports), "{}", world.said());
+    }
+    assert_eq!(world.notes("submitted"), 1, "{}", world.said());
+}
+
+#[test]
+fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("hangs", STEPS, 1, &slurm("").replace("lease = \"4s\"", "lease = \"1s\""));
+    let run = world.start();
+    world.until("it reports", |study| study.trials().first().is_some_and(|trial| trial.reports > 5));
+    let pid = pid_of_a_pilot(&world);
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    world.until("a second attempt", |study| study.trials()[0].attempts == 2);
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(1);
+    assert!(world.said().contains("and its job was cancelled"), "{}", world.said());
+}
+
+/// Returns the process of the first pilot that can be found.
+fn pid_of_a_pilot(world: &World) -> String {
+    let pilots = world.dir().root().join("pilots");
+    let journals = std::fs::read_dir(pilots).unwrap().map(|entry| entry.unwrap().path());
+    let journal =
+        journals.filter(|path| path.to_string_lossy().ends_with(".0.jsonl")).find(|path| path.exists());
+    let said = std::fs::read_to_string(journal.unwrap()).unwrap();
+    let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    hello["word"]["hello"]["place"]["pid"].as_u64().unwrap().to_string()
 }
 
 #[test]
@@ -59,6 +108,25 @@ done"#;
 }
 
 #[test]
+fn a_controller_that_does_not_answer_is_waited_for() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("unanswered", SHORT, 3, &slurm(""));
+    // One that is killed soon after a job came may forget it.
+    std::thread::sleep(Duration::from_secs(8));
+    node(&["kill", "slurmctld"]);
+    let begun = Instant::now();
+    let run = world.start();
+    while !world.said().contains("does not answer") {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    node(&["start", "slurmctld"]);
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(3);
+}
+
+#[test]
 fn nothing_is_lost_while_the_controller_is_away() {
     let Some(_) = cluster() else { return };
     let world =
@@ -71,7 +139,7 @@ fn nothing_is_lost_while_the_controller_is_away() {
     std::thread::sleep(Duration::from_secs(15));
     node(&["start", "slurmctld"]);
     assert_eq!(run.wait(), 0, "{}", world.said());
-    world.assert_all_complete(8);
+    world.assert_all_complete(4);
     assert!(
         world.ends().iter().all(|(_, attempt, exit)| (*attempt, exit) == (1, &Exit::Done)),
         "{}",
@@ -128,13 +196,7 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
     world
         .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() >= 3);
     // So suddenly that the pilot can say nothing.
-    let pilots = world.dir().root().join("pilots");
-    let journals = std::fs::read_dir(pilots).unwrap().map(|entry| entry.unwrap().path());
-    let journal =
-        journals.filter(|path| path.to_string_lossy().ends_with(".0.jsonl")).find(|path| path.exists());
-    let said = std::fs::read_to_string(journal.unwrap()).unwrap();
-    let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
-    let pid = hello["word"]["hello"]["place"]["pid"].as_u64().unwrap().to_string();
+    let pid = pid_of_a_pilot(&world);
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(6);
@@ -203,7 +265,9 @@ fn run_with_stale_view(world: &World, seconds: u32) -> (i32, String) {
 
 #[test]
 fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_twice() {
-    let Some(_) = cluster() else { return };
+    if !has("fuse") {
+        return;
+    }
     let executor = slurm("pilots = 2\nslots = 4").replace("lease = \"4s\"", "lease = \"30s\"");
     let world = World::new("stale", SHORT, 40, &executor);
     std::fs::create_dir(world.path("logs")).unwrap();

@@ -1,9 +1,9 @@
 //! What works.
 
-use super::world::{World, cluster};
+use super::world::{World, cluster, has};
 use super::{QUICK, SHORT, STEPS, slurm};
 use std::time::{Duration, Instant};
-use swath::study::{Event, Study, TrialState};
+use swath::study::{Event, Exit, Failure, Study, TrialState, Verdict};
 
 #[test]
 fn the_quickstart_with_asha_runs_on_two_nodes_of_sixteen_cores() {
@@ -90,7 +90,9 @@ fn a_trial_longer_than_its_job_goes_on_from_its_checkpoint_in_the_next() {
 
 #[test]
 fn a_gpu_is_never_given_to_two_trials_at_a_time() {
-    let Some(_) = cluster() else { return };
+    if !has("gpus") {
+        return;
+    }
     let trial = format!(
         "mkdir \"gpu-$CUDA_VISIBLE_DEVICES\" || exit 1\nsleep 0.3\nrmdir \"gpu-$CUDA_VISIBLE_DEVICES\"\necho $CUDA_VISIBLE_DEVICES >> seen\n{SHORT}"
     );
@@ -177,4 +179,70 @@ fn a_stop_reaches_a_trial_within_five_seconds() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(run.wait(), 130, "{}", world.said());
     world.assert_no_job_is_left();
+}
+
+#[test]
+fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
+    if !has("gpus") {
+        return;
+    }
+    let trial = format!(
+        "mkdir \"gpu-$CUDA_VISIBLE_DEVICES\" || exit 1\nsleep 0.3\nrmdir \"gpu-$CUDA_VISIBLE_DEVICES\"\necho $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS >> seen\n{SHORT}"
+    );
+    let world = World::with("shares", &trial, 12, &slurm("gpus = 2"), "[resources]\ngpus = 1\ncpus = 3\n");
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    world.assert_all_complete(12);
+    let seen = std::fs::read_to_string(world.path("seen")).unwrap();
+    let seen: std::collections::BTreeSet<_> = seen.lines().collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["0 3", "1 3"]);
+}
+
+#[test]
+fn a_trial_that_holds_too_much_memory_is_ended_for_that_in_a_job_too() {
+    let Some(_) = cluster() else { return };
+    let trial =
+        "exec awk 'BEGIN { s = \"0123456789abcdef\"; while (length(s) < 200000000) s = s s; while (1) { } }'";
+    let world = World::with("memory", trial, 1, &slurm(""), "[resources]\nmemory = \"64 MiB\"\n");
+    let (code, said) = world.run();
+    assert_eq!(code, 3, "{said}");
+    assert_eq!(world.ends()[0].2, Exit::Failed(Failure::Memory), "{said}");
+}
+
+#[test]
+fn a_run_in_the_background_ends_like_any_other() {
+    let Some(_) = cluster() else { return };
+    let world = World::new("detached", &format!("sleep 2\n{SHORT}"), 6, &slurm("slots = 3"));
+    let output = world.swath(&["run", "--detach", "sweep.toml"]).output().unwrap();
+    let (code, said) = super::world::said(&output);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("runs in the background as process"), "{said}");
+    world.until("all trials are complete", |study| study.counts().complete == 6);
+    world.assert_all_complete(6);
+    world.assert_no_job_is_left();
+    let log = std::fs::read_to_string(world.dir().root().join("run.log")).unwrap();
+    assert!(log.contains("submitted 1 pilot"), "{log}");
+}
+
+#[test]
+fn a_scheduler_stops_a_hopeless_trial_in_a_job_within_five_seconds() {
+    let Some(_) = cluster() else { return };
+    // The first is quick and best, so the others are hopeless once it is complete.
+    let trial = "pause=3\n[ \"$n\" = 1 ] && pause=0.1\ne=0\nwhile [ \"$e\" -lt 9 ]; do e=$((e + 1)); echo \"{\\\"epoch\\\": $e, \\\"loss\\\": $n}\" >> \"$SWATH_RECORDS\"; sleep $pause; done";
+    let median = "[scheduler]\nname = \"median\"\nresource = \"epoch\"\npeers = 1\n";
+    let world = World::with("hopeless", trial, 8, &slurm("slots = 8"), median);
+    let (code, said) = world.run();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(world.study().counts().stopped, 7, "{said}");
+    let mut judged = std::collections::BTreeMap::new();
+    let mut late = Vec::new();
+    for entry in swath::journal::Journal::open(&world.dir()).unwrap() {
+        let entry = entry.unwrap();
+        match entry.event {
+            Event::Judged { trial, verdict: Verdict::Stop, .. } => drop(judged.insert(trial, entry.at)),
+            Event::Ended { trial, exit: Exit::Stopped, .. } => late.push(entry.at.since(judged[&trial])),
+            _ => {}
+        }
+    }
+    assert!(!late.is_empty() && late.iter().all(|took| *took < Duration::from_secs(5)), "{late:?}");
 }

@@ -1,6 +1,6 @@
 //! Trials in jobs of a real Slurm, which `.ci/run slurm` starts on this machine; without it these tests do nothing.
 //!
-//! One at a time: some of them break the cluster for a while.
+//! Those in `faults` one at a time: they break the cluster for a while.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -22,6 +22,12 @@ pub(crate) fn cluster() -> Option<PathBuf> {
     std::env::var_os("SWATH_SLURM").map(PathBuf::from)
 }
 
+/// Returns whether there is a cluster, on a machine that can do what a test needs; `.ci/run slurm` says what it cannot.
+pub(crate) fn has(what: &str) -> bool {
+    let lacks = std::env::var("SWATH_SLURM_LACKS").unwrap_or_default();
+    cluster().is_some() && lacks.split(' ').all(|lack| lack != what)
+}
+
 impl World {
     /// Makes a sweep whose trials run `trial` in a shell, with the number of the configuration as `$1`.
     pub(crate) fn new(name: &str, trial: &str, trials: u32, executor: &str) -> Self {

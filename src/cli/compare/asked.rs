@@ -136,8 +136,11 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
         .hint("say with `--metric` which to compare")),
         (None, _) => {
             let names: Vec<String> = sources.iter().flat_map(Source::numeric).collect();
-            Err(Failure::usage("it is not known which column to compare")
-                .hint(format!("name one with `--metric`: {}", plain(&names.join(", ")))))
+            let failure = Failure::usage("it is not known which column to compare");
+            Err(match names.as_slice() {
+                [] => failure.hint("no column holds a number"),
+                names => failure.hint(format!("name one with `--metric`: {}", plain(&names.join(", ")))),
+            })
         }
     }
 }

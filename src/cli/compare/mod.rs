@@ -211,6 +211,13 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
             text => format!("; {text}"),
         }
     ));
+    let breaking: usize = ranking.sources.iter().map(Source::breaking).sum();
+    if breaking > 0 {
+        let trials = if breaking == 1 { "trial breaks" } else { "trials break" };
+        notes.push(format!(
+            "{breaking} complete {trials} an outcome limit (`swath ls` says which); here they count, `best` ranks them last"
+        ));
+    }
     let repeated = ranking.is_repeated();
     if !repeated && ranking.groups.len() > 1 {
         notes.push(

@@ -2,8 +2,8 @@ use super::{Args, run};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::studies::demo;
 use crate::cli::{Context, output::captured};
-use crate::space::Value;
-use crate::study::{Exit, Goal};
+use crate::space::{Params, Value};
+use crate::study::{Event, Exit, Goal, Header, Limit, Origin, TrialId};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn args() -> Args {
@@ -210,4 +210,52 @@ fn nothing_complete_is_told_and_so_are_misspelt_names() {
     assert_eq!((failure.code, failure.hints), (Code::NoSuccess, vec!["left out: 1 failed".to_owned()]));
     let failure = compare(&world(), None, &Args { by: Some("optimiser".into()), ..args() }).0.unwrap_err();
     assert_eq!(failure.hints, ["did you mean `optimizer`?"]);
+}
+
+#[test]
+fn trials_in_the_trash_are_left_out_without_a_word() {
+    let mut demo = world();
+    let trials = (5..=8).map(TrialId).collect();
+    demo.event(Event::Removed { trials });
+    let by = Args { by: Some("optimizer".into()), ..args() };
+    let (_, out, err) = compare(&demo, None, &by);
+    assert!(!out.contains("sgd") && out.contains("adamw"), "{out}");
+    assert!(!err.contains("outside") && !err.contains("removed"), "{err}");
+}
+
+#[test]
+fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
+    let mut demo = Demo::new(&["lr"]);
+    for of in 0..2 {
+        for seed in 0..3 {
+            let lr = [("lr", Value::Float(f64::from(of)))];
+            let head = 3 * of as u32 + 1;
+            let origin = if seed == 0 { Origin::Added } else { Origin::Replicate(TrialId(head)) };
+            let trial = demo.start_from(&lr, origin);
+            demo.report(trial, &[("val_loss", f64::from(of) + f64::from(seed) * 0.1)]);
+            demo.end(trial, Exit::Done);
+        }
+    }
+    for by in [None, Some("configuration".to_owned())] {
+        let (_, out, _) = compare(&demo, None, &Args { json: true, by, ..args() });
+        let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let sizes: Vec<_> = (0..2).map(|at| document["groups"][at]["n"].clone()).collect();
+        assert_eq!(sizes, [3, 3], "{document}");
+    }
+    let first = Args { condition: Some("replicate == 1".into()), ..args() };
+    let (_, out, _) = compare(&demo, None, &Args { csv: true, ..first });
+    assert_eq!(out.lines().count(), 3, "{out}");
+}
+
+#[test]
+fn trials_that_break_a_limit_are_counted_and_told() {
+    let mut demo = Demo::new(&["lr"]);
+    let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
+    let header = Header { limits, ..demo.study.header().clone() };
+    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
+    for (lr, latency) in [(0.1, 5.0), (0.2, 50.0)] {
+        demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", lr), ("latency", latency)]);
+    }
+    let (_, _, err) = compare(&demo, None, &args());
+    assert!(err.contains("1 complete trial breaks an outcome limit"), "{err}");
 }

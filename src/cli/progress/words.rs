@@ -64,8 +64,8 @@ fn count(study: &Study) -> String {
 
 /// Returns how many trials have come to their end here.
 pub(super) fn finished(study: &Study) -> u64 {
-    let counts = study.counts();
-    (counts.complete + counts.stopped + counts.failed).saturating_sub(study.imported())
+    let open = (study.waiting().count() + study.running_count()) as u64 + study.counts().paused;
+    study.counted().saturating_sub(open)
 }
 
 fn ended(study: &Study, trial: &Trial) -> String {

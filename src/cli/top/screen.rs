@@ -42,7 +42,7 @@ impl List {
     }
 
     fn trials(self, study: &Study) -> Vec<&Trial> {
-        let started = study.trials().iter().rev().filter(|trial| trial.attempts > 0);
+        let started = study.trials().iter().rev().filter(|trial| trial.attempts > 0 && !trial.removed);
         match self {
             Self::Running => study.running().filter_map(|id| study.trial(id)).collect(),
             Self::Best => rank::best(study, 200),
@@ -55,6 +55,8 @@ impl List {
 /// What is shown, and what a person chose.
 pub(super) struct Screen {
     list: List,
+    /// Whether a person chose the list.
+    turned: bool,
     chosen: Option<TrialId>,
     picture: usize,
     stdout: bool,
@@ -69,6 +71,7 @@ impl Screen {
         let list = if study.running_count() > 0 { List::Running } else { List::Best };
         let mut screen = Self {
             list,
+            turned: false,
             chosen: None,
             picture: 0,
             stdout: false,
@@ -99,6 +102,7 @@ impl Screen {
     pub(super) fn turn(&mut self, by: usize, study: &Study) {
         let at = List::ALL.iter().position(|list| *list == self.list).unwrap_or(0);
         self.list = List::ALL[(at + by) % List::ALL.len()];
+        self.turned = true;
         self.chosen = None;
         self.step(0, study);
     }
@@ -115,6 +119,14 @@ impl Screen {
     /// Reads what the screen shows beyond the study: the picture's data and the end of a log.
     pub(super) fn see(&mut self, view: &View, study: &Study, held: bool) {
         self.held = held;
+        if !self.turned {
+            // Of a run that has ended the best are of interest.
+            self.list = match (study.running_count(), held) {
+                (0, true) => self.list,
+                (0, false) => List::Best,
+                _ => List::Running,
+            };
+        }
         if self.chosen.is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id)) {
             self.step(0, study);
         }
@@ -174,7 +186,8 @@ impl Screen {
             (false, None) => "not running".to_owned(),
         };
         let left = remaining(study, now).filter(|_| self.held);
-        let left = left.map_or_else(String::new, |left| format!("  about {} left", number::seconds(left)));
+        let left =
+            left.map_or_else(String::new, |left| format!("  about {} left", number::seconds(left.round())));
         let first = Line::from(vec![
             Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
             Span::raw(format!("  {state}{left}")),
@@ -185,7 +198,7 @@ impl Screen {
                 let text = format!(
                     "best  trial {}: {}  {}",
                     best.id,
-                    summary::objectives(study, best),
+                    summary::standing(study, best),
                     summary::params(best)
                 );
                 Line::styled(elide(&plain(&text), columns).into_owned(), Style::new().fg(Color::Green))
@@ -299,13 +312,12 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
 
 /// Guesses how many seconds are left, from the pace of the trials that ended last.
 fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
-    let counts = study.counts();
-    let ended = counts.complete + counts.stopped + counts.failed;
-    let left = study.header().trials?.checked_sub(ended)?;
+    let counted = study.trials().iter().filter(|trial| trial.counts() && trial.state.is_final());
+    let left = study.header().trials?.checked_sub(counted.count() as u64)?;
     let mut ends: Vec<Timestamp> = study
         .trials()
         .iter()
-        .filter(|trial| trial.state.is_final())
+        .filter(|trial| trial.state.is_final() && trial.counts())
         .filter_map(|trial| trial.ended_at)
         .collect();
     ends.sort();

@@ -325,4 +325,65 @@ mod tests {
         ];
         assert_eq!(said, wanted);
     }
+
+    /// A template of the manual, what its batch system prints after a submission, and how it lists a job that waits and one that runs.
+    const PRINTED: [(&str, &str, &str, &str); 7] = [
+        ("<!-- template: slurm -->", "77\n", "  77 swath-a-1 PENDING", "  77 swath-a-1 RUNNING"),
+        (
+            "PBS:",
+            "77.pbs.site.org\n",
+            "77.pbs            swath-a-*        me                       0 Q workq",
+            "77.pbs            swath-a-*        me                00:00:01 R workq",
+        ),
+        (
+            "LSF:",
+            "Job <77> is submitted to default queue <normal>.\n",
+            "77      me      PEND  normal     login       -           swath-a-1  Nov 21 14:23",
+            "77      me      RUN   normal     login       node1       swath-a-1  Nov 21 14:23",
+        ),
+        (
+            "Grid Engine:",
+            "Your job 77 (\"swath-a-1\") has been submitted\n",
+            "     77 0.00000 swath-a-1  me           qw    11/21/2026 11:53:52                                    1",
+            "     77 0.55500 swath-a-1  me           r     11/21/2026 11:53:59 all.q@node1                        1",
+        ),
+        (
+            "OAR:",
+            "[ADMISSION RULE] Modify resource description\nOAR_JOB_ID=77\n",
+            "77         swath-a-1      me             2026-11-21 12:40:12 W default",
+            "77         swath-a-1      me             2026-11-21 12:40:12 R default",
+        ),
+        ("HTCondor (", "77.0 - 77.0\n", "77 swath-a-1 1", "77 swath-a-1 2"),
+        (
+            "HyperQueue:",
+            "77\n",
+            "|  77 | swath-a-1 | WAITING | 1     |",
+            "|  77 | swath-a-1 | RUNNING | 1     |",
+        ),
+    ];
+
+    #[test]
+    fn the_templates_of_the_manual_understand_what_their_batch_systems_print() {
+        let page = include_str!("../../../docs/clusters.md");
+        for (heading, submitted, waiting, running) in PRINTED {
+            let template = page.split(heading).nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap();
+            let keys = |line: &&str| !line.starts_with('[') && !line.starts_with("name =");
+            let text: String =
+                template.lines().skip(1).filter(keys).map(|line| format!("{line}\n")).collect();
+            let (lines, said) = lines(&text);
+            assert_eq!(said, [] as [&str; 0], "{heading}");
+            let engine = Template { lines: lines.unwrap() };
+            let id = first(&engine.lines.id, submitted);
+            assert_eq!(id.as_deref(), Some("77"), "{heading}");
+            let batches = [Submitted { name: "swath-a-1".into(), id, count: 1 }];
+            let seen = |line| engine.seen(line, &batches).map(|seen| (seen.id, seen.phase));
+            assert!(seen(waiting).is_some(), "{heading}");
+            // Two of them do not say which column is the state, so that nothing is known to wait.
+            if engine.lines.listed.is_some() {
+                assert!(matches!(seen(waiting), Some((_, Phase::Waiting(_)))), "{heading}");
+            }
+            assert_eq!(seen(running), Some(("77".to_owned(), Phase::Running)), "{heading}");
+            assert_eq!(seen(&running.replace("77", "78").replace("swath-a-1", "another")), None, "{heading}");
+        }
+    }
 }

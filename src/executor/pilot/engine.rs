@@ -16,6 +16,11 @@ pub(in crate::executor) trait Engine: Send {
     /// Returns how many equal jobs one submission may ask for, 1 if it knows no arrays.
     fn most_at_once(&mut self) -> u32;
 
+    /// Returns whether it may start a job again by itself, as a further life of its pilot.
+    fn starts_again(&self) -> bool {
+        false
+    }
+
     /// Asks for `job.count` jobs; returns the id of the submission.
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError>;
 

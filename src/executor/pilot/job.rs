@@ -91,6 +91,18 @@ pub enum PilotError {
         /// The orchestrator's.
         theirs: String,
     },
+    /// Some trials would have to share devices that they do not want to share.
+    #[error(
+        "the batch system gave {count} GPUs to the job, too few for {slots} trials at a time with {want} each; ask for more with `gpus` in [executor], or set `slots`"
+    )]
+    Gpus {
+        /// Devices of the job.
+        count: usize,
+        /// Trials at a time.
+        slots: usize,
+        /// Devices of each.
+        want: f64,
+    },
     /// The pool could not be made.
     #[error(transparent)]
     Pool(#[from] ExecutorError),
@@ -147,7 +159,7 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
         // The guard is this very program, if that is `swath`.
         tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
-        allotment: allotment(spec),
+        allotment: allotment(spec)?,
     })?;
     let study = StudyContext {
         name: spec.study.clone(),
@@ -162,28 +174,34 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)
 }
 
-/// Returns what each trial has of the job: the devices are those that the batch system gave to it.
-fn allotment(spec: &Spec) -> Allotment {
-    let given = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"].into_iter().find_map(|name| {
-        let list = std::env::var(name).ok()?;
-        Some(list.split(',').map(|id| id.trim().to_owned()).collect::<Vec<_>>())
+/// Returns what each trial has of the job: the devices are those that the batch system gave to it, and none is given twice.
+fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
+    let Share { cpus, memory, gpus, .. } = spec.share;
+    let given = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
+    let gpus = gpus.map(|want| shares(want, given.as_deref(), spec.slots)).transpose()?.flatten();
+    Ok(Allotment { cpus, memory, gpus })
+}
+
+/// Deals the devices that were given. Where nobody can say which there are, trials see what the job sees.
+fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShares>, PilotError> {
+    let ids: Option<Vec<String>> = given.map(|list| {
+        list.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty() && id != "-1").collect()
     });
-    let shares = |want| match Gpus::find(given.as_deref()).map(|gpus| GpuShares::new(gpus, want)) {
-        Ok(shares) if shares.slots() >= spec.slots => Some(shares),
-        Ok(shares) => {
-            let (there, wanted) = (shares.slots(), spec.slots);
-            say(&format!(
-                "the GPUs of this job serve {there} trials at a time, not {wanted}: they share them all"
-            ));
-            None
-        }
+    let gpus = match Gpus::find(ids.as_deref()) {
+        Ok(gpus) => gpus,
         Err(error) => {
             say(&format!("trials see the devices as the job does: {error}"));
-            None
+            return Ok(None);
         }
     };
-    let Share { cpus, memory, gpus, .. } = spec.share;
-    Allotment { cpus, memory, gpus: gpus.and_then(shares) }
+    let count = gpus.count();
+    let shares = GpuShares::new(gpus, want);
+    if shares.slots() < slots {
+        return Err(PilotError::Gpus { count, slots, want });
+    }
+    Ok(Some(shares))
 }
 
 /// Says in the job's log what is wrong.
@@ -197,4 +215,23 @@ pub(super) fn complain(what: &str, error: &std::io::Error) {
 )]
 fn say(what: &str) {
     eprintln!("swath pilot: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_device_of_a_job_is_given_twice() {
+        let slots =
+            |want, given, slots| shares(want, Some(given), slots).map(|some| some.map(|some| some.slots()));
+        assert!(matches!(slots(1.0, "unlisted-a, unlisted-b", 2), Ok(Some(2))));
+        assert!(matches!(slots(0.5, "unlisted-a", 2), Ok(Some(2))));
+        let refused = slots(1.0, "unlisted-a", 2).expect_err("they are too few").to_string();
+        assert!(
+            refused.starts_with("the batch system gave 1 GPUs to the job, too few for 2 trials"),
+            "{refused}"
+        );
+        assert!(matches!(slots(1.0, "", 1), Err(PilotError::Gpus { count: 0, .. })));
+    }
 }

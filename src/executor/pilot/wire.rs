@@ -89,12 +89,19 @@ pub(super) enum Word {
     Ended { trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage, seconds: f64 },
     /// An attempt it was given never began: no time was left for it.
     Returned { trial: TrialId, attempt: Attempt },
+    /// Something a person should know.
+    Note { text: String },
     /// It takes no more trials: why.
     Full { why: String },
     /// It lives, and so many attempts run.
     Beat { running: usize },
     /// It leaves: why. Nothing follows.
-    Bye { why: String },
+    Bye {
+        why: String,
+        /// Whether the batch system ended its job.
+        #[serde(default)]
+        told: bool,
+    },
 }
 
 /// How a pilot introduces itself.
@@ -116,6 +123,8 @@ pub(super) enum Order {
     Stop { trial: TrialId, attempt: Attempt, how: How },
     /// Leave when nothing runs any more.
     Leave,
+    /// The same, and what has not begun is given back.
+    Yield,
     /// Your trials are somebody else's: kill them, write nothing, leave.
     Abandon,
 }

@@ -47,7 +47,8 @@ pub fn run(berth: &Berth, guard: Option<Command>, told: &Told) -> Result<String,
         pilot.beat();
         pilot.flush();
         if let Some(why) = pilot.reason_to_leave(told) {
-            pilot.say(Word::Bye { why: why.clone() });
+            let told = told.end.load(Ordering::SeqCst) > 0;
+            pilot.say(Word::Bye { why: why.clone(), told });
             return pilot.leave(why);
         }
     }
@@ -71,6 +72,8 @@ struct Pilot {
     journal: Writer,
     journal_path: PathBuf,
     seq: u64,
+    /// What was said of slots that cannot be used.
+    told: BTreeSet<String>,
     /// Since when the journal cannot be written.
     unwritable: Option<Instant>,
     written: Instant,
@@ -100,11 +103,12 @@ impl Pilot {
         let file = |path: PathBuf| move |source| PilotError::File { path, source };
         let journal_path = dir.journal(&name);
         let journal = Writer::create(journal_path.clone()).map_err(file(journal_path.clone()))?;
-        let spec = read_spec(&dir, berth);
         let now = Instant::now();
         let commands = Commands::default();
-        // None: it cannot work.
-        let slots = spec.as_ref().map_or(0, |spec| spec.slots.max(1));
+        // No slots: it cannot work.
+        let ready = read_spec(&dir, berth)
+            .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&commands), guard)?, spec)));
+        let slots = ready.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
         let hello = Hello {
             protocol: PROTOCOL,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
@@ -113,17 +117,17 @@ impl Pilot {
         };
         let mut first = First { journal, seq: 0 };
         first.say(Word::Hello(hello));
-        let spec = match spec {
-            Ok(spec) => spec,
+        let (pool, spec) = match ready {
+            Ok(both) => both,
             Err(error) => {
-                first.say(Word::Bye { why: error.to_string() });
+                first.say(Word::Bye { why: error.to_string(), told: false });
                 first.journal.flush().map_err(file(journal_path))?;
                 return Err(error);
             }
         };
         let deadline = deadline(berth, &spec);
         Ok(Self {
-            pool: make_pool(&spec, Arc::clone(&commands), guard)?,
+            pool,
             study: berth.study.clone(),
             orders: Reader::new(dir.orders(&name)),
             dir,
@@ -138,6 +142,7 @@ impl Pilot {
             journal: first.journal,
             journal_path,
             seq: first.seq,
+            told: BTreeSet::new(),
             unwritable: None,
             written: now,
             looked: now,
@@ -245,6 +250,7 @@ impl Pilot {
                 }
             }
             Order::Leave => self.leaving = true,
+            Order::Yield => self.take_no_more("one trial after the other failed at once there"),
             Order::Abandon => self.abandoned = true,
         }
     }
@@ -255,9 +261,27 @@ impl Pilot {
                 self.take_no_more(&why);
                 return;
             }
-            let Some(slot) = self.free.first().copied() else { return };
+            let resting = self.pool.unusable();
+            self.tell_of(&resting);
+            let Some(slot) = self.free.iter().find(|slot| !resting.contains_key(slot)).copied() else {
+                return;
+            };
             let Some(next) = self.queue.pop_front() else { return };
             self.start(&next, slot);
+        }
+    }
+
+    /// Says which slots cannot be used because of what their last trials left; without any other there is nothing to wait for.
+    fn tell_of(&mut self, resting: &BTreeMap<u32, String>) {
+        let long: BTreeSet<&String> = resting.values().filter(|why| !why.is_empty()).collect();
+        let new: Vec<String> = long.into_iter().filter(|why| !self.told.contains(*why)).cloned().collect();
+        for text in new {
+            self.told.insert(text.clone());
+            self.say(Word::Note { text });
+        }
+        let stuck = |slot: &u32| resting.get(slot).is_some_and(|why| !why.is_empty());
+        if self.running.is_empty() && !self.free.is_empty() && self.free.iter().all(stuck) {
+            self.take_no_more("what its trials left holds all that it has");
         }
     }
 
@@ -293,7 +317,8 @@ impl Pilot {
         let mut sorted: Vec<f64> = self.durations.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let seen = sorted.get(sorted.len() * 9 / 10).filter(|_| sorted.len() >= 3);
-        let seen = seen.map(|seconds| Duration::from_secs_f64(*seconds));
+        // A little more, since a node may be busier than it was.
+        let seen = seen.map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
         let expected = match (seen, limit) {
             (Some(seen), Some(limit)) => Some(seen.min(limit)),
             (seen, limit) => seen.or(limit),

@@ -18,6 +18,9 @@ const ALIVE: &[&str] =
 const WAITING: &[&str] =
     &["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"];
 
+/// Why a job waits that no time will start: it asks for what its partition does not have or allow.
+const NEVER: &[&str] = &["PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints"];
+
 /// Words of a refusal that may be none tomorrow: limits of jobs, users, accounts and controllers.
 const LIMITS: &[&str] = &[
     "limit reached",
@@ -102,6 +105,10 @@ impl Engine for Slurm {
         size.map_or(ARRAY, |size| size.clamp(1, ARRAY))
     }
 
+    fn starts_again(&self) -> bool {
+        self.ask.requeue
+    }
+
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError> {
         match call(&self.sbatch(job), &job.script) {
             Err(CallError::NoProgram(words)) => Err(SubmitError::Refused(words)),
@@ -180,7 +187,12 @@ fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
         Err(_) => (job.to_owned(), 0),
     };
     let phase = if WAITING.contains(&state) {
-        Phase::Waiting(reason.to_owned())
+        let never = NEVER.contains(&reason);
+        Phase::Waiting(if never {
+            format!("{reason}: it will not start as it is")
+        } else {
+            reason.to_owned()
+        })
     } else if ALIVE.contains(&state) {
         Phase::Running
     } else {

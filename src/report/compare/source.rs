@@ -3,7 +3,7 @@
 use super::table::{At, Table, answers};
 use crate::journal::reports::Report;
 use crate::report::formula::{Ask, Cells, Reducer};
-use crate::report::row;
+use crate::report::{row, summary};
 use crate::space::Value;
 use crate::study::{Datum, Goal, Metric, Objective, Origin, Study, Trial, TrialState};
 use std::collections::BTreeMap;
@@ -61,13 +61,13 @@ impl Source {
         Self { name, rows: Rows::Table(table) }
     }
 
-    /// Returns every row.
+    /// Returns every row, without trials in the trash.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let count = match &self.rows {
             Rows::Study { study, .. } => study.trials().len(),
             Rows::Table(table) => table.len(),
         };
-        (0..count).map(|at| Row { source: self, at })
+        (0..count).map(|at| Row { source: self, at }).filter(|row| !row.is_removed())
     }
 
     /// Returns the objectives; of a `trials.csv` only the name of the first is known.
@@ -95,7 +95,7 @@ impl Source {
     pub fn names(&self) -> Vec<String> {
         match &self.rows {
             Rows::Study { study, .. } => row::names(study).iter().map(ToString::to_string).collect(),
-            Rows::Table(table) => table.names().to_vec(),
+            Rows::Table(table) => table.header().to_vec(),
         }
     }
 
@@ -152,6 +152,17 @@ impl Source {
         })
     }
 
+    /// Returns how many complete trials break an outcome limit; a table says nothing of limits.
+    #[must_use]
+    pub fn breaking(&self) -> usize {
+        let Rows::Study { study, .. } = &self.rows else { return 0 };
+        study
+            .trials()
+            .iter()
+            .filter(|trial| trial.ranks() && !summary::broken(study, trial).is_empty())
+            .count()
+    }
+
     fn goal(&self, name: &str) -> Option<Goal> {
         self.objectives().iter().find(|objective| &*objective.metric == name).map(|objective| objective.goal)
     }
@@ -166,6 +177,10 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
+    fn is_removed(&self) -> bool {
+        matches!(&self.source.rows, Rows::Study { study, .. } if study.trials()[self.at].removed)
+    }
+
     /// Returns the trial's number, of a table that has none the row's.
     #[must_use]
     pub fn label(&self) -> String {

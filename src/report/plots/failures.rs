@@ -36,7 +36,7 @@ impl Failures {
     /// Counts them. A trial that ended well without an objective has failed too.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
-        let wanted: BTreeMap<TrialId, _> = input.trials.iter().map(|trial| (trial.id, *trial)).collect();
+        let wanted: BTreeMap<TrialId, _> = input.ran().map(|trial| (trial.id, trial)).collect();
         let mut causes: BTreeMap<String, (usize, BTreeSet<u32>)> = BTreeMap::new();
         let ended = input.chronicle.attempts.iter().filter(|span| wanted.contains_key(&span.trial));
         let ended: Vec<_> = ended.filter(|span| span.exit.is_some()).collect();

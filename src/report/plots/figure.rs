@@ -233,7 +233,8 @@ fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
     let first = (min / step).ceil();
     let count = ((max / step).floor() - first).clamp(-1.0, 100.0) as i64 + 1;
     // Rounded again, so that 0.30000000000000004 is 0.3.
-    (0..count).map(|at| (first + at as f64) * step).map(|value| (value / power).round() * power).collect()
+    let unit = power / 10.0;
+    (0..count).map(|at| (first + at as f64) * step).map(|value| (value / unit).round() * unit).collect()
 }
 
 /// Returns powers of ten in a range; round numbers between them if there are too few.
@@ -265,6 +266,8 @@ mod tests {
         assert_eq!(texts(&Scale::Linear(-0.013, 0.31), 4), ["0", "0.1", "0.2", "0.3"]);
         assert_eq!(texts(&Scale::Log(1e-5, 0.1), 6), ["1e-5", "0.0001", "0.001", "0.01", "0.1"]);
         assert_eq!(texts(&Scale::Log(8.0, 128.0), 6), ["10", "20", "50", "100"]);
+        assert_eq!(texts(&Scale::Linear(0.0, 100.0), 4), ["0", "25", "50", "75", "100"]);
+        assert_eq!(texts(&Scale::Linear(0.7, 1.3), 3), ["0.75", "1", "1.25"]);
         assert_eq!(texts(&Scale::Linear(3.0, 3.0), 4), ["3"]);
     }
 

@@ -1,9 +1,10 @@
 //! History: the objective of every trial in the order of their ids, and the best so far.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
-use super::{Input, Kind, nothing, tone};
-use crate::study::{Goal, TrialState};
+use super::{Input, Kind, nothing, stacked, tone};
+use crate::study::{Goal, TrialId, TrialState};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind =
     Kind { name: "history", about: "the objective of every trial, and the best so far", figure };
@@ -15,8 +16,12 @@ pub struct History {
     pub metric: String,
     /// Whether small is good.
     pub minimise: bool,
-    /// Complete trials: id and value.
+    /// Complete trials: id and value. Of several seeds the first trial of each configuration, and the mean.
     pub complete: Vec<(u32, f64)>,
+    /// The ids of those among them that break an outcome limit: none is ever the best.
+    pub breaking: Vec<u32>,
+    /// Whether a configuration runs with several seeds.
+    pub means: bool,
     /// Trials that were stopped or still run: id and value so far.
     pub partial: Vec<(u32, f64)>,
     /// Trials that failed or have no finite value.
@@ -32,10 +37,14 @@ impl History {
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let minimise = input.objective().is_none_or(|objective| objective.goal == Goal::Min);
-        let complete: Vec<_> =
-            input.complete().into_iter().map(|(trial, value)| (trial.id.0, value)).collect();
+        let configurations = input.configurations();
+        let breaks = |head: &TrialId| input.study.violation(*head) > 0.0;
+        let breaking: BTreeSet<u32> =
+            configurations.iter().filter(|(head, _)| breaks(head)).map(|(head, _)| head.0).collect();
+        let complete: Vec<(u32, f64)> =
+            configurations.into_iter().map(|(head, value)| (head.0, value)).collect();
         let mut best: Vec<(u32, f64)> = Vec::new();
-        for &(id, value) in &complete {
+        for &(id, value) in complete.iter().filter(|(id, _)| !breaking.contains(id)) {
             let better =
                 best.last().is_none_or(|(_, best)| if minimise { value < *best } else { value > *best });
             if better {
@@ -50,6 +59,8 @@ impl History {
             metric: input.label().to_owned(),
             minimise,
             complete,
+            breaking: breaking.into_iter().collect(),
+            means: input.study.header().replicate.is_some(),
             partial: partial.filter_map(|trial| Some((trial.id.0, input.measured(trial)?))).collect(),
             failed: failed.map(|trial| trial.id.0).collect(),
             best,
@@ -103,6 +114,10 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
     if histories.iter().all(|one| one.complete.is_empty() && one.partial.is_empty()) {
         return nothing(input, "history", "no trial has a finite value");
     }
+    if histories.iter().any(|one| (&one.metric, one.minimise) != (&first.metric, first.minimise)) {
+        // What is measured differently does not share an axis.
+        return stacked(inputs, "history", |input| figure(std::slice::from_ref(input)));
+    }
     let title = if inputs.len() == 1 { input.title("history") } else { "history".to_owned() };
     let mut figure = Figure::new(title);
     let last = histories.iter().map(|one| one.last).max().unwrap_or(1);
@@ -120,7 +135,10 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         let usual = if alone { Tone::Usual } else { Tone::Series(at) };
         let shape = if one.complete.len() > 400 { Shape::Speck } else { Shape::Dot };
         marks.push(Mark::Points(points(&one.partial), tone(&TrialState::Stopped), Shape::Speck));
-        marks.push(Mark::Points(points(&one.complete), usual, shape));
+        let (breaking, keeping): (Vec<_>, Vec<_>) =
+            one.complete.iter().partition(|(id, _)| one.breaking.binary_search(id).is_ok());
+        marks.push(Mark::Points(points(&breaking), Tone::Bad, Shape::Speck));
+        marks.push(Mark::Points(points(&keeping), usual, shape));
         let line = if alone { Tone::Best } else { usual };
         marks.push(Mark::Line(one.line(), line, Weight::Bold));
         let floor = match &scale {
@@ -129,10 +147,14 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         };
         let failed = one.failed.iter().map(|id| (f64::from(*id), floor)).collect::<Vec<_>>();
         if alone {
-            figure.legend.push((Tone::Usual, "complete".to_owned()));
+            let usual = if one.means { "complete (mean over seeds)" } else { "complete" };
+            figure.legend.push((Tone::Usual, usual.to_owned()));
             figure.legend.push((Tone::Best, "best so far".to_owned()));
             if !one.partial.is_empty() {
                 figure.legend.push((Tone::Stopped, "stopped or unfinished".to_owned()));
+            }
+            if !breaking.is_empty() {
+                figure.legend.push((Tone::Bad, "breaks an outcome limit".to_owned()));
             }
             if !failed.is_empty() {
                 figure.legend.push((Tone::Bad, "failed".to_owned()));

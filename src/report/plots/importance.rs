@@ -220,7 +220,7 @@ fn one(input: &Input<'_>) -> Figure {
             ));
             let text = number::short((correlation * 100.0).round() / 100.0);
             let text = if row.choice { format!("±{text}") } else { text };
-            let side = if from < 0.0 && !row.choice { Side::Left } else { Side::Right };
+            let side = if correlation < 0.0 && !row.choice { Side::Left } else { Side::Right };
             correlations.push(Mark::Text((correlation, middle), text, side, Tone::Ink));
         }
     }

@@ -20,10 +20,11 @@ mod tests;
 pub mod timeline;
 
 use crate::space::Space;
-use crate::study::{Objective, Study, Trial, TrialState};
+use crate::study::{Objective, Origin, Study, Trial, TrialId, TrialState};
 use axis::Axis;
 use chronicle::Chronicle;
 use figure::{Figure, Tone};
+use std::collections::BTreeMap;
 
 /// A study and what of it is to be plotted.
 pub struct Input<'a> {
@@ -64,10 +65,11 @@ pub const KINDS: &[Kind] = &[
 ];
 
 impl<'a> Input<'a> {
-    /// Plots all trials of a study.
+    /// Plots all trials of a study but those in the trash.
     #[must_use]
     pub fn all(study: &'a Study, chronicle: &'a Chronicle, space: Option<&'a Space>) -> Self {
-        Self { study, chronicle, space, trials: study.trials().iter().collect(), metric: None }
+        let trials = study.trials().iter().filter(|trial| !trial.removed).collect();
+        Self { study, chronicle, space, trials, metric: None }
     }
 
     /// Returns what is measured on a trial: its first objective, or the last value of the metric asked for; `None` unless it is finite.
@@ -104,6 +106,23 @@ impl<'a> Input<'a> {
     pub fn complete(&self) -> Vec<(&'a Trial, f64)> {
         let counts = self.trials.iter().filter(|trial| trial.ranks());
         counts.filter_map(|trial| Some((*trial, self.measured(trial)?))).collect()
+    }
+
+    /// Returns the trials that ran here: not the imported ones.
+    pub fn ran(&self) -> impl Iterator<Item = &'a Trial> {
+        self.trials.iter().copied().filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
+    }
+
+    /// Returns each configuration with its value: of several seeds its first trial and the mean.
+    #[must_use]
+    pub fn configurations(&self) -> Vec<(TrialId, f64)> {
+        let mut found: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
+        for (trial, value) in self.complete() {
+            let (mean, count) = found.entry(self.study.head(trial.id)).or_default();
+            *count += 1.0;
+            *mean += (value - *mean) / *count;
+        }
+        found.into_iter().map(|(head, (mean, _))| (head, mean)).collect()
     }
 
     /// Returns the parameters of some trials as axes.

@@ -5,7 +5,7 @@ use super::{Input, Kind, nothing, stacked};
 use crate::report::rank;
 use crate::study::Goal;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const KIND: Kind = Kind {
     name: "pareto",
@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
 pub struct Pareto {
     /// The metrics, and whether small is good.
     pub objectives: Vec<(String, bool)>,
-    /// Trials: id and values.
+    /// Trials: id and values. Of several seeds the first trial of each configuration, and the means.
     pub trials: Vec<(u32, Vec<f64>)>,
     /// The ids of those on the front.
     pub front: Vec<u32>,
@@ -33,13 +33,23 @@ impl Pareto {
             objectives.iter().map(|objective| trial.objective(objective)).collect::<Option<Vec<f64>>>()
         };
         let counted = input.trials.iter().filter(|trial| trial.ranks());
+        let mut means: BTreeMap<u32, (Vec<f64>, f64)> = BTreeMap::new();
+        for trial in counted {
+            let Some(values) = values(trial) else { continue };
+            let head = input.study.head(trial.id).0;
+            let (mean, count) = means.entry(head).or_insert_with(|| (vec![0.0; values.len()], 0.0));
+            *count += 1.0;
+            for (mean, value) in mean.iter_mut().zip(values) {
+                *mean += (value - *mean) / *count;
+            }
+        }
         let front: BTreeSet<u32> = rank::pareto(input.study).iter().map(|trial| trial.id.0).collect();
         Self {
             objectives: objectives
                 .iter()
                 .map(|objective| (objective.metric.to_string(), objective.goal == Goal::Min))
                 .collect(),
-            trials: counted.filter_map(|trial| Some((trial.id.0, values(trial)?))).collect(),
+            trials: means.into_iter().map(|(head, (means, _))| (head, means)).collect(),
             front: front.into_iter().collect(),
         }
     }

@@ -51,8 +51,7 @@ impl Rungs {
             curve.steps.iter().copied().filter(|step| step.is_finite()).reduce(f64::max)
         };
         let ends: Vec<(f64, &TrialState)> = input
-            .trials
-            .iter()
+            .ran()
             .filter(|trial| trial.attempts > 0)
             .map(|trial| (last(&trial.id).or(trial.step).unwrap_or(0.0), &trial.state))
             .collect();

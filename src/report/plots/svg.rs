@@ -291,6 +291,9 @@ impl Frame<'_> {
                 let (Some(a), Some(b)) = (self.place((xs.0, ys.0)), self.place((xs.1, ys.1))) else { return };
                 let (x, wide) = (a.0.min(b.0), (a.0 - b.0).abs().max(0.7));
                 let (y, high) = (a.1.min(b.1), (a.1 - b.1).abs().max(0.7));
+                // Cells of a plane lap over each other, so that no gap shows between them.
+                let lap = if matches!(tone, Tone::Heat(_)) { 0.7 } else { 0.0 };
+                let (wide, high) = (wide + lap, high + lap);
                 let _ = writeln!(
                     body,
                     "<rect class=\"f-{}\" shape-rendering=\"crispEdges\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{high:.1}\"/>",

@@ -8,8 +8,8 @@ use super::rungs::{Rung, Rungs};
 use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, KINDS};
-use crate::space::Value;
-use crate::study::{Event, Exit, Failure, Goal, Verdict};
+use crate::space::{Params, Value};
+use crate::study::{Event, Exit, Failure, Goal, Header, Limit, Origin, TrialId, Verdict};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn chronicle(demo: &Demo) -> Chronicle {
@@ -203,4 +203,88 @@ fn importance_agrees_with_optuna() {
         assert!(row.name == name && (row.share - share).abs() < 0.01, "{name} {share}: {:?}", found.rows);
     }
     assert_eq!(found.cautions, [""; 0]);
+}
+
+/// Three configurations with two seeds each; the second breaks a limit, the first trial of the third is in the trash.
+fn replicated() -> Demo {
+    let mut demo = Demo::new(&["lr"]);
+    let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
+    let header = Header { limits, replicate: Some(2), ..demo.study.header().clone() };
+    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
+    for (at, (loss, latency)) in [(0.5, 5.0), (0.1, 50.0), (0.3, 5.0)].into_iter().enumerate() {
+        let head = TrialId(2 * at as u32 + 1);
+        for origin in [Origin::Added, Origin::Replicate(head)] {
+            let shift = if origin == Origin::Added { 0.0 } else { 0.2 };
+            let trial = demo.start_from(&[("lr", Value::Float(loss))], origin);
+            demo.report(trial, &[("val_loss", loss + shift), ("latency", latency)]);
+            demo.end(trial, Exit::Done);
+        }
+    }
+    demo.complete(&[("lr", Value::Float(9.0))], &[("val_loss", 0.01), ("latency", 1.0)]);
+    demo.event(Event::Removed { trials: vec![TrialId(7)] });
+    demo
+}
+
+#[test]
+fn history_shows_configurations_by_their_means_and_none_that_breaks_a_limit_is_best() {
+    let history = with(&replicated(), History::of);
+    let rounded: Vec<(u32, f64)> =
+        history.complete.iter().map(|(id, value)| (*id, (value * 1e9).round() / 1e9)).collect();
+    assert_eq!(rounded, [(1, 0.6), (3, 0.2), (5, 0.4)]);
+    assert_eq!(history.breaking, [3]);
+    assert_eq!(history.best.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 5]);
+    assert!(history.means);
+}
+
+#[test]
+fn trials_in_the_trash_are_in_no_plot() {
+    let demo = replicated();
+    with(&demo, |input| assert!(input.trials.iter().all(|trial| trial.id != TrialId(7))));
+    let timeline = with(&demo, |input| Timeline::of(input, 100));
+    assert_eq!(timeline.bars.len(), 6);
+    assert_eq!(with(&demo, |input| input.complete().len()), 6);
+}
+
+#[test]
+fn the_pareto_front_of_several_seeds_is_one_of_means() {
+    let objectives = vec![objective("loss", Goal::Min), objective("time", Goal::Min)];
+    let mut demo = Demo::with(&[], objectives);
+    let header = Header { replicate: Some(2), ..demo.study.header().clone() };
+    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
+    for (origin, loss) in [(Origin::Added, 1.0), (Origin::Replicate(TrialId(1)), 3.0)] {
+        let trial = demo.start_from(&[], origin);
+        demo.report(trial, &[("loss", loss), ("time", 4.0)]);
+        demo.end(trial, Exit::Done);
+    }
+    let pareto = with(&demo, Pareto::of);
+    assert_eq!((pareto.trials, pareto.front), (vec![(1, vec![2.0, 4.0])], vec![1]));
+}
+
+#[test]
+fn imported_trials_count_but_ran_in_no_slot() {
+    let mut demo = Demo::new(&["lr"]);
+    demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
+    let elsewhere = demo.start_from(&[("lr", Value::Float(0.2))], Origin::Imported("a.csv".into()));
+    demo.report(elsewhere, &[("val_loss", 0.25)]);
+    demo.end(elsewhere, Exit::Done);
+    assert_eq!(with(&demo, |input| Timeline::of(input, 9).bars.len()), 1);
+    assert_eq!(with(&demo, |input| Rungs::of(input).rungs[0].reached), 1);
+    assert_eq!(with(&demo, History::of).best, [(1, 0.5), (2, 0.25)]);
+}
+
+#[test]
+fn studies_with_different_objectives_do_not_share_an_axis() {
+    let mut worlds = [Demo::new(&[]), Demo::with(&[], vec![objective("acc", Goal::Max)])];
+    worlds[0].complete(&[], &[("val_loss", 0.5)]);
+    worlds[1].complete(&[], &[("acc", 0.9)]);
+    let chronicles: Vec<Chronicle> = worlds.iter().map(chronicle).collect();
+    let inputs: Vec<Input<'_>> = worlds
+        .iter()
+        .zip(&chronicles)
+        .map(|(demo, chronicle)| Input::all(&demo.study, chronicle, None))
+        .collect();
+    let history = KINDS.iter().find(|kind| kind.name == "history").unwrap();
+    let labels: Vec<String> =
+        (history.figure)(&inputs).panels.iter().map(|panel| panel.y.label.clone()).collect();
+    assert_eq!(labels, ["val_loss (less is better)", "acc (more is better)"]);
 }

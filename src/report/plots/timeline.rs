@@ -47,7 +47,7 @@ impl Timeline {
     /// Collects the last `most` attempts.
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize) -> Self {
-        let wanted: BTreeSet<TrialId> = input.trials.iter().map(|trial| trial.id).collect();
+        let wanted: BTreeSet<TrialId> = input.ran().map(|trial| trial.id).collect();
         let all = || input.chronicle.attempts.iter().filter(|span| wanted.contains(&span.trial));
         let skipped = all().count().saturating_sub(most);
         let spans: Vec<_> = all().skip(skipped).collect();

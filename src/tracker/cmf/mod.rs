@@ -10,12 +10,14 @@ mod rows;
 mod steps;
 
 use super::home::{Home, failed};
+use super::room::when_there_is_room;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Section};
 use crate::study::{
     Datum, Entry, Event, Kind, LogRecord, Metric, Setting, Study, Timestamp, TrialId, TrialState,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use steps::StepFile;
 
@@ -96,7 +98,9 @@ impl Tracker for Cmf {
                 let folder = self.home.trial(*trial)?;
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
-                let files = steps::write(&root, (&folder, &self.home.due), &names, *trial, reports)?;
+                let due = &self.home.due;
+                let files =
+                    when_there_is_room(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
                     self.fresh.insert(*trial);
@@ -112,7 +116,7 @@ impl Tracker for Cmf {
     }
 
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
-        if !std::mem::take(&mut self.behind) {
+        if !self.behind {
             return Ok(());
         }
         let root = self.home.root(study)?;
@@ -122,16 +126,19 @@ impl Tracker for Cmf {
         let draft = crate::tracker::csv::draft(&root).map_err(failed(&root))?;
         let names = rows::Names { study, began };
         mlmd::create(draft.path(), |store| rows::fill(store, &names, &self.options, &self.steps)).map_err(
-            |error: rusqlite::Error| {
-                TrackerError::Other(format!("could not write `{}`: {error}", path.display()))
+            |error: rusqlite::Error| match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
+                _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
             },
         )?;
         draft.persist(&path).map_err(|error| failed(&path)(error.error))?;
         if let Some(folder) = &self.options.dvc {
-            for trial in std::mem::take(&mut self.fresh).iter().filter_map(|id| study.trial(*id)) {
-                dvc::files(folder, trial)?;
+            while let Some(id) = self.fresh.first().copied() {
+                study.trial(id).map_or(Ok(()), |trial| dvc::files(folder, trial))?;
+                self.fresh.remove(&id);
             }
         }
+        self.behind = false;
         Ok(())
     }
 }

@@ -63,9 +63,7 @@ pub(super) fn write(
             fs::create_dir_all(folder).map_err(failed(folder))?;
         }
         let file = fs::File::create(&path).map_err(failed(&path))?;
-        let broken = |error: ParquetError| {
-            TrackerError::Other(format!("could not write `{}`: {error}", path.display()))
-        };
+        let broken = |error: ParquetError| broken(&path, error);
         match columns {
             None => output(file, reports).map_err(broken)?,
             Some(columns) => {
@@ -80,6 +78,17 @@ pub(super) fn write(
         files.push(StepFile { path: format!("{folder}/{name}"), md5, size });
     }
     Ok(files)
+}
+
+/// Says that a table could not be written, and whether that is for lack of room.
+fn broken(path: &Path, error: ParquetError) -> TrackerError {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(cause) => failed(path)(*cause),
+            Err(cause) => TrackerError::Other(format!("could not write `{}`: {cause}", path.display())),
+        },
+        error => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
+    }
 }
 
 /// Writes the reports as a table with the struct column `Output`.

@@ -9,6 +9,7 @@ use super::rest::{Address, Server};
 use super::runs::{Change, Op, PARENT};
 use super::spool::{self, Writer};
 use crate::tracker::TrackerError;
+use crate::tracker::room::when_there_is_room;
 use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -105,7 +106,11 @@ impl Delivery {
         }
         let Some(line) = &mut self.line else { return Ok(()) };
         line.written += ops.len() as u64;
-        line.writer.append(seq, ops).map_err(failed(&line.spool))
+        line.writer.append(seq, ops).map_err(failed(&line.spool))?;
+        if !line.writer.is_due() {
+            return Ok(());
+        }
+        when_there_is_room(|| line.writer.flush().map_err(failed(&line.spool)))
     }
 
     /// Returns whether the server had that entry before this run.

@@ -6,6 +6,7 @@
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
 use crate::tracker::TrackerError;
+use crate::tracker::room::{is_full, when_there_is_room};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -68,11 +69,10 @@ impl Files {
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
         self.waiting = 0;
         for run in self.runs.values_mut() {
-            for (key, rows) in std::mem::take(&mut run.rows) {
-                let folder = run.folder.join("metrics");
-                place(&folder, &key, |path| {
-                    OpenOptions::new().create(true).append(true).open(path)?.write_all(rows.as_bytes())
-                })?;
+            let folder = run.folder.join("metrics");
+            while let Some(entry) = run.rows.first_entry() {
+                place(&folder, entry.key(), |path| append(path, entry.get().as_bytes()))?;
+                entry.remove();
             }
         }
         Ok(())
@@ -243,7 +243,9 @@ fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     }
     make(to.parent().unwrap_or(to))?;
     let _ = fs::remove_file(to);
-    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).map_err(failed(to))
+    when_there_is_room(|| {
+        fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).map_err(failed(to))
+    })
 }
 
 /// Writes the file of a key; one that stands in the way of a folder, or is one, gets a name without slashes.
@@ -259,7 +261,24 @@ fn place(
         }
         write(path)
     };
-    attempt(&path).or_else(|_| attempt(&folder.join(names::flat(key)))).map_err(failed(&path))
+    when_there_is_room(|| {
+        let written = attempt(&path).or_else(|error| match is_full(&error) {
+            true => Err(error),
+            false => attempt(&folder.join(names::flat(key))),
+        });
+        written.map_err(failed(&path))
+    })
+}
+
+/// Appends all of `rows` or nothing.
+fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let before = file.metadata()?.len();
+    let written = file.write_all(rows);
+    if written.is_err() {
+        file.set_len(before)?;
+    }
+    written
 }
 
 fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
@@ -268,11 +287,11 @@ fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
         File::create(&part)?.write_all(text.as_bytes())?;
         fs::rename(&part, path)
     };
-    write().map_err(failed(path))
+    when_there_is_room(|| write().map_err(failed(path)))
 }
 
 fn make(folder: &Path) -> Result<(), TrackerError> {
-    fs::create_dir_all(folder).map_err(failed(folder))
+    when_there_is_room(|| fs::create_dir_all(folder).map_err(failed(folder)))
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {

@@ -6,11 +6,14 @@
 use super::runs::Op;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// How large a file becomes.
 const FULL: u64 = 8 << 20;
+/// How many bytes wait in memory before they are written.
+const BUFFER: usize = 1 << 13;
 /// How many operations stand on a line.
 const MOST: usize = 200;
 
@@ -28,8 +31,9 @@ pub(super) struct Batch {
 pub(super) struct Writer {
     folder: PathBuf,
     at: u64,
-    file: BufWriter<File>,
+    file: File,
     size: u64,
+    waiting: Vec<u8>,
 }
 
 /// Reads what was appended, in order.
@@ -47,8 +51,8 @@ pub(super) fn open(folder: &Path) -> io::Result<(Writer, Reader)> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir_all(folder)?,
     }
-    let file = BufWriter::new(File::create(part(folder, 0))?);
-    let writer = Writer { folder: folder.to_owned(), at: 0, file, size: 0 };
+    let file = File::create(part(folder, 0))?;
+    let writer = Writer { folder: folder.to_owned(), at: 0, file, size: 0, waiting: Vec::new() };
     let file = BufReader::new(File::open(part(folder, 0))?);
     Ok((writer, Reader { folder: folder.to_owned(), at: 0, file, offset: 0 }))
 }
@@ -58,32 +62,35 @@ fn part(folder: &Path, at: u64) -> PathBuf {
 }
 
 impl Writer {
-    /// Appends what an entry means.
+    /// Appends what an entry means; it is written by [`flush`](Self::flush), or when [`is_due`](Self::is_due) says so.
     pub(super) fn append(&mut self, seq: u64, mut ops: Vec<Op>) -> io::Result<()> {
         while !ops.is_empty() {
             let rest = ops.split_off(ops.len().min(MOST));
             let line = serde_json::to_vec(&Batch { seq, last: rest.is_empty(), ops })?;
-            self.file.write_all(&line)?;
-            self.file.write_all(b"\n")?;
-            self.size += line.len() as u64 + 1;
+            self.waiting.extend_from_slice(&line);
+            self.waiting.push(b'\n');
             ops = rest;
-        }
-        if self.size >= FULL {
-            self.turn()?;
         }
         Ok(())
     }
 
-    /// Lets the reader see everything.
+    /// Returns whether so much waits that it should be written.
+    pub(super) fn is_due(&self) -> bool {
+        self.waiting.len() >= BUFFER
+    }
+
+    /// Lets the reader see everything. What could not be written waits and can be written again.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.write_all_at(&self.waiting, self.size)?;
+        self.size += self.waiting.len() as u64;
+        self.waiting.clear();
+        if self.size >= FULL { self.turn() } else { Ok(()) }
     }
 
     /// Goes on in the next file: its being there says that this one is complete.
     fn turn(&mut self) -> io::Result<()> {
-        self.file.flush()?;
+        self.file = File::create(part(&self.folder, self.at + 1))?;
         self.at += 1;
-        self.file = BufWriter::new(File::create(part(&self.folder, self.at))?);
         self.size = 0;
         Ok(())
     }

@@ -46,10 +46,9 @@ pub(super) struct Berth {
     pub(super) taken: BTreeSet<Key>,
     pub(super) given: u64,
     pub(super) full: bool,
-    /// How many of its trials failed at once, one after the other, and whether any went well.
-    pub(super) row: u32,
-    pub(super) well: bool,
     pub(super) gone: Option<String>,
+    /// Why it left, if its job may be started again.
+    pub(super) bye: Option<String>,
     /// How the batch system says its job ended, since when, and how many times in a row.
     pub(super) over: Option<(String, Instant, u32)>,
     /// Why its job waits.
@@ -66,15 +65,13 @@ pub(super) struct Hold {
     pub(super) skip: u64,
     /// Whether the study knows where it runs.
     pub(super) placed: bool,
-    /// Whether it has reported.
-    pub(super) spoke: bool,
     /// When it was to be killed.
     pub(super) killed: Option<Instant>,
 }
 
 impl Hold {
     pub(super) fn new(slot: u32) -> Self {
-        Self { slot, skip: 0, placed: false, spoke: false, killed: None }
+        Self { slot, skip: 0, placed: false, killed: None }
     }
 }
 
@@ -103,9 +100,8 @@ impl Berth {
             taken: BTreeSet::new(),
             given: 0,
             full: false,
-            row: 0,
-            well: false,
             gone: None,
+            bye: None,
             over: None,
             waits: None,
             complained: BTreeSet::new(),
@@ -114,20 +110,43 @@ impl Berth {
         }
     }
 
+    /// The lives of a pilot that an earlier run submitted: more than one if its job was started again.
+    pub(super) fn lives(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Vec<Self> {
+        let mut lives = vec![Self::known(dir, batch, index, id, count)];
+        while let Some(next) =
+            lives.last().filter(|last| last.was_followed(dir)).map(|last| last.next_life(dir))
+        {
+            let mut next = next;
+            next.fresh = false;
+            next.take_sent();
+            lives.push(next);
+        }
+        lives
+    }
+
+    /// Returns whether its job was started again.
+    pub(super) fn was_followed(&self, dir: &PilotDir) -> bool {
+        dir.journal(&pilot_name(&self.batch, self.index, self.restart + 1)).exists()
+    }
+
     /// A pilot that an earlier run submitted, with what it was sent.
-    pub(super) fn known(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
+    fn known(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
         let mut pilot = Self { fresh: false, ..Self::new(dir, batch, index, count) };
         pilot.id = id.map(str::to_owned);
-        let mut orders = Reader::new(pilot.orders.clone());
-        let sent = &mut pilot.sent;
+        pilot.take_sent();
+        pilot
+    }
+
+    fn take_sent(&mut self) {
+        let mut orders = Reader::new(self.orders.clone());
+        let sent = &mut self.sent;
         // A line that an earlier run left open was never an order.
         while let Ok(true) = orders.read(&mut |order: Order| {
             if let Order::Start(start) = order {
                 sent.insert((start.trial, start.attempt));
             }
         }) {}
-        pilot.given = pilot.sent.len() as u64;
-        pilot
+        self.given = self.sent.len() as u64;
     }
 
     /// The next life of a job that the batch system starts again.
@@ -145,6 +164,11 @@ impl Berth {
 
     pub(super) fn name(&self) -> String {
         pilot_name(&self.batch, self.index, self.restart)
+    }
+
+    /// Returns the machine it runs on, once that is known.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| hello.place.host.as_str())
     }
 
     /// Returns ` (job 12_3)`, if that is known.
@@ -166,7 +190,7 @@ impl Berth {
     }
 
     /// Adds an order to what is written at the next [`flush`](Self::flush).
-    pub(super) fn order(&mut self, _: &PilotDir, order: &Order) {
+    pub(super) fn order(&mut self, order: &Order) {
         if self.writer.is_none() {
             match Writer::resume(self.orders.clone()) {
                 Ok(writer) => self.writer = Some(writer),

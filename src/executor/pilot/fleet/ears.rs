@@ -1,16 +1,11 @@
-//! What pilots say, and what follows when one leaves, is lost, or is on a node where trials only fail.
+//! What pilots say, and what follows when one leaves or is lost.
 
 use super::super::PROTOCOL;
 use super::super::wire::{Order, Said, Word};
 use super::Fleet;
-use super::berth::Berth;
 use crate::executor::{Signal, What};
-use crate::study::{Exit, LogRecord, Timestamp, Usage};
+use crate::study::{Exit, Timestamp, Usage};
 use std::time::{Duration, Instant};
-
-/// A trial that fails before this without a report failed at once; after so many in a row the node is at fault, if others do well.
-const AT_ONCE: f64 = 10.0;
-const IN_A_ROW: u32 = 3;
 
 /// How differently two clocks may go without a word.
 const CLOCKS_APART: Duration = Duration::from_secs(120);
@@ -59,15 +54,27 @@ impl Fleet {
                 if hello.protocol == PROTOCOL && hello.swath != self.spec.swath {
                     self.news.push(format!("{host} has swath {}, this is {}", hello.swath, self.spec.swath));
                 }
+                if hello.slots > 0 {
+                    self.growth.launched();
+                }
                 let slots = slots_of(hello.slots);
+                self.machines.met(&host);
+                // The list of nodes to leave out came too late for it.
+                if self.machines.is_shunned(&host) {
+                    pilot.full = true;
+                    pilot.order(&Order::Yield);
+                }
                 pilot.hello = Some(hello);
                 if fresh {
                     self.news.push(format!("a pilot runs on {host}{}, {slots}", pilot.job_words()));
                 }
-                self.growth.launched();
             }
             Word::Beat { .. } => {}
             Word::Full { .. } => pilot.full = true,
+            Word::Note { text } => {
+                let host = pilot.host().unwrap_or("a pilot").to_owned();
+                self.news.push(format!("{host}: {text}"));
+            }
             Word::Placed { trial, attempt, place } => {
                 let Some(hold) = pilot.holds.get_mut(&(trial, attempt)) else { return };
                 if !std::mem::replace(&mut hold.placed, true) {
@@ -76,10 +83,7 @@ impl Fleet {
             }
             Word::Logged { trial, attempt, record } => match pilot.holds.get_mut(&(trial, attempt)) {
                 Some(hold) if hold.skip > 0 => hold.skip -= 1,
-                Some(hold) => {
-                    hold.spoke |= matches!(record, LogRecord::Report { .. });
-                    self.send(trial, attempt, What::Logged(record));
-                }
+                Some(_) => self.send(trial, attempt, What::Logged(record)),
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },
             Word::Asked { trial, attempt, id } => {
@@ -88,33 +92,32 @@ impl Fleet {
                 }
             }
             Word::Ended { trial, attempt, exit, usage, seconds } => {
-                let Some(hold) = pilot.holds.remove(&(trial, attempt)) else {
+                if pilot.holds.remove(&(trial, attempt)).is_none() {
                     self.dropped += u64::from(pilot.taken.contains(&(trial, attempt)));
                     return;
-                };
-                let at_once = matches!(exit, Exit::Failed(_)) && seconds < AT_ONCE && !hold.spoke;
-                match (&exit, at_once) {
-                    (_, true) => pilot.row += 1,
-                    (Exit::Done | Exit::Paused | Exit::Stopped, _) => (pilot.row, pilot.well) = (0, true),
-                    _ => {}
                 }
+                self.machines.ended(trial, pilot.host(), &exit);
                 if matches!(exit, Exit::Done | Exit::Failed(_)) {
                     self.mean = Some(self.mean.map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds));
                 }
                 self.send(trial, attempt, What::Ended(exit, usage));
-                self.avoid_if_bad(at);
             }
             Word::Returned { trial, attempt } => {
                 if pilot.holds.remove(&(trial, attempt)).is_some() {
                     self.send(trial, attempt, What::Ended(Exit::Interrupted, Usage::default()));
                 }
             }
-            Word::Bye { why } => self.left(at, &why),
+            Word::Bye { why, told } if told && self.starts_again => {
+                pilot.full = true;
+                pilot.bye = Some(why);
+                self.watch.soon();
+            }
+            Word::Bye { why, .. } => self.left(at, &why),
         }
     }
 
     /// Takes leave of a pilot that said so itself.
-    fn left(&mut self, at: usize, why: &str) {
+    pub(super) fn left(&mut self, at: usize, why: &str) {
         let Some(pilot) = self.pilots.get_mut(at) else { return };
         if pilot.gone.is_some() {
             return;
@@ -127,26 +130,6 @@ impl Fleet {
         } else if !self.finished {
             self.news.push(format!("a pilot left{job}: {why}"));
         }
-    }
-
-    /// Gives no more trials to a node on which one after the other fails at once, while others do well.
-    fn avoid_if_bad(&mut self, at: usize) {
-        let Some(pilot) = self.pilots.get(at) else { return };
-        let host = |pilot: &Berth| pilot.hello.as_ref().map(|hello| hello.place.host.clone());
-        let Some(here) = host(pilot) else { return };
-        let others =
-            self.pilots.iter().any(|other| other.well && host(other).is_some_and(|host| host != here));
-        if pilot.row < IN_A_ROW || !others || self.avoided.contains(&here) {
-            return;
-        }
-        self.news.push(format!(
-            "{IN_A_ROW} trials in a row failed at once on {here}, and not elsewhere: it is given no more, and later jobs leave it out"
-        ));
-        for pilot in self.pilots.iter_mut().filter(|pilot| host(pilot).as_ref() == Some(&here)) {
-            pilot.full = true;
-            pilot.order(&self.dir, &Order::Leave);
-        }
-        self.avoided.insert(here);
     }
 
     /// Notes that nothing more will come of a pilot. What it still holds is lost.
@@ -184,7 +167,7 @@ impl Fleet {
             _ => format!("; its {count} trials run again"),
         };
         self.news.push(format!("a pilot is lost{}: {why}{what}", pilot.job_words()));
-        pilot.order(&self.dir, &Order::Abandon);
+        pilot.order(&Order::Abandon);
         self.give_up(at, why);
     }
 }

@@ -128,7 +128,7 @@ impl Fleet {
             gpus: self.job.gpus,
             memory: self.job.memory,
             walltime: self.spec.walltime,
-            avoid: self.avoided.iter().cloned().collect(),
+            avoid: self.machines.avoided(),
             warning: self.spec.margin + Duration::from_secs(15),
         };
         for index in 0..count {
@@ -261,8 +261,8 @@ impl Fleet {
             if pilot.gone.is_some() {
                 continue;
             }
-            pilot.order(&self.dir, &Order::Leave);
-            if pilot.hello.is_none() {
+            pilot.order(&Order::Leave);
+            if pilot.hello.is_none() || pilot.bye.is_some() {
                 cancelled.extend(pilot.cancel_id());
                 self.give_up(at, "it was not needed any more");
             }

@@ -7,6 +7,7 @@
 mod berth;
 mod ears;
 mod growth;
+mod machines;
 mod presence;
 mod watch;
 
@@ -21,6 +22,7 @@ use crate::executor::{Argv, Executor, ExecutorError, Held, Launch, Signal, Stop,
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use berth::{Berth, Hold};
 use growth::Growth;
+use machines::Machines;
 use presence::Presence;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ pub(in crate::executor) struct Fleet {
     jobs: usize,
     max_pilots: usize,
     job: growth::Ask,
+    /// Whether the batch system may start jobs again.
+    starts_again: bool,
     works: Works,
     ledger: Ledger,
     pilots: Vec<Berth>,
@@ -64,8 +68,7 @@ pub(in crate::executor) struct Fleet {
     lease: Duration,
     /// Seconds that a trial takes, lately.
     mean: Option<f64>,
-    /// Nodes on which trials fail at once.
-    avoided: BTreeSet<String>,
+    machines: Machines,
     dropped: u64,
     finished: bool,
 }
@@ -97,11 +100,12 @@ impl Fleet {
         let mut pilots = Vec::new();
         for (batch, known) in known.batches {
             for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
-                pilots.push(Berth::known(&dir, &batch, index, known.id.as_deref(), known.count));
+                pilots.extend(Berth::lives(&dir, &batch, index, known.id.as_deref(), known.count));
             }
         }
         let mut fleet = Self {
             job: growth::Ask { cpus, gpus, memory },
+            starts_again: engine.starts_again(),
             works: Works::start(engine).map_err(files)?,
             study,
             called: work.called,
@@ -120,7 +124,7 @@ impl Fleet {
             presence,
             lease,
             mean: None,
-            avoided: BTreeSet::new(),
+            machines: Machines::default(),
             dropped: 0,
             finished: false,
             dir,
@@ -229,7 +233,7 @@ impl Executor for Fleet {
         };
         pilot.given += 1;
         pilot.holds.insert(key, Hold::new(launch.slot));
-        pilot.order(&self.dir, &Order::Start(Box::new(Assignment::of(&launch, command))));
+        pilot.order(&Order::Start(Box::new(Assignment::of(&launch, command))));
         Ok(())
     }
 
@@ -242,7 +246,7 @@ impl Executor for Fleet {
             if how == Stop::Kill {
                 hold.killed.get_or_insert_with(Instant::now);
             }
-            pilot.order(&self.dir, &Order::Stop { trial, attempt, how: how.into() });
+            pilot.order(&Order::Stop { trial, attempt, how: how.into() });
         }
     }
 
@@ -276,6 +280,24 @@ impl Executor for Fleet {
             let nap = next.map_or(left, |next| next.saturating_duration_since(Instant::now()).min(left));
             std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
         }
+    }
+
+    fn resize(&mut self, slots: usize) -> usize {
+        self.jobs = slots.max(1);
+        self.max_pilots = self.jobs.div_ceil(self.spec.slots.max(1));
+        self.slots()
+    }
+
+    fn machines(&self) -> Option<usize> {
+        Some(self.count_machines())
+    }
+
+    fn machine(&self, trial: TrialId) -> Option<u32> {
+        self.machine_of(trial)
+    }
+
+    fn shun(&mut self, machine: u32) -> String {
+        self.leave_out(machine)
     }
 
     fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {

@@ -85,6 +85,8 @@ impl Fleet {
                     ));
                 }
                 for at in 0..self.pilots.len() {
+                    // This process may have stood still itself.
+                    self.look(at);
                     let pilot = &self.pilots[at];
                     let silent = pilot.heard.elapsed() > self.lease * LONG_LEASES;
                     if pilot.gone.is_none() && pilot.hello.is_some() && silent {
@@ -109,8 +111,18 @@ impl Fleet {
             return;
         }
         let found = seen.iter().find(|seen| seen.batch == pilot.batch && seen.index == pilot.index);
+        // This process may have stood still itself.
+        if pilot.heard.elapsed() > lease {
+            self.look(at);
+        }
+        let Some(pilot) = self.pilots.get_mut(at).filter(|pilot| pilot.gone.is_none()) else { return };
         if let Some(found) = found {
             pilot.job = Some(found.id.clone());
+        }
+        if pilot.hello.is_some() && self.starts_again && pilot.was_followed(&self.dir) {
+            self.look(at);
+            self.again(at);
+            return;
         }
         match found.map(|found| &found.phase) {
             Some(Phase::Waiting(_)) if pilot.hello.is_some() => self.again(at),
@@ -122,7 +134,16 @@ impl Fleet {
                     self.say_of_queue(at, reason, text);
                 }
             }
-            Some(Phase::Running) => pilot.over = None,
+            Some(Phase::Running) => {
+                pilot.over = None;
+                let begun = pilot.hello.is_some();
+                if begun && pilot.heard.elapsed() > lease * LONG_LEASES {
+                    let seconds = pilot.heard.elapsed().as_secs();
+                    let id = pilot.cancel_id();
+                    self.works.ask(Ask::Cancel(id.into_iter().collect()));
+                    self.lose(at, &format!("it has been silent for {seconds} s, and its job was cancelled"));
+                }
+            }
             Some(Phase::Over(how)) => {
                 let how = how.clone();
                 over(pilot, &how);
@@ -147,6 +168,8 @@ impl Fleet {
     /// A job that the batch system starts again: its pilot's trials wait, and another pilot will come.
     fn again(&mut self, at: usize) {
         let next = self.pilots[at].next_life(&self.dir);
+        let life = (next.batch.clone(), next.index, next.restart);
+        let known = self.pilots.iter().any(|other| life == (other.batch.clone(), other.index, other.restart));
         self.news.push(format!("a pilot's job will be started again{}", next.job_words()));
         let pilot = &mut self.pilots[at];
         let held: Vec<_> = std::mem::take(&mut pilot.holds).into_keys().collect();
@@ -155,7 +178,9 @@ impl Fleet {
         for (trial, attempt) in held {
             self.send(trial, attempt, super::What::Ended(super::Exit::Lost, super::Usage::default()));
         }
-        self.pilots.push(next);
+        if !known {
+            self.pilots.push(next);
+        }
     }
 
     /// Gives up a pilot whose job is over, once there is no doubt.
@@ -166,6 +191,10 @@ impl Fleet {
         let Some((how, since, times)) = pilot.over.clone() else { return };
         if times < TWICE {
             self.watch.soon();
+            return;
+        }
+        if let Some(why) = pilot.bye.clone() {
+            self.left(at, &why);
             return;
         }
         if pilot.hello.is_none() {

@@ -6,6 +6,7 @@
 use crate::report::formula::{Ask, Cells, Formula, Reducer};
 use crate::space::Value;
 use csv::{ByteRecord, ReaderBuilder};
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Cursor, Read};
 
@@ -21,6 +22,7 @@ const METRICS: [&str; 4] = ["metric.", "metrics.", "metrics_", "best."];
 /// A table of trials.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
+    header: Vec<String>,
     names: Vec<String>,
     columns: Vec<Column>,
     places: HashMap<String, usize>,
@@ -52,6 +54,9 @@ pub enum TableError {
     /// It is something else.
     #[error("it is no CSV file: {0}")]
     NotCsv(&'static str),
+    /// The rest of the file is the text of one cell.
+    #[error("the quote that opens in line {0} or below is never closed")]
+    Unclosed(u64),
     /// The CSV reader refused it.
     #[error("it could not be read as CSV")]
     Csv(#[from] csv::Error),
@@ -88,7 +93,8 @@ impl Table {
             return Err(TableError::NotCsv("it looks like JSON; `swath export --csv` writes a study as CSV"));
         }
         let dialect = Dialect::of(sample);
-        let whole = Cursor::new(sample.to_vec()).chain(input);
+        let quotes = Cell::new(0);
+        let whole = Quotes { input: Cursor::new(sample.to_vec()).chain(input), count: &quotes };
         let mut reader = ReaderBuilder::new()
             .delimiter(dialect.separator)
             .flexible(true)
@@ -101,6 +107,10 @@ impl Table {
         let mut filling = Filling::new(&record, dialect, wanted, condition);
         while reader.read_byte_record(&mut record)? {
             filling.add(&record, condition);
+        }
+        let spans_lines = reader.position().line() > filling.line + 1;
+        if spans_lines && quotes.get() % 2 == 1 {
+            return Err(TableError::Unclosed(filling.line));
         }
         Ok(filling.finish())
     }
@@ -115,6 +125,12 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Returns the names of all columns of the file, in order.
+    #[must_use]
+    pub fn header(&self) -> &[String] {
+        &self.header
     }
 
     /// Returns the names of the columns that were kept, in order.
@@ -184,6 +200,21 @@ impl Column {
     }
 }
 
+/// Counts the quotes that pass.
+struct Quotes<'a, R> {
+    input: R,
+    count: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Quotes<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        let quotes = buffer[..read].iter().filter(|byte| **byte == b'"').count();
+        self.count.set(self.count.get() + quotes as u64);
+        Ok(read)
+    }
+}
+
 /// A table while it is read.
 struct Filling {
     table: Table,
@@ -227,6 +258,7 @@ impl Filling {
                 ));
             }
             let needed = condition.is_some_and(|formula| formula.names().any(|asked| answers(&name, asked)));
+            table.header.push(name.clone());
             if wanted(&name) || needed {
                 kept.push(at);
                 table.names.push(name);
@@ -265,6 +297,9 @@ impl Filling {
     }
 
     fn finish(mut self) -> Table {
+        if self.line == 1 {
+            self.table.warnings.push("there is no row below the header".to_owned());
+        }
         let mut tell = |irregular: &Irregular, what: &str| {
             if irregular.rows > 0 {
                 let plural = if irregular.rows == 1 { "row has" } else { "rows have" };

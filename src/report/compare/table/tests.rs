@@ -99,6 +99,25 @@ fn what_is_no_table_is_refused() {
     assert!(refused(b"a,b\n1,\0\n").contains("bytes"));
 }
 
+#[test]
+fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
+    let read = |text: &str| Table::read(text.as_bytes(), &|_| true, None);
+    let refused = read("a,b\n1,\"open\n2,3\n4,5\n").unwrap_err().to_string();
+    assert_eq!(refused, "the quote that opens in line 2 or below is never closed");
+    assert_eq!(read("a,b\n1,5\" disk\n2,3\n").unwrap().len(), 2);
+    assert_eq!(read("a,b\n1,\"two\nlines\"").unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_with_nothing_but_a_header_says_so_and_every_column_is_named() {
+    let table = Table::read("a,b\n".as_bytes(), &|name| name == "a", None).unwrap();
+    assert_eq!(table.warnings, ["there is no row below the header"]);
+    assert_eq!(
+        (table.header(), table.names()),
+        (&["a".to_owned(), "b".to_owned()][..], &["a".to_owned()][..])
+    );
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

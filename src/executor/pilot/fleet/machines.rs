@@ -1,0 +1,99 @@
+//! The nodes that pilots run on: which trial failed on which, and which are given no more.
+
+use super::super::wire::Order;
+use super::Fleet;
+use crate::study::{Exit, TrialId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of the nodes.
+#[derive(Debug, Default)]
+pub(super) struct Machines {
+    /// In the order in which they were first heard of; its index is a node's number.
+    names: Vec<String>,
+    /// Where trials failed last.
+    failed: BTreeMap<TrialId, u32>,
+    shunned: BTreeSet<String>,
+}
+
+impl Machines {
+    fn number(&self, name: &str) -> Option<u32> {
+        self.names.iter().position(|known| known == name).and_then(|at| u32::try_from(at).ok())
+    }
+
+    /// Takes in that a pilot runs on a node.
+    pub(super) fn met(&mut self, name: &str) {
+        if self.number(name).is_none() {
+            self.names.push(name.to_owned());
+        }
+    }
+
+    /// Takes in how an attempt ended there.
+    pub(super) fn ended(&mut self, trial: TrialId, host: Option<&str>, exit: &Exit) {
+        self.failed.remove(&trial);
+        if let Some(number) =
+            host.filter(|_| matches!(exit, Exit::Failed(_))).and_then(|host| self.number(host))
+        {
+            self.failed.insert(trial, number);
+        }
+    }
+
+    pub(super) fn is_shunned(&self, name: &str) -> bool {
+        self.shunned.contains(name)
+    }
+
+    /// Returns the nodes that jobs should not be on.
+    pub(super) fn avoided(&self) -> Vec<String> {
+        self.shunned.iter().cloned().collect()
+    }
+}
+
+impl Fleet {
+    /// Returns how many nodes there are or will be, as far as that is known: pilots that wait may come to another one.
+    pub(super) fn count_machines(&self) -> usize {
+        let waits = self.pilots.iter().any(|pilot| pilot.gone.is_none() && pilot.hello.is_none());
+        (self.machines.names.len() + usize::from(waits)).max(1)
+    }
+
+    pub(super) fn machine_of(&self, trial: TrialId) -> Option<u32> {
+        let holder = self.pilots.iter().find(|pilot| pilot.holds.keys().any(|(held, _)| *held == trial));
+        match holder {
+            Some(pilot) => self.machines.number(pilot.host()?),
+            None => self.machines.failed.get(&trial).copied(),
+        }
+    }
+
+    /// Gives no more trials to a node, and has later jobs leave it out.
+    pub(super) fn leave_out(&mut self, machine: u32) -> String {
+        let Some(host) = self.machines.names.get(machine as usize).cloned() else {
+            return machine.to_string();
+        };
+        if self.machines.shunned.insert(host.clone()) {
+            self.news.push(format!(
+                "trials failed within seconds on {host}, one after the other: it is given no more, and later jobs leave it out"
+            ));
+        }
+        for pilot in self.pilots.iter_mut().filter(|pilot| pilot.host() == Some(&host) && !pilot.full) {
+            pilot.full = true;
+            pilot.order(&Order::Yield);
+        }
+        host
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Failure;
+
+    #[test]
+    fn a_node_is_known_by_its_number_and_a_failure_by_its_node() {
+        let mut machines = Machines::default();
+        ["n1", "n2", "n1"].into_iter().for_each(|name| machines.met(name));
+        let failed = Exit::Failed(Failure::Code(1));
+        machines.ended(TrialId(1), Some("n2"), &failed);
+        machines.ended(TrialId(2), Some("n1"), &Exit::Done);
+        assert_eq!(machines.failed, BTreeMap::from([(TrialId(1), 1)]));
+        machines.ended(TrialId(1), Some("n1"), &Exit::Done);
+        assert!(machines.failed.is_empty());
+    }
+}
