@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_widest_choice_takes_the_knee_and_then_the_ends() {
-        let points = scaled(&[&[0.0, 10.0], &[0.1, 9.9], &[2.0, 2.0], &[2.2, 1.9], &[10.0, 0.0]]);
+        let points = scaled(&[&[0.0, 10.0], &[0.1, 9.99], &[2.0, 2.0], &[2.2, 1.9], &[10.0, 0.0]]);
         let mut found = widest(&points, 3);
         assert_eq!(found[0], 2);
         found.sort_unstable();
