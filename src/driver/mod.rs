@@ -82,6 +82,8 @@ pub struct Driver<'a> {
     busy_slots: BTreeSet<u32>,
     /// The disk is full.
     paused: bool,
+    /// When it was last known to be full.
+    full_at: Option<Timestamp>,
     left: room::Probe,
     end_leftovers: room::EndLeftovers,
     /// Attempts that are to be started once the journal has them.

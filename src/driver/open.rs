@@ -59,6 +59,7 @@ impl<'a> Driver<'a> {
             ending: BTreeMap::new(),
             busy_slots: BTreeSet::new(),
             paused: false,
+            full_at: None,
             left: ground.left,
             end_leftovers: ground.end_leftovers,
             held: Vec::new(),

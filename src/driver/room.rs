@@ -79,6 +79,7 @@ impl Driver<'_> {
             return Ok(false);
         }
         self.paused = false;
+        self.full_at = Some((self.clock)());
         self.notice("there is room on the disk again: the run goes on");
         self.start_held(executor)?;
         let judged: Vec<(TrialId, Stop)> = self
@@ -150,12 +151,17 @@ impl Driver<'_> {
         let Some(trial) = self.study.trial(id) else { return Ok(false) };
         let Some(Exit::Failed(failure)) = &trial.exit else { return Ok(false) };
         let likely = matches!(failure.class(), FailureClass::Crash | FailureClass::Spawn);
-        if !likely || trial.failures > TRIES || (!self.paused && self.is_roomy()) {
+        // What it met may be over when its end is read.
+        let was_full = self.full_at.is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
+        let is_full = self.paused || !self.is_roomy();
+        if !likely || trial.failures > TRIES || !(is_full || was_full) {
             return Ok(false);
         }
         let why = "the disk was full when it failed".to_owned();
         self.commit(Event::Requeued { trial: id, why, not_before: None, forgiven: false })?;
-        self.pause();
+        if is_full {
+            self.pause();
+        }
         Ok(true)
     }
 

@@ -1,0 +1,161 @@
+use super::*;
+use crate::space::Value;
+use crate::study::{Attempt, Failure, TrialId};
+use std::collections::BTreeSet;
+
+struct World {
+    work: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { work: tempfile::tempdir().unwrap() }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.work.path().join("logs/s/7")
+    }
+
+    fn begin(&self, attempt: u32, resume: bool) -> TrialFolder {
+        let (study, pipeline, stage) = ("s".into(), "p: 1".into(), "tune".into());
+        let identity = Identity { study, pipeline, stage, trial: TrialId(7), attempt: Attempt(attempt) };
+        let params = yaml::named(&[("lr", Value::Float(1e-5)), ("opt", Value::Text("on".into()))]);
+        TrialFolder::begin(&Beginning {
+            dir: &self.dir(),
+            identity: &identity,
+            params: &params,
+            seed: 42,
+            workdir: self.work.path(),
+            command: &["python".to_owned(), "--lr=1e-5".to_owned()],
+            resume,
+            at: at(0),
+        })
+        .unwrap()
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.dir().join(file)).unwrap()
+    }
+
+    fn info(&self) -> BTreeSet<String> {
+        self.read("metadata/info.yaml").lines().map(str::to_owned).collect()
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros((1_700_000_000 + seconds) * 1_000_000)
+}
+
+fn has(info: &BTreeSet<String>, lines: &[&str]) {
+    for line in lines {
+        assert!(info.contains(*line), "`{line}` is not in {info:#?}");
+    }
+}
+
+#[test]
+fn a_trial_leaves_its_parameters_and_what_became_of_it() {
+    let world = World::new();
+    let mut folder = world.begin(1, false);
+    assert_eq!(world.read("metadata/config.yaml"), "lr: 1.0e-05\nopt: 'on'\n");
+    assert_eq!(world.read("params.json"), "{\"lr\":0.00001,\"opt\":\"on\"}\n");
+    folder.placed(99).unwrap();
+    has(&world.info(), &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"]);
+    let recorded = Recorded {
+        data: vec![("data".into(), Some("0123.dir".into()))],
+        models: vec![("m.bin".into(), None)],
+        reports: 3,
+        warnings: 1,
+    };
+    let usage = Usage { cpu_seconds: 1.25, peak_mib: 30.0 };
+    folder.end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10)).unwrap();
+    let wanted = [
+        "status: FAILED",
+        "executable: python",
+        "work_dir: '../../..'",
+        "  pipeline: 'p: 1'",
+        "  command: [python, '--lr=1e-5']",
+        "  exit: 'exit status 2'",
+        "  seconds: 10.0",
+        "  cpu_seconds: 1.25",
+        "  reports: 3",
+        "  - path: data",
+        "    md5: '0123.dir'",
+        "    md5: null",
+    ];
+    has(&world.info(), &wanted);
+    assert!(!world.info().contains("end_date: ''"));
+}
+
+#[test]
+fn how_an_attempt_ended_is_said_in_the_words_of_mlxp() {
+    for (exit, wanted) in [
+        (Exit::Done, "COMPLETE"),
+        (Exit::Stopped, "COMPLETE"),
+        (Exit::Paused, "STARTING"),
+        (Exit::Interrupted, "STARTING"),
+        (Exit::Failed(Failure::Memory), "FAILED"),
+        (Exit::Lost, "FAILED"),
+    ] {
+        let world = World::new();
+        world.begin(1, false).end(&exit, &Usage::default(), &Recorded::default(), at(1)).unwrap();
+        has(&world.info(), &[&format!("status: {wanted}"), "process_id: null"]);
+    }
+}
+
+#[test]
+fn what_is_empty_is_removed_and_what_is_not_stays() {
+    let world = World::new();
+    let folder = world.begin(1, false);
+    fs::write(world.dir().join("stdout.log"), "").unwrap();
+    fs::write(world.dir().join("stderr.log"), "oh").unwrap();
+    fs::create_dir(world.dir().join("checkpoints")).unwrap();
+    folder.end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1)).unwrap();
+    let mut left: Vec<_> = fs::read_dir(world.dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["metadata", "params.json", "stderr.log"]);
+}
+
+#[test]
+fn an_attempt_that_starts_anew_finds_nothing_and_loses_nothing() {
+    let world = World::new();
+    drop(world.begin(1, false));
+    fs::create_dir(world.dir().join("checkpoints")).unwrap();
+    for name in ["checkpoints/c", "records.jsonl", "stop"] {
+        fs::write(world.dir().join(name), "x").unwrap();
+    }
+    drop(world.begin(2, false));
+    assert!(!world.dir().join("checkpoints").exists() && !world.dir().join("stop").exists());
+    assert_eq!(world.read("attempts/1/checkpoints/c") + &world.read("attempts/1/records.jsonl"), "xx");
+}
+
+#[test]
+fn an_attempt_that_resumes_finds_everything_and_a_line_of_its_own() {
+    let world = World::new();
+    drop(world.begin(1, false));
+    fs::write(world.dir().join("records.jsonl"), "{\"a\": 1}\n{\"a\"").unwrap();
+    fs::write(world.dir().join("stop"), "pause").unwrap();
+    drop(world.begin(2, true));
+    assert_eq!(world.read("records.jsonl"), "{\"a\": 1}\n{\"a\"\n");
+    assert!(!world.dir().join("stop").exists());
+    drop(world.begin(3, true));
+    assert_eq!(world.read("records.jsonl"), "{\"a\": 1}\n{\"a\"\n");
+}
+
+#[test]
+fn a_trial_that_nobody_saw_end_does_not_stay_running() {
+    let world = World::new();
+    let mut folder = world.begin(1, false);
+    folder.placed(99).unwrap();
+    drop(folder);
+    TrialFolder::amend(&world.dir(), &Exit::Lost, at(60)).unwrap();
+    has(&world.info(), &["status: FAILED", "  exit: lost", "process_id: 99"]);
+    assert!(!world.info().contains("end_date: ''"));
+    let why = Exit::Failed(Failure::NoObjective("`a` was never reported".into()));
+    TrialFolder::amend(&world.dir(), &why, at(60)).unwrap();
+    has(&world.info(), &["  exit: '`a` was never reported'"]);
+    assert_eq!(world.read("metadata/info.yaml").matches("exit:").count(), 1);
+    TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, at(60)).unwrap();
+}

@@ -1,0 +1,201 @@
+use super::super::scenario::{Scenario, resumed, setting, try_build};
+use super::*;
+use crate::study::{Exit, Failure, Goal, Objective, Take};
+use Verdict::{Continue, Pause, Stop};
+
+const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
+
+#[test]
+fn in_stopping_mode_a_trial_goes_on_while_it_is_among_the_best_third() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    let verdicts = world.arrivals(1.0, [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.05]);
+    assert_eq!(verdicts, [Continue, Continue, Stop, Stop, Stop, Continue, Continue]);
+    assert_eq!(world.next(), Next::Fresh);
+}
+
+#[test]
+fn a_stop_says_what_was_needed() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    world.arrivals(1.0, [0.12345678, 0.3, 0.2]);
+    let trial = world.fresh();
+    let judgement = world.report(trial, 1.0, 0.70999);
+    assert_eq!(judgement.why, "epoch 1: 0.71, needed ≤ 0.1235, rank 4 of 4");
+}
+
+#[test]
+fn large_is_good_when_the_goal_says_so() {
+    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Max, take: Take::Last }];
+    let mut world = Scenario::new("asha", LADDER, &Setting { objectives, ..setting(false) });
+    assert_eq!(world.arrivals(1.0, [0.1, 0.9, 0.5]), [Continue, Continue, Stop]);
+    let trial = world.fresh();
+    assert_eq!(world.report(trial, 1.0, 0.2).why, "epoch 1: 0.2, needed ≥ 0.9, rank 3 of 4");
+}
+
+#[test]
+fn the_first_at_a_rung_must_be_no_worse_than_the_median_of_the_rung_below() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    let (good, late) = (world.fresh(), world.fresh());
+    assert_eq!(world.report(good, 1.0, 0.9).verdict, Continue);
+    assert_eq!(world.report(late, 1.0, 0.8).verdict, Continue);
+    world.arrivals(1.0, [0.85, 0.5, 0.4, 0.3]);
+    let judgement = world.report(good, 3.0, 0.9);
+    assert_eq!(judgement.verdict, Stop);
+    assert_eq!(judgement.why, "epoch 3: 0.9, needed ≤ 0.5 (the median at epoch 1), rank 1 of 1");
+    assert_eq!(world.report(late, 3.0, 0.45).verdict, Continue, "it is better than that");
+}
+
+#[test]
+fn what_is_not_a_number_is_never_among_the_best() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    assert_eq!(world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]), [Stop, Stop, Continue]);
+    let trial = world.fresh();
+    world.report(trial, 0.5, 0.1);
+    let judgement = world.report(trial, 1.0, f64::NAN);
+    assert_eq!(judgement.verdict, Stop, "it was good once, and has diverged");
+    assert_eq!(judgement.why, "epoch 1: not finite, needed ≤ 0.5, rank 4 of 4");
+}
+
+#[test]
+fn a_rung_is_reached_at_it_or_beyond_and_once() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    world.arrivals(5.0, [0.1, 0.2, 0.3]);
+    let trial = world.fresh();
+    assert_eq!(world.report(trial, 0.99, 9.0).verdict, Continue, "before the first rung");
+    assert_eq!(world.report(trial, 1.0, 9.0).verdict, Continue, "nobody was seen at the first rung");
+    assert_eq!(world.report(trial, 0.5, 9.0).verdict, Continue, "backwards");
+    assert_eq!(world.report(trial, 1.7, 9.0).verdict, Continue);
+    assert_eq!(world.report(trial, 3.5, 0.4).verdict, Stop);
+}
+
+#[test]
+fn resource_and_objective_may_come_in_separate_reports() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    world.arrivals(1.0, [0.1, 0.2, 0.3]);
+    let trial = world.fresh();
+    assert_eq!(world.report_values(trial, &[("epoch", 1.0)]).verdict, Continue);
+    assert_eq!(world.report_values(trial, &[("other", 1.0)]).verdict, Continue);
+    assert_eq!(world.report_values(trial, &[("loss", 0.9)]).verdict, Stop);
+}
+
+#[test]
+fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
+    let mut world = Scenario::new("asha", LADDER, &Setting { trials: Some(4), ..setting(false) });
+    world.arrivals(1.0, [0.5, 0.9, 0.8]);
+    world.end(TrialId(1), Exit::Failed(Failure::Memory));
+    let last = world.fresh();
+    let judgement = world.report(last, 1.0, 0.7);
+    assert_eq!(judgement.verdict, Continue);
+    assert_eq!(judgement.why, "epoch 1: 0.7, needed ≤ 0.5, rank 2 of 4, but the last trial left");
+}
+
+#[test]
+fn the_best_third_of_a_rung_is_promoted_and_nobody_else() {
+    let mut world = Scenario::new("asha", LADDER, &setting(true));
+    assert_eq!(world.arrivals(1.0, [0.9, 0.1]), [Pause, Pause]);
+    assert_eq!(world.next(), Next::Fresh);
+    assert_eq!(world.arrivals(1.0, [0.5]), [Pause]);
+    let why = "epoch 1: 0.1, rank 1 of 3, goes on to epoch 3".to_owned();
+    assert_eq!(world.next(), Next::Resume { trial: TrialId(2), why });
+    assert_eq!(world.until(TrialId(2)), Some(3));
+    world.start(TrialId(2), true);
+    assert_eq!(world.next(), Next::Fresh);
+    assert_eq!(world.until(TrialId(2)), Some(3));
+    assert_eq!(world.arrivals(1.0, [0.6, 0.7, 0.05]), [Pause, Pause, Continue], "no need to pause the best");
+    assert_eq!(world.arrivals(1.0, [0.01, 0.02]), [Pause, Pause], "the share of six is used up");
+}
+
+#[test]
+fn a_trial_that_ends_at_its_rung_is_paused_and_one_that_goes_on_is_complete_at_its_end() {
+    let mut world = Scenario::new("asha", LADDER, &setting(true));
+    world.arrivals(1.0, [0.5, 0.6]);
+    let trial = world.fresh();
+    assert!(world.finished(trial), "it ended before it reported anything");
+    assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+    assert!(!world.finished(trial));
+    world.report(trial, 2.0, 0.1);
+    assert!(world.finished(trial));
+}
+
+#[test]
+fn a_promoted_trial_that_was_lost_goes_to_its_own_rung_without_being_judged_below() {
+    let mut world = Scenario::new("asha", LADDER, &setting(true));
+    world.arrivals(1.0, [0.1, 0.5, 0.6]);
+    world.start(TrialId(1), true);
+    world.report(TrialId(1), 2.0, 0.1);
+    world.end(TrialId(1), Exit::Lost);
+    assert_eq!(world.until(TrialId(1)), Some(3));
+    world.start(TrialId(1), false);
+    assert_eq!(world.report(TrialId(1), 1.0, 9.0).verdict, Continue);
+    assert_eq!(world.report(TrialId(1), 3.0, 0.1).verdict, Pause);
+}
+
+#[test]
+fn a_trial_that_runs_anew_has_its_new_result_and_not_two() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    let trial = world.fresh();
+    assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
+    world.end(trial, Exit::Lost);
+    world.start(trial, false);
+    assert_eq!(world.report(trial, 1.0, 0.7).verdict, Continue, "it was judged here once");
+    let other = world.fresh();
+    assert_eq!(world.report(other, 1.0, 0.5).why, "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2");
+}
+
+#[test]
+fn when_no_more_trials_can_come_the_best_is_carried_to_the_top() {
+    let mut world = Scenario::new("asha", LADDER, &setting(true));
+    world.arrivals(1.0, [0.5, 0.1]);
+    assert_eq!(resumed(&world.next_without_room()), Some(2));
+    world.start(TrialId(2), true);
+    assert_eq!(world.next_without_room(), Next::Wait);
+    world.report(TrialId(2), 3.0, 0.1);
+    assert_eq!(resumed(&world.next_without_room()), Some(2));
+    assert_eq!(world.until(TrialId(2)), Some(9));
+    world.start(TrialId(2), true);
+    world.report(TrialId(2), 9.0, 0.1);
+    world.end(TrialId(2), Exit::Done);
+    assert_eq!(world.next_without_room(), Next::Done);
+}
+
+#[test]
+fn a_person_may_let_a_stopped_trial_go_on() {
+    let mut world = Scenario::new("asha", LADDER, &setting(false));
+    assert_eq!(world.arrivals(1.0, [0.1, 0.2]), [Continue, Stop]);
+    world.happens(Event::requeued(TrialId(2), ""));
+    world.start(TrialId(2), false);
+    assert_eq!(world.report(TrialId(2), 1.0, 0.2).verdict, Continue);
+    assert_eq!(world.report(TrialId(2), 3.0, 0.2).verdict, Continue, "the first of its rung");
+}
+
+#[test]
+fn mistakes_in_the_options_are_all_found() {
+    let said = |name: &str, options: &str, setting: &Setting| try_build(name, options, setting).1;
+    let nothing = Setting { resource: None, ..setting(false) };
+    assert_eq!(
+        said(
+            "asha",
+            "min = 9\nmax = 3\nreduction = 1\nmode = \"stoping\"\nmetric = \"los\"\nbrakets = 1",
+            &setting(false)
+        ),
+        [
+            "`reduction` must be at least 2",
+            "`min` is larger than `max`",
+            "`stoping` is not a mode",
+            "`los` is not an objective",
+            "unknown key `brakets` in `[scheduler]`",
+        ]
+    );
+    assert_eq!(
+        said("asha", "", &nothing),
+        [
+            "the scheduler does not know how long a trial may run",
+            "the scheduler does not know which reported key counts the resource",
+        ]
+    );
+    let (built, said) = try_build("asha", "max = 9\nmode = \"promotion\"", &setting(false));
+    assert!(built.is_some());
+    assert_eq!(
+        said,
+        ["`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used"]
+    );
+}

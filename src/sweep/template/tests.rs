@@ -1,0 +1,130 @@
+use super::*;
+use proptest::prelude::*;
+
+fn names(names: &[&str]) -> Vec<Name> {
+    names.iter().map(|name| Name::from(*name)).collect()
+}
+
+fn params(entries: &[(&str, Value)]) -> Params {
+    entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+}
+
+fn adam() -> Params {
+    params(&[
+        ("lr", Value::Float(0.001)),
+        ("optimizer", Value::Text("adam".into())),
+        ("amp", Value::Bool(true)),
+        ("units", Value::List(vec![Value::Int(128), Value::Int(64)])),
+    ])
+}
+
+fn filled(command: &[&str], params: &Params) -> Vec<String> {
+    let command: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
+    let names = names(&["lr", "optimizer", "amp", "units", "momentum"]);
+    let template = Template::parse(&command, &names).unwrap();
+    template.render(&Fill {
+        params,
+        trial: TrialId(7),
+        trial_dir: Path::new("logs/digits/7"),
+        params_file: Path::new("logs/digits/7/params.json"),
+        data_dir: &["data/a".to_owned(), "data/b".to_owned()],
+    })
+}
+
+fn fault(arg: &str) -> (Span, String, Option<String>) {
+    let errors = Template::parse(&["x".to_owned(), arg.to_owned()], &names(&["lr", "units"])).unwrap_err();
+    assert_eq!(errors[0].argument, 1);
+    (errors[0].span.clone(), errors[0].message.clone(), errors[0].hint.clone())
+}
+
+#[test]
+fn a_parameter_is_put_where_it_is_named() {
+    assert_eq!(filled(&["train", "--lr={lr}", "{optimizer}"], &adam()), ["train", "--lr=0.001", "adam"]);
+}
+
+#[test]
+fn a_command_without_placeholders_gets_every_parameter() {
+    let expected = ["train", "--lr=0.001", "--optimizer=adam", "--amp=true", "--units=[128,64]"];
+    assert_eq!(filled(&["train"], &adam()), expected);
+    assert_eq!(filled(&["train", "{args}"], &adam()), expected);
+}
+
+#[test]
+fn the_rest_is_what_the_command_does_not_name() {
+    let made = filled(&["train", "{args:rest}", "--rate", "{lr}", "--{amp}"], &adam());
+    assert_eq!(made, ["train", "--optimizer=adam", "--units=[128,64]", "--rate", "0.001", "--amp"]);
+}
+
+#[test]
+fn hydra_gets_its_own_spelling() {
+    let params = params(&[
+        ("lr", Value::Float(1e-5)),
+        ("optimizer", Value::Text("a b".into())),
+        ("momentum", Value::Text("1".into())),
+    ]);
+    assert_eq!(filled(&["t", "{hydra}"], &params), ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]);
+}
+
+#[test]
+fn a_switch_is_there_or_not() {
+    let off = params(&[("amp", Value::Bool(false)), ("lr", Value::Float(0.1))]);
+    assert_eq!(filled(&["t", "--{amp}"], &adam()), ["t", "--amp"]);
+    assert_eq!(filled(&["t", "--{amp}"], &off), ["t"]);
+    assert_eq!(filled(&["t", "--{lr}"], &off), ["t", "--lr=0.1"]);
+}
+
+#[test]
+fn an_argument_of_an_absent_parameter_is_left_out_with_its_option() {
+    assert_eq!(filled(&["t", "--momentum={momentum}", "--lr={lr}"], &adam()), ["t", "--lr=0.001"]);
+    assert_eq!(filled(&["t", "--momentum", "{momentum}", "{lr}"], &adam()), ["t", "0.001"]);
+    assert_eq!(filled(&["t", "sub", "{momentum}", "{lr}"], &adam()), ["t", "sub", "0.001"]);
+}
+
+#[test]
+fn places_of_the_trial_are_filled_in() {
+    let made = filled(&["t", "{params}", "{trial}", "{trial_dir}/x", "{data_dir}", "-d={data_dir}"], &adam());
+    let expected = ["t", "logs/digits/7/params.json", "7", "logs/digits/7/x", "data/a", "data/b"];
+    assert_eq!(made[..6], expected);
+    assert_eq!(made[6], "-d=data/a:data/b");
+}
+
+#[test]
+fn doubled_braces_are_braces() {
+    assert_eq!(filled(&["t", "{{\"lr\": {lr}}}"], &adam()), ["t", "{\"lr\": 0.001}"]);
+}
+
+#[test]
+fn an_unknown_placeholder_is_an_error_with_a_suggestion() {
+    let (span, message, hint) = fault("--lr={rl}");
+    assert_eq!((span, message.as_str()), (5..9, "unknown placeholder `{rl}`"));
+    assert_eq!(fault("{unit}").2.as_deref(), Some("did you mean `{units}`?"));
+    assert_eq!(fault("{tral_dir}").2.as_deref(), Some("did you mean `{trial_dir}`?"));
+    assert!(hint.is_some());
+    assert_eq!(fault("{print $1}").2.as_deref(), Some(BRACES));
+}
+
+#[test]
+fn a_lone_brace_is_an_error() {
+    assert_eq!(fault("a{lr").1, "`{` is never closed");
+    assert_eq!(fault("lr}").1, "`}` closes nothing");
+    assert_eq!(fault("x{args}").1, "`{args}` makes several arguments and must be an argument of its own");
+}
+
+#[test]
+fn what_the_command_receives_is_known() {
+    let parse = |arg: &str| Template::parse(&["t".into(), arg.into()], &names(&["lr", "units"])).unwrap();
+    assert!(parse("{lr}").receives("lr") && !parse("{lr}").receives("units"));
+    assert!(parse("{params}").receives("units") && parse("{args}").receives("units"));
+    assert!(!parse("{trial}").receives("lr") && parse("x").receives("lr"));
+}
+
+proptest! {
+    #[test]
+    fn no_argument_makes_it_panic(args in proptest::collection::vec("[{}a-z:é ]{0,12}|\\PC{0,8}", 0..4)) {
+        if let Ok(template) = Template::parse(&args, &names(&["a", "lr"])) {
+            let params = params(&[("a", Value::Int(1))]);
+            let path = Path::new("x");
+            let _ = template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
+        }
+    }
+}
