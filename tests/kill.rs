@@ -33,7 +33,7 @@ done
 
 fn sweep(trials: u64) -> String {
     format!(
-        "name = \"kill\"\n[run]\ncommand = [\"./trial.sh\", \"{{n}}\"]\ncheckpoint = true\ngrace = \"200ms\"\n\
+        "name = \"kill\"\n[run]\ncommand = [\"./trial.sh\", \"{{n}}\"]\ncheckpoint = true\ngrace = \"50ms\"\n\
          [objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"grid\"\ntrials = {trials}\n\
          [resources]\njobs = 4\n[space]\nn = {{ min = 1, max = {trials} }}\n"
     )

@@ -186,6 +186,8 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             _ => None,
         });
         let word = match end {
+            // With us nothing is complete without a number.
+            End::Complete if values.clone().any(|value| value.is_none()) => "failed",
             End::Complete => "complete",
             End::Stopped => "stopped",
             End::Failed(_) => "failed",
