@@ -12,9 +12,9 @@ use std::sync::Arc;
 /// How a trial stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fate {
-    /// It waits, runs or is paused: nothing final is known.
+    /// It waits or runs, or is paused and said nothing: nothing is known.
     Pending,
-    /// Its oriented objectives, measured or, of a stopped trial, estimated.
+    /// Its oriented objectives, measured or, of a stopped or paused trial, estimated.
     Scored(Box<[f64]>),
     /// It failed, or was stopped before it said anything.
     Failed,
@@ -43,7 +43,7 @@ pub(super) struct Row {
     pub(super) seeds: usize,
     /// Its first objective by resource, at steps that grow by a quarter.
     curve: Vec<(f64, f64)>,
-    stopped: bool,
+    unfinished: bool,
 }
 
 impl Row {
@@ -257,7 +257,7 @@ impl History {
             of: None,
             seeds: 1,
             curve: Vec::new(),
-            stopped: false,
+            unfinished: false,
         }
     }
 
@@ -327,7 +327,7 @@ impl History {
                 .map(|limit| value(limit).map_or(f64::NAN, |value| limit.excess(value)))
                 .collect();
         }
-        row.stopped = trial.state == TrialState::Stopped;
+        row.unfinished = matches!(trial.state, TrialState::Stopped | TrialState::Paused);
         row.fate = fate;
         match (&row.fate, row.score()) {
             (Fate::Pending, _) => drop(self.pending.insert(at)),
@@ -348,28 +348,29 @@ impl History {
             trial.scores(&self.objectives).map(|scores| scores.iter().map(|score| score.get()).collect())
         };
         match trial.state {
-            TrialState::Waiting | TrialState::Running | TrialState::Paused => Fate::Pending,
+            TrialState::Waiting | TrialState::Running => Fate::Pending,
             TrialState::Failed => Fate::Failed,
             TrialState::Complete => {
                 let standing = study.standing(trial.id).map(|standing| standing.scores);
                 standing.map_or(Fate::Failed, |scores| Fate::Scored(scores.into()))
             }
-            TrialState::Stopped => match scores() {
+            TrialState::Stopped | TrialState::Paused => match scores() {
                 Some(mut scores) => {
                     if let (Some(first), Some(guess)) = (scores.first_mut(), self.project(row)) {
                         *first = guess;
                     }
                     Fate::Scored(scores)
                 }
+                None if trial.state == TrialState::Paused => Fate::Pending,
                 None => Fate::Failed,
             },
         }
     }
 
-    /// Guesses where a stopped trial would have ended: at the rank among complete trials that it had among them at the same step.
+    /// Guesses where a stopped or paused trial would have ended: at the rank among complete trials that it had among them at the same step.
     fn project(&self, row: &Row) -> Option<f64> {
         let (step, value) = *row.curve.last()?;
-        let peers = self.ranked.iter().map(|(_, at)| self.row(*at)).filter(|peer| !peer.stopped);
+        let peers = self.ranked.iter().map(|(_, at)| self.row(*at)).filter(|peer| !peer.unfinished);
         let (mut then, mut finally): (Vec<f64>, Vec<f64>) =
             peers.take(200).filter_map(|peer| Some((peer.at(step)?, peer.score()?))).unzip();
         if then.len() < 3 {
@@ -493,5 +494,60 @@ mod tests {
                 assert!((found - wanted).abs() < 1e-9, "{unit:?} settles at {settled:?}");
             }
         }
+    }
+    #[test]
+    fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
+        use crate::study::{
+            Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take, Timestamp,
+            TrialId, Usage, Verdict,
+        };
+        let mut diagnostics = crate::source::Diagnostics::default();
+        let table = crate::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
+        let section = crate::source::Section::new("space", 0..0, table);
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Last }];
+        let setting = Setting {
+            space,
+            objectives: objectives.clone(),
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: Some("epoch".into()),
+            checkpoint: true,
+            dir: None,
+        };
+        let mut history = History::new(&setting);
+        let mut study = Study::default();
+        let mut tell = |event: Event| {
+            let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event };
+            study.apply(&entry).unwrap();
+            history.observe(&study, &entry.event);
+        };
+        let header = Header { objectives, resource: Some("epoch".into()), ..Header::default() };
+        tell(Event::Opened { format: FORMAT, header });
+        let attempt = Attempt(1);
+        // Four that end at 0.1 to 0.4 having shown 1.1 to 1.4, and one that is paused at 1.25.
+        for (id, first) in [(1, 1.1), (2, 1.2), (3, 1.3), (4, 1.4), (5, 1.25)] {
+            let trial = TrialId(id);
+            let params = [("x".into(), crate::space::Value::Float(first - 1.0))].into_iter().collect();
+            tell(Event::Created { trial, params, origin: Origin::Added, seed: 0 });
+            tell(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
+            let report = |epoch: f64, loss: f64| {
+                let number = |value| Datum::Number(Metric(value));
+                let values = vec![("epoch".into(), number(epoch)), ("loss".into(), number(loss))];
+                Event::Logged { trial, attempt, record: LogRecord::Report { values } }
+            };
+            tell(report(1.0, first));
+            if id == 5 {
+                tell(Event::Judged { trial, verdict: Verdict::Pause, why: "rung".into() });
+                tell(Event::Ended { trial, attempt, exit: Exit::Paused, usage: Usage::default() });
+            } else {
+                tell(report(2.0, first - 1.0));
+                tell(Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() });
+            }
+        }
+        assert_eq!(history.pending().count(), 0);
+        let guess = history.row(4).score().unwrap();
+        assert!((guess - 0.3).abs() < 1e-9, "the third of its rung became 0.3, not {guess}");
     }
 }
