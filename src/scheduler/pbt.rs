@@ -170,15 +170,20 @@ impl Pbt {
             return as_itself(format!("{here}, "));
         }
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
-        let alive = |id: TrialId| {
+        // A copy goes on from where its parent is by now, so there has to be something left to train.
+        let has_more = |id: TrialId| {
             id != trial
-                && study.trial(id).is_some_and(|other| {
-                    matches!(other.state, TrialState::Paused | TrialState::Running | TrialState::Complete)
-                        && !other.outside
+                && study.trial(id).is_some_and(|other| match other.state {
+                    TrialState::Paused => !other.outside,
+                    TrialState::Running => {
+                        let next = self.member(id).map_or(u64::MAX, |member| member.seen.saturating_add(1));
+                        !other.outside && self.level(next) < self.max
+                    }
+                    _ => false,
                 })
         };
         let best: Vec<TrialId> =
-            results.finite().take(few).map(|(_, id)| id).filter(|id| alive(*id)).collect();
+            results.finite().take(few).map(|(_, id)| id).filter(|id| has_more(*id)).collect();
         if best.is_empty() {
             return as_itself(format!("{here}, "));
         }
