@@ -36,7 +36,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         study: args.study.clone(),
         batch: args.batch.clone(),
         index: args.index,
-        restart: variable("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0),
         job: IDS.iter().find_map(|name| variable(name)).map(|id| format!("{id}{array}")),
         node: variable("SLURMD_NODENAME"),
         began: number("SWATH_JOB_BEGAN"),

@@ -417,6 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_becomes_a_copy_of_a_member_that_has_nothing_left_to_train() {
+        let mut world = Scenario::new("pbt", POPULATION, &setting(true));
+        for loss in [0.9, 0.1, 0.5, 0.3] {
+            let trial = world.fresh();
+            world.report(trial, 5.0, loss);
+        }
+        let best = TrialId(2);
+        for epoch in [10.0, 15.0] {
+            world.start(best, true);
+            assert!(matches!(world.next(), Next::Given { from: Some(TrialId(2)), .. }), "{:?}", world.next());
+            assert_eq!(world.report(best, epoch, 0.1).verdict, Verdict::Pause);
+        }
+        world.start(best, true);
+        assert_eq!(resumed(&world.next()), Some(1), "the best is in its last interval: {:?}", world.next());
+    }
+
+    #[test]
     fn a_lineage_runs_to_its_own_end_after_the_last_comparison() {
         let mut world = Scenario::new("pbt", POPULATION, &setting(true));
         let trial = world.fresh();

@@ -1,6 +1,6 @@
 //! What goes wrong on clusters: nothing is lost and nothing is done twice.
 
-use super::world::{World, cluster, has, node, slurm as call};
+use super::world::{World, cluster, controller_remembers, has, node, slurm as call};
 use super::{SHORT, STEPS, slurm};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -111,8 +111,7 @@ done"#;
 fn a_controller_that_does_not_answer_is_waited_for() {
     let Some(_) = cluster() else { return };
     let world = World::new("unanswered", SHORT, 3, &slurm(""));
-    // One that is killed soon after a job came may forget it.
-    std::thread::sleep(Duration::from_secs(8));
+    controller_remembers();
     node(&["kill", "slurmctld"]);
     let begun = Instant::now();
     let run = world.start();
@@ -133,8 +132,7 @@ fn nothing_is_lost_while_the_controller_is_away() {
         World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
     let run = world.start();
     world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
-    // A controller that is killed sooner may forget a job.
-    std::thread::sleep(Duration::from_secs(8));
+    controller_remembers();
     node(&["kill", "slurmctld"]);
     std::thread::sleep(Duration::from_secs(15));
     node(&["start", "slurmctld"]);
@@ -146,6 +144,47 @@ fn nothing_is_lost_while_the_controller_is_away() {
         world.said()
     );
     assert!(world.said().contains("does not answer"), "{}", world.said());
+}
+
+#[test]
+fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
+    let Some(cluster) = cluster() else { return };
+    let world = World::new("forgotten", STEPS, 2, &slurm("slots = 2\nextra = [\"--hold\"]"));
+    let run = world.start();
+    let begun = Instant::now();
+    while world.jobs().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", world.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    controller_remembers();
+    let state = cluster.join("state");
+    let kept = tempfile::tempdir().unwrap();
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let status = Command::new("cp").args(["-a", "--"]).arg(from.join(".")).arg(to).status().unwrap();
+        assert!(status.success());
+    };
+    copy(&state, kept.path());
+    let job = world.jobs().remove(0).split(' ').next_back().unwrap().to_owned();
+    call(&["scontrol", "release", &job]);
+    world
+        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 2);
+    node(&["kill", "slurmctld"]);
+    copy(kept.path(), &state);
+    node(&["start", "slurmctld"]);
+    call(&["scontrol", "release", &job]);
+    assert_eq!(run.wait(), 0, "{}", world.said());
+    world.assert_all_complete(2);
+    assert!(world.study().trials().iter().all(|trial| trial.attempts == 2), "{}", world.said());
+    assert!(
+        world
+            .dir()
+            .root()
+            .join("pilots")
+            .read_dir()
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().ends_with(".0r1.jsonl") })
+    );
+    assert_eq!(world.notes("submitted"), 1, "{}", world.said());
 }
 
 /// A small generator, so that a failing run can be had again.

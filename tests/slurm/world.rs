@@ -193,3 +193,19 @@ pub(crate) fn node(words: &[&str]) {
     let status = Command::new("bash").arg(script).arg("--dir").arg(cluster).args(words).status().unwrap();
     assert!(status.success(), "{words:?}");
 }
+
+/// Waits until the controller has written down what it knows: killed sooner, it forgets jobs. The first of two writes may have begun before.
+pub(crate) fn controller_remembers() {
+    let state = cluster().unwrap().join("state/job_state");
+    let written = || fs::metadata(&state).and_then(|facts| facts.modified()).ok();
+    for _ in 0..2 {
+        let before = written();
+        let job = slurm(&["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap", "true"]);
+        slurm(&["scancel", job.trim()]);
+        let begun = Instant::now();
+        while written() == before {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the controller writes nothing");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

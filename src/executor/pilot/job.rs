@@ -24,8 +24,6 @@ pub struct Berth {
     pub batch: String,
     /// Its index in the batch.
     pub index: u32,
-    /// How often the batch system has started the job again.
-    pub restart: u32,
     /// The batch system's name of the job.
     pub job: Option<String>,
     /// What the batch system calls its node, if that is not the machine's name.

@@ -82,8 +82,10 @@ pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     let mut count = 0;
     for (batch, known) in &known.batches {
         for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+            let journal = |life| dir.journal(&pilot_name(batch, index, life));
+            let life = (1..).find(|life| !journal(*life).exists()).map_or(0, |next| next - 1);
             let mut left = false;
-            let mut journal = lines::Reader::new(dir.journal(&pilot_name(batch, index, 0)));
+            let mut journal = lines::Reader::new(journal(life));
             while let Ok(true) =
                 journal.read(&mut |said: wire::Said| left |= matches!(said.word, wire::Word::Bye { .. }))
             {

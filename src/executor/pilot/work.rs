@@ -99,10 +99,9 @@ struct Running {
 impl Pilot {
     fn begin(berth: &Berth, guard: Option<Command>) -> Result<Self, PilotError> {
         let dir = PilotDir::of(&berth.study);
-        let name = pilot_name(&berth.batch, berth.index, berth.restart);
         let file = |path: PathBuf| move |source| PilotError::File { path, source };
+        let (name, journal) = next_life(&dir, berth)?;
         let journal_path = dir.journal(&name);
-        let journal = Writer::create(journal_path.clone()).map_err(file(journal_path.clone()))?;
         let now = Instant::now();
         let commands = Commands::default();
         // No slots: it cannot work.
@@ -462,6 +461,20 @@ impl Pilot {
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
+        }
+    }
+}
+
+/// Opens the journal of a pilot under the first name that is free. Batch systems start jobs again, and forget to count.
+fn next_life(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
+    let mut life = 0;
+    loop {
+        let name = pilot_name(&berth.batch, berth.index, life);
+        let path = dir.journal(&name);
+        match Writer::create(path.clone()) {
+            Ok(journal) => return Ok((name, journal)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => life += 1,
+            Err(source) => return Err(PilotError::File { path, source }),
         }
     }
 }

@@ -119,7 +119,8 @@ impl Fleet {
         if let Some(found) = found {
             pilot.job = Some(found.id.clone());
         }
-        if pilot.hello.is_some() && self.starts_again && pilot.was_followed(&self.dir) {
+        // A controller that was killed may have forgotten that a job began, and start it again whatever it was told.
+        if pilot.hello.is_some() && pilot.was_followed(&self.dir) {
             self.look(at);
             self.again(at);
             return;
