@@ -1,13 +1,16 @@
-//! Compares the samplers with each other on the tasks of `tasks.rs`: `cargo run --release --example regret -- [trials] [seeds] [samplers] [tasks]`.
+//! Compares the samplers with each other on the tasks of `tasks.rs` and `fronts.rs`: `cargo run --release --example regret -- [trials] [seeds] [samplers] [tasks]`.
 //!
-//! Prints the median best value at the end by task, and the mean rank over tasks and seeds at a quarter, half and all of the trials.
+//! Prints the median best value at the end by task, for several objectives the dominated volume below zero, and the mean rank over tasks and seeds at a quarter, half and all of the trials.
 
 #![expect(clippy::print_stdout, reason = "a report")]
 
+mod fronts;
 mod play;
 mod tasks;
 
 use std::time::Instant;
+use swath::numerics::hypervolume::hypervolume;
+use swath::space::Params;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -22,25 +25,25 @@ fn main() {
     let mut spent = vec![0.0; samplers.len()];
     let mut games = 0.0;
     println!("{:12} {}", "", samplers.iter().map(|name| format!("{name:>12}")).collect::<String>());
-    for task in tasks::all().iter().filter(|task| only.split(',').any(|word| task.name.contains(word))) {
+    for task in every().iter().filter(|task| only.split(',').any(|word| task.name.contains(word))) {
         let mut finals = vec![Vec::new(); samplers.len()];
         for seed in 0..seeds {
-            let curves: Vec<Vec<f64>> = samplers
+            let courses: Vec<[f64; 3]> = samplers
                 .iter()
                 .enumerate()
                 .map(|(at, name)| {
                     let began = Instant::now();
-                    let curve = play(name, task, seed, trials);
+                    let course = play(name, task, seed, marks);
                     spent[at] += began.elapsed().as_secs_f64();
-                    finals[at].push(curve[trials - 1]);
-                    curve
+                    finals[at].push(course[2]);
+                    course
                 })
                 .collect();
-            for (slot, mark) in marks.iter().enumerate() {
-                for (at, curve) in curves.iter().enumerate() {
-                    let mine = curve[mark - 1];
-                    let better = curves.iter().filter(|other| other[mark - 1] < mine).count() as f64;
-                    let equal = curves.iter().filter(|other| other[mark - 1] == mine).count() as f64;
+            for slot in 0..marks.len() {
+                for (at, course) in courses.iter().enumerate() {
+                    let mine = course[slot];
+                    let better = courses.iter().filter(|other| other[slot] < mine).count() as f64;
+                    let equal = courses.iter().filter(|other| other[slot] == mine).count() as f64;
                     ranks[at][slot] += better + (equal + 1.0) / 2.0;
                 }
             }
@@ -60,21 +63,51 @@ fn main() {
     println!("ms a trial   {row}");
 }
 
-fn play(name: &str, task: &tasks::Task, seed: u64, trials: usize) -> Vec<f64> {
+type Value = Box<dyn Fn(&Params) -> Vec<f64>>;
+type Score = Box<dyn Fn(&[Vec<f64>]) -> f64>;
+
+/// What a sampler is asked to make small: one function, or what several leave undominated.
+struct Challenge {
+    name: &'static str,
+    space: String,
+    objectives: usize,
+    value: Value,
+    /// What a list of values is worth.
+    score: Score,
+}
+
+fn every() -> Vec<Challenge> {
+    let single = tasks::all().into_iter().map(|task| Challenge {
+        name: task.name,
+        space: task.space,
+        objectives: 1,
+        value: Box::new(move |params| vec![(task.value)(params)]),
+        score: Box::new(|values| values.iter().map(|value| value[0]).fold(f64::INFINITY, f64::min)),
+    });
+    let several = fronts::all().into_iter().map(|front| Challenge {
+        name: front.name,
+        space: front.space,
+        objectives: front.reference.len(),
+        value: Box::new(front.value),
+        score: Box::new(|values| -hypervolume(values, front.reference)),
+    });
+    single.chain(several).collect()
+}
+
+/// Returns the score after each of `marks`.
+fn play(name: &str, task: &Challenge, seed: u64, marks: [usize; 3]) -> [f64; 3] {
+    let trials = marks[2];
     let space = play::space(&task.space);
-    let Some(mut game) = play::Game::new(name, space, 1, seed, trials as u64) else {
-        return vec![f64::INFINITY; trials];
+    let Some(mut game) = play::Game::new(name, space, task.objectives, seed, trials as u64) else {
+        return [f64::INFINITY; 3];
     };
-    let mut best = f64::INFINITY;
-    (0..trials)
-        .map(|_| {
-            if let Some(params) = game.ask() {
-                let value = (task.value)(&params);
-                let trial = game.start(params);
-                game.tell(trial, &[value]);
-                best = best.min(value);
-            }
-            best
-        })
-        .collect()
+    let mut values = Vec::new();
+    for _ in 0..trials {
+        let Some(params) = game.ask() else { break };
+        let value = (task.value)(&params);
+        let trial = game.start(params);
+        game.tell(trial, &value);
+        values.push(value);
+    }
+    marks.map(|mark| (task.score)(&values[..mark.min(values.len())]))
 }

@@ -15,7 +15,7 @@ fn reals(d: usize) -> String {
     (0..d).map(|i| format!("x{i} = {{ min = -5.0, max = 5.0 }}\n")).collect()
 }
 
-fn number(params: &Params, name: &str) -> f64 {
+pub(crate) fn number(params: &Params, name: &str) -> f64 {
     params.get(name).and_then(Value::as_f64).unwrap_or(0.0)
 }
 

@@ -7,7 +7,7 @@
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 2 : TPE 1, then by credit |
 //! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
-//! | several objectives | GP 1 : TPE 1 : NSGA-II 1, beyond 250 trials NSGA-II 2 : TPE 1 |
+//! | several objectives | GP 3 : TPE 1, then by credit; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
 //! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls
 //! below a tenth. All arms read one history, so what one finds the others know.
@@ -67,7 +67,12 @@ impl Auto {
     fn shares(&self) -> [f64; ARMS.len()] {
         let n = self.history.len();
         if self.history.objectives.len() > 1 {
-            return if n <= 250 { [1.0, 1.0, 1.0] } else { [0.0, 1.0, 2.0] };
+            let crowded = self.history.dims() > 60 || self.slots > 16;
+            return match (n, crowded) {
+                (..=250, false) => [3.0, 1.0, 0.0],
+                (..=250, true) => [1.0, 2.0, 1.0],
+                _ => [0.0, 1.0, 2.0],
+            };
         }
         let choices = self.history.kinds().filter_map(|kind| match kind {
             AxisKind::Choice(weights) => Some(weights.len()),

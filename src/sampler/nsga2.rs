@@ -19,7 +19,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |mut section, setting, diagnostics| {
         let size = section.take_count("population", 4, diagnostics).map(|(size, _)| size as usize);
         section.finish(diagnostics);
-        let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 8).clamp(12, 50));
+        let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 16).clamp(12, 50));
         Some(Box::new(Nsga2 {
             history: History::new(setting),
             start: Start::new(setting, size),
@@ -81,34 +81,37 @@ impl Herd {
         let (Some(mother), Some(father)) = (parent(), parent()) else {
             return (0..d).map(|_| rng.random()).collect();
         };
-        let cross = rng.random::<f64>() < 0.9;
-        let rate = 1.0 / d.max(1) as f64;
-        let kinds = history.kinds();
-        let gene = |((kind, a), b): ((&AxisKind, &f64), &f64)| {
-            let swap = rng.random::<f64>() < 0.5;
-            let mutate = rng.random::<f64>() < rate;
-            if matches!(kind, AxisKind::Choice(_)) {
-                return if mutate {
-                    rng.random()
-                } else if cross && swap {
-                    *b
-                } else {
-                    *a
-                };
-            }
-            let x = if cross && swap { blend(*a, *b, rng.random()) } else { *a };
-            (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
-        };
-        kinds.zip(mother).zip(father).map(gene).collect()
+        child(history.kinds(), mother, father, rng)
     }
 }
 
-/// Simulated binary crossover with index 15: one child.
+/// Crosses two parents and mutates the result.
+fn child<'a>(
+    kinds: impl Iterator<Item = &'a AxisKind>,
+    mother: &[f64],
+    father: &[f64],
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
+    let cross = rng.random::<f64>() < 0.9;
+    let rate = 1.0 / mother.len().max(1) as f64;
+    let gene = |((kind, a), b): ((&AxisKind, &f64), &f64)| {
+        let (near, far) = if cross && rng.random::<f64>() < 0.5 { (*b, *a) } else { (*a, *b) };
+        let mutate = rng.random::<f64>() < rate;
+        if matches!(kind, AxisKind::Choice(_)) {
+            return if mutate { rng.random() } else { near };
+        }
+        let x = if cross { blend(near, far, rng.random()) } else { near };
+        (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
+    };
+    kinds.zip(mother).zip(father).map(gene).collect()
+}
+
+/// Simulated binary crossover with index 5: one child, nearer to `a`.
 fn blend(a: f64, b: f64, u: f64) -> f64 {
     let spread = if u < 0.5 {
-        libm::pow(2.0 * u, 1.0 / 16.0)
+        libm::pow(2.0 * u, 1.0 / 6.0)
     } else {
-        libm::pow(1.0 / (2.0 * (1.0 - u)).max(1e-9), 1.0 / 16.0)
+        libm::pow(1.0 / (2.0 * (1.0 - u)).max(1e-9), 1.0 / 6.0)
     };
     0.5 * ((1.0 + spread) * a + (1.0 - spread) * b)
 }
@@ -116,4 +119,24 @@ fn blend(a: f64, b: f64, u: f64) -> f64 {
 /// Polynomial mutation with index 20: how far to move.
 fn shift(u: f64) -> f64 {
     if u < 0.5 { libm::pow(2.0 * u, 1.0 / 21.0) - 1.0 } else { 1.0 - libm::pow(2.0 * (1.0 - u), 1.0 / 21.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::stream::{Purpose, stream};
+
+    #[test]
+    fn a_child_has_something_of_both_parents() {
+        let mut rng = stream(3, Purpose::Suggest, 0);
+        let kinds = vec![AxisKind::Real; 10];
+        let (mother, father) = (vec![0.2; 10], vec![0.8; 10]);
+        let mixed = (0..200).filter(|_| {
+            let child = child(kinds.iter(), &mother, &father, &mut rng);
+            let like_father = child.iter().filter(|x| **x > 0.5).count();
+            (1..10).contains(&like_father)
+        });
+        let mixed = mixed.count();
+        assert!((160..=198).contains(&mixed), "{mixed}");
+    }
 }
