@@ -113,7 +113,7 @@ fn load(dir: &StudyDir) -> Option<Kept> {
     }
     let lines: Vec<&[u8]> = lines.collect();
     let trials: Option<Vec<Vec<Trial>>> =
-        lines.par_iter().map(|line| serde_json::from_slice(line).ok()).collect();
+        lines.par_iter().map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok()).collect();
     kept.study = kept.study.with_trials(trials?.into_iter().flatten());
     (kept.study.trials().len() == kept.trials).then_some(kept)
 }

@@ -101,9 +101,8 @@ fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
 pub fn params(study: &Study) -> Vec<Name> {
     let mut names = study.header().params.clone();
     let mut known: BTreeSet<Name> = names.iter().cloned().collect();
-    for (name, _) in study.trials().iter().flat_map(|trial| &trial.params) {
-        if !known.contains(name) {
-            known.insert(name.clone());
+    for name in unlike_before(study, |trial| trial.params.iter().map(|(name, _)| name)) {
+        if known.insert(name.clone()) {
             names.push(name.clone());
         }
     }
@@ -115,12 +114,25 @@ pub fn params(study: &Study) -> Vec<Name> {
 pub fn metrics(study: &Study) -> BTreeSet<Name> {
     let mut names: BTreeSet<Name> =
         study.header().objectives.iter().map(|objective| objective.metric.clone()).collect();
-    for name in study.trials().iter().flat_map(|trial| trial.metrics.keys().chain(trial.texts.keys())) {
-        if !names.contains(name) {
-            names.insert(name.clone());
-        }
-    }
+    names.extend(unlike_before(study, |trial| trial.metrics.keys().chain(trial.texts.keys())).cloned());
     names
+}
+
+/// Returns the names that trials have, without those of trials that have the same ones as the trial before: nearly all.
+fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
+    study: &'a Study,
+    names: impl Fn(&'a Trial) -> I,
+) -> impl Iterator<Item = &'a Name> {
+    let mut before = None;
+    study
+        .trials()
+        .iter()
+        .filter_map(move |trial| {
+            let here = names(trial);
+            let same = before.replace(here.clone()).is_some_and(|before: I| before.eq(here.clone()));
+            (!same).then_some(here)
+        })
+        .flatten()
 }
 
 /// Returns every name that can be asked for, the plain ones only.

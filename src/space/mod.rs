@@ -20,6 +20,7 @@ mod domain;
 pub mod expr;
 #[cfg(feature = "engine")]
 mod extent;
+pub(crate) mod known;
 #[cfg(feature = "engine")]
 mod param;
 #[cfg(feature = "engine")]

@@ -1,5 +1,6 @@
 //! Values of parameters, and an assignment of them.
 
+use super::known::{Known, known};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -66,7 +67,7 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Float(number))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.into()))
+        Ok(Value::Text(known(text)))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
@@ -172,9 +173,9 @@ impl<'de> Deserialize<'de> for Params {
                 f.write_str("an object of parameter values")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry::<Name, Value>()? {
-                    entries.push(entry);
+                let mut entries = Vec::with_capacity(16);
+                while let Some((Known(name), value)) = map.next_entry()? {
+                    entries.push((name, value));
                 }
                 Ok(entries.into_iter().collect())
             }

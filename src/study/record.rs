@@ -102,6 +102,7 @@ pub enum LogRecord {
 mod ordered {
     //! A list of pairs as a JSON object, order kept.
     use super::{Datum, Name};
+    use crate::space::known::Known;
     use serde::de::{MapAccess, Visitor};
     use serde::{Deserializer, Serializer};
     use std::fmt;
@@ -124,8 +125,8 @@ mod ordered {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                while let Some((Known(name), datum)) = map.next_entry()? {
+                    pairs.push((name, datum));
                 }
                 Ok(pairs)
             }

@@ -1,6 +1,7 @@
 //! One configuration and what became of it.
 
 use super::{Exit, LogRecord, Objective, Origin, Place, Score, Timestamp, Usage};
+use crate::space::known::by_name;
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -116,8 +117,10 @@ pub struct Trial {
     /// Where the last attempt runs or ran.
     pub place: Option<Place>,
     /// What the reports said, by key; only keys with numbers.
+    #[serde(deserialize_with = "by_name")]
     pub metrics: BTreeMap<Name, Tally>,
     /// The last value of every reported key that is not a number.
+    #[serde(deserialize_with = "by_name")]
     pub texts: BTreeMap<Name, String>,
     /// How many reports count.
     pub reports: u64,
