@@ -2,8 +2,8 @@
 //!
 //! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped (`target.rs`), hyperparameters at the maximum of
 //! their posterior (`surrogate.rs`), the point of largest log expected improvement (`acquisition.rs`). Trials that run count as done with the
-//! value expected of them. In many dimensions or with many trials every second proposal looks only in a trust region (Eriksson et al.,
-//! *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
+//! value expected of them. In many dimensions, with many trials, or with one objective when nothing better was found for a while, every second
+//! proposal looks only in a trust region (Eriksson et al., *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
 
 use super::acquisition::{Region, Search};
 use super::border::Borders;
@@ -29,6 +29,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 
 /// How many trials are learned from at most.
 const ROWS: usize = 400;
+/// After so many trials without a better one, or as many as there are dimensions, the trust region is used however few there are.
+const STUCK: usize = 5;
 /// How many the hyperparameters are fitted to at most.
 const FIT_ROWS: usize = 150;
 
@@ -191,12 +193,14 @@ struct TrustRegion {
     size: f64,
     successes: u32,
     failures: u32,
+    /// Trials since the best one.
+    stale: usize,
     best: f64,
 }
 
 impl TrustRegion {
     fn new(dims: usize) -> Self {
-        Self { dims, size: 0.8, successes: 0, failures: 0, best: f64::INFINITY }
+        Self { dims, size: 0.8, successes: 0, failures: 0, stale: 0, best: f64::INFINITY }
     }
 
     fn observe(&mut self, history: &History) {
@@ -204,8 +208,10 @@ impl TrustRegion {
         let Some(best) = history.scores(row).first().copied() else { return };
         if best < self.best {
             self.best = best;
+            self.stale = 0;
             (self.successes, self.failures) = (self.successes + 1, 0);
         } else {
+            self.stale += 1;
             (self.successes, self.failures) = (0, self.failures + 1);
         }
         if self.successes >= 3 {
@@ -221,9 +227,11 @@ impl TrustRegion {
         }
     }
 
-    /// Returns the box, longer where the model says that less changes; `None` while the whole cube is small enough to be searched.
+    /// Returns the box, longer where the model says that less changes; `None` while the whole cube is small enough to be searched and that helps.
     fn at(&self, history: &History, hyper: &Hyper) -> Option<Region> {
-        if self.dims < 15 && history.len() < 200 {
+        let alone = history.objectives.len() == 1;
+        let stuck = alone && self.stale >= self.dims.max(STUCK);
+        if self.dims < 15 && history.len() < 200 && !stuck {
             return None;
         }
         let centre = &history.row(history.best()?).unit;

@@ -1,5 +1,6 @@
 """Who takes part: each asks for a configuration and is told its losses, through its public interface; ours by `swath ask-tell`."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -116,23 +117,174 @@ class Optuna:
         pass
 
 
+def active(task, params):
+    """What of a configuration exists, for those who know no conditions and fill in everything."""
+    kept = {}
+    for name, spec in task.space.items():
+        when = next((word[5:] for word in spec[2:] if word.startswith("when ")), None) if isinstance(spec, tuple) else None
+        if not when or eval(when, {}, {**params, **kept}):  # a comparison written in tasks.py
+            kept[name] = params[name]
+    return kept
+
+
+class Smac:
+    """SMAC3's facade for hyperparameters, a random forest; it is told of conditions."""
+
+    def start(self, task, trials, seed):
+        import ConfigSpace as cs
+        from smac import HyperparameterOptimizationFacade as Facade
+        from smac import Scenario
+
+        space, parts = cs.ConfigurationSpace(seed=seed), {}
+        for name, spec in task.space.items():
+            if isinstance(spec, list):
+                parts[name] = cs.CategoricalHyperparameter(name, spec)
+                continue
+            low, high, *rest = spec
+            kind = cs.UniformIntegerHyperparameter if "int" in rest else cs.UniformFloatHyperparameter
+            parts[name] = kind(name, low, high, log="log" in rest)
+        space.add(*parts.values())
+        for name, spec in task.space.items():
+            when = next((word[5:] for word in spec[2:] if word.startswith("when ")), None) if isinstance(spec, tuple) else None
+            if when:
+                parent, sign, value = when.split()
+                condition = {"==": cs.EqualsCondition, ">=": cs.GreaterThanCondition}[sign]
+                space.add(condition(parts[name], parts[parent], value.strip("'") if sign == "==" else int(value) - 1))
+        self.folder = tempfile.TemporaryDirectory()
+        scenario = Scenario(space, deterministic=True, n_trials=trials, seed=seed, output_directory=pathlib.Path(self.folder.name))
+        self.took = 0.0
+        self.facade = Facade(scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=40)
+
+    def ask(self):
+        begun = time.process_time()
+        self.info = self.facade.ask()
+        self.took += time.process_time() - begun
+        return {name: getattr(value, "item", lambda value=value: value)() for name, value in self.info.config.items()}
+
+    def tell(self, losses):
+        from smac.runhistory import TrialValue
+
+        begun = time.process_time()
+        self.facade.tell(self.info, TrialValue(cost=losses[0]))
+        self.took += time.process_time() - begun
+
+    def seconds(self):
+        return self.took
+
+    def stop(self):
+        self.folder.cleanup()
+
+
+class Hebo:
+    """HEBO; it knows no conditions."""
+
+    def start(self, task, trials, seed):
+        import numpy
+        import torch
+        from hebo.design_space.design_space import DesignSpace
+        from hebo.optimizers.hebo import HEBO
+
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)
+        numpy.random.seed(seed)
+        torch.manual_seed(seed)
+        parts = []
+        for name, spec in task.space.items():
+            if isinstance(spec, list):
+                parts.append({"name": name, "type": "cat", "categories": spec})
+                continue
+            low, high, *rest = spec
+            kind = {(False, False): "num", (True, False): "pow", (False, True): "int", (True, True): "pow_int"}
+            parts.append({"name": name, "type": kind["log" in rest, "int" in rest], "lb": low, "ub": high})
+        self.task, self.took = task, 0.0
+        self.search = HEBO(DesignSpace().parse(parts), scramble_seed=seed)
+
+    def ask(self):
+        begun = time.process_time()
+        self.row = self.search.suggest(n_suggestions=1)
+        self.took += time.process_time() - begun
+        params = {name: getattr(value, "item", lambda value=value: value)() for name, value in self.row.iloc[0].items()}
+        return active(self.task, params)
+
+    def tell(self, losses):
+        import numpy
+
+        begun = time.process_time()
+        self.search.observe(self.row, numpy.array([losses]))
+        self.took += time.process_time() - begun
+
+    def seconds(self):
+        return self.took
+
+    def stop(self):
+        pass
+
+
+class Ax:
+    """Ax's client with its own choice of method; it knows no conditions of this kind."""
+
+    def start(self, task, trials, seed):
+        import logging
+
+        import torch
+        from ax.api.client import Client
+        from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
+        torch.set_num_threads(1)
+        parts = []
+        for name, spec in task.space.items():
+            if isinstance(spec, list):
+                parts.append(ChoiceParameterConfig(name=name, values=spec, parameter_type="str", is_ordered=False))
+                continue
+            low, high, *rest = spec
+            kind, scaling = "int" if "int" in rest else "float", "log" if "log" in rest else "linear"
+            parts.append(RangeParameterConfig(name=name, bounds=(low, high), parameter_type=kind, scaling=scaling))
+        self.task, self.took = task, 0.0
+        self.client = Client(random_seed=seed)
+        self.client.configure_experiment(parameters=parts)
+        self.client.configure_optimization(objective="-loss")
+
+    def ask(self):
+        begun = time.process_time()
+        ((self.trial, params),) = self.client.get_next_trials(max_trials=1).items()
+        self.took += time.process_time() - begun
+        return active(self.task, params)
+
+    def tell(self, losses):
+        begun = time.process_time()
+        self.client.complete_trial(trial_index=self.trial, raw_data={"loss": losses[0]})
+        self.took += time.process_time() - begun
+
+    def seconds(self):
+        return self.took
+
+    def stop(self):
+        pass
+
+
+def has(module):
+    return importlib.util.find_spec(module) is not None
+
+
 def everyone(binary, several):
     """Names and makers, for several objectives or one."""
     ours = ("random", "nsga2", "tpe", "gp", "auto") if several else ("random", "tpe", "cmaes", "gp", "auto")
     yield from ((f"swath {sampler}", Swath(sampler, binary)) for sampler in ours)
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        return
-    yield "Optuna TPE", Optuna(lambda samplers, seed: samplers.TPESampler(seed=seed))
-    if several:
-        yield "Optuna NSGA-II", Optuna(lambda samplers, seed: samplers.NSGAIISampler(seed=seed))
-    else:
-        yield "Optuna CMA-ES", Optuna(lambda samplers, seed: samplers.CmaEsSampler(seed=seed))
-    try:
+    if has("optuna"):
+        yield "Optuna TPE", Optuna(lambda samplers, seed: samplers.TPESampler(seed=seed))
+        if several:
+            yield "Optuna NSGA-II", Optuna(lambda samplers, seed: samplers.NSGAIISampler(seed=seed))
+        else:
+            yield "Optuna CMA-ES", Optuna(lambda samplers, seed: samplers.CmaEsSampler(seed=seed))
+    if has("optuna") and has("torch"):
         import torch
 
         torch.set_num_threads(1)
-    except ImportError:
+        yield "Optuna GP", Optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))
+    if several:
         return
-    yield "Optuna GP", Optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))
+    for module, name, kind in (("smac", "SMAC3", Smac), ("hebo", "HEBO", Hebo), ("ax", "Ax", Ax)):
+        if has(module):
+            yield name, kind()
