@@ -27,11 +27,11 @@ row() { awk -v name="$1" -v count="$2" -v took="$3" 'BEGIN { printf "%-14s %6d i
 for round in 1 2 3; do
     echo "round $round, load $(cut -d' ' -f1 /proc/loadavg)"
     rm -rf logs
-    "$swath" run -q pool.toml 2>/dev/null
-    "$swath" run -q pilots.toml 2>/dev/null
+    "$swath" run -q pool.toml >/dev/null 2>&1
+    "$swath" run -q pilots.toml >/dev/null 2>&1
     begin=$(date +%s.%N)
     id=$(sbatch --parsable --mem=10 -o /dev/null --array=0-$((jobs - 1)) trial.sh)
-    while squeue -h -r -j "$id" 2>/dev/null | grep -q .; do sleep 0.1; done
+    while [ -n "$(squeue -h -r -j "$id" 2>/dev/null)" ]; do sleep 0.1; done
     end=$(date +%s.%N)
     row "local pool" "$trials" "$(seconds pool)"
     row "pilots 2 x 8" "$trials" "$(seconds pilots)"

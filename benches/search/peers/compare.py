@@ -57,20 +57,21 @@ def interval(values):
 def table(runs, budget):
     """Mean rank and normalised regret of all pairs of task and seed that everyone has played.
 
-    Regret is 0 at the best that anyone had on that task, 1 at random search's median, and counted as 2 at most.
+    Regret is 0 at the best that anyone had on that pair after all trials, 1 at random search after the budget, and counted as 2 at most. By pair,
+    since the seed chooses the instance, and instances have optima of their own.
     """
     names = sorted({run["name"] for run in runs})
-    groups = {}
+    groups, lows = {}, {}
     for run in runs:
-        groups.setdefault((run["task"], run["seed"]), {})[run["name"]] = run["course"][budget - 1]
+        key = run["task"], run["seed"]
+        groups.setdefault(key, {})[run["name"]] = run["course"][budget - 1]
+        lows[key] = min(lows.get(key, math.inf), run["course"][-1])
     groups = {key: losses for key, losses in groups.items() if len(losses) == len(names)}
     if not groups or len(names) < 2:
         return
     ranks, regrets = {name: [] for name in names}, {name: [] for name in names}
-    for (task, _), losses in groups.items():
-        mine = [group for (other, _), group in groups.items() if other == task]
-        low = min(loss for group in mine for loss in group.values())
-        yardstick = statistics.median(group["swath random"] for group in mine)
+    for key, losses in groups.items():
+        low, yardstick = lows[key], losses["swath random"]
         for name, loss in losses.items():
             below = sum(other < loss for other in losses.values())
             ranks[name].append(below + (sum(other == loss for other in losses.values()) + 1) / 2)
