@@ -18,6 +18,7 @@ mod artifacts;
 mod facade;
 mod files;
 mod inside;
+mod kinds;
 mod log;
 mod supervised;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
+use super::kinds::Kinds;
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
 use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
 use crate::space::{Name, Value};
@@ -33,6 +34,7 @@ pub(super) struct Supervised {
     asked: bool,
     /// Whether it was said that the trial's own files cannot be written.
     unwritable: bool,
+    kinds: Kinds,
 }
 
 impl Supervised {
@@ -50,6 +52,7 @@ impl Supervised {
             waits: false,
             asked: false,
             unwritable: false,
+            kinds: Kinds::default(),
         }
     }
 
@@ -201,6 +204,9 @@ impl Supervised {
 
     fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {
         self.recorded.reports += 1;
+        if let Some(said) = self.kinds.look(&values) {
+            self.warn(format!("{label}: {said}"));
+        }
         let named = values.iter().position(|(name, _)| &**name == "model_path");
         let Some(at) = named else { return self.pass(LogRecord::Report { values }) };
         let step = STEP_KEYS.iter().find_map(|key| values.iter().find(|(name, _)| &**name == *key));
