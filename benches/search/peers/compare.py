@@ -1,6 +1,6 @@
 """Samplers of swath beside those of other tools, on the same tasks, each through its public interface.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install optuna==5.0.0 cmaes coco-experiment scipy torch
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install optuna==5.0.0 cmaes coco-experiment scipy torch smac
     cargo build --release
     /tmp/peers/bin/python benches/search/peers/compare.py --out /tmp/peers/runs.jsonl [--seeds 10] [--trials 200] [--only NAME…]
 
