@@ -8,10 +8,12 @@ const MANY: usize = 200;
 
 /// What each key was when it came first, in the order they came.
 #[derive(Default)]
-pub(super) struct Kinds(Vec<Known>);
+pub(super) struct Kinds(Vec<Key>);
 
-struct Known {
+/// One key, and whether it was said that it is not always the same.
+struct Key {
     name: Name,
+    /// In words.
     first: &'static str,
     told: bool,
 }
@@ -26,7 +28,7 @@ impl Kinds {
             let at = if likely { Some(at) } else { self.0.iter().position(|known| known.name == *name) };
             let Some(known) = at.map(|at| &mut self.0[at]) else {
                 if self.0.len() < MANY {
-                    self.0.push(Known { name: name.clone(), first: word(datum), told: false });
+                    self.0.push(Key { name: name.clone(), first: word(datum), told: false });
                 }
                 continue;
             };

@@ -46,7 +46,6 @@ pub(super) fn known(text: &str) -> Arc<str> {
 }
 
 /// A name that is shared with those that are equal.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Known(pub(crate) Arc<str>);
 
 impl<'de> Deserialize<'de> for Known {

@@ -70,7 +70,22 @@ class Swath:
         self.folder.cleanup()
 
 
-class Optuna:
+def condition(spec):
+    """When a parameter exists, in the words of tasks.py; `None` if always."""
+    return next((word[5:] for word in spec if isinstance(word, str) and word.startswith("when ")), None)
+
+
+class InProcess:
+    """Asked and told in this process, with the processor time that took in `took`."""
+
+    def seconds(self):
+        return self.took
+
+    def stop(self):
+        pass
+
+
+class Optuna(InProcess):
     def __init__(self, make):
         self.make = make
 
@@ -90,7 +105,7 @@ class Optuna:
                 params[name] = self.trial.suggest_categorical(name, spec)
                 continue
             low, high, *rest = spec
-            when = next((word[5:] for word in rest if word.startswith("when ")), None)
+            when = condition(spec)
             if when and not eval(when, {}, params):  # a comparison written in tasks.py
                 continue
             suggest = self.trial.suggest_int if "int" in rest else self.trial.suggest_float
@@ -110,24 +125,18 @@ class Optuna:
         create = optuna.trial.create_trial
         self.study.add_trials([create(params=params, distributions=ranges, values=losses) for params, losses in known])
 
-    def seconds(self):
-        return self.took
-
-    def stop(self):
-        pass
-
 
 def active(task, params):
     """What of a configuration exists, for those who know no conditions and fill in everything."""
     kept = {}
     for name, spec in task.space.items():
-        when = next((word[5:] for word in spec[2:] if word.startswith("when ")), None) if isinstance(spec, tuple) else None
+        when = condition(spec)
         if not when or eval(when, {}, {**params, **kept}):  # a comparison written in tasks.py
             kept[name] = params[name]
     return kept
 
 
-class Smac:
+class Smac(InProcess):
     """SMAC3's facade for hyperparameters, a random forest; it is told of conditions."""
 
     def start(self, task, trials, seed):
@@ -145,11 +154,11 @@ class Smac:
             parts[name] = kind(name, low, high, log="log" in rest)
         space.add(*parts.values())
         for name, spec in task.space.items():
-            when = next((word[5:] for word in spec[2:] if word.startswith("when ")), None) if isinstance(spec, tuple) else None
+            when = condition(spec)
             if when:
                 parent, sign, value = when.split()
-                condition = {"==": cs.EqualsCondition, ">=": cs.GreaterThanCondition}[sign]
-                space.add(condition(parts[name], parts[parent], value.strip("'") if sign == "==" else int(value) - 1))
+                kind = {"==": cs.EqualsCondition, ">=": cs.GreaterThanCondition}[sign]
+                space.add(kind(parts[name], parts[parent], value.strip("'") if sign == "==" else int(value) - 1))
         self.folder = tempfile.TemporaryDirectory()
         scenario = Scenario(space, deterministic=True, n_trials=trials, seed=seed, output_directory=pathlib.Path(self.folder.name))
         self.took = 0.0
@@ -168,59 +177,11 @@ class Smac:
         self.facade.tell(self.info, TrialValue(cost=losses[0]))
         self.took += time.process_time() - begun
 
-    def seconds(self):
-        return self.took
-
     def stop(self):
         self.folder.cleanup()
 
 
-class Hebo:
-    """HEBO; it knows no conditions."""
-
-    def start(self, task, trials, seed):
-        import numpy
-        import torch
-        from hebo.design_space.design_space import DesignSpace
-        from hebo.optimizers.hebo import HEBO
-
-        warnings.simplefilter("ignore")
-        torch.set_num_threads(1)
-        numpy.random.seed(seed)
-        torch.manual_seed(seed)
-        parts = []
-        for name, spec in task.space.items():
-            if isinstance(spec, list):
-                parts.append({"name": name, "type": "cat", "categories": spec})
-                continue
-            low, high, *rest = spec
-            kind = {(False, False): "num", (True, False): "pow", (False, True): "int", (True, True): "pow_int"}
-            parts.append({"name": name, "type": kind["log" in rest, "int" in rest], "lb": low, "ub": high})
-        self.task, self.took = task, 0.0
-        self.search = HEBO(DesignSpace().parse(parts), scramble_seed=seed)
-
-    def ask(self):
-        begun = time.process_time()
-        self.row = self.search.suggest(n_suggestions=1)
-        self.took += time.process_time() - begun
-        params = {name: getattr(value, "item", lambda value=value: value)() for name, value in self.row.iloc[0].items()}
-        return active(self.task, params)
-
-    def tell(self, losses):
-        import numpy
-
-        begun = time.process_time()
-        self.search.observe(self.row, numpy.array([losses]))
-        self.took += time.process_time() - begun
-
-    def seconds(self):
-        return self.took
-
-    def stop(self):
-        pass
-
-
-class Ax:
+class Ax(InProcess):
     """Ax's client with its own choice of method; it knows no conditions of this kind."""
 
     def start(self, task, trials, seed):
@@ -257,12 +218,6 @@ class Ax:
         self.client.complete_trial(trial_index=self.trial, raw_data={"loss": losses[0]})
         self.took += time.process_time() - begun
 
-    def seconds(self):
-        return self.took
-
-    def stop(self):
-        pass
-
 
 def has(module):
     return importlib.util.find_spec(module) is not None
@@ -285,6 +240,6 @@ def everyone(binary, several):
         yield "Optuna GP", Optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))
     if several:
         return
-    for module, name, kind in (("smac", "SMAC3", Smac), ("hebo", "HEBO", Hebo), ("ax", "Ax", Ax)):
+    for module, name, kind in (("smac", "SMAC3", Smac), ("ax", "Ax", Ax)):
         if has(module):
             yield name, kind()

@@ -100,7 +100,7 @@ impl Pilot {
     fn begin(berth: &Berth, guard: Option<Command>) -> Result<Self, PilotError> {
         let dir = PilotDir::of(&berth.study);
         let file = |path: PathBuf| move |source| PilotError::File { path, source };
-        let (name, journal) = next_life(&dir, berth)?;
+        let (name, journal) = open_journal(&dir, berth)?;
         let journal_path = dir.journal(&name);
         let now = Instant::now();
         let commands = Commands::default();
@@ -466,7 +466,7 @@ impl Pilot {
 }
 
 /// Opens the journal of a pilot under the first name that is free. Batch systems start jobs again, and forget to count.
-fn next_life(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
+fn open_journal(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
     let mut life = 0;
     loop {
         let name = pilot_name(&berth.batch, berth.index, life);
