@@ -2,7 +2,7 @@
 //!
 //! The checks are zlib's, unmasked; LevelDB's own are Castagnoli's, masked.
 
-use super::crc::ZLIB;
+use crc32fast::Hasher;
 
 const BLOCK: usize = 32_768;
 const HEADER: usize = 7;
@@ -27,7 +27,10 @@ pub(super) fn append(out: &mut Vec<u8>, before: u64, record: &[u8]) {
             (false, false) => 3,
             (false, true) => 4,
         };
-        out.extend_from_slice(&ZLIB.of(&[&[kind], data]).to_le_bytes());
+        let mut check = Hasher::new();
+        check.update(&[kind]);
+        check.update(data);
+        out.extend_from_slice(&check.finalize().to_le_bytes());
         out.extend_from_slice(&(data.len() as u16).to_le_bytes());
         out.push(kind);
         out.extend_from_slice(data);

@@ -22,34 +22,34 @@ const ROWS_A_STEP: i64 = 1024;
 /// Keys of a row that say where it stands, not what was measured.
 const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 
-/// Metrics of one moment.
+/// Metrics of one moment, as they stand in the line that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct MetricRow {
+pub(crate) struct MetricRow<'a> {
     /// The step; without one, or with a batch within it, the number of the row in its log.
     pub(crate) step: i64,
     /// When, in seconds since 1970.
     pub(crate) at: Option<f64>,
     /// The step, batch, context, worker and time as they were given.
-    pub(crate) place: Vec<(String, Value)>,
+    pub(crate) place: Vec<(&'static str, Value)>,
     /// What was measured.
-    pub(crate) values: Vec<(String, Datum)>,
+    pub(crate) values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
-impl MetricRow {
+impl MetricRow<'_> {
     /// Returns what the row says of its place, if that is a whole number.
     fn whole(&self, key: &str) -> Option<u64> {
-        let (_, value) = self.place.iter().find(|(name, _)| name == key)?;
+        let (_, value) = self.place.iter().find(|(name, _)| *name == key)?;
         value.as_u64().or_else(|| u64::try_from(super::step::whole(value.as_f64()?)?).ok())
     }
 }
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Datum {
+pub(crate) enum Datum<'a> {
     /// A number, which may be NaN.
     Number(f64),
     /// Anything else, as text.
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
 /// Takes the options `log_freq` and `log_on_workers`: which rows a tracker is told.
@@ -101,7 +101,7 @@ pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> 
 pub(crate) fn each_row(
     trial: &Path,
     due: &Due,
-    mut each: impl FnMut(&str, MetricRow) -> Result<(), TrackerError>,
+    mut each: impl FnMut(&str, MetricRow<'_>) -> Result<(), TrackerError>,
 ) -> Result<(), TrackerError> {
     let folder = trial.join("metrics");
     for log in logs(&folder)? {
@@ -109,7 +109,7 @@ pub(crate) fn each_row(
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
         let (mut line, mut ordinal) = (Vec::new(), 0);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
-            if let Some(row) = row(&line, ordinal) {
+            if let Some(row) = row(&quoted(&line), ordinal) {
                 match row.whole("rank").and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0) {
                     rank if !due.should_log(rank, row.whole("batch")) => {}
                     0 => each(&log, row)?,
@@ -139,9 +139,10 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
     Ok(logs)
 }
 
-fn row(line: &[u8], ordinal: i64) -> Option<MetricRow> {
-    let Cells { place, values } = serde_json::from_slice(&quoted(line)).ok()?;
-    let number = |key: &str| place.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_f64());
+fn row(line: &[u8], ordinal: i64) -> Option<MetricRow<'_>> {
+    let Cells { place, values } = serde_json::from_slice(line).ok()?;
+    let number =
+        |key: &str| place.iter().find(|(name, _)| *name == key).and_then(|(_, value)| value.as_f64());
     let step = match (number("step"), number("batch")) {
         (Some(step), None) => super::step::whole(step).unwrap_or(ordinal),
         _ => ordinal,
@@ -150,27 +151,31 @@ fn row(line: &[u8], ordinal: i64) -> Option<MetricRow> {
 }
 
 /// A row as it is read: without a tree of values in between, since there may be millions.
-struct Cells {
-    place: Vec<(String, Value)>,
-    values: Vec<(String, Datum)>,
+struct Cells<'a> {
+    place: Vec<(&'static str, Value)>,
+    values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
-impl<'de> Deserialize<'de> for Cells {
+/// A key of a row, copied only if it has an escape in it.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Cells<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Row;
         impl<'de> Visitor<'de> for Row {
-            type Value = Cells;
+            type Value = Cells<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of metrics")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells<'de>, A::Error> {
                 let mut cells = Cells { place: Vec::with_capacity(4), values: Vec::with_capacity(4) };
-                while let Some(key) = map.next_key::<String>()? {
-                    if !PLACE.contains(&key.as_str()) {
+                while let Some(Key(key)) = map.next_key()? {
+                    let Some(key) = PLACE.into_iter().find(|place| *place == key) else {
                         let Cell(datum) = map.next_value()?;
                         cells.values.extend(datum.map(|datum| (key, datum)));
                         continue;
-                    }
+                    };
                     let value: Value = map.next_value()?;
                     if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
                         cells.place.push((key, value));
@@ -184,40 +189,42 @@ impl<'de> Deserialize<'de> for Cells {
 }
 
 /// A value of a row, nothing if it is null or no single value.
-struct Cell(Option<Datum>);
+struct Cell<'a>(Option<Datum<'a>>);
 
-impl<'de> Deserialize<'de> for Cell {
+impl<'de> Deserialize<'de> for Cell<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Single;
         impl<'de> Visitor<'de> for Single {
-            type Value = Cell;
+            type Value = Cell<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value")
             }
-            fn visit_f64<E>(self, number: f64) -> Result<Cell, E> {
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
                 Ok(Cell(Some(Datum::Number(number))))
             }
-            fn visit_i64<E>(self, number: i64) -> Result<Cell, E> {
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
                 Ok(Cell(Some(Datum::Number(number as f64))))
             }
-            fn visit_u64<E>(self, number: u64) -> Result<Cell, E> {
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(Cell(Some(Datum::Number(number as f64))))
             }
-            fn visit_bool<E>(self, flag: bool) -> Result<Cell, E> {
-                Ok(Cell(Some(Datum::Text(flag.to_string()))))
+            fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
+                Ok(Cell(Some(Datum::Text(Cow::Borrowed(if flag { "true" } else { "false" })))))
             }
-            fn visit_str<E>(self, text: &str) -> Result<Cell, E> {
-                let datum = unquoted(text).map_or_else(|| Datum::Text(text.to_owned()), Datum::Number);
-                Ok(Cell(Some(datum)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cell(Some(datum(Cow::Borrowed(text)))))
             }
-            fn visit_unit<E>(self) -> Result<Cell, E> {
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cell(Some(datum(Cow::Owned(text.to_owned())))))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Cell(None))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Cell(None))
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Cell(None))
             }
@@ -255,12 +262,13 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn unquoted(text: &str) -> Option<f64> {
-    match text.strip_prefix(BARE)? {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        _ => None,
+/// Returns a text, or the number that [`quoted`] made a text of.
+fn datum(text: Cow<'_, str>) -> Datum<'_> {
+    match text.strip_prefix(BARE) {
+        Some("NaN") => Datum::Number(f64::NAN),
+        Some("Infinity") => Datum::Number(f64::INFINITY),
+        Some("-Infinity") => Datum::Number(f64::NEG_INFINITY),
+        _ => Datum::Text(text),
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod block_log;
 mod cmf;
-mod crc;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod demo;

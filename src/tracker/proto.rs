@@ -57,11 +57,19 @@ impl Message {
     /// Writes a message inside this one.
     pub(super) fn message(&mut self, field: u32, fill: impl FnOnce(&mut Self)) {
         self.key(field, 2);
-        let start = self.0.len();
+        // Most lengths take one byte; a longer one is put in between.
+        let at = self.0.len();
+        self.0.push(0);
         fill(self);
-        let length = self.0.len() - start;
-        self.varint(length as u64);
-        self.0[start..].rotate_left(length);
+        let mut length = self.0.len() - at - 1;
+        let mut first = at;
+        while length >= 0x80 {
+            self.0[first] = length as u8 | 0x80;
+            length >>= 7;
+            first += 1;
+            self.0.insert(first, 0);
+        }
+        self.0[first] = length as u8;
     }
 
     fn key(&mut self, field: u32, kind: u32) {

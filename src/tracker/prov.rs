@@ -325,18 +325,23 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
     for (name, tally) in &trial.metrics {
         report(graph, trial, name, tally);
     }
-    let mut measured: BTreeMap<(String, String), Measured> = BTreeMap::new();
+    let mut measured: BTreeMap<String, BTreeMap<String, Measured>> = BTreeMap::new();
     each_row(folder, due, |log, row| {
         for (key, datum) in row.values {
             let Datum::Number(number) = datum else { continue };
-            measured.entry((log.to_owned(), key)).or_default().add(number);
+            match measured.get_mut(log).and_then(|keys| keys.get_mut(&*key)) {
+                Some(measured) => measured.add(number),
+                None => {
+                    let keys = measured.entry(log.to_owned()).or_default();
+                    keys.entry(key.into_owned()).or_default().add(number);
+                }
+            }
         }
         Ok(())
     })?;
     let activity = activity(trial.id);
-    let logs: BTreeSet<&String> = measured.keys().map(|(log, _)| log).collect();
     let mut workers = BTreeSet::new();
-    for log in logs {
+    for log in measured.keys() {
         let context = format!("{activity}/{}", local(log));
         let known = [("prov:type", Some(json!("swath:Context"))), ("prov:label", Some(json!(log)))];
         graph.element(ACTIVITY, &context, &known);
@@ -354,9 +359,11 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
         }
         graph.relate(INFORMED, &context, &id, &[]);
     }
-    for ((log, key), measured) in measured {
-        let context = format!("{activity}/{}", local(&log));
-        let id = format!("run:trial-{}/metric/{}/{}", trial.id, local(&log), local(&key));
+    let all =
+        measured.iter().flat_map(|(log, keys)| keys.iter().map(move |(key, measured)| (log, key, measured)));
+    for (log, key, measured) in all {
+        let context = format!("{activity}/{}", local(log));
+        let id = format!("run:trial-{}/metric/{}/{}", trial.id, local(log), local(key));
         graph.element(
             ENTITY,
             &id,
@@ -370,7 +377,7 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
                     Some(json!(format!(
                         "{}/metrics/{}.json",
                         trial.id,
-                        log.rsplit('/').next().unwrap_or(&log)
+                        log.rsplit('/').next().unwrap_or(log)
                     ))),
                 ),
                 ("swath:min", measured.min.map(double)),

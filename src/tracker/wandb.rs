@@ -3,17 +3,21 @@
 //! The records are those of `wandb_internal.proto`. A run's id derives from the study and the trial, so that a run that was uploaded twice
 //! is one run.
 
+mod items;
+
+use self::items::{Items, json, number, write, write_item, write_number};
 use super::block_log::{self, MAGIC};
 use super::home::{Home, failed};
-use super::metric_rows::{self, MetricRow, each_row};
+use super::metric_rows::each_row;
 use super::proto::Message;
 use super::room::when_there_is_room;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Section};
+use crate::space::Name;
 use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Metric, Origin, Setting, Study, Timestamp,
-    Trial, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp, Trial,
+    TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -67,7 +71,9 @@ struct Run {
     body: Counts,
     /// The same with the tail.
     all: Counts,
-    scratch: Message,
+    /// The record and the row that are being written.
+    record: Message,
+    items: Items,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,8 +103,7 @@ impl Tracker for Wandb {
             }
             Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
                 let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
-                let items = values.iter().map(|(name, datum)| (name.to_string(), shown(datum)));
-                run.history(items, entry.at)?;
+                run.history(values, entry.at)?;
             }
             Event::Ended { trial, exit, .. } => {
                 let folder = self.home.trial(*trial)?;
@@ -140,8 +145,8 @@ impl Wandb {
 impl Run {
     fn new(id: String, path: PathBuf) -> Self {
         let file = TrialFile::new(path.clone());
-        let (body, all, scratch) = (Counts::default(), Counts::default(), Message::default());
-        Self { id, path, file, began: None, body, all, scratch }
+        let (body, all) = (Counts::default(), Counts::default());
+        Self { id, path, file, began: None, body, all, record: Message::default(), items: Items::default() }
     }
 
     fn start(
@@ -185,36 +190,45 @@ impl Run {
         self.file.drop_tail()
     }
 
-    /// Adds a row of history to the body.
-    fn history(
-        &mut self,
-        items: impl Iterator<Item = (String, String)>,
-        at: Timestamp,
-    ) -> Result<(), TrackerError> {
-        self.row(items, seconds(at))?;
+    /// Adds a report to the body.
+    fn history(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
+        self.items.clear();
+        for (name, datum) in values {
+            let (key, json) = self.items.add();
+            key.push_str(name);
+            match datum {
+                Datum::Flag(flag) => write(json, flag),
+                Datum::Number(value) => write_number(json, value.0),
+                Datum::Text(text) => write(json, text),
+            }
+        }
+        self.row(seconds(at))?;
         self.body = self.all;
         Ok(())
     }
 
-    fn row(&mut self, items: impl Iterator<Item = (String, String)>, at: f64) -> Result<(), TrackerError> {
+    /// Writes the items as a row.
+    fn row(&mut self, at: f64) -> Result<(), TrackerError> {
         let step = self.all.rows;
         self.all.rows += 1;
-        let clock = self.clock(step, at);
-        self.put(|record| {
+        self.clock(step, at);
+        let items = std::mem::take(&mut self.items);
+        let written = self.put(|record| {
             record.message(2, |history| {
-                for (key, value) in items.chain(clock) {
-                    history.message(1, |item| self::item(item, &key, &value));
-                }
+                items.write(history);
                 history.message(2, |number| number.int(1, step));
             });
-        })
+        });
+        self.items = items;
+        written
     }
 
-    /// Returns what W&B puts into every row and into the summary.
-    fn clock(&self, step: i64, at: f64) -> [(String, String); 3] {
+    /// Adds what W&B puts into every row and into the summary.
+    fn clock(&mut self, step: i64, at: f64) {
         let runtime = at - self.began.map_or(at, seconds);
-        [("_step", json!(step)), ("_timestamp", json!(at)), ("_runtime", json!(runtime.max(0.0)))]
-            .map(|(key, value)| (key.to_owned(), value.to_string()))
+        self.items.put("_step", &step);
+        self.items.put("_timestamp", &at);
+        self.items.put("_runtime", &runtime.max(0.0));
     }
 
     fn end(
@@ -225,21 +239,27 @@ impl Run {
         at: Timestamp,
     ) -> Result<(), TrackerError> {
         self.file.begin_tail();
-        let mut last = BTreeMap::new();
+        let mut last: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         each_row(folder, due, |log, row| {
-            let items: Vec<_> = metric_items(log, &row).collect();
-            last.extend(items.iter().cloned());
-            self.row(items.into_iter(), row.at.unwrap_or_else(|| seconds(at)))
+            self.items.take(log, &row);
+            for (key, json) in self.items.row() {
+                match last.get_mut(key) {
+                    Some(value) => json.clone_into(value),
+                    None => _ = last.insert(key.clone(), json.clone()),
+                }
+            }
+            self.row(row.at.unwrap_or_else(|| seconds(at)))
         })?;
         let step = (self.all.rows - 1).max(0);
-        let summary: Vec<_> = summary(trial, last).chain(self.clock(step, seconds(at))).collect();
-        self.put(|record| {
-            record.message(3, |message| {
-                for (key, value) in &summary {
-                    message.message(1, |item| self::item(item, key, value));
-                }
-            });
-        })?;
+        self.items.clear();
+        for (key, value) in summary(trial, last) {
+            let (item, json) = self.items.add();
+            item.push_str(&key);
+            json.extend_from_slice(&value);
+        }
+        self.clock(step, seconds(at));
+        let items = std::mem::take(&mut self.items);
+        self.put(|record| record.message(3, |summary| items.write(summary)))?;
         self.put(|record| {
             record.message(18, |message| {
                 message.int(1, i64::from(exit_code(exit)));
@@ -254,10 +274,10 @@ impl Run {
     /// Writes the next record.
     fn put(&mut self, fill: impl FnOnce(&mut Message)) -> Result<(), TrackerError> {
         self.all.records += 1;
-        self.scratch.clear();
-        self.scratch.int(1, self.all.records);
-        fill(&mut self.scratch);
-        let record = self.scratch.bytes();
+        self.record.clear();
+        self.record.int(1, self.all.records);
+        fill(&mut self.record);
+        let record = self.record.bytes();
         self.file.add(|out, before| block_log::append(out, before, record))
     }
 }
@@ -276,11 +296,10 @@ fn describe(run: &mut Message, id: &str, study: &Study, trial: &Trial, labels: &
     });
     run.message(4, |config| {
         for (name, value) in &trial.params {
-            let json = serde_json::to_string(value).unwrap_or_default();
-            config.message(1, |item| self::item(item, name, &json));
+            write_item(config, name, &json(value));
         }
         if trial.params.get("swath").is_none() {
-            config.message(1, |item| self::item(item, "swath", &about.to_string()));
+            write_item(config, "swath", &json(&about));
         }
     });
     run.text(6, labels.group.as_ref().unwrap_or(&header.name));
@@ -299,29 +318,29 @@ fn describe(run: &mut Message, id: &str, study: &Study, trial: &Trial, labels: &
 }
 
 /// Returns the last value of everything, the best of what is reported, outputs, data sets and models.
-fn summary(trial: &Trial, mut last: BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+fn summary(trial: &Trial, mut last: BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (String, Vec<u8>)> {
     for record in &trial.records {
         match record {
             LogRecord::Output { name, value } => {
-                last.insert(name.to_string(), serde_json::to_string(value).unwrap_or_default());
+                last.insert(name.to_string(), json(value));
             }
             LogRecord::Param { name, value } => {
-                last.insert(format!("param/{name}"), serde_json::to_string(value).unwrap_or_default());
+                last.insert(format!("param/{name}"), json(value));
             }
             _ => {}
         }
     }
     for (name, text) in &trial.texts {
-        last.insert(name.to_string(), json!(text).to_string());
+        last.insert(name.to_string(), json(text));
     }
     for (name, tally) in &trial.metrics {
-        last.insert(name.to_string(), number(tally.last));
+        last.insert(name.to_string(), number(tally.last.0));
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
     let about =
         json!({ "state": trial.state.word(), "exit": exit, "attempts": trial.attempts, "files": files });
-    last.insert("swath".to_owned(), about.to_string());
+    last.insert("swath".to_owned(), json(&about));
     last.into_iter()
 }
 
@@ -339,39 +358,6 @@ fn file(record: &LogRecord) -> Option<Value> {
         }
         _ => None,
     }
-}
-
-/// Returns a row of metrics under the name of its log.
-fn metric_items(log: &str, row: &MetricRow) -> impl Iterator<Item = (String, String)> {
-    let values = row.values.iter().map(move |(key, datum)| match datum {
-        metric_rows::Datum::Number(value) => (format!("{log}/{key}"), number(Metric(*value))),
-        metric_rows::Datum::Text(text) => (format!("{log}/{key}"), json!(text).to_string()),
-    });
-    let place = row.place.iter().filter(|(key, _)| key != "at");
-    values.chain(place.map(move |(key, value)| (format!("{log}/{key}"), value.to_string())))
-}
-
-fn shown(datum: &Datum) -> String {
-    match datum {
-        Datum::Flag(flag) => flag.to_string(),
-        Datum::Number(value) => number(*value),
-        Datum::Text(text) => json!(text).to_string(),
-    }
-}
-
-/// Returns a number as Python writes it into JSON.
-fn number(value: Metric) -> String {
-    match value.0 {
-        number if number.is_finite() => json!(number).to_string(),
-        number if number.is_nan() => "NaN".to_owned(),
-        number if number > 0.0 => "Infinity".to_owned(),
-        _ => "-Infinity".to_owned(),
-    }
-}
-
-fn item(item: &mut Message, key: &str, json: &str) {
-    item.text(1, key);
-    item.text(16, json);
 }
 
 fn exit_code(exit: &Exit) -> i32 {

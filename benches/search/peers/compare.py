@@ -1,6 +1,6 @@
 """Samplers of swath beside those of other tools, on the same tasks, each through its public interface.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install optuna==5.0.0 cmaes coco-experiment scipy torch smac
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install optuna==5.0.0 optunahub cmaes coco-experiment scipy torch smac
     cargo build --release
     /tmp/peers/bin/python benches/search/peers/compare.py --out /tmp/peers/runs.jsonl [--seeds 10] [--trials 200] [--only NAME…]
 
@@ -108,7 +108,7 @@ def speed(binary):
     for name, entrant in everyone(binary, False):
         cells = []
         for size in sizes:
-            if (name == "Optuna GP" and size > 500) or "random" in name:
+            if (name in ("Optuna GP", "Optuna AutoSampler") and size > 500) or "random" in name:
                 cells.append("")
                 continue
             draw = random.Random(size)

@@ -219,6 +219,12 @@ class Ax(InProcess):
         self.took += time.process_time() - begun
 
 
+def hub_auto(_, seed):
+    import optunahub
+
+    return optunahub.load_module("samplers/auto_sampler").AutoSampler(seed=seed)
+
+
 def has(module):
     return importlib.util.find_spec(module) is not None
 
@@ -238,6 +244,8 @@ def everyone(binary, several):
 
         torch.set_num_threads(1)
         yield "Optuna GP", Optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))
+    if has("optunahub"):
+        yield "Optuna AutoSampler", Optuna(hub_auto)
     if several:
         return
     for module, name, kind in (("smac", "SMAC3", Smac), ("ax", "Ax", Ax)):

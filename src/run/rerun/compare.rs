@@ -64,7 +64,7 @@ pub struct Compared {
 #[derive(Debug, Default)]
 struct Story {
     reports: Vec<Vec<(Name, Datum)>>,
-    metrics: Vec<(String, metric_rows::MetricRow)>,
+    metrics: Vec<(String, BTreeMap<String, Datum>)>,
     made: BTreeMap<String, String>,
     exit: Option<Exit>,
 }
@@ -113,7 +113,8 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         if log == SYSTEM {
             return Ok(());
         }
-        story.metrics.push((log.to_owned(), row));
+        let values = row.values.into_iter().map(|(name, datum)| (name.into_owned(), known(datum)));
+        story.metrics.push((log.to_owned(), values.collect()));
         Ok(())
     });
     rows.map_err(|error| JournalError::Io { path: dir.trial(trial), source: std::io::Error::other(error) })?;
@@ -167,24 +168,21 @@ impl Comparison<'_> {
     fn metrics(&mut self, a: &Story, b: &Story, cut: bool) {
         let logs: BTreeSet<_> = a.metrics.iter().chain(&b.metrics).map(|(log, _)| log).collect();
         for log in logs {
-            let of = |story: &Story| -> Vec<metric_rows::MetricRow> {
-                story.metrics.iter().filter(|(known, _)| known == log).map(|(_, row)| row.clone()).collect()
-            };
-            let (one, other) = (of(a), of(b));
+            fn of<'a>(story: &'a Story, log: &str) -> Vec<&'a BTreeMap<String, Datum>> {
+                story.metrics.iter().filter(|(known, _)| known == log).map(|(_, row)| row).collect()
+            }
+            let (one, other) = (of(a, log), of(b, log));
             // The last rows of a trial that was stopped depend on when exactly that was.
             let count = if cut { one.len().min(other.len()) } else { one.len().max(other.len()) };
             for at in 0..count {
-                self.row(&format!("{log}, row {}", at + 1), one.get(at), other.get(at));
+                self.row(&format!("{log}, row {}", at + 1), one.get(at).copied(), other.get(at).copied());
             }
         }
     }
 
-    fn row(&mut self, what: &str, a: Option<&metric_rows::MetricRow>, b: Option<&metric_rows::MetricRow>) {
-        let values = |row: Option<&metric_rows::MetricRow>| -> BTreeMap<String, Datum> {
-            let values = row.iter().flat_map(|row| &row.values);
-            values.map(|(name, datum)| (name.clone(), known(datum))).collect()
-        };
-        let (one, other) = (values(a), values(b));
+    fn row(&mut self, what: &str, a: Option<&BTreeMap<String, Datum>>, b: Option<&BTreeMap<String, Datum>>) {
+        let none = BTreeMap::new();
+        let (one, other) = (a.unwrap_or(&none), b.unwrap_or(&none));
         for name in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
             self.data(what, name, one.get(name).cloned(), other.get(name).cloned());
         }
@@ -235,10 +233,10 @@ impl Comparison<'_> {
     }
 }
 
-fn known(datum: &metric_rows::Datum) -> Datum {
+fn known(datum: metric_rows::Datum<'_>) -> Datum {
     match datum {
-        metric_rows::Datum::Number(number) => Datum::Number(crate::study::Metric(*number)),
-        metric_rows::Datum::Text(text) => Datum::Text(text.clone()),
+        metric_rows::Datum::Number(number) => Datum::Number(crate::study::Metric(number)),
+        metric_rows::Datum::Text(text) => Datum::Text(text.into_owned()),
     }
 }
 

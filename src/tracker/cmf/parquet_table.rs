@@ -9,7 +9,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::Write;
@@ -81,24 +81,29 @@ pub(super) struct TableWriter<W: Write + Send> {
 impl<W: Write + Send> TableWriter<W> {
     /// Begins a table with these columns; with `group` they are the fields of a struct column of that name.
     pub(super) fn new(out: W, columns: Columns, group: Option<&str>) -> Result<Self> {
-        let properties = WriterProperties::builder()
+        let schema = schema(&columns, group)?;
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
             .set_created_by("swath".to_owned())
             .set_key_value_metadata(Some(vec![KeyValue::new(
                 "pandas".to_owned(),
                 pandas(&columns, group).to_string(),
-            )]))
-            .build();
-        let file = SerializedFileWriter::new(out, schema(&columns, group)?, Arc::new(properties))?;
+            )]));
+        // Numbers hardly ever repeat, and to look for repetitions takes longer than to write them.
+        for column in SchemaDescriptor::new(Arc::clone(&schema)).columns() {
+            let repeats = column.physical_type() == Physical::BYTE_ARRAY;
+            properties = properties.set_column_dictionary_enabled(column.path().clone(), repeats);
+        }
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
         let waiting = columns.names.iter().map(|_| Vec::new()).collect();
         Ok(Self { file, columns, nested: group.is_some(), waiting, rows: 0, written: 0 })
     }
 
     /// Adds a row. Keys that no column was made for are left out.
-    pub(super) fn row(&mut self, cells: impl Iterator<Item = (String, Cell)>) -> Result<()> {
+    pub(super) fn row(&mut self, cells: impl Iterator<Item = (impl AsRef<str>, Cell)>) -> Result<()> {
         self.rows += 1;
         for (key, cell) in cells {
-            let Some(at) = self.columns.at.get(&key) else { continue };
+            let Some(at) = self.columns.at.get(key.as_ref()) else { continue };
             let column = &mut self.waiting[*at];
             column.resize(self.rows - 1, None);
             column.push(Some(cell));
@@ -248,7 +253,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = TableWriter::new(&mut bytes, columns, group).unwrap();
         for row in rows {
-            writer.row(row.iter().map(|(key, cell)| ((*key).to_owned(), cell.clone()))).unwrap();
+            writer.row(row.iter().map(|(key, cell)| (*key, cell.clone()))).unwrap();
         }
         writer.finish().unwrap();
         let reader = read(&bytes);
@@ -303,7 +308,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = TableWriter::new(&mut bytes, columns, None).unwrap();
         for at in 0..super::CELLS {
-            writer.row([("a".to_owned(), Cell::Number(at as f64))].into_iter()).unwrap();
+            writer.row([("a", Cell::Number(at as f64))].into_iter()).unwrap();
         }
         writer.finish().unwrap();
         let reader = read(&bytes);

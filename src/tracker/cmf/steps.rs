@@ -8,6 +8,7 @@ use crate::tracker::home::failed;
 use crate::tracker::metric_rows::{Datum, MetricRow, each_row};
 use md5::{Digest, Md5};
 use parquet::errors::ParquetError;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read};
@@ -110,14 +111,17 @@ fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
 }
 
 /// Returns what was measured at a moment, with the moment.
-fn cells(row: MetricRow) -> impl Iterator<Item = (String, Cell)> {
+fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
     let values = row.values.into_iter().map(|(key, datum)| match datum {
         Datum::Number(number) => (key, Cell::Number(number)),
-        Datum::Text(text) => (key, Cell::Text(text)),
+        Datum::Text(text) => (key, Cell::Text(text.into_owned())),
     });
     let place = row.place.into_iter().map(|(key, value)| match value.as_f64() {
-        Some(number) => (key, Cell::Number(number)),
-        None => (key, Cell::Text(value.as_str().map_or_else(|| value.to_string(), str::to_owned))),
+        Some(number) => (Cow::Borrowed(key), Cell::Number(number)),
+        None => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (Cow::Borrowed(key), Cell::Text(text))
+        }
     });
     values.chain(place)
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 pub(super) struct Rows {
     /// Which metrics are due.
     due: Due,
-    read: BTreeMap<(TrialId, String), u64>,
+    read: BTreeMap<TrialId, BTreeMap<String, u64>>,
 }
 
 impl Rows {
@@ -33,12 +33,15 @@ impl Rows {
         at: Timestamp,
     ) -> Result<Vec<Op>, TrackerError> {
         let Some(dir) = dir else { return Ok(Vec::new()) };
+        let read = self.read.entry(trial).or_default();
         let (mut seen, mut ops) = (BTreeMap::<String, u64>::new(), Vec::new());
-        let due = self.due.clone();
-        each_row(&dir.join(trial.to_string()), &due, |log, row| {
-            let count = seen.entry(log.to_owned()).or_default();
+        each_row(&dir.join(trial.to_string()), &self.due, |log, row| {
+            let count = match seen.get_mut(log) {
+                Some(count) => count,
+                None => seen.entry(log.to_owned()).or_default(),
+            };
             *count += 1;
-            if *count <= self.read.get(&(trial, log.to_owned())).copied().unwrap_or_default() {
+            if read.get(log).is_some_and(|read| *count <= *read) {
                 return Ok(());
             }
             let at = row.at.map_or_else(|| millis(at), |seconds| (seconds * 1000.0).round() as i64);
@@ -51,7 +54,7 @@ impl Rows {
             }
             Ok(())
         })?;
-        self.read.extend(seen.into_iter().map(|(log, count)| ((trial, log), count)));
+        read.extend(seen);
         Ok(ops)
     }
 }
