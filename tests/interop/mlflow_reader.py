@@ -1,10 +1,11 @@
 """Runs a sweep with a failed trial, a stopped one and a NaN into a real MLflow server that is killed and started again in the middle, and into a folder, and compares what MLflow's own
 client reads back with the journal: every parameter, metric point, status, time, data set, model, artifact (byte for byte) and nesting.
 
-usage: python mlflow_reader.py STUDY     (STUDY is not looked at; the binary is $SWATH; prints two lines, exits 1 at the first difference)
+usage: python mlflow_reader.py STUDY     (STUDY is not looked at; the binary is $SWATH; prints three lines, exits 1 at the first difference)
 """
 # needs: mlflow==3.17.2
 
+import ipaddress
 import json
 import math
 import os
@@ -12,12 +13,17 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -85,23 +91,47 @@ def free_port():
         return found.getsockname()[1]
 
 
-def start_server(folder, port):
-    """The server in a session of its own, so that all its processes, and only they, can be ended by their group."""
+def start_server(folder, port, secured=None):
+    """The server in a session of its own, so that all its processes, and only they, can be ended by their group; `secured` is what certificate() returns."""
     log = open(os.path.join(folder, "server.log"), "ab")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    scheme, context = "http", None
+    if secured:
+        key, shown, trusted = secured
+        scheme, context = "https", ssl.create_default_context(cafile=trusted)
+        command += ["--uvicorn-opts", f"--ssl-keyfile {key} --ssl-certfile {shown}"]
     server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         try:
             # Not only /health: the first call that needs the database can take ten seconds.
-            first = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-            urllib.request.urlopen(first, timeout=30).read()
+            first = f"{scheme}://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+            urllib.request.urlopen(first, timeout=30, context=context).read()
             return server
         except OSError:
             time.sleep(0.3)
     end_server(server)
     sys.exit("the MLflow server did not start:\n" + open(log.name, encoding="utf-8", errors="replace").read()[-3000:])
+
+
+def certificate(folder):
+    """The files of a key, of a certificate for 127.0.0.1, and of the authority that signed it, which nobody trusts who is not told of it."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in "sa"]
+    server, authority = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("server", "authority"))
+    now = datetime.now(timezone.utc)
+
+    def signed(name, key, is_authority):
+        made = x509.CertificateBuilder(authority, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        made = made.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        return made.sign(keys[1], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    plain = keys[0].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    texts = {"key.pem": plain, "server.pem": signed(server, keys[0], False), "authority.pem": signed(authority, keys[1], True)}
+    for name, text in texts.items():
+        open(os.path.join(folder, name), "wb").write(text)
+    return [os.path.join(folder, name) for name in texts]
 
 
 def end_server(server):
@@ -231,12 +261,12 @@ def artifacts(client, run_id, what, wanted):
     return len(wanted)
 
 
-def sweep(folder, name, uri):
+def sweep(folder, name, uri, **variables):
     text = SWEEP % {"name": name, "python": sys.executable, "uri": uri}
     path = os.path.join(folder, f"{name}.toml")
     open(path, "w", encoding="utf-8").write(text)
     log = open(os.path.join(folder, f"{name}-run.log"), "wb")
-    return subprocess.Popen([os.environ["SWATH"], "run", path], cwd=folder, stdout=log, stderr=log)
+    return subprocess.Popen([os.environ["SWATH"], "run", path], cwd=folder, stdout=log, stderr=log, env={**os.environ, **variables})
 
 
 def finish(run, folder, name):
@@ -289,6 +319,21 @@ def main():
         study = os.path.join(folder, "logs", "größe-folder")
         client = mlflow.MlflowClient(f"file://{study}/trackers/mlruns")
         print("MLflow's file store has", compare(client, study, "größe-folder"))
+        end_server(server)
+        key, shown, trusted = certificate(folder)
+        server = start_server(folder, port, (key, shown, trusted))
+        uri = f'uri = "https://127.0.0.1:{port}"'
+        run = sweep(folder, "tls", uri)
+        said = finish(run, folder, "tls")
+        if "were not delivered yet" not in said or "nobody that is trusted has signed its certificate" not in said:
+            sys.exit(f"a server that cannot be trusted was not told:\n{said}")
+        run = sweep(folder, "tls", uri, MLFLOW_TRACKING_SERVER_CERT_PATH=trusted, MLFLOW_TRACKING_TOKEN="gans-geheim")
+        if "tracker `mlflow`" in (said := finish(run, folder, "tls")):
+            sys.exit(f"not everything was delivered:\n{said}")
+        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = trusted
+        client = mlflow.MlflowClient(f"https://127.0.0.1:{port}")
+        print("over TLS, once its certificate was given, MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-tls"), "größe-tls"))
+        secrets(folder, b"gans-geheim")
     finally:
         for process in (run, server):
             if process is not None and process.poll() is None:

@@ -219,6 +219,45 @@ class Ax(InProcess):
         self.took += time.process_time() - begun
 
 
+class Hebo(InProcess):
+    """HEBO by its own defaults; it knows no conditions."""
+
+    def start(self, task, trials, seed):
+        import numpy
+        import torch
+        from hebo.design_space.design_space import DesignSpace
+        from hebo.optimizers.hebo import HEBO
+
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        numpy.random.seed(seed)
+        parts = []
+        for name, spec in task.space.items():
+            if isinstance(spec, list):
+                parts.append({"name": name, "type": "cat", "categories": spec})
+                continue
+            low, high, *rest = spec
+            kind = {(False, False): "num", (False, True): "int", (True, False): "pow", (True, True): "pow_int"}["log" in rest, "int" in rest]
+            parts.append({"name": name, "type": kind, "lb": low, "ub": high, "base": 10})
+        self.task, self.took = task, 0.0
+        self.hebo = HEBO(DesignSpace().parse(parts), scramble_seed=seed)
+
+    def ask(self):
+        begun = time.process_time()
+        self.asked = self.hebo.suggest(n_suggestions=1)
+        self.took += time.process_time() - begun
+        params = {name: getattr(value, "item", lambda value=value: value)() for name, value in self.asked.iloc[0].to_dict().items()}
+        return active(self.task, params)
+
+    def tell(self, losses):
+        import numpy
+
+        begun = time.process_time()
+        self.hebo.observe(self.asked, numpy.array([losses]))
+        self.took += time.process_time() - begun
+
+
 def hub_auto(_, seed):
     import optunahub
 
@@ -248,6 +287,6 @@ def everyone(binary, several):
         yield "Optuna AutoSampler", Optuna(hub_auto)
     if several:
         return
-    for module, name, kind in (("smac", "SMAC3", Smac), ("ax", "Ax", Ax)):
+    for module, name, kind in (("smac", "SMAC3", Smac), ("hebo", "HEBO", Hebo), ("ax", "Ax", Ax)):
         if has(module):
             yield name, kind()

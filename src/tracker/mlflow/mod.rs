@@ -4,6 +4,7 @@
 //! thread of its own: while it is away, what it is to get waits in the [`spool`], and what was not delivered when the run ended is delivered
 //! by the next one, because the journal tells it all again.
 
+mod access;
 mod calls;
 mod courier;
 mod delivery;
@@ -19,6 +20,7 @@ mod tests;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostic, Diagnostics, Section};
 use crate::study::{Entry, Event, Kind, Setting, Study};
+use access::Access;
 use delivery::Delivery;
 use files::Files;
 use rest::Address;
@@ -67,14 +69,14 @@ impl Place {
     fn of(uri: &str) -> Result<Self, (String, &'static str)> {
         let folder = |path: &str| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
         match uri.split_once(':') {
-            Some(("https", _)) if !cfg!(feature = "tls") => Err((
-                "this swath was built without TLS".to_owned(),
-                "build it with `--features tls`, or use `http://`",
-            )),
-            Some(("http" | "https", _)) => match Address::of(uri) {
-                Some(address) => Ok(Self::Server(address)),
-                None => Err(("this is not the address of a server".to_owned(), SCHEMES)),
-            },
+            Some(("http" | "https", _)) => {
+                let access = Access::of(|name| std::env::var(name).ok())
+                    .map_err(|why| (why, "give a file of certificates in PEM, or unset the variable"))?;
+                match Address::of(uri, access) {
+                    Some(address) => Ok(Self::Server(address)),
+                    None => Err(("this is not the address of a server".to_owned(), SCHEMES)),
+                }
+            }
             Some(("file", path)) => Ok(Self::Folder(folder(path.strip_prefix("//").unwrap_or(path)).into())),
             Some((scheme, _)) if !scheme.contains('/') => {
                 Err((format!("`{scheme}:` is not a kind of MLflow store that swath writes"), SCHEMES))

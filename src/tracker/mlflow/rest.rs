@@ -2,8 +2,7 @@
 //!
 //! Redirects are not followed: a `POST` would lose its body, and the password could go elsewhere.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::access::{self, Access};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::time::Duration;
@@ -23,12 +22,12 @@ const LONGEST: u64 = 16 << 20;
 pub(super) struct Address {
     /// Without user and password: may be shown and kept.
     pub(super) base: String,
-    authorization: Option<String>,
+    access: Access,
 }
 
 impl Address {
-    /// Takes user and password out of a URI.
-    pub(super) fn of(uri: &str) -> Option<Self> {
+    /// Takes user and password out of a URI; without them those of `access` count.
+    pub(super) fn of(uri: &str, mut access: Access) -> Option<Self> {
         let (scheme, rest) = uri.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (login, host) =
@@ -43,13 +42,11 @@ impl Address {
             return None;
         }
         let login = login.map(|login| login.split_once(':').unwrap_or((login, "")));
-        let authorization = login.map(|(user, password)| {
-            let plain: Vec<u8> = percent_decode_str(user)
-                .chain([b':'].into_iter().chain(percent_decode_str(password)))
-                .collect();
-            format!("Basic {}", STANDARD.encode(plain))
-        });
-        Some(Self { base, authorization })
+        if let Some((user, password)) = login {
+            let plain = |text| percent_decode_str(text).collect::<Vec<u8>>();
+            access.authorization = Some(access::basic(&plain(user), &plain(password)));
+        }
+        Some(Self { base, access })
     }
 }
 
@@ -81,6 +78,7 @@ impl Server {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
+            .tls_config(address.access.tls())
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(CALL))
             .user_agent(concat!("swath/", env!("CARGO_PKG_VERSION")));
@@ -96,7 +94,7 @@ impl Server {
     pub(super) fn post(&self, call: &str, body: &Value) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
         let request = self.agent.post(&url).header("Content-Type", "application/json");
-        let request = match &self.address.authorization {
+        let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
         };
@@ -107,7 +105,7 @@ impl Server {
     pub(super) fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
         let request = self.agent.get(&url).query_pairs(query.iter().copied());
-        let request = match &self.address.authorization {
+        let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
         };
@@ -119,7 +117,7 @@ impl Server {
         let url = format!("{}/api/2.0/mlflow-artifacts/artifacts/{path}", self.address.base);
         let request = self.agent.put(&url).config().timeout_global(Some(UPLOAD)).build();
         let request = request.header("Content-Type", "application/octet-stream");
-        let request = match &self.address.authorization {
+        let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
         };
@@ -147,7 +145,7 @@ impl Server {
             300..=399 => {
                 let to = moved
                     .as_deref()
-                    .and_then(Address::of)
+                    .and_then(|to| Address::of(to, Access::default()))
                     .map_or_else(String::new, |to| format!(" to {}", to.base));
                 let why = format!("{} redirects{to}; write the address itself", self.base());
                 Err(Trouble::Refused { status, code: String::new(), why })
@@ -176,10 +174,25 @@ impl Server {
     }
 }
 
+/// Says what can be done about a connection that cannot be secured.
+fn untrusted(error: &str) -> String {
+    let what = if error.contains("UnknownIssuer") {
+        "nobody that is trusted has signed its certificate; \
+         MLFLOW_TRACKING_SERVER_CERT_PATH can name a file with the certificate of who has"
+    } else if error.contains("CaUsedAsEndEntity") {
+        "its certificate is an authority's (CA:TRUE), not a server's; sign one for the server with it, \
+         or set MLFLOW_TRACKING_INSECURE_TLS=true"
+    } else {
+        return error.to_owned();
+    };
+    what.to_owned()
+}
+
 /// Returns the error without the address, which may be long and is shown already.
 fn words(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Io(error) => error.to_string(),
+        // What rustls says comes as an error of the stream.
+        ureq::Error::Io(error) => untrusted(&error.to_string()),
         ureq::Error::Timeout(_) => "it takes too long".to_owned(),
         ureq::Error::BadUri(_) => "the address cannot be used".to_owned(),
         other => other.to_string(),

@@ -1,5 +1,6 @@
 //! A study against a small HTTP server on the loopback that misbehaves as it is told.
 
+use super::access::Access;
 use super::delivery::Delivery;
 use super::rest::Address;
 use super::runs::Projection;
@@ -200,7 +201,7 @@ const EXPECTED: [&str; 6] = [
 
 /// Runs the study with the folder, and returns how its end went.
 fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), String> {
-    let address = Address::of(uri).unwrap();
+    let address = Address::of(uri, Access::default()).unwrap();
     let mut delivery =
         Delivery::new(address, folder.to_owned(), None).patient(Duration::from_millis(patience));
     let (mut study, mut projection) = (Study::default(), Projection::default());
