@@ -10,9 +10,11 @@ mod caution;
 pub mod control;
 mod edit;
 mod failing;
+mod fill;
 pub mod gc;
 pub mod inbox;
 pub mod interrupt;
+mod judge;
 pub mod open;
 pub mod parts;
 mod plan;
@@ -35,11 +37,11 @@ use breaker::Breaker;
 
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::logger::{Answer, Directive, TrialFolder};
+use crate::logger::TrialFolder;
 use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Origin, Study, Timestamp, TrialId,
-    TrialState, Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Study, Timestamp, TrialId, TrialState,
+    Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -274,92 +276,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Gives every free slot something to do. All of it is in the journal before any of it is done.
-    fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        self.note_slots(executor)?;
-        let slots = match self.told.jobs {
-            Some(jobs) => executor.resize(jobs),
-            None => executor.slots(),
-        };
-        while let Some(slot) = self.free_slot(slots) {
-            if !self.may_launch() {
-                break;
-            }
-            let Some(trial) = self.next_trial()? else { break };
-            let launch = self.launch(trial, slot)?;
-            self.held.push(launch);
-        }
-        self.start_held(executor)?;
-        executor.plan(&|| self.more())?;
-        Ok(())
-    }
-
-    /// Returns how many slots there are to fill.
-    fn slots(&self, executor: &dyn Executor) -> usize {
-        self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
-    }
-
-    fn free_slot(&self, slots: usize) -> Option<u32> {
-        let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
-        let usable = |slot: &u32| !self.breaker.is_paused(*slot) && !self.unusable.contains_key(slot);
-        all.find(|slot| !self.busy_slots.contains(slot) && usable(slot))
-    }
-
-    /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
-    fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        let now = (self.clock)();
-        if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
-            return Ok(Some(trial));
-        }
-        match self.parts.scheduler.next(&self.study, self.budget_left()) {
-            Next::Fresh => match propose::propose(&self.parts, &self.study) {
-                Some(created) => self.create(created).map(Some),
-                None => {
-                    self.exhausted = true;
-                    self.next_trial()
-                }
-            },
-            Next::Given { params, from, instead, why } => {
-                let clone = propose::given(&self.parts, &self.study, params, from, instead, why);
-                self.create(clone).map(Some)
-            }
-            Next::Resume { trial, why } => {
-                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
-                Ok(Some(trial))
-            }
-            Next::Wait | Next::Done => Ok(None),
-        }
-    }
-
-    fn create(&mut self, created: Event) -> Result<TrialId, DriverError> {
-        let trial = self.study.next_id();
-        self.commit(created)?;
-        Ok(trial)
-    }
-
-    fn budget_left(&self) -> bool {
-        !self.exhausted && self.parts.header.trials.is_none_or(|most| self.study.counted() < most)
-    }
-
-    fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
-        let until = self.parts.scheduler.until(&self.study, id);
-        let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
-        let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
-        let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
-        let from = match trial.origin {
-            Origin::Cloned { from: parent, .. } if !own => {
-                Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
-            }
-            _ => None,
-        };
-        let resume = own || from.is_some();
-        let was = trial.state.clone();
-        self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
-        self.caution_begin(id, attempt, resume, &was)?;
-        self.busy_slots.insert(slot);
-        Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
-    }
-
     /// Asks everything that runs to end, as urgently as that.
     fn drain(&mut self, executor: &mut dyn Executor, urgency: Urgency) {
         let how = match urgency {
@@ -420,50 +336,6 @@ impl<'a> Driver<'a> {
             }
             What::Asked(id) => self.answer(trial, attempt, id),
         }
-    }
-
-    fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        if self.ending.contains_key(&trial) {
-            return Ok(());
-        }
-        let how = match self.judged(trial)? {
-            Verdict::Continue => return Ok(()),
-            Verdict::Pause => Stop::Pause,
-            Verdict::Stop => Stop::Verdict,
-        };
-        if self.save()? {
-            self.end(trial, how, executor);
-        }
-        Ok(())
-    }
-
-    /// Tells a trial that asked what was decided, once that is safe in the journal.
-    fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
-        if !self.save()? {
-            let at = (self.clock)();
-            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
-            return Ok(());
-        }
-        let asked = self.ending.get(&trial);
-        let directive = asked.map_or(Directive::Continue, |how| how.directive());
-        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
-        let why = match asked {
-            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
-            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
-            None => String::new(),
-        };
-        // A trial that gets no answer says so itself.
-        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
-        Ok(())
-    }
-
-    /// Asks the scheduler about a running trial and notes what it says.
-    fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
-        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
-            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
-        }
-        Ok(judgement.verdict)
     }
 
     /// Ends an attempt and does what follows for the trial; returns how long the attempt ran.

@@ -1,0 +1,52 @@
+//! What the scheduler says of a trial that reported, and what the trial is told.
+
+use super::{Driver, DriverError};
+use crate::executor::{Executor, Signal, Stop, What};
+use crate::logger::{Answer, Directive};
+use crate::study::{Attempt, Event, TrialId, Verdict};
+
+impl Driver<'_> {
+    pub(super) fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        if self.ending.contains_key(&trial) {
+            return Ok(());
+        }
+        let how = match self.judged(trial)? {
+            Verdict::Continue => return Ok(()),
+            Verdict::Pause => Stop::Pause,
+            Verdict::Stop => Stop::Verdict,
+        };
+        if self.save()? {
+            self.end(trial, how, executor);
+        }
+        Ok(())
+    }
+
+    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    pub(super) fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
+        if !self.save()? {
+            let at = (self.clock)();
+            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
+            return Ok(());
+        }
+        let asked = self.ending.get(&trial);
+        let directive = asked.map_or(Directive::Continue, |how| how.directive());
+        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
+        let why = match asked {
+            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
+            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
+            None => String::new(),
+        };
+        // A trial that gets no answer says so itself.
+        let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
+        Ok(())
+    }
+
+    /// Asks the scheduler about a running trial and notes what it says.
+    pub(super) fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
+        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
+            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+        }
+        Ok(judgement.verdict)
+    }
+}
