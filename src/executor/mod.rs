@@ -16,6 +16,7 @@ mod program;
 mod room;
 mod simulated;
 mod site;
+mod sleeper;
 mod slurm;
 mod stop_line;
 mod strays;

@@ -130,10 +130,10 @@ pub(super) fn share(pid: u32) -> Option<u64> {
     told.map(|kib| kib * 1024).or_else(|| resident(pid))
 }
 
-/// Sends a signal to the processes of a tree that are not of the group of its root.
-pub(super) fn signal_outside(root: u32, what: Signal) {
-    for pid in trees([root]) {
-        if stat_field(pid, 5).and_then(|group| group.parse().ok()) != Some(root) {
+/// Sends a signal to the processes of these trees that are not of that group.
+pub(super) fn signal_outside(roots: impl IntoIterator<Item = u32>, group: u32, what: Signal) {
+    for pid in trees(roots) {
+        if !is_in_group(pid, group) {
             signal(pid, what);
         }
     }
@@ -146,34 +146,48 @@ pub(super) fn is_in_group(pid: u32, group: u32) -> bool {
 
 /// Returns whether a process is in another process group than this one.
 pub(super) fn is_foreign(pid: u32) -> bool {
-    let own = rustix::process::getpgrp().as_raw_nonzero().get();
-    stat_field(pid, 5).and_then(|group| group.parse::<i32>().ok()).is_some_and(|group| group != own)
+    // Not getpgrp(2), of which the library takes no 0: the group of who was started from outside of a container.
+    let own = stat_field(std::process::id(), 5);
+    stat_field(pid, 5).is_some_and(|group| own.is_some_and(|own| own != group))
 }
 
 /// Ends processes, and what they start meanwhile: SIGTERM, a grace period, SIGKILL. Waits for those that are this process's children.
 ///
 /// `find` says which there are, and is asked again until there are none. Returns whether there are none.
 pub(super) fn end(mut find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
-    let begun = Instant::now();
+    ask_to_end(&mut find, grace) || until_none(find, KILLED_WITHIN, |pid| signal(pid, Signal::KILL))
+}
+
+/// Sends each of them SIGTERM, once, and waits that long; returns whether there are none.
+pub(super) fn ask_to_end(find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
     let mut asked = BTreeSet::new();
+    let ask = |pid| {
+        if asked.insert(pid) {
+            signal(pid, Signal::TERM);
+            signal(pid, Signal::CONT);
+        }
+    };
+    !grace.is_zero() && until_none(find, grace, ask)
+}
+
+/// Waits until those that were sent SIGKILL are gone; returns whether they are.
+pub(super) fn are_gone(find: impl FnMut() -> BTreeSet<u32>) -> bool {
+    until_none(find, KILLED_WITHIN, |_| {})
+}
+
+/// Does something to each of them again and again until there are none, or the time is over; returns whether there are none.
+fn until_none(mut find: impl FnMut() -> BTreeSet<u32>, within: Duration, mut act: impl FnMut(u32)) -> bool {
+    let begun = Instant::now();
     let mut nap = Duration::from_micros(500);
     loop {
         let found: BTreeSet<u32> = find().into_iter().filter(|pid| !bury(*pid)).collect();
         if found.is_empty() {
             return true;
         }
-        let sudden = begun.elapsed() >= grace;
-        for pid in found.iter().copied() {
-            if sudden {
-                signal(pid, Signal::KILL);
-            } else if asked.insert(pid) {
-                signal(pid, Signal::TERM);
-                signal(pid, Signal::CONT);
-            }
-        }
-        if begun.elapsed() > grace + KILLED_WITHIN {
+        if begun.elapsed() > within {
             return false;
         }
+        found.into_iter().for_each(&mut act);
         std::thread::sleep(nap);
         nap = (nap * 2).min(Duration::from_millis(20));
     }

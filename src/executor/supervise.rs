@@ -4,6 +4,7 @@
 //! what the child writes; elsewhere it naps. A child that ends within the first nap costs no watch.
 
 use super::output::Output;
+use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
 use super::stop_line::Asked;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
@@ -27,9 +28,6 @@ const FIRST_NAP: Duration = Duration::from_millis(5);
 /// The longest nap while what the child writes is watched: the sizes of its logs are looked at that often.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
-/// The longest nap while it is not.
-const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
-
 /// A child that lives this long is worth a watch.
 const WORTH_A_WATCH: Duration = Duration::from_millis(20);
 
@@ -37,19 +35,17 @@ const WORTH_A_WATCH: Duration = Duration::from_millis(20);
 const WEIGH_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long growth is left to gather after it was looked at.
-const BREATHER: Duration = Duration::from_millis(10);
-
 /// How long what the leader of a group leaves behind may take to end, at most.
 pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
 
 /// How a child is to be supervised.
+#[derive(Clone, Copy)]
 pub(super) struct Terms {
     /// How long it may run.
     pub(super) limit: Option<Duration>,
     /// How long it has between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
-    /// How many bytes of memory its processes may hold together.
+    /// How many bytes of memory its processes may hold together, if that is to be watched.
     pub(super) memory: Option<u64>,
     /// How often what it uses is sampled; `None`: never.
     pub(super) system: Option<Duration>,
@@ -113,13 +109,6 @@ enum Why {
     TooMuch,
 }
 
-/// What ended a sleep.
-#[derive(Default)]
-struct Woken {
-    exited: bool,
-    grown: bool,
-}
-
 impl<'a> Supervision<'a> {
     /// Takes over a child that leads its own process group.
     pub(super) fn new(
@@ -174,7 +163,8 @@ impl<'a> Supervision<'a> {
         let mut looked = None;
         let mut settled = Some(settled);
         loop {
-            let woken = sleeper.sleep(self, self.shortened(nap), looked);
+            let line = &self.trial.line;
+            let woken = sleeper.sleep(line, self.watch.as_ref(), self.shortened(nap), looked);
             if woken.exited {
                 return self.bury();
             }
@@ -238,9 +228,8 @@ impl<'a> Supervision<'a> {
     /// Signals the group, and what has left it.
     fn signal_all(&self, signal: Signal) {
         self.signal(signal);
-        for root in std::iter::once(self.child.id()).chain((self.orphans)()) {
-            processes::signal_outside(root, signal);
-        }
+        let (leader, orphans) = (self.child.id(), (self.orphans)());
+        processes::signal_outside(orphans.into_iter().chain([leader]), leader, signal);
     }
 
     /// Looks at what the child's processes use, once it has lived long enough, and ends them if it is too much.
@@ -479,72 +468,5 @@ fn supervision_failed(error: &io::Error) -> Exit {
 fn note<T, E>(result: Result<T, E>, first: &mut Option<E>) {
     if let Err(error) = result {
         first.get_or_insert(error);
-    }
-}
-
-/// Sleeps until something happens.
-#[cfg(target_os = "linux")]
-struct Sleeper {
-    /// Readable when the child has ended; `None` where the kernel or a sandbox refuses it.
-    pidfd: Option<std::os::fd::OwnedFd>,
-    group: Pid,
-}
-
-#[cfg(target_os = "linux")]
-impl Sleeper {
-    fn new(group: Pid) -> Self {
-        use rustix::process::{PidfdFlags, pidfd_open};
-        Self { pidfd: pidfd_open(group, PidfdFlags::empty()).ok(), group }
-    }
-
-    fn sleep(&self, child: &Supervision<'_>, nap: Duration, looked: Option<Instant>) -> Woken {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(pidfd) = &self.pidfd else { return self.look(nap) };
-        let breather = looked.and_then(|looked| BREATHER.checked_sub(looked.elapsed()));
-        let mut fds = vec![PollFd::new(pidfd, PollFlags::IN)];
-        let waker = child.trial.line.waker();
-        fds.extend(waker.as_ref().map(|waker| PollFd::new(waker, PollFlags::IN)));
-        let watch = child.watch.as_ref().filter(|_| breather.is_none()).map(Watch::fd);
-        fds.extend(watch.as_ref().map(|watch| PollFd::new(watch, PollFlags::IN)));
-        let at_most = breather.map_or(nap, |breather| nap.min(breather));
-        let at_most = Timespec { tv_sec: at_most.as_secs() as _, tv_nsec: at_most.subsec_nanos() as _ };
-        // An error is an interruption by a signal: as if nothing had happened.
-        poll(&mut fds, Some(&at_most)).ok();
-        let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-        let woken =
-            Woken { exited: ready(0), grown: breather.is_some() || watch.is_some() && ready(fds.len() - 1) };
-        if waker.is_some() && ready(1) {
-            child.trial.line.quiet();
-        }
-        if let Some(watch) = child.watch.as_ref().filter(|_| woken.grown) {
-            watch.quiet();
-        }
-        woken
-    }
-}
-
-/// Naps until it is time to look again.
-#[cfg(not(target_os = "linux"))]
-struct Sleeper {
-    group: Pid,
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Sleeper {
-    fn new(group: Pid) -> Self {
-        Self { group }
-    }
-
-    fn sleep(&self, _: &Supervision<'_>, nap: Duration, _: Option<Instant>) -> Woken {
-        self.look(nap)
-    }
-}
-
-impl Sleeper {
-    fn look(&self, nap: Duration) -> Woken {
-        use rustix::process::{WaitId, WaitIdOptions, waitid};
-        std::thread::sleep(nap.min(LONGEST_BLIND_NAP));
-        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        Woken { exited: !matches!(waitid(WaitId::Pid(self.group), how), Ok(None)), grown: false }
     }
 }

@@ -28,20 +28,21 @@ fn pid_in(world: &World, file: &str) -> Option<u32> {
 #[test]
 fn trials_and_their_time_stand_still_while_the_run_does() {
     let script = format!(
-        "setsid sh -c 'echo $$ > far; exec sleep 60' &\necho $$ > near\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}"
+        "setsid sh -c 'echo $$ > far; exec sleep 60' &\n(setsid sh -c 'echo $$ > lost; exec sleep 60' &)\necho $$ > near\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}"
     );
     let world = World::new(1, "[limits]\ntrial_time = \"4s\"\n[resources]\njobs = 1", &script);
     let mut run = start(&world);
-    world.until("the trial runs", || pid_in(&world, "near").is_some() && pid_in(&world, "far").is_some());
-    let (near, far) = (pid_in(&world, "near").unwrap(), pid_in(&world, "far").unwrap());
+    let all = ["near", "far", "lost"];
+    world.until("the trial runs", || all.iter().all(|file| pid_in(&world, file).is_some()));
+    let [near, far, lost] = all.map(|file| pid_in(&world, file).unwrap());
     signal(run.id(), "TSTP");
-    world.until("all stand still", || [run.id(), near, far].iter().all(|pid| state(*pid) == Some('T')));
+    world.until("all stand still", || [run.id(), near, far, lost].iter().all(|pid| state(*pid) == Some('T')));
     std::thread::sleep(Duration::from_secs(5));
     world.write("go", "");
     signal(run.id(), "CONT");
     assert_eq!(run.code(), Some(0));
     assert_eq!(world.column("state"), ["complete"]);
-    assert_eq!(state(far), None, "what it left is ended");
+    assert_eq!((state(far), state(lost)), (None, None), "what it left is ended");
 }
 
 #[test]
