@@ -4,6 +4,8 @@
 //! `executor` runs each trial; each gets a logger bound to pipeline, stage and trial id. All that happens comes back as events to one driver,
 //! which appends each to the journal, folds it into the [`study`], tells sampler and scheduler, and hands it to the `tracker`s.
 
+#[cfg(feature = "engine")]
+mod cgroup;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "engine")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the bottom, as ARCHITECTURE.md draws them.
 const LAYERS: &[&[&str]] = &[
-    &["source", "numerics"],
+    &["source", "numerics", "cgroup"],
     &["space"],
     &["study"],
     &["journal", "logger", "sampler", "scheduler", "tracker"],

@@ -2,11 +2,13 @@
 //!
 //! The kernel can send a signal when a parent dies, but asking for it takes code between fork and exec, which safe Rust has not. So the
 //! orchestrator starts one small process a run and keeps a pipe to it, on which it tells the groups it starts. When the pipe closes without a
-//! farewell the orchestrator is dead, and the guard kills those groups and every process that carries the run's mark in its environment.
+//! farewell the orchestrator is dead, and the guard kills those groups, whatever is in the run's control group, and every process that carries
+//! the run's mark in its environment.
 //!
 //! The guard reads the pipe only now and then, so that a trial costs it no wake-up. It leads a session of its own: what is sent to the
 //! orchestrator's process group or terminal does not reach it.
 
+use super::cgroups;
 use super::processes::{self, as_pid};
 use super::strays::RUN;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +17,7 @@ use rustix::process::{Signal, kill_process_group, setsid};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, PipeWriter, Read};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -58,6 +61,11 @@ impl Guard {
     /// Tells of a process group that is no more.
     pub(super) fn remove(&self, group: u32) {
         self.tell(&format!("-{group}\n"));
+    }
+
+    /// Tells of the control group in which all the trials will be.
+    pub(super) fn add_cgroup(&self, path: &Path) {
+        self.tell(&format!("cgroup {}\n", path.display()));
     }
 
     /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark in the environment is the second way.
@@ -118,6 +126,8 @@ fn ignore_signals() -> io::Result<()> {
 #[derive(Debug, Default, PartialEq)]
 struct Ledger {
     run: String,
+    /// The control group of the run.
+    cgroup: Option<PathBuf>,
     /// Living groups, and when their leaders started; 0 if that is not known.
     groups: BTreeMap<u32, u64>,
     farewell: bool,
@@ -159,12 +169,15 @@ impl Ledger {
             self.groups.remove(&group);
         } else if let Some(run) = line.strip_prefix("run ") {
             run.clone_into(&mut self.run);
+        } else if let Some(path) = line.strip_prefix("cgroup ") {
+            self.cgroup = Some(path.into());
         } else if line == "bye" {
             self.farewell = true;
         }
     }
 
-    /// Kills the groups that are still what they were, then everything that carries the run's mark, until there is nothing.
+    /// Kills the groups that are still what they were, what is in the run's control group, then everything that carries the run's mark, until
+    /// there is nothing.
     fn kill_all(&self) {
         for (group, ticks) in &self.groups {
             let now = processes::start_ticks(*group);
@@ -172,6 +185,9 @@ impl Ledger {
             if let Some(id) = as_pid(*group).filter(|_| now.is_none_or(|now| now == *ticks)) {
                 kill_process_group(id, Signal::KILL).ok();
             }
+        }
+        if let Some(cgroup) = &self.cgroup {
+            cgroups::end_run(cgroup);
         }
         if self.run.is_empty() {
             return;
@@ -199,8 +215,8 @@ mod tests {
 
     #[test]
     fn the_ledger_holds_the_groups_that_began_and_did_not_end() {
-        let ledger = told(&["run a-1\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
-        assert_eq!(ledger.run, "a-1");
+        let ledger = told(&["run a-1\ncgroup /x/a b\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
+        assert_eq!((&*ledger.run, ledger.cgroup), ("a-1", Some("/x/a b".into())));
         assert_eq!(ledger.groups, BTreeMap::from([(11, 6), (12, 7)]));
         assert!(!ledger.farewell && ledger.rest.is_empty());
     }

@@ -1,5 +1,6 @@
 //! What an earlier run of a study left alive: its orchestrator was killed, and its guard as well.
 
+use super::cgroups;
 use super::processes::{self, as_pid};
 use crate::study::Place;
 use rustix::process::{Signal, kill_process_group};
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 /// Ends the trials of the study in `root` that nobody supervises any more; returns how many processes there were.
 ///
-/// To be called by who holds the study's lock. A process is ended only with proof: its environment names a trial folder of this study, or
-/// it is the very one that one of `places` tells of, by number, start and boot. `grace` lies between SIGTERM and SIGKILL.
+/// To be called by who holds the study's lock. A process is ended only with proof: its environment names a trial folder of this study, it is in
+/// a control group that a dead orchestrator made for this study, or it is the very one that one of `places` tells of, by number, start and
+/// boot. `grace` lies between SIGTERM and SIGKILL.
 ///
 /// # Errors
 /// If the path of the study cannot be made absolute.
@@ -25,26 +27,32 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
             kill_process_group(group, Signal::TERM).ok();
         }
     }
+    let left = cgroups::left_by(root);
     let find = || {
         let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
         let leaders = places.iter().filter_map(proven);
+        let found = marked.into_iter().chain(leaders).chain(cgroups::left_processes(&left));
         // What is spared is no root either: its other children are not the study's.
-        let roots = marked.into_iter().chain(leaders).filter(|pid| !spared.contains(pid));
+        let roots = found.filter(|pid| !spared.contains(pid));
         let found: BTreeSet<u32> = processes::trees(roots).difference(&spared).copied().collect();
         seen.extend(&found);
         found
     };
     processes::end(find, grace);
+    cgroups::end_left(&left, &spared);
     Ok(seen.len())
 }
 
-/// Returns the processes whose environment names a trial folder of the study in `root`, but for this one and those it descends from.
+/// Returns the processes whose environment names a trial folder of the study in `root`, or that are in a control group which a dead
+/// orchestrator made for it, but for this one and those it descends from.
 #[must_use]
 pub fn survivors(root: &Path) -> BTreeSet<u32> {
     let Ok(root) = absolute(root) else { return BTreeSet::new() };
     let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
     let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
-    marked.difference(&lineage()).copied().collect()
+    let found = marked.into_iter().chain(cgroups::left_processes(&cgroups::left_by(&root)));
+    let spared = lineage();
+    found.filter(|pid| !spared.contains(pid)).collect()
 }
 
 /// Returns the process that `place` tells of, if it is still that one.

@@ -3,10 +3,12 @@
 //! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
 
 mod allotment;
+mod cgroups;
 mod checkpoint;
 mod command;
 mod gpus;
 pub mod guard;
+mod leaf;
 mod leftovers;
 mod output;
 pub mod pilot;

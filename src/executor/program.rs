@@ -1,6 +1,8 @@
 //! A program as a trainable: its command, its environment, its files, and a group of processes of its own.
 
+use super::cgroups::Cgroups;
 use super::guard::Guard;
+use super::leaf::Leaf;
 use super::output::Output;
 use super::strays::{RUN, Strays};
 use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
@@ -11,7 +13,7 @@ use crate::logger::TrialLogger;
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use regex::Regex;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -19,11 +21,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// How often a program is tried again that somebody is just writing, or that another thread's child still holds open.
 const BUSY_TRIES: u32 = 20;
+
+/// After a trial that was shorter, a control group would cost the next one too much: it gets one when it has lived through its first nap.
+const SHORT: Duration = Duration::from_millis(50);
 
 /// Tells apart the runs of one process, so that none ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
@@ -70,6 +75,10 @@ pub struct Program {
     checkpoint: bool,
     /// What marks the processes of this run.
     run: String,
+    /// The control group of the run, made with the first trial; `None` where there can be none.
+    cgroups: OnceLock<Option<Cgroups>>,
+    /// Whether the last trial was so short that the next one gets its group only if it is not.
+    hurries: AtomicBool,
     guard: Option<Guard>,
     strays: Strays,
     nothing: File,
@@ -148,6 +157,8 @@ impl Program {
             checkpoint,
             strays: Strays::new(&run),
             run,
+            cgroups: OnceLock::new(),
+            hurries: AtomicBool::new(false),
             guard,
             nothing: File::open("/dev/null").map_err(prepare)?,
             found: OnceLock::new(),
@@ -275,8 +286,19 @@ impl Program {
         let records = Records::new(dir, resumes);
         let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
         let output = Output::new(dir, &self.capture, self.log, resumes);
+        // Made before, so that as little time as can be lies between birth and move.
+        let at_once = self.terms.memory.is_some() || !self.hurries.load(Ordering::Relaxed);
+        let made = if at_once { self.leaf(&trial.launch, dir) } else { None };
+        let begun = Instant::now();
         let child = self.spawn(trial, dir)?;
         let group = child.id();
+        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
+        let strays = || self.strays.of_trial(&mark, group);
+        let take = |leaf: Option<Leaf>| leaf.filter(|leaf| leaf.take(group, strays).is_ok());
+        let leaf = OnceCell::new();
+        if at_once {
+            leaf.get_or_init(|| take(made));
+        }
         let settled = Cell::new(false);
         let settle = || {
             let place = processes::place(group);
@@ -285,16 +307,25 @@ impl Program {
             }
             trial.placed(place);
             settled.set(true);
+            leaf.get_or_init(|| take(self.leaf(&trial.launch, dir)));
         };
-        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
-        let orphans = || self.strays.of_trial(&mark, group);
-        let supervision = Supervision::new(child, trial, log, &self.terms, records, output, &orphans);
+        let seen = || leaf.get().and_then(Option::as_ref);
+        let orphans = || {
+            let inside = seen().map(Leaf::processes).unwrap_or_default();
+            strays().into_iter().chain(inside.into_iter().filter(|pid| *pid != group)).collect()
+        };
+        let is_walled = seen().is_some_and(Leaf::is_walled);
+        let terms = Terms { memory: self.terms.memory.filter(|_| !is_walled), ..self.terms };
+        let supervision = Supervision::new(child, trial, log, &terms, records, output, &orphans);
         let mut outcome = supervision.run(settle);
-        if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL)) && self.memory_ran_out() {
-            log.warn("the kernel ended it because the machine had no memory left".to_owned());
+        self.hurries.store(begun.elapsed() < SHORT, Ordering::Relaxed);
+        if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL))
+            && let Some(why) = self.want_of_memory(seen())
+        {
+            log.warn(why);
             outcome.exit = Exit::Failed(Failure::Memory);
         }
-        if !self.strays.end_of_trial(&mark, self.terms.grace.min(GRACE_FOR_THE_REST)) {
+        if !self.end_rest(&mark, leaf.into_inner().flatten(), &mut outcome) {
             log.warn("a process that the trial left behind could not be ended".to_owned());
         }
         if let Some(guard) = self.guard.as_ref().filter(|_| settled.get()) {
@@ -305,6 +336,46 @@ impl Program {
 }
 
 impl Program {
+    /// Makes the control group of an attempt, where there can be one.
+    fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
+        let open = || {
+            let tell = |path: &Path| self.guard.iter().for_each(|guard| guard.add_cgroup(path));
+            Cgroups::open(dir.parent()?, &self.run, self.terms.memory, tell)
+        };
+        self.cgroups.get_or_init(open).as_ref()?.leaf(launch)
+    }
+
+    /// Ends what an attempt has left, and adds to what it used; returns whether nothing is left.
+    fn end_rest(&self, mark: &str, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
+        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
+        let tally = leaf.map(|leaf| leaf.end(grace));
+        if let Some((tally, _)) = &tally {
+            let usage = &mut outcome.usage;
+            // Each has what the other missed: the group what came before it was there, the leader's sum who was not waited for.
+            usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
+            if outcome.exit == Exit::Failed(Failure::Memory) {
+                // Else it is no measure of need: files that were read count until somebody wants their room.
+                usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
+            }
+        }
+        // What was born before the group was there may not be in it.
+        self.strays.end_of_trial(mark, grace) && tally.is_none_or(|(_, ended)| ended)
+    }
+
+    /// Returns how the kernel ended an attempt for want of memory, if it did.
+    fn want_of_memory(&self, leaf: Option<&Leaf>) -> Option<String> {
+        let kills = leaf.map_or(0, Leaf::out_of_memory_kills);
+        if let Some(limit) = self.terms.memory.filter(|_| kills > 0) {
+            // The machine's count has them too.
+            self.memory_kills.fetch_add(kills, Ordering::AcqRel);
+            let limit = limit.div_ceil(1 << 20);
+            return Some(format!(
+                "the kernel ended it as it wanted more memory: {limit} MiB is what `resources.memory` gives it"
+            ));
+        }
+        self.memory_ran_out().then(|| "the kernel ended it because the machine had no memory left".to_owned())
+    }
+
     /// Returns whether the kernel has ended one more process for want of memory; each counts for one trial.
     fn memory_ran_out(&self) -> bool {
         let now = usage::out_of_memory_kills();
@@ -335,7 +406,11 @@ impl Trainable for Program {
     }
 
     fn close(&self) {
-        self.strays.end_of_run(self.terms.grace.min(GRACE_FOR_THE_REST));
+        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
+        if let Some(Some(cgroups)) = self.cgroups.get() {
+            cgroups.close(grace);
+        }
+        self.strays.end_of_run(grace);
     }
 }
 

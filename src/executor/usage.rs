@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use wait4::ResourceUsage;
 
-const MIB: f64 = (1u64 << 20) as f64;
+pub(super) const MIB: f64 = (1u64 << 20) as f64;
 
 /// Memory has to grow by this factor before what processes share is told apart again, which takes the kernel a while.
 const GROWN: f64 = 1.05;

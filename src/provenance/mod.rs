@@ -13,6 +13,7 @@ pub mod python;
 pub mod record;
 mod untracked;
 pub mod variables;
+mod walls;
 
 pub use files::Pinned;
 pub use git::{Checkout, Git};

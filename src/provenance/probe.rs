@@ -1,5 +1,6 @@
 //! What this machine can enforce: asked of the kernel, by trying where that does no harm.
 
+use super::walls;
 use crate::study::Timestamp;
 use serde::Serialize;
 use std::fs;
@@ -39,7 +40,9 @@ impl Finding {
 /// Looks at the machine, and at the disk where studies lie in `logs`.
 #[must_use]
 pub fn machine(logs: &Path) -> Vec<Finding> {
-    let mut found = vec![process_groups(), subreaper(), pidfd(), watches(), cgroup(), files(), processes()];
+    let mut found = vec![process_groups(), subreaper(), pidfd(), watches()];
+    found.extend(walls::found());
+    found.extend([files(), processes()]);
     found.extend(disk(logs));
     found.push(clock());
     found.extend(programs());
@@ -101,41 +104,6 @@ fn watches() -> Finding {
         "reports are read as they are written",
         "reports are looked for every 50 ms; `fs.inotify.max_user_instances` may be used up",
     )
-}
-
-fn cgroup() -> Finding {
-    const WHAT: &str = "cgroup v2";
-    let root = Path::new("/sys/fs/cgroup");
-    let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) else {
-        return Finding::new(
-            WHAT,
-            State::Without,
-            "not mounted: memory is watched, not enforced by the kernel",
-        );
-    };
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-    let folder = root.join(own);
-    let writable = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
-    let memory = controllers.split_whitespace().any(|controller| controller == "memory");
-    let place = folder.display();
-    match (writable, memory) {
-        (true, true) => {
-            Finding::new(WHAT, State::Good, format!("`{place}` can be written, with the memory controller"))
-        }
-        (true, false) => Finding::new(
-            WHAT,
-            State::Without,
-            format!("`{place}` can be written, but has no memory controller"),
-        ),
-        (false, _) => Finding::new(
-            WHAT,
-            State::Without,
-            format!(
-                "`{place}` cannot be written; `systemd-run --user --scope -p Delegate=yes swath run …` gives one that can"
-            ),
-        ),
-    }
 }
 
 fn files() -> Finding {

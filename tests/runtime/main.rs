@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod breaker;
+mod cgroups;
 mod gpus;
 mod input;
 mod resources;

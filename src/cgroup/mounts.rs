@@ -1,0 +1,116 @@
+//! Where the control groups are mounted, and which folder there is this process's own.
+
+use std::path::{Component, Path, PathBuf};
+
+/// A mount of the file system `cgroup2`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// The control group that is seen there, as this process's namespace names it.
+    root: PathBuf,
+    /// Where.
+    pub(super) at: PathBuf,
+}
+
+/// Returns the mounts that a text of `/proc/self/mountinfo` tells of; see proc(5).
+pub(super) fn all(mountinfo: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+/// Reads `ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS… - KIND SOURCE OPTIONS`.
+fn mount(line: &str) -> Option<Mount> {
+    let (place, about) = line.split_once(" - ")?;
+    if about.split(' ').next() != Some("cgroup2") {
+        return None;
+    }
+    let mut fields = place.split(' ').skip(3);
+    Some(Mount { root: unescaped(fields.next()?).into(), at: unescaped(fields.next()?).into() })
+}
+
+/// Undoes `\040` and the like, with which blanks are written.
+fn unescaped(field: &str) -> String {
+    let mut parts = field.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                plain.push_str(&part[3..]);
+            }
+            None => {
+                plain.push('\\');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+/// Returns the folder of the process whose `mountinfo` and `cgroup` these are; `None` if no mount shows it.
+pub(super) fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
+    let own = Path::new(cgroup.lines().find_map(|line| line.strip_prefix("0::"))?);
+    let seen = |mount: Mount| {
+        let below = own.strip_prefix(&mount.root).ok()?;
+        // A path that leads out of the namespace says where from only if the mount's does too.
+        let leads_out = below.components().any(|part| part == Component::ParentDir);
+        let above = mount.root.ends_with("..") && !own.starts_with("/..");
+        (!leads_out && !above).then(|| mount.at.join(below))
+    };
+    all(mountinfo).into_iter().find_map(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
+        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+        41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
+
+    fn mounted(root: &str) -> String {
+        format!("29 23 0:26 {root} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n")
+    }
+
+    fn found(mountinfo: &str, own_path: &str) -> Option<String> {
+        let cgroup = format!("4:memory:/elsewhere\n0::{own_path}\n");
+        own(mountinfo, &cgroup).map(|path| path.display().to_string())
+    }
+
+    #[test]
+    fn the_own_folder_lies_below_the_mount_also_where_both_versions_are() {
+        assert_eq!(
+            found(&mounted("/"), "/user.slice/a b.scope").as_deref(),
+            Some("/sys/fs/cgroup/user.slice/a b.scope")
+        );
+        assert_eq!(found(HYBRID, "/").as_deref(), Some("/sys/fs/cgroup/unified/"));
+        assert_eq!(found(HYBRID, "/x").as_deref(), Some("/sys/fs/cgroup/unified/x"));
+    }
+
+    #[test]
+    fn a_mount_that_shows_only_a_part_shows_only_that_part() {
+        assert_eq!(found(&mounted("/docker/c1"), "/docker/c1/jobs").as_deref(), Some("/sys/fs/cgroup/jobs"));
+        assert_eq!(found(&mounted("/docker/c1"), "/docker/c10"), None);
+        assert_eq!(found(&mounted("/docker/c1"), "/"), None);
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_namespace_is_found_only_if_the_mount_shows_it() {
+        assert_eq!(found(&mounted("/"), "/../other"), None);
+        assert_eq!(found(&mounted("/.."), "/../other").as_deref(), Some("/sys/fs/cgroup/other"));
+        assert_eq!(found(&mounted("/.."), "/"), None, "its name up there is not known");
+        assert_eq!(found(&mounted("/.."), "/../../other"), None);
+    }
+
+    #[test]
+    fn without_the_second_version_there_is_none() {
+        let first = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n";
+        assert_eq!(found(first, "/"), None);
+        assert_eq!(own(&mounted("/"), "4:memory:/x\n"), None);
+        assert_eq!(own("cut - off", "0::/\n"), None);
+    }
+
+    #[test]
+    fn a_mountpoint_may_have_blanks() {
+        let mount = "41 31 0:38 / /mnt/control\\040groups\\x rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(found(mount, "/x").as_deref(), Some("/mnt/control groups\\x/x"));
+    }
+}
