@@ -29,7 +29,7 @@ pub(super) fn found() -> [Finding; 2] {
     if let Err(why) = tried(&own) {
         return [none(format!("{why} in `{place}`; {CURE}")), watched("there are no groups".to_owned())];
     }
-    let says = format!("every trial gets a group in `{place}`, which nothing it starts can leave");
+    let says = format!("every trial gets a group in `{place}`: what it starts is found however it hides");
     [Finding::new(GROUP, State::Good, says), limit(&own, watched)]
 }
 
