@@ -141,16 +141,17 @@ impl Model {
         let posterior = Posterior::new(rows, &target.y, &self.hyper)?;
         let mut scratch = Scratch::default();
         let borders = self.borders.posteriors(&self.columns, history, ROWS);
+        let (best, incumbent) = self.incumbent(history, &target, &posterior, &mut scratch);
         let kept = history.best().is_some_and(|row| history.row(row).violation == 0.0);
         let search = Search {
             history,
             columns: &self.columns,
             posterior: &posterior,
-            incumbent: self.incumbent(history, &target, &posterior, &mut scratch),
+            incumbent,
             borders: &borders,
             only_borders: !kept && !borders.is_empty(),
             centres: target.lowest(history, 4),
-            region: self.region.at(history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
+            region: self.region.at(best, history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
         let far = |unit: &Vec<f64>| {
@@ -164,24 +165,29 @@ impl Model {
             .find_map(|candidate| history.fresh(&candidate.unit))
     }
 
-    /// Returns the value to improve on: the lowest, or if there is noise the lowest mean at any trial.
+    /// Returns the value to improve on, and the row that has it: the lowest, or if there is noise the lowest mean at any trial.
     fn incumbent(
         &self,
         history: &History,
         target: &Target,
         posterior: &Posterior,
         scratch: &mut Scratch,
-    ) -> f64 {
-        let lowest = target.least(history);
-        if self.hyper.noise() <= 0.01 {
-            return lowest;
+    ) -> (Option<u32>, f64) {
+        if !noisy(&self.hyper) {
+            return (history.best(), target.least(history));
         }
-        let best = target.lowest(history, 20);
-        best.iter()
-            .map(|row| history.row(*row))
-            .map(|row| posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0)
-            .fold(f64::INFINITY, f64::min)
+        let mut mean = |row: &u32| {
+            let row = history.row(*row);
+            posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0
+        };
+        let means = target.lowest(history, 20).into_iter().map(|row| (Some(row), mean(&row)));
+        means.fold((None, f64::INFINITY), |best, other| if other.1 < best.1 { other } else { best })
     }
+}
+
+/// Returns whether there is so much noise that the best value may be good luck.
+fn noisy(hyper: &Hyper) -> bool {
+    hyper.noise() > 0.01
 }
 
 /// A point nearer than this to a tried one, in lengths, is the same point.
@@ -227,14 +233,15 @@ impl TrustRegion {
         }
     }
 
-    /// Returns the box, longer where the model says that less changes; `None` while the whole cube is small enough to be searched and that helps.
-    fn at(&self, history: &History, hyper: &Hyper) -> Option<Region> {
+    /// Returns the box around `best`, longer where the model says that less changes; `None` while the whole cube is small enough to be searched and
+    /// that helps.
+    fn at(&self, best: Option<u32>, history: &History, hyper: &Hyper) -> Option<Region> {
         let alone = history.objectives.len() == 1;
         let stuck = alone && self.stale >= self.dims.max(STUCK);
         if self.dims < 15 && history.len() < 200 && !stuck {
             return None;
         }
-        let centre = &history.row(history.best()?).unit;
+        let centre = &history.row(best?).unit;
         let lengths: Vec<f64> = hyper.lengths().collect();
         let mean = lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
         let half = lengths.iter().map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));
