@@ -69,7 +69,7 @@ impl Auto {
         if self.history.objectives.len() > 1 {
             let crowded = self.history.dims() > 60 || self.slots > 16;
             return match (n, crowded) {
-                (..=250, false) => [3.0, 1.0, 0.0],
+                (..=250, false) => [8.0, 1.0, 0.0],
                 (..=250, true) => [1.0, 2.0, 1.0],
                 _ => [0.0, 1.0, 2.0],
             };
