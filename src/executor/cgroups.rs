@@ -8,7 +8,8 @@ use super::{Launch, processes};
 use crate::cgroup::{self, Cgroup, Loan};
 use md5::{Digest, Md5};
 use std::collections::BTreeSet;
-use std::path::{Path, absolute};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What the name of a group that holds an orchestrator ends with, if it had to leave its own for the memory controller.
@@ -66,10 +67,11 @@ fn is_ours(pid: u32) -> bool {
     std::iter::successors(Some(pid), |pid| processes::parent(*pid)).any(|pid| pid == own)
 }
 
-/// Returns how the names of the groups of a study begin.
+/// Returns how the names of the groups of a study begin. The folder itself counts, not its path: containers that see each other's groups may have
+/// different studies at the same path.
 fn prefix(root: &Path) -> Option<String> {
-    let root = absolute(root).ok()?;
-    let digest = Md5::digest(root.as_os_str().as_encoded_bytes());
+    let folder = std::fs::metadata(root).ok()?;
+    let digest = Md5::digest(format!("{}:{}", folder.dev(), folder.ino()));
     let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Some(format!("swath-{digits}-"))
 }
@@ -169,17 +171,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_study_by_its_whole_path() {
-        let (one, other) = (prefix(Path::new("/logs/a")).unwrap(), prefix(Path::new("/logs/b")).unwrap());
-        assert!(one != other && one.starts_with("swath-") && one.len() == "swath-".len() + 17);
-        let here = std::env::current_dir().unwrap();
-        assert_eq!(prefix(Path::new("logs/a")), prefix(&here.join("logs/a")));
+    fn a_name_tells_the_study_by_its_folder_wherever_that_is() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = prefix(a.path()).unwrap();
+        assert!(one.starts_with("swath-") && one.len() == "swath-".len() + 17);
+        assert_ne!(Some(&one), prefix(b.path()).as_ref());
+        let moved = b.path().join("moved");
+        std::fs::rename(a.path(), &moved).unwrap();
+        assert_eq!((prefix(a.path()), prefix(&moved)), (None, Some(one)));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_group_is_left_if_it_is_of_the_study_and_its_maker_is_dead_or_another_of_that_number() {
-        let prefix = prefix(Path::new("/logs/a")).unwrap();
+        let prefix = prefix(Path::new("/")).unwrap();
         let own = std::process::id();
         let ticks = processes::start_ticks(own).unwrap();
         let left = |name: String| is_left(&Cgroup::at(format!("/x/{name}")), &prefix);
