@@ -20,6 +20,7 @@ mod files;
 mod inside;
 mod kinds;
 mod log;
+mod steps;
 mod supervised;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
+use super::steps::{Place, Steps};
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
 use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
 use crate::space::{Name, Value};
@@ -35,6 +36,7 @@ pub(super) struct Supervised {
     /// Whether it was said that the trial's own files cannot be written.
     unwritable: bool,
     kinds: Kinds,
+    steps: Steps,
 }
 
 impl Supervised {
@@ -53,6 +55,7 @@ impl Supervised {
             asked: false,
             unwritable: false,
             kinds: Kinds::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -127,8 +130,13 @@ impl Supervised {
                 self.row = row;
             }
             Said::Metrics { log, context } => {
-                let log = log.or(context);
-                let log = self.log_for(log.as_deref(), label);
+                let log = log.as_deref().or(context.as_deref());
+                let log = self.log_for(log, label);
+                if let (Some(name), Some(step)) = (self.parser.keys().first(), self.parser.step()) {
+                    let (context, rank) = (context.as_deref().unwrap_or_default(), self.parser.rank());
+                    let said = self.steps.look(name, &Place { log: &log, context, rank, step });
+                    said.into_iter().for_each(|said| self.warn(format!("{label}: {said}")));
+                }
                 let keys = self.parser.keys().iter().map(|key| &**key);
                 let written = self.files.row(&log, self.parser.row(), keys, now);
                 self.written(written);
@@ -262,6 +270,12 @@ impl Supervised {
         }
         let log = [point.log, point.context].into_iter().find(|log| !log.is_empty());
         let log = self.log_for(log, &Label::Metric);
+        if let (Some((name, _)), Some(step)) = (values.first(), point.step) {
+            let rank = rank.unwrap_or_default();
+            let place = Place { log: &log, context: point.context, rank, step: step as f64 };
+            let said = self.steps.look(name, &place);
+            said.into_iter().for_each(|said| self.warn(format!("a metric: {said}")));
+        }
         let names = values.iter().map(|(name, _)| *name).filter(|name| check_name(name).is_ok());
         let keys = names
             .chain(point.step.map(|_| "step"))

@@ -133,6 +133,27 @@ fn a_program_and_a_closure_are_recorded_alike() {
     );
 }
 
+#[test]
+fn a_step_that_goes_backwards_is_kept_and_told_alike_by_a_program_and_a_closure() {
+    let (here, there) = (World::new(), World::new());
+    for log in [&mut here.logger(), &mut there.child()] {
+        for step in [1, 2, 1, 2] {
+            log.metric("loss", 0.5, Point::step(step).context("train")).unwrap();
+        }
+        log.finish().unwrap();
+    }
+    there.supervise();
+    for world in [here, there] {
+        assert_eq!(world.metrics("train").lines().count(), 4);
+        let warnings = world.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("`loss` in the log `train` comes at step 1 after step 2;"),
+            "{warnings:?}"
+        );
+    }
+}
+
 /// Logs a thing of every kind by the one call.
 fn log_everything(log: &mut TrialLogger) {
     let step = Point::step(2);

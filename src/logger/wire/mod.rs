@@ -148,6 +148,8 @@ pub struct Parser {
     row: Vec<u8>,
     keys: Vec<Name>,
     flaws: Vec<String>,
+    step: Option<f64>,
+    rank: u64,
 }
 
 type Entries<'a> = Vec<(Name, Raw<'a>)>;
@@ -161,6 +163,7 @@ impl Parser {
         self.row.clear();
         self.keys.clear();
         self.flaws.clear();
+        (self.step, self.rank) = (None, 0);
         let line = line.trim_start_matches('\u{feff}').trim_ascii();
         if line.is_empty() {
             return Ok(Said::Nothing);
@@ -188,6 +191,18 @@ impl Parser {
     #[must_use]
     pub fn keys(&self) -> &[Name] {
         &self.keys
+    }
+
+    /// Returns the step of the last line; of metrics only.
+    #[must_use]
+    pub fn step(&self) -> Option<f64> {
+        self.step
+    }
+
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
+    #[must_use]
+    pub fn rank(&self) -> u64 {
+        self.rank
     }
 
     /// Returns what was wrong with parts of the last line that were left out or changed.
@@ -270,7 +285,14 @@ impl Parser {
         for (key, raw) in place {
             match raw {
                 Some(raw @ Raw::Text(_)) if key == "context" => self.place(key, &raw),
-                Some(raw @ Raw::Number(..)) => self.place(key, &raw),
+                Some(raw @ Raw::Number(number, _)) => {
+                    match key {
+                        "step" => self.step = Some(number),
+                        "rank" => self.rank = number as u64,
+                        _ => {}
+                    }
+                    self.place(key, &raw);
+                }
                 None | Some(Raw::Null) => {}
                 Some(_) => self.flaws.push(format!("`{key}` is left out: it is not a number")),
             }
