@@ -49,8 +49,7 @@ impl Target {
     }
 }
 
-/// Makes one value of several objectives: every second time by the weighted largest of them, every second time by the dominated volume. The
-/// first finds the ends of a front, the second its middle.
+/// Makes one value of several objectives: every second time by the weighted largest of them, every second time by the dominated volume.
 fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     match sobol::mix(mix ^ 7).is_multiple_of(2) {
         true => by_volume(history, rows, mix),
@@ -188,7 +187,7 @@ mod tests {
             parts.map(|(part, direction)| -beyond(part, direction)).fold(f64::INFINITY, f64::min)
         };
         let mean = (0..20_000).map(|mix| reach(mix).powi(2)).sum::<f64>() / 20_000.0;
-        // The constant is that of the paper's lemma 5 for two objectives.
+        // In polar coordinates: half the integral of the squared reach over a quarter of a turn.
         let area = mean * std::f64::consts::FRAC_PI_4;
         assert!((area - 0.8 * 0.5).abs() < 0.01, "{area}");
     }

@@ -34,6 +34,7 @@ fn points_settle_where_their_configuration_is_encoded() {
         }
     }
 }
+
 #[test]
 fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
     use crate::study::{

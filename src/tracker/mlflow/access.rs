@@ -35,11 +35,11 @@ enum Trust {
 }
 
 impl Access {
-    /// Reads the variables that `variable` returns.
+    /// Reads the variables that `variable` returns; those of certificates only if the connection is to be `secured`.
     ///
     /// # Errors
     /// If a file of certificates is named that cannot be used.
-    pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub(super) fn of(secured: bool, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let authorization = match (set(USER), set(PASSWORD), set(TOKEN)) {
             (Some(user), Some(password), _) => Some(basic(user.as_bytes(), password.as_bytes())),
@@ -48,6 +48,7 @@ impl Access {
         };
         let insecure = set(INSECURE).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
         let trust = match BUNDLES.into_iter().find_map(|name| Some((name, set(name)?))) {
+            _ if !secured => Trust::Public,
             _ if insecure => Trust::Anyone,
             None => Trust::Public,
             Some((name, path)) => {
@@ -94,14 +95,14 @@ fn bundle(path: &str) -> Result<RootCerts, String> {
 mod tests {
     use super::Access;
 
-    fn access(variables: &[(&str, &str)]) -> Result<Access, String> {
-        Access::of(|name| {
+    fn access(secured: bool, variables: &[(&str, &str)]) -> Result<Access, String> {
+        Access::of(secured, |name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     fn authorization(variables: &[(&str, &str)]) -> Option<String> {
-        access(variables).unwrap().authorization
+        access(true, variables).unwrap().authorization
     }
 
     #[test]
@@ -116,12 +117,14 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_is_named_with_its_variable() {
-        let said = |path: &str| access(&[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]).err().unwrap();
+        let named = |path: &str, secured| access(secured, &[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]);
+        let said = |path: &str| named(path, true).err().unwrap();
         assert!(
             said("/nowhere/ca.pem").starts_with(
                 "MLFLOW_TRACKING_SERVER_CERT_PATH names `/nowhere/ca.pem`, which cannot be read"
             )
         );
+        assert!(named("/nowhere/ca.pem", false).is_ok(), "nobody asks for a certificate over `http://`");
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert!(said(empty.path().to_str().unwrap()).ends_with("in which there is no certificate"));
     }

@@ -69,8 +69,8 @@ impl Place {
     fn of(uri: &str) -> Result<Self, (String, &'static str)> {
         let folder = |path: &str| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
         match uri.split_once(':') {
-            Some(("http" | "https", _)) => {
-                let access = Access::of(|name| std::env::var(name).ok())
+            Some((scheme @ ("http" | "https"), _)) => {
+                let access = Access::of(scheme == "https", |name| std::env::var(name).ok())
                     .map_err(|why| (why, "give a file of certificates in PEM, or unset the variable"))?;
                 match Address::of(uri, access) {
                     Some(address) => Ok(Self::Server(address)),
