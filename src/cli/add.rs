@@ -6,7 +6,7 @@ use crate::driver::{DriverError, amend, inbox, propose};
 use crate::journal::{self, JournalError, StudyDir};
 use crate::provenance::Machine;
 use crate::source::Source;
-use crate::space::Params;
+use crate::space::{Digits, Params};
 use crate::study::Timestamp;
 use crate::sweep::{Sweep, given};
 use std::io::Read as _;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let source = source(args, pairs)?;
     let sweep = sweep_of(&dir, context)?;
     let colour = context.out.paint_err.on;
-    let points = given::given(&sweep.space, source).map_err(|rejected| Failure {
+    let points = given::given(&sweep.space, source, Digits::Exact).map_err(|rejected| Failure {
         rendered: rejected.remarks(colour).trim_end().to_owned(),
         ..Failure::silent(Code::Usage)
     })?;

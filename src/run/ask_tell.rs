@@ -25,7 +25,7 @@
 use super::{Opened, Options, RunError};
 use crate::driver::{Asked, DriverError, Offer};
 use crate::source::Source;
-use crate::space::{Name, Params};
+use crate::space::{Digits, Name, Params};
 use crate::study::{
     Closing, Datum, Exit, Failure, Metric, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
@@ -197,14 +197,15 @@ impl<'a> AskTell<'a> {
         Ok(verdict)
     }
 
-    /// Puts a configuration in front of all others: the lines of a `[[point]]`. What it leaves out is drawn.
+    /// Puts a configuration in front of all others: the lines of a `[[point]]`. What it leaves out is drawn; floats are rounded to the digits that
+    /// the sweep keeps.
     ///
     /// # Errors
     /// If it is not in the space, or, unless `again`, a trial has it already.
     pub fn add(&mut self, point: &str, again: bool) -> Result<TrialId, AskTellError> {
         let source = Source { name: "the configuration".to_owned(), text: point.to_owned() };
         let space = &self.opened.sweep.space;
-        let points = given::given(space, source).map_err(|error| AskTellError::Refused(Box::new(error)))?;
+        let points = given::given(space, source, Digits::Rounded).map_err(|error| AskTellError::Refused(Box::new(error)))?;
         let point = points.first().cloned().unwrap_or_default();
         if let Some(trial) = self.twin(&point).filter(|_| !again) {
             return Err(AskTellError::Duplicate(trial));

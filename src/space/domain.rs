@@ -224,6 +224,16 @@ impl Domain {
         }
     }
 
+    /// Rounds a float to the digits that are kept; any other value stays as it is.
+    pub(crate) fn rounded(&self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Real(range), Value::Float(number)) if self.admits(value) => {
+                Value::Float(range.kept(*number).clamp(range.low(), range.high()))
+            }
+            _ => value.clone(),
+        }
+    }
+
     /// Reads a value as a person may write it (`1` for `1.0`).
     pub(crate) fn accept(&self, value: &Value) -> Result<Value, Misfit> {
         let value = match (self, value) {

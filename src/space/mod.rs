@@ -35,6 +35,8 @@ mod whole;
 
 #[cfg(feature = "engine")]
 pub use extent::Extent;
+#[cfg(feature = "engine")]
+pub use point::Digits;
 pub use value::{Name, Params, Value};
 
 #[cfg(feature = "engine")]
@@ -109,8 +111,8 @@ impl Space {
     }
 
     /// Reads one `[[point]]`: a partial assignment, checked against the ranges, conditions and constraints as far as it goes.
-    pub fn parse_point(&self, point: Section, d: &mut Diagnostics) -> Option<Params> {
-        point::parse(self, point, d)
+    pub fn parse_point(&self, point: Section, digits: Digits, d: &mut Diagnostics) -> Option<Params> {
+        point::parse(self, point, digits, d)
     }
 
     /// Returns the number of dimensions of the unit cube.

@@ -7,10 +7,19 @@ use super::{Params, Space, Value};
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
 use std::collections::BTreeMap;
 
+/// What becomes of a number with more digits than are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digits {
+    /// It is refused: a person wrote it and should see what the trial gets.
+    Exact,
+    /// It is rounded: a program computed it.
+    Rounded,
+}
+
 /// Reads a point and checks it as far as it goes; `None` after reporting what is wrong.
-pub(super) fn parse(space: &Space, mut point: Section, d: &mut Diagnostics) -> Option<Params> {
+pub(super) fn parse(space: &Space, mut point: Section, digits: Digits, d: &mut Diagnostics) -> Option<Params> {
     let before = d.list.len();
-    let mut reader = Reader { space, given: BTreeMap::new(), values: Values::none(space) };
+    let mut reader = Reader { space, digits, given: BTreeMap::new(), values: Values::none(space) };
     reader.read(point.take_rest(), "", d);
     for param in &space.params {
         reader.visit(param);
@@ -42,6 +51,7 @@ pub(super) fn parse(space: &Space, mut point: Section, d: &mut Diagnostics) -> O
 
 struct Reader<'a> {
     space: &'a Space,
+    digits: Digits,
     /// What is given, by position of the name.
     given: BTreeMap<usize, Given>,
     /// What is known for certain.
@@ -201,7 +211,11 @@ impl Reader<'_> {
             Ok(Settled::Draw(domain) | Settled::Draws(domain, _)) => Some(&**domain),
             _ => param.outer(),
         };
-        let accept = |value: &Value| domain.map_or_else(|| Ok(value.clone()), |domain| domain.accept(value));
+        let accept = |value: &Value| match (domain, self.digits) {
+            (None, _) => Ok(value.clone()),
+            (Some(domain), Digits::Exact) => domain.accept(value),
+            (Some(domain), Digits::Rounded) => domain.accept(&domain.rounded(value)),
+        };
         if !repeated {
             return match accept(given) {
                 Ok(value) => Verdict::Fits(value),

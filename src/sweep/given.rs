@@ -2,13 +2,13 @@
 
 use super::Rejected;
 use crate::source::{Diagnostics, Section, Source, Table};
-use crate::space::{Params, Space, Value};
+use crate::space::{Digits, Params, Space, Value};
 
 /// Reads the lines of a `[[point]]`, or a document with one or more `[[point]]`, and checks each as far as it goes.
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn given(space: &Space, source: Source) -> Result<Vec<Params>, Rejected> {
+pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params>, Rejected> {
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
     let mut file = Section::new("", 0..source.text.len(), table);
@@ -16,9 +16,9 @@ pub fn given(space: &Space, source: Source) -> Result<Vec<Params>, Rejected> {
     let read = match points {
         Some(points) => {
             file.finish(&mut diagnostics);
-            points.into_iter().filter_map(|point| space.parse_point(point, &mut diagnostics)).collect()
+            points.into_iter().filter_map(|point| space.parse_point(point, digits, &mut diagnostics)).collect()
         }
-        None => space.parse_point(file, &mut diagnostics).into_iter().collect(),
+        None => space.parse_point(file, digits, &mut diagnostics).into_iter().collect(),
     };
     if diagnostics.has_errors() { Err(Rejected { source, diagnostics }) } else { Ok(read) }
 }

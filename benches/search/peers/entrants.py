@@ -52,7 +52,9 @@ class Swath:
     def know(self, task, known):
         """Learns of trials that others made."""
         for params, losses in known:
-            self.call(add=params)
+            added = self.call(add=params)
+            if "error" in added:
+                raise RuntimeError(added["error"]["cause"])
             self.ask()
             self.tell(losses)
 

@@ -3,7 +3,7 @@
 mod mistakes;
 
 use crate::source::{Diagnostics, NodeValue, Section, Source, Table, render};
-use crate::space::{AxisKind, Params, Refusal, Space, Value};
+use crate::space::{AxisKind, Digits, Params, Refusal, Space, Value};
 
 fn section(table: &Table, name: &str) -> Option<Section> {
     let node = table.get(name)?;
@@ -17,7 +17,7 @@ fn read(text: &str) -> (Option<Space>, Option<Params>, Diagnostics) {
     let table = Table::parse(text, &mut d);
     let Some(section_of_space) = section(&table, "space") else { return (None, None, d) };
     let space = Space::parse(section_of_space, section(&table, "constraints"), &mut d);
-    let point = section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, &mut d));
+    let point = section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, Digits::Exact, &mut d));
     (space, point, d)
 }
 

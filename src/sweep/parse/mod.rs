@@ -19,7 +19,7 @@ use super::plan::Tried;
 use super::{Acceptance, Places, Rejected, Sweep, lints};
 use crate::source::secret::masked;
 use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
-use crate::space::{Name, Params, Space};
+use crate::space::{Digits, Name, Params, Space};
 use md5::{Digest, Md5};
 use std::path::Path;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space
 fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diagnostics) -> Vec<Params> {
     let sections = sections(file, "point", diagnostics);
     let Some(space) = space else { return Vec::new() };
-    sections.into_iter().filter_map(|point| space.parse_point(point, diagnostics)).collect()
+    sections.into_iter().filter_map(|point| space.parse_point(point, Digits::Exact, diagnostics)).collect()
 }
 
 /// Takes every `[[point]]` of a document, `None` if it has none.
