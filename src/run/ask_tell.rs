@@ -205,7 +205,8 @@ impl<'a> AskTell<'a> {
     pub fn add(&mut self, point: &str, again: bool) -> Result<TrialId, AskTellError> {
         let source = Source { name: "the configuration".to_owned(), text: point.to_owned() };
         let space = &self.opened.sweep.space;
-        let points = given::given(space, source, Digits::Rounded).map_err(|error| AskTellError::Refused(Box::new(error)))?;
+        let points = given::given(space, source, Digits::Rounded)
+            .map_err(|error| AskTellError::Refused(Box::new(error)))?;
         let point = points.first().cloned().unwrap_or_default();
         if let Some(trial) = self.twin(&point).filter(|_| !again) {
             return Err(AskTellError::Duplicate(trial));

@@ -29,16 +29,48 @@ pub(super) struct Region {
     pub(super) high: Vec<f64>,
 }
 
+/// What is promising.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Aim {
+    /// A large expected improvement on this value.
+    Improvement(f64),
+    /// A low end of what is likely, so many deviations below the mean: Srinivas et al., *Gaussian Process Optimization in the Bandit Setting*, ICML 2010.
+    LowEnd(f64),
+    /// To keep the outcome limits: nothing does so yet.
+    Limits,
+}
+
+impl Aim {
+    /// Returns how promising a mean and a deviation are.
+    fn value(self, mean: f64, deviation: f64) -> f64 {
+        match self {
+            Self::Improvement(on) => ln_expected_excess((on - mean) / deviation) + libm::log(deviation),
+            Self::LowEnd(deviations) => deviations * deviation - mean,
+            Self::Limits => 0.0,
+        }
+    }
+
+    /// Returns the derivatives of [`value`](Self::value) with respect to mean and deviation.
+    fn slopes(self, mean: f64, deviation: f64) -> (f64, f64) {
+        match self {
+            Self::Improvement(on) => {
+                let z = (on - mean) / deviation;
+                let slope = ln_expected_excess_slope(z);
+                (-slope / deviation, (1.0 - slope * z) / deviation)
+            }
+            Self::LowEnd(deviations) => (-1.0, deviations),
+            Self::Limits => (0.0, 0.0),
+        }
+    }
+}
+
 pub(super) struct Search<'a> {
     pub(super) history: &'a History,
     pub(super) columns: &'a Columns,
     pub(super) posterior: &'a Posterior,
-    /// The value to improve on.
-    pub(super) incumbent: f64,
+    pub(super) aim: Aim,
     /// How far each outcome limit is from being broken.
     pub(super) borders: &'a [Posterior],
-    /// Nothing keeps the limits yet, so that to be found comes first.
-    pub(super) only_borders: bool,
     /// Rows to look around.
     pub(super) centres: Vec<u32>,
     /// Look nowhere else.
@@ -88,7 +120,7 @@ impl Search<'_> {
             let mut unit = self.confine(unit);
             let active = self.history.settle(&mut unit);
             let (mean, most) = self.posterior.glance(&self.columns.row(&unit, &active), scratch);
-            drawn.push(Candidate { value: self.promise(mean, most), unit, active });
+            drawn.push(Candidate { value: self.aim.value(mean, most), unit, active });
         }
         drawn.sort_by(|a, b| b.value.total_cmp(&a.value));
         let mut kept: Vec<Candidate> = Vec::new();
@@ -99,7 +131,7 @@ impl Search<'_> {
             let (mean, deviation) =
                 self.posterior.at(&self.columns.row(&candidate.unit, &candidate.active), scratch);
             candidate.value =
-                self.promise(mean, deviation) + self.keeps(&candidate.unit, &candidate.active, scratch);
+                self.aim.value(mean, deviation) + self.keeps(&candidate.unit, &candidate.active, scratch);
             let place = kept.partition_point(|other| other.value >= candidate.value);
             kept.insert(place, candidate);
             kept.truncate(KEPT);
@@ -110,7 +142,7 @@ impl Search<'_> {
     fn weigh(&self, mut unit: Vec<f64>, scratch: &mut Scratch) -> Candidate {
         let active = self.history.settle(&mut unit);
         let (mean, deviation) = self.posterior.at(&self.columns.row(&unit, &active), scratch);
-        let value = self.promise(mean, deviation) + self.keeps(&unit, &active, scratch);
+        let value = self.aim.value(mean, deviation) + self.keeps(&unit, &active, scratch);
         Candidate { value, unit, active }
     }
 
@@ -125,13 +157,6 @@ impl Search<'_> {
             ln_cdf(-mean / deviation)
         };
         self.borders.iter().map(each).sum()
-    }
-
-    fn promise(&self, mean: f64, deviation: f64) -> f64 {
-        if self.only_borders {
-            return 0.0;
-        }
-        ln_expected_excess((self.incumbent - mean) / deviation) + libm::log(deviation)
     }
 
     /// Follows the gradient in the continuous coordinates that exist.
@@ -163,15 +188,10 @@ impl Search<'_> {
         lbfgs::minimise(&mut x, &low, &high, effort, |x, gradient| {
             moving.iter().zip(x).for_each(|(at, x)| row[*at] = *x);
             let (mu, sigma) = self.posterior.slopes(&row, scratch, &mut mean, &mut deviation);
-            let z = (self.incumbent - mu) / sigma;
-            let mut value = 0.0;
-            gradient.fill(0.0);
-            if !self.only_borders {
-                let slope = ln_expected_excess_slope(z);
-                for (slot, at) in gradient.iter_mut().zip(&moving) {
-                    *slot = -(slope * (-mean[*at] - z * deviation[*at]) + deviation[*at]) / sigma;
-                }
-                value = -(ln_expected_excess(z) + libm::log(sigma));
+            let mut value = -self.aim.value(mu, sigma);
+            let (by_mean, by_deviation) = self.aim.slopes(mu, sigma);
+            for (slot, at) in gradient.iter_mut().zip(&moving) {
+                *slot = -by_mean * mean[*at] - by_deviation * deviation[*at];
             }
             for border in self.borders {
                 let (mu, sigma) = border.slopes(&row, scratch, &mut mean, &mut deviation);
@@ -215,4 +235,31 @@ fn jitter(unit: &[f64], reach: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
         (x + reach * (2.0 * rng.random::<f64>() - 1.0)).clamp(0.0, 1.0)
     };
     unit.iter().enumerate().map(moved).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Aim;
+
+    #[test]
+    fn the_slopes_of_an_aim_are_its_derivatives() {
+        for aim in [Aim::Improvement(-0.3), Aim::LowEnd(2.0), Aim::Limits] {
+            for (mean, deviation) in [(0.4, 0.7), (-1.0, 0.2), (2.0, 0.05)] {
+                let (by_mean, by_deviation) = aim.slopes(mean, deviation);
+                let h = 1e-6;
+                let along_mean =
+                    (aim.value(mean + h, deviation) - aim.value(mean - h, deviation)) / (2.0 * h);
+                let along_deviation =
+                    (aim.value(mean, deviation + h) - aim.value(mean, deviation - h)) / (2.0 * h);
+                assert!(
+                    (by_mean - along_mean).abs() <= 1e-4 * (1.0 + by_mean.abs()),
+                    "{aim:?} {by_mean} {along_mean}"
+                );
+                assert!(
+                    (by_deviation - along_deviation).abs() <= 1e-4 * (1.0 + by_deviation.abs()),
+                    "{aim:?} {by_deviation} {along_deviation}"
+                );
+            }
+        }
+    }
 }

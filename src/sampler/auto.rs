@@ -7,7 +7,7 @@
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 2 : TPE 1, then by credit |
 //! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
-//! | several objectives | GP 8 : TPE 1, then by credit; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
+//! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
 //! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls
 //! below a tenth. All arms read one history, so what one finds the others know.
@@ -69,7 +69,7 @@ impl Auto {
         if self.history.objectives.len() > 1 {
             let crowded = self.history.dims() > 60 || self.slots > 16;
             return match (n, crowded) {
-                (..=250, false) => [8.0, 1.0, 0.0],
+                (..=250, false) => [1.0, 0.0, 0.0],
                 (..=250, true) => [1.0, 2.0, 1.0],
                 _ => [0.0, 1.0, 2.0],
             };

@@ -1,18 +1,20 @@
 //! Bayesian optimisation with a Gaussian process: few trials, each expensive.
 //!
 //! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped (`target.rs`), hyperparameters at the maximum of
-//! their posterior (`surrogate.rs`), the point of largest log expected improvement (`acquisition.rs`). Trials that run count as done with the
-//! value expected of them. In many dimensions, with many trials, or with one objective when nothing better was found for a while, every second
+//! their posterior (`surrogate.rs`), the point of largest log expected improvement (`acquisition.rs`). With one objective the scores are reshaped in
+//! two ways by turns, each with hyperparameters of its own, and one proposal in five takes the low end of what is likely instead: on functions with
+//! noise or many peaks two views are worth more than the better one. Trials that run count as done with the value expected of them. In many dimensions, with many trials, or with one objective when nothing better was found for a while, every second
 //! proposal looks only in a trust region (Eriksson et al., *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
 
-use super::acquisition::{Region, Search};
+use super::acquisition::{Aim, Region, Search};
 use super::border::Borders;
 use super::history::History;
 use super::kernel::Columns;
 use super::start::Start;
 use super::surrogate::{Hyper, Posterior, Rows, Scratch, fit};
-use super::target::Target;
+use super::target::{Shape, Target};
 use super::{Ask, Sampler, tpe};
+use crate::numerics::sobol::mix;
 use crate::space::{AxisKind, Params};
 use crate::study::{Event, Kind, Study};
 
@@ -31,6 +33,10 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 const ROWS: usize = 400;
 /// After so many trials without a better one, or as many as there are dimensions, the trust region is used however few there are.
 const STUCK: usize = 5;
+/// One proposal in so many takes the low end of what is likely.
+const LOW_END: u64 = 5;
+/// How many deviations below the mean that is.
+const DEVIATIONS: f64 = 2.0;
 /// How many the hyperparameters are fitted to at most.
 const FIT_ROWS: usize = 150;
 
@@ -63,7 +69,8 @@ impl Sampler for Gp {
 /// The hyperparameters, which are learned as trials end, and the trust region.
 pub(super) struct Model {
     columns: Columns,
-    hyper: Hyper,
+    /// For each of [`SHAPES`].
+    hypers: [Hyper; SHAPES.len()],
     /// How many trials had ended when it was last fitted, and the history's version then.
     fitted: usize,
     fits: u32,
@@ -73,12 +80,20 @@ pub(super) struct Model {
     known: usize,
 }
 
+const SHAPES: [Shape; 2] = [Shape::Warped, Shape::Plain];
+
+/// Returns how many of [`SHAPES`] are used: several objectives become one in several ways already.
+fn shapes(history: &History) -> usize {
+    if history.objectives.len() > 1 { 1 } else { SHAPES.len() }
+}
+
 impl Model {
     pub(super) fn new(history: &History) -> Self {
         let d = history.dims();
         let region = TrustRegion::new(d);
-        let (columns, hyper, borders) = (Columns::new(history), Hyper::prior(d), Borders::default());
-        Self { columns, hyper, fitted: 0, fits: 0, borders, region, known: 0 }
+        let hypers = [Hyper::prior(d), Hyper::prior(d)];
+        let (columns, borders) = (Columns::new(history), Borders::default());
+        Self { columns, hypers, fitted: 0, fits: 0, borders, region, known: 0 }
     }
 
     /// Learns from what the history has learned.
@@ -99,21 +114,22 @@ impl Model {
 
     fn refit(&mut self, history: &History) {
         self.borders.fit(&self.columns, history, FIT_ROWS);
-        let target = Target::new(history, FIT_ROWS, u64::from(self.fits));
+        let shape = self.fits as usize % shapes(history);
+        let target = Target::new(history, FIT_ROWS, SHAPES[shape], u64::from(self.fits));
         let flat = target.y.iter().all(|y| *y == 0.0);
         if flat || history.dims() == 0 {
             return;
         }
         let rows = self.rows(history, &target.rows);
-        let (mut worth, mut hyper) = fit(&rows, &target.y, self.hyper.clone(), 12);
-        if self.fits.is_multiple_of(8) {
+        let (mut worth, mut hyper) = fit(&rows, &target.y, self.hypers[shape].clone(), 12);
+        if self.fits as usize % 8 < shapes(history) {
             let (fresh, other) = fit(&rows, &target.y, Hyper::prior(history.dims()), 30);
             if fresh < worth {
                 (worth, hyper) = (fresh, other);
             }
         }
         if worth.is_finite() {
-            self.hyper = hyper;
+            self.hypers[shape] = hyper;
         }
         self.fits += 1;
     }
@@ -129,7 +145,11 @@ impl Model {
 
     /// Proposes the most promising point that was not tried; `None` if there is nothing to learn from or nothing new to try.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
-        let target = Target::new(history, ROWS, u64::from(ask.trial.0));
+        // Independent of the seed, so that which trials look in which way is the same in every sweep.
+        let word = mix(u64::from(ask.trial.0) ^ 0x5eed);
+        let shape = (word % shapes(history) as u64) as usize;
+        let hyper = &self.hypers[shape];
+        let target = Target::new(history, ROWS, SHAPES[shape], u64::from(ask.trial.0));
         if target.y.iter().all(|y| *y == 0.0) || history.dims() == 0 {
             return None;
         }
@@ -138,20 +158,25 @@ impl Model {
             let row = history.row(pending);
             rows.push(&self.columns.row(&row.unit, &row.active));
         }
-        let posterior = Posterior::new(rows, &target.y, &self.hyper)?;
+        let posterior = Posterior::new(rows, &target.y, hyper)?;
         let mut scratch = Scratch::default();
         let borders = self.borders.posteriors(&self.columns, history, ROWS);
-        let (best, incumbent) = self.incumbent(history, &target, &posterior, &mut scratch);
+        let (best, incumbent) = self.incumbent(hyper, history, &target, &posterior, &mut scratch);
         let kept = history.best().is_some_and(|row| history.row(row).violation == 0.0);
+        let low_end = shapes(history) > 1 && borders.is_empty() && (word >> 20).is_multiple_of(LOW_END);
+        let aim = match (kept || borders.is_empty(), low_end) {
+            (false, _) => Aim::Limits,
+            (true, true) => Aim::LowEnd(DEVIATIONS),
+            (true, false) => Aim::Improvement(incumbent),
+        };
         let search = Search {
             history,
             columns: &self.columns,
             posterior: &posterior,
-            incumbent,
+            aim,
             borders: &borders,
-            only_borders: !kept && !borders.is_empty(),
             centres: target.lowest(history, 4),
-            region: self.region.at(best, history, &self.hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
+            region: self.region.at(best, history, hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
         let far = |unit: &Vec<f64>| {
@@ -168,12 +193,13 @@ impl Model {
     /// Returns the value to improve on, and the row that has it: the lowest, or if there is noise the lowest mean at any trial.
     fn incumbent(
         &self,
+        hyper: &Hyper,
         history: &History,
         target: &Target,
         posterior: &Posterior,
         scratch: &mut Scratch,
     ) -> (Option<u32>, f64) {
-        if !noisy(&self.hyper) {
+        if !noisy(hyper) {
             return (history.best(), target.least(history));
         }
         let mut mean = |row: &u32| {

@@ -1,7 +1,7 @@
 //! A Gaussian process over rows of numbers: its hyperparameters from the data, its posterior at other rows.
 //!
 //! Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, algorithm 2.1 and section 5.4. The amplitude is profiled out; what is
-//! fitted is one length a parameter and the noise, at the maximum of the posterior: lengths ~ LogNormal(ln ½ + ½ ln d, ¾) (they grow with √d
+//! fitted is one length a parameter and the noise, at the maximum of the posterior: lengths ~ LogNormal(ln 0.3 + ½ ln d, ¾) (they grow with √d
 //! as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229, but shorter and tighter), noise ~ LogNormal(−6, 2).
 
 use super::kernel::{Column, What, add_squares, matern, matern_slope, sum_squares};
@@ -35,7 +35,7 @@ impl Hyper {
 }
 
 fn prior_length(d: usize) -> f64 {
-    libm::log(0.5) + 0.5 * libm::log(d.max(1) as f64)
+    libm::log(0.3) + 0.5 * libm::log(d.max(1) as f64)
 }
 
 const LENGTH_SPREAD: f64 = 0.75;

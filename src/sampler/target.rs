@@ -6,6 +6,16 @@ use crate::numerics::{sobol, yeo_johnson};
 /// Where the dominated volume ends, from the best of an objective at 0 to the worst of the front at 1.
 const REFERENCE: f64 = 1.1;
 
+/// How the scores of one objective are reshaped. What suits a smooth function of many magnitudes is wrong for one with noise or many peaks; nobody
+/// knows beforehand which it is, so both are used in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// By the power of Yeo & Johnson that makes them most nearly normal: spreads out the good end.
+    Warped,
+    /// As they are, but for the worst, which are clipped.
+    Plain,
+}
+
 /// Rows of the history with the value to learn for each, mean 0 and deviation 1, smaller is better.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Target {
@@ -16,8 +26,8 @@ pub(super) struct Target {
 impl Target {
     /// Chooses at most `limit` rows: the best, the latest, an even sample of the rest; failed ones count as worse than 19 of 20.
     ///
-    /// Several objectives become one in a way that `mix` decides.
-    pub(super) fn new(history: &History, limit: usize, mix: u64) -> Self {
+    /// Several objectives become one in a way that `mix` decides, and are warped always.
+    pub(super) fn new(history: &History, limit: usize, shape: Shape, mix: u64) -> Self {
         let ranked = history.ranked();
         let Some(bad) = quantile_of(ranked, 0.95) else { return Self::default() };
         let mut all: Vec<(u32, f64)> = ranked.iter().map(|(score, row)| (*row, *score)).collect();
@@ -27,7 +37,8 @@ impl Target {
         }
         all.sort_by_key(|(row, _)| *row);
         let (rows, raw): (Vec<u32>, Vec<f64>) = all.into_iter().unzip();
-        let y = if history.objectives.len() > 1 { scalarise(history, &rows, mix) } else { reshape(&raw) };
+        let several = history.objectives.len() > 1;
+        let y = if several { scalarise(history, &rows, mix) } else { reshape(&raw, shape) };
         Self { rows, y }
     }
 
@@ -80,7 +91,7 @@ fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
             *worst = worst.max(beyond(part, *direction));
         }
     }
-    reshape(&worst)
+    reshape(&worst, Shape::Warped)
 }
 
 /// Returns a direction in which all objectives become worse, evenly spread.
@@ -115,7 +126,7 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
         let bad = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let all: Vec<f64> =
             rows.iter().map(|row| history.scores(*row).get(objective).copied().unwrap_or(bad)).collect();
-        let shaped = reshape(&all);
+        let shaped = reshape(&all, Shape::Warped);
         let lowest = shaped.iter().copied().fold(f64::INFINITY, f64::min);
         for (at, y) in shaped.iter().enumerate() {
             let part = weight / total * (y - lowest);
@@ -123,7 +134,8 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
             sums[at] += part;
         }
     }
-    reshape(&worst.iter().zip(sums).map(|(worst, sum)| worst + 0.05 * sum).collect::<Vec<_>>())
+    let augmented: Vec<f64> = worst.iter().zip(sums).map(|(worst, sum)| worst + 0.05 * sum).collect();
+    reshape(&augmented, Shape::Warped)
 }
 
 /// Keeps the best three eighths, the latest eighth, and every so many of the others.
@@ -143,8 +155,8 @@ fn quantile_of(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
     ranked.get(((ranked.len() as f64 - 1.0).max(0.0) * q) as usize).map(|(score, _)| *score)
 }
 
-/// Centres at the median, scales by the spread of the better half, clips the worst, then a Yeo–Johnson power, then mean 0 and deviation 1.
-fn reshape(raw: &[f64]) -> Vec<f64> {
+/// Centres at the median, scales by the spread of the better half, clips the worst, warps if that is wanted, then mean 0 and deviation 1.
+fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |q: f64| sorted[((sorted.len() - 1) as f64 * q).round() as usize] / 2.0;
@@ -153,6 +165,9 @@ fn reshape(raw: &[f64]) -> Vec<f64> {
     let Some(spread) = spread else { return vec![0.0; raw.len()] };
     let scaled: Vec<f64> =
         raw.iter().map(|y| ((y / 2.0).min(worst) - middle) / spread).map(|y| y.clamp(-1e6, 1e6)).collect();
+    if shape == Shape::Plain {
+        return standardise(scaled);
+    }
     let lambda = yeo_johnson::likeliest(&scaled);
     standardise(scaled.iter().map(|y| yeo_johnson::transform(*y, lambda)).collect())
 }
@@ -174,10 +189,12 @@ mod tests {
     fn one_absurd_value_does_not_flatten_the_others() {
         let mut raw: Vec<f64> = (0..30).map(f64::from).collect();
         raw.push(1e300);
-        let y = reshape(&raw);
-        assert!(y.iter().all(|y| y.is_finite()));
-        assert!(y[10] - y[0] > 0.5, "{y:?}");
-        assert!(y.is_sorted());
+        for shape in [Shape::Warped, Shape::Plain] {
+            let y = reshape(&raw, shape);
+            assert!(y.iter().all(|y| y.is_finite()));
+            assert!(y[10] - y[0] > 0.5, "{shape:?} {y:?}");
+            assert!(y.is_sorted());
+        }
     }
 
     #[test]
@@ -193,7 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_warped_shape_spreads_out_the_good_end() {
+        let raw: Vec<f64> = (0..30).map(|at| libm::exp(f64::from(at) / 4.0)).collect();
+        let share = |shape| {
+            let y = reshape(&raw, shape);
+            (y[10] - y[0]) / (y[29] - y[0])
+        };
+        let (warped, plain) = (share(Shape::Warped), share(Shape::Plain));
+        assert!(warped > 0.2 && plain < 0.05, "{warped} {plain}");
+    }
+
+    #[test]
     fn equal_values_are_all_zero() {
-        assert_eq!(reshape(&[3.0; 5]), vec![0.0; 5]);
+        assert_eq!(reshape(&[3.0; 5], Shape::Warped), vec![0.0; 5]);
     }
 }

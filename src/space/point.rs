@@ -17,7 +17,12 @@ pub enum Digits {
 }
 
 /// Reads a point and checks it as far as it goes; `None` after reporting what is wrong.
-pub(super) fn parse(space: &Space, mut point: Section, digits: Digits, d: &mut Diagnostics) -> Option<Params> {
+pub(super) fn parse(
+    space: &Space,
+    mut point: Section,
+    digits: Digits,
+    d: &mut Diagnostics,
+) -> Option<Params> {
     let before = d.list.len();
     let mut reader = Reader { space, digits, given: BTreeMap::new(), values: Values::none(space) };
     reader.read(point.take_rest(), "", d);

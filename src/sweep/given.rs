@@ -16,7 +16,10 @@ pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params
     let read = match points {
         Some(points) => {
             file.finish(&mut diagnostics);
-            points.into_iter().filter_map(|point| space.parse_point(point, digits, &mut diagnostics)).collect()
+            points
+                .into_iter()
+                .filter_map(|point| space.parse_point(point, digits, &mut diagnostics))
+                .collect()
         }
         None => space.parse_point(file, digits, &mut diagnostics).into_iter().collect(),
     };

@@ -17,7 +17,8 @@ fn read(text: &str) -> (Option<Space>, Option<Params>, Diagnostics) {
     let table = Table::parse(text, &mut d);
     let Some(section_of_space) = section(&table, "space") else { return (None, None, d) };
     let space = Space::parse(section_of_space, section(&table, "constraints"), &mut d);
-    let point = section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, Digits::Exact, &mut d));
+    let point =
+        section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, Digits::Exact, &mut d));
     (space, point, d)
 }
 
