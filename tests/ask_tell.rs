@@ -154,5 +154,8 @@ fn no_line_ends_the_conversation() {
         talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["error"]["cause"].as_str().unwrap().contains("trial 2")
     );
     assert_eq!(talk.ask()["params"], json!({ "x": 0.5, "y": 0.5 }));
+    // What a program computed has more digits than the sweep keeps.
+    assert_eq!(talk.say(r#"{"add": {"x": 0.123456789012, "y": -0.1}}"#)["trial"], 3);
+    assert_eq!(talk.ask()["params"], json!({ "x": 0.123457, "y": -0.1 }));
     talk.end();
 }

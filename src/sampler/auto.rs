@@ -3,8 +3,8 @@
 //! | when | who proposes |
 //! |---|---|
 //! | first 6–8 trials | points spread evenly |
-//! | one trial in twenty | a point of that sequence, against a model that is wrong |
-//! | up to 400 trials, 60 dimensions, 16 slots | GP 2 : TPE 1, then by credit |
+//! | one trial in forty | a point of that sequence, against a model that is wrong |
+//! | up to 400 trials, 60 dimensions, 16 slots | GP 8 : TPE 1, then by credit |
 //! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
@@ -85,14 +85,14 @@ impl Auto {
         } else if mostly {
             [1.0, 1.0, 0.0]
         } else {
-            [2.0, 1.0, 0.0]
+            [8.0, 1.0, 0.0]
         }
     }
 
     /// Chooses who proposes a trial: a function of its id and of what is known.
     fn arm(&self, seed: u64, trial: u32) -> Arm {
         let word = mix(mix(seed) ^ u64::from(trial));
-        if word.is_multiple_of(20) {
+        if word.is_multiple_of(40) {
             return Arm::Spread;
         }
         let shares = self.shares();

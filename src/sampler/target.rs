@@ -217,7 +217,7 @@ mod tests {
             (y[10] - y[0]) / (y[29] - y[0])
         };
         let (warped, plain) = (share(Shape::Warped), share(Shape::Plain));
-        assert!(warped > 0.2 && plain < 0.05, "{warped} {plain}");
+        assert!(warped > 0.1 && plain < 0.02, "{warped} {plain}");
     }
 
     #[test]
