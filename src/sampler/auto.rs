@@ -10,7 +10,7 @@
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
 //! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls
-//! below a tenth. All arms read one history, so what one finds the others know.
+//! below a fiftieth. All arms read one history, so what one finds the others know.
 
 use super::gp::{Model, start_size};
 use super::history::History;
@@ -49,6 +49,9 @@ enum Arm {
 }
 
 const ARMS: [Arm; 3] = [Arm::Model, Arm::Parzen, Arm::Herd];
+
+/// The least share of an arm that takes part.
+const FLOOR: f64 = 0.02;
 
 struct Auto {
     history: History,
@@ -99,8 +102,9 @@ impl Auto {
         let weight = |at: usize| shares[at] * (0.1 + self.credit[at]);
         let total: f64 = (0..ARMS.len()).map(weight).sum();
         let present: f64 = shares.iter().filter(|share| **share > 0.0).count() as f64;
-        let share =
-            |at: usize| if shares[at] > 0.0 { 0.1 + (1.0 - 0.1 * present) * weight(at) / total } else { 0.0 };
+        let share = |at: usize| {
+            if shares[at] > 0.0 { FLOOR + (1.0 - FLOOR * present) * weight(at) / total } else { 0.0 }
+        };
         let mut u = (word >> 11) as f64 / 2f64.powi(53);
         for (at, arm) in ARMS.into_iter().enumerate() {
             u -= share(at);
