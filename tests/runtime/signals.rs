@@ -62,7 +62,11 @@ fn a_run_that_goes_on_still_ends_a_trial_that_is_late() {
 fn a_hangup_and_the_warning_of_a_batch_system_end_the_run_as_sigterm_does() {
     for name in ["HUP", "USR1", "TERM"] {
         let world = World::new(3, "[resources]\njobs = 1", "echo $$ > near\nsleep 60\n");
-        let mut run = start(&world);
+        // The tests themselves may run under `nohup`, which would be inherited.
+        let line = ["--default-signal=HUP", env!("CARGO_BIN_EXE_swath"), "run", "s.toml"];
+        let mut run = std::process::Command::new("env");
+        let run = run.args(line).current_dir(world.dir.path()).env_remove("SWATH_LOGS");
+        let mut run = Running(run.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
         world.until("the trial runs", || pid_in(&world, "near").is_some());
         signal(run.id(), name);
         assert_eq!(run.code(), Some(143), "{name}");
