@@ -5,7 +5,6 @@
 //! | first 6–8 trials | points spread evenly |
 //! | one trial in forty | a point of that sequence, against a model that is wrong |
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 8 : TPE 1, then by credit |
-//! | mostly choices, or one of more than 20 | GP 1 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
@@ -18,7 +17,7 @@ use super::nsga2::Herd;
 use super::start::Start;
 use super::{Ask, Sampler, tpe};
 use crate::numerics::sobol::mix;
-use crate::space::{AxisKind, Params};
+use crate::space::Params;
 use crate::study::{Event, Kind, Origin, Study};
 use std::collections::BTreeMap;
 
@@ -77,19 +76,8 @@ impl Auto {
                 _ => [0.0, 1.0, 2.0],
             };
         }
-        let choices = self.history.kinds().filter_map(|kind| match kind {
-            AxisKind::Choice(weights) => Some(weights.len()),
-            _ => None,
-        });
-        let (count, widest) = choices.fold((0, 0), |(count, widest), size| (count + 1, widest.max(size)));
-        let mostly = count * 5 > self.history.dims() * 3 || widest > 20;
-        if n > 400 || self.history.dims() > 60 || self.slots > 16 {
-            [1.0, 3.0, 0.5]
-        } else if mostly {
-            [1.0, 1.0, 0.0]
-        } else {
-            [8.0, 1.0, 0.0]
-        }
+        let crowded = n > 400 || self.history.dims() > 60 || self.slots > 16;
+        if crowded { [1.0, 3.0, 0.5] } else { [8.0, 1.0, 0.0] }
     }
 
     /// Chooses who proposes a trial: a function of its id and of what is known.
