@@ -17,6 +17,7 @@ import random
 import statistics
 import time
 
+import development
 import tasks
 from entrants import Refused, everyone
 
@@ -137,6 +138,7 @@ def main():
     options.add_argument("--trials", type=int, default=200)
     options.add_argument("--only", nargs="*")
     options.add_argument("--tasks", nargs="*", help="words, one of which the name of a task has to have")
+    options.add_argument("--development", action="store_true", help="the functions on which constants are chosen, not those that judge")
     options.add_argument("--swath", default="target/release/swath")
     options.add_argument("--speed", action="store_true")
     options.add_argument("--per-task", action="store_true", help="also the tables of each task")
@@ -148,7 +150,7 @@ def main():
     out = pathlib.Path(given.out)
     runs = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     done = {(run["name"], run["task"], run["seed"]) for run in runs if len(run["course"]) >= given.trials}
-    chosen = [task for task in tasks.all_tasks() if not given.tasks or any(word in task.name for word in given.tasks)]
+    chosen = [task for task in (development if given.development else tasks).all_tasks() if not given.tasks or any(word in task.name for word in given.tasks)]
     several = {task.name for task in chosen if task.objectives > 1}
     with out.open("a") as file:
         for seed in range(given.seeds):
