@@ -237,6 +237,24 @@ mod tests {
     }
 
     #[test]
+    fn code_that_changed_in_the_instant_of_the_commit_is_part_of_the_patch() {
+        let folder = repository();
+        let file = folder.path().join("src/train.py");
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
+        let touch =
+            |path: &Path| fs::File::options().append(true).open(path).unwrap().set_modified(then).unwrap();
+        touch(&file);
+        assert!(git(folder.path(), &["add", "src/train.py"]).status().unwrap().success());
+        fs::write(&file, "lr = 2\n").unwrap();
+        touch(&file);
+        touch(&folder.path().join(".git/index"));
+        fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
+        let found = Git::of(folder.path(), &[], &[]).unwrap();
+        let patch = String::from_utf8(found.patch).unwrap();
+        assert!(patch.contains("+lr = 2") && patch.contains("+a = 1"), "{patch}");
+    }
+
+    #[test]
     fn new_code_is_part_of_the_patch_and_output_is_not() {
         let folder = repository();
         let root = folder.path();

@@ -78,7 +78,9 @@ fn index_with(checkout: &Checkout, files: &[&PathBuf]) -> Option<tempfile::Named
     let own = git::ask(&checkout.root, &["rev-parse", "--git-path", "index"])?;
     let own = checkout.root.join(OsStr::from_bytes(own.trim_ascii_end()));
     let index = tempfile::NamedTempFile::new().ok()?;
-    std::fs::copy(own, index.path()).ok()?;
+    std::fs::copy(&own, index.path()).ok()?;
+    // As old as its original: by that git knows which files may have changed since in the same instant, and looks into them.
+    index.as_file().set_modified(own.metadata().ok()?.modified().ok()?).ok()?;
     let mut add = git::git(&checkout.root, &["add", "--intent-to-add", "--"]);
     add.args(files).env("GIT_INDEX_FILE", index.path()).env("GIT_LITERAL_PATHSPECS", "1");
     add.stdout(std::process::Stdio::null());
