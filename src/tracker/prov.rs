@@ -261,7 +261,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
         }
     }
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-    let best_model = trial.best_model();
+    let best_model = trial.model_that_counts().map(|model| model.record);
     for (at, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
             LogRecord::Model { model_path, md5, size, step } => {

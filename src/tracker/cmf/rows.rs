@@ -292,7 +292,7 @@ impl Filling<'_, '_, '_> {
 
     /// Adds models, each version once, and stored files.
     fn outputs(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
-        let best_model = trial.best_model();
+        let best_model = trial.model_that_counts().map(|model| model.record);
         let mut versions: Vec<Version<'_>> = Vec::new();
         let mut files = BTreeSet::new();
         for (at, record) in trial.records.iter().enumerate() {
