@@ -104,6 +104,27 @@ impl Trial {
         }
     }
 
+    /// Returns the trial's result as named values, for programs that read a study elsewhere:
+    /// `objective.<metric>` of each objective, `best_step`, `model_path`, `model_md5` and
+    /// `model_step`. Values that do not exist are left out.
+    #[must_use]
+    pub fn result(&self, objectives: &[Objective]) -> Vec<(String, Value)> {
+        let values = objectives.iter().filter_map(|objective| {
+            let value = self.objective(objective)?;
+            Some((format!("objective.{}", objective.metric), Value::Float(value)))
+        });
+        let model = self.model_that_counts();
+        let best_step = self.counted.as_ref().and_then(|counted| counted.step);
+        let others = [
+            ("best_step", best_step.map(Value::Float)),
+            ("model_path", model.map(|model| Value::Text(model.path.into()))),
+            ("model_md5", model.and_then(|model| model.md5).map(|md5| Value::Text(md5.into()))),
+            ("model_step", model.and_then(|model| model.step).map(Value::Float)),
+        ];
+        let others = others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        values.chain(others).collect()
+    }
+
     /// Returns the value of a metric in the report that counts.
     #[must_use]
     pub fn at_best(&self, name: &str) -> Option<&Datum> {

@@ -184,6 +184,11 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
             ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
         ],
     );
+    let result = trial.result(&study.header().objectives);
+    let result: Vec<_> =
+        result.iter().map(|(name, value)| (format!("swath:{}", local(name)), Some(param(value)))).collect();
+    let result: Vec<_> = result.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    graph.element(ACTIVITY, &activity, &result);
     graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
     graph.relate(INFORMED, &activity, "run:study", &[]);
     graph.relate(GENERATED, &config, "run:study", &[("prov:role", Some(json!(origin(&trial.origin))))]);

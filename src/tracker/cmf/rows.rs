@@ -168,6 +168,8 @@ impl Filling<'_, '_, '_> {
         if best {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
+        let result = trial.result(&header.objectives);
+        properties.extend(result.iter().map(|(name, value)| (&**name, true, property(value))));
         let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
         let params: Vec<_> =
             trial.params.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
