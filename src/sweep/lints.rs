@@ -2,7 +2,9 @@
 
 use super::acceptance::Acceptance;
 use super::{Sweep, template};
+use crate::scheduler::RUNG_FACTOR;
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use crate::study::kind::Capability;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -84,7 +86,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
             diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
         }
         (Some(span), Some(trials))
-            if sweep.sampler.name == "grid" && size.is_some_and(|size| size > trials) =>
+            if sweep.sampler.can(Capability::Enumerates) && size.is_some_and(|size| size > trials) =>
         {
             let size = size.unwrap_or_default();
             let message = format!("the grid has {size} configurations, of which {trials} are run");
@@ -155,14 +157,15 @@ fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 
 /// A rung is at min × reductionⁿ: a `max` between two of them is never reached as such.
 fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
-    if !["asha", "hyperband"].contains(&sweep.scheduler.name.as_str()) {
+    if !sweep.scheduler.can(Capability::Rungs) {
         return;
     }
     let mut quiet = Diagnostics::default();
     let mut section = sweep.scheduler.section.clone();
     let min = section.take_number("min", &mut quiet);
     let max = section.take_number("max", &mut quiet);
-    let reduction = section.take_number("reduction", &mut quiet).map_or(3.0, |(reduction, _)| reduction);
+    let reduction = section.take_number("reduction", &mut quiet);
+    let reduction = reduction.map_or(RUNG_FACTOR as f64, |(reduction, _)| reduction);
     let (Some((min, _)), Some((max, span))) = (min, max) else { return };
     if min <= 0.0 || max <= min || reduction < 2.0 {
         return;

@@ -4,8 +4,8 @@
 //! configurations, objectives, data sets and models. The types of yProv4ML are used where there are such: `provml:HyperParameter`,
 //! `provml:Metric`, `provml:Model`.
 
-use super::home::{Home, replace};
-use super::metric_rows::{Datum, each_row};
+use super::home::{self, Home, replace};
+use super::metric_rows::{self, Datum, each_row};
 use super::prov_graph::{
     ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double, local,
     typed,
@@ -20,10 +20,12 @@ use std::path::Path;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "prov",
-    about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study; options: `dir`",
+    about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study",
+    paper: None,
+    options: &[home::DIR, metric_rows::LOG_FREQ, metric_rows::LOG_ON_WORKERS],
+    capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("prov", &mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(Prov { home, began: None, stale: BTreeSet::new(), behind: false }))
     },
 };

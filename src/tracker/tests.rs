@@ -29,7 +29,7 @@ fn setting(dir: Option<&Path>) -> Setting {
 fn try_build(name: &str, options: &str, dir: Option<&Path>) -> (Option<Box<dyn Tracker>>, Diagnostics) {
     let mut said = Diagnostics::default();
     let section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
-    let built = (find(TRACKERS, name).unwrap().build)(section, &setting(dir), &mut said);
+    let built = find(TRACKERS, name).unwrap().make(section, &setting(dir), &mut said);
     (built, said)
 }
 

@@ -4,7 +4,9 @@ use super::table::{At, Table, answers};
 use crate::journal::reports::Report;
 use crate::report::formula::{Ask, Cells, Reducer};
 use crate::report::{row, summary};
+use crate::sampler::SAMPLERS;
 use crate::space::Value;
+use crate::study::kind::{Capability, find};
 use crate::study::{Datum, Goal, Metric, Objective, Origin, Study, Trial, TrialState};
 use std::collections::BTreeMap;
 
@@ -139,15 +141,16 @@ impl Source {
         }
     }
 
-    /// Returns the sampler that chose configurations in view of how others did, if one did.
+    /// Names the sampler or scheduler that chose configurations in view of earlier results, if one did. A sampler that swath does not
+    /// have is taken for such a one.
     #[must_use]
-    pub fn adaptive(&self) -> Option<&str> {
+    pub fn adaptive(&self) -> Option<String> {
         let Rows::Study { study, .. } = &self.rows else { return None };
+        let independent =
+            |name: &str| find(SAMPLERS, name).is_some_and(|kind| kind.can(Capability::Independent));
         study.trials().iter().find_map(|trial| match &trial.origin {
-            Origin::Suggested(name) if !matches!(name.as_str(), "random" | "grid" | "sobol") => {
-                Some(name.as_str())
-            }
-            Origin::Cloned { .. } => Some("pbt"),
+            Origin::Suggested(name) if !independent(name) => Some(format!("the sampler `{name}`")),
+            Origin::Cloned { .. } => Some("the scheduler".to_owned()),
             _ => None,
         })
     }
