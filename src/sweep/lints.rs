@@ -4,6 +4,7 @@ use super::acceptance::Acceptance;
 use super::{Sweep, template};
 use crate::scheduler::RUNG_FACTOR;
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use crate::study::Take;
 use crate::study::kind::Capability;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut
     trials(sweep, acceptance, diagnostics);
     command(sweep, diagnostics);
     reported(sweep, diagnostics);
+    folds(sweep, diagnostics);
     ladder(sweep, diagnostics);
 }
 
@@ -153,6 +155,40 @@ fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
             warning.hint(format!(r"unless the program reports it itself, add {name} = '{name}[=:]\s*(\S+)'")),
         );
     }
+}
+
+/// Words for one of several splits of the data.
+const FOLDS: [&str; 8] = ["fold", "folds", "kfold", "cv", "split", "splits", "crossval", "crossvalidation"];
+
+/// Words that may stand beside those without changing what is counted.
+const BESIDE_FOLDS: [&str; 12] =
+    ["k", "n", "id", "idx", "index", "no", "nr", "num", "number", "outer", "inner", "current"];
+
+/// A program that prints one line a fold would be ranked by its luckiest fold.
+fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    if sweep.resource.is_some() {
+        return;
+    }
+    let Some(objective) = sweep.objectives.iter().find(|objective| objective.take == Take::Best) else {
+        return;
+    };
+    let is_objective = |name: &str| sweep.objectives.iter().any(|objective| &*objective.metric == name);
+    let mut captured = sweep.capture.iter().map(|(name, _)| &**name);
+    let Some(fold) = captured.find(|name| is_fold(name) && !is_objective(name)) else { return };
+    let metric = &objective.metric;
+    let message = format!("`{fold}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+    let warning = Diagnostic::warning("best-of-folds", message);
+    diagnostics.push(warning.hint(format!(
+        "for the mean of all folds write take = \"mean\" beside metric = \"{metric}\""
+    )));
+}
+
+/// Returns whether a name counts folds: `fold`, `outer_fold`, `cv-split`, `KFold`.
+fn is_fold(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let words = || lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    words().any(|word| FOLDS.contains(&word))
+        && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
 }
 
 /// A rung is at min × reductionⁿ: a `max` between two of them is never reached as such.

@@ -205,7 +205,7 @@ impl Run {
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
             for (name, value) in result {
-                let tag = format!("result/{name}");
+                let tag = format!("{}/{name}", hparams::RESULT);
                 match value.as_f64() {
                     Some(number) => scalar(summary, &tag, number),
                     None => text_value(summary, &tag, &value.to_string()),

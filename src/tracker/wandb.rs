@@ -354,14 +354,28 @@ fn summary(
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
-    let result: serde_json::Map<_, _> =
-        trial.result(objectives).into_iter().map(|(name, value)| (name, json!(value))).collect();
     let about = json!({
-        "state": trial.state.word(), "exit": exit, "attempts": trial.attempts, "result": result,
-        "files": files,
+        "state": trial.state.word(), "exit": exit, "attempts": trial.attempts,
+        "result": result(trial, objectives), "files": files,
     });
     last.insert("swath".to_owned(), json(&about));
     last.into_iter()
+}
+
+/// Returns the trial's result with its objectives below `objective`: W&B sorts and shows columns by
+/// paths like `swath.result.objective.val_loss`, and takes every dot for a level.
+fn result(trial: &Trial, objectives: &[Objective]) -> Value {
+    let (mut result, mut values) = (serde_json::Map::new(), serde_json::Map::new());
+    for (name, value) in trial.result(objectives) {
+        match name.strip_prefix("objective.") {
+            Some(metric) => values.insert(metric.to_owned(), json!(value)),
+            None => result.insert(name, json!(value)),
+        };
+    }
+    if !values.is_empty() {
+        result.insert("objective".to_owned(), Value::Object(values));
+    }
+    Value::Object(result)
 }
 
 fn file(record: &LogRecord) -> Option<Value> {

@@ -202,6 +202,30 @@ fn each_doubtful_thing_has_its_warning() {
 }
 
 #[test]
+fn the_best_of_what_looks_like_a_fold_is_warned_about() {
+    let captured = |key: &str, take: &str, scheduler: &str| {
+        let text = format!(
+            "[run]\ncommand = ['x']\n[objective]\nmetric = 'loss'\ngoal = 'min'\n{take}\n[search]\n\
+             sampler = 'random'\ntrials = 3\n{scheduler}[capture]\nloss = 'loss=(.+)'\n{key} = '(.+) of 5'\n\
+             epoch = 'epoch (.+)'\n[space]\na = [1, 2]\n"
+        );
+        let sweep = parse(&text).map_err(|rejected| rejected.to_string()).unwrap();
+        let warnings = sweep.warnings.list.iter().filter(|found| found.code == "best-of-folds");
+        warnings.map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    for key in ["fold", "k_fold", "outer-fold", "split", "cv", "CV_split"] {
+        let expected = format!("`{key}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+        assert_eq!(captured(key, "", ""), [expected], "{key}");
+    }
+    for key in ["folder", "cv_score", "rows"] {
+        assert!(captured(key, "", "").is_empty(), "{key}");
+    }
+    assert!(captured("fold", "take = 'mean'", "").is_empty());
+    let asha = "[scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 1\nmax = 9\n";
+    assert!(captured("fold", "", asha).is_empty());
+}
+
+#[test]
 fn a_grid_larger_than_trials_is_warned_about() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\nsampler = 'grid'\ntrials = 3\n\
                 [space]\na = [1, 2]\nb = [1, 2]\n";
