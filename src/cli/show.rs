@@ -183,7 +183,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     line(out, "seed", trial.seed)?;
     line(out, "folder", found.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
-    show_reports(out, study, trial)?;
+    show_reports(out, trial)?;
     show_records(out, trial)?;
     made::show(out, record, trial.id)?;
     if trial.state == TrialState::Failed {
@@ -250,16 +250,12 @@ fn show_params(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Failure> {
+fn show_reports(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
     if trial.metrics.is_empty() && trial.texts.is_empty() {
         return Ok(());
     }
     let step = trial.step.map_or_else(String::new, |step| {
-        format!(
-            ", the last at {} {}",
-            study.header().resource.as_deref().unwrap_or("step"),
-            number::short(step)
-        )
+        format!(", the last at {} {}", trial.axis.word(), number::short(step))
     });
     let count = trial.reports;
     let plural = if count == 1 { "report" } else { "reports" };

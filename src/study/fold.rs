@@ -1,8 +1,8 @@
 //! How each event changes a study: the only place where one does.
 
 use super::{
-    Attempt, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Take, Tally, Trial,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Take, Tally,
+    Trial, TrialId, TrialState, Usage, Verdict, axis,
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
@@ -282,6 +282,7 @@ impl Trial {
             texts: BTreeMap::new(),
             reports: 0,
             step: None,
+            axis: Axis::default(),
             records: Vec::new(),
             leading: false,
             model_at: None,
@@ -316,6 +317,7 @@ impl Trial {
             (self.leading, self.model_at) = (false, None);
             self.reports = 0;
             self.step = None;
+            self.axis = Axis::default();
         }
     }
 
@@ -329,20 +331,20 @@ impl Trial {
         };
         let before = objective.and_then(|objective| self.objective(objective));
         self.reports += 1;
-        let mut step = resource.is_none().then_some(self.reports as f64);
+        if resource.is_some() {
+            self.axis = Axis::of(resource);
+        }
+        let value = |key: &str| axis::number(values, key);
+        self.step = self.axis.place(self.reports, self.step, value);
         for (name, datum) in values {
             match datum {
                 Datum::Number(Metric(number)) => {
-                    if resource == Some(name) && number.is_finite() {
-                        step = Some(*number);
-                    }
                     self.metrics.entry(name.clone()).or_insert(Tally::EMPTY).add(*number);
                 }
                 Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
                 Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
             }
         }
-        self.step = step.or(self.step);
         self.leading = objective.is_some_and(|objective| {
             let told = values.iter().find(|(name, _)| *name == objective.metric);
             let told = told.and_then(|(_, datum)| match datum {

@@ -3,6 +3,8 @@
 //! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it changes, for a live run, a resumed one
 //! and a reader alike. Read [`event`] first.
 
+pub mod absence;
+pub mod axis;
 mod best;
 pub mod due;
 pub mod event;
@@ -22,6 +24,7 @@ mod trash;
 pub mod trial;
 pub mod verdict;
 
+pub use axis::Axis;
 pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
 pub use exit::{Exit, Failure, FailureClass};

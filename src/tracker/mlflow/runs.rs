@@ -9,7 +9,7 @@ use crate::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, Trial, TrialId,
     TrialState,
 };
-use crate::tracker::step;
+use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,13 +38,44 @@ pub(super) struct Op {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
-    Create { name: String, at: i64, tags: Vec<(String, String)> },
-    Param { key: String, value: String },
-    Metric { key: String, value: Metric, at: i64, step: i64 },
-    Tag { key: String, value: String },
-    Status { status: Status, end: Option<i64> },
-    Dataset { name: String, digest: String, source: String, context: String },
-    File { trial: u32, path: String },
+    Create {
+        name: String,
+        at: i64,
+        tags: Vec<(String, String)>,
+    },
+    Param {
+        key: String,
+        value: String,
+    },
+    Metric {
+        key: String,
+        value: Metric,
+        at: i64,
+        step: i64,
+    },
+    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its points stay where they are.
+    Rescale {
+        key: String,
+        factor: i64,
+    },
+    Tag {
+        key: String,
+        value: String,
+    },
+    Status {
+        status: Status,
+        end: Option<i64>,
+    },
+    Dataset {
+        name: String,
+        digest: String,
+        source: String,
+        context: String,
+    },
+    File {
+        trial: u32,
+        path: String,
+    },
 }
 
 /// Identifies a study among all others that have its name.
@@ -58,6 +89,7 @@ pub(super) struct Projection {
     pub(super) uid: String,
     closed: bool,
     statuses: BTreeMap<u32, Status>,
+    steps: Steps,
     ops: Vec<Op>,
 }
 
@@ -78,7 +110,7 @@ impl Projection {
             Event::Created { trial, origin, .. } => self.created(study, *trial, origin, at),
             Event::Logged { trial, record, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.logged(trial, record, study.header().resource.as_ref(), at);
+                    self.logged(study, trial, record, at);
                 }
             }
             Event::Placed { trial, place, .. } => self.tag(trial.0, "swath.host", &place.host),
@@ -156,11 +188,11 @@ impl Projection {
         }
     }
 
-    fn logged(&mut self, trial: &Trial, record: &LogRecord, resource: Option<&Name>, at: i64) {
+    fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
-                let step = step::of_report(values, resource, trial.reports.saturating_sub(1));
+                let step = self.advance(study, trial);
                 for (name, datum) in values {
                     let key = names::key(name);
                     match datum {
@@ -203,6 +235,18 @@ impl Projection {
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
             LogRecord::Checkpoint { .. } => {}
         }
+    }
+
+    /// Returns the step of the report that a trial has just made, and changes the earlier steps of all trials that this changes.
+    fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
+        let (step, changes) = self.steps.report(trial);
+        for Rescale { trial, factor } in changes {
+            let keys = study.trial(trial).into_iter().flat_map(|trial| trial.metrics.keys());
+            for key in keys.map(|name| names::key(name)) {
+                self.push(trial.0, Change::Rescale { key, factor });
+            }
+        }
+        step
     }
 
     /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is another than the first, or than the
@@ -333,6 +377,6 @@ mod tests {
             _ => None,
         };
         let told: Vec<_> = ops(&demo).into_iter().filter_map(of).collect();
-        assert_eq!(told, ["lr=groß", "val_loss 0.5 0", "val_loss NaN 1"]);
+        assert_eq!(told, ["lr=groß", "val_loss 0.5 1", "val_loss NaN 2"]);
     }
 }
