@@ -47,7 +47,8 @@ fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -
         into.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         Directive::Continue
     };
-    let mut log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    let log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    let mut log = log.with_deciding_metrics(&header.deciding_metrics());
     for (number, bytes) in lines {
         log.tailed(Line::Whole { number: *number, bytes }).ok()?;
     }

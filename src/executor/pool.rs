@@ -312,6 +312,7 @@ impl Workbench {
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
         }
+        log = log.with_deciding_metrics(&self.study.deciding);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(trial, &mut log)));
         let outcome = outcome.unwrap_or_else(|panic| Outcome {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
@@ -411,6 +412,9 @@ fn wait_for_room(trial: &TrialContext) {
 
 /// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
 fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
+    if outcome.exit == Exit::Done {
+        log.explain_absence();
+    }
     let recorded = log.finish().unwrap_or_else(|error| {
         log.warn(format!("the trial's own files are not complete: {error}"));
         Recorded::default()

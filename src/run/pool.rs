@@ -64,6 +64,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         workdir,
         data_dir: sweep.run.data_dir.clone(),
         digests: None,
+        deciding: super::header(sweep, None, 0).deciding_metrics(),
         stands_for: None,
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it changes, for a live run, a resumed one
 //! and a reader alike. Read [`event`] first.
 
+pub mod absence;
 mod best;
 pub mod due;
 pub mod event;

@@ -29,6 +29,8 @@ use std::sync::Arc;
 enum Trainee {
     Program,
     Function,
+    /// A program if there is a `[run]`, else whatever asks for trials: `swath ask-tell`.
+    Either,
 }
 
 /// Keys people put at the top of the file, and the table they belong to.
@@ -66,6 +68,15 @@ impl Sweep {
     /// Everything that is wrong with it.
     pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
         parse(source, Trainee::Function)
+    }
+
+    /// Checks a sweep file that runs a program, or has no `[run]` and is meant for
+    /// `swath ask-tell`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_for_either(source: Source) -> Result<Self, Rejected> {
+        parse(source, Trainee::Either)
     }
 }
 

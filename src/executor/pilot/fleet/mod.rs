@@ -366,6 +366,7 @@ fn spec(
             .iter()
             .map(|(name, pattern)| (name.clone(), pattern.as_str().to_owned()))
             .collect(),
+        deciding: work.study.deciding.clone(),
         checkpoint: work.program.checkpoint,
         slots,
         trials_per_job: options.trials_per_job,
