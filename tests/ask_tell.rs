@@ -238,11 +238,10 @@ fn an_error_at_the_start_is_a_reply_too() {
     assert!(error["cause"].as_str().unwrap().contains("tpee") && error["cure"].is_string(), "{reply}");
     assert_eq!(code, 2);
     sweep(dir.path(), "");
-    let talk = Talk::begin(dir.path());
-    let mut talk = talk;
+    let mut talk = Talk::begin(dir.path());
     talk.ask();
     let (reply, code) = silence(dir.path());
-    assert!(reply["error"]["cause"].as_str().unwrap().contains("is run by"), "{reply}");
+    assert!(reply["error"]["cause"].as_str().unwrap().contains("is being run by"), "{reply}");
     assert_eq!(code, 5);
     talk.end();
 }

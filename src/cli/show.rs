@@ -273,7 +273,11 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
 }
 
 fn show_records(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
-    let said: Vec<_> = trial.records.iter().filter_map(record).collect();
+    // What the cause has said already is not said again.
+    let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
+    let is_cause =
+        |record: &&LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
+    let said: Vec<_> = trial.records.iter().filter(|record| !is_cause(record)).filter_map(record).collect();
     if said.is_empty() {
         return Ok(());
     }

@@ -64,10 +64,13 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
     let mut before = 0;
     let mut best: Option<Near> = None;
     for found in NUMBER.find_iter(line) {
+        // `f1`, `v2.0` and `AR@100` are words that have numbers in them.
+        let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '/');
+        if line[..found.start()].ends_with(in_word) {
+            continue;
+        }
         let segment = &line[std::mem::replace(&mut before, found.end())..found.start()];
-        // `f1` and `v2.0` are words, not numbers.
-        let is_in_word = segment.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let (false, Ok(number)) = (is_in_word, found.as_str().parse()) else { continue };
+        let Ok(number) = found.as_str().parse() else { continue };
         let Some((label, separator, score)) = label(words, segment) else { continue };
         if best.as_ref().is_none_or(|best| best.score <= score) {
             best = Some(Near { line: line.trim().to_owned(), score, label, separator, number });

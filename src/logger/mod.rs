@@ -28,6 +28,7 @@ mod tests;
 mod yaml;
 
 pub use answer::Answer;
+#[cfg(feature = "engine")]
 pub(crate) use deciding::DecidingMetrics;
 pub use digest::{Digest, DigestError, digest};
 pub use digest_cache::DigestCache;

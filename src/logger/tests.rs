@@ -369,7 +369,7 @@ fn a_torn_last_line_is_said() {
     let world = World::new();
     world.records(b"{\"a\": 1}\n{\"a\": ");
     world.supervise();
-    assert_eq!(world.warnings(), ["line 2 of `records.jsonl`: it has no end, and is left out"]);
+    assert_eq!(world.warnings(), ["line 2 of `records.jsonl`: it has no end; it is left out"]);
 }
 
 #[test]
