@@ -8,6 +8,7 @@ use super::{guard, tail};
 use crate::driver::{Interrupt, Urgency};
 use crate::provenance::Record;
 use crate::report::facts::{Section, Subject, facts, pairs};
+use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::Options;
 use crate::run::rerun::{Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare};
@@ -181,8 +182,8 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
 }
 
 fn last_words(again: &Trial, folder: &std::path::Path, context: &mut Context) {
-    if let Some(exit) = &again.exit {
-        context.out.say(format_args!("the repetition failed: {}", plain(&exit.to_string())));
+    if let Some(cause) = summary::cause(again.exit.as_ref()) {
+        context.out.say(format_args!("the repetition failed: {}", plain(&cause)));
     }
     for line in tail::last_words(folder, LAST_WORDS).1 {
         context.out.say(format_args!("  {line}"));

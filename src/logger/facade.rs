@@ -93,7 +93,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the metrics that decide. Of the supervising side only.
+    /// Names the metrics that decide: under their names a number in quotes is a number, and what
+    /// is none becomes the reason why there is none. Of the supervising side only.
     #[must_use]
     pub fn with_deciding_metrics(mut self, names: &[Name]) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -109,6 +110,29 @@ impl TrialLogger {
             here.use_resource(resource);
         }
         self
+    }
+
+    /// Returns whether nothing was recorded under the name of a deciding metric in this attempt.
+    pub fn is_silent(&mut self, metric: &Name) -> bool {
+        match &mut self.end {
+            End::Here(here) => here.is_silent(metric),
+            End::Child { .. } => false,
+        }
+    }
+
+    /// Remembers why a metric was not reported, as far as the output of the trial tells.
+    pub fn note_unreported(&mut self, metric: &Name, reason: String) {
+        if let End::Here(here) = &mut self.end {
+            here.note_unreported(metric, reason);
+        }
+    }
+
+    /// Records why deciding metrics have no number. Called once, at the end of an attempt that
+    /// ended well.
+    pub fn explain_absence(&mut self) {
+        if let End::Here(here) = &mut self.end {
+            here.explain_absence();
+        }
     }
 
     /// Returns what it is bound to.

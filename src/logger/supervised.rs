@@ -1,12 +1,13 @@
 //! The supervising end: checks what a trial says, writes the trial's own files, and passes on what the journal keeps.
 
+use super::deciding::{DecidingMetrics, Instead};
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
 use super::repeats::Repeats;
 use super::steps::{Place, Steps};
-use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
+use super::wire::{Parser, Places, Said, begin_pair, check_name, json_number, json_text};
 use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
 use crate::space::{Name, Value};
 use crate::study::{Axis, Datum, LogRecord, Metric, axis};
@@ -80,11 +81,29 @@ impl Supervised {
     /// Names the metrics that decide.
     pub(super) fn use_deciding_metrics(&mut self, names: &[Name]) {
         self.deciding = names.to_vec();
+        *self.parser.deciding() = DecidingMetrics::new(names);
     }
 
     /// Names the reported key that counts the resource.
     pub(super) fn use_resource(&mut self, resource: Option<&Name>) {
         self.axis = Axis::of(resource);
+    }
+
+    /// Returns whether a deciding metric was never reported as anything.
+    pub(super) fn is_silent(&mut self, metric: &Name) -> bool {
+        self.parser.deciding().is_silent(metric)
+    }
+
+    /// Remembers why a metric was not reported, as far as the output tells.
+    pub(super) fn note_unreported(&mut self, metric: &Name, reason: String) {
+        self.parser.deciding().note(metric, || Instead::Unreported(reason));
+    }
+
+    /// Records why deciding metrics have no number, at the end of an attempt that ended well.
+    pub(super) fn explain_absence(&mut self) {
+        for record in self.parser.deciding().absent() {
+            self.pass(record);
+        }
     }
 
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
@@ -115,14 +134,11 @@ impl Supervised {
             Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
-            Line::Torn { number, .. } => {
-                self.warn(format!("{}: it has no end, and is left out", Label::Line(number)));
+            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it has no end"),
+            Line::TooLong { number, bytes } => {
+                let longest = super::tail::LONGEST;
+                self.refuse(&Label::Line(number), &format!("it has {bytes} bytes, {longest} are the most"));
             }
-            Line::TooLong { number, bytes } => self.warn(format!(
-                "{}: it has {bytes} bytes, {} are the most; it is left out",
-                Label::Line(number),
-                super::tail::LONGEST
-            )),
             Line::Replaced { after } => self.warn(format!(
                 "`records.jsonl` was cut or replaced after line {after}; it is read from its beginning again, append to it instead"
             )),
@@ -141,8 +157,14 @@ impl Supervised {
         }
         match said {
             Ok(said) => self.said(said, label, now),
-            Err(refused) => self.warn(format!("{label}: {refused}; it is left out")),
+            Err(refused) => self.refuse(label, &refused.to_string()),
         }
+    }
+
+    /// Warns that a line is left out, which may have had the objective.
+    fn refuse(&mut self, label: &Label, why: &str) {
+        self.parser.deciding().note_refused(&format!("{label}: {why}"));
+        self.warn(format!("{label}: {why}; it is left out"));
     }
 
     fn said(&mut self, said: Said, label: &Label, now: i64) {
@@ -174,6 +196,7 @@ impl Supervised {
             Said::Note { text } => self.pass(LogRecord::Note { text }),
             Said::Outputs(values) => {
                 for (name, value) in values {
+                    self.parser.deciding().note_elsewhere(&name, || Instead::Output);
                     self.output(name, value);
                 }
             }
@@ -214,15 +237,19 @@ impl Supervised {
     /// Takes a report from this process.
     pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, rank: u32, now: i64) {
         let mut kept: Vec<(Name, Datum)> = Vec::with_capacity(values.len());
-        let mut flaws = Vec::new();
+        let (mut flaws, mut places) = (Vec::new(), Places::default());
         for (name, datum) in values {
             if let Err(flaw) = check_name(&name) {
                 flaws.push(flaw);
-            } else if let Some((_, old)) = kept.iter_mut().find(|(found, _)| *found == name) {
-                flaws.push(format!("`{name}` is there twice; the later one counts"));
-                *old = datum;
-            } else {
-                kept.push((name, datum));
+                continue;
+            }
+            let datum = self.parser.deciding().read(&name, datum, &mut flaws);
+            match places.find(&kept, &name).and_then(|at| kept.get_mut(at)) {
+                None => kept.push((name, datum)),
+                Some((_, old)) => {
+                    flaws.push(format!("`{name}` is there twice; the later one counts"));
+                    *old = datum;
+                }
             }
         }
         if !flaws.is_empty() {

@@ -243,7 +243,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
         (false, false) => None,
     };
     let ended = match (&trial.state, &trial.exit) {
-        (TrialState::Failed, Some(exit)) => Some(exit.to_string()),
+        (TrialState::Failed, exit) => summary::cause(exit.as_ref()),
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => Some(exit.to_string()),
         _ => None,
     };

@@ -181,6 +181,7 @@ impl Run {
             LogRecord::Report { values } => return self.report(values, at),
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
+            LogRecord::Absent { metric, why } => (format!("absent/{metric}"), why.clone()),
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
             LogRecord::Param { name, value } => (format!("param/{name}"), value.to_string()),
             LogRecord::Facts { model_path, facts } => {

@@ -1,6 +1,7 @@
 //! Every kind of plot over studies of every shape.
 
 use super::chronicle::Chronicle;
+use super::failures::Failures;
 use super::history::History;
 use super::importance::{Fitted, Importance};
 use super::pareto::Pareto;
@@ -9,7 +10,7 @@ use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, KINDS};
 use crate::space::{Params, Value};
-use crate::study::{Event, Exit, Failure, Goal, Header, Limit, Origin, TrialId, Verdict};
+use crate::study::{Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn chronicle(demo: &Demo) -> Chronicle {
@@ -287,4 +288,32 @@ fn studies_with_different_objectives_do_not_share_an_axis() {
     let labels: Vec<String> =
         (history.figure)(&inputs).panels.iter().map(|panel| panel.y.label.clone()).collect();
     assert_eq!(labels, ["val_loss (less is better)", "acc (more is better)"]);
+}
+
+#[test]
+fn failures_are_counted_by_the_error_and_not_by_the_status() {
+    let mut demo = Demo::new(&[]);
+    let raised = |error: &str| {
+        let ended = Box::new(Failure::Code(1));
+        Exit::Failed(Failure::Raised { error: error.to_owned(), ended })
+    };
+    for exit in [raised("ValueError: bad"), raised("KeyError: 'lr'"), raised("ValueError: bad")] {
+        let trial = demo.start(&[]);
+        demo.end(trial, exit);
+    }
+    for text in ["tensor(0.1)", "tensor(0.2)", "tensor(0.3)"] {
+        let trial = demo.start(&[]);
+        let values = vec![("val_loss".into(), Datum::Text(text.to_owned()))];
+        demo.log(trial, LogRecord::Report { values });
+        demo.end(trial, Exit::Done);
+    }
+    let counted = with(&demo, |input| Failures::of(input).causes);
+    let counted: Vec<(&str, usize)> =
+        counted.iter().map(|cause| (cause.cause.as_str(), cause.attempts)).collect();
+    let wanted = [
+        ("`val_loss` was a text", 3),
+        ("ValueError: bad (exit status 1)", 2),
+        ("KeyError: 'lr' (exit status 1)", 1),
+    ];
+    assert_eq!(counted, wanted);
 }

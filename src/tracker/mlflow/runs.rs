@@ -261,6 +261,9 @@ impl Projection {
                 self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
+            LogRecord::Absent { metric, why } => {
+                self.tag(run, &format!("swath.absent.{metric}"), why);
+            }
             LogRecord::Checkpoint { .. } => {}
         }
     }
