@@ -94,8 +94,7 @@ mod tests {
 
     /// Replays trials of reports; returns what was said.
     fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
-        let mut demo =
-            Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
+        let mut demo = Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
         for reports in trials {
             let trial = demo.start(&[]);
             reports.iter().for_each(|report| demo.report(trial, report));
@@ -119,7 +118,10 @@ mod tests {
         let mean = "trial 1 reported val_loss 3 times; their mean counts (`take = \"mean\"`)";
         assert_eq!(said(Take::Mean, &[FOLDS], &Exit::Done), [mean]);
         let last = said(Take::LastMean(2), &[FOLDS], &Exit::Done);
-        assert!(last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"), "{last:?}");
+        assert!(
+            last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"),
+            "{last:?}"
+        );
     }
 
     #[test]
@@ -137,7 +139,11 @@ mod tests {
             &[&[("val_loss", 0.5), ("epoch", 1.0)], &[("val_loss", 0.2), ("epoch", 2.0)]];
         assert!(said(Take::Best, &[epochs], &Exit::Done).is_empty());
         let last_epoch: &[(&str, f64)] = &[("val_loss", 0.5), ("epoch", 9.0)];
-        assert_eq!(said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(), 1, "the last epoch of every fold");
+        assert_eq!(
+            said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(),
+            1,
+            "the last epoch of every fold"
+        );
         let folds = [epochs, epochs].concat();
         let found = said(Take::Best, &[epochs, &folds], &Exit::Done);
         assert!(found[0].starts_with("trial 2 reported val_loss 4 times"), "{found:?}");
