@@ -470,7 +470,7 @@ mod tests {
         let which = Which { words: Vec::new(), condition: None };
         let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));
         assert_eq!(result, Ok(Code::Done));
-        assert!(out.contains("val/AR@100 (maximum, best report)"), "{out}");
+        assert!(out.contains("val/AR@100 (maximum, the best of"), "{out}");
     }
 
     #[test]

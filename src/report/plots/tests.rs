@@ -317,3 +317,20 @@ fn failures_are_counted_by_the_error_and_not_by_the_status() {
     ];
     assert_eq!(counted, wanted);
 }
+
+#[test]
+fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() {
+    let mut demo = Demo::with(&[], vec![objective("val_loss", Goal::Min), objective("acc", Goal::Max)]);
+    let trial = demo.start(&[]);
+    for (loss, acc, rows) in [(0.9, 0.1, 1.0), (0.2, 0.8, 2.0), (0.4, 0.6, 3.0)] {
+        demo.report(trial, &[("val_loss", loss), ("acc", acc), ("rows", rows)]);
+    }
+    demo.end(trial, Exit::Done);
+    let chronicle = chronicle(&demo);
+    let measured = |metric| {
+        let input = Input { metric, ..Input::all(&demo.study, &chronicle, None) };
+        input.measured(&demo.study.trials()[0])
+    };
+    let asked = [None, Some("val_loss"), Some("acc"), Some("rows"), Some("gone")].map(measured);
+    assert_eq!(asked, [Some(0.2), Some(0.2), Some(0.8), Some(3.0), None]);
+}
