@@ -28,6 +28,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "json")]
     pub(crate) args: bool,
 
+    /// Print the path of the model that belongs to the result
+    #[arg(long, conflicts_with_all = ["args", "json", "toml"])]
+    pub(crate) model: bool,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -44,7 +48,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
         ranked.retain(|trial| ids.contains(&trial.id));
     }
-    ranked.truncate(args.count.unwrap_or(if several && !args.toml && !args.args { usize::MAX } else { 1 }));
+    ranked.truncate(args.count.unwrap_or(if several && !args.toml && !args.args && !args.model {
+        usize::MAX
+    } else {
+        1
+    }));
     if ranked.is_empty() {
         return Err(none(study));
     }
@@ -56,6 +64,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         out.json(&json!({
             "version": JSON_VERSION, "study": study.header().name, "best": rows, "hypervolume": volume,
         }))?;
+    } else if args.model {
+        for trial in &ranked {
+            let model = trial.model_that_counts().ok_or_else(|| no_model(trial))?;
+            writeln!(out.stdout, "{}", plain(model.path))?;
+        }
     } else if args.toml || args.args {
         for trial in &ranked {
             let text = if args.toml { point(study, trial) } else { paste::arguments(&trial.params) };
@@ -87,6 +100,12 @@ fn point(study: &Study, trial: &Trial) -> String {
     format!("[[point]]  {}\n{}", plain(&from), paste::toml(&trial.params))
 }
 
+fn no_model(trial: &Trial) -> Failure {
+    let message = format!("trial {} recorded no model", trial.id);
+    let hint = "name the file in a report: `{\"model_path\": \"model.pt\", …}`";
+    Failure::new(Code::NoSuccess, message).hint(hint)
+}
+
 fn none(study: &Study) -> Failure {
     let failure = Failure::new(Code::NoSuccess, "no trial has succeeded");
     match study.counts().failed {
@@ -102,7 +121,7 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
     use crate::space::Value;
-    use crate::study::{Exit, Goal};
+    use crate::study::{Exit, Goal, LogRecord};
     use crate::tracker::demo::{Demo, objective, text};
 
     fn args() -> Args {
@@ -111,6 +130,7 @@ mod tests {
             count: None,
             toml: false,
             args: false,
+            model: false,
             json: false,
         }
     }
@@ -145,6 +165,21 @@ mod tests {
         );
         assert!(toml.parse::<toml::Table>().is_ok());
         assert_eq!(best(&world(), &Args { args: true, ..args() }).unwrap(), "--lr=1e-5 '--model.name=a b'\n");
+    }
+
+    #[test]
+    fn the_model_of_the_best_report_is_printed_as_a_path() {
+        let mut demo = world();
+        let ask = Args { model: true, ..args() };
+        assert_eq!(best(&demo, &ask).unwrap_err().message, "trial 2 recorded no model");
+        let trial = demo.start(&[]);
+        for (epoch, loss) in [0.9, 0.05, 0.4].into_iter().enumerate() {
+            demo.report(trial, &[("val_loss", loss)]);
+            let model_path = format!("epoch {epoch}.bin");
+            demo.log(trial, LogRecord::Model { model_path, md5: None, size: 1, step: None });
+        }
+        demo.end(trial, Exit::Done);
+        assert_eq!(best(&demo, &ask).unwrap(), "epoch 1.bin\n");
     }
 
     #[test]

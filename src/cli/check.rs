@@ -7,7 +7,7 @@ use super::sweeps;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
-use crate::study::{Goal, Objective, Take, TrialId};
+use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, Span};
 use crate::sweep::{Acceptance, Fill, Sweep};
 use serde_json::{Value, json};
@@ -193,11 +193,7 @@ fn words(objective: &Objective) -> String {
         Goal::Min => "smaller is better",
         Goal::Max => "larger is better",
     };
-    let take = match objective.take {
-        Take::Best => "the best",
-        Take::Last => "the last",
-    };
-    format!("{}, {goal}, {take} of a trial's reports", objective.metric)
+    format!("{}, {goal}, {}", objective.metric, objective.take.describe())
 }
 
 fn limits(sweep: &Sweep) -> String {

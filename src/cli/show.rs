@@ -9,7 +9,7 @@ use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::{elide, plain};
 use crate::report::{front, json, listing, number, rank, summary};
-use crate::study::{LogRecord, Origin, Study, Trial, TrialState};
+use crate::study::{Counted, Datum, Goal, LogRecord, Origin, Study, Take, Trial, TrialState};
 use serde_json::json;
 use std::fmt::Display;
 
@@ -92,8 +92,11 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         .objectives
         .iter()
         .map(|objective| {
-            format!("{} ({:?}imum, {:?} report)", objective.metric, objective.goal, objective.take)
-                .to_lowercase()
+            let goal = match objective.goal {
+                Goal::Min => "minimum",
+                Goal::Max => "maximum",
+            };
+            format!("{} ({goal}, {})", objective.metric, objective.take.describe())
         })
         .collect();
     line(out, "objective", objectives.join(", "))?;
@@ -184,7 +187,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     line(out, "folder", found.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
-    show_records(out, trial)?;
+    show_records(out, study, trial)?;
     made::show(out, record, trial.id)?;
     if trial.state == TrialState::Failed {
         show_last_words(out, found, trial)?;
@@ -263,13 +266,23 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     });
     let count = trial.reports;
     let plural = if count == 1 { "report" } else { "reports" };
-    heading(out, &plain(&format!("{count} {plural}{step}")))?;
+    heading(out, &plain(&format!("{count} {plural}{step}{}", counted_words(study, trial))))?;
     let tallies = || trial.metrics.values();
     let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
     table.push(Column::texts("  metric", names.map(|name| format!("  {name}"))).keep());
     let last = tallies().map(|tally| number::short(tally.last.0)).chain(trial.texts.values().cloned());
     table.push(Column::numbers("last", last).keep());
+    if let Some(counted) = earlier_counted(trial) {
+        let names = trial.metrics.keys().chain(trial.texts.keys());
+        let at_best = names.map(|name| match counted.value(name) {
+            Some(Datum::Number(value)) => number::short(value.0),
+            Some(Datum::Flag(flag)) => flag.to_string(),
+            Some(Datum::Text(text)) => text.clone(),
+            None => String::new(),
+        });
+        table.push(Column::numbers("at best", at_best).keep());
+    }
     let bound = |bound: Option<f64>| bound.map_or_else(String::new, number::short);
     table.push(Column::numbers("smallest", tallies().map(|tally| bound(tally.min))));
     table.push(Column::numbers("largest", tallies().map(|tally| bound(tally.max))));
@@ -277,20 +290,59 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     Ok(out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?)
 }
 
-fn show_records(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
-    let said: Vec<_> = trial.records.iter().filter_map(record).collect();
-    if said.is_empty() {
+/// Returns the report that counts if it is not the last one.
+fn earlier_counted(trial: &Trial) -> Option<&Counted> {
+    trial.counted.as_ref().filter(|counted| counted.report != trial.reports)
+}
+
+/// Says which report is the trial's result.
+fn counted_words(study: &Study, trial: &Trial) -> String {
+    let Some(objective) = study.header().objectives.first() else { return String::new() };
+    if objective.take.averages() {
+        return format!("; {} counts", objective.take.describe());
+    }
+    let Some(counted) = earlier_counted(trial) else { return String::new() };
+    let step = counted.step.map_or_else(String::new, |step| {
+        format!(" at {} {}", study.header().resource.as_deref().unwrap_or("step"), number::short(step))
+    });
+    format!("; report {}{step} is the best and counts", counted.report)
+}
+
+fn show_records(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Failure> {
+    let counts = trial.model_that_counts().map(|model| model.record);
+    let several_models = trial.models.len() > 1;
+    let mut shown = trial
+        .records
+        .iter()
+        .enumerate()
+        .filter_map(|(at, record)| Some((at, describe_record(record)?)))
+        .peekable();
+    if shown.peek().is_none() {
         return Ok(());
     }
     heading(out, "records")?;
-    for (kind, text) in said {
+    for (at, (kind, text)) in shown {
         let kind = out.paint.dim(&format!("{kind:<10}"));
-        writeln!(out.stdout, "  {kind} {}", plain(&text))?;
+        let mark = match several_models && counts == Some(at) {
+            true => format!("  <- {}", model_words(study, trial)),
+            false => String::new(),
+        };
+        writeln!(out.stdout, "  {kind} {}{mark}", plain(&text))?;
     }
     Ok(())
 }
 
-fn record(record: &LogRecord) -> Option<(&'static str, String)> {
+/// Says why a model is the one that counts.
+fn model_words(study: &Study, trial: &Trial) -> &'static str {
+    let objective = study.header().objectives.first();
+    match (&trial.counted, objective.map(|objective| objective.take)) {
+        (Some(_), Some(Take::Best)) => "the model of the best report, which counts",
+        (Some(_), _) => "the model of the last report, which counts",
+        (None, _) => "the model that counts",
+    }
+}
+
+fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
     let md5 = |md5: &Option<String>| {
         md5.clone().map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
     };
@@ -391,6 +443,27 @@ mod tests {
     #[test]
     fn a_trial_is_shown_with_all_that_is_known_of_it() {
         insta::assert_snapshot!(show(&["1"], false).unwrap());
+    }
+
+    #[test]
+    fn the_report_and_the_model_that_count_are_marked() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.5), (0.2, 0.625), (0.4, 0.75)]) {
+            demo.report(trial, &[("val_loss", loss), ("Acc", acc)]);
+            let model_path = format!("epoch-{epoch}.bin");
+            demo.log(trial, LogRecord::Model { model_path, md5: None, size: 1, step: None });
+        }
+        let which = Which { words: vec!["1".into()], condition: None };
+        let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));
+        result.unwrap();
+        assert!(out.contains("3 reports, the last at step 3; report 2 at step 2 is the best and counts"));
+        assert!(
+            out.lines().any(|line| line.split_whitespace().take(3).eq(["Acc", "0.75", "0.625"])),
+            "{out}"
+        );
+        let marked: Vec<_> = out.lines().filter(|line| line.contains("<-")).collect();
+        assert!(matches!(marked[..], [line] if line.contains("epoch-2.bin") && line.contains("best")));
     }
 
     #[test]

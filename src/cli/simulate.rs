@@ -8,7 +8,7 @@ use crate::numerics::stream::{Purpose, stream};
 use crate::report::number::{seconds, short};
 use crate::scheduler::curves::{Collector, Recording};
 use crate::scheduler::simulation::{Curve, Simulation};
-use crate::study::{Header, Objective, Study, TrialId, TrialState};
+use crate::study::{Header, Metric, Objective, Study, Take, TrialId, TrialState};
 use crate::sweep::Sweep;
 use rand::RngExt;
 use serde_json::json;
@@ -217,8 +217,12 @@ impl World<'_> {
         let value = |curve: &Curve| {
             let mut scores = curve.points.iter().filter_map(|(_, value)| self.objective.score(*value));
             let score = match self.objective.take {
-                crate::study::Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
-                crate::study::Take::Last => scores.next_back(),
+                Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
+                Take::Last => scores.next_back(),
+                averaging => {
+                    let values: Vec<_> = curve.points.iter().map(|(_, value)| Metric(*value)).collect();
+                    return averaging.average(&values);
+                }
             };
             score.map(|score| self.objective.value(score))
         };

@@ -386,12 +386,17 @@ impl<'a> Driver<'a> {
         Ok(ran)
     }
 
-    /// Sets right what the trial's folder says of its end, where the study knows better than the slot that it ran in. The journal has the truth,
-    /// so failing is no error.
+    /// Completes the trial's folder with what the study knows better than the slot it ran in: how it
+    /// ended, and which of several reports and models is its result. Failing is no error, since the
+    /// journal has the truth.
     fn amend_folder(&self, trial: TrialId, told: Option<&Exit>) {
         let Some(found) = self.study.trial(trial) else { return };
-        if let Some(exit) = found.exit.as_ref().filter(|exit| told != Some(*exit)) {
-            let _ = TrialFolder::amend(&self.dir.trial(trial), exit, (self.clock)());
+        let Some(exit) = &found.exit else { return };
+        // A single report without a model is its own result: short trials are spared the file.
+        let has_result = found.reports > 1 || !found.models.is_empty();
+        if told != Some(exit) || has_result {
+            let result = found.result(&self.study.header().objectives);
+            let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, (self.clock)());
         }
     }
 

@@ -12,6 +12,8 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Counts the changes of what a folded trial remembers. A snapshot of another format is not used.
+const FORMAT: u32 = 2;
 /// How many trials stand in a line.
 const LINE: usize = 256;
 /// How much of the journal before the offset must be the same for a snapshot to be of that journal.
@@ -20,6 +22,7 @@ const WITNESS: u64 = 256;
 #[derive(Serialize)]
 struct Written<'a> {
     version: &'a str,
+    format: u32,
     offset: u64,
     witness: &'a str,
     trials: usize,
@@ -29,6 +32,7 @@ struct Written<'a> {
 #[derive(Deserialize)]
 struct Kept {
     version: String,
+    format: u32,
     offset: u64,
     witness: String,
     trials: usize,
@@ -93,7 +97,14 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
     let shell = study.without_trials();
     serde_json::to_writer(
         &mut out,
-        &Written { version: VERSION, offset, witness: &witness, trials: study.trials().len(), study: &shell },
+        &Written {
+            version: VERSION,
+            format: FORMAT,
+            offset,
+            witness: &witness,
+            trials: study.trials().len(),
+            study: &shell,
+        },
     )?;
     for trials in study.trials().chunks(LINE) {
         out.write_all(b"\n")?;
@@ -108,7 +119,7 @@ fn load(dir: &StudyDir) -> Option<Kept> {
     let text = std::fs::read(dir.snapshot()).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut kept: Kept = serde_json::from_slice(lines.next()?).ok()?;
-    if kept.version != VERSION || witness(dir, kept.offset).ok()? != kept.witness {
+    if kept.version != VERSION || kept.format != FORMAT || witness(dir, kept.offset).ok()? != kept.witness {
         return None;
     }
     let lines: Vec<&[u8]> = lines.collect();

@@ -4,7 +4,7 @@
 //! its end. Every path in it is relative, so that a study can be moved.
 
 use super::{Answer, Identity, yaml};
-use crate::space::Params;
+use crate::space::{Params, Value};
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -131,12 +131,13 @@ impl TrialFolder {
         Ok(())
     }
 
-    /// Says in the folder of an attempt that has ended how it really ended: when nobody was there to see it, or when the study knows more than
-    /// the executor (an objective that was never reported). Does nothing where there is no `info.yaml`.
+    /// Completes `info.yaml` of an attempt that has ended with what only the study knows: the trial's
+    /// result, and how it really ended (when nobody was there to see it, or when an objective was never
+    /// reported). Does nothing where there is no `info.yaml`.
     ///
     /// # Errors
     /// If `info.yaml` cannot be read or written.
-    pub fn amend(dir: &Path, exit: &Exit, at: Timestamp) -> io::Result<()> {
+    pub fn amend(dir: &Path, exit: &Exit, result: &[(String, Value)], at: Timestamp) -> io::Result<()> {
         let path = dir.join("metadata/info.yaml");
         let old = match fs::read_to_string(&path) {
             Ok(old) => old,
@@ -146,6 +147,8 @@ impl TrialFolder {
         let mut new = String::with_capacity(old.len() + 64);
         let (date, time) = local(at);
         let mut told = false;
+        // An earlier result stands last and is written anew.
+        let old = old.split_once("\n  result:\n").map_or(&*old, |(before, _)| before);
         for row in old.lines() {
             match row {
                 _ if row.starts_with("status: ") => new.extend(["status: ", status(exit)]),
@@ -162,6 +165,13 @@ impl TrialFolder {
         }
         if !told {
             new.push_str(&ended(exit, at));
+        }
+        if !result.is_empty() {
+            new.push_str("  result:\n");
+            let entries = result.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+            for row in yaml::params(&entries.collect()).lines() {
+                new.extend(["    ", row, "\n"]);
+            }
         }
         let mut file = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o666))

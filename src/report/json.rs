@@ -3,7 +3,7 @@
 //! Absent is absent, never `null`; a number that is not finite is `"nan"`, `"inf"` or `"-inf"`.
 
 use crate::space::{Name, Params};
-use crate::study::{LogRecord, Origin, Study, Tally, Timestamp, Trial};
+use crate::study::{Datum, LogRecord, Origin, Study, Tally, Timestamp, Trial};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -38,6 +38,18 @@ pub struct Row<'a> {
     configuration: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     breaks: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feasible: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_step: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    at_best: BTreeMap<&'a str, &'a Datum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_md5: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_step: Option<f64>,
     outside: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     records: &'a [LogRecord],
@@ -47,6 +59,9 @@ pub struct Row<'a> {
 #[must_use]
 pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
     let objectives = study.header().objectives.iter();
+    let model = trial.model_that_counts();
+    let counted = trial.counted.as_ref();
+    let at_best = counted.into_iter().flat_map(|counted| &counted.values);
     let measured = objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
     Row {
         trial: trial.id.0,
@@ -69,6 +84,12 @@ pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
         origin: &trial.origin,
         configuration: study.header().replicate.map(|_| study.head(trial.id).0),
         breaks: super::summary::broken(study, trial),
+        feasible: trial.feasible(&study.header().limits),
+        best_step: counted.and_then(|counted| counted.step),
+        at_best: at_best.map(|(name, datum)| (&**name, datum)).collect(),
+        model_path: model.map(|model| model.path),
+        model_md5: model.and_then(|model| model.md5),
+        model_step: model.and_then(|model| model.step),
         outside: trial.outside,
         records: &trial.records,
     }
@@ -89,7 +110,7 @@ mod tests {
             serde_json::to_string(&row(&demo.study, &demo.study.trials()[0])).unwrap(),
             "{\"trial\":1,\"state\":\"running\",\"objectives\":{},\"params\":{\"lr\":1.0},\"metrics\":{\"val_loss\":{\"last\":\"nan\",\
              \"min\":null,\"max\":null,\"count\":1}},\"reports\":1,\"step\":1.0,\"attempts\":1,\"seconds\":0.0,\"cpu_seconds\":0.0,\
-             \"peak_mib\":0.0,\"started_at\":\"2026-01-01T00:00:03Z\",\"seed\":7,\"origin\":{\"suggested\":\"random\"},\"outside\":false}"
+             \"peak_mib\":0.0,\"started_at\":\"2026-01-01T00:00:03Z\",\"seed\":7,\"origin\":{\"suggested\":\"random\"},\"feasible\":true,\"outside\":false}"
         );
     }
 }

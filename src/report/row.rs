@@ -1,10 +1,10 @@
 //! Names and what they stand for in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
 //! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics (an objective by its `take` rule,
-//! others by their last value), what only a study with replicates or imported trials makes interesting ([`LAST`]). `param.x`, `metric.x` and `best.x` say which is meant, as in the header of `trials.csv`.
+//! others by their last value), what only some studies make interesting ([`LAST`]). `param.x`, `metric.x`, `best.x` and `at_best.x` say which is meant, as in the header of `trials.csv`.
 
 use crate::space::{Name, Value};
-use crate::study::{Goal, Objective, Study, Trial};
+use crate::study::{Datum, Goal, Objective, Study, Trial};
 use crate::tracker::csv;
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ pub const OWN: [&str; 9] =
     ["trial", "state", "seconds", "step", "attempts", "exit", "seed", "cpu_seconds", "peak_mib"];
 
 /// What every trial has too, unless something of the user's own is called so.
-pub const LAST: [&str; 3] = ["configuration", "replicate", "origin"];
+pub const LAST: [&str; 7] =
+    ["configuration", "replicate", "origin", "feasible", "best_step", "model_step", "model_path"];
 
 /// Returns what `name` stands for in a trial, `None` if it is absent there.
 #[must_use]
@@ -26,6 +27,7 @@ pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
                 "param" => trial.params.get(rest).cloned(),
                 "metric" => last(trial, rest),
                 "best" => best(study, trial, rest),
+                "at_best" => at_best(trial, rest),
                 _ => None,
             }
         };
@@ -40,7 +42,12 @@ fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     if !LAST.contains(&name) || is_own(study, name) {
         return None;
     }
+    let model = || trial.model_that_counts();
     Some(match name {
+        "feasible" => Value::Bool(trial.feasible(&study.header().limits)?),
+        "best_step" => Value::Float(trial.counted.as_ref()?.step?),
+        "model_step" => Value::Float(model()?.step?),
+        "model_path" => Value::Text(model()?.path.into()),
         "configuration" => Value::Int(i64::from(study.head(trial.id).0)),
         "replicate" => Value::Int(i64::try_from(study.replicate(trial.id)).unwrap_or(i64::MAX)),
         _ => Value::Text(csv::origin(&trial.origin).into()),
@@ -90,6 +97,15 @@ fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
         Goal::Max => tally.max,
     };
     best.map(Value::Float)
+}
+
+/// Returns the value of a metric in the report that counts.
+pub fn at_best(trial: &Trial, name: &str) -> Option<Value> {
+    Some(match trial.at_best(name)? {
+        Datum::Number(number) => Value::Float(number.0),
+        Datum::Flag(flag) => Value::Bool(*flag),
+        Datum::Text(text) => Value::Text(text.as_str().into()),
+    })
 }
 
 fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {

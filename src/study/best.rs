@@ -1,7 +1,6 @@
-//! Which trials and which models are best.
+//! The order of trials by their results.
 
-use super::{LogRecord, Standing, Study, Trial};
-use crate::space::Value;
+use super::{Standing, Study, Trial};
 
 impl Study {
     /// Returns the best trials by the first objective and its goal, the best first and the earlier one of equals: of several seeds the first trial
@@ -25,26 +24,8 @@ impl Study {
     }
 }
 
-impl Trial {
-    /// Returns the place among its records of its best model: the last one that the trial called its best, else the one saved with the report
-    /// whose objective counts, else the last one.
-    #[must_use]
-    pub fn best_model(&self) -> Option<usize> {
-        let model = |at: &usize| matches!(self.records.get(*at), Some(LogRecord::Model { .. }));
-        let called = self.records.iter().rposition(|record| {
-            matches!(record, LogRecord::Facts { facts, .. } if facts.get("best") == Some(&Value::Bool(true)))
-        });
-        if let Some(before) = called.and_then(|at| (0..at).rev().find(model)) {
-            return Some(before);
-        }
-        let best = self.model_at.and_then(|at| usize::try_from(at).ok()).filter(model);
-        best.or_else(|| (0..self.records.len()).rev().find(model))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::space::Value;
     use crate::study::{
         Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
         Study, Take, Timestamp, TrialId, Usage,
@@ -83,21 +64,5 @@ mod tests {
         assert_eq!((ids(Goal::Min), ids(Goal::Max)), (vec![3, 1], vec![3, 1]));
         let worst = study(Goal::Max, Take::Last, &[&[0.1], &[0.2], &[0.3]]);
         assert_eq!(worst.best(2).iter().map(|trial| trial.id.0).collect::<Vec<_>>(), [3, 2]);
-    }
-
-    #[test]
-    fn the_best_model_is_the_one_saved_with_the_report_that_counts() {
-        let reports: &[&[f64]] = &[&[f64::NAN, 0.9, 0.2, f64::NAN, 0.4], &[f64::NAN], &[]];
-        let best = |goal, take| -> Vec<Option<usize>> {
-            study(goal, take, reports).trials().iter().map(super::Trial::best_model).collect()
-        };
-        assert_eq!(best(Goal::Min, Take::Best), [Some(2), Some(0), None]);
-        assert_eq!(best(Goal::Max, Take::Best), [Some(1), Some(0), None]);
-        assert_eq!(best(Goal::Min, Take::Last), [Some(4), Some(0), None]);
-        let mut called = study(Goal::Min, Take::Best, reports);
-        let trial = &mut called.trials[0];
-        let facts = [("best".into(), Value::Bool(true))].into_iter().collect();
-        trial.records.insert(4, LogRecord::Facts { model_path: "m3".into(), facts });
-        assert_eq!(trial.best_model(), Some(3));
     }
 }

@@ -1,8 +1,8 @@
 //! How each event changes a study: the only place where one does.
 
 use super::{
-    Attempt, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Take, Tally, Trial,
-    TrialId, TrialState, Usage, Verdict,
+    Attempt, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally, Trial, TrialId,
+    TrialState, Usage, Verdict,
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
@@ -127,12 +127,9 @@ impl Study {
             }
             Event::Logged { trial, attempt, record } => {
                 let resource = self.header.resource.clone();
-                let objective = self.header.objectives.first().cloned();
-                self.expect_attempt(*trial, *attempt, "logged")?.log(
-                    record,
-                    resource.as_ref(),
-                    objective.as_ref(),
-                );
+                let objectives = self.header.objectives.clone();
+                let found = self.expect_attempt(*trial, *attempt, "logged")?;
+                found.log(record, resource.as_ref(), &objectives);
             }
             Event::Judged { trial, verdict, why } => {
                 let found = self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
@@ -283,8 +280,9 @@ impl Trial {
             reports: 0,
             step: None,
             records: Vec::new(),
-            leading: false,
-            model_at: None,
+            counted: None,
+            models: Vec::new(),
+            series: BTreeMap::new(),
             exit: None,
             why: None,
             started_at: None,
@@ -313,21 +311,23 @@ impl Trial {
             self.metrics.clear();
             self.texts.clear();
             self.records.clear();
-            (self.leading, self.model_at) = (false, None);
+            self.counted = None;
+            self.models.clear();
+            self.series.clear();
             self.reports = 0;
             self.step = None;
         }
     }
 
-    fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objective: Option<&Objective>) {
+    fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objectives: &[Objective]) {
         let LogRecord::Report { values } = record else {
-            if self.leading && matches!(record, LogRecord::Model { .. }) {
-                self.model_at = u32::try_from(self.records.len()).ok();
+            if matches!(record, LogRecord::Model { .. }) {
+                self.note_model();
             }
             self.records.push(record.clone());
             return;
         };
-        let before = objective.and_then(|objective| self.objective(objective));
+        let before = objectives.first().and_then(|objective| self.objective(objective));
         self.reports += 1;
         let mut step = resource.is_none().then_some(self.reports as f64);
         for (name, datum) in values {
@@ -343,15 +343,7 @@ impl Trial {
             }
         }
         self.step = step.or(self.step);
-        self.leading = objective.is_some_and(|objective| {
-            let told = values.iter().find(|(name, _)| *name == objective.metric);
-            let told = told.and_then(|(_, datum)| match datum {
-                Datum::Number(Metric(number)) => objective.score(*number),
-                _ => None,
-            });
-            let best = before.and_then(|before| objective.score(before));
-            told.is_some_and(|told| objective.take == Take::Last || best.is_none_or(|best| told < best))
-        });
+        self.count_report(values, objectives, before);
     }
 
     fn end(

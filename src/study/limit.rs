@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A bound on a reported metric: its last value counts.
+/// A bound on a reported metric: its value in the report that counts, else its last value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     /// The reported name.
@@ -49,10 +49,19 @@ impl fmt::Display for Limit {
 }
 
 impl Trial {
-    /// Returns the value that a limit is about, if the trial reported a finite one.
+    /// Returns the value that a limit is about, if the trial reported a finite one: that of the report
+    /// that counts, else the last one (of a metric that is reported apart, such as once at the end).
     #[must_use]
     pub fn limited(&self, limit: &Limit) -> Option<f64> {
-        self.metrics.get(&limit.metric).map(|tally| tally.last.0).filter(|value| value.is_finite())
+        let at_best = self.counted.as_ref().and_then(|counted| counted.number(&limit.metric));
+        let last = || self.metrics.get(&limit.metric).map(|tally| tally.last.0);
+        at_best.or_else(last).filter(|value| value.is_finite())
+    }
+
+    /// Returns whether the trial keeps all limits; `None` before its first report.
+    #[must_use]
+    pub fn feasible(&self, limits: &[Limit]) -> Option<bool> {
+        (self.reports > 0).then(|| self.violation(limits) == 0.0)
     }
 
     /// Returns by how much all limits together are broken: 0 if every one is kept, infinite if one was not even reported.

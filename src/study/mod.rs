@@ -4,6 +4,7 @@
 //! and a reader alike. Read [`event`] first.
 
 mod best;
+pub mod counted;
 pub mod due;
 pub mod event;
 pub mod exit;
@@ -22,6 +23,7 @@ mod trash;
 pub mod trial;
 pub mod verdict;
 
+pub use counted::{Counted, SavedModel, TrialModel};
 pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
 pub use exit::{Exit, Failure, FailureClass};

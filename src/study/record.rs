@@ -99,7 +99,7 @@ pub enum LogRecord {
     },
 }
 
-mod ordered {
+pub(super) mod ordered {
     //! A list of pairs as a JSON object, order kept.
     use super::{Datum, Name};
     use crate::space::known::Known;
@@ -107,14 +107,14 @@ mod ordered {
     use serde::{Deserializer, Serializer};
     use std::fmt;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::study) fn serialize<S: Serializer>(
         values: &[(Name, Datum)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(values.iter().map(|(name, datum)| (name, datum)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::study) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<(Name, Datum)>, D::Error> {
         struct Pairs;

@@ -1,6 +1,8 @@
 //! One configuration and what became of it.
 
-use super::{Exit, LogRecord, Objective, Origin, Place, Score, Timestamp, Usage};
+use super::{
+    Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp, Usage,
+};
 use crate::space::known::by_name;
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
@@ -128,12 +130,15 @@ pub struct Trial {
     pub step: Option<f64>,
     /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in order.
     pub records: Vec<LogRecord>,
-    /// Whether the last report is the one whose objective counts, so far.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub leading: bool,
-    /// Where among the records the model stands that was saved with that report.
+    /// The report whose values are the trial's result, so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model_at: Option<u32>,
+    pub counted: Option<Counted>,
+    /// Where each model stands between the reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<SavedModel>,
+    /// All reported values of the objectives that are taken from several reports.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub series: BTreeMap<Name, Vec<Metric>>,
     /// How the last attempt ended.
     pub exit: Option<Exit>,
     /// What the scheduler last said, in words, when it paused or stopped the trial.
@@ -183,6 +188,7 @@ impl Trial {
             (Take::Last, _) => Some(tally.last.0).filter(|value| value.is_finite()),
             (Take::Best, Goal::Min) => tally.min,
             (Take::Best, Goal::Max) => tally.max,
+            (take, _) => take.average(self.series.get(&objective.metric)?),
         }
     }
 

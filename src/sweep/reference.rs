@@ -58,6 +58,8 @@ pub enum Takes {
     Duration,
     /// Such as `8 GiB`; plain numbers are bytes.
     Size,
+    /// A rule that makes one value of all reports of a trial.
+    TakeRule,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of classes of failure.
@@ -144,7 +146,12 @@ pub const SECTIONS: &[SectionReference] = &[
         keys: &[
             key("metric", Takes::Text, "", "the reported name; required"),
             key("goal", Takes::OneOf(&["min", "max"]), "", "whether small or large is good; required"),
-            key("take", Takes::OneOf(&["best", "last"]), "`best`", "which of a trial's reports counts"),
+            key(
+                "take",
+                Takes::TakeRule,
+                "`best`",
+                "which of a trial's reports counts, or how several make one value",
+            ),
         ],
         open: false,
     },
@@ -329,6 +336,7 @@ fn takes(takes: Takes) -> String {
         Takes::Number => "number".to_owned(),
         Takes::Duration => "duration".to_owned(),
         Takes::Size => "size".to_owned(),
+        Takes::TakeRule => "`best`, `last`, `mean`, `median`, `last:N`".to_owned(),
         Takes::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Takes::Failures => "list of classes, below".to_owned(),
         Takes::Variables => "table of strings".to_owned(),
@@ -429,6 +437,9 @@ fn key_schema(key: &KeyReference) -> Value {
         Takes::Count(least) => json!({ "type": "integer", "minimum": least }),
         Takes::Number => json!({ "type": "number" }),
         Takes::Duration | Takes::Size => json!({ "type": ["string", "number"] }),
+        Takes::TakeRule => {
+            json!({ "type": "string", "pattern": "^(best|last|mean|median|last:[1-9][0-9]*)$" })
+        }
         Takes::OneOf(words) => json!({ "enum": words }),
         Takes::Failures => {
             let names: Vec<_> = FAILURE_CLASSES.iter().map(|(name, ..)| *name).collect();

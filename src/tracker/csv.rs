@@ -6,7 +6,7 @@
 
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
-use crate::study::{Entry, Goal, LogRecord, Objective, Origin, Study, Timestamp, Trial};
+use crate::study::{Datum, Entry, Goal, LogRecord, Objective, Origin, Study, Timestamp, Trial};
 use ::csv::{ByteRecord, Writer};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -36,6 +36,9 @@ const LAST: [&str; 17] = [
     "replicate",
     "origin",
 ];
+
+/// Columns at the end, behind `at_best.<metric>`.
+const RESULT: [&str; 3] = ["best_step", "model_step", "feasible"];
 
 /// Reported keys that have a column of their own kind.
 const PATHS: [&str; 2] = ["model_path", "artifact"];
@@ -98,7 +101,7 @@ struct Columns {
 impl Columns {
     fn of(study: &Study) -> Self {
         let header = study.header();
-        let taken = |name: &str| FIRST.contains(&name) || LAST.contains(&name);
+        let taken = |name: &str| FIRST.contains(&name) || LAST.contains(&name) || RESULT.contains(&name);
         let objectives = header.objectives.iter().map(|objective| {
             let name = &objective.metric;
             let column = if taken(name) { format!("objective.{name}") } else { name.to_string() };
@@ -131,7 +134,10 @@ impl Columns {
         let metrics = self.metrics.iter().map(|name| format!("metric.{name}"));
         let best = self.objectives.iter().map(|(_, objective)| format!("best.{}", objective.metric));
         let last = LAST.into_iter().map(str::to_owned);
-        first.chain(objectives).chain(params).chain(metrics).chain(best).chain(last)
+        let at_best = self.metrics.iter().map(|name| format!("at_best.{name}"));
+        let result = RESULT.into_iter().map(str::to_owned);
+        let named = first.chain(objectives).chain(params).chain(metrics).chain(best);
+        named.chain(last).chain(at_best).chain(result)
     }
 
     fn fill(&self, study: &Study, trial: &Trial, row: &mut dyn Cells) {
@@ -167,14 +173,25 @@ impl Columns {
         let (data_dirs, data_md5s) = datasets(trial);
         row.text(&data_dirs);
         row.text(&data_md5s);
-        let (model_path, model_md5) = model(trial);
-        row.text(model_path);
-        row.text(model_md5);
+        let model = trial.model_that_counts();
+        row.text(model.map_or("", |model| model.path));
+        row.text(model.and_then(|model| model.md5).unwrap_or_default());
         row.number(trial.seed);
         row.text(header.git_commit.as_deref().unwrap_or_default());
         row.number(u64::from(study.head(trial.id).0));
         row.number(study.replicate(trial.id) as u64);
         row.text(origin(&trial.origin));
+        for name in &self.metrics {
+            match trial.at_best(name) {
+                Some(Datum::Number(number)) => row.float(Some(number.0)),
+                Some(Datum::Flag(flag)) => row.text(if *flag { "true" } else { "false" }),
+                Some(Datum::Text(text)) => row.text(text),
+                None => row.float(None),
+            }
+        }
+        row.step(trial.counted.as_ref().and_then(|counted| counted.step));
+        row.step(model.and_then(|model| model.step));
+        row.value(trial.feasible(&header.limits).map(Value::Bool).as_ref());
     }
 }
 
@@ -218,17 +235,6 @@ fn datasets(trial: &Trial) -> (String, String) {
         }
     }
     (paths.join(";"), digests.join(";"))
-}
-
-/// Returns the model the trial wrote last, and its digest.
-fn model(trial: &Trial) -> (&str, &str) {
-    let models = trial.records.iter().rev().find_map(|record| match record {
-        LogRecord::Model { model_path, md5, .. } => {
-            Some((model_path.as_str(), md5.as_deref().unwrap_or_default()))
-        }
-        _ => None,
-    });
-    models.unwrap_or_default()
 }
 
 /// What the cells of a row are put into, from left to right.

@@ -184,6 +184,11 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
             ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
         ],
     );
+    let result = trial.result(&study.header().objectives);
+    let result: Vec<_> =
+        result.iter().map(|(name, value)| (format!("swath:{}", local(name)), Some(param(value)))).collect();
+    let result: Vec<_> = result.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    graph.element(ACTIVITY, &activity, &result);
     graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
     graph.relate(INFORMED, &activity, "run:study", &[]);
     graph.relate(GENERATED, &config, "run:study", &[("prov:role", Some(json!(origin(&trial.origin))))]);
@@ -261,7 +266,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
         }
     }
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-    let best_model = trial.best_model();
+    let best_model = trial.model_that_counts().map(|model| model.record);
     for (at, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
             LogRecord::Model { model_path, md5, size, step } => {

@@ -9,6 +9,7 @@ use super::metric_rows::{self, each_row};
 use super::proto::Message;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError, step};
+use crate::space::Value;
 use crate::study::{
     Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
 };
@@ -127,6 +128,7 @@ impl TensorBoard {
         };
         if let Some(end) = end {
             run.file.begin_tail();
+            run.result(&trial.result(&study.header().objectives), at)?;
             plugin(&mut run.event, hparams::END, &hparams::end(end, seconds(at)), at);
             run.write()?;
         }
@@ -194,6 +196,21 @@ impl Run {
             }
         });
         self.write()
+    }
+
+    /// Writes the trial's result beside its last report, under `result/`.
+    fn result(&mut self, result: &[(String, Value)], at: Timestamp) -> Result<(), TrackerError> {
+        let step = self.step;
+        summary(&mut self.event, at, step, |summary| {
+            for (name, value) in result {
+                let tag = format!("result/{name}");
+                match value.as_f64() {
+                    Some(number) => scalar(summary, &tag, number),
+                    None => text_value(summary, &tag, &value.to_string()),
+                }
+            }
+        });
+        if result.is_empty() { Ok(()) } else { self.write() }
     }
 
     fn metrics(&mut self, trial: &Path, due: &Due, ended: Timestamp) -> Result<(), TrackerError> {

@@ -16,8 +16,8 @@ use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Section};
 use crate::space::Name;
 use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp, Trial,
-    TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Objective, Origin, Setting, Study, Timestamp,
+    Trial, TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ impl Tracker for Wandb {
                 let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial)) else {
                     return Ok(());
                 };
-                run.end(about, exit, (&folder, &self.home.due), entry.at)?;
+                run.end((about, &study.header().objectives), exit, (&folder, &self.home.due), entry.at)?;
             }
             Event::Judged { trial, verdict: Verdict::Stop, .. } => self.stopped(study, *trial, entry.at)?,
             _ => {}
@@ -135,7 +135,7 @@ impl Wandb {
         match (self.runs.get_mut(&id), study.trial(id)) {
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
-                run.end(trial, &Exit::Stopped, (&folder, &self.home.due), at)
+                run.end((trial, &study.header().objectives), &Exit::Stopped, (&folder, &self.home.due), at)
             }
             _ => Ok(()),
         }
@@ -233,7 +233,7 @@ impl Run {
 
     fn end(
         &mut self,
-        trial: &Trial,
+        (trial, objectives): (&Trial, &[Objective]),
         exit: &Exit,
         (folder, due): (&Path, &Due),
         at: Timestamp,
@@ -252,7 +252,7 @@ impl Run {
         })?;
         let step = (self.all.rows - 1).max(0);
         self.items.clear();
-        for (key, value) in summary(trial, last) {
+        for (key, value) in summary(trial, objectives, last) {
             let (item, json) = self.items.add();
             item.push_str(&key);
             json.extend_from_slice(&value);
@@ -317,8 +317,12 @@ fn describe(run: &mut Message, id: &str, study: &Study, trial: &Trial, labels: &
     }
 }
 
-/// Returns the last value of everything, the best of what is reported, outputs, data sets and models.
-fn summary(trial: &Trial, mut last: BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (String, Vec<u8>)> {
+/// Returns the last value of everything, outputs, data sets and models, and the trial's result.
+fn summary(
+    trial: &Trial,
+    objectives: &[Objective],
+    mut last: BTreeMap<String, Vec<u8>>,
+) -> impl Iterator<Item = (String, Vec<u8>)> {
     for record in &trial.records {
         match record {
             LogRecord::Output { name, value } => {
@@ -338,8 +342,12 @@ fn summary(trial: &Trial, mut last: BTreeMap<String, Vec<u8>>) -> impl Iterator<
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
-    let about =
-        json!({ "state": trial.state.word(), "exit": exit, "attempts": trial.attempts, "files": files });
+    let result: serde_json::Map<_, _> =
+        trial.result(objectives).into_iter().map(|(name, value)| (name, json!(value))).collect();
+    let about = json!({
+        "state": trial.state.word(), "exit": exit, "attempts": trial.attempts, "result": result,
+        "files": files,
+    });
     last.insert("swath".to_owned(), json(&about));
     last.into_iter()
 }

@@ -150,12 +150,29 @@ fn a_trial_that_nobody_saw_end_does_not_stay_running() {
     let mut folder = world.begin(1, false);
     folder.placed(99).unwrap();
     drop(folder);
-    TrialFolder::amend(&world.dir(), &Exit::Lost, at(60)).unwrap();
+    TrialFolder::amend(&world.dir(), &Exit::Lost, &[], at(60)).unwrap();
     has(&world.info(), &["status: FAILED", "  exit: lost", "process_id: 99"]);
     assert!(!world.info().contains("end_date: ''"));
     let why = Exit::Failed(Failure::NoObjective("`a` was never reported".into()));
-    TrialFolder::amend(&world.dir(), &why, at(60)).unwrap();
+    TrialFolder::amend(&world.dir(), &why, &[], at(60)).unwrap();
     has(&world.info(), &["  exit: '`a` was never reported'"]);
     assert_eq!(world.read("metadata/info.yaml").matches("exit:").count(), 1);
-    TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, at(60)).unwrap();
+    TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, &[], at(60)).unwrap();
+}
+
+#[test]
+fn the_result_of_a_trial_stands_at_the_end_once() {
+    let world = World::new();
+    let mut folder = world.begin(1, false);
+    folder.placed(99).unwrap();
+    drop(folder);
+    for loss in [0.5, 1e-5] {
+        let result = [
+            ("objective.val/loss: x".to_owned(), Value::Float(loss)),
+            ("model_path".to_owned(), Value::Text("m 1.bin".into())),
+        ];
+        TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
+    }
+    let result = "  result:\n    objective:\n      'val/loss: x': 1.0e-05\n    model_path: 'm 1.bin'\n";
+    assert!(world.read("metadata/info.yaml").ends_with(result), "{}", world.read("metadata/info.yaml"));
 }

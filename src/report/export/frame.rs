@@ -198,14 +198,14 @@ fn typed(name: String, cells: Vec<Cell>) -> Column {
 
 fn kind(name: &str, cells: &[Cell]) -> Kind {
     match name {
-        "trial_id" | "attempts" | "seed" => return Kind::Count,
+        "trial_id" | "attempts" | "seed" | "configuration" | "replicate" => return Kind::Count,
         "started_at" | "ended_at" => return Kind::Time,
         _ => {}
     }
     let all =
         |fits: &dyn Fn(&Cell) -> bool| cells.iter().all(|cell| matches!(cell, Cell::Absent) || fits(cell));
     let nothing = all(&|_| false);
-    if name.starts_with("param.") {
+    if name.starts_with("param.") || name == "feasible" {
         return match () {
             () if nothing => Kind::Text,
             () if all(&|cell| matches!(cell, Cell::Param(Value::Bool(_)))) => Kind::Flag,

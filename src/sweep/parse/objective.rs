@@ -60,13 +60,12 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
 }
 
 fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Take {
-    match section.take_text("take", diagnostics) {
-        Some((take, _)) if take == "last" => Take::Last,
-        Some((take, span)) if take != "best" => {
-            let error = Diagnostic::error("unknown-name", format!("`take` cannot be `{take}`")).at(span, "");
-            diagnostics.push(error.hint("it is `best` or `last` over the trial's reports"));
-            Take::Best
-        }
-        _ => Take::Best,
-    }
+    let Some((word, span)) = section.take_text("take", diagnostics) else { return Take::Best };
+    Take::parse(&word).unwrap_or_else(|| {
+        let error = Diagnostic::error("unknown-name", format!("`take` cannot be `{word}`")).at(span, "");
+        let rules = "it is `best`, `last`, `mean`, `median` or `last:3` (the mean of the last three) over the \
+                     trial's reports";
+        diagnostics.push(error.hint(rules));
+        Take::Best
+    })
 }

@@ -53,6 +53,7 @@ fn example(takes: Takes) -> String {
     match takes {
         Takes::Text => "'x'".to_owned(),
         Takes::Texts | Takes::OneOrMore => "['x']".to_owned(),
+        Takes::TakeRule => "'last:3'".to_owned(),
         Takes::Switch => "true".to_owned(),
         Takes::Count(least) => least.to_string(),
         Takes::Number => "0.5".to_owned(),

@@ -168,6 +168,8 @@ impl Filling<'_, '_, '_> {
         if best {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
+        let result = trial.result(&header.objectives);
+        properties.extend(result.iter().map(|(name, value)| (&**name, true, property(value))));
         let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
         let params: Vec<_> =
             trial.params.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
@@ -292,7 +294,7 @@ impl Filling<'_, '_, '_> {
 
     /// Adds models, each version once, and stored files.
     fn outputs(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
-        let best_model = trial.best_model();
+        let best_model = trial.model_that_counts().map(|model| model.record);
         let mut versions: Vec<Version<'_>> = Vec::new();
         let mut files = BTreeSet::new();
         for (at, record) in trial.records.iter().enumerate() {

@@ -29,9 +29,9 @@ fn the_columns_stand_in_the_documented_order() {
         table(&demo),
         "pipeline,stage,trial_id,state,val_loss,param.lr,param.optimizer,metric.acc,metric.val_loss,best.val_loss,step,attempts,\
          seconds,cpu_seconds,peak_mib,started_at,ended_at,exit,data_dir,data_md5,model_path,model_md5,seed,git_commit,\
-         configuration,replicate,origin\n\
+         configuration,replicate,origin,at_best.acc,at_best.val_loss,best_step,model_step,feasible\n\
          digits,train,1,complete,1.0,1e-5,sgd,0.5,1.0,1.0,1,1,2.0,0.5,12.25,2026-01-01T00:00:03Z,2026-01-01T00:00:05Z,done,,,,,7,,1,1,\
-         random\n"
+         random,0.5,1.0,1,,true\n"
     );
 }
 
@@ -106,6 +106,23 @@ fn data_sets_and_the_last_model_have_their_digests() {
         ["data/a;data/b", "md5 of a;md5 of b"]
     );
     assert_eq!([cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")], ["m/2.bin", "md5 of m/2.bin"]);
+}
+
+#[test]
+fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.1), (0.5, 0.5), (0.2, 0.8), (0.4, 0.7)]) {
+        demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
+        let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
+        demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+    }
+    demo.report(trial, &[("val_loss", 0.6), ("acc", 0.9)]);
+    demo.end(trial, Exit::Done);
+    let row = ["val_loss", "metric.val_loss", "at_best.val_loss", "at_best.acc", "best_step"];
+    assert_eq!(row.map(|column| cell(&demo, 0, column)), ["0.2", "0.6", "0.2", "0.8", "3"]);
+    let model = ["model_path", "model_md5", "model_step", "feasible"];
+    assert_eq!(model.map(|column| cell(&demo, 0, column)), ["epoch-3.bin", "md5 of 3", "3", "true"]);
 }
 
 #[test]

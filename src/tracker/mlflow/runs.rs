@@ -6,8 +6,8 @@
 use super::names::{self, digest};
 use crate::space::{Name, Value};
 use crate::study::{
-    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, Trial, TrialId,
-    TrialState,
+    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp, Trial,
+    TrialId, TrialState,
 };
 use crate::tracker::step;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ impl Projection {
             Event::Created { trial, origin, .. } => self.created(study, *trial, origin, at),
             Event::Logged { trial, record, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.logged(trial, record, study.header().resource.as_ref(), at);
+                    self.logged(study, trial, record, at);
                 }
             }
             Event::Placed { trial, place, .. } => self.tag(trial.0, "swath.host", &place.host),
@@ -86,7 +86,12 @@ impl Projection {
                 self.tag(trial.0, "swath.attempts", &attempt.to_string());
             }
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
-            Event::Ended { trial, exit, .. } => self.tag(trial.0, "swath.exit", &exit.to_string()),
+            Event::Ended { trial, exit, .. } => {
+                self.tag(trial.0, "swath.exit", &exit.to_string());
+                if let Some(trial) = study.trial(*trial) {
+                    self.result(trial, &study.header().objectives);
+                }
+            }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Removed { trials } => trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "true")),
             Event::Restored { trials } => {
@@ -156,7 +161,15 @@ impl Projection {
         }
     }
 
-    fn logged(&mut self, trial: &Trial, record: &LogRecord, resource: Option<&Name>, at: i64) {
+    /// Tags the run of a trial with its result so far.
+    fn result(&mut self, trial: &Trial, objectives: &[Objective]) {
+        for (name, value) in trial.result(objectives) {
+            self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
+        }
+    }
+
+    fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
+        let (resource, objectives) = (study.header().resource.as_ref(), &study.header().objectives);
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
@@ -178,10 +191,7 @@ impl Projection {
                 let (source, context) = (data_dir.clone(), role.clone());
                 self.push(run, Change::Dataset { name, digest, source, context });
             }
-            LogRecord::Model { model_path, md5, .. } => {
-                self.tag(run, "swath.model_path", model_path);
-                self.tag(run, "swath.model_md5", md5.as_deref().unwrap_or_default());
-            }
+            LogRecord::Model { .. } => self.result(trial, objectives),
             LogRecord::Artifact { path, .. } => {
                 self.push(run, Change::File { trial: run, path: path.clone() });
             }
@@ -319,6 +329,27 @@ mod tests {
         demo.event(Event::Closed { why: Closing::Finished });
         let expected = [(Status::Killed, true), (Status::Running, false), (Status::Finished, true)];
         assert_eq!(statuses(&demo, PARENT), expected);
+    }
+
+    #[test]
+    fn the_tags_of_a_run_name_the_result_and_the_model_that_belongs_to_it() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for (epoch, loss) in (1..).zip([0.9, 0.2, 0.4]) {
+            demo.report(trial, &[("val_loss", loss)]);
+            let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
+            demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+        }
+        demo.end(trial, Exit::Done);
+        let mut tags = BTreeMap::new();
+        for op in ops(&demo) {
+            if let Change::Tag { key, value } = op.change {
+                tags.insert((op.run, key), value);
+            }
+        }
+        let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
+        let tag = |name| tags[&(1, format!("swath.{name}"))].as_str();
+        assert_eq!(names.map(tag), ["0.2", "2.0", "epoch-2.bin", "md5 of 2", "2.0"]);
     }
 
     #[test]

@@ -1,5 +1,4 @@
 //! Readers do not slow a run: fifty of them in a loop beside it, and the time its journal takes stays what it was.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
@@ -60,6 +59,7 @@ fn shape(took: &[Duration]) -> [Duration; 3] {
 
 #[test]
 fn fifty_readers_do_not_slow_the_writer() {
+    let _turn = super::alone();
     let folder = tempfile::tempdir().unwrap();
     let dir = StudyDir::at(folder.path().join("s"));
     std::fs::create_dir(dir.root()).unwrap();

@@ -1,6 +1,6 @@
 //! Memory that is limited, and what a trial's whole tree of processes uses.
 
-use crate::world::World;
+use super::world::World;
 
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 

@@ -81,3 +81,31 @@ fn every_module_uses_lower_layers_only() {
     complaints.dedup();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
+
+/// Returns whether a test program takes this file in: as its `main.rs`, or as a module of the file beside it.
+fn belongs_to_a_test_program(path: &Path) -> bool {
+    let folder = path.parent().expect("it lies in a folder");
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("its name is UTF-8");
+    let (owner, module) = match stem {
+        "main" => return true,
+        "mod" => (folder.parent(), folder.file_name().and_then(|name| name.to_str())),
+        _ => (Some(folder), Some(stem)),
+    };
+    let (Some(owner), Some(module)) = (owner, module) else { return false };
+    ["main.rs", "mod.rs"].iter().any(|name| {
+        let text = fs::read_to_string(owner.join(name)).unwrap_or_default();
+        text.lines().any(|line| line == format!("mod {module};"))
+    })
+}
+
+#[test]
+fn every_test_file_belongs_to_a_test_program() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let strangers: Vec<_> =
+        files(&tests).into_iter().filter(|path| !belongs_to_a_test_program(path)).collect();
+    assert!(
+        strangers.is_empty(),
+        "no test program runs these: put each into `tests/engine` or `tests/cli`, and name it in its `main.rs`: \
+         {strangers:?}"
+    );
+}

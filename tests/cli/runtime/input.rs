@@ -1,6 +1,6 @@
 //! Trials that meddle with their own files.
 
-use crate::world::World;
+use super::world::World;
 
 #[test]
 fn a_trial_that_replaces_its_records_file_loses_none_of_its_reports() {

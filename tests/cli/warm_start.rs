@@ -1,5 +1,4 @@
 //! Trials that come from elsewhere or from a person: `swath import` and `swath add`, over the binary.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

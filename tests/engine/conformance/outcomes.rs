@@ -1,9 +1,6 @@
 //! What every sampler makes of outcome limits and of replicates.
 
-#[path = "../../benches/search/play.rs"]
-mod play;
-
-use play::{Game, space};
+use crate::play::{Game, space};
 use swath::sampler::SAMPLERS;
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Datum, Event, Exit, Header, Limit, LogRecord, Metric, Origin, TrialId, Usage};

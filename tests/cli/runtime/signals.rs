@@ -1,6 +1,6 @@
 //! Signals to the orchestrator while trials run.
 
-use crate::world::{Running, World};
+use super::world::{Running, World};
 use std::process::Stdio;
 use std::time::Duration;
 

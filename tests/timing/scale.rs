@@ -1,7 +1,7 @@
 //! Many trials, and many at a time, in one process: every event is there, every descriptor is given back, memory stays small.
 //!
-//! `SWATH_SCALE=10000 cargo test --release --test scale` is the long form; RELIABILITY.md has its figures.
-#![cfg(all(feature = "engine", target_os = "linux"))]
+//! `SWATH_SCALE=10000 cargo test --release --test timing scale::` is the long form; RELIABILITY.md has its figures.
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -80,6 +80,7 @@ fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
 /// One test, because descriptors and memory are those of the whole process.
 #[test]
 fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing() {
+    let _turn = super::alone();
     let trials: u64 = std::env::var("SWATH_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1500);
     // Where it can be, in memory: to delete so many files takes some disks longer than all else here.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();

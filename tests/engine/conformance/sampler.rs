@@ -1,9 +1,6 @@
 //! What every sampler promises, tried on every one in the registry.
 
-#[path = "../../benches/search/play.rs"]
-mod play;
-
-use play::{Game, space};
+use crate::play::{self, Game, space};
 use swath::numerics::hypervolume::hypervolume;
 use swath::sampler::{Ask, SAMPLERS};
 use swath::source::{Diagnostics, Section, Table};

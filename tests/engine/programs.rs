@@ -1,5 +1,5 @@
 //! Programs as trials: how they end, what they are given, what is left of them. Each test ends only what it started.
-#![cfg(all(feature = "engine", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -288,7 +288,7 @@ fn it_is_given_its_environment_its_arguments_and_its_directory() {
 
 #[test]
 fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
-    let readme = trainable("../conformance/executor.rs");
+    let readme = trainable("../engine/conformance/executor.rs");
     let cases: [(&[&str], &str); 7] = [
         (&["./no-such.sh"], "let `setup` build it"),
         (&["no-such-program"], "is not on PATH; install it"),
@@ -440,7 +440,8 @@ fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
 /// Starts this test program as something else.
 fn this_program(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", role, "--ignored", "--nocapture"]).env(ROLE, role);
+    let test = format!("programs::{role}");
+    command.args(["--exact", &test, "--ignored", "--nocapture"]).env(ROLE, role);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

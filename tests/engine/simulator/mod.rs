@@ -1,7 +1,7 @@
 //! A whole study on a virtual clock, with a fault drawn at every event: crashes, torn writes, lost children, a full disk, a clock that jumps,
 //! trackers that break or take their time, snapshots of earlier moments, and at the end a flipped bit. Whatever happens, the study comes to the end that it has without faults.
 //!
-//! `SWATH_SEEDS=5000 cargo test --test simulator` is the long form; `SWATH_SEED=17` is one seed again.
+//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` is the long form; `SWATH_SEED=17` is one seed again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod moods;
@@ -484,7 +484,7 @@ fn whatever_goes_wrong_every_study_comes_to_the_end_it_has_without_faults() {
             Ok(seen) => seen.into_iter().for_each(|(what, count)| *faults.entry(what).or_default() += count),
             Err(panic) => {
                 let words = format!(
-                    "seed {seed} failed; again with: SWATH_SEED={seed} cargo test --test simulator\n"
+                    "seed {seed} failed; again with: SWATH_SEED={seed} cargo test --test engine simulator::\n"
                 );
                 io::Write::write_all(&mut io::stderr(), words.as_bytes()).unwrap();
                 std::panic::resume_unwind(panic);

@@ -1,6 +1,6 @@
 //! Trials that fail at once: a typo uses up no point, a broken slot is paused, and a repetition waits.
 
-use crate::world::World;
+use super::world::World;
 use std::fs;
 
 const GOOD: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";

@@ -1,5 +1,5 @@
 //! How trials were made: recorded, shown, verified, repeated and compared, by the binary as a person uses it.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! GPUs, with a driver's program on PATH that reads what each device holds from a file.
 
-use crate::world::{Running, World};
+use super::world::{Running, World};
 use std::process::Stdio;
 
 /// Two devices, `gpu0` and `gpu1`, that hold so many MiB.

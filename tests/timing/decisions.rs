@@ -1,5 +1,5 @@
 //! How soon a decision reaches the process it is about, from the report line to the process, through `swath run`.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use assert_cmd::Command;
@@ -67,6 +67,7 @@ fn median_ms(file: &Path) -> f64 {
 
 #[test]
 fn a_program_that_asks_trains_no_step_past_its_stop() {
+    let _turn = super::alone();
     let folder = tempfile::tempdir().unwrap();
     let script = r#"
 trap 'echo term >> terminated' TERM
@@ -99,6 +100,7 @@ done
 
 #[test]
 fn a_stop_reaches_a_program_that_only_reports_within_50_ms() {
+    let _turn = super::alone();
     let folder = tempfile::tempdir().unwrap();
     let script = r#"
 trap 'now=$(date +%s%N); [ -n "$begun" ] && echo "$begun $now" >> times; exit 0' TERM

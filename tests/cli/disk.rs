@@ -1,5 +1,5 @@
 //! What a study may take on the disk: `limits.disk`, `keep`, `gc` and `rm`, through the real binary.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! A control group for every trial: what it holds, and what is left of it. Where there can be none, each test says so and does nothing.
 
-use crate::world::{Running, World};
+use super::world::{Running, World};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -179,7 +179,7 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
     let failed = || world.swath(&["ls", "s"]).out.contains("memory");
     world.until("it is ended", failed);
     world.write("go", "");
-    let said = crate::world::Said::of(run.wait_with_output().unwrap());
+    let said = super::world::Said::of(run.wait_with_output().unwrap());
     let told = "the kernel ended it as it wanted more memory: 50 MiB is what `resources.memory` gives it";
     assert!(said.err.contains(told), "{}", said.err);
     let states = world.column("state");

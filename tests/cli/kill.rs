@@ -1,7 +1,7 @@
 //! The orchestrator killed with SIGKILL again and again: nothing stranded, nothing running, nothing lost.
 //!
-//! `SWATH_KILLS=2000 cargo test --test kill` is the long form. RELIABILITY.md has the figures.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+//! `SWATH_KILLS=2000 cargo test --test cli kill::` is the long form. RELIABILITY.md has the figures.
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

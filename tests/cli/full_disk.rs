@@ -1,7 +1,7 @@
 //! A disk that becomes full under a run: it waits, says so once, goes on by itself, and nothing is lost.
 //!
-//! The first test needs to mount a small file system, and says so where it may not; the simulator (tests/simulator/) always runs.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+//! The first test needs to mount a small file system, and says so where it may not; the simulator (tests/engine/simulator/) always runs.
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,5 +1,4 @@
 //! `swath ask-tell`: a conversation in JSON lines, over a program in another language, over crashes, and over nonsense.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -76,8 +75,11 @@ fn the_python_client_of_the_documentation_finds_the_bottom_of_a_bowl() {
     let near = |name: &str, wanted: f64| (best[name].as_f64().unwrap() - wanted).abs() < 1.0;
     assert!(near("x", 1.0) && near("y", 0.0), "{best}");
     assert!(swath(dir.path(), &["replay"]).starts_with("30 of 30"));
-    let docs = include_str!("../docs/ask-tell.md");
-    assert!(docs.contains(include_str!("trainables/ask_tell.py")), "the documentation shows another client");
+    let docs = include_str!("../../docs/ask-tell.md");
+    assert!(
+        docs.contains(include_str!("../trainables/ask_tell.py")),
+        "the documentation shows another client"
+    );
 }
 
 #[test]

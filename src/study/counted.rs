@@ -1,0 +1,354 @@
+//! The report that counts: the one report, and the one model, that a trial is judged by.
+//!
+//! Every table, command and tracker reads the step, the values and the model of a trial's result here,
+//! so that an objective never stands beside the model of another epoch.
+
+use super::{Datum, LogRecord, Metric, Objective, Take, Trial, record};
+use crate::space::{Name, Value};
+use serde::{Deserialize, Serialize};
+
+/// The report whose first objective is the trial's result.
+///
+/// With `take = "best"` it is the first report of the best finite value, with `take = "last"` the
+/// last report of the objective. A `take` that averages reports has none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Its number among the trial's reports, from 1.
+    pub report: u64,
+    /// The position on the trial's axis: its resource, else its step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<f64>,
+    /// All of its values, in the order they were given.
+    #[serde(with = "record::ordered")]
+    pub values: Vec<(Name, Datum)>,
+}
+
+impl Counted {
+    /// Returns the value that this report has under `name`, the later one if it is there twice.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Datum> {
+        self.values.iter().rev().find(|(key, _)| **key == *name).map(|(_, datum)| datum)
+    }
+
+    /// Returns the number that this report has under `name`; it may be NaN.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.value(name)? {
+            Datum::Number(Metric(number)) => Some(*number),
+            Datum::Flag(_) | Datum::Text(_) => None,
+        }
+    }
+}
+
+/// Where a model stands between the reports of its trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedModel {
+    /// The index of its record in [`Trial::records`].
+    pub record: u32,
+    /// How many reports came before it.
+    pub after: u64,
+    /// The trial's step when it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<f64>,
+    /// The step of the next report, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<f64>,
+}
+
+/// A model of a trial and the step it was saved at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrialModel<'a> {
+    /// The index of its record in [`Trial::records`].
+    pub record: usize,
+    /// Its path as recorded.
+    pub path: &'a str,
+    /// Its digest, if it has one.
+    pub md5: Option<&'a str>,
+    /// The step it was saved at, on the trial's axis.
+    pub step: Option<f64>,
+}
+
+/// A model, the number of the report it belongs to, and its step.
+#[derive(Clone, Copy)]
+struct Placed {
+    record: usize,
+    report: u64,
+    step: Option<f64>,
+}
+
+impl Trial {
+    /// Returns the model that belongs to the trial's result: the one saved with the report that
+    /// counts (the one called best, if there are several), else the last one before that report,
+    /// else the first one after it. Without a report that counts it is the one that the trial called
+    /// its best, else the last one.
+    #[must_use]
+    pub fn model_that_counts(&self) -> Option<TrialModel<'_>> {
+        let models = self.placed_models();
+        let called_best = |placed: &&Placed| self.is_called_best(placed.record);
+        let chosen = match &self.counted {
+            None => models.iter().rev().find(called_best).or(models.last()),
+            Some(counted) => {
+                let with_it = || models.iter().rev().filter(|placed| placed.report == counted.report);
+                let before = || models.iter().rev().find(|placed| placed.report < counted.report);
+                with_it().find(called_best).or_else(|| with_it().next()).or_else(before).or(models.first())
+            }
+        }?;
+        match self.records.get(chosen.record) {
+            Some(LogRecord::Model { model_path, md5, .. }) => Some(TrialModel {
+                record: chosen.record,
+                path: model_path,
+                md5: md5.as_deref(),
+                step: chosen.step,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns the trial's result as named values, for programs that read a study elsewhere:
+    /// `objective.<metric>` of each objective, `best_step`, `model_path`, `model_md5` and
+    /// `model_step`. Values that do not exist are left out.
+    #[must_use]
+    pub fn result(&self, objectives: &[Objective]) -> Vec<(String, Value)> {
+        let values = objectives.iter().filter_map(|objective| {
+            let value = self.objective(objective)?;
+            Some((format!("objective.{}", objective.metric), Value::Float(value)))
+        });
+        let model = self.model_that_counts();
+        let best_step = self.counted.as_ref().and_then(|counted| counted.step);
+        let others = [
+            ("best_step", best_step.map(Value::Float)),
+            ("model_path", model.map(|model| Value::Text(model.path.into()))),
+            ("model_md5", model.and_then(|model| model.md5).map(|md5| Value::Text(md5.into()))),
+            ("model_step", model.and_then(|model| model.step).map(Value::Float)),
+        ];
+        let others = others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        values.chain(others).collect()
+    }
+
+    /// Returns the value of a metric in the report that counts.
+    #[must_use]
+    pub fn at_best(&self, name: &str) -> Option<&Datum> {
+        self.counted.as_ref()?.value(name)
+    }
+
+    /// Assigns each model to a report. A model with a step of its own belongs to the report of that
+    /// step; others belong to the report before them. Programs that save first and report then have
+    /// a model before their first report and no more models than reports: there each belongs to the
+    /// report after it.
+    fn placed_models(&self) -> Vec<Placed> {
+        let saves_first = self.models.first().is_some_and(|model| model.after == 0)
+            && self.models.len() as u64 <= self.reports;
+        let placed = |model: &SavedModel| {
+            let record = model.record as usize;
+            let own_step = match self.records.get(record)? {
+                LogRecord::Model { step, .. } => *step,
+                _ => return None,
+            };
+            let belongs_to_next = match own_step {
+                Some(step) => model.step != Some(step) && model.next_step == Some(step),
+                None => saves_first,
+            };
+            let (report, step) = match belongs_to_next {
+                true => (model.after + 1, model.next_step),
+                false => (model.after, model.step),
+            };
+            Some(Placed { record, report, step: own_step.or(step) })
+        };
+        self.models.iter().filter_map(placed).collect()
+    }
+
+    /// Returns whether facts recorded after a model call it the trial's best.
+    fn is_called_best(&self, model: usize) -> bool {
+        let after = self.records.get(model + 1..).unwrap_or_default().iter();
+        let facts = after.take_while(|record| !matches!(record, LogRecord::Model { .. }));
+        facts.into_iter().any(|record| match record {
+            LogRecord::Facts { facts, .. } => facts.get("best") == Some(&Value::Bool(true)),
+            _ => false,
+        })
+    }
+
+    /// Notes a model that is about to be recorded.
+    pub(super) fn note_model(&mut self) {
+        let (after, step) = (self.reports, self.step);
+        if let Ok(record) = u32::try_from(self.records.len()) {
+            self.models.push(SavedModel { record, after, step, next_step: None });
+        }
+    }
+
+    /// Takes in a report that [`Trial::reports`], [`Trial::step`] and [`Trial::metrics`] already
+    /// include. `before` is the value of the first objective before it.
+    pub(super) fn count_report(
+        &mut self,
+        values: &[(Name, Datum)],
+        objectives: &[Objective],
+        before: Option<f64>,
+    ) {
+        let since_last = self.models.iter_mut().rev().take_while(|model| model.after + 1 == self.reports);
+        since_last.for_each(|model| model.next_step = self.step);
+        for objective in objectives.iter().filter(|objective| objective.take.averages()) {
+            if let Some(number) = number_of(values, &objective.metric) {
+                self.series.entry(objective.metric.clone()).or_default().push(Metric(number));
+            }
+        }
+        let Some(first) = objectives.first() else { return };
+        let Some(number) = number_of(values, &first.metric) else { return };
+        let counts = match first.take {
+            Take::Last => true,
+            Take::Best => first.score(number).is_some_and(|score| {
+                let best = before.and_then(|before| first.score(before));
+                best.is_none_or(|best| score < best)
+            }),
+            Take::Mean | Take::Median | Take::LastMean(_) => false,
+        };
+        if counts {
+            let values = values.to_vec();
+            self.counted = Some(Counted { report: self.reports, step: self.step, values });
+        }
+    }
+}
+
+fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
+    values.iter().rev().filter(|(name, _)| name == metric).find_map(|(_, datum)| match datum {
+        Datum::Number(Metric(number)) => Some(*number),
+        Datum::Flag(_) | Datum::Text(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::space::Value;
+    use crate::study::{Datum, Exit, Goal, LogRecord, Metric, Objective, Take, Trial};
+    use crate::tracker::demo::Demo;
+
+    /// Runs one trial: numbers are reports of the loss, texts are models.
+    enum Step<'a> {
+        Loss(f64),
+        Epoch(f64, f64),
+        Model(&'a str),
+        ModelAt(&'a str, f64),
+        Best(&'a str),
+    }
+    use Step::{Best, Epoch, Loss, Model, ModelAt};
+
+    fn trial(take: Take, steps: &[Step<'_>]) -> Trial {
+        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take };
+        let mut demo = Demo::with(&[], vec![objective]);
+        let trial = demo.start(&[]);
+        let model = |path: &str, step| {
+            let model_path = path.to_owned();
+            LogRecord::Model { model_path, md5: None, size: 0, step }
+        };
+        for step in steps {
+            match step {
+                Loss(loss) => demo.report(trial, &[("loss", *loss)]),
+                Epoch(epoch, loss) => demo.report(trial, &[("epoch", *epoch), ("loss", *loss)]),
+                Model(path) => demo.log(trial, model(path, None)),
+                ModelAt(path, step) => demo.log(trial, model(path, Some(*step))),
+                Best(path) => {
+                    let facts = [("best".into(), Value::Bool(true))].into_iter().collect();
+                    demo.log(trial, LogRecord::Facts { model_path: (*path).into(), facts });
+                }
+            }
+        }
+        demo.end(trial, Exit::Done);
+        demo.study.trial(trial).unwrap().clone()
+    }
+
+    fn model(take: Take, steps: &[Step<'_>]) -> Option<(String, Option<f64>)> {
+        trial(take, steps).model_that_counts().map(|model| (model.path.to_owned(), model.step))
+    }
+
+    fn expected(path: &str, step: f64) -> Option<(String, Option<f64>)> {
+        Some((path.to_owned(), Some(step)))
+    }
+
+    #[test]
+    fn the_model_that_counts_was_saved_with_the_report_that_counts() {
+        let epochs = [
+            Loss(f64::NAN),
+            Model("1"),
+            Loss(0.9),
+            Model("2"),
+            Loss(0.2),
+            Model("3"),
+            Loss(f64::NAN),
+            Model("4"),
+            Loss(0.4),
+            Model("5"),
+        ];
+        assert_eq!(model(Take::Best, &epochs), expected("3", 3.0));
+        assert_eq!(model(Take::Last, &epochs), expected("5", 5.0));
+        assert_eq!(model(Take::Best, &[Loss(f64::NAN), Model("1")]), expected("1", 1.0));
+        assert_eq!(model(Take::Best, &[Loss(0.5)]), None);
+    }
+
+    #[test]
+    fn without_a_model_at_that_report_the_last_one_before_it_counts() {
+        let sparse = [Loss(0.9), Model("1"), Loss(0.5), Loss(0.2), Loss(0.4), Model("4")];
+        assert_eq!(model(Take::Best, &sparse), expected("1", 1.0));
+        let late = [Loss(0.2), Loss(0.4), Model("2")];
+        assert_eq!(model(Take::Best, &late), expected("2", 2.0));
+    }
+
+    #[test]
+    fn a_program_that_saves_before_it_reports_gets_the_model_of_the_same_epoch() {
+        let first = [Model("1"), Loss(0.9), Model("2"), Loss(0.2), Model("3"), Loss(0.4)];
+        assert_eq!(model(Take::Best, &first), expected("2", 2.0));
+        assert_eq!(model(Take::Last, &first), expected("3", 3.0));
+        let initial = [Model("0"), Loss(0.9), Model("1"), Loss(0.2), Model("2"), Loss(0.4), Model("3")];
+        assert_eq!(model(Take::Best, &initial), expected("2", 2.0));
+    }
+
+    #[test]
+    fn a_model_with_a_step_belongs_to_the_report_of_that_step() {
+        let epochs =
+            [Epoch(10.0, 0.9), ModelAt("20", 20.0), Epoch(20.0, 0.2), ModelAt("30", 30.0), Epoch(30.0, 0.4)];
+        let mut steps = trial(Take::Best, &epochs);
+        // The axis of this trial is its epoch, as with `resource = "epoch"`.
+        for (saved, (step, next)) in steps.models.iter_mut().zip([(10.0, 20.0), (20.0, 30.0)]) {
+            (saved.step, saved.next_step) = (Some(step), Some(next));
+        }
+        assert_eq!(steps.model_that_counts().unwrap().path, "20");
+    }
+
+    #[test]
+    fn of_two_models_of_one_report_the_one_called_best_counts() {
+        let both =
+            [Loss(0.2), Model("best.pt"), Best("best.pt"), Model("last.pt"), Loss(0.4), Model("last.pt")];
+        assert_eq!(model(Take::Best, &both), expected("best.pt", 1.0));
+        assert_eq!(model(Take::Last, &both), expected("last.pt", 2.0));
+        assert_eq!(model(Take::Mean, &both), expected("best.pt", 1.0));
+    }
+
+    #[test]
+    fn all_values_of_the_report_that_counts_are_known_with_its_step() {
+        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best };
+        let mut demo = Demo::with(&[], vec![objective]);
+        let trial = demo.start(&[]);
+        for (loss, acc) in [(0.9, 0.1), (0.2, 0.6), (0.2, 0.7), (0.5, 0.9)] {
+            demo.report(trial, &[("loss", loss), ("acc", acc)]);
+        }
+        let trial = demo.study.trial(trial).unwrap();
+        let counted = trial.counted.as_ref().unwrap();
+        assert_eq!((counted.report, counted.step), (2, Some(2.0)), "the first of equals");
+        assert_eq!(trial.at_best("acc"), Some(&Datum::Number(Metric(0.6))));
+        assert_eq!((trial.at_best("gone"), counted.number("loss")), (None, Some(0.2)));
+    }
+
+    #[test]
+    fn mean_median_and_the_mean_of_the_last_reports_rank_folds() {
+        let folds = [Loss(0.9), Loss(0.1), Loss(0.2), Loss(0.4)];
+        let value = |take| {
+            let objective = Objective { metric: "loss".into(), goal: Goal::Min, take };
+            trial(take, &folds).objective(&objective)
+        };
+        assert_eq!(value(Take::Mean), Some(0.4));
+        assert_eq!(value(Take::Median), Some(0.30000000000000004));
+        assert_eq!(value(Take::LastMean(3)), Some(0.23333333333333334));
+        assert_eq!(value(Take::LastMean(9)), Some(0.4));
+        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Mean };
+        let broken = trial(Take::Mean, &[Loss(0.5), Loss(f64::NAN), Loss(0.1)]);
+        assert_eq!(broken.objective(&objective), None, "a fold that gave no number is not left out");
+        assert!(trial(Take::Mean, &folds).counted.is_none());
+    }
+}
