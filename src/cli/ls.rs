@@ -349,6 +349,7 @@ mod tests {
         assert_eq!(told("at_best(val/ac)").1, "did you mean `at_best(val/acc)`?");
         assert_eq!(told("val/ac").1, "did you mean `val/acc`?");
         assert_eq!(told("val_loss@7").1, "its steps go from 1 to 3");
+        assert_eq!(told("lr / 0").0, "`lr / 0`: has a value in no trial: division by zero");
         assert_eq!(told("last(lr)").1, "write `lr`: it has one value a trial");
         assert_eq!(told("'val_loss'").1, "quotes make a text; the name is written `val_loss`");
         assert!(with_cols("metric.lr").is_err() && with_cols("param.val_loss").is_err());

@@ -11,7 +11,7 @@ pub use crate::space::expr::{Ask, Cells, Names, Reducer};
 pub use history::{History, TrialCells};
 
 use crate::space::Value;
-use crate::space::expr::{Expr, ExprError, Type, in_back_quotes};
+use crate::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};
 
 /// A parsed column or condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +119,15 @@ impl Formula {
     /// Computes it for one trial, `None` if it is absent there or cannot be computed.
     #[must_use]
     pub fn value(&self, cells: &dyn Cells) -> Option<Value> {
-        self.expr.eval_in(cells).ok()
+        self.compute(cells).ok()
+    }
+
+    /// Computes it for one trial.
+    ///
+    /// # Errors
+    /// Why it has no value there.
+    pub fn compute(&self, cells: &dyn Cells) -> Result<Value, EvalError> {
+        self.expr.eval_in(cells)
     }
 
     /// Computes it for one trial as a number.

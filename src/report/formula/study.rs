@@ -1,11 +1,11 @@
 //! What expressions mean in a study, and which of them can give nothing there.
 
-use super::{Ask, Formula, FormulaError, History, Names, Reducer};
+use super::{Ask, Formula, FormulaError, History, Names, Reducer, TrialCells};
 use crate::journal::{JournalError, StudyDir};
 use crate::report::row;
 use crate::source::diagnostic::nearest;
 use crate::space::Value;
-use crate::space::expr::Type;
+use crate::space::expr::{EvalError, Type};
 use crate::study::{Goal, Study};
 
 /// How many names a message lists.
@@ -66,21 +66,38 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
     formula.check(names, &|name| type_of(study, name))
 }
 
-/// Makes sure that some report so far answers each question of an expression, once there are
-/// reports that could.
+/// Makes sure that an expression gives something in view of the reports so far: that some report
+/// answers each of its questions, once there are reports that could, and that it can be computed.
 ///
 /// # Errors
-/// The first question that no report answers.
+/// The first question that no report answers, or why no trial has a result.
 pub fn check_reports(formula: &Formula, study: &Study, history: &History) -> Result<(), FormulaError> {
+    let wrong = |(message, hint): Mistake| FormulaError::new(formula.text(), message, hint);
     for (ask, name) in formula.asks() {
-        let answered = match ask {
+        match ask {
             Ask::AtBest => check_at_best(study, name),
             Ask::At(step) => check_step(history, name, step),
             Ask::Reduce(_) => Ok(()),
-        };
-        answered.map_err(|(message, hint)| FormulaError::new(formula.text(), message, hint))?;
+        }
+        .map_err(wrong)?;
     }
-    Ok(())
+    check_results(formula, study, history).map_err(wrong)
+}
+
+/// Makes sure that an expression has a value in some trial that has all it looks at.
+fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<(), Mistake> {
+    if formula.name().is_some() {
+        return Ok(());
+    }
+    let mut trouble = None;
+    for trial in study.trials() {
+        match formula.compute(&TrialCells { study, trial, history }) {
+            Ok(_) => return Ok(()),
+            Err(EvalError::Absent(_)) => {}
+            Err(error) => trouble = trouble.or(Some(error)),
+        }
+    }
+    trouble.map_or(Ok(()), |error| Err((format!("has a value in no trial: {error}"), None)))
 }
 
 /// A message and what to do about it.

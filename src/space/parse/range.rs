@@ -265,8 +265,9 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
         }
         Fault::NotPositive => {
             let message = format!("`{name}` is logarithmic, but its range is not above zero");
-            error("log-of-zero", message, &["min"])
-                .hint("give a small positive `min`, such as 1e-6, or leave out `log`")
+            let example = written.node("step").map_or("1e-6", |step| &*step.written);
+            let hint = format!("give a small positive `min`, such as {example}, or leave out `log`");
+            error("log-of-zero", message, &["min"]).hint(hint)
         }
         Fault::StepTooLarge => {
             let message = format!("the step of `{name}` is larger than its range");
