@@ -60,7 +60,7 @@ impl Game {
         };
         let mut diagnostics = Diagnostics::default();
         let section = Section::new(format!("search.{name}"), 0..0, Table::default());
-        let sampler = (kind::find(SAMPLERS, name)?.build)(section, &setting, &mut diagnostics)?;
+        let sampler = kind::find(SAMPLERS, name)?.make(section, &setting, &mut diagnostics)?;
         let mut game =
             Self { setting, study: Study::default(), sampler, name: name.to_owned(), entries: Vec::new() };
         let header = Header { objectives: game.setting.objectives.clone(), seed, ..Header::default() };

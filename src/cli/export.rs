@@ -11,6 +11,7 @@ use crate::report::export::{frame, long, parquet};
 use crate::report::json;
 use crate::run::RebuildError;
 use crate::study::kind::find;
+use crate::sweep::Registry;
 use crate::tracker::{TRACKERS, csv};
 use ::parquet::errors::ParquetError;
 use serde::Serialize;
@@ -131,7 +132,7 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
         Some(study) => studies::named(&context.logs, study)?,
         None => studies::latest(&context.logs)?,
     };
-    crate::run::rebuild(&dir, tracker).map_err(|error| match error {
+    crate::run::rebuild(&Registry::standard(), &dir, tracker).map_err(|error| match error {
         RebuildError::Journal(journal) => journal.into(),
         RebuildError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
         other => Failure::caused(Code::Tool, &other),

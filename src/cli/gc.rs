@@ -9,6 +9,7 @@ use crate::provenance::Machine;
 use crate::report::text::plain;
 use crate::source::Source;
 use crate::study::Timestamp;
+use crate::study::kind::Capability;
 use crate::sweep::units::Bytes;
 use crate::sweep::{Keep, Sweep};
 use serde_json::json;
@@ -97,7 +98,7 @@ fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure
 fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
     let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
     match Sweep::parse(Source { name: dir.sweep_toml().display().to_string(), text }) {
-        Ok(sweep) => (args.keep.unwrap_or(sweep.run.keep), sweep.scheduler.name == "pbt"),
+        Ok(sweep) => (args.keep.unwrap_or(sweep.run.keep), sweep.scheduler.can(Capability::Clones)),
         Err(_) => {
             if args.keep.is_none() {
                 context.out.warn("the study's sweep file cannot be read, so all checkpoints are kept");

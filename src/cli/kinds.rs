@@ -1,18 +1,24 @@
-//! `swath kinds`: every sampler, scheduler, executor and tracker that a sweep file can name.
+//! `swath kinds`: every sampler, scheduler, executor and tracker that a sweep file can name, and the options of each.
 
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use crate::executor::EXECUTORS;
+use crate::report::plots;
 use crate::report::table::{Column, Table, Tone};
-use crate::sampler::SAMPLERS;
-use crate::scheduler::SCHEDULERS;
-use crate::tracker::TRACKERS;
-use serde_json::json;
+use crate::report::text::Paint;
+use crate::source::Opt;
+use crate::source::diagnostic::nearest;
+use crate::sweep::Registry;
+use crate::sweep::registry::Declaration;
+use serde_json::{Value, json};
+use std::io::{self, Write};
 
 /// Arguments of `swath kinds`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Describe this kind: its purpose, its paper and its options
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -20,30 +26,140 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let kinds = kinds();
+    let mut kinds = Registry::standard().declarations();
+    kinds.extend(plots::KINDS.iter().map(plot));
+    if let Some(name) = &args.name {
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        kinds.retain(|kind| kind.name == name);
+        if kinds.is_empty() {
+            return Err(unknown(name, &names));
+        }
+    }
     let out = &mut context.out;
     if args.json {
-        let rows: Vec<_> = kinds
-            .iter()
-            .map(|(part, name, about)| json!({ "part": part, "name": name, "about": about }))
-            .collect();
+        let rows: Vec<_> = kinds.iter().map(document).collect();
         out.json(&json!({ "version": JSON_VERSION, "kinds": rows }))?;
         return Ok(Code::Done);
     }
+    if args.name.is_some() {
+        for kind in &kinds {
+            describe(kind, out.paint, &mut out.stdout)?;
+        }
+        return Ok(Code::Done);
+    }
     let mut table = Table::new(vec![Tone::Usual; kinds.len()]);
-    let column =
-        |title: &str, cell: fn(&(&str, &str, &str)) -> String| Column::texts(title, kinds.iter().map(cell));
-    table.push(column("part", |kind| kind.0.to_owned()).keep());
-    table.push(column("name", |kind| kind.1.to_owned()).keep());
-    table.push(column("what it is", |kind| kind.2.to_owned()).keep());
+    let column = |title: &str, cell: fn(&Declaration) -> String| Column::texts(title, kinds.iter().map(cell));
+    table.push(column("part", |kind| kind.part.to_owned()).keep());
+    table.push(column("name", |kind| kind.name.to_owned()).keep());
+    table.push(column("what it is", |kind| kind.about.to_owned()).keep());
     out.stdout.write_all(table.render(None, out.paint).text.as_bytes())?;
+    out.hint("`swath kinds NAME` shows the options of one");
     Ok(Code::Done)
 }
 
-fn kinds() -> Vec<(&'static str, &'static str, &'static str)> {
-    let samplers = SAMPLERS.iter().map(|kind| ("sampler", kind.name, kind.about));
-    let schedulers = SCHEDULERS.iter().map(|kind| ("scheduler", kind.name, kind.about));
-    let executors = EXECUTORS.iter().map(|kind| ("executor", kind.name, kind.about));
-    let trackers = TRACKERS.iter().map(|kind| ("tracker", kind.name, kind.about));
-    samplers.chain(schedulers).chain(executors).chain(trackers).collect()
+/// Declares a plot as the parts of a sweep are declared: its options are those of the command line.
+fn plot(kind: &plots::Kind) -> Declaration {
+    Declaration {
+        part: "plot",
+        name: kind.name,
+        about: kind.about,
+        paper: None,
+        options: &[],
+        capabilities: &[],
+    }
+}
+
+fn unknown(name: &str, names: &[&str]) -> Failure {
+    let failure = Failure::usage(format!("there is no kind `{name}`"));
+    match nearest(name, names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`swath kinds` lists them all"),
+    }
+}
+
+fn document(kind: &Declaration) -> Value {
+    let options: Vec<_> = kind
+        .options
+        .iter()
+        .map(|option| {
+            json!({
+                "name": option.name,
+                "takes": option.takes.to_string(),
+                "default": option.default.to_string(),
+                "about": option.about,
+            })
+        })
+        .collect();
+    json!({
+        "part": kind.part,
+        "name": kind.name,
+        "about": kind.about,
+        "paper": kind.paper,
+        "options": options,
+    })
+}
+
+fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} {}: {}", kind.part, kind.name, kind.about)?;
+    if let Some(paper) = kind.paper {
+        writeln!(out, "paper: {paper}")?;
+    }
+    if kind.options.is_empty() {
+        return writeln!(out, "\nno options");
+    }
+    let mut table = Table::new(vec![Tone::Usual; kind.options.len()]);
+    let column = |title: &str, cell: fn(&Opt) -> String| Column::texts(title, kind.options.iter().map(cell));
+    table.push(column("option", |option| option.name.to_owned()).keep());
+    table.push(column("takes", |option| plain(&option.takes.to_string())).keep());
+    table.push(column("default", |option| plain(&option.default.to_string())).keep());
+    table.push(column("what it is", |option| plain(option.about)).keep());
+    writeln!(out)?;
+    out.write_all(table.render(None, paint).text.as_bytes())
+}
+
+/// Removes the marks of code, which a terminal does not need.
+fn plain(markdown: &str) -> String {
+    markdown.replace('`', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The standard output of the command, and how it ended.
+    fn printed(name: Option<&str>, json: bool) -> (Result<Code, Failure>, String) {
+        let logs = tempfile::tempdir().unwrap();
+        let (out, stdout, _) = crate::cli::output::captured::output(None);
+        let mut context = Context { logs: logs.path().to_owned(), out };
+        let result = run(&Args { name: name.map(str::to_owned), json }, &mut context);
+        (result, stdout.text())
+    }
+
+    #[test]
+    fn a_kind_is_described_with_its_paper_and_every_option() {
+        let (result, text) = printed(Some("asha"), false);
+        assert_eq!(result, Ok(Code::Done));
+        assert!(text.starts_with("scheduler asha: asynchronous successive halving"), "{text}");
+        assert!(text.contains("\npaper: Li et al., A System for Massively Parallel"), "{text}");
+        for option in ["min", "max", "reduction", "mode", "metric"] {
+            assert!(text.lines().any(|line| line.trim_start().starts_with(option)), "{option}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_corrected() {
+        let (result, _) = printed(Some("ahsa"), false);
+        let failure = result.unwrap_err();
+        assert_eq!((failure.code, failure.hints), (Code::Usage, vec!["did you mean `asha`?".to_owned()]));
+    }
+
+    #[test]
+    fn every_kind_and_plot_is_listed() {
+        let (_, text) = printed(None, true);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let names: Vec<_> = document["kinds"].as_array().unwrap().iter().map(|kind| &kind["name"]).collect();
+        for name in ["grid", "pbt", "slurm", "csv", "history"] {
+            assert!(names.contains(&&json!(name)), "{name}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::output::JSON_VERSION;
 use super::{Context, quote, sweeps};
 use crate::report::text::plain;
 use crate::run::{Options, Planned};
+use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -54,9 +55,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if planned.is_empty() {
         context.out.say("nothing is left to run");
-    } else if planned.len() > sweep.slots()
-        && !["random", "grid", "sobol"].contains(&sweep.sampler.name.as_str())
-    {
+    } else if planned.len() > sweep.slots() && !sweep.sampler.can(Capability::Independent) {
         let slots = sweep.slots();
         context.out.hint(format_args!(
             "trials after the first {slots} may come out differently: they depend on results"

@@ -6,6 +6,7 @@ use super::{Context, studies};
 use crate::driver::replay::{ReplayError, Replayed, replay};
 use crate::journal::StudyDir;
 use crate::run::{VersionError, Versions};
+use crate::sweep::Registry;
 use serde_json::json;
 use std::io::Write as _;
 
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn recompute(dir: &StudyDir) -> Result<Replayed, Failure> {
-    let versions = Versions::of(dir);
+    let versions = Versions::of(&Registry::standard(), dir);
     replay(dir, |header| versions.parts(header)).map_err(|error| match error {
         ReplayError::Journal(journal) => journal.into(),
         ReplayError::Build(VersionError::Rejected(rejected)) => super::sweeps::rejected(&rejected, false),

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use crate::sweep::reference;
+use crate::sweep::{Registry, reference};
 use std::io::Write as _;
 
 /// Arguments of `swath schema`.
@@ -15,6 +15,6 @@ pub(crate) struct Args {}
 
 /// Runs it.
 pub(crate) fn run(_: &Args, context: &mut Context) -> Result<Code, Failure> {
-    writeln!(context.out.stdout, "{:#}", reference::schema())?;
+    writeln!(context.out.stdout, "{:#}", reference::schema(&Registry::standard()))?;
     Ok(Code::Done)
 }

@@ -8,6 +8,7 @@ use crate::numerics::stream::{Purpose, stream};
 use crate::report::number::{seconds, short};
 use crate::scheduler::curves::{Collector, Recording};
 use crate::scheduler::simulation::{Curve, Simulation};
+use crate::study::kind::Capability;
 use crate::study::{Header, Metric, Objective, Study, Take, TrialId, TrialState};
 use crate::sweep::Sweep;
 use rand::RngExt;
@@ -71,11 +72,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(path) = &args.save {
         std::fs::write(path, recording.table(4))?;
     }
-    if sweep.scheduler.name == "pbt" {
-        return Err(Failure::usage(
-            "recorded curves cannot show what changed copies of trials would have done",
-        )
-        .hint("simulate works for `asha`, `hyperband` and `median`"));
+    if sweep.scheduler.can(Capability::Clones) {
+        let others = sweep.registry().schedulers().iter().filter(|kind| !kind.can(Capability::Clones));
+        let others: Vec<_> = others.map(|kind| format!("`{}`", kind.name)).collect();
+        let refused =
+            Failure::usage("recorded curves cannot show what changed copies of trials would have done");
+        return Err(refused.hint(format!("simulate works for {}", others.join(", "))));
     }
     let slots = args.jobs.map_or_else(|| sweep.slots(), usize::from);
     let world = World { sweep: &sweep, objective, recording: &recording, slots };

@@ -3,6 +3,7 @@
 use super::{Executor, ExecutorError, Pool, Program, ProgramSettings, StudyContext};
 use crate::logger::DigestCache;
 use crate::study::Kind;
+use crate::study::kind::Capability;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,11 +57,10 @@ pub struct Work {
 pub(super) const POOL: Kind<dyn Site> = Kind {
     name: "pool",
     about: "trials run on this machine, one slot each",
-    build: |section, _, diagnostics| {
-        let before = diagnostics.list.len();
-        section.finish(diagnostics);
-        (diagnostics.list.len() == before).then(|| Box::new(Here) as Box<dyn Site>)
-    },
+    paper: None,
+    options: &[],
+    capabilities: &[Capability::Local],
+    build: |_, _, _| Some(Box::new(Here)),
 };
 
 /// Returns this machine as a place where trials can run.

@@ -33,6 +33,7 @@ use crate::executor::pilot::pilots_left;
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
+use crate::study::kind::Capability;
 use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
@@ -167,7 +168,7 @@ fn build(
         },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         keep: sweep.run.keep,
-        clones: sweep.scheduler.name == "pbt",
+        clones: sweep.scheduler.can(Capability::Clones),
         grace: sweep.run.grace,
         elsewhere: sweep.site().is_some_and(|site| site.outlives()),
     };
@@ -314,6 +315,20 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         git_commit: git.map(Git::describe),
         code_patch: git.and_then(|git| git.patch_md5.clone()),
     }
+}
+
+/// Runs a sweep whose trials are programs, without a word: for programs that use swath as a library, with kinds of their own for example.
+/// `[run] setup` runs first.
+///
+/// # Errors
+/// As [`open`], [`Opened::setup`] and [`Opened::run`].
+pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
+    let mut opened = open(sweep, options)?;
+    opened.setup()?;
+    opened.record(drop)?;
+    let mut executor = opened.programs(None)?;
+    opened.run(&mut *executor, &Interrupt::default())?;
+    Ok(opened.study().clone())
 }
 
 /// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a library.

@@ -5,8 +5,8 @@ use crate::provenance::Machine;
 use crate::source::{Diagnostics, Section, Source, Table};
 use crate::study::kind::find;
 use crate::study::{IllegalEvent, Study, Timestamp};
-use crate::sweep::{Rejected, Sweep};
-use crate::tracker::{TRACKERS, Tracker, TrackerError};
+use crate::sweep::{Registry, Rejected};
+use crate::tracker::{Tracker, TrackerError};
 
 /// Why a tracker's files could not be made again.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +33,10 @@ pub enum RebuildError {
 ///
 /// # Errors
 /// If the study runs, cannot be read, or the tracker fails.
-pub fn rebuild(dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
+pub fn rebuild(registry: &Registry, dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
     journal::read(dir)?;
     let _lock = Lock::take(dir, &Machine::here().holder(Timestamp::now()))?;
-    let trackers = trackers(dir, name)?;
+    let trackers = trackers(registry, dir, name)?;
     let count = trackers.len();
     for mut tracker in trackers {
         let mut study = Study::default();
@@ -51,12 +51,12 @@ pub fn rebuild(dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
     Ok(count)
 }
 
-fn trackers(dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, RebuildError> {
+fn trackers(registry: &Registry, dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, RebuildError> {
     let path = dir.sweep_toml();
     let text = std::fs::read_to_string(&path).map_err(RebuildError::Sweep)?;
     let source = Source { name: path.display().to_string(), text };
     let sweep =
-        Sweep::parse_for_function(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
+        registry.parse_for_function(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
     let named = sweep.trackers.iter().filter(|choice| choice.name == name);
     let mut sections: Vec<_> = named.map(|choice| choice.section.clone()).collect();
     if sections.is_empty() {
@@ -65,8 +65,8 @@ fn trackers(dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, Rebuild
     let mut setting = sweep.setting(sweep.slots());
     setting.dir = Some(dir.root().to_owned());
     let mut diagnostics = Diagnostics::default();
-    let build =
-        |section| find(TRACKERS, name).and_then(|kind| (kind.build)(section, &setting, &mut diagnostics));
+    let kind = find(registry.trackers(), name);
+    let build = |section| kind.and_then(|kind| kind.make(section, &setting, &mut diagnostics));
     let built: Vec<_> = sections.into_iter().map(build).collect();
     built.into_iter().collect::<Option<_>>().ok_or_else(|| {
         RebuildError::Rejected(Box::new(Rejected { source: sweep.source.clone(), diagnostics }))

@@ -4,6 +4,7 @@
 use super::Options;
 use crate::executor::{Allotment, GpuError, GpuShares, Gpus};
 use crate::provenance::Machine;
+use crate::study::kind::Capability;
 use crate::sweep::Sweep;
 use crate::sweep::units::Bytes;
 
@@ -55,7 +56,7 @@ pub(super) fn share(sweep: &Sweep, options: &Options, machine: &Machine) -> Resu
     let wanted = sweep.resources;
     let asked = options.jobs.or(wanted.jobs);
     // Elsewhere it is another machine that has to give.
-    if sweep.executor.name != "pool" {
+    if !sweep.executor.can(Capability::Local) {
         return Ok(Shares { slots: asked.unwrap_or_else(|| sweep.slots()), allotment: Allotment::default() });
     }
     if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus as usize > machine.cpus) {

@@ -5,10 +5,11 @@ use crate::driver::{Limits, Parts, Retry};
 use crate::journal::StudyDir;
 use crate::source::Source;
 use crate::study::Header;
-use crate::sweep::{Plan, Rejected, Sweep};
+use crate::sweep::{Plan, Registry, Rejected, Sweep};
 
 /// Every version of the sweep file that a study has kept.
 pub struct Versions {
+    registry: Registry,
     texts: Vec<String>,
     name: String,
 }
@@ -25,13 +26,13 @@ pub enum VersionError {
 }
 
 impl Versions {
-    /// Reads what a study has kept.
+    /// Reads what a study has kept; its sweep files can name the kinds of `registry`.
     #[must_use]
-    pub fn of(dir: &StudyDir) -> Self {
+    pub fn of(registry: &Registry, dir: &StudyDir) -> Self {
         let earlier = (1..).map(|version| dir.sweep_version(version)).take_while(|path| path.exists());
         let paths = earlier.chain([dir.sweep_toml()]);
         let texts = paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-        Self { texts, name: dir.sweep_toml().display().to_string() }
+        Self { registry: registry.clone(), texts, name: dir.sweep_toml().display().to_string() }
     }
 
     /// Returns the version with a digest.
@@ -39,11 +40,9 @@ impl Versions {
     /// # Errors
     /// If that version was not kept, or cannot be used any more.
     pub fn sweep(&self, digest: &str) -> Result<Sweep, VersionError> {
-        let read =
-            |text: &String| Sweep::parse_for_function(Source { name: self.name.clone(), text: text.clone() });
         let mut rejected = None;
         for text in &self.texts {
-            match read(text) {
+            match self.read(text) {
                 Ok(sweep) if sweep.digest == digest => return Ok(sweep),
                 Ok(_) => {}
                 Err(why) => rejected = Some(why),
@@ -55,6 +54,10 @@ impl Versions {
         })
     }
 
+    fn read(&self, text: &str) -> Result<Sweep, Rejected> {
+        self.registry.parse_for_function(Source { name: self.name.clone(), text: text.to_owned() })
+    }
+
     /// Builds the parts that a header of the journal describes.
     ///
     /// # Errors
@@ -62,8 +65,7 @@ impl Versions {
     pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
         let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
         for text in &self.texts {
-            let sweep = Sweep::parse_for_function(Source { name: self.name.clone(), text: text.clone() })
-                .map_err(rejected)?;
+            let sweep = self.read(text).map_err(rejected)?;
             if sweep.digest != wanted.sweep {
                 continue;
             }

@@ -24,8 +24,10 @@ use std::collections::BTreeMap;
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "auto",
     about: "the default: a Gaussian process, TPE and more, by the space and by what works",
-    build: |section, setting, diagnostics| {
-        section.finish(diagnostics);
+    paper: None,
+    options: &[],
+    capabilities: &[],
+    build: |_, setting, _| {
         let history = History::new(setting);
         Some(Box::new(Auto {
             start: Start::new(setting, start_size(history.dims())),

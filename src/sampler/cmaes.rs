@@ -17,12 +17,17 @@ use crate::study::{Event, Kind, Setting, Study};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-pub(super) const KIND: Kind<dyn Sampler> =
-    Kind { name: "cmaes", about: "covariance matrix adaptation: many cheap trials over numbers", build };
+pub(super) const KIND: Kind<dyn Sampler> = Kind {
+    name: "cmaes",
+    about: "covariance matrix adaptation: many cheap trials over numbers",
+    paper: Some("Hansen, The CMA Evolution Strategy: A Tutorial, 2016 (arXiv 1604.00772)"),
+    options: &[],
+    capabilities: &[],
+    build,
+};
 
 fn build(section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Sampler>> {
     let span = section.span.clone();
-    section.finish(diagnostics);
     let numbers =
         setting.space.axes().iter().filter(|axis| !matches!(axis.kind, AxisKind::Choice(_))).count();
     if numbers == 0 && setting.space.dims() > 0 {

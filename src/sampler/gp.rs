@@ -21,8 +21,13 @@ use crate::study::{Event, Kind, Study};
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "gp",
     about: "Gaussian process with expected improvement: up to some hundred expensive trials",
-    build: |section, setting, diagnostics| {
-        section.finish(diagnostics);
+    paper: Some(
+        "Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023 (arXiv 2310.20708); \
+         Eriksson et al., Scalable Global Optimization via Local Bayesian Optimization, NeurIPS 2019",
+    ),
+    options: &[],
+    capabilities: &[],
+    build: |_, setting, _| {
         let history = History::new(setting);
         let model = Model::new(&history);
         Some(Box::new(Gp { start: Start::new(setting, start_size(history.dims())), model, history }))

@@ -7,16 +7,35 @@ use super::seen::Seen;
 use super::{Ask, Sampler};
 use crate::numerics::sobol::mix;
 use crate::source::section::Section;
-use crate::source::{Diagnostic, Diagnostics, NodeValue};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Takes};
 use crate::space::{Axis, AxisKind, Name, Params, Space};
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Setting, Study};
 use std::sync::Arc;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "grid",
-    about: "every combination once; `points = n` for floats, `order = \"random\"` to shuffle",
+    about: "every combination of the values once",
+    paper: None,
+    options: OPTIONS,
+    capabilities: &[Capability::Enumerates, Capability::Independent],
     build,
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "points",
+        Takes::Either(&[Takes::Count(1), Takes::Table(&Takes::Count(1))]),
+        Preset::Absent,
+        "values of every float, or of each float by its name; required where a float has no `step`",
+    ),
+    Opt::new(
+        "order",
+        Takes::OneOf(&["file", "random"]),
+        Preset::Text("file"),
+        "in which order the combinations are tried: in that of the file, or a random one",
+    ),
+];
 
 /// How many grid points a single question looks at before it tries some at random.
 const PATIENCE: usize = 100_000;
@@ -25,7 +44,6 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
     let points = Points::take(&mut section, setting.space.axes(), diagnostics);
     let order = section.take_text("order", diagnostics);
     let span = section.span.clone();
-    section.finish(diagnostics);
     let shuffled = match &order {
         None => false,
         Some((word, _)) if word == "file" => false,

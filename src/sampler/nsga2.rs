@@ -8,6 +8,7 @@ use super::elite::Elite;
 use super::history::History;
 use super::start::Start;
 use super::{Ask, Sampler};
+use crate::source::{Opt, Preset, Takes};
 use crate::space::{AxisKind, Params};
 use crate::study::{Event, Kind, Study};
 use rand::RngExt;
@@ -16,9 +17,13 @@ use rand_chacha::ChaCha8Rng;
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "nsga2",
     about: "a genetic algorithm: several objectives, many trials",
+    paper: Some(
+        "Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE TEC 6(2), 2002",
+    ),
+    options: OPTIONS,
+    capabilities: &[],
     build: |mut section, setting, diagnostics| {
-        let size = section.take_count("population", 4, diagnostics).map(|(size, _)| size as usize);
-        section.finish(diagnostics);
+        let size = section.take_count("population", LEAST, diagnostics).map(|(size, _)| size as usize);
         let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 16).clamp(12, 50));
         Some(Box::new(Nsga2 {
             history: History::new(setting),
@@ -27,6 +32,16 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
         }))
     },
 };
+
+/// The smallest population that can breed.
+const LEAST: u64 = 4;
+
+const OPTIONS: &[Opt] = &[Opt::new(
+    "population",
+    Takes::Count(LEAST),
+    Preset::Derived("`trials` / 16, from 12 to 50"),
+    "how many of the best trials breed",
+)];
 
 struct Nsga2 {
     history: History,

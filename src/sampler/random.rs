@@ -5,16 +5,17 @@
 use super::seen::Seen;
 use super::{Ask, Sampler};
 use crate::space::Params;
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Study};
 use rand::RngExt;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "random",
     about: "independent draws from each parameter's prior",
-    build: |section, _, diagnostics| {
-        section.finish(diagnostics);
-        Some(Box::new(Random::default()))
-    },
+    paper: Some("Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012"),
+    options: &[],
+    capabilities: &[Capability::Independent],
+    build: |_, _, _| Some(Box::new(Random::default())),
 };
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ use super::{Ask, Sampler};
 use crate::numerics::sobol::Sobol;
 use crate::numerics::stream::{Purpose, stream};
 use crate::space::{Params, Space};
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Origin, Study};
 use rand::Rng;
 use std::sync::Arc;
@@ -12,8 +13,12 @@ use std::sync::Arc;
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "sobol",
     about: "points spread evenly: a scrambled Sobol sequence",
-    build: |section, setting, diagnostics| {
-        section.finish(diagnostics);
+    paper: Some(
+        "Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995; Joe and Kuo, SIAM J. Sci. Comput. 30, 2008",
+    ),
+    options: &[],
+    capabilities: &[Capability::Independent],
+    build: |_, setting, _| {
         Some(Box::new(Quasi {
             sequence: Sequence::new(setting.space.clone(), setting.seed),
             seen: Seen::default(),

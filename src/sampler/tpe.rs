@@ -18,8 +18,12 @@ use rand::RngExt;
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "tpe",
     about: "tree-structured Parzen estimator: any space, many trials, many slots",
-    build: |section, setting, diagnostics| {
-        section.finish(diagnostics);
+    paper: Some(
+        "Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Watanabe, arXiv 2304.11127, 2023",
+    ),
+    options: &[],
+    capabilities: &[],
+    build: |_, setting, _| {
         Some(Box::new(Tpe { history: History::new(setting), start: Start::new(setting, 10) }))
     },
 };

@@ -6,22 +6,36 @@
 //! share climb in promotion mode, and the first arrivals of a rung, who have hardly anyone to beat there, must at least be no worse
 //! than the median of the rung below.
 
-use super::gauge::{Gauge, Reading};
-use super::ladder::{Ladder, Rung};
+use super::gauge::{self, Gauge, Reading};
+use super::ladder::{self, Ladder, Rung};
 use super::{Judgement, Next, TrialScheduler};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "asha",
     about: "asynchronous successive halving: the best 1/reduction of each rung go on",
+    paper: Some(
+        "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020 (arXiv 1810.05934)",
+    ),
+    options: &[ladder::MIN, ladder::MAX, ladder::REDUCTION, MODE, gauge::METRIC],
+    capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
         let asha = Asha::take(&mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(asha?))
     },
 };
+
+/// What a rung does to the trials that are not among its best.
+pub(super) const MODE: Opt = Opt::new(
+    "mode",
+    Takes::OneOf(&["stopping", "promotion"]),
+    Preset::Derived("`promotion` with `[run] checkpoint = true`, else `stopping`"),
+    "whether a rung stops the trials that are not among its best, or pauses every trial and resumes the best; \
+     `promotion` needs checkpoints",
+);
 
 /// What happens at a rung to those who are not among its best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use crate::study::{Kind, Study};
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "fifo",
     about: "every trial runs to its own end",
-    build: |section, _, diagnostics| {
-        section.finish(diagnostics);
-        Some(Box::new(Fifo))
-    },
+    paper: None,
+    options: &[],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(Fifo)),
 };
 
 struct Fifo;

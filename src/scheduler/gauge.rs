@@ -1,8 +1,16 @@
 //! What a trial's reports say to a scheduler: how far it is, and how good it is there.
 
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
 use crate::study::{Datum, Event, LogRecord, Metric, Objective, Setting, Study, TrialId};
+
+/// The objective that trials are compared by.
+pub(super) const METRIC: Opt = Opt::new(
+    "metric",
+    Takes::Text,
+    Preset::Derived("the first objective"),
+    "the objective that trials are compared by",
+);
 
 /// Reads the resource and the objective out of reports, in whatever order and grouping they come.
 #[derive(Debug, Clone, PartialEq)]

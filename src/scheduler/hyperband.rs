@@ -4,20 +4,32 @@
 //! behind its share, so that no slot ever waits for a bracket to fill. A rung is common to all brackets: whoever reaches epoch 9 is compared
 //! with everyone who was seen there.
 
-use super::asha::Asha;
-use super::{Judgement, Next, TrialScheduler};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::asha::{self, Asha};
+use super::{Judgement, Next, TrialScheduler, gauge, ladder};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Resource, Setting, Study, TrialId};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "hyperband",
     about: "asha with several brackets: part of the trials are first compared at a higher rung",
+    paper: Some(
+        "Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, JMLR 18, 2018 (arXiv 1603.06560)",
+    ),
+    options: &[ladder::MIN, ladder::MAX, ladder::REDUCTION, BRACKETS, asha::MODE, gauge::METRIC],
+    capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
         let hyperband = Hyperband::take(&mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(hyperband?))
     },
 };
+
+const BRACKETS: Opt = Opt::new(
+    "brackets",
+    Takes::Count(1),
+    Preset::Derived("one for each rung"),
+    "how many rungs trials begin at; fewer bet more on early reports",
+);
 
 /// Brackets over one ladder.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,31 @@
 //! The ladder of a multi-fidelity scheduler: at which resource trials are compared, and who stands where on it.
 
 use super::gauge::reaches;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Study, TrialId};
+
+/// By which factor the resource grows from rung to rung, unless the file says otherwise.
+pub(super) const FACTOR: u64 = 3;
+
+/// The lowest rung, where trials are first compared.
+pub(super) const MIN: Opt = Opt::new(
+    "min",
+    Takes::Count(1),
+    Preset::Derived("`max` / 81, at least 1"),
+    "the resource of the lowest rung, where trials are first compared",
+);
+
+/// The resource of a whole training.
+pub(super) const MAX: Opt =
+    Opt::new("max", Takes::Count(1), Preset::Required, "the resource of a full run, such as 81 epochs");
+
+/// One in so many goes on from each rung.
+pub(super) const REDUCTION: Opt = Opt::new(
+    "reduction",
+    Takes::Count(2),
+    Preset::Count(FACTOR),
+    "one in so many goes on from each rung; the next rung is so many times as far",
+);
 
 /// The rungs' levels, rising by the factor `reduction` from `min` to `max`.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +47,8 @@ impl Ladder {
     pub(super) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
         let min = section.take_count("min", 1, diagnostics);
         let max = section.take_count("max", 1, diagnostics);
-        let reduction = section.take_count("reduction", 2, diagnostics).map_or(3, |(reduction, _)| reduction);
+        let reduction = section.take_count("reduction", 2, diagnostics);
+        let reduction = reduction.map_or(FACTOR, |(reduction, _)| reduction);
         let Some((max, max_at)) = max else {
             let message = "the scheduler does not know how long a trial may run";
             diagnostics.push(

@@ -5,23 +5,44 @@
 //! on. Complete trials are those that others were measured by and passed, so the bar rises as a study goes on; comparing with everyone
 //! who got as far keeps it where it was.
 
-use super::gauge::{Gauge, Reading};
+use super::gauge::{self, Gauge, Reading};
 use super::{Judgement, Next, TrialScheduler};
+use crate::source::{Opt, Preset, Takes};
 use crate::study::{Event, Kind, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "median",
     about: "stops a trial that is worse than the median of the others at the same point",
+    paper: Some(
+        "Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, section 3.2.2",
+    ),
+    options: &[MIN, PEERS, gauge::METRIC],
+    capabilities: &[],
     build: |mut section, setting, diagnostics| {
-        let min = section.take_number("min", diagnostics).map_or(1.0, |(min, _)| min);
-        let peers = section.take_count("peers", 1, diagnostics).map_or(5, |(peers, _)| peers as usize);
+        let min = section.take_number("min", diagnostics).map_or(FIRST, |(min, _)| min);
+        let peers = section.take_count("peers", 1, diagnostics).map_or(FEWEST, |(peers, _)| peers) as usize;
         let gauge = Gauge::take(&mut section, setting, diagnostics);
-        section.finish(diagnostics);
         let (points, courses) = (BTreeMap::new(), Vec::new());
         Some(Box::new(Median { gauge: gauge?, min, peers, points, courses }))
     },
 };
+
+/// The resource before which no trial is stopped, unless the file says otherwise.
+const FIRST: f64 = 1.0;
+
+/// How many complete trials the median is taken of at least, unless the file says otherwise.
+const FEWEST: u64 = 5;
+
+const MIN: Opt =
+    Opt::new("min", Takes::Number, Preset::Number(FIRST), "the resource before which no trial is stopped");
+
+const PEERS: Opt = Opt::new(
+    "peers",
+    Takes::Count(1),
+    Preset::Count(FEWEST),
+    "how many complete trials must have reported at the same point before one is stopped there",
+);
 
 /// What complete trials had shown at each whole step.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,6 +18,9 @@ mod pbt;
 mod scenario;
 pub mod simulation;
 
+/// By which factor rungs are apart, unless a sweep file says otherwise.
+pub(crate) const RUNG_FACTOR: u64 = ladder::FACTOR;
+
 /// Every scheduler a sweep file can name.
 pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] =
     &[fifo::KIND, asha::KIND, hyperband::KIND, median::KIND, pbt::KIND];
@@ -108,7 +111,8 @@ pub struct Judgement {
 }
 
 /// The answer of a scheduler that pauses nobody: trials that were paused under another one first, then new ones while there is room.
-fn fresh_while(room: bool, study: &Study) -> Next {
+#[must_use]
+pub fn fresh_while(room: bool, study: &Study) -> Next {
     let left = || study.trials().iter().find(|trial| trial.state == TrialState::Paused && !trial.outside);
     if let Some(trial) = (study.counts().paused > 0).then(left).flatten() {
         return Next::Resume { trial: trial.id, why: "goes on: this scheduler pauses nobody".to_owned() };

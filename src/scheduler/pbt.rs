@@ -4,12 +4,13 @@
 //! there; one of the last is replaced by a clone of one of the first (*exploit*), whose parameters are moved a little or drawn anew
 //! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names its parent.
 
-use super::gauge::{Gauge, Reading, reaches};
+use super::gauge::{self, Gauge, Reading, reaches};
 use super::ladder::Rung;
 use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Section};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
 use crate::space::{AxisKind, Params, Space};
+use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +19,65 @@ use std::sync::Arc;
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "pbt",
     about: "population-based training: the worst continue as changed copies of the best; needs checkpoints",
+    paper: Some("Jaderberg et al., Population Based Training of Neural Networks, 2017 (arXiv 1711.09846)"),
+    options: OPTIONS,
+    capabilities: &[Capability::Clones],
     build: |mut section, setting, diagnostics| {
         let pbt = Pbt::take(&mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(pbt?))
     },
 };
+
+/// The values of the options that the file does not set.
+const POPULATION: u64 = 8;
+const INTERVALS: u64 = 10;
+const QUANTILE: f64 = 0.25;
+const RESAMPLE: f64 = 0.25;
+const PERTURB: f64 = 0.1;
+
+/// At most half of a population can give way to the other half.
+const LARGEST_QUANTILE: f64 = 0.5;
+
+const OPTIONS: &[Opt] = &[
+    Opt::new("max", Takes::Count(1), Preset::Required, "the resource of a full run, clones included"),
+    Opt::new(
+        "interval",
+        Takes::Count(1),
+        Preset::Derived("`max` / 10"),
+        "the resource between two comparisons",
+    ),
+    Opt::new(
+        "population",
+        Takes::Count(2),
+        Preset::Derived("trials at a time, at least 8"),
+        "how many lineages train beside each other",
+    ),
+    Opt::new(
+        "quantile",
+        Takes::Between(0.0, LARGEST_QUANTILE),
+        Preset::Number(QUANTILE),
+        "which part of the population gives way, and which part is copied",
+    ),
+    Opt::new(
+        "resample",
+        Takes::Between(0.0, 1.0),
+        Preset::Number(RESAMPLE),
+        "how often a parameter of a copy is drawn anew rather than moved",
+    ),
+    Opt::new(
+        "perturb",
+        Takes::Between(0.0, 1.0),
+        Preset::Number(PERTURB),
+        "how far a parameter of a copy is moved, as a part of its range",
+    ),
+    Opt::new(
+        "explore",
+        Takes::List(&Takes::Text),
+        Preset::Derived("all"),
+        "the parameters that a copy may change; the others must fit the parent's checkpoint",
+    ),
+    gauge::METRIC,
+];
 
 /// A population and how it changes.
 #[derive(Debug, Clone)]
@@ -68,9 +122,9 @@ impl Pbt {
         let max = section.take_count("max", 1, diagnostics);
         let interval = section.take_count("interval", 1, diagnostics);
         let population = section.take_count("population", 2, diagnostics).map(|(population, _)| population);
-        let quantile = share(section, "quantile", 0.25, 0.5, diagnostics);
-        let resample = share(section, "resample", 0.25, 1.0, diagnostics);
-        let perturb = share(section, "perturb", 0.1, 1.0, diagnostics);
+        let quantile = share(section, "quantile", QUANTILE, LARGEST_QUANTILE, diagnostics);
+        let resample = share(section, "resample", RESAMPLE, 1.0, diagnostics);
+        let perturb = share(section, "perturb", PERTURB, 1.0, diagnostics);
         let explored = names(section, setting, diagnostics);
         let gauge = Gauge::take(section, setting, diagnostics);
         if !setting.checkpoint {
@@ -96,18 +150,18 @@ impl Pbt {
                 diagnostics.push(
                     Diagnostic::error("empty-range", message)
                         .at(at, format!("`interval` is {interval}, `max` is {max}"))
-                        .hint(format!("about a tenth is usual: interval = {}", max.div_ceil(10))),
+                        .hint(format!("about a tenth is usual: interval = {}", max.div_ceil(INTERVALS))),
                 );
                 return None;
             }
             Some((interval, _)) => interval,
-            None => max.div_ceil(10),
+            None => max.div_ceil(INTERVALS),
         };
         Some(Self {
             gauge: gauge?,
             space: Arc::clone(&setting.space),
             seed: setting.seed,
-            population: population.unwrap_or_else(|| (setting.slots as u64).max(8)),
+            population: population.unwrap_or_else(|| (setting.slots as u64).max(POPULATION)),
             interval,
             max,
             quantile: quantile?,

@@ -49,7 +49,7 @@ pub(super) fn try_build(
     let table = Table::parse(options, &mut diagnostics);
     let section = Section::new("scheduler", 0..options.len(), table);
     let kind = find(SCHEDULERS, name).expect("a scheduler of that name");
-    let built = (kind.build)(section, setting, &mut diagnostics);
+    let built = kind.make(section, setting, &mut diagnostics);
     (built, diagnostics.list.into_iter().map(|diagnostic| diagnostic.message).collect())
 }
 

@@ -1,10 +1,12 @@
 //! Text with positions: what a person wrote, and where.
 //!
 //! A [`Source`] is a named text; a [`Span`] a byte range in it. [`tree`] is a TOML document in which every key and
-//! value keeps its span, [`section`] a table of it that is taken apart key by key, [`diagnostic`] what is said about
+//! value keeps its span, [`section`] a table of it that is taken apart key by key, [`opt`] the declaration of the keys
+//! that a table takes, [`diagnostic`] what is said about
 //! any of it, and [`render`] how that looks on a terminal, [`units`] durations and sizes as people write them. Nothing here knows what a sweep is.
 
 pub mod diagnostic;
+pub mod opt;
 pub mod render;
 pub mod secret;
 pub mod section;
@@ -12,6 +14,7 @@ pub mod tree;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
+pub use opt::{Opt, Preset, Takes};
 pub use section::Section;
 pub use tree::{Key, Node, NodeValue, Table};
 

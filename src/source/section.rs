@@ -1,11 +1,12 @@
 //! A table that is taken apart key by key, so that what nobody took is known to be a mistake.
 
-use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Span, Table};
 
 /// A table of the sweep file while it is read.
 ///
-/// Every `take_…` names a key that is known here. [`finish`](Self::finish) reports the keys that were never asked for, with
-/// "did you mean" over those that were. A value of the wrong type is reported at once and reads as absent.
+/// [`refuse_unknown`](Self::refuse_unknown) reports the keys that are not declared as options, with "did you mean" over those that
+/// are; a table without declared options reports at its [`finish`](Self::finish) the keys that were never asked for. A value of the
+/// wrong type is reported at once and reads as absent.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// How to call it: `search.tpe`; empty for the whole file.
@@ -14,12 +15,14 @@ pub struct Section {
     pub span: Span,
     entries: Vec<(Key, Node)>,
     known: Vec<&'static str>,
+    /// Whether `known` was declared, instead of collected from what was asked for.
+    declared: bool,
 }
 
 impl Section {
     /// Begins to take a table apart.
     pub fn new(path: impl Into<String>, span: Span, table: Table) -> Self {
-        Self { path: path.into(), span, entries: table.entries, known: Vec::new() }
+        Self { path: path.into(), span, entries: table.entries, known: Vec::new(), declared: false }
     }
 
     /// Takes a value of any type.
@@ -29,7 +32,11 @@ impl Section {
 
     /// Takes a value of any type with its key.
     pub fn take_with_key(&mut self, key: &'static str) -> Option<(Key, Node)> {
-        self.known.push(key);
+        let known = self.known.contains(&key);
+        debug_assert!(known || !self.declared, "`[{}]` reads `{key}`: declare it as an `Opt`", self.path);
+        if !known {
+            self.known.push(key);
+        }
         let at = self.entries.iter().position(|(found, _)| found.name == key)?;
         Some(self.entries.remove(at))
     }
@@ -119,25 +126,59 @@ impl Section {
         }
     }
 
-    /// Declares a key known without taking it, so that it is offered by "did you mean".
-    pub fn know(&mut self, key: &'static str) {
-        self.known.push(key);
+    /// Declares keys that this table takes.
+    pub fn declare(&mut self, names: impl IntoIterator<Item = &'static str>) {
+        self.declared = true;
+        for name in names {
+            if !self.known.contains(&name) {
+                self.known.push(name);
+            }
+        }
+    }
+
+    /// Returns the names that are declared, or were asked for.
+    #[must_use]
+    pub fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
+    /// Removes the keys that are not known, and returns them.
+    pub fn take_unknown(&mut self) -> Vec<Key> {
+        let entries = std::mem::take(&mut self.entries);
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(key, _)| self.known.contains(&key.name.as_str()));
+        self.entries = known;
+        unknown.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Declares the options that this table takes, and reports and removes every key that is none of them.
+    pub fn refuse_unknown(&mut self, options: &'static [Opt], diagnostics: &mut Diagnostics) {
+        self.declare(options.iter().map(|option| option.name));
+        for key in self.take_unknown() {
+            diagnostics.push(self.unknown(&key));
+        }
     }
 
     /// Reports every key that nobody asked for.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (key, _) in &self.entries {
-            let place = if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
-            let message = format!("unknown key `{}`{place}", key.name);
-            let mut diagnostic = Diagnostic::error("unknown-key", message)
-                .at(key.span.clone(), "not a key of this table")
-                .did_you_mean(&key.name, self.known.iter().copied());
-            if diagnostic.hints.is_empty() && !self.known.is_empty() {
-                let known: Vec<_> = self.known.iter().map(|known| format!("`{known}`")).collect();
-                diagnostic = diagnostic.hint(format!("known keys: {}", known.join(", ")));
-            }
-            diagnostics.push(diagnostic);
+            diagnostics.push(self.unknown(key));
         }
+    }
+
+    /// Says that this table does not take a key, and which near it or at all it takes.
+    #[must_use]
+    pub fn unknown(&self, key: &Key) -> Diagnostic {
+        let place = if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
+        let message = format!("unknown key `{}`{place}", key.name);
+        let diagnostic = Diagnostic::error("unknown-key", message)
+            .at(key.span.clone(), "not a key of this table")
+            .did_you_mean(&key.name, self.known.iter().copied());
+        if diagnostic.hints.is_empty() && !self.known.is_empty() {
+            let known: Vec<_> = self.known.iter().map(|known| format!("`{known}`")).collect();
+            return diagnostic.hint(format!("known keys: {}", known.join(", ")));
+        }
+        diagnostic
     }
 
     fn wrong<T>(
@@ -177,6 +218,20 @@ mod tests {
             .at(0..7, "not a key of this table")
             .hint("did you mean `failures`?");
         assert_eq!(diagnostics.list, [expected]);
+    }
+
+    #[test]
+    fn a_key_that_is_not_declared_is_refused_before_anything_is_read() {
+        const FAILURES: Opt =
+            Opt::new("failures", crate::source::Takes::Count(1), crate::source::Preset::Absent, "");
+        let mut diagnostics = Diagnostics::default();
+        let mut limits = section("failurs = 3\nfailures = 1");
+        limits.refuse_unknown(&[FAILURES], &mut diagnostics);
+        let hints: Vec<_> = diagnostics.list.iter().flat_map(|found| found.hints.clone()).collect();
+        assert_eq!(hints, ["did you mean `failures`?"]);
+        assert_eq!(limits.take_count("failures", 1, &mut diagnostics).map(|(count, _)| count), Some(1));
+        limits.finish(&mut diagnostics);
+        assert_eq!(diagnostics.list.len(), 1, "a refused key is not reported again");
     }
 
     #[test]

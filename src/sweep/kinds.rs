@@ -1,23 +1,31 @@
 //! Names of kinds: what this version has, and what is a mistake.
 
+use super::registry::Declaration;
 use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, Span};
 use crate::study::Kind;
 
 /// The tracker that every study has, so that naming it changes nothing.
-pub(super) const CSV: (&str, &str) = ("csv", "the table `trials.csv`; every study has it, named or not");
+pub(super) const CSV: Declaration = Declaration {
+    part: "tracker",
+    name: "csv",
+    about: "the table `trials.csv`; every study has it, named or not",
+    paper: None,
+    options: &[],
+    capabilities: &[],
+};
 
 /// Finds a kind by the name a person wrote, reporting what is wrong with it.
-pub(super) fn find<T: ?Sized>(
+pub(super) fn find<'a, T: ?Sized>(
     what: &str,
-    registry: &'static [Kind<T>],
+    kinds: &'a [Kind<T>],
     name: &str,
     span: Span,
     diagnostics: &mut Diagnostics,
-) -> Option<&'static Kind<T>> {
-    let found = registry.iter().find(|kind| kind.name == name);
+) -> Option<&'a Kind<T>> {
+    let found = kinds.iter().find(|kind| kind.name == name);
     if found.is_none() {
-        let available: Vec<_> = registry.iter().map(|kind| kind.name).collect();
+        let available: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         diagnostics.push(unknown(what, &available, name, span));
     }
     found

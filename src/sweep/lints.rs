@@ -2,7 +2,10 @@
 
 use super::acceptance::Acceptance;
 use super::{Sweep, template};
+use crate::scheduler::RUNG_FACTOR;
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use crate::study::Take;
+use crate::study::kind::Capability;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +17,7 @@ pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut
     trials(sweep, acceptance, diagnostics);
     command(sweep, diagnostics);
     reported(sweep, diagnostics);
+    folds(sweep, diagnostics);
     ladder(sweep, diagnostics);
 }
 
@@ -84,7 +88,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
             diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
         }
         (Some(span), Some(trials))
-            if sweep.sampler.name == "grid" && size.is_some_and(|size| size > trials) =>
+            if sweep.sampler.can(Capability::Enumerates) && size.is_some_and(|size| size > trials) =>
         {
             let size = size.unwrap_or_default();
             let message = format!("the grid has {size} configurations, of which {trials} are run");
@@ -153,16 +157,51 @@ fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Words for one of several splits of the data.
+const FOLDS: [&str; 8] = ["fold", "folds", "kfold", "cv", "split", "splits", "crossval", "crossvalidation"];
+
+/// Words that may stand beside those without changing what is counted.
+const BESIDE_FOLDS: [&str; 12] =
+    ["k", "n", "id", "idx", "index", "no", "nr", "num", "number", "outer", "inner", "current"];
+
+/// A program that prints one line a fold would be ranked by its luckiest fold.
+fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    if sweep.resource.is_some() {
+        return;
+    }
+    let Some(objective) = sweep.objectives.iter().find(|objective| objective.take == Take::Best) else {
+        return;
+    };
+    let is_objective = |name: &str| sweep.objectives.iter().any(|objective| &*objective.metric == name);
+    let mut captured = sweep.capture.iter().map(|(name, _)| &**name);
+    let Some(fold) = captured.find(|name| is_fold(name) && !is_objective(name)) else { return };
+    let metric = &objective.metric;
+    let message = format!("`{fold}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+    let warning = Diagnostic::warning("best-of-folds", message);
+    diagnostics.push(warning.hint(format!(
+        "for the mean of all folds write take = \"mean\" beside metric = \"{metric}\""
+    )));
+}
+
+/// Returns whether a name counts folds: `fold`, `outer_fold`, `cv-split`, `KFold`.
+fn is_fold(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let words = || lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    words().any(|word| FOLDS.contains(&word))
+        && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
+}
+
 /// A rung is at min × reductionⁿ: a `max` between two of them is never reached as such.
 fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
-    if !["asha", "hyperband"].contains(&sweep.scheduler.name.as_str()) {
+    if !sweep.scheduler.can(Capability::Rungs) {
         return;
     }
     let mut quiet = Diagnostics::default();
     let mut section = sweep.scheduler.section.clone();
     let min = section.take_number("min", &mut quiet);
     let max = section.take_number("max", &mut quiet);
-    let reduction = section.take_number("reduction", &mut quiet).map_or(3.0, |(reduction, _)| reduction);
+    let reduction = section.take_number("reduction", &mut quiet);
+    let reduction = reduction.map_or(RUNG_FACTOR as f64, |(reduction, _)| reduction);
     let (Some((min, _)), Some((max, span))) = (min, max) else { return };
     if min <= 0.0 || max <= min || reduction < 2.0 {
         return;

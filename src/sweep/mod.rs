@@ -14,6 +14,7 @@ mod parse;
 mod plan;
 mod read;
 pub mod reference;
+pub mod registry;
 mod rejected;
 pub mod template;
 
@@ -22,13 +23,15 @@ pub use code::Code;
 pub use keep::Keep;
 pub use lints::Surroundings;
 pub use plan::Plan;
+pub use registry::Registry;
 pub use rejected::Rejected;
 pub use template::{Fill, Template};
 
-use crate::executor::{EXECUTORS, Share, Site};
+use crate::executor::{Share, Site};
 pub use crate::source::units;
 use crate::source::{Diagnostics, Section, Source, Span};
 use crate::space::{Name, Params, Space};
+use crate::study::kind::Capability;
 use crate::study::{FailureClass, Limit, Objective};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +88,7 @@ pub struct Sweep {
     pub trackers: Vec<Choice>,
     /// What is allowed but probably not meant.
     pub warnings: Diagnostics,
+    registry: Arc<Registry>,
     places: Places,
 }
 
@@ -97,6 +101,16 @@ pub struct Choice {
     pub section: Section,
     /// Where it is named; where the table stands if it is a default.
     pub span: Span,
+    /// The kind's capabilities.
+    pub capabilities: &'static [Capability],
+}
+
+impl Choice {
+    /// Returns whether the kind has a capability.
+    #[must_use]
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
 }
 
 /// What a trial runs: `[run]`.
@@ -182,9 +196,9 @@ impl Default for Limits {
             time: None,
             trial_time: None,
             failures: None,
-            quick_failures: Some(5),
+            quick_failures: Some(parse::QUICK_FAILURES),
             disk: None,
-            log: 64 << 20,
+            log: parse::LOG,
         }
     }
 }
@@ -196,10 +210,16 @@ impl Sweep {
         self.site().map_or(1, |site| site.slots(&self.resources.share()))
     }
 
+    /// Returns the kinds that the sweep file could name.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Returns where trials run, `None` if the sweep file is wrong about it.
     #[must_use]
     pub fn site(&self) -> Option<Box<dyn Site>> {
-        plan::build(EXECUTORS, &self.executor, &self.setting(1), &mut Diagnostics::default())
+        plan::build(self.registry.executors(), &self.executor, &self.setting(1), &mut Diagnostics::default())
     }
 }
 

@@ -1,13 +1,12 @@
 //! The parts of a sweep, built from the registries.
 
 use super::{Choice, Rejected, Sweep};
-use crate::executor::EXECUTORS;
-use crate::sampler::{SAMPLERS, Sampler};
-use crate::scheduler::{SCHEDULERS, TrialScheduler};
+use crate::sampler::Sampler;
+use crate::scheduler::TrialScheduler;
 use crate::source::Diagnostics;
 use crate::study::Setting;
 use crate::study::kind::{Kind, find};
-use crate::tracker::{TRACKERS, Tracker};
+use crate::tracker::Tracker;
 use std::path::Path;
 
 /// The built parts of a sweep.
@@ -64,19 +63,19 @@ impl Sweep {
         diagnostics: &mut Diagnostics,
     ) -> Option<Plan> {
         let sampler = match tried {
-            Tried::All => build(SAMPLERS, &self.sampler, setting, diagnostics),
+            Tried::All => build(self.registry.samplers(), &self.sampler, setting, diagnostics),
             Tried::AllButSampler => None,
         };
-        let scheduler = build(SCHEDULERS, &self.scheduler, setting, diagnostics);
+        let scheduler = build(self.registry.schedulers(), &self.scheduler, setting, diagnostics);
         let trackers: Vec<_> = self
             .trackers
             .iter()
             .map(|choice| {
-                let tracker = build(TRACKERS, choice, setting, diagnostics)?;
+                let tracker = build(self.registry.trackers(), choice, setting, diagnostics)?;
                 Some((choice.name.clone(), tracker))
             })
             .collect();
-        build(EXECUTORS, &self.executor, setting, diagnostics)?;
+        build(self.registry.executors(), &self.executor, setting, diagnostics)?;
         Some(Plan {
             sampler: sampler?,
             scheduler: scheduler?,
@@ -86,12 +85,11 @@ impl Sweep {
 }
 
 pub(super) fn build<T: ?Sized>(
-    registry: &'static [Kind<T>],
+    kinds: &[Kind<T>],
     choice: &Choice,
     setting: &Setting,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<T>> {
     // A name that is not there was reported when the file was read.
-    let kind = find(registry, &choice.name)?;
-    (kind.build)(choice.section.clone(), setting, diagnostics)
+    find(kinds, &choice.name)?.make(choice.section.clone(), setting, diagnostics)
 }

@@ -1,6 +1,6 @@
 //! Reads a sweep file from disk: what is no readable text is refused with the reason.
 
-use super::{Rejected, Sweep};
+use super::{Registry, Rejected, Sweep};
 use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, LARGEST, Source};
 use std::fs::File;
@@ -16,7 +16,7 @@ impl Sweep {
     /// # Errors
     /// Everything that is wrong with it, also that it cannot be read.
     pub fn read(path: &Path) -> Result<Self, Rejected> {
-        Self::parse(load(path)?)
+        Registry::standard().read(path)
     }
 
     /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
@@ -24,11 +24,12 @@ impl Sweep {
     /// # Errors
     /// Everything that is wrong with it, also that it cannot be read.
     pub fn read_for_function(path: &Path) -> Result<Self, Rejected> {
-        Self::parse_for_function(load(path)?)
+        Registry::standard().read_for_function(path)
     }
 }
 
-fn load(path: &Path) -> Result<Source, Rejected> {
+/// Reads the text of a sweep file.
+pub(super) fn load(path: &Path) -> Result<Source, Rejected> {
     let name = path.display().to_string();
     let mut diagnostics = Diagnostics::default();
     let source = match bytes_of(path) {

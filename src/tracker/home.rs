@@ -3,10 +3,18 @@
 use super::TrackerError;
 use super::metric_rows::take_due;
 use super::room::when_there_is_room;
-use crate::source::{Diagnostics, Section};
+use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The folder of a file-based tracker.
+pub(super) const DIR: Opt = Opt::new(
+    "dir",
+    Takes::Text,
+    Preset::Derived("`<study>/trackers/<name>/`"),
+    "the folder to write to; in it, each study has a folder of its name",
+);
 
 /// The folders of a file-based tracker: `<study>/trackers/<name>/`, or `<dir>/<study's name>/` with the option `dir`.
 #[derive(Debug, Clone)]

@@ -11,6 +11,9 @@ pub(super) const EXPERIMENT: &str = "_hparams_/experiment";
 pub(super) const START: &str = "_hparams_/session_start_info";
 pub(super) const END: &str = "_hparams_/session_end_info";
 
+/// The group of tags under which the result of a trial stands.
+pub(super) const RESULT: &str = "result";
+
 /// More different values than this are no list to choose from.
 const MOST_VALUES: usize = 100;
 
@@ -21,12 +24,14 @@ pub(super) enum End {
     Failure = 2,
 }
 
-/// Describes every parameter with the values that occur, and every reported number, the objectives first.
+/// Describes every parameter with the values that occur, the results, and the last of every reported
+/// number, the objectives first.
 pub(super) fn experiment(study: &Study) -> Message {
     let header = study.header();
     let mut params = header.params.clone();
     let mut metrics: Vec<&Name> = header.objectives.iter().map(|objective| &objective.metric).collect();
     let mut known: BTreeSet<&Name> = metrics.iter().copied().collect();
+    let results = results(study);
     let mut reported = BTreeSet::new();
     for trial in study.trials() {
         let new = trial.params.iter().map(|(name, _)| name);
@@ -40,12 +45,36 @@ pub(super) fn experiment(study: &Study) -> Message {
             for name in &params {
                 experiment.message(4, |info| param(info, study, name));
             }
+            for (tag, label, about) in &results {
+                experiment.message(5, |info| {
+                    info.message(1, |metric| metric.text(2, tag));
+                    info.text(3, label);
+                    info.text(4, about);
+                });
+            }
             for name in metrics {
                 experiment.message(5, |info| info.message(1, |metric| metric.text(2, name)));
             }
             experiment.text(6, &header.name);
         });
     })
+}
+
+/// Returns tag, name and description of every result that some trial has: each objective by its rule,
+/// and the step it was reached at. The page shows the last value of a metric, never the best.
+fn results(study: &Study) -> Vec<(String, String, String)> {
+    let objectives = &study.header().objectives;
+    let known: BTreeSet<String> =
+        study.trials().iter().flat_map(|trial| trial.result(objectives)).map(|(name, _)| name).collect();
+    let values = objectives.iter().map(|objective| {
+        let name = format!("objective.{}", objective.metric);
+        let take = objective.take;
+        let label = format!("{} ({take})", objective.metric);
+        (name, label, take.describe())
+    });
+    let step = ("best_step".to_owned(), "best_step".to_owned(), "the step of the report that counts".to_owned());
+    let described = values.chain([step]).filter(|(name, ..)| known.contains(name));
+    described.map(|(name, label, about)| (format!("{RESULT}/{name}"), label, about)).collect()
 }
 
 fn param(info: &mut Message, study: &Study, name: &Name) {

@@ -2,7 +2,7 @@
 
 use super::TrackerError;
 use super::home::failed;
-use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Section};
+use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
 use crate::study::{Due, LogFreq, LogOnWorkers};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -51,6 +51,23 @@ pub(crate) enum Datum<'a> {
     /// Anything else, as text.
     Text(Cow<'a, str>),
 }
+
+/// How often rows are written.
+pub(super) const LOG_FREQ: Opt = Opt::new(
+    "log_freq",
+    Takes::Either(&[Takes::OneOf(&["batch", "epoch"]), Takes::Count(1)]),
+    Preset::Text("batch"),
+    "which rows of `metrics/<log>.json` are written: every row; rows without a `batch`; or those, and rows \
+     whose `batch` is a multiple of the number",
+);
+
+/// The workers whose rows are written.
+pub(super) const LOG_ON_WORKERS: Opt = Opt::new(
+    "log_on_workers",
+    Takes::Either(&[Takes::Integer(-1), Takes::List(&Takes::Count(0))]),
+    Preset::Derived("`-1`"),
+    "the ranks of the workers whose rows are written; `-1` for all",
+);
 
 /// Takes the options `log_freq` and `log_on_workers`: which rows a tracker is told.
 pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {

@@ -17,7 +17,7 @@ mod prov;
 mod prov_graph;
 pub mod recorder;
 mod room;
-mod step;
+pub(crate) mod step;
 mod tensorboard;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,9 @@
 //! It gets every entry from the first, on resume too, each as it stands in the journal, and ends when its input does. What it prints goes to
 //! a log. It has a process group of its own, so that Ctrl-C reaches the trials and not the one who writes down how they ended.
 
-use super::home::{Home, failed};
-use super::{Tracker, TrackerError};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::home::{self, Home, failed};
+use super::{Tracker, TrackerError, metric_rows};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Entry, Kind, Setting, Study};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::fs::File;
@@ -24,16 +24,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "program",
-    about: "a program of your own, fed the journal's lines on its standard input; options: `command` (required), `dir` (for its log)",
+    about: "a program of your own, fed the journal's lines on its standard input",
+    paper: None,
+    options: OPTIONS,
+    capabilities: &[],
     build,
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new("command", Takes::List(&Takes::Text), Preset::Required, "the program and its arguments"),
+    home::DIR,
+    metric_rows::LOG_FREQ,
+    metric_rows::LOG_ON_WORKERS,
+];
 
 fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
     let before = said.list.len();
     let command = section.take_texts("command", said);
     let home = Home::take("program", &mut section, setting, said);
     let span = section.span.clone();
-    section.finish(said);
     match command {
         Some((command, _)) if command.first().is_some_and(|program| !program.is_empty()) => {
             let fed = Program { home, command, running: None };

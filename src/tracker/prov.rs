@@ -4,8 +4,8 @@
 //! configurations, objectives, data sets and models. The types of yProv4ML are used where there are such: `provml:HyperParameter`,
 //! `provml:Metric`, `provml:Model`.
 
-use super::home::{Home, replace};
-use super::metric_rows::{Datum, each_row};
+use super::home::{self, Home, replace};
+use super::metric_rows::{self, Datum, each_row};
 use super::prov_graph::{
     ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double, local,
     typed,
@@ -20,10 +20,12 @@ use std::path::Path;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "prov",
-    about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study; options: `dir`",
+    about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study",
+    paper: None,
+    options: &[home::DIR, metric_rows::LOG_FREQ, metric_rows::LOG_ON_WORKERS],
+    capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("prov", &mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(Prov { home, began: None, stale: BTreeSet::new(), behind: false }))
     },
 };
@@ -165,30 +167,26 @@ fn config(trial: TrialId) -> String {
 fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let ended = trial.exit.as_ref().map(|_| trial);
-    graph.element(
-        ACTIVITY,
-        &activity,
-        &[
-            ("prov:startTime", trial.started_at.map(time)),
-            ("prov:endTime", trial.ended_at.map(time)),
-            ("prov:type", Some(json!("swath:Trial"))),
-            ("prov:label", Some(json!(format!("trial {}", trial.id)))),
-            ("swath:trial", Some(whole(u64::from(trial.id.0)))),
-            ("swath:state", Some(json!(trial.state.word()))),
-            ("swath:exit", trial.exit.as_ref().map(|exit| json!(exit.to_string()))),
-            ("swath:attempts", Some(whole(u64::from(trial.attempts)))),
-            ("swath:seed", Some(typed(trial.seed, "xsd:unsignedLong"))),
-            ("swath:host", trial.place.as_ref().and_then(|place| text(&place.host))),
-            ("swath:seconds", ended.map(|trial| double(trial.seconds))),
-            ("swath:cpu_seconds", ended.map(|trial| double(trial.usage.cpu_seconds))),
-            ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
-        ],
-    );
     let result = trial.result(&study.header().objectives);
     let result: Vec<_> =
-        result.iter().map(|(name, value)| (format!("swath:{}", local(name)), Some(param(value)))).collect();
-    let result: Vec<_> = result.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    graph.element(ACTIVITY, &activity, &result);
+        result.iter().map(|(name, value)| (format!("swath:{}", local(name)), param(value))).collect();
+    let mut attributes = vec![
+        ("prov:startTime", trial.started_at.map(time)),
+        ("prov:endTime", trial.ended_at.map(time)),
+        ("prov:type", Some(json!("swath:Trial"))),
+        ("prov:label", Some(json!(format!("trial {}", trial.id)))),
+        ("swath:trial", Some(whole(u64::from(trial.id.0)))),
+        ("swath:state", Some(json!(trial.state.word()))),
+        ("swath:exit", trial.exit.as_ref().map(|exit| json!(exit.to_string()))),
+        ("swath:attempts", Some(whole(u64::from(trial.attempts)))),
+        ("swath:seed", Some(typed(trial.seed, "xsd:unsignedLong"))),
+        ("swath:host", trial.place.as_ref().and_then(|place| text(&place.host))),
+        ("swath:seconds", ended.map(|trial| double(trial.seconds))),
+        ("swath:cpu_seconds", ended.map(|trial| double(trial.usage.cpu_seconds))),
+        ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
+    ];
+    attributes.extend(result.iter().map(|(name, value)| (name.as_str(), Some(value.clone()))));
+    graph.element(ACTIVITY, &activity, &attributes);
     graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
     graph.relate(INFORMED, &activity, "run:study", &[]);
     graph.relate(GENERATED, &config, "run:study", &[("prov:role", Some(json!(origin(&trial.origin))))]);

@@ -4,7 +4,7 @@ use crate::space::Name;
 use crate::study::Datum;
 
 /// Keys that count, by themselves.
-const COUNTERS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
+pub(crate) const COUNTERS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
 
 /// Returns the whole number under the study's resource, else under the first of `step`, `epoch`, `iteration` and `training_iteration`, else
 /// `ordinal`: how many reports came before.

@@ -3,7 +3,7 @@
 //! A file of records, each an `Event`: <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>. Scalars are
 //! 32-bit floats, as the pages show them: every reader knows those, not every one knows 64 bits.
 
-use super::home::{Home, failed, replace};
+use super::home::{self, Home, failed, replace};
 use super::hparams::{self, End};
 use super::metric_rows::{self, each_row};
 use super::proto::Message;
@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "tensorboard",
-    about: "event files with scalars, text and hparams for TensorBoard; options: `dir`",
+    about: "event files with scalars, text and hparams for TensorBoard",
+    paper: None,
+    options: &[home::DIR, metric_rows::LOG_FREQ, metric_rows::LOG_ON_WORKERS],
+    capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("tensorboard", &mut section, setting, diagnostics);
-        section.finish(diagnostics);
         Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), began: None }))
     },
 };
@@ -203,7 +205,7 @@ impl Run {
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
             for (name, value) in result {
-                let tag = format!("result/{name}");
+                let tag = format!("{}/{name}", hparams::RESULT);
                 match value.as_f64() {
                     Some(number) => scalar(summary, &tag, number),
                     None => text_value(summary, &tag, &value.to_string()),

@@ -29,7 +29,7 @@ fn setting(dir: Option<&Path>) -> Setting {
 fn try_build(name: &str, options: &str, dir: Option<&Path>) -> (Option<Box<dyn Tracker>>, Diagnostics) {
     let mut said = Diagnostics::default();
     let section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
-    let built = (find(TRACKERS, name).unwrap().build)(section, &setting(dir), &mut said);
+    let built = find(TRACKERS, name).unwrap().make(section, &setting(dir), &mut said);
     (built, said)
 }
 
@@ -273,4 +273,59 @@ fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
             written(outer.path()).into_keys().filter(|path| !path.starts_with("deep/study/")).collect();
         assert!(outside.is_empty(), "{name} wrote {outside:?}");
     }
+}
+
+/// A trial whose second of three reports is the best, with a model after each.
+fn best_in_the_middle() -> Demo {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    for (epoch, loss) in (1..).zip([0.5, 0.25, 0.75]) {
+        demo.report(trial, &[("val_loss", loss)]);
+        let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("digest-{epoch}")));
+        demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+    }
+    demo.end(trial, Exit::Done);
+    demo
+}
+
+fn kept_by(name: &str, demo: &Demo) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    feed(build(name, folder.path()).as_mut(), demo, demo.entries.len());
+    relative(&folder)
+}
+
+#[test]
+fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
+    let files = kept_by("prov", &best_in_the_middle());
+    for document in ["trackers/prov/trial-1.json", "trackers/prov/study.json"] {
+        let document: serde_json::Value = serde_json::from_slice(&files[document]).unwrap();
+        let trial = &document["activity"]["run:trial-1"];
+        let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
+        let values = names.map(|name| match &trial[format!("swath:{name}")] {
+            serde_json::Value::Object(typed) => typed["$"].as_str().unwrap().to_owned(),
+            value => value.as_str().unwrap_or("absent").to_owned(),
+        });
+        assert_eq!(values, ["0.25", "2.0", "epoch-2.bin", "digest-2", "2.0"]);
+        assert_eq!(trial["swath:state"], "complete");
+    }
+}
+
+#[test]
+fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
+    let files = kept_by("wandb", &best_in_the_middle());
+    let run = files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect::<String>();
+    let result = "\"result\":{\"best_step\":2.0,\"model_path\":\"epoch-2.bin\",\"model_md5\":\"digest-2\",\
+                  \"model_step\":2.0,\"objective\":{\"val_loss\":0.25}}";
+    assert!(run.contains(result), "{run}");
+}
+
+#[test]
+fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
+    let files = kept_by("tensorboard", &best_in_the_middle());
+    let experiment = files.iter().find(|(file, _)| file.starts_with("trackers/tensorboard/events")).unwrap();
+    let columns = String::from_utf8_lossy(experiment.1);
+    let place = |text: &str| columns.find(text).unwrap_or_else(|| panic!("no `{text}` in {columns}"));
+    let result = place("result/objective.val_loss");
+    assert!(result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step"));
+    assert!(columns.contains("the best of a trial's reports"));
 }

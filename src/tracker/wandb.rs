@@ -7,13 +7,13 @@ mod items;
 
 use self::items::{Items, json, number, write, write_item, write_number};
 use super::block_log::{self, MAGIC};
-use super::home::{Home, failed};
-use super::metric_rows::each_row;
+use super::home::{self, Home, failed};
+use super::metric_rows::{self, each_row};
 use super::proto::Message;
 use super::room::when_there_is_room;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
-use crate::source::{Diagnostics, Section};
+use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
 use crate::study::{
     Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Objective, Origin, Setting, Study, Timestamp,
@@ -27,9 +27,22 @@ use std::path::{Path, PathBuf};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "wandb",
-    about: "offline run folders for `wandb sync`; options: `project` (else the pipeline), `entity`, `group` (else the study), `tags`, `dir`",
+    about: "offline run folders for `wandb sync`",
+    paper: None,
+    options: OPTIONS,
+    capabilities: &[],
     build,
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new("project", Takes::Text, Preset::Derived("the pipeline"), "the project of the runs"),
+    Opt::new("entity", Takes::Text, Preset::Derived("that of the login"), "the user or team that owns them"),
+    Opt::new("group", Takes::Text, Preset::Derived("the study"), "the group of the runs"),
+    Opt::new("tags", Takes::List(&Takes::Text), Preset::Texts(&[]), "tags of every run"),
+    home::DIR,
+    metric_rows::LOG_FREQ,
+    metric_rows::LOG_ON_WORKERS,
+];
 
 /// What a run says of itself.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +59,6 @@ fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Opt
     let (project, entity, group) = (text("project", said), text("entity", said), text("group", said));
     let tags = section.take_texts("tags", said).map(|(tags, _)| tags).unwrap_or_default();
     let home = Home::take("wandb", &mut section, setting, said);
-    section.finish(said);
     let labels = Labels { project, entity, group, tags };
     (said.list.len() == before).then(|| {
         let tracker = Wandb { home, labels, began: None, runs: BTreeMap::new() };
@@ -342,14 +354,28 @@ fn summary(
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
-    let result: serde_json::Map<_, _> =
-        trial.result(objectives).into_iter().map(|(name, value)| (name, json!(value))).collect();
     let about = json!({
-        "state": trial.state.word(), "exit": exit, "attempts": trial.attempts, "result": result,
-        "files": files,
+        "state": trial.state.word(), "exit": exit, "attempts": trial.attempts,
+        "result": result(trial, objectives), "files": files,
     });
     last.insert("swath".to_owned(), json(&about));
     last.into_iter()
+}
+
+/// Returns the trial's result with its objectives below `objective`: W&B sorts and shows columns by
+/// paths like `swath.result.objective.val_loss`, and takes every dot for a level.
+fn result(trial: &Trial, objectives: &[Objective]) -> Value {
+    let (mut result, mut values) = (serde_json::Map::new(), serde_json::Map::new());
+    for (name, value) in trial.result(objectives) {
+        match name.strip_prefix("objective.") {
+            Some(metric) => values.insert(metric.to_owned(), json!(value)),
+            None => result.insert(name, json!(value)),
+        };
+    }
+    if !values.is_empty() {
+        result.insert("objective".to_owned(), Value::Object(values));
+    }
+    Value::Object(result)
 }
 
 fn file(record: &LogRecord) -> Option<Value> {

@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "../../examples/kinds/src/kinds.rs"]
+mod kinds;
+
 use assert_cmd::Command;
 use std::fs;
 use std::path::{Path, PathBuf};
+use swath::run::{self, Options};
+use swath::study::TrialState;
+use swath::sweep::Registry;
 
 fn swath() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
@@ -46,4 +52,28 @@ fn a_sweep_is_named_after_its_file() {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.lines().any(|line| line == name), "{} has no line {name}", file.display());
     }
+}
+
+#[test]
+fn a_sweep_runs_with_kinds_that_another_crate_adds() {
+    let registry = Registry::standard()
+        .sampler(kinds::HALTON)
+        .scheduler(kinds::CEILING)
+        .executor(kinds::NICE)
+        .tracker(kinds::DIARY);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kinds/sweep.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = registry.read(&file).unwrap();
+    let options =
+        Options { logs: folder.path().join("logs"), workdir: folder.path().to_owned(), ..Options::default() };
+    let study = run::programs(&sweep, options).unwrap();
+    let x = |at: usize| study.trials()[at].params.get("x").and_then(swath::space::Value::as_f64).unwrap();
+    assert_eq!([x(0), x(1)], [0.125, 0.625], "points 4 and 5 in base 2: the sampler skips three");
+    for (at, trial) in study.trials().iter().enumerate() {
+        let expected = if x(at) > 0.8 { TrialState::Stopped } else { TrialState::Complete };
+        assert_eq!(trial.state, expected, "the scheduler stops above 0.8: {}", x(at));
+    }
+    assert!((0..8).any(|at| x(at) > 0.8), "one is above");
+    let diary = fs::read_to_string(folder.path().join("logs/kinds/diary.txt")).unwrap();
+    assert_eq!(diary.lines().count(), 8, "{diary}");
 }

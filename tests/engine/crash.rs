@@ -66,8 +66,9 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         space,
         points: Vec::new(),
         sampler_name: sampler.into(),
-        sampler: (sampler_kind.build)(section(""), &setting, &mut diagnostics).expect("it can be built"),
-        scheduler: (scheduler_kind.build)(section(options), &setting, &mut diagnostics)
+        sampler: sampler_kind.make(section(""), &setting, &mut diagnostics).expect("it can be built"),
+        scheduler: scheduler_kind
+            .make(section(options), &setting, &mut diagnostics)
             .expect("it can be built"),
         limits: Limits::default(),
         retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },

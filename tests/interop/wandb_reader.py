@@ -9,33 +9,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 from fixtures.study import make, same
+from fixtures.wandb_records import items, records
 from fixtures.wandb_server import Server
-from wandb.proto.wandb_internal_pb2 import Record
-
-
-def records(path):
-    """The records of a log in LevelDB's format; the package itself reads it in its own server only."""
-    data, at, parts = path.read_bytes(), 7, b""
-    assert data[:7] == b":W&B\xe1\xbe\x00", data[:7]
-    while at < len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        check, length, kind = int.from_bytes(data[at : at + 4], "little"), int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        part = data[at + 7 : at + 7 + length]
-        assert zlib.crc32(bytes([kind]) + part) == check, (path, at)
-        parts, at = parts + part, at + 7 + length
-        if kind in (1, 4):
-            yield Record.FromString(parts)
-            parts = b""
-
-
-def items(message):
-    return {item.key: json.loads(item.value_json) for item in message}
 
 
 def rows(made, trial):

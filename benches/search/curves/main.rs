@@ -71,5 +71,5 @@ fn build(
     let mut said = Diagnostics::default();
     let section = Section::new("scheduler", 0..0, Table::parse(options, &mut said));
     let kind = kind::find(SCHEDULERS, name).ok_or("no such scheduler")?;
-    (kind.build)(section, &setting, &mut said).ok_or_else(|| format!("{said:?}").into())
+    kind.make(section, &setting, &mut said).ok_or_else(|| format!("{said:?}").into())
 }

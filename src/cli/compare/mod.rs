@@ -270,9 +270,9 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
         samplers.dedup();
         if !samplers.is_empty() {
             notes.push(format!(
-                "caution: the sampler `{}` chose trials in view of earlier ones, so these groups are no independent samples: take p as a rough \
+                "caution: {} chose trials in view of earlier ones, so these groups are no independent samples: take p as a rough \
                  guide, and repeat what looks good with several seeds",
-                samplers.join("`, `")
+                samplers.join(", ")
             ));
         }
     }

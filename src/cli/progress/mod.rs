@@ -5,6 +5,7 @@
 mod bars;
 mod echo;
 mod ending;
+mod rule;
 mod words;
 
 use super::output::{JSON_VERSION, Output};
@@ -14,6 +15,7 @@ use crate::report::text::plain;
 use crate::study::{Closing, Entry, Event, Exit, LogRecord, Study, TrialId};
 use crate::tracker::recorder::Stale;
 use bars::Bars;
+use rule::RankingRule;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -42,6 +44,7 @@ pub(crate) struct Progress {
     out: Output,
     bars: Option<Bars>,
     best: Option<TrialId>,
+    rule: RankingRule,
     failures: u32,
     warnings: u32,
     broken: bool,
@@ -60,7 +63,8 @@ impl Progress {
     pub(crate) fn new(style: Style, dir: StudyDir, out: Output, study: &Study) -> Self {
         let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
         let best = study.incumbent().map(|trial| trial.id);
-        Self { style, dir, out, bars, best, failures: 0, warnings: 0, broken: false }
+        let rule = RankingRule::default();
+        Self { style, dir, out, bars, best, rule, failures: 0, warnings: 0, broken: false }
     }
 
     /// Makes it something that a driver can listen with while the caller keeps it.
@@ -158,6 +162,9 @@ impl Listener for Progress {
             Style::Json if self.broken => {}
             Style::Json => self.stream(entry),
             Style::Human | Style::Quiet => self.show(study, entry),
+        }
+        if let Some(text) = self.rule.observe(study, &entry.event) {
+            self.news(&text);
         }
     }
 
@@ -307,6 +314,22 @@ mod tests {
         let (code, stdout, stderr) = watch(&demo, Style::Human);
         assert_eq!((code, stdout.as_str()), (Code::NoSuccess, ""));
         assert!(stderr.contains("no trial succeeded"), "{stderr}");
+    }
+
+    #[test]
+    fn the_rule_that_ranks_several_reports_is_said_once() {
+        let mut demo = Demo::new(&[]);
+        for _ in 0..2 {
+            let trial = demo.start(&[]);
+            [0.5, 0.2, 0.4].iter().for_each(|loss| demo.report(trial, &[("val_loss", *loss)]));
+            demo.end(trial, Exit::Done);
+        }
+        let rule = "trial 1 reported val_loss 3 times; the best of them counts";
+        let (_, _, stderr) = watch(&demo, Style::Human);
+        assert_eq!(stderr.matches(rule).count(), 1, "{stderr}");
+        let (_, stdout, _) = watch(&demo, Style::Json);
+        assert_eq!(stdout.matches(rule).count(), 1, "{stdout}");
+        assert_eq!(watch(&demo, Style::Quiet).2.matches(rule).count(), 0);
     }
 
     #[test]

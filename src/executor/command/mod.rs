@@ -1,9 +1,10 @@
 //! Any batch system, by the command lines that the sweep file gives: submit, list, cancel, and a pattern for its ids.
 
 use super::pilot::engine::{CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line};
-use super::pilot::{Fleet, Options};
+use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::opt::joined;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::Kind;
 use regex::Regex;
 use std::time::Duration;
@@ -11,15 +12,69 @@ use std::time::Duration;
 pub(super) const KIND: Kind<dyn Site> = Kind {
     name: "command",
     about: "trials run in jobs of any batch system, by command lines that submit, list and cancel them",
+    paper: None,
+    options: &OPTIONS,
+    capabilities: &[],
     build: |mut section, _, diagnostics| {
         let before = diagnostics.list.len();
         let options = Options::take(&mut section, diagnostics);
         let lines = Lines::take(&mut section, diagnostics);
-        section.finish(diagnostics);
         let lines = lines.filter(|_| diagnostics.list.len() == before)?;
         Some(Box::new(ByCommand { options, lines }) as Box<dyn Site>)
     },
 };
+
+/// Finds the id in the output of `submit`, unless the file says otherwise.
+const ID: &str = r"\d+(?:\.[\w.-]+)?";
+
+const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
+
+/// The command lines and the patterns that read their output.
+const OWN: &[Opt] = &[
+    Opt::new(
+        "submit",
+        Takes::List(&Takes::Text),
+        Preset::Required,
+        "submits a job: a program and its arguments, with placeholders",
+    ),
+    Opt::new(
+        "list",
+        Takes::List(&Takes::Text),
+        Preset::Required,
+        "prints the jobs that are not over, one a line",
+    ),
+    Opt::new("cancel", Takes::List(&Takes::Text), Preset::Required, "cancels the job `{id}`"),
+    Opt::new(
+        "id",
+        Takes::Pattern,
+        Preset::Text(ID),
+        "finds the id in the output of `submit`: its first group, or all of it",
+    ),
+    Opt::new(
+        "listed",
+        Takes::Pattern,
+        Preset::Derived("the id or name as a word of a line"),
+        "finds a job in a line of `list`, in groups `id` and, if wanted, `name` and `state`",
+    ),
+    Opt::new(
+        "waiting",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "the values of `state` of jobs that wait",
+    ),
+    Opt::new(
+        "over",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "the values of `state` of jobs that are over",
+    ),
+    Opt::new(
+        "later",
+        Takes::Pattern,
+        Preset::Absent,
+        "finds in the output of a refused `submit` that a limit of the site is reached",
+    ),
+];
 
 /// Variables that name a job's index in an array, in the batch systems that have such; one that has none sets none.
 const INDEX: &[&str] =
@@ -124,7 +179,7 @@ fn command(
 fn pattern(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Regex> {
     let (text, span) = match section.take_text(key, diagnostics) {
         Some(found) => found,
-        None if key == "id" => (r"\d+(?:\.[\w.-]+)?".to_owned(), section.span.clone()),
+        None if key == "id" => (ID.to_owned(), section.span.clone()),
         None => return None,
     };
     match Regex::new(&text) {

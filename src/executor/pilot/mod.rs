@@ -18,7 +18,7 @@ mod works;
 
 pub(super) use fleet::Fleet;
 pub use job::{Berth, PilotError, Told};
-pub(super) use options::Options;
+pub(super) use options::{OPTIONS, Options};
 pub use wire::{PROTOCOL, Spec};
 pub use work::run;
 

@@ -2,8 +2,87 @@
 
 use crate::executor::Share;
 use crate::source::units::{duration_of, size_of};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
+
+/// How often the batch system is asked, unless the file says otherwise.
+pub(in crate::executor) const POLL: Duration = Duration::from_secs(25);
+
+/// How long a pilot without a sign of life keeps its trials, unless the file says otherwise.
+pub(in crate::executor) const LEASE: Duration = Duration::from_secs(120);
+
+/// How long a pilot waits for work, unless the file says otherwise.
+pub(in crate::executor) const IDLE: Duration = Duration::from_secs(60);
+
+/// How long a pilot waits for work without an orchestrator, unless the file says otherwise.
+pub(in crate::executor) const ORPHAN: Duration = Duration::from_secs(15 * 60);
+
+/// The options of every executor that runs pilots.
+pub(in crate::executor) const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "pilots",
+        Takes::Count(1),
+        Preset::Derived("`jobs` in `[resources]` / `slots`, else 1"),
+        "jobs at a time",
+    ),
+    Opt::new(
+        "slots",
+        Takes::Count(1),
+        Preset::Derived("as many as fit into `cpus`, `gpus`, `memory`; else 1"),
+        "trials at a time in a job",
+    ),
+    Opt::new(
+        "cpus",
+        Takes::Count(1),
+        Preset::Derived("`slots` times those of a trial"),
+        "cores that a job asks for",
+    ),
+    Opt::new(
+        "gpus",
+        Takes::Count(1),
+        Preset::Derived("`slots` times those of a trial"),
+        "GPUs that a job asks for",
+    ),
+    Opt::new(
+        "memory",
+        Takes::Size,
+        Preset::Derived("`slots` times that of a trial"),
+        "memory that a job asks for",
+    ),
+    Opt::new("walltime", Takes::Duration, Preset::Derived("the site's"), "how long a job may run"),
+    Opt::new(
+        "trials_per_job",
+        Takes::Count(1),
+        Preset::Derived("no limit"),
+        "trials after which a pilot leaves",
+    ),
+    Opt::new(
+        "prelude",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "lines of shell before the pilot: modules, environments",
+    ),
+    Opt::new("swath", Takes::Text, Preset::Derived("this program"), "the program on the nodes"),
+    Opt::new(
+        "poll",
+        Takes::Duration,
+        Preset::Duration(POLL),
+        "how often the batch system is asked: one call for the whole sweep",
+    ),
+    Opt::new(
+        "lease",
+        Takes::Duration,
+        Preset::Duration(LEASE),
+        "how long a pilot without a sign of life keeps its trials after its job is over",
+    ),
+    Opt::new("idle", Takes::Duration, Preset::Duration(IDLE), "how long a pilot waits for work"),
+    Opt::new(
+        "orphan",
+        Takes::Duration,
+        Preset::Duration(ORPHAN),
+        "how long a pilot waits for work when there is no orchestrator",
+    ),
+];
 
 /// What a sweep file says of pilots.
 #[derive(Debug, Clone, Default)]

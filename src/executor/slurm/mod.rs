@@ -2,14 +2,19 @@
 
 mod calls;
 
-use super::pilot::{Fleet, Options};
+use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
+use crate::source::opt::joined;
+use crate::source::{Opt, Preset, Takes};
 use crate::study::Kind;
 use calls::Slurm;
 
 pub(super) const KIND: Kind<dyn Site> = Kind {
     name: "slurm",
     about: "trials run in jobs of Slurm, each of which runs many of them with this very program",
+    paper: None,
+    options: &OPTIONS,
+    capabilities: &[],
     build: |mut section, _, diagnostics| {
         let before = diagnostics.list.len();
         let options = Options::take(&mut section, diagnostics);
@@ -24,10 +29,36 @@ pub(super) const KIND: Kind<dyn Site> = Kind {
             extra: section.take_texts("extra", diagnostics).map(|(words, _)| words).unwrap_or_default(),
             requeue: section.take_bool("requeue", diagnostics).is_some_and(|(flag, _)| flag),
         };
-        section.finish(diagnostics);
         (diagnostics.list.len() == before).then(|| Box::new(OnSlurm { options, ask }) as Box<dyn Site>)
     },
 };
+
+const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
+
+/// The options that only Slurm has.
+const OWN: &[Opt] = &[
+    Opt::new("partition", Takes::Text, Preset::Derived("the site's"), "the partition of the jobs"),
+    Opt::new("account", Takes::Text, Preset::Derived("the site's"), "the account that is charged"),
+    Opt::new("qos", Takes::Text, Preset::Derived("the site's"), "the quality of service of the jobs"),
+    Opt::new(
+        "nodes",
+        Takes::Count(1),
+        Preset::Count(1),
+        "nodes of a job: its one pilot runs on the first, its trials use the others with `srun`",
+    ),
+    Opt::new(
+        "extra",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "further words for `sbatch`, such as `\"--constraint=a100\"`",
+    ),
+    Opt::new(
+        "requeue",
+        Takes::Switch,
+        Preset::Flag(false),
+        "lets Slurm start a job again that was preempted; without it swath submits another",
+    ),
+];
 
 /// What is asked of Slurm beside cores, memory, GPUs and time.
 #[derive(Debug, Clone, Default)]

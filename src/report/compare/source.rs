@@ -3,8 +3,10 @@
 use super::table::{At, Table};
 use crate::report::formula::{self, Ask, Cells, Formula, FormulaError, History, Names, TrialCells};
 use crate::report::{row, summary};
+use crate::sampler::SAMPLERS;
 use crate::space::Value;
 use crate::space::expr::Type;
+use crate::study::kind::{Capability, find};
 use crate::study::{Goal, Objective, Origin, Study, TrialState};
 
 /// A study or a file, with the name it is shown by.
@@ -58,15 +60,6 @@ impl Source {
                 study.header().objectives.first().map(|objective| objective.metric.to_string())
             }
             Rows::Table(table) => table.objective().map(str::to_owned),
-        }
-    }
-
-    /// Returns what can be asked for by name.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        match &self.rows {
-            Rows::Study { study, .. } => row::names(study).iter().map(ToString::to_string).collect(),
-            Rows::Table(table) => table.header().to_vec(),
         }
     }
 
@@ -130,15 +123,16 @@ impl Source {
         }
     }
 
-    /// Returns the sampler that chose configurations in view of how others did, if one did.
+    /// Names the sampler or scheduler that chose configurations in view of earlier results, if one did. A sampler that swath does not
+    /// have is taken for such a one.
     #[must_use]
-    pub fn adaptive(&self) -> Option<&str> {
+    pub fn adaptive(&self) -> Option<String> {
         let Rows::Study { study, .. } = &self.rows else { return None };
+        let independent =
+            |name: &str| find(SAMPLERS, name).is_some_and(|kind| kind.can(Capability::Independent));
         study.trials().iter().find_map(|trial| match &trial.origin {
-            Origin::Suggested(name) if !matches!(name.as_str(), "random" | "grid" | "sobol") => {
-                Some(name.as_str())
-            }
-            Origin::Cloned { .. } => Some("pbt"),
+            Origin::Suggested(name) if !independent(name) => Some(format!("the sampler `{name}`")),
+            Origin::Cloned { .. } => Some("the scheduler".to_owned()),
             _ => None,
         })
     }

@@ -72,14 +72,15 @@ impl<'a> Input<'a> {
         Self { study, chronicle, space, trials, metric: None }
     }
 
-    /// Returns what is measured on a trial: its first objective, or the last value of the metric asked for; `None` unless it is finite.
+    /// Returns what is measured on a trial: an objective by its `take` rule, another metric by its last
+    /// value; `None` unless it is finite.
     #[must_use]
     pub fn measured(&self, trial: &Trial) -> Option<f64> {
-        match (self.metric, self.objective()) {
-            (Some(name), _) => {
+        match (self.objective(), self.metric) {
+            (Some(objective), _) => trial.objective(objective),
+            (None, Some(name)) => {
                 trial.metrics.get(name).map(|tally| tally.last.0).filter(|value| value.is_finite())
             }
-            (None, Some(objective)) => trial.objective(objective),
             (None, None) => None,
         }
     }

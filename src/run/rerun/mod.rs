@@ -15,7 +15,7 @@ use crate::logger::{DigestCache, digest};
 use crate::provenance::git::git;
 use crate::provenance::{Checkout, Environment, Found, Git, Machine, Made, Record, variables};
 use crate::study::{Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState};
-use crate::sweep::Sweep;
+use crate::sweep::{Registry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
         return Err(RerunError::Cloned { trial: trial.id, from });
     }
     let environment = record.environment(trial.id).ok_or(RerunError::NoEnvironment(trial.id))?;
-    let mut sweep = Versions::of(request.dir).sweep(&made.header.sweep)?;
+    let mut sweep = Versions::of(&Registry::standard(), request.dir).sweep(&made.header.sweep)?;
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
     }

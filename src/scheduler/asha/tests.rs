@@ -178,11 +178,11 @@ fn mistakes_in_the_options_are_all_found() {
             &setting(false)
         ),
         [
+            "unknown key `brakets` in `[scheduler]`",
             "`reduction` must be at least 2",
             "`min` is larger than `max`",
             "`stoping` is not a mode",
             "`los` is not an objective",
-            "unknown key `brakets` in `[scheduler]`",
         ]
     );
     assert_eq!(

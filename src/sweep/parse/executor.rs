@@ -1,18 +1,26 @@
 //! `[executor]`: where trials run.
 
 use super::super::{Choice, kinds};
-use crate::executor::EXECUTORS;
-use crate::source::{Diagnostics, Section, Table};
+use super::keys;
+use crate::executor::Site;
+use crate::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
+use crate::study::Kind;
 
-/// Reads the section; what the executor itself takes stays in the [`Choice`].
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Choice {
+/// The executor of a sweep that names none.
+const DEFAULT: &str = "pool";
+
+pub(in crate::sweep) const OPTIONS: &[Opt] =
+    &[Opt::new("name", Takes::KindOf("executor"), Preset::Text(DEFAULT), "which one")];
+
+/// Reads the section; the executor's own options stay in the [`Choice`].
+pub(super) fn read(file: &mut Section, known: &[Kind<dyn Site>], diagnostics: &mut Diagnostics) -> Choice {
     let section = file.take_section("executor", diagnostics);
     let mut section = section.unwrap_or_else(|| Section::new("executor", 0..0, Table::default()));
-    match section.take_text("name", diagnostics) {
-        Some((name, span)) => {
-            kinds::find("executor", EXECUTORS, &name, span.clone(), diagnostics);
-            Choice { name, section, span }
-        }
-        None => Choice { name: "pool".to_owned(), span: section.span.clone(), section },
+    let name = section.take_text("name", diagnostics);
+    let (name, span) = name.unwrap_or_else(|| (DEFAULT.to_owned(), section.span.clone()));
+    let kind = kinds::find("executor", known, &name, span.clone(), diagnostics);
+    if let Some(kind) = kind {
+        keys::refuse_unknown_of_kind(&mut section, "executor", kind, known, diagnostics);
     }
+    Choice { name, section, span, capabilities: kind.map_or(&[], |kind| kind.capabilities) }
 }

@@ -1,8 +1,14 @@
 //! `[[limit]]`: what a good answer must also keep.
 
-use super::sections;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::keys::tables;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Limit, Objective};
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("metric", Takes::Text, Preset::Required, "the reported name"),
+    Opt::new("max", Takes::Number, Preset::Absent, "the largest value allowed"),
+    Opt::new("min", Takes::Number, Preset::Absent, "the least value allowed"),
+];
 
 pub(super) fn read(
     file: &mut Section,
@@ -10,12 +16,11 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Limit> {
     let mut limits: Vec<Limit> = Vec::new();
-    for mut section in sections(file, "limit", diagnostics) {
+    for mut section in tables(file, "limit", diagnostics) {
         let (span, before) = (section.span.clone(), diagnostics.list.len());
         let metric = section.take_text("metric", diagnostics);
         let max = section.take_number("max", diagnostics);
         let min = section.take_number("min", diagnostics);
-        section.finish(diagnostics);
         if diagnostics.list.len() > before {
             continue;
         }

@@ -1,13 +1,45 @@
 //! `[limits]`: when to give up.
 
 use super::super::Limits;
+use super::keys::table;
 use crate::source::units::{duration_of, size_of};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
+
+/// Trials in a row that may fail within seconds, unless the file says otherwise.
+pub(in crate::sweep) const QUICK_FAILURES: u32 = 5;
+
+/// Bytes that are kept of each output stream of a trial, unless the file says otherwise.
+pub(in crate::sweep) const LOG: u64 = 64 << 20;
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("time", Takes::Duration, Preset::Absent, "of the whole sweep"),
+    Opt::new("trial_time", Takes::Duration, Preset::Absent, "of one attempt of a trial"),
+    Opt::new("failures", Takes::Count(1), Preset::Absent, "failed trials after which the sweep ends"),
+    Opt::new(
+        "quick_failures",
+        Takes::Count(0),
+        Preset::Count(QUICK_FAILURES as u64),
+        "trials in a row that fail within ten seconds without their objective: a slot is then paused, or the \
+         sweep ends; `0`: never",
+    ),
+    Opt::new(
+        "disk",
+        Takes::Size,
+        Preset::Absent,
+        "space the study's folder may take; beyond it no trial is started",
+    ),
+    Opt::new(
+        "log",
+        Takes::Size,
+        Preset::Size(LOG),
+        "kept of each output stream of a trial: its head and its tail",
+    ),
+];
 
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Limits {
     let mut limits = Limits::default();
-    let Some(mut section) = file.take_section("limits", diagnostics) else { return limits };
+    let Some(mut section) = table(file, "limits", diagnostics) else { return limits };
     limits.time = time(&mut section, "time", diagnostics);
     limits.trial_time = time(&mut section, "trial_time", diagnostics);
     limits.failures = section.take_count("failures", 1, diagnostics).map(|(count, _)| count);
@@ -20,7 +52,6 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Limits 
     if let Some(bytes) = section.take("log").and_then(|node| size_of("log", &node, diagnostics)) {
         limits.log = bytes;
     }
-    section.finish(diagnostics);
     limits
 }
 

@@ -2,6 +2,7 @@
 
 mod capture;
 mod executor;
+mod keys;
 mod limit;
 mod limits;
 mod objective;
@@ -11,15 +12,19 @@ mod retry;
 mod run;
 mod scheduler;
 mod search;
+mod sections;
 mod tracker;
 
+pub(super) use limits::{LOG, QUICK_FAILURES};
 pub(super) use retry::CLASSES as FAILURE_CLASSES;
+pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
-use super::{Acceptance, Places, Rejected, Sweep, lints};
+use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use crate::source::secret::masked;
 use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
 use crate::space::{Digits, Name, Params, Space};
+use crate::study::kind::Capability;
 use md5::{Digest, Md5};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,33 +36,13 @@ enum Trainee {
     Function,
 }
 
-/// Keys people put at the top of the file, and the table they belong to.
-const HOMES: &[(&str, &str)] = &[
-    ("command", "run"),
-    ("data_dir", "run"),
-    ("setup", "run"),
-    ("env", "run"),
-    ("workdir", "run"),
-    ("checkpoint", "run"),
-    ("metric", "objective"),
-    ("goal", "objective"),
-    ("sampler", "search"),
-    ("trials", "search"),
-    ("jobs", "resources"),
-    ("cpus", "resources"),
-    ("gpus", "resources"),
-    ("memory", "resources"),
-    ("seeds", "replicate"),
-    ("trial_time", "limits"),
-];
-
 impl Sweep {
     /// Checks a sweep file that runs a program.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: Source) -> Result<Self, Rejected> {
-        parse(source, Trainee::Program)
+        Registry::standard().parse(source)
     }
 
     /// Checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
@@ -65,18 +50,28 @@ impl Sweep {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
-        parse(source, Trainee::Function)
+        Registry::standard().parse_for_function(source)
     }
 }
 
-fn parse(source: Source, trainee: Trainee) -> Result<Sweep, Rejected> {
+/// Checks a sweep file that runs a program.
+pub(super) fn program(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
+    parse(source, Trainee::Program, registry)
+}
+
+/// Checks a sweep file whose trials are calls of a function.
+pub(super) fn function(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
+    parse(source, Trainee::Function, registry)
+}
+
+fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep, Rejected> {
     let mut diagnostics = Diagnostics::default();
-    let mut table = Table::parse(&source.text, &mut diagnostics);
+    let table = Table::parse(&source.text, &mut diagnostics);
     let broken = diagnostics.has_errors();
-    refuse_misplaced(&mut table, &mut diagnostics);
     let raw = Raw::of(&table);
-    let file = Section::new("", 0..source.text.len(), table);
-    let sweep = read(file, &source, &raw, trainee, &mut diagnostics);
+    let mut file = Section::new("", 0..source.text.len(), table);
+    keys::refuse_unknown_top(&mut file, &mut diagnostics);
+    let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
     if broken {
         // What is missing may stand in the part that could not be read.
         diagnostics.list.retain(|found| !found.code.starts_with("missing"));
@@ -95,13 +90,13 @@ fn read(
     mut file: Section,
     source: &Source,
     raw: &Raw,
-    trainee: Trainee,
+    (trainee, registry): (Trainee, &Registry),
     diagnostics: &mut Diagnostics,
 ) -> Option<Sweep> {
     let name = title(&mut file, "name", diagnostics).unwrap_or_else(|| default_name(&source.name));
     let pipeline = title(&mut file, "pipeline", diagnostics).unwrap_or_else(|| name.clone());
-    let stage = title(&mut file, "stage", diagnostics).unwrap_or_else(|| "tune".to_owned());
-    let seed = file.take_count("seed", 0, diagnostics).map_or(0, |(seed, _)| seed);
+    let stage = title(&mut file, "stage", diagnostics).unwrap_or_else(|| sections::STAGE.to_owned());
+    let seed = file.take_count("seed", 0, diagnostics).map_or(sections::SEED, |(seed, _)| seed);
     let objectives = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
     let names = space.as_ref().map_or_else(|| raw.names.clone(), Space::names);
@@ -109,20 +104,19 @@ fn read(
     let points = read_points(&mut file, space.as_ref(), diagnostics);
     let mut places = Places { space: raw.space_span.clone(), ..Places::default() };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
-    let search = search::read(&mut file, diagnostics);
-    let (scheduler, resource) = scheduler::read(&mut file, diagnostics);
+    let search = search::read(&mut file, registry.samplers(), diagnostics);
+    let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
-    let executor = executor::read(&mut file, diagnostics);
+    let executor = executor::read(&mut file, registry.executors(), diagnostics);
     let limits = limits::read(&mut file, diagnostics);
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
-    let trackers = tracker::read(&mut file, diagnostics);
+    let trackers = tracker::read(&mut file, registry.trackers(), diagnostics);
     let outcome_limits = limit::read(&mut file, &objectives, diagnostics);
-    file.finish(diagnostics);
 
     places.trials.clone_from(&search.trials_span);
-    let endless = search.sampler.name == "grid" || limits.time.is_some();
+    let endless = search.sampler.can(Capability::Enumerates) || limits.time.is_some();
     let trials = search.trials.or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
@@ -149,6 +143,7 @@ fn read(
         capture,
         trackers,
         warnings: Diagnostics::default(),
+        registry: Arc::new(registry.clone()),
         places,
     };
     let tried = if readable { Tried::All } else { Tried::AllButSampler };
@@ -185,7 +180,7 @@ fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space
 }
 
 fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diagnostics) -> Vec<Params> {
-    let sections = sections(file, "point", diagnostics);
+    let sections = keys::open_tables(file, "point", diagnostics);
     let Some(space) = space else { return Vec::new() };
     sections.into_iter().filter_map(|point| space.parse_point(point, Digits::Exact, diagnostics)).collect()
 }
@@ -193,7 +188,7 @@ fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diag
 /// Takes every `[[point]]` of a document, `None` if it has none.
 pub(super) fn points_of(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Vec<Section>> {
     let before = diagnostics.list.len();
-    let points = sections(file, "point", diagnostics);
+    let points = keys::open_tables(file, "point", diagnostics);
     (!points.is_empty() || diagnostics.list.len() > before).then_some(points)
 }
 
@@ -238,16 +233,6 @@ fn collect_names(prefix: &str, table: &Table, names: &mut Vec<Name>) {
     }
 }
 
-fn refuse_misplaced(table: &mut Table, diagnostics: &mut Diagnostics) {
-    table.entries.retain(|(key, _)| {
-        let Some((_, home)) = HOMES.iter().find(|(name, _)| *name == key.name) else { return true };
-        let message = format!("`{}` belongs in `[{home}]`", key.name);
-        let error = Diagnostic::error("misplaced-key", message).at(key.span.clone(), "stands at the top");
-        diagnostics.push(error.hint(format!("move it below a line `[{home}]`")));
-        false
-    });
-}
-
 /// Reads a name that becomes a folder or a column.
 fn title(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
     let (text, span) = file.take_text(key, diagnostics)?;
@@ -278,27 +263,6 @@ fn default_name(path: &str) -> String {
 
 fn digest(text: &str) -> String {
     Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Takes a table, or an array of tables, as sections.
-fn sections(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
-    let Some(node) = file.take(key) else { return Vec::new() };
-    let nodes = match node.value {
-        NodeValue::Array(nodes) => nodes,
-        _ => vec![node],
-    };
-    let mut sections = Vec::new();
-    for node in nodes {
-        match node.value {
-            NodeValue::Table(table) => sections.push(Section::new(key, node.span, table)),
-            other => {
-                let error = Diagnostic::error("wrong-type", format!("`{key}` must be a table"))
-                    .at(node.span, format!("this is {}", other.kind()));
-                diagnostics.push(error.hint(format!("write `[{key}]` or `[[{key}]]` on a line of its own")));
-            }
-        }
-    }
-    sections
 }
 
 /// Takes a list of strings.

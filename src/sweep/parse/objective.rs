@@ -1,21 +1,39 @@
 //! `[objective]`: what is optimised.
 
-use super::sections;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::keys::tables;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Goal, Objective, Take};
 
 /// Metrics that are better when larger, to be guessed when no goal is given.
 const LARGER: &[&str] =
     &["acc", "f1", "auc", "score", "reward", "return", "precision", "recall", "r2", "bleu", "map"];
 
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("metric", Takes::Text, Preset::Required, "the reported name"),
+    Opt::new(
+        "goal",
+        Takes::OneOf(&["min", "max"]),
+        Preset::Required,
+        "whether small or large values are good",
+    ),
+    Opt::new(
+        "take",
+        Takes::Either(&[
+            Takes::OneOf(&["best", "last", "mean", "median"]),
+            Takes::Form("last:N", "^last:[1-9][0-9]*$"),
+        ]),
+        Preset::Text("best"),
+        "which of a trial's reports counts, or how several make one value",
+    ),
+];
+
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Objective> {
     let mut objectives: Vec<Objective> = Vec::new();
-    for mut section in sections(file, "objective", diagnostics) {
+    for mut section in tables(file, "objective", diagnostics) {
         let span = section.span.clone();
         let metric = section.take_text("metric", diagnostics);
         let goal = goal(&mut section, metric.as_ref().map(|(name, _)| name.as_str()), diagnostics);
         let take = take(&mut section, diagnostics);
-        section.finish(diagnostics);
         let Some((metric, at)) = metric else {
             let error = Diagnostic::error("missing-metric", "an objective needs a `metric`").at(span, "");
             diagnostics.push(error.hint("name what your program reports: metric = \"val_loss\""));

@@ -1,26 +1,34 @@
 //! `[replicate]`: the same configuration with several seeds.
 
 use super::super::Choice;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::keys::table;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use crate::study::kind::Capability;
 
 /// More seeds than this say nothing new.
 const MOST: u64 = 1000;
 
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
+    "seeds",
+    Takes::Count(1),
+    Preset::Absent,
+    "how many; each is a trial of its own and counts towards `trials`",
+)];
+
 /// Reads the section; `None` for one seed each.
 pub(super) fn read(file: &mut Section, scheduler: &Choice, diagnostics: &mut Diagnostics) -> Option<u32> {
-    let mut section = file.take_section("replicate", diagnostics)?;
+    let mut section = table(file, "replicate", diagnostics)?;
     let span = section.span.clone();
     let seeds = section.take_count("seeds", 1, diagnostics);
-    section.finish(diagnostics);
     let (seeds, at) = seeds?;
     if seeds > MOST {
         let error = Diagnostic::error("too-large", format!("`seeds` must be at most {MOST}"));
         diagnostics.push(error.at(at, format!("is {seeds}")));
     }
-    if seeds > 1 && scheduler.name == "pbt" {
+    if seeds > 1 && scheduler.can(Capability::Clones) {
         let error = Diagnostic::error(
             "scheduler-cannot",
-            "`pbt` changes configurations while they run, so they have no replicates",
+            format!("`{}` changes configurations while they run, so they have no replicates", scheduler.name),
         );
         diagnostics.push(error.at(span, "").hint("leave out `[replicate]`, or take another scheduler"));
     }

@@ -1,8 +1,9 @@
 //! `[resources]`: what a trial takes of the machine.
 
 use super::super::Resources;
+use super::keys::table;
 use crate::source::units::size_of;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
 /// More threads than this on one machine are a slip of the fingers.
 const MOST_JOBS: u64 = 4096;
@@ -10,8 +11,30 @@ const MOST_JOBS: u64 = 4096;
 /// Less memory than this is a forgotten unit.
 const LEAST_MEMORY: u64 = 1 << 20;
 
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "jobs",
+        Takes::Count(1),
+        Preset::Derived("what `cpus`, `gpus` and `memory` leave room for"),
+        "trials at a time",
+    ),
+    Opt::new("cpus", Takes::Count(1), Preset::Count(1), "cores of each trial"),
+    Opt::new(
+        "gpus",
+        Takes::Number,
+        Preset::Absent,
+        "GPUs of each trial, which no other trial sees; `0.5` shares a device",
+    ),
+    Opt::new(
+        "memory",
+        Takes::Size,
+        Preset::Absent,
+        "memory of each trial, all its processes together; a trial that takes more is ended",
+    ),
+];
+
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resources {
-    let Some(mut section) = file.take_section("resources", diagnostics) else { return Resources::default() };
+    let Some(mut section) = table(file, "resources", diagnostics) else { return Resources::default() };
     let jobs = section.take_count("jobs", 1, diagnostics);
     if let Some((jobs, span)) = &jobs
         && *jobs > MOST_JOBS
@@ -39,7 +62,6 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resourc
         }
         Some(bytes)
     });
-    section.finish(diagnostics);
     Resources {
         jobs: jobs.map(|(jobs, _)| jobs.min(MOST_JOBS) as usize),
         cpus: cpus.map(|(cpus, _)| u32::try_from(cpus).unwrap_or(u32::MAX)),

@@ -2,8 +2,9 @@
 
 use super::super::Retry;
 use super::super::units::duration_of;
+use super::keys::table;
 use super::texts;
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Span, Table};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Span, Table, Takes};
 use crate::study::FailureClass;
 use std::time::Duration;
 
@@ -18,22 +19,45 @@ pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
 ];
 
 /// What is tried again if `on` is not given: what another attempt may cure.
-const DEFAULT: &[FailureClass] =
-    &[FailureClass::Crash, FailureClass::Timeout, FailureClass::Memory, FailureClass::Lost];
+const DEFAULT: &[&str] = &["crash", "timeout", "memory", "lost"];
 
 /// The longest wait before a further attempt, unless the file says another.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// The names of [`CLASSES`].
+const NAMES: [&str; CLASSES.len()] = {
+    let mut names = [""; CLASSES.len()];
+    let mut index = 0;
+    while index < CLASSES.len() {
+        names[index] = CLASSES[index].0;
+        index += 1;
+    }
+    names
+};
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("times", Takes::Count(0), Preset::Count(0), "how many times more"),
+    Opt::new("on", Takes::List(&Takes::OneOf(&NAMES)), Preset::Texts(DEFAULT), "the classes of failure"),
+    Opt::new(
+        "backoff",
+        Takes::Either(&[Takes::Duration, Takes::Table(&Takes::Duration)]),
+        Preset::Duration(Duration::ZERO),
+        "how long the first repetition waits, each further one twice as long; for every class, or a table by class",
+    ),
+    Opt::new("max_backoff", Takes::Duration, Preset::Duration(LONGEST), "the longest wait"),
+];
+
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Retry {
-    let Some(mut section) = file.take_section("retry", diagnostics) else { return Retry::default() };
+    let Some(mut section) = table(file, "retry", diagnostics) else { return Retry::default() };
     let times = section.take_count("times", 0, diagnostics).map_or(0, |(times, _)| times);
     let on = texts(&mut section, "on", diagnostics);
     let backoff = backoff(&mut section, diagnostics);
     let longest = section.take("max_backoff");
     let longest = longest.and_then(|node| duration_of("max_backoff", &node, diagnostics));
-    section.finish(diagnostics);
     let on = match on {
-        None => DEFAULT.to_vec(),
+        None => {
+            CLASSES.iter().filter(|(name, ..)| DEFAULT.contains(name)).map(|(_, class, _)| *class).collect()
+        }
         Some(names) => {
             names.into_iter().filter_map(|(name, span)| class(&name, &span, diagnostics)).collect()
         }

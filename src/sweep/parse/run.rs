@@ -1,10 +1,11 @@
 //! `[run]`: what a trial runs.
 
 use super::super::{Code, Keep, Places, Run, Template};
+use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use crate::source::diagnostic::nearest;
 use crate::source::units::duration_of;
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
+use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes};
 use crate::space::Name;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,74 @@ const SYSTEM: Duration = Duration::from_secs(10);
 
 /// The shortest time between two samples.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// The words for [`Code`], the default first.
+const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "command",
+        Takes::List(&Takes::Text),
+        Preset::Required,
+        "the program and its arguments, with placeholders",
+    ),
+    Opt::new(
+        "data_dir",
+        Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)]),
+        Preset::Absent,
+        "data sets: hashed and recorded when a trial starts",
+    ),
+    Opt::new(
+        "setup",
+        Takes::List(&Takes::Text),
+        Preset::Absent,
+        "a command that runs once, before the first trial",
+    ),
+    Opt::new(
+        "env",
+        Takes::Table(&Takes::Either(&[Takes::Text, Takes::Number, Takes::Switch])),
+        Preset::Absent,
+        "environment variables for trials and setup",
+    ),
+    Opt::new(
+        "workdir",
+        Takes::Text,
+        Preset::Derived("where `swath` is called"),
+        "where trials and setup run",
+    ),
+    Opt::new(
+        "code",
+        Takes::OneOf(CODES),
+        Preset::Text(CODES[0]),
+        "run in the folder as it is and keep what is uncommitted; in a clone of its commit; or only if nothing \
+         is uncommitted",
+    ),
+    Opt::new(
+        "system",
+        Takes::Duration,
+        Preset::Duration(SYSTEM),
+        "time between two samples of what a trial uses of the machine, `0s` for none",
+    ),
+    Opt::new(
+        "grace",
+        Takes::Duration,
+        Preset::Duration(GRACE),
+        "time between SIGTERM and SIGKILL when a trial is stopped",
+    ),
+    Opt::new(
+        "checkpoint",
+        Takes::Switch,
+        Preset::Flag(false),
+        "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
+    ),
+    Opt::new(
+        "keep",
+        Takes::Text,
+        Preset::Text("all"),
+        "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
+         `none`, and with `and` between them, as in `best and last`",
+    ),
+];
 
 /// Reads the section; the second value is whether the program can go on from a checkpoint.
 pub(super) fn read(
@@ -26,7 +95,7 @@ pub(super) fn read(
 ) -> (Run, bool) {
     let mut run = Run { grace: GRACE, system: Some(SYSTEM), ..Run::default() };
     let before = diagnostics.list.len();
-    let Some(mut section) = file.take_section("run", diagnostics) else {
+    let Some(mut section) = table(file, "run", diagnostics) else {
         if trainee == Trainee::Program && !failed_since(diagnostics, before) {
             diagnostics.push(no_command("there is nothing to run: no `[run]`"));
         }
@@ -68,7 +137,6 @@ pub(super) fn read(
         }
         None => {}
     }
-    section.finish(diagnostics);
     (run, checkpoint)
 }
 

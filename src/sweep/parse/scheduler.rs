@@ -1,21 +1,34 @@
-//! `[scheduler]`: who paces trials, and by which reported key.
+//! `[scheduler]`: the scheduler that paces trials, and the reported key that it counts by.
 
 use super::super::{Choice, kinds};
-use crate::scheduler::SCHEDULERS;
-use crate::source::{Diagnostic, Diagnostics, Section, Table};
+use super::keys;
+use crate::scheduler::TrialScheduler;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Table, Takes};
 use crate::space::Name;
+use crate::study::Kind;
 
-/// Reads the section; what the scheduler itself takes stays in the [`Choice`].
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> (Choice, Option<Name>) {
+/// The scheduler of a sweep that names none.
+const DEFAULT: &str = "fifo";
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("name", Takes::KindOf("scheduler"), Preset::Text(DEFAULT), "which one"),
+    Opt::new("resource", Takes::Text, Preset::Absent, "the reported key that counts, such as `epoch`"),
+];
+
+/// Reads the section; the scheduler's own options stay in the [`Choice`].
+pub(super) fn read(
+    file: &mut Section,
+    known: &[Kind<dyn TrialScheduler>],
+    diagnostics: &mut Diagnostics,
+) -> (Choice, Option<Name>) {
     let section = file.take_section("scheduler", diagnostics);
     let mut section = section.unwrap_or_else(|| Section::new("scheduler", 0..0, Table::default()));
-    let (name, span) = match section.take_text("name", diagnostics) {
-        Some((name, span)) => {
-            kinds::find("scheduler", SCHEDULERS, &name, span.clone(), diagnostics);
-            (name, span)
-        }
-        None => ("fifo".to_owned(), section.span.clone()),
-    };
+    let name = section.take_text("name", diagnostics);
+    let (name, span) = name.unwrap_or_else(|| (DEFAULT.to_owned(), section.span.clone()));
+    let kind = kinds::find("scheduler", known, &name, span.clone(), diagnostics);
+    if let Some(kind) = kind {
+        keys::refuse_unknown_of_kind(&mut section, "scheduler", kind, known, diagnostics);
+    }
     let resource = section.take_text("resource", diagnostics).and_then(|(resource, span)| {
         if resource.is_empty() {
             diagnostics.push(Diagnostic::error("bad-name", "`resource` is empty").at(span, ""));
@@ -23,5 +36,5 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> (Choice
         }
         Some(Name::from(resource))
     });
-    (Choice { name, section, span }, resource)
+    (Choice { name, section, span, capabilities: kind.map_or(&[], |kind| kind.capabilities) }, resource)
 }

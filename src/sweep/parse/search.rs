@@ -1,11 +1,27 @@
-//! `[search]`: who proposes configurations, and how many.
+//! `[search]`: the sampler that proposes configurations, and how many.
 
 use super::super::{Choice, kinds};
-use crate::sampler::SAMPLERS;
-use crate::source::{Diagnostic, Diagnostics, Section, Span, Table};
+use super::keys;
+use crate::sampler::Sampler;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Table, Takes};
+use crate::study::Kind;
+use crate::study::kind::find;
 
 /// Trials of a sweep that says neither how many nor how long.
 pub(super) const DEFAULT_TRIALS: u64 = 100;
+
+/// The sampler of a sweep that names none.
+const DEFAULT: &str = "auto";
+
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[
+    Opt::new("sampler", Takes::KindOf("sampler"), Preset::Text(DEFAULT), "proposes configurations"),
+    Opt::new(
+        "trials",
+        Takes::Count(1),
+        Preset::Derived("the whole grid; with `limits.time`, until then; else `100`"),
+        "how many trials in all, however often `run` is called",
+    ),
+];
 
 pub(super) struct Search {
     pub(super) sampler: Choice,
@@ -13,37 +29,40 @@ pub(super) struct Search {
     pub(super) trials_span: Option<Span>,
 }
 
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Search {
+pub(super) fn read(file: &mut Section, known: &[Kind<dyn Sampler>], diagnostics: &mut Diagnostics) -> Search {
     let section = file.take_section("search", diagnostics);
     let mut section = section.unwrap_or_else(|| Section::new("search", 0..0, Table::default()));
-    let (name, span) = match section.take_text("sampler", diagnostics) {
-        Some((name, span)) => {
-            kinds::find("sampler", SAMPLERS, &name, span.clone(), diagnostics);
-            (name, span)
-        }
-        None => (DEFAULT.to_owned(), section.span.clone()),
-    };
+    section.declare(known.iter().map(|kind| kind.name));
+    keys::refuse_unknown(&mut section, "search", diagnostics);
+    let name = section.take_text("sampler", diagnostics);
+    let (name, span) = name.unwrap_or_else(|| (DEFAULT.to_owned(), section.span.clone()));
+    let kind = kinds::find("sampler", known, &name, span.clone(), diagnostics);
     let trials = section.take_count("trials", 1, diagnostics);
-    let options = options(&mut section, &name, diagnostics);
-    section.finish(diagnostics);
+    let mut options = options(&mut section, &name, known, diagnostics);
+    if let Some(kind) = kind {
+        keys::refuse_unknown_of_kind(&mut options, "search.", kind, known, diagnostics);
+    }
+    let capabilities = kind.map_or(&[][..], |kind| kind.capabilities);
     Search {
-        sampler: Choice { name, section: options, span },
+        sampler: Choice { name, section: options, span, capabilities },
         trials: trials.as_ref().map(|(trials, _)| *trials),
         trials_span: trials.map(|(_, span)| span),
     }
 }
 
-/// The sampler of a sweep that names none.
-const DEFAULT: &str = "auto";
-
 /// Takes `[search.<sampler>]`; those of other samplers are known, but have no effect.
-fn options(section: &mut Section, sampler: &str, diagnostics: &mut Diagnostics) -> Section {
+fn options(
+    section: &mut Section,
+    sampler: &str,
+    known: &[Kind<dyn Sampler>],
+    diagnostics: &mut Diagnostics,
+) -> Section {
     let mut own = Section::new(format!("search.{sampler}"), section.span.clone(), Table::default());
-    for name in SAMPLERS.iter().map(|kind| kind.name) {
+    for name in known.iter().map(|kind| kind.name) {
         let Some(found) = section.take_section(name, diagnostics) else { continue };
         if name == sampler {
             own = found;
-        } else if SAMPLERS.iter().any(|kind| kind.name == sampler) {
+        } else if find(known, sampler).is_some() {
             let message = format!("`[search.{name}]` has no effect: the sampler is `{sampler}`");
             diagnostics.push(Diagnostic::warning("unused-section", message).at(found.span, ""));
         }

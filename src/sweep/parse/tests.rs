@@ -1,8 +1,10 @@
 //! Whole sweep files, good and bad.
 
 use crate::source::Source;
-use crate::study::FailureClass;
-use crate::sweep::{Rejected, Sweep};
+use crate::source::{Opt, Preset, Takes};
+use crate::study::kind::{Capability, find};
+use crate::study::{FailureClass, Kind};
+use crate::sweep::{Registry, Rejected, Sweep};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -133,7 +135,7 @@ fn each_mistake_has_its_code() {
         ("seed = 42", "seed = -1", "too-small"),
         ("seed = 42", "seed = 'x'", "wrong-type"),
         ("seed = 42", "seed = 1\ntrials = 3", "misplaced-key"),
-        ("[limits]", "[limit]", "unknown-key"),
+        ("[limits]", "[limit]", "misplaced-key"),
         ("--lr={lr}", "--lr={rate}", "bad-placeholder"),
         ("--lr={lr}", "--lr={lr", "bad-placeholder"),
         ("[\"sh\", ", "[3, ", "wrong-type"),
@@ -200,6 +202,30 @@ fn each_doubtful_thing_has_its_warning() {
 }
 
 #[test]
+fn the_best_of_what_looks_like_a_fold_is_warned_about() {
+    let captured = |key: &str, take: &str, scheduler: &str| {
+        let text = format!(
+            "[run]\ncommand = ['x']\n[objective]\nmetric = 'loss'\ngoal = 'min'\n{take}\n[search]\n\
+             sampler = 'random'\ntrials = 3\n{scheduler}[capture]\nloss = 'loss=(.+)'\n{key} = '(.+) of 5'\n\
+             epoch = 'epoch (.+)'\n[space]\na = [1, 2]\n"
+        );
+        let sweep = parse(&text).map_err(|rejected| rejected.to_string()).unwrap();
+        let warnings = sweep.warnings.list.iter().filter(|found| found.code == "best-of-folds");
+        warnings.map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    for key in ["fold", "k_fold", "outer-fold", "split", "cv", "CV_split"] {
+        let expected = format!("`{key}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+        assert_eq!(captured(key, "", ""), [expected], "{key}");
+    }
+    for key in ["folder", "cv_score", "rows"] {
+        assert!(captured(key, "", "").is_empty(), "{key}");
+    }
+    assert!(captured("fold", "take = 'mean'", "").is_empty());
+    let asha = "[scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 1\nmax = 9\n";
+    assert!(captured("fold", "", asha).is_empty());
+}
+
+#[test]
 fn a_grid_larger_than_trials_is_warned_about() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\nsampler = 'grid'\ntrials = 3\n\
                 [space]\na = [1, 2]\nb = [1, 2]\n";
@@ -237,7 +263,104 @@ fn what_an_executor_does_not_understand_is_reported_with_the_rest() {
     let by = "[executor]\nname = \"slurm\"\npartitoin = \"gpu\"\nwalltime = \"0s\"";
     let rejected = parse(&GOOD.replacen("[resources]\njobs = 4", by, 1)).unwrap_err();
     let messages: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.message.clone()).collect();
-    assert_eq!(messages, ["`walltime` leaves no time at all", "unknown key `partitoin` in `[executor]`"]);
+    assert_eq!(messages, ["unknown key `partitoin` in `[executor]`", "`walltime` leaves no time at all"]);
+}
+
+/// The message and the hints of the only error in a file with a few lines more.
+fn only_error(lines: &str) -> (String, Vec<String>) {
+    let text = format!("{lines}\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n");
+    let mut errors = parse(&text).unwrap_err().diagnostics.list;
+    errors.retain(|found| found.level == crate::source::Level::Error);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    (errors[0].message.clone(), errors[0].hints.clone())
+}
+
+#[test]
+fn a_key_of_another_table_is_told_its_table() {
+    for (lines, message) in [
+        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[limit]]`"),
+        ("trials = 3", "`trials` belongs to `[search]`"),
+        ("trial_time = '1h'", "`trial_time` belongs to `[limits]`"),
+        ("[search]\nseed = 3", "`seed` belongs to the top of the file"),
+        ("[resources]\ngrace = '3s'", "`grace` belongs to `[run]`"),
+        ("[search]\nsampler = 'grid'\n[search.grid]\ntrials = 3", "`trials` belongs to `[search]`"),
+    ] {
+        let (found, hints) = only_error(lines);
+        assert_eq!(found, message);
+        assert!(hints[0].starts_with("move it "), "{hints:?}");
+    }
+}
+
+#[test]
+fn keys_that_were_written_together_belong_together() {
+    let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
+    let found = parse(text).unwrap_err().diagnostics.list;
+    let messages: Vec<_> = found.iter().map(|found| found.message.as_str()).take(2).collect();
+    assert_eq!(messages, ["`metric` belongs to `[[limit]]`", "`max` belongs to `[[limit]]`"]);
+}
+
+#[test]
+fn an_option_of_another_kind_is_told_its_kind() {
+    let (message, hints) = only_error("[scheduler]\nname = 'fifo'\nreduction = 3");
+    assert_eq!(message, "unknown key `reduction` in `[scheduler]`");
+    assert_eq!(hints.last().unwrap(), "`reduction` is an option of `asha`, `hyperband`, not of `fifo`");
+}
+
+/// A sampler that proposes nothing.
+struct Silent;
+
+impl crate::sampler::Sampler for Silent {
+    fn suggest(&self, _: &crate::sampler::Ask<'_>) -> Option<crate::space::Params> {
+        None
+    }
+}
+
+const SILENT: Kind<dyn crate::sampler::Sampler> = Kind {
+    name: "silent",
+    about: "proposes nothing",
+    paper: None,
+    options: &[Opt::new("volume", Takes::Count(1), Preset::Absent, "has no effect")],
+    capabilities: &[Capability::Enumerates],
+    build: |mut section, _, diagnostics| {
+        section.take_count("volume", 1, diagnostics);
+        Some(Box::new(Silent))
+    },
+};
+
+#[test]
+fn a_kind_that_a_program_adds_is_named_and_checked_like_any_other() {
+    let registry = Registry::standard().sampler(SILENT);
+    let text = |options: &str| {
+        format!("[search]\nsampler = 'silent'\n[search.silent]\n{options}\n[space]\nlr = [0.1, 0.2]\n")
+    };
+    let read = |text: String| registry.parse_for_function(Source { name: "x.toml".into(), text });
+    let sweep = read(text("volume = 3")).unwrap();
+    assert_eq!(sweep.trials, None, "it ends by itself");
+    assert!(sweep.build(1, None).is_ok());
+    let rejected = read(text("volum = 3")).unwrap_err();
+    assert_eq!(rejected.diagnostics.list[0].hints, ["did you mean `volume`?"]);
+    let unknown = Sweep::parse_for_function(Source { name: "x.toml".into(), text: text("") }).unwrap_err();
+    let found = unknown.diagnostics.list.iter().any(|found| found.message == "there is no sampler `silent`");
+    assert!(found, "the registry of another sweep does not know it");
+}
+
+#[test]
+fn a_kind_of_an_existing_name_takes_its_place() {
+    let registry = Registry::standard().sampler(Kind { name: "grid", ..SILENT });
+    assert_eq!(registry.samplers().len(), Registry::standard().samplers().len());
+    let grid = find(registry.samplers(), "grid").unwrap();
+    assert_eq!(grid.about, "proposes nothing");
+}
+
+#[test]
+fn a_capability_counts_and_not_the_name() {
+    let cloning = *find(Registry::standard().schedulers(), "fifo").unwrap();
+    let cloning = Kind { name: "herd", capabilities: &[Capability::Clones], ..cloning };
+    let registry = Registry::standard().scheduler(cloning);
+    let text = "[scheduler]\nname = 'herd'\n[replicate]\nseeds = 3\n[space]\nlr = [0.1, 0.2]\n".to_owned();
+    let rejected = registry.parse_for_function(Source { name: "x.toml".into(), text }).unwrap_err();
+    let message = &rejected.diagnostics.list[0].message;
+    assert_eq!(message, "`herd` changes configurations while they run, so they have no replicates");
 }
 
 #[test]

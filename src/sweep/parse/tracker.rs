@@ -1,22 +1,34 @@
 //! `[[tracker]]`: where events are also written.
 
 use super::super::{Choice, kinds};
-use super::sections;
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::keys;
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use crate::study::Kind;
 use crate::study::kind::find;
-use crate::tracker::TRACKERS;
+use crate::tracker::Tracker;
 
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Choice> {
+pub(in crate::sweep) const OPTIONS: &[Opt] =
+    &[Opt::new("name", Takes::KindOf("tracker"), Preset::Required, "which one")];
+
+pub(super) fn read(
+    file: &mut Section,
+    known: &[Kind<dyn Tracker>],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Choice> {
     let mut trackers = Vec::new();
-    for mut section in sections(file, "tracker", diagnostics) {
+    for mut section in keys::open_tables(file, "tracker", diagnostics) {
         let before = diagnostics.list.len();
         match section.take_text("name", diagnostics) {
-            Some((name, _)) if name == kinds::CSV.0 && find(TRACKERS, &name).is_none() => {
-                section.finish(diagnostics);
+            Some((name, _)) if name == kinds::CSV.name && find(known, &name).is_none() => {
+                keys::refuse_unknown(&mut section, "tracker", diagnostics);
             }
             Some((name, span)) => {
-                kinds::find("tracker", TRACKERS, &name, span.clone(), diagnostics);
-                trackers.push(Choice { name, section, span });
+                let kind = kinds::find("tracker", known, &name, span.clone(), diagnostics);
+                if let Some(kind) = kind {
+                    keys::refuse_unknown_of_kind(&mut section, "tracker", kind, known, diagnostics);
+                }
+                let capabilities = kind.map_or(&[][..], |kind| kind.capabilities);
+                trackers.push(Choice { name, section, span, capabilities });
             }
             None if diagnostics.list.len() == before => {
                 let error =

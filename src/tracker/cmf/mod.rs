@@ -9,10 +9,11 @@ mod parquet_table;
 mod rows;
 mod steps;
 
-use super::home::{Home, failed};
+use super::home::{self, Home, failed};
+use super::metric_rows;
 use super::room::when_there_is_room;
 use super::{Tracker, TrackerError};
-use crate::source::{Diagnostics, Section};
+use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{
     Datum, Entry, Event, Kind, LogRecord, Metric, Setting, Study, Timestamp, TrialId, TrialState,
 };
@@ -23,9 +24,31 @@ use steps::StepFile;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "cmf",
-    about: "the ML Metadata file of cmflib, with step metrics as Parquet; options: `top_n` (5), `remote`, `dvc`, `dir`",
+    about: "the ML Metadata file of cmflib, with step metrics as Parquet",
+    paper: None,
+    options: OPTIONS,
+    capabilities: &[],
     build,
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new("top_n", Takes::Count(1), Preset::Count(TOP_N), "how many of the best trials have `in_top_n`"),
+    Opt::new(
+        "remote",
+        Takes::Text,
+        Preset::Absent,
+        "put before the addresses under which DVC keeps data and models",
+    ),
+    Opt::new(
+        "dvc",
+        Takes::Text,
+        Preset::Absent,
+        "the folder in which each data set and model gets a `.dvc` file",
+    ),
+    home::DIR,
+    metric_rows::LOG_FREQ,
+    metric_rows::LOG_ON_WORKERS,
+];
 
 /// The name of the store; cmf takes it for the name of its git branch too.
 const FILE: &str = "mlmd";
@@ -39,7 +62,6 @@ fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Opt
     let remote = section.take_text("remote", said).map(|(remote, _)| remote);
     let dvc = section.take_text("dvc", said).map(|(dvc, _)| PathBuf::from(dvc));
     let home = Home::take("cmf", &mut section, setting, said);
-    section.finish(said);
     (said.list.len() == before).then(|| {
         let tracker = Cmf {
             home,

@@ -17,8 +17,8 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
-use super::{Tracker, TrackerError};
-use crate::source::{Diagnostic, Diagnostics, Section};
+use super::{Tracker, TrackerError, metric_rows};
+use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Entry, Event, Kind, Setting, Study};
 use access::Access;
 use delivery::Delivery;
@@ -31,14 +31,28 @@ use std::path::PathBuf;
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "mlflow",
     about: "runs nested in one of the study, on an MLflow server or in a folder it reads",
+    paper: None,
+    options: OPTIONS,
+    capabilities: &[],
     build,
 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "uri",
+        Takes::Text,
+        Preset::Derived("the folder `<study>/trackers/mlruns`"),
+        "a folder, or the address of a server such as `http://127.0.0.1:5000`",
+    ),
+    Opt::new("experiment", Takes::Text, Preset::Derived("the study"), "the experiment of the runs"),
+    metric_rows::LOG_FREQ,
+    metric_rows::LOG_ON_WORKERS,
+];
 
 fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
     let uri = section.take_text("uri", diagnostics);
     let experiment = section.take_text("experiment", diagnostics).map(|(experiment, _)| experiment);
-    let due = super::metric_rows::take_due(&mut section, diagnostics);
-    section.finish(diagnostics);
+    let due = metric_rows::take_due(&mut section, diagnostics);
     let store = match uri {
         None => None,
         Some((uri, span)) => match Place::of(&uri) {

@@ -103,7 +103,12 @@ impl Projection {
             Event::Created { origin: Origin::Cloned { instead, .. }, .. } => *instead,
             _ => None,
         };
+        let may_settle =
+            matches!(entry.event, Event::Ended { .. } | Event::Judged { .. } | Event::Created { .. });
         for trial in [entry.event.trial(), replaced].into_iter().flatten().filter_map(|id| study.trial(id)) {
+            if may_settle && matches!(trial.state, TrialState::Complete | TrialState::Stopped) {
+                self.settled(study, trial, at);
+            }
             self.follow(trial, at);
         }
         std::mem::take(&mut self.ops)
@@ -165,6 +170,19 @@ impl Projection {
     fn result(&mut self, trial: &Trial, objectives: &[Objective]) {
         for (name, value) in trial.result(objectives) {
             self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
+        }
+    }
+
+    /// Makes the result of a trial a metric of its own: MLflow sorts and plots runs by metrics, as
+    /// numbers, and of a reported metric it shows the last value. A trial that may still go on has none
+    /// yet, since a point cannot be taken back.
+    fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
+        let step = step_that_counts(study, trial);
+        for objective in &study.header().objectives {
+            if let Some(value) = trial.objective(objective) {
+                let key = names::key(&format!("objective.{}", objective.metric));
+                self.push(trial.id.0, Change::Metric { key, value: Metric(value), at, step });
+            }
         }
     }
 
@@ -275,6 +293,15 @@ impl Projection {
     }
 }
 
+/// Returns the step at which MLflow has the report that counts; of an average, how many reports there were.
+fn step_that_counts(study: &Study, trial: &Trial) -> i64 {
+    let resource = study.header().resource.as_ref();
+    match &trial.counted {
+        Some(counted) => step::of_report(&counted.values, resource, counted.report.saturating_sub(1)),
+        None => i64::try_from(trial.reports).unwrap_or(i64::MAX),
+    }
+}
+
 pub(super) fn millis(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(1000)
 }
@@ -347,6 +374,12 @@ mod tests {
                 tags.insert((op.run, key), value);
             }
         }
+        let point = |op: Op| match op.change {
+            Change::Metric { key, value, step, .. } if key == "objective.val_loss" => Some((value.0, step)),
+            _ => None,
+        };
+        let points: Vec<_> = ops(&demo).into_iter().filter_map(point).collect();
+        assert_eq!(points, [(0.2, 1)], "one point, at the step that MLflow has the report of 0.2 at");
         let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
         let tag = |name| tags[&(1, format!("swath.{name}"))].as_str();
         assert_eq!(names.map(tag), ["0.2", "2.0", "epoch-2.bin", "md5 of 2", "2.0"]);

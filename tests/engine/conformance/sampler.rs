@@ -320,7 +320,7 @@ fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
         };
         let mut diagnostics = Diagnostics::default();
         let section = Section::new("search", 0..0, Table::parse(options, &mut diagnostics));
-        let built = (kind::find(SAMPLERS, name).unwrap().build)(section, &setting, &mut diagnostics);
+        let built = kind::find(SAMPLERS, name).unwrap().make(section, &setting, &mut diagnostics);
         assert!(built.is_some() || diagnostics.has_errors());
         diagnostics
             .list

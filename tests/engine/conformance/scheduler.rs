@@ -44,7 +44,7 @@ fn build(
     };
     let section = Section::new("scheduler", 0..options.len(), Table::parse(options, said));
     let kind = kind::find(SCHEDULERS, name).expect("it is in the registry");
-    (kind.build)(section, &setting, said)
+    kind.make(section, &setting, said)
 }
 
 fn made((name, options, checkpoint): (&str, &str, bool)) -> Box<dyn TrialScheduler> {

@@ -14,7 +14,7 @@ use swath::study::{
     Attempt, Closing, Datum, Entry, Event, Exit, FORMAT, Failure, Goal, Header, LogRecord, Metric, Objective,
     Origin, Place, Resource, Study, Take, Timestamp, TrialId, Usage, Verdict,
 };
-use swath::sweep::Sweep;
+use swath::sweep::{Registry, Sweep};
 use swath::tracker::csv::Csv;
 use swath::tracker::recorder::{Named, Recorder, Stale};
 use swath::tracker::{TRACKERS, Tracker};
@@ -282,10 +282,10 @@ fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
         let live = world.written();
         assert!(!live.is_empty(), "{name} writes nothing");
         world.forget();
-        assert_eq!(rebuild(&world.dir, name).unwrap(), 1, "{name}");
+        assert_eq!(rebuild(&Registry::standard(), &world.dir, name).unwrap(), 1, "{name}");
         same(name, &world.written(), &live);
         // Over what is there already, too.
-        rebuild(&world.dir, name).unwrap();
+        rebuild(&Registry::standard(), &world.dir, name).unwrap();
         same(name, &world.written(), &live);
     }
 }
@@ -299,7 +299,7 @@ fn several_at_once_write_what_each_writes_alone() {
     together.forget();
     let mut alone = BTreeMap::new();
     for name in names {
-        rebuild(&together.dir, name).unwrap();
+        rebuild(&Registry::standard(), &together.dir, name).unwrap();
         alone.extend(together.written());
     }
     same("all", &together_wrote, &alone);
@@ -324,7 +324,7 @@ fn one_that_fails_is_told_once_and_harms_no_other() {
         let wrote = world.written();
         world.forget();
         for other in others {
-            rebuild(&world.dir, other).unwrap();
+            rebuild(&Registry::standard(), &world.dir, other).unwrap();
         }
         same(victim, &wrote, &world.written());
     }
@@ -336,13 +336,13 @@ fn every_beginning_of_a_study_can_be_written() {
         let world = World::new(&[name]);
         for count in 1..=world.entries.len() {
             world.write_journal(count);
-            if let Err(error) = rebuild(&world.dir, name) {
+            if let Err(error) = rebuild(&Registry::standard(), &world.dir, name) {
                 panic!("{name} fails after {count} entries: {error}");
             }
         }
         let step_by_step = world.written();
         world.forget();
-        rebuild(&world.dir, name).unwrap();
+        rebuild(&Registry::standard(), &world.dir, name).unwrap();
         same(name, &step_by_step, &world.written());
     }
 }

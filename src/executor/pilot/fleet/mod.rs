@@ -13,7 +13,7 @@ mod watch;
 
 use super::engine::Engine;
 use super::ledger::Ledger;
-use super::options::Options;
+use super::options::{IDLE, LEASE, ORPHAN, Options, POLL};
 use super::script::Script;
 use super::wire::{Assignment, Order, Spec};
 use super::works::Works;
@@ -92,7 +92,7 @@ impl Fleet {
         let swath = swath.ok_or(ExecutorError::NoProgram)?;
         let slots = options.slots_per_job(&work.share).min(work.slots);
         let max_pilots = work.slots.div_ceil(slots.max(1));
-        let lease = options.lease.unwrap_or(Duration::from_secs(120));
+        let lease = options.lease.unwrap_or(LEASE);
         let spec = spec(&work, options, slots, lease, max_pilots)?;
         let presence = Presence::take(&dir, spec.beat)?;
         let (ledger, known) = Ledger::open(&dir).map_err(files)?;
@@ -120,7 +120,7 @@ impl Fleet {
             delayed: Vec::new(),
             news: Vec::new(),
             growth: Growth::new(),
-            watch: Watch::new(options.poll.unwrap_or(Duration::from_secs(25))),
+            watch: Watch::new(options.poll.unwrap_or(POLL)),
             presence,
             lease,
             mean: None,
@@ -371,8 +371,8 @@ fn spec(
         trials_per_job: options.trials_per_job,
         walltime: options.walltime,
         margin: margin(work.program.grace, options.walltime),
-        idle: options.idle.unwrap_or(Duration::from_secs(60)),
-        orphan: options.orphan.unwrap_or(Duration::from_secs(15 * 60)),
+        idle: options.idle.unwrap_or(IDLE),
+        orphan: options.orphan.unwrap_or(ORPHAN),
         beat,
         look: Duration::from_millis(2 * pilots as u64)
             .clamp(Duration::from_millis(500), Duration::from_secs(2)),

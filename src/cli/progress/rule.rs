@@ -1,0 +1,145 @@
+//! The rule that ranks a trial of several reports, said once where reports may be folds as well as epochs.
+//!
+//! With a growing step the reports of a trial are one curve, and the best of them is what a person
+//! expects. Without one they may be folds or repetitions, whose best is luck.
+
+use crate::study::{Datum, Event, LogRecord, Metric, Study, Take, Trial, TrialId};
+use crate::tracker::step;
+use std::collections::BTreeMap;
+
+/// Watches the reports of a run until a trial without a growing step has ended.
+#[derive(Debug, Default)]
+pub(super) struct RankingRule {
+    said: bool,
+    axes: BTreeMap<TrialId, Growth>,
+}
+
+/// Whether the steps of a trial's reports have grown so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Growth {
+    last: Option<f64>,
+    rose: bool,
+    fell: bool,
+}
+
+impl RankingRule {
+    /// Takes in an event; returns what to say of the rule, at most once.
+    pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<String> {
+        if self.said || study.header().resource.is_some() {
+            return None;
+        }
+        match event {
+            Event::Started { trial, resume: false, .. } => _ = self.axes.remove(trial),
+            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+                self.axes.entry(*trial).or_default().report(values);
+            }
+            Event::Ended { trial, .. } => {
+                let growth = self.axes.remove(trial)?;
+                let trial = study.trial(*trial).filter(|trial| trial.state.is_final())?;
+                let message = (!growth.grows()).then(|| describe(study, trial)).flatten();
+                self.said = message.is_some();
+                return message;
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+impl Growth {
+    fn report(&mut self, values: &[(crate::space::Name, Datum)]) {
+        let step = step::COUNTERS.into_iter().find_map(|counter| {
+            values.iter().rev().find_map(|(name, datum)| match datum {
+                Datum::Number(Metric(step)) if **name == *counter => Some(*step),
+                _ => None,
+            })
+        });
+        // A report without a step says nothing of those that have one.
+        let Some(step) = step else { return };
+        self.rose |= self.last.is_some_and(|last| step > last);
+        self.fell |= self.last.is_some_and(|last| step < last);
+        self.last = Some(step);
+    }
+
+    fn grows(self) -> bool {
+        self.rose && !self.fell
+    }
+}
+
+/// Says which rule ranks a trial that reported an objective several times.
+fn describe(study: &Study, trial: &Trial) -> Option<String> {
+    let count = |metric| trial.metrics.get(metric).map_or(0, |tally| tally.count);
+    let objective = study.header().objectives.iter().find(|objective| count(&objective.metric) > 1)?;
+    let (id, metric, take) = (trial.id, &objective.metric, objective.take);
+    let counts = match take {
+        Take::Best => "the best of them counts".to_owned(),
+        Take::Last | Take::LastMean(1) => "the last of them counts".to_owned(),
+        Take::Mean => "their mean counts".to_owned(),
+        Take::Median => "their median counts".to_owned(),
+        Take::LastMean(last) => format!("the mean of the last {last} counts"),
+    };
+    let other = match take.averages() {
+        true => "",
+        false => "; `take = \"mean\"` in [objective] averages them, as for folds",
+    };
+    let times = count(metric);
+    Some(format!("trial {id} reported {metric} {times} times; {counts} (`take = \"{take}\"`){other}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RankingRule;
+    use crate::study::{Exit, Failure, Goal, Objective, Study, Take};
+    use crate::tracker::demo::Demo;
+
+    /// Replays trials of reports; returns what was said.
+    fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
+        let mut demo =
+            Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
+        for reports in trials {
+            let trial = demo.start(&[]);
+            reports.iter().for_each(|report| demo.report(trial, report));
+            demo.end(trial, exit.clone());
+        }
+        let (mut study, mut rule) = (Study::default(), RankingRule::default());
+        let said = demo.entries.iter().filter_map(|entry| {
+            study.apply(entry).unwrap();
+            rule.observe(&study, &entry.event)
+        });
+        said.collect()
+    }
+
+    const FOLDS: &[&[(&str, f64)]] = &[&[("val_loss", 0.5)], &[("val_loss", 0.2)], &[("val_loss", 0.4)]];
+
+    #[test]
+    fn the_first_trial_of_several_reports_without_a_step_says_which_rule_ranks_it() {
+        let best = "trial 1 reported val_loss 3 times; the best of them counts (`take = \"best\"`); \
+                    `take = \"mean\"` in [objective] averages them, as for folds";
+        assert_eq!(said(Take::Best, &[FOLDS, FOLDS], &Exit::Done), [best]);
+        let mean = "trial 1 reported val_loss 3 times; their mean counts (`take = \"mean\"`)";
+        assert_eq!(said(Take::Mean, &[FOLDS], &Exit::Done), [mean]);
+        let last = said(Take::LastMean(2), &[FOLDS], &Exit::Done);
+        assert!(last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"), "{last:?}");
+    }
+
+    #[test]
+    fn a_trial_that_will_run_again_or_reported_once_says_nothing() {
+        assert!(said(Take::Best, &[&FOLDS[..1]], &Exit::Done).is_empty());
+        assert!(said(Take::Best, &[FOLDS], &Exit::Interrupted).is_empty());
+        let after = said(Take::Best, &[&FOLDS[..1], FOLDS], &Exit::Done);
+        assert!(after[0].starts_with("trial 2 "), "{after:?}");
+        assert_eq!(said(Take::Best, &[FOLDS], &Exit::Failed(Failure::Code(1))).len(), 1);
+    }
+
+    #[test]
+    fn reports_with_a_growing_step_are_a_curve_and_epochs_that_begin_anew_are_not() {
+        let epochs: &[&[(&str, f64)]] =
+            &[&[("val_loss", 0.5), ("epoch", 1.0)], &[("val_loss", 0.2), ("epoch", 2.0)]];
+        assert!(said(Take::Best, &[epochs], &Exit::Done).is_empty());
+        let last_epoch: &[(&str, f64)] = &[("val_loss", 0.5), ("epoch", 9.0)];
+        assert_eq!(said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(), 1, "the last epoch of every fold");
+        let folds = [epochs, epochs].concat();
+        let found = said(Take::Best, &[epochs, &folds], &Exit::Done);
+        assert!(found[0].starts_with("trial 2 reported val_loss 4 times"), "{found:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Options as data: the keys that a table of the sweep file takes, each declared once.
+//!
+//! The parser accepts the declared keys and no others; the documentation, the JSON schema and `swath kinds` print them.
+
+use super::units::{Bytes, Span};
+use std::fmt;
+use std::time::Duration;
+
+/// A key that a table of the sweep file takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Opt {
+    /// Its name in the sweep file.
+    pub name: &'static str,
+    /// The values it can have.
+    pub takes: Takes,
+    /// The value it has when the sweep file does not set it.
+    pub default: Preset,
+    /// Its effect, in half a line.
+    pub about: &'static str,
+}
+
+/// The values that an option can have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Takes {
+    /// A string.
+    Text,
+    /// `true` or `false`.
+    Switch,
+    /// A whole number of at least this.
+    Count(u64),
+    /// A whole number of at least this, which may be negative.
+    Integer(i64),
+    /// A number.
+    Number,
+    /// A number from the first to the second, both included.
+    Between(f64, f64),
+    /// Such as `1h30m`; plain numbers are seconds.
+    Duration,
+    /// Such as `8 GiB`; plain numbers are bytes.
+    Size,
+    /// A regular expression.
+    Pattern,
+    /// A string of a form: its appearance in the documentation, and its regular expression.
+    Form(&'static str, &'static str),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list.
+    List(&'static Self),
+    /// A table from names of the user's own to values.
+    Table(&'static Self),
+    /// Any of these.
+    Either(&'static [Self]),
+    /// The name of a kind of this part: `sampler`, `scheduler`, `executor` or `tracker`.
+    KindOf(&'static str),
+}
+
+/// The value of an option that the sweep file does not set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Preset {
+    /// There is none: the option must be set.
+    Required,
+    /// The option has no effect unless it is set.
+    Absent,
+    /// A switch.
+    Flag(bool),
+    /// A whole number.
+    Count(u64),
+    /// A number.
+    Number(f64),
+    /// A string.
+    Text(&'static str),
+    /// A list of strings.
+    Texts(&'static [&'static str]),
+    /// A duration.
+    Duration(Duration),
+    /// A number of bytes.
+    Size(u64),
+    /// The value depends on other options or on the machine, in words.
+    Derived(&'static str),
+}
+
+impl Opt {
+    /// Declares an option.
+    #[must_use]
+    pub const fn new(name: &'static str, takes: Takes, default: Preset, about: &'static str) -> Self {
+        Self { name, takes, default, about }
+    }
+}
+
+/// Joins two lists of options at compile time; `N` is the sum of their lengths.
+#[must_use]
+pub const fn joined<const N: usize>(first: &[Opt], second: &[Opt]) -> [Opt; N] {
+    assert!(first.len() + second.len() == N);
+    let mut all = [Opt::new("", Takes::Text, Preset::Absent, ""); N];
+    let mut index = 0;
+    while index < N {
+        all[index] = if index < first.len() { first[index] } else { second[index - first.len()] };
+        index += 1;
+    }
+    all
+}
+
+impl fmt::Display for Takes {
+    /// Writes the values as Markdown: `whole number ≥ 1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("string"),
+            Self::Switch => f.write_str("`true`, `false`"),
+            Self::Count(least) => write!(f, "whole number ≥ {least}"),
+            Self::Integer(least) => write!(f, "whole number ≥ {least}"),
+            Self::Number => f.write_str("number"),
+            Self::Between(least, most) => write!(f, "number from {least} to {most}"),
+            Self::Duration => f.write_str("duration"),
+            Self::Size => f.write_str("size"),
+            Self::Pattern => f.write_str("regular expression"),
+            Self::Form(shown, _) => write!(f, "`{shown}`"),
+            Self::OneOf(words) => f.write_str(&quoted(words)),
+            Self::List(item) => write!(f, "list of {}", item.plural()),
+            Self::Table(value) => write!(f, "table of {}", value.plural()),
+            Self::Either(alternatives) => {
+                let words: Vec<_> = alternatives.iter().map(ToString::to_string).collect();
+                f.write_str(&words.join(", or "))
+            }
+            Self::KindOf(part) => write!(f, "{part} name"),
+        }
+    }
+}
+
+impl Takes {
+    /// Returns the values in the plural: `strings`.
+    fn plural(&self) -> String {
+        match self {
+            Self::Text => "strings".to_owned(),
+            Self::Switch => "booleans".to_owned(),
+            Self::Count(least) => format!("whole numbers ≥ {least}"),
+            Self::Number => "numbers".to_owned(),
+            Self::Duration => "durations".to_owned(),
+            Self::Size => "sizes".to_owned(),
+            Self::Either(alternatives) => {
+                alternatives.iter().map(Self::plural).collect::<Vec<_>>().join(" or ")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    /// Writes the value as Markdown; nothing for [`Preset::Absent`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Required => f.write_str("required"),
+            Self::Absent => Ok(()),
+            Self::Flag(flag) => write!(f, "`{flag}`"),
+            Self::Count(count) => write!(f, "`{count}`"),
+            Self::Number(number) => write!(f, "`{number}`"),
+            Self::Text(text) => write!(f, "`{text}`"),
+            Self::Texts([]) => f.write_str("`[]`"),
+            Self::Texts(texts) => f.write_str(&quoted(texts)),
+            Self::Duration(duration) => write!(f, "`{}`", Span(*duration)),
+            Self::Size(bytes) => write!(f, "`{}`", Bytes(*bytes)),
+            Self::Derived(words) => f.write_str(words),
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Opt = Opt::new("first", Takes::Count(1), Preset::Count(3), "one");
+    const SECOND: Opt = Opt::new("second", Takes::Text, Preset::Required, "two");
+    const BOTH: [Opt; 2] = joined(&[FIRST], &[SECOND]);
+
+    #[test]
+    fn joined_options_keep_their_order() {
+        assert_eq!(BOTH, [FIRST, SECOND]);
+    }
+
+    #[test]
+    fn an_option_prints_its_values_and_its_default_as_a_sweep_file_writes_them() {
+        let takes = |takes: Takes| takes.to_string();
+        assert_eq!(takes(Takes::Count(2)), "whole number ≥ 2");
+        assert_eq!(
+            takes(Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)])),
+            "string, or list of strings"
+        );
+        assert_eq!(takes(Takes::List(&Takes::OneOf(&["a", "b"]))), "list of `a`, `b`");
+        assert_eq!(Preset::Duration(Duration::from_secs(600)).to_string(), "`10m`");
+        assert_eq!(Preset::Size(64 << 20).to_string(), "`64 MiB`");
+        assert_eq!(Preset::Absent.to_string(), "");
+    }
+}

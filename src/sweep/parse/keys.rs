@@ -1,0 +1,135 @@
+//! Takes tables out of the sweep file and refuses the keys that they do not take.
+
+use super::sections::{FREE_TABLES, SECTIONS, SectionReference};
+use crate::source::diagnostic::nearest;
+use crate::source::{Diagnostic, Diagnostics, Key, NodeValue, Section};
+use crate::study::Kind;
+
+/// A key with more homes than this is too common a word for a hint.
+const MOST_HOMES: usize = 2;
+
+/// Refuses what stands at the top of the file and is neither a table nor a key of the top.
+pub(super) fn refuse_unknown_top(file: &mut Section, diagnostics: &mut Diagnostics) {
+    file.declare(SECTIONS.iter().map(|section| section.name).chain(FREE_TABLES.iter().copied()));
+    refuse_unknown(file, "", diagnostics);
+}
+
+/// Takes a table with its declared options; the keys that it does not take are reported.
+pub(super) fn table(
+    file: &mut Section,
+    name: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Section> {
+    let mut section = file.take_section(name, diagnostics)?;
+    refuse_unknown(&mut section, name, diagnostics);
+    Some(section)
+}
+
+/// Takes a table, or an array of tables, with their declared options.
+pub(super) fn tables(file: &mut Section, name: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
+    let mut sections = open_tables(file, name, diagnostics);
+    for section in &mut sections {
+        refuse_unknown(section, name, diagnostics);
+    }
+    sections
+}
+
+/// Takes a table, or an array of tables, whose keys are not checked here.
+pub(super) fn open_tables(
+    file: &mut Section,
+    name: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Section> {
+    let Some(node) = file.take(name) else { return Vec::new() };
+    let nodes = match node.value {
+        NodeValue::Array(nodes) => nodes,
+        _ => vec![node],
+    };
+    let mut sections = Vec::new();
+    for node in nodes {
+        match node.value {
+            NodeValue::Table(table) => sections.push(Section::new(name, node.span, table)),
+            other => {
+                let error = Diagnostic::error("wrong-type", format!("`{name}` must be a table"))
+                    .at(node.span, format!("this is {}", other.kind()));
+                diagnostics
+                    .push(error.hint(format!("write `[{name}]` or `[[{name}]]` on a line of its own")));
+            }
+        }
+    }
+    sections
+}
+
+/// Refuses the keys that neither the table `name` nor the kind that it names takes.
+pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
+    section: &mut Section,
+    name: &str,
+    kind: &Kind<T>,
+    kinds: &[Kind<T>],
+    diagnostics: &mut Diagnostics,
+) {
+    section.declare(names(name).chain(kind.options.iter().map(|option| option.name)));
+    let unknown = section.take_unknown();
+    for key in &unknown {
+        let others = kinds.iter().filter(|other| other.options.iter().any(|option| option.name == key.name));
+        let others: Vec<_> = others.map(|other| format!("`{}`", other.name)).collect();
+        diagnostics.push(if others.is_empty() {
+            unknown_key(section, name, key, &unknown)
+        } else {
+            let options = others.join(", ");
+            let hint = format!("`{}` is an option of {options}, not of `{}`", key.name, kind.name);
+            section.unknown(key).hint(hint)
+        });
+    }
+}
+
+/// Refuses the keys that the table `name` does not take.
+pub(super) fn refuse_unknown(section: &mut Section, name: &str, diagnostics: &mut Diagnostics) {
+    section.declare(names(name));
+    let unknown = section.take_unknown();
+    diagnostics.list.extend(unknown.iter().map(|key| unknown_key(section, name, key, &unknown)));
+}
+
+/// Returns the names of the options of a table itself.
+fn names(table: &str) -> impl Iterator<Item = &'static str> {
+    let section = SECTIONS.iter().find(|section| section.name == table);
+    section.into_iter().flat_map(|section| section.options).map(|option| option.name)
+}
+
+/// Says that a table does not take a key, and where the key belongs.
+fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Diagnostic {
+    let homes = homes(name, key, unknown);
+    if homes.is_empty() || homes.len() > MOST_HOMES {
+        return section.unknown(key);
+    }
+    let headings: Vec<_> = homes.iter().map(|home| home.heading()).collect();
+    let message = format!("`{}` belongs to {}", key.name, headings.join(" or "));
+    let label = if name.is_empty() { "stands at the top" } else { "not a key of this table" };
+    let hint = match homes[0].name {
+        "" => "move it above the first table".to_owned(),
+        _ => format!("move it below a line {}", headings.join(" or ")),
+    };
+    Diagnostic::error("misplaced-key", message)
+        .at(key.span.clone(), label)
+        .hint(hint)
+        .did_you_mean(&key.name, section.known().iter().copied())
+}
+
+/// Returns the tables that a key of another table may have been meant for: those that take most of the `unknown` keys beside it, and
+/// of these the one whose name resembles the table's own.
+fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReference> {
+    let takes =
+        |home: &SectionReference, key: &Key| home.options.iter().any(|option| option.name == key.name);
+    let mut homes: Vec<_> =
+        SECTIONS.iter().filter(|home| home.name != table && takes(home, key)).map(|home| (home, 0)).collect();
+    for (home, count) in &mut homes {
+        *count = unknown.iter().filter(|key| takes(home, key)).count();
+    }
+    let most = homes.iter().map(|(_, count)| *count).max();
+    homes.retain(|(_, count)| Some(*count) == most);
+    let names = homes.iter().flat_map(|(home, _)| [home.name, home.former]).filter(|name| !name.is_empty());
+    if let Some(near) = nearest(table, names) {
+        homes.retain(|(home, _)| home.name == near || home.former == near);
+    }
+    homes.into_iter().map(|(home, _)| home).collect()
+}
