@@ -335,23 +335,23 @@ mod tests {
 
     #[test]
     fn a_column_that_can_give_nothing_is_an_error_that_says_what_to_write() {
-        let told = |cols: &str| {
+        let message_and_hint = |cols: &str| {
             let failure = with_cols(cols).unwrap_err();
             (failure.message, failure.hints.concat())
         };
-        let (message, hint) = told("best(val/acc)");
+        let (message, hint) = message_and_hint("best(val/acc)");
         assert!(
             message.ends_with("it is not known whether a small or a large `val/acc` is good"),
             "{message}"
         );
         assert!(hint.starts_with("write `min(val/acc)` or `max(val/acc)`, or `at_best(val/acc)`"), "{hint}");
-        assert_eq!(told("best.val/acc").1, hint);
-        assert_eq!(told("at_best(val/ac)").1, "did you mean `at_best(val/acc)`?");
-        assert_eq!(told("val/ac").1, "did you mean `val/acc`?");
-        assert_eq!(told("val_loss@7").1, "its steps go from 1 to 3");
-        assert_eq!(told("lr / 0").0, "`lr / 0`: has a value in no trial: division by zero");
-        assert_eq!(told("last(lr)").1, "write `lr`: it has one value a trial");
-        assert_eq!(told("'val_loss'").1, "quotes make a text; the name is written `val_loss`");
+        assert_eq!(message_and_hint("best.val/acc").1, hint);
+        assert_eq!(message_and_hint("at_best(val/ac)").1, "did you mean `at_best(val/acc)`?");
+        assert_eq!(message_and_hint("val/ac").1, "did you mean `val/acc`?");
+        assert_eq!(message_and_hint("val_loss@7").1, "its steps go from 1 to 3");
+        assert_eq!(message_and_hint("lr / 0").0, "`lr / 0`: has a value in no trial: division by zero");
+        assert_eq!(message_and_hint("last(lr)").1, "write `lr`: it has one value a trial");
+        assert_eq!(message_and_hint("'val_loss'").1, "quotes make a text; the name is written `val_loss`");
         assert!(with_cols("metric.lr").is_err() && with_cols("param.val_loss").is_err());
     }
 

@@ -6,7 +6,7 @@ use crate::cli::{Context, studies};
 use crate::journal::{self, StudyDir};
 use crate::report::compare::Source;
 use crate::report::compare::assertion::Assertion;
-use crate::report::compare::table::{Kept, Table, TableError};
+use crate::report::compare::table::{Selection, Table, TableError};
 use crate::report::formula::{Ask, Formula, History, Names, split};
 use crate::report::row;
 use crate::report::text::plain;
@@ -124,13 +124,13 @@ fn file(
     };
     // Without a metric the objective is the column behind `state`, so all have to be seen.
     let all = args.by.is_none() || args.metric.is_none();
-    let keep = |names: &Names| {
+    let select = |names: &Names| {
         let condition = args.condition.as_deref();
         let condition = condition.map(|text| Formula::parse(text, names)).transpose()?;
-        Ok(Kept { columns: (!all).then(|| columns(asked, args, names)), condition })
+        Ok(Selection { columns: (!all).then(|| columns(asked, args, names)), condition })
     };
     let file = File::open(path).map_err(|error| failed(&error))?;
-    let table = match Table::read(file, &keep) {
+    let table = match Table::read(file, &select) {
         Ok(table) => table,
         Err(TableError::Formula(error)) => return Err(error.into()),
         Err(error) => return Err(failed(&error)),

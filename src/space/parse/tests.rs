@@ -118,8 +118,8 @@ bound = { min = 8, max = "top", step = 8, log = true }
     assert_eq!(space.admits(&params), Ok(()));
     let coordinates = space.encode(&params);
     assert_eq!(space.decode(&coordinates), params);
-    let told = complaints("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
-    assert!(told.contains("give a small positive `min`, such as 0.1"), "{told}");
+    let shown = complaints("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
+    assert!(shown.contains("give a small positive `min`, such as 0.1"), "{shown}");
     let is_log = |name| matches!(space.extent(name), Some(Extent::Range { log: true, .. }));
     assert!(is_log("lr") && is_log("batch") && !is_log("top"));
 }

@@ -67,16 +67,16 @@ pub enum TableError {
     Formula(#[from] FormulaError),
 }
 
-/// What is kept of a table.
+/// The columns and rows that are kept of a table.
 #[derive(Debug, Clone, Default)]
-pub struct Kept {
+pub struct Selection {
     /// The names of the columns, with their marks or without; `None` for all.
     pub columns: Option<BTreeSet<String>>,
     /// The condition that a row fulfils; its columns are kept, too.
     pub condition: Option<Formula>,
 }
 
-impl Kept {
+impl Selection {
     fn takes(&self, column: &str) -> bool {
         let is_needed = |formula: &Formula| formula.names().any(|name| answers(column, name));
         let is_named = |names: &BTreeSet<String>| names.iter().any(|name| answers(column, name));
@@ -92,13 +92,13 @@ struct Dialect {
 }
 
 impl Table {
-    /// Reads a table. `keep` says what to keep of it, given the names that stand in its header.
+    /// Reads a table. `select` says what to keep of it, given the names that stand in its header.
     ///
     /// # Errors
-    /// If it cannot be read or is no table, or with the error of `keep`.
+    /// If it cannot be read or is no table, or with the error of `select`.
     pub fn read(
         mut input: impl Read,
-        keep: &dyn Fn(&Names) -> Result<Kept, FormulaError>,
+        select: &dyn Fn(&Names) -> Result<Selection, FormulaError>,
     ) -> Result<Self, TableError> {
         let mut head = Vec::new();
         input.by_ref().take(SNIFFED).read_to_end(&mut head)?;
@@ -126,11 +126,11 @@ impl Table {
             return Err(TableError::Empty);
         }
         let mut table = Self::with_header(&record);
-        let kept = keep(&table.vocabulary())?;
-        let columns = table.keep(&kept);
+        let selection = select(&table.vocabulary())?;
+        let columns = table.lay_columns(&selection);
         let mut filling = Filling::new(table, columns, dialect);
         while reader.read_byte_record(&mut record)? {
-            filling.add(&record, kept.condition.as_ref());
+            filling.add(&record, selection.condition.as_ref());
         }
         let spans_lines = reader.position().line() > filling.line + 1;
         if spans_lines && quotes.get() % 2 == 1 {
@@ -164,8 +164,9 @@ impl Table {
     }
 
     /// Makes room for the columns that are kept; returns their places in the file.
-    fn keep(&mut self, kept: &Kept) -> Vec<usize> {
-        let columns: Vec<usize> = (0..self.header.len()).filter(|at| kept.takes(&self.header[*at])).collect();
+    fn lay_columns(&mut self, selection: &Selection) -> Vec<usize> {
+        let columns: Vec<usize> =
+            (0..self.header.len()).filter(|at| selection.takes(&self.header[*at])).collect();
         self.names = columns.iter().map(|at| self.header[*at].clone()).collect();
         self.columns.resize_with(columns.len(), Column::default);
         self.places = places(&self.names);

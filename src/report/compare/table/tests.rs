@@ -1,4 +1,4 @@
-use super::{At, Kept, Table, TableError};
+use super::{At, Selection, Table, TableError};
 use crate::report::formula::{Ask, Cells, Formula, Names, Reducer};
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ fn read(text: &str) -> Table {
 }
 
 fn read_all(bytes: &[u8]) -> Result<Table, TableError> {
-    Table::read(bytes, &|_| Ok(Kept::default()))
+    Table::read(bytes, &|_| Ok(Selection::default()))
 }
 
 fn cell(table: &Table, row: usize, name: &str) -> Option<String> {
@@ -88,12 +88,12 @@ fn a_parameter_is_found_with_its_mark_and_without() {
 
 #[test]
 fn only_the_wanted_columns_and_rows_are_kept() {
-    let keep = |names: &Names| {
+    let select = |names: &Names| {
         let condition = Formula::parse("c-1 > 2 and a == 'x'", names)?;
-        Ok(Kept { columns: Some(["b".to_owned()].into()), condition: Some(condition) })
+        Ok(Selection { columns: Some(["b".to_owned()].into()), condition: Some(condition) })
     };
     let text = "a,b,param.c-1,d\nx,1,2,0\nx,2,3,0\ny,3,4,0\nx,4,5,0\n";
-    let table = Table::read(text.as_bytes(), &keep).unwrap();
+    let table = Table::read(text.as_bytes(), &select).unwrap();
     assert_eq!((table.names().len(), table.len(), cell(&table, 1, "b").as_deref()), (3, 2, Some("4")));
 }
 
@@ -136,7 +136,7 @@ fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
 #[test]
 fn a_file_with_nothing_but_a_header_says_so_and_every_column_is_named() {
     let table = Table::read("a,b\n".as_bytes(), &|_| {
-        Ok(Kept { columns: Some(["a".to_owned()].into()), condition: None })
+        Ok(Selection { columns: Some(["a".to_owned()].into()), condition: None })
     })
     .unwrap();
     assert_eq!(table.warnings, ["there is no row below the header"]);
