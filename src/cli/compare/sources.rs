@@ -138,12 +138,14 @@ fn file(
     for warning in &table.warnings {
         context.out.warn(plain(&format!("{}: {warning}", path.display())));
     }
-    let formulas = asked.formulas(&table.vocabulary());
-    let at_step = |(ask, _): &(Ask, &str)| matches!(ask, Ask::At(_));
-    if let Some((_, name)) = formulas.iter().flat_map(Formula::asks).find(at_step) {
+    let names = table.vocabulary();
+    let formulas = asked.formulas(&names);
+    let unanswered = |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
+    if let Some((ask, name)) = formulas.iter().flat_map(Formula::asks).find(unanswered) {
         context.out.warn(plain(&format!(
-            "{}: a table has one value a trial, so `{name}@…` is absent there",
-            path.display()
+            "{}: a table has one value a trial, so `{}` is absent there",
+            path.display(),
+            ask.of(name)
         )));
     }
     Ok(Source::table(name, table))

@@ -190,21 +190,30 @@ impl Table {
             let (message, hint) = unknown(name, formula.text(), names);
             return Err(wrong(message, hint));
         }
-        for (ask, name) in formula.asks() {
-            let question = ask.of(name);
-            match ask {
-                Ask::At(_) => {
-                    let message = format!("`{question}` gives nothing: a table has one value a trial");
-                    return Err(wrong(message, Some(format!("write `{name}`, or name the study itself"))));
-                }
-                Ask::AtBest if self.at_best(name).is_none() => {
-                    let message = format!("`{question}` gives nothing: no column is called `at_best.{name}`");
-                    return Err(wrong(message, Some(format!("write `{name}`"))));
-                }
-                Ask::AtBest | Ask::Reduce(_) => {}
-            }
+        if let Some((ask, name)) = formula.asks().find(|(ask, name)| !self.can_answer(*ask, name)) {
+            let message = format!("`{}` gives nothing: a table has one value a trial", ask.of(name));
+            return Err(wrong(message, Some(format!("write `{name}`, or name the study itself"))));
         }
         formula.check(names, &|_| Type::Any)
+    }
+
+    /// Returns whether a question about the reports of a metric has an answer in this table.
+    ///
+    /// A `trials.csv` shows the last value of a metric, and the best one of an objective. Neither is
+    /// the mean or the smallest of all reports. In a table of another tool the one value of a trial
+    /// is all that it reported.
+    #[must_use]
+    pub fn can_answer(&self, ask: Ask, name: &str) -> bool {
+        match ask {
+            Ask::At(_) => false,
+            Ask::AtBest => self.at_best(name).is_some(),
+            Ask::Reduce(Reducer::Best) => {
+                let objective = self.objective();
+                objective.is_none_or(|objective| objective == name) || self.has(&format!("best.{name}"))
+            }
+            Ask::Reduce(Reducer::Last) => true,
+            Ask::Reduce(_) => self.objective().is_none(),
+        }
     }
 
     /// Returns the column with the values of a metric in the reports that count: that of a
@@ -262,9 +271,9 @@ impl Table {
     /// Returns the objective, if this is a `trials.csv`: what stands behind `state`.
     #[must_use]
     pub fn objective(&self) -> Option<&str> {
-        let state = self.names.iter().position(|name| name == "state")?;
-        let ours = state > 0 && self.names[state - 1] == "trial_id";
-        let next = self.names.get(state + 1).filter(|_| ours)?;
+        let state = self.header.iter().position(|name| name == "state")?;
+        let ours = state > 0 && self.header[state - 1] == "trial_id";
+        let next = self.header.get(state + 1).filter(|_| ours)?;
         (!next.contains('.')).then_some(next)
     }
 
@@ -402,8 +411,12 @@ impl Cells for At<'_> {
         self.table.value(self.row, name)
     }
 
-    /// A row holds one value a trial: it is first, last, smallest and largest. `best.x` and `metric.x` of a `trials.csv` are found.
+    /// A row of another tool holds one value a trial: it is first, last, smallest and largest. Of a
+    /// `trials.csv` the columns `best.x`, `metric.x` and `at_best.x` are found.
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
+        if !self.table.can_answer(ask, name) {
+            return None;
+        }
         let of = |mark: &str| {
             self.table.value(self.row, &format!("{mark}{name}")).and_then(|value| value.as_f64())
         };
