@@ -97,17 +97,22 @@ function columns(data) {
   const text = (name, values) => ({ name, number: false, value: (row) => values[row], text: (row) => values[row] || "" });
   const found = [number("trial", trials.id), text("state", trials.state)];
   found[0].text = (row) => String(trials.id[row]);
+  // No two columns have one name: a filter and a sort find a column by it.
+  const add = (kind, column) => {
+    const taken = found.some((other) => other.name === column.name);
+    found.push(taken ? { ...column, name: `${kind}.${column.name}` } : column);
+  };
   if (trials.configuration) found.push(number("configuration", trials.configuration));
-  data.objectives.forEach(([metric], at) => found.push({ ...number(metric, trials.objectives[at]), objective: true }));
+  data.objectives.forEach(([metric], at) => add("objective", { ...number(metric, trials.objectives[at]), objective: true }));
   for (const axis of trials.axes) {
     const choice = axis.labels.length > 0;
     const value = choice ? (row) => (axis.values[row] === null ? null : axis.labels[axis.values[row]]) : (row) => axis.values[row];
-    found.push({ name: axis.name, number: !choice, value, text: (row) => shown(axis, axis.values[row]) });
+    add("param", { name: axis.name, number: !choice, value, text: (row) => shown(axis, axis.values[row]) });
   }
-  for (const [name, values] of trials.metrics) found.push(number(name, values));
-  found.push(number("seconds", trials.seconds));
-  if (trials.step.some((step) => step !== null)) found.push(number("step", trials.step));
-  if (trials.exit.some((exit) => exit !== null)) found.push(text("why", trials.exit));
+  for (const [name, values] of trials.metrics) add("metric", number(name, values));
+  add("trial", number("seconds", trials.seconds));
+  if (trials.step.some((step) => step !== null)) add("trial", number("step", trials.step));
+  if (trials.exit.some((exit) => exit !== null)) add("trial", text("why", trials.exit));
   return found;
 }
 

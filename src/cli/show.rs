@@ -258,11 +258,7 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         return Ok(());
     }
     let step = trial.step.map_or_else(String::new, |step| {
-        format!(
-            ", the last at {} {}",
-            study.header().resource.as_deref().unwrap_or("step"),
-            number::short(step)
-        )
+        format!(", the last at {} {}", trial.axis.word(), number::short(step))
     });
     let count = trial.reports;
     let plural = if count == 1 { "report" } else { "reports" };
@@ -302,9 +298,9 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
         return format!("; {} counts", objective.take.describe());
     }
     let Some(counted) = earlier_counted(trial) else { return String::new() };
-    let step = counted.step.map_or_else(String::new, |step| {
-        format!(" at {} {}", study.header().resource.as_deref().unwrap_or("step"), number::short(step))
-    });
+    let step = counted
+        .step
+        .map_or_else(String::new, |step| format!(" at {} {}", trial.axis.word(), number::short(step)));
     format!("; report {}{step} is the best and counts", counted.report)
 }
 

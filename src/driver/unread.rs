@@ -1,7 +1,7 @@
 //! What a trial had written when its orchestrator was killed, and nobody had read yet.
 
 use crate::journal::StudyDir;
-use crate::logger::{Directive, Dirs, Identity, Line, Tail, TrialLogger};
+use crate::logger::{Directive, Dirs, Identity, Line, Tail, TrialLogger, rank};
 use crate::study::{LogRecord, Study, Trial};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +12,14 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     let folder = dir.trial(trial.id);
     let mut lines = Vec::new();
     let mut known = trial.reports;
+    let deciding = study.header().deciding_metrics();
+    let is_rank = !deciding.iter().any(|name| &**name == "rank");
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
         if let Line::Whole { number, bytes } = line {
             if known == 0 {
                 lines.push((number, bytes.to_vec()));
             }
-            known = known.saturating_sub(u64::from(is_report(bytes)));
+            known = known.saturating_sub(u64::from(decides(bytes, is_rank)));
         }
     });
     if read.is_err() || lines.is_empty() {
@@ -26,10 +28,13 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
 }
 
-/// Returns whether a line is a report: an object without a kind, or of that kind.
-fn is_report(line: &[u8]) -> bool {
+/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of the first worker. `is_rank` says whether
+/// its `rank` is that of a worker.
+fn decides(line: &[u8], is_rank: bool) -> bool {
     let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
-    object.is_ok_and(|object| object.get("kind").is_none_or(|kind| kind == "report"))
+    object.is_ok_and(|object| {
+        object.get("kind").is_none_or(|kind| kind == "report") && !(is_rank && rank::of_line(&object) > 0)
+    })
 }
 
 fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -> Option<Vec<LogRecord>> {
@@ -47,7 +52,9 @@ fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -
         into.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         Directive::Continue
     };
-    let mut log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    let log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    let mut log =
+        log.with_deciding_metrics(&header.deciding_metrics()).with_resource(header.resource.as_ref());
     for (number, bytes) in lines {
         log.tailed(Line::Whole { number: *number, bytes }).ok()?;
     }
@@ -62,8 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_may_say_that_it_is_one() {
-        assert!(is_report(br#"{"loss": 1}"#) && is_report(br#"{"kind": "report", "loss": 1}"#));
-        assert!(!is_report(br#"{"kind": "note", "text": "a"}"#) && !is_report(b"[1]"));
+    fn a_report_may_say_that_it_is_one_and_decides_if_it_is_of_the_first_worker() {
+        let is_report = |line: &str| decides(line.as_bytes(), true);
+        assert!(is_report(r#"{"loss": 1}"#) && is_report(r#"{"kind": "report", "loss": 1, "rank": 0}"#));
+        assert!(!is_report(r#"{"kind": "note", "text": "a"}"#) && !is_report("[1]"));
+        assert!(!is_report(r#"{"loss": 1, "rank": 2}"#));
+        assert!(decides(br#"{"rank": 2}"#, false), "the objective is called `rank`");
     }
 }

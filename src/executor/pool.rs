@@ -312,6 +312,8 @@ impl Workbench {
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
         }
+        log = log.with_deciding_metrics(&self.study.deciding);
+        log = log.with_resource(self.study.resource.as_ref());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(trial, &mut log)));
         let outcome = outcome.unwrap_or_else(|panic| Outcome {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),

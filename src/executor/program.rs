@@ -9,7 +9,7 @@ use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_fil
 use super::{
     Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes, usage,
 };
-use crate::logger::TrialLogger;
+use crate::logger::{TrialLogger, rank};
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use regex::Regex;
@@ -199,13 +199,22 @@ impl Program {
         if let Some(path) = &self.longer_path {
             command.env("PATH", path);
         }
-        for (name, value) in environment(&trial.study, &trial.launch, dir) {
+        let told = environment(&trial.study, &trial.launch, dir);
+        for (name, value) in told.into_iter().chain([(rank::OUTER, self.outer_ranks())]) {
             match value {
                 Some(value) => command.env(name, value),
                 // This process may itself run in a trial, whose variables are not for its own trials.
                 None => command.env_remove(name),
             };
         }
+    }
+
+    /// Returns the ranks that a trial inherits from this process or is given in the sweep file, which are not those of its own processes.
+    fn outer_ranks(&self) -> Option<OsString> {
+        rank::outer(|wanted| {
+            let given = self.env.iter().rev().find(|(name, _)| name == wanted);
+            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
+        })
     }
 
     /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a slash.

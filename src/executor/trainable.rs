@@ -3,7 +3,7 @@
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
 use crate::logger::{DigestCache, TrialFolder, TrialLogger};
-use crate::space::Params;
+use crate::space::{Name, Params};
 use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
@@ -59,6 +59,10 @@ pub struct StudyContext {
     pub data_dir: Vec<String>,
     /// Digests of data sets and models that are known already.
     pub digests: Option<Arc<DigestCache>>,
+    /// The metrics that decide: objectives, resource and those of the outcome constraints.
+    pub deciding: Vec<Name>,
+    /// The reported key that counts the resource, if a scheduler uses one.
+    pub resource: Option<Name>,
     /// The trial of another study that the trials of this one repeat: what they are told as their number.
     pub stands_for: Option<TrialId>,
 }

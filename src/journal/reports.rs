@@ -2,7 +2,7 @@
 
 use super::{JournalError, StudyDir};
 use crate::space::Name;
-use crate::study::{Datum, LogRecord, Metric, Study, Timestamp, TrialId};
+use crate::study::{Axis, Datum, LogRecord, Study, Timestamp, TrialId, axis};
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ pub struct Report {
     pub attempt: u32,
     /// Which of the trial's reports that count it is, from 1.
     pub number: u64,
-    /// The resource it was made at, or its number if the study counts no resource.
+    /// Where it stands on the axis of the trial's reports; none before the first that has the key of the axis.
     pub step: Option<f64>,
     /// When it was written to the journal.
     pub at: Timestamp,
@@ -39,11 +39,13 @@ enum Happened {
 }
 
 /// How far a trial has come.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Progress {
     /// The line at which it last began anew.
     begun: u64,
     number: u64,
+    /// As the fold knows it at the end, so that it is one for all reports.
+    axis: Axis,
     step: Option<f64>,
 }
 
@@ -57,8 +59,13 @@ pub fn each<E: From<JournalError>>(
     study: &Study,
     each: &mut dyn FnMut(Report) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut progress = vec![Progress::default(); study.trials().len()];
     let resource = study.header().resource.as_ref();
+    let mut progress: Vec<Progress> = (study.trials().iter())
+        .map(|trial| {
+            let axis = resource.map_or_else(|| trial.axis.clone(), |_| Axis::of(resource));
+            Progress { axis, ..Progress::default() }
+        })
+        .collect();
     // Only a trial with several attempts can have begun anew, and only those need a look ahead.
     if study.trials().iter().any(|trial| trial.attempts > 1) {
         lines(dir, b"\"started\"", &mut |number, line| {
@@ -78,19 +85,9 @@ pub fn each<E: From<JournalError>>(
             return Ok(());
         };
         progress.number += 1;
-        progress.step = match resource {
-            None => Some(progress.number as f64),
-            Some(resource) => finite(&values, resource).or(progress.step),
-        };
+        let value = |key: &str| axis::number(&values, key);
+        progress.step = progress.axis.place(progress.number, progress.step, value);
         each(Report { trial, attempt, number: progress.number, step: progress.step, at, values })
-    })
-}
-
-/// Returns the finite number reported under a name.
-fn finite(values: &[(Name, Datum)], name: &str) -> Option<f64> {
-    values.iter().rev().find_map(|(key, datum)| match datum {
-        Datum::Number(Metric(number)) if &**key == name && number.is_finite() => Some(*number),
-        _ => None,
     })
 }
 
@@ -179,5 +176,18 @@ mod tests {
         demo.event(again(3, true));
         demo.report(one, &[("val_loss", 0.2)]);
         assert_eq!(reports(&demo), [(2, 1, 1, Some(1.0)), (1, 2, 1, Some(1.0)), (1, 3, 2, Some(2.0))]);
+    }
+
+    #[test]
+    fn a_report_stands_on_the_axis_of_its_trial_not_at_its_number() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("n_parameters", 7850.0)]);
+        for epoch in [0.0, 0.25] {
+            demo.report(trial, &[("val_loss", 0.5), ("epoch", epoch)]);
+        }
+        let steps: Vec<_> = reports(&demo).into_iter().map(|(_, _, number, step)| (number, step)).collect();
+        assert_eq!(steps, [(1, None), (2, Some(0.0)), (3, Some(0.25))]);
+        assert_eq!(demo.study.trial(trial).unwrap().step, Some(0.25));
     }
 }

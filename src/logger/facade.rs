@@ -2,8 +2,9 @@
 
 use super::appender::Appender;
 use super::folder::Recorded;
+use super::rank;
 use super::supervised::{Label, Supervised};
-use super::wire::{begin_pair, json_number, json_text};
+use super::wire::{begin_pair, json_number, json_text, with_rank};
 use super::{Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, Point, Sink};
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
@@ -69,9 +70,9 @@ impl TrialLogger {
             None => records.parent().unwrap_or(Path::new(".")).to_path_buf(),
         };
         let records = Appender::open(records, trial, now())?;
-        let rank = ["SWATH_RANK", "RANK"].into_iter().find_map(|name| variable(name)?.to_str()?.parse().ok());
+        let rank = rank::of_process(variable);
         let end = End::Child { records, line: Vec::new() };
-        Ok(Some(Self { identity, end, due: Due::default(), rank: rank.unwrap_or(0) }))
+        Ok(Some(Self { identity, end, due: Due::default(), rank }))
     }
 
     /// Makes the logger of the supervising side, also for closures: it writes the trial's own files and passes the rest to `sink`.
@@ -92,13 +93,32 @@ impl TrialLogger {
         self
     }
 
+    /// Names the metrics that decide. Of the supervising side only.
+    #[must_use]
+    pub fn with_deciding_metrics(mut self, names: &[Name]) -> Self {
+        if let End::Here(here) = &mut self.end {
+            here.use_deciding_metrics(names);
+        }
+        self
+    }
+
+    /// Names the reported key that counts the scheduler's resource, if there is one. Of the supervising side only.
+    #[must_use]
+    pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
+        if let End::Here(here) = &mut self.end {
+            here.use_resource(resource);
+        }
+        self
+    }
+
     /// Returns what it is bound to.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Reports values that decide: once an epoch, say. They go into the journal and may end the trial.
+    /// Reports values that decide: once an epoch, say. They go into the journal and may end the trial. Those of a worker other than the
+    /// first of a distributed trial decide nothing: they are metrics.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -109,7 +129,7 @@ impl TrialLogger {
                 let values = named
                     .map(|(at, (name, number))| (here.name(at, name), Datum::Number(Metric(*number))))
                     .collect();
-                here.report_values(values, now());
+                here.report_values(values, self.rank, now());
                 Ok(here.directive())
             }
             End::Child { records, line } => {
@@ -118,7 +138,7 @@ impl TrialLogger {
                     begin_pair(line, name);
                     json_number(line, *number);
                 }
-                line.push(b'}');
+                end_line(line, self.rank);
                 records.now(line, now())?;
                 Ok(records.directive())
             }
@@ -167,7 +187,7 @@ impl TrialLogger {
     pub fn report_values(&mut self, values: Vec<(Name, Datum)>) -> Result<Directive, LoggerError> {
         match &mut self.end {
             End::Here(here) => {
-                here.report_values(values, now());
+                here.report_values(values, self.rank, now());
                 Ok(here.directive())
             }
             End::Child { records, line } => {
@@ -180,21 +200,21 @@ impl TrialLogger {
                         Datum::Text(text) => json_text(line, text),
                     }
                 }
-                line.push(b'}');
+                end_line(line, self.rank);
                 records.now(line, now())?;
                 Ok(records.directive())
             }
         }
     }
 
-    /// Records one line of the contract in `docs/records.md`.
+    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other than the first gets its rank.
     ///
     /// # Errors
     /// If it is not one line, or could not be appended. What is wrong inside the line becomes a warning of the trial.
     pub fn record(&mut self, line: &str) -> Result<Directive, LoggerError> {
         let line = line.trim_end_matches(['\n', '\r']);
         match &mut self.end {
-            End::Child { records, .. } => records.now(line.as_bytes(), now())?,
+            End::Child { records, .. } => records.now(with_rank(line, self.rank).as_bytes(), now())?,
             End::Here(here) => {
                 if let Some(at) = line.find('\n') {
                     return Err(LoggerError::LineBreak { at });
@@ -424,6 +444,15 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     line.clear();
     line.extend_from_slice(b"{\"kind\": ");
     json_text(line, kind);
+}
+
+/// Ends a report with the rank of the process, unless that is the first.
+fn end_line(line: &mut Vec<u8>, rank: u32) {
+    if rank > 0 {
+        begin_pair(line, "rank");
+        line.extend_from_slice(rank.to_string().as_bytes());
+    }
+    line.push(b'}');
 }
 
 fn metric_line(line: &mut Vec<u8>, values: &[(&str, f64)], point: &Point<'_>, rank: Option<u64>, now: i64) {

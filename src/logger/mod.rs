@@ -20,6 +20,8 @@ mod files;
 mod inside;
 mod kinds;
 mod log;
+pub(crate) mod rank;
+mod repeats;
 mod steps;
 mod supervised;
 #[cfg(test)]

@@ -4,12 +4,14 @@ use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
+use super::repeats::Repeats;
 use super::steps::{Place, Steps};
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
 use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
 use crate::space::{Name, Value};
-use crate::study::{Datum, LogRecord, Metric};
+use crate::study::{Axis, Datum, LogRecord, Metric, axis};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use std::sync::Arc;
 /// After this many warnings of one trial the rest are only counted.
 const MOST_WARNINGS: u64 = 100;
 
-/// Reported keys that say at which step a model was saved, the first that is there.
-const STEP_KEYS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
+/// The most ranks that are listed.
+const MOST_RANKS: usize = 8;
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -37,6 +39,13 @@ pub(super) struct Supervised {
     unwritable: bool,
     kinds: Kinds,
     steps: Steps,
+    deciding: Vec<Name>,
+    /// The axis of the reports.
+    axis: Axis,
+    repeats: Repeats,
+    /// Reports of other workers than the first, and the first of those workers.
+    other_reports: u64,
+    other_ranks: BTreeSet<u64>,
 }
 
 impl Supervised {
@@ -56,11 +65,26 @@ impl Supervised {
             unwritable: false,
             kinds: Kinds::default(),
             steps: Steps::default(),
+            deciding: Vec::new(),
+            axis: Axis::default(),
+            repeats: Repeats::default(),
+            other_reports: 0,
+            other_ranks: BTreeSet::new(),
         }
     }
 
     pub(super) fn use_cache(&mut self, cache: Arc<DigestCache>) {
         self.cache = Some(cache);
+    }
+
+    /// Names the metrics that decide.
+    pub(super) fn use_deciding_metrics(&mut self, names: &[Name]) {
+        self.deciding = names.to_vec();
+    }
+
+    /// Names the reported key that counts the resource.
+    pub(super) fn use_resource(&mut self, resource: Option<&Name>) {
+        self.axis = Axis::of(resource);
     }
 
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
@@ -164,14 +188,31 @@ impl Supervised {
     /// Takes a report whose row the parser has.
     fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
         self.waits = false;
+        // A metric of that name that decides is no rank of a process.
+        let rank = if self.deciding.iter().any(|name| &**name == "rank") { 0 } else { self.parser.rank() };
+        let log = self.log_of_report(rank);
         let keys = self.parser.keys().iter().map(|key| &**key);
-        let written = self.files.row(REPORTS, self.parser.row(), keys, now);
+        let written = self.files.row(log, self.parser.row(), keys, now);
         self.written(written);
-        self.decide(values, label);
+        if rank == 0 {
+            self.decide(values, label);
+        }
+    }
+
+    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of others are metrics.
+    fn log_of_report(&mut self, rank: u64) -> &'static str {
+        if rank == 0 {
+            return REPORTS;
+        }
+        self.other_reports += 1;
+        if self.other_ranks.len() <= MOST_RANKS {
+            self.other_ranks.insert(rank);
+        }
+        METRICS
     }
 
     /// Takes a report from this process.
-    pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, now: i64) {
+    pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, rank: u32, now: i64) {
         let mut kept: Vec<(Name, Datum)> = Vec::with_capacity(values.len());
         let mut flaws = Vec::new();
         for (name, datum) in values {
@@ -199,10 +240,17 @@ impl Supervised {
                 Datum::Text(text) => json_text(&mut self.row, text),
             }
         }
-        let keys = kept.iter().map(|(name, _)| &**name);
-        let written = self.files.row(REPORTS, &self.row, keys, now);
+        if rank > 0 {
+            begin_pair(&mut self.row, "rank");
+            self.row.extend_from_slice(rank.to_string().as_bytes());
+        }
+        let log = self.log_of_report(rank.into());
+        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some("rank"));
+        let written = self.files.row(log, &self.row, keys, now);
         self.written(written);
-        self.decide(kept, &Label::Report);
+        if rank == 0 {
+            self.decide(kept, &Label::Report);
+        }
     }
 
     /// Returns the shared form of a name.
@@ -215,13 +263,13 @@ impl Supervised {
         if let Some(said) = self.kinds.look(&values) {
             self.warn(format!("{label}: {said}"));
         }
+        self.axis.place(self.recorded.reports, None, |key| axis::number(&values, key));
+        if let Some(said) = self.repeats.look(&values, self.axis.key(), &self.deciding) {
+            self.warn(format!("{label}: {said}"));
+        }
         let named = values.iter().position(|(name, _)| &**name == "model_path");
         let Some(at) = named else { return self.pass(LogRecord::Report { values }) };
-        let step = STEP_KEYS.iter().find_map(|key| values.iter().find(|(name, _)| &**name == *key));
-        let step = step.and_then(|(_, datum)| match datum {
-            Datum::Number(Metric(number)) if number.is_finite() => Some(*number),
-            _ => None,
-        });
+        let step = self.axis.key().and_then(|key| axis::number(&values, key));
         let Datum::Text(path) = &values[at].1 else {
             self.warn(format!("{label}: `model_path` is not a text; no model is recorded"));
             return self.pass(LogRecord::Report { values });
@@ -407,11 +455,29 @@ impl Supervised {
             // The next attempt would take it away too.
             let _ = Answer::clear(&self.dirs.trial);
         }
+        if let Some(said) = self.only_others_reported() {
+            self.warn(said);
+        }
         let more = self.recorded.warnings.saturating_sub(MOST_WARNINGS);
         if more > 0 {
             self.pass(LogRecord::Warning { text: format!("and {more} more warnings like these") });
         }
         self.recorded.clone()
+    }
+
+    /// Says that no report decides, if that is because all are of other workers than the first.
+    fn only_others_reported(&self) -> Option<String> {
+        if self.recorded.reports > 0 || self.other_reports == 0 {
+            return None;
+        }
+        let listed = self.other_ranks.iter().take(MOST_RANKS).map(ToString::to_string);
+        let more = (self.other_ranks.len() > MOST_RANKS).then(|| "…".to_owned());
+        let ranks = listed.chain(more).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. Let rank 0 report; if `rank` is a value of your \
+             own, give it another name",
+            self.other_reports
+        ))
     }
 
     /// Says once that the trial's own files cannot be written. The journal has its reports all the same.

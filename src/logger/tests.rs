@@ -460,3 +460,83 @@ fn nothing_is_lost_when_the_trials_folder_cannot_be_written() {
     assert_eq!(world.told()[0], report(&[("a", 1.0)]));
     assert_eq!(world.warnings().len(), 1);
 }
+
+#[test]
+fn reports_of_other_workers_than_the_first_are_metrics_with_their_rank() {
+    let (here, there) = (World::new(), World::new());
+    for rank in [0, 1, 3] {
+        let mut log = here.logger().with_rank(rank);
+        log.report(&[("epoch", 1.0), ("loss", 0.5 - 0.1 * f64::from(rank))]).unwrap();
+        log.finish().unwrap();
+        let mut variables = there.variables();
+        variables.insert("RANK", rank.to_string());
+        let child = TrialLogger::from_variables(&|name| variables.get(name).map(Into::into));
+        let mut child = child.unwrap().unwrap();
+        child.report(&[("epoch", 1.0), ("loss", 0.5 - 0.1 * f64::from(rank))]).unwrap();
+        child.record(r#"{"kind": "note", "text": "from each"}"#).unwrap();
+    }
+    there.supervise();
+    for world in [here, there] {
+        let reports: Vec<_> =
+            world.told().into_iter().filter(|record| matches!(record, LogRecord::Report { .. })).collect();
+        assert_eq!(reports, [report(&[("epoch", 1.0), ("loss", 0.5)])]);
+        assert_eq!(world.metrics("report").lines().count(), 1);
+        let rows = world.metrics("metrics");
+        let ranks = rows.lines().map(|row| &row.split_once("\"rank\": ").unwrap().1[..1]);
+        assert_eq!(ranks.collect::<Vec<_>>(), ["1", "3"], "{rows}");
+    }
+}
+
+#[test]
+fn a_line_with_the_rank_of_another_worker_does_not_decide_and_a_line_of_ones_own_gets_it() {
+    let world = World::new();
+    let mut variables = world.variables();
+    variables.insert("RANK", "2".to_owned());
+    let mut child =
+        TrialLogger::from_variables(&|name| variables.get(name).map(Into::into)).unwrap().unwrap();
+    child.record(r#"{"epoch": 1, "loss": NaN}"#).unwrap();
+    child.record(r#"{"epoch": 1, "loss": 0.5, "rank": 1}"#).unwrap();
+    child.record(r#"{"epoch": 1, "loss": 0.5, "rank": 0}"#).unwrap();
+    let lines = fs::read_to_string(world.trial().join("records.jsonl")).unwrap();
+    assert!(lines.starts_with("{\"epoch\": 1, \"loss\": NaN, \"rank\": 2}\n"), "{lines}");
+    world.supervise();
+    assert_eq!(world.told(), [report(&[("epoch", 1.0), ("loss", 0.5), ("rank", 0.0)])]);
+    assert_eq!(world.metrics("metrics").lines().count(), 2);
+}
+
+#[test]
+fn a_trial_whose_reports_are_all_of_other_workers_is_told_why_none_decides() {
+    let world = World::new();
+    world.records(b"{\"loss\": 1, \"rank\": 8}\n{\"loss\": 0.5, \"rank\": 8}\n");
+    world.supervise();
+    let warnings = world.warnings();
+    assert!(warnings[0].starts_with("none of 2 reports decides: they are of rank 8,"), "{warnings:?}");
+    let deciding = [Name::from("rank")];
+    let told = World::new();
+    let mut log = told.logger().with_deciding_metrics(&deciding);
+    log.record(r#"{"rank": 8}"#).unwrap();
+    log.finish().unwrap();
+    assert_eq!(told.told(), [report(&[("rank", 8.0)])], "an objective of that name is no rank");
+}
+
+#[test]
+fn a_step_that_is_reported_twice_with_two_values_is_one_warning_with_both() {
+    let world = World::new();
+    let mut log = world.logger().with_deciding_metrics(&["loss".into()]);
+    for (epoch, loss) in [(1, 0.5), (2, 0.4), (1, 0.25), (2, 0.125), (1, 0.5)] {
+        log.record(&format!("{{\"epoch\": {epoch}, \"loss\": {loss}}}")).unwrap();
+    }
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("a record: `loss` was 0.5 at epoch 1 and is 0.25 there now;"));
+}
+
+#[test]
+fn a_model_of_a_report_stands_at_the_step_of_that_report() {
+    for (resource, step) in [(None, 2.0), (Some(Name::from("rows")), 900.0)] {
+        let world = World::new();
+        let mut log = world.logger().with_resource(resource.as_ref());
+        log.record(r#"{"epoch": 2, "rows": 900, "model_path": "models/m.bin"}"#).unwrap();
+        assert_eq!(world.told()[1..], [model(Some(step))]);
+    }
+}

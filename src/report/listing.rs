@@ -41,7 +41,11 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
                     .and_then(|sample| sample.half_width(summary::CONFIDENCE))
                     .map_or_else(String::new, number::brief)
             };
-            table.push(Column::numbers("±", samples.iter().map(margin)).keep());
+            let title = match study.header().objectives.len() {
+                1 => "±".to_owned(),
+                _ => format!("± {}", objective.metric),
+            };
+            table.push(Column::numbers(&title, samples.iter().map(margin)).keep());
         }
         table.push(Column::numbers(
             "seeds",
@@ -55,7 +59,8 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
 fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     for objective in &study.header().objectives {
         let values: Vec<_> = trials.iter().map(|trial| trial.objective(objective)).collect();
-        table.push(Column::numbers(&objective.metric, number::column(&values)).keep());
+        let column = Column::numbers(&objective.metric, number::column(&values)).keep();
+        push_own(table, "objective", &objective.metric, column);
     }
     if study.header().replicate.is_some() {
         let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
@@ -75,24 +80,46 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         params(name, &values, detail)
     };
     // Of ten thousand trials this takes longest, so all cores share it.
-    let columns: Vec<Column> = varying(study, trials).par_iter().map(chosen).collect();
-    columns.into_iter().for_each(|column| table.push(column));
-    let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
+    let names = varying(study, trials);
+    let columns: Vec<Column> = names.par_iter().map(chosen).collect();
+    for (name, column) in names.iter().zip(columns) {
+        push_own(table, "param", name, column);
+    }
     let metrics = others(study, trials);
-    if steps.iter().flatten().any(|step| *step > 1.0) && !metrics.iter().any(|name| counts(name, trials)) {
-        let title = study.header().resource.as_deref().unwrap_or("step");
-        table.push(Column::numbers(title, number::column(&steps)));
+    if let Some(steps) = steps(study, trials, &metrics) {
+        table.push(steps);
     }
     if trials.iter().any(|trial| trial.attempts > 1) {
         table.push(Column::numbers("attempts", trials.iter().map(|trial| trial.attempts.to_string())));
     }
     for name in metrics {
         let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
-        table.push(Column::numbers(&name, number::column(&values)));
+        push_own(table, "metric", &name, Column::numbers(&name, number::column(&values)));
     }
     if let Some(notes) = notes {
         table.push(notes);
     }
+}
+
+/// Adds a column of the user's own. Where another column has its name already, it gets the one that it has in `trials.csv`.
+fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
+    let taken = table.has(name);
+    table.push(if taken { column.titled(&format!("{kind}.{name}")) } else { column });
+}
+
+/// Returns how far each trial has come, unless the other columns say it: a key that the program reports is a metric like any other.
+fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
+    let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
+    let has_gone_on = steps.iter().flatten().any(|step| *step > 1.0);
+    if !has_gone_on || metrics.iter().any(|name| counts(name, trials)) {
+        return None;
+    }
+    let title = match &study.header().resource {
+        Some(resource) => resource,
+        None if trials.iter().any(|trial| !trial.axis.is_number()) => return None,
+        None => "step",
+    };
+    Some(Column::numbers(title, number::column(&steps)))
 }
 
 /// Returns the table of some trials with the columns that were asked for.
@@ -107,6 +134,9 @@ pub fn columns(
     let mut table = begin(study, trials);
     for column in columns.iter().filter(|column| !matches!(column.text(), "trial" | "trial_id")) {
         let name = column.text();
+        if table.has(name) {
+            continue;
+        }
         let values: Vec<_> =
             trials.iter().map(|trial| column.value(&TrialCells { study, trial, history })).collect();
         let measured = values.iter().flatten().all(|value| matches!(value, Value::Float(_)));
@@ -276,6 +306,28 @@ trial  state     val_loss  time    lr  optimizer  acc  note
             let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
             assert!(text.starts_with("trial  state     val_loss  time  epoch\n"), "{text}");
         }
+    }
+
+    #[test]
+    fn no_two_columns_have_one_name_whatever_the_program_reports() {
+        let mut demo = Demo::new(&["lr", "time"]);
+        for lr in [0.1, 0.2] {
+            let trial = demo.start(&[("lr", Value::Float(lr)), ("time", Value::Float(lr))]);
+            for step in [0.0, 50.0] {
+                demo.report(trial, &[("val_loss", lr), ("step", step), ("lr", lr / 2.0), ("state", 7.0)]);
+            }
+            demo.end(trial, Exit::Done);
+        }
+        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
+        let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
+        let wanted =
+            ["trial", "state", "val_loss", "time", "lr", "param.time", "metric.lr", "metric.state", "step"];
+        assert_eq!(titles, wanted);
+        let names = row::vocabulary(&demo.study);
+        let asked = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
+        let table = columns(&demo.study, &all(&demo), &asked, &History::default(), Detail::Exact);
+        let text = table.render(None, Paint::default()).text;
+        assert_eq!(text.lines().next(), Some("trial   lr"));
     }
 
     #[test]

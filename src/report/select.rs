@@ -323,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_a_place_on_the_axis_of_the_trial_and_reports_before_it_count_too() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("size", 5.0)]);
+        for (epoch, loss) in [(0.0, 0.5), (0.25, 0.25)] {
+            demo.report(trial, &[("val_loss", loss), ("epoch", epoch), ("size", 7.0)]);
+        }
+        demo.end(trial, Exit::Done);
+        assert_eq!(holds_in(&demo, "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"), Ok(vec![1]));
+    }
+
+    #[test]
     fn a_condition_that_can_give_nothing_is_an_error() {
         let error = |text: &str| {
             let error = holds(text).unwrap_err();

@@ -49,6 +49,13 @@ impl Column {
         Self { right: true, ..Self::texts(title, cells) }
     }
 
+    /// Gives it another title.
+    #[must_use]
+    pub fn titled(self, title: &str) -> Self {
+        let title = plain(title).into_owned();
+        Self { width: self.width.max(width(&title)), title, ..self }
+    }
+
     /// Never leaves it out.
     #[must_use]
     pub fn keep(self) -> Self {
@@ -79,8 +86,24 @@ impl Table {
         Self { columns: Vec::new(), tones }
     }
 
-    /// Adds a column. The further right, the sooner it is left out.
+    /// Returns whether a column has that title.
+    #[must_use]
+    pub fn has(&self, title: &str) -> bool {
+        let title = plain(title);
+        self.columns.iter().any(|column| column.title == *title)
+    }
+
+    /// Adds a column. The further right, the sooner it is left out. One whose title is taken is numbered, so that no two have one name.
     pub fn push(&mut self, column: Column) {
+        let free = |number: &usize| !self.has(&format!("{} ({number})", column.title));
+        let number = self.has(&column.title).then(|| (2..).find(free)).flatten();
+        let column = match number {
+            Some(number) => {
+                let title = format!("{} ({number})", column.title);
+                column.titled(&title)
+            }
+            None => column,
+        };
         self.columns.push(column);
     }
 
@@ -255,6 +278,15 @@ mod tests {
         let mut table = Table::new(vec![Tone::Bad]);
         table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
         assert_eq!(table.render(None, Paint::default()).text, "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n");
+    }
+
+    #[test]
+    fn no_two_columns_have_one_name() {
+        let mut table = Table::new(vec![Tone::Usual]);
+        for cell in ["a", "b", "c"] {
+            table.push(Column::texts("x", strings(&[cell])));
+        }
+        assert_eq!(table.render(None, Paint::default()).text, "x  x (2)  x (3)\na  b      c\n");
     }
 
     #[test]

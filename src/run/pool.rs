@@ -64,6 +64,8 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         workdir,
         data_dir: sweep.run.data_dir.clone(),
         digests: None,
+        deciding: super::header(sweep, None, 0).deciding_metrics(),
+        resource: sweep.resource.clone(),
         stands_for: None,
     }
 }

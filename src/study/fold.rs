@@ -1,8 +1,8 @@
 //! How each event changes a study: the only place where one does.
 
 use super::{
-    Attempt, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally, Trial, TrialId,
-    TrialState, Usage, Verdict,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally, Trial,
+    TrialId, TrialState, Usage, Verdict, axis,
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
@@ -279,6 +279,7 @@ impl Trial {
             texts: BTreeMap::new(),
             reports: 0,
             step: None,
+            axis: Axis::default(),
             records: Vec::new(),
             counted: None,
             models: Vec::new(),
@@ -316,6 +317,7 @@ impl Trial {
             self.series.clear();
             self.reports = 0;
             self.step = None;
+            self.axis = Axis::default();
         }
     }
 
@@ -329,20 +331,20 @@ impl Trial {
         };
         let before = objectives.first().and_then(|objective| self.objective(objective));
         self.reports += 1;
-        let mut step = resource.is_none().then_some(self.reports as f64);
+        if resource.is_some() {
+            self.axis = Axis::of(resource);
+        }
+        let value = |key: &str| axis::number(values, key);
+        self.step = self.axis.place(self.reports, self.step, value);
         for (name, datum) in values {
             match datum {
                 Datum::Number(Metric(number)) => {
-                    if resource == Some(name) && number.is_finite() {
-                        step = Some(*number);
-                    }
                     self.metrics.entry(name.clone()).or_insert(Tally::EMPTY).add(*number);
                 }
                 Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
                 Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
             }
         }
-        self.step = step.or(self.step);
         self.count_report(values, objectives, before);
     }
 

@@ -3,6 +3,8 @@
 //! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it changes, for a live run, a resumed one
 //! and a reader alike. Read [`event`] first.
 
+pub mod absence;
+pub mod axis;
 mod best;
 pub mod counted;
 pub mod due;
@@ -23,6 +25,7 @@ mod trash;
 pub mod trial;
 pub mod verdict;
 
+pub use axis::Axis;
 pub use counted::{Counted, SavedModel, TrialModel};
 pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};

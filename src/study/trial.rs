@@ -1,7 +1,7 @@
 //! One configuration and what became of it.
 
 use super::{
-    Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp, Usage,
+    Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp, Usage,
 };
 use crate::space::known::by_name;
 use crate::space::{Name, Params};
@@ -126,8 +126,11 @@ pub struct Trial {
     pub texts: BTreeMap<Name, String>,
     /// How many reports count.
     pub reports: u64,
-    /// The resource last reported, or the number of reports if none is.
+    /// Where the last report stands on the axis.
     pub step: Option<f64>,
+    /// The reported key that the steps of its reports are.
+    #[serde(default, skip_serializing_if = "Axis::is_number")]
+    pub axis: Axis,
     /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in order.
     pub records: Vec<LogRecord>,
     /// The report whose values are the trial's result, so far.

@@ -178,15 +178,16 @@ fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     let metric = &objective.metric;
     let message = format!("`{fold}` of `[capture]` looks like a fold, but the best fold ranks a trial");
     let warning = Diagnostic::warning("best-of-folds", message);
-    diagnostics.push(warning.hint(format!(
-        "for the mean of all folds write take = \"mean\" beside metric = \"{metric}\""
-    )));
+    diagnostics.push(
+        warning.hint(format!("for the mean of all folds write take = \"mean\" beside metric = \"{metric}\"")),
+    );
 }
 
 /// Returns whether a name counts folds: `fold`, `outer_fold`, `cv-split`, `KFold`.
 fn is_fold(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let words = || lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        || lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
     words().any(|word| FOLDS.contains(&word))
         && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
 }

@@ -72,7 +72,8 @@ fn results(study: &Study) -> Vec<(String, String, String)> {
         let label = format!("{} ({take})", objective.metric);
         (name, label, take.describe())
     });
-    let step = ("best_step".to_owned(), "best_step".to_owned(), "the step of the report that counts".to_owned());
+    let step =
+        ("best_step".to_owned(), "best_step".to_owned(), "the step of the report that counts".to_owned());
     let described = values.chain([step]).filter(|(name, ..)| known.contains(name));
     described.map(|(name, label, about)| (format!("{RESULT}/{name}"), label, about)).collect()
 }

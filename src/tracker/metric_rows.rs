@@ -1,13 +1,15 @@
 //! The metric files of a trial's folder, `metrics/<log>.json`, read row by row. Reports are left out: those are in the journal.
 
-use super::TrackerError;
 use super::home::failed;
+use super::{TrackerError, steps};
 use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
-use crate::study::{Due, LogFreq, LogOnWorkers};
+use crate::space::Name;
+use crate::study::{Axis, Due, LogFreq, LogOnWorkers};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -17,7 +19,7 @@ use std::path::Path;
 const REPORTS: &str = "report";
 
 /// After so many rows a tracker that reads them is known to make progress.
-const ROWS_A_STEP: i64 = 1024;
+const ROWS_A_STEP: u64 = 1024;
 
 /// Keys of a row that say where it stands, not what was measured.
 const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
@@ -25,8 +27,8 @@ const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 /// Metrics of one moment, as they stand in the line that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricRow<'a> {
-    /// The step; without one, or with a batch within it, the number of the row in its log.
-    pub(crate) step: i64,
+    /// The number of the row in its log, from 0.
+    pub(crate) number: u64,
     /// When, in seconds since 1970.
     pub(crate) at: Option<f64>,
     /// The step, batch, context, worker and time as they were given.
@@ -39,7 +41,21 @@ impl MetricRow<'_> {
     /// Returns what the row says of its place, if that is a whole number.
     fn whole(&self, key: &str) -> Option<u64> {
         let (_, value) = self.place.iter().find(|(name, _)| *name == key)?;
-        value.as_u64().or_else(|| u64::try_from(super::step::whole(value.as_f64()?)?).ok())
+        let whole = |number: &f64| steps::is_whole(*number) && *number >= 0.0;
+        value.as_u64().or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
+    }
+
+    /// Returns the finite number under a key, wherever in the row it is.
+    fn finite(&self, key: &str) -> Option<f64> {
+        let place = self.place.iter().find(|(name, _)| *name == key);
+        let number = match place {
+            Some((_, value)) => value.as_f64(),
+            None => self.values.iter().find_map(|(name, datum)| match datum {
+                Datum::Number(number) if name == key => Some(*number),
+                _ => None,
+            }),
+        };
+        number.filter(|number| number.is_finite())
     }
 }
 
@@ -124,7 +140,7 @@ pub(crate) fn each_row(
     for log in logs(&folder)? {
         let path = folder.join(format!("{log}.json"));
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
-        let (mut line, mut ordinal) = (Vec::new(), 0);
+        let (mut line, mut ordinal) = (Vec::new(), 0_u64);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
             if let Some(row) = row(&quoted(&line), ordinal) {
                 match row.whole("rank").and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0) {
@@ -143,6 +159,73 @@ pub(crate) fn each_row(
     Ok(())
 }
 
+/// The whole steps of the rows of a trial's logs. A log is read once before, because its axis and its scale are those of all its rows.
+#[derive(Debug, Default)]
+pub(crate) struct LogSteps(BTreeMap<String, LogAxis>);
+
+/// The axis of one log.
+#[derive(Debug, Default)]
+struct LogAxis {
+    axis: Axis,
+    /// A row has a batch: then several rows share a step, and all are numbered.
+    batches: bool,
+    /// Whether a fraction occurs on the axis.
+    fractional: bool,
+    before: Option<f64>,
+}
+
+impl LogSteps {
+    /// Reads the logs of the trial in `trial` for their axes, as far as their rows are due.
+    ///
+    /// # Errors
+    /// If a file that is there cannot be read.
+    pub(crate) fn read(trial: &Path, due: &Due, resource: Option<&Name>) -> Result<Self, TrackerError> {
+        let mut logs = BTreeMap::<String, LogAxis>::new();
+        each_row(trial, due, |log, row| {
+            let log = match logs.get_mut(log) {
+                Some(log) => log,
+                None => logs.entry(log.to_owned()).or_default(),
+            };
+            if log.axis.is_number() && resource.is_some_and(|resource| row.finite(resource).is_some()) {
+                log.axis = Axis::of(resource);
+            }
+            log.batches |= row.finite("batch").is_some();
+            let place = log.place(&row);
+            log.fractional |= place.is_some_and(|place| !steps::is_whole(place));
+            Ok(())
+        })?;
+        logs.values_mut().for_each(|log| log.before = None);
+        Ok(Self(logs))
+    }
+
+    /// Returns the step of the next row of a log.
+    pub(crate) fn next(&mut self, log: &str, row: &MetricRow<'_>) -> i64 {
+        let number = i64::try_from(row.number).unwrap_or(i64::MAX);
+        let Some(log) = self.0.get_mut(log).filter(|log| !log.batches) else { return number };
+        let place = log.place(row);
+        match log.axis.key() {
+            Some(_) => steps::whole(place.unwrap_or(0.0), log.parts()),
+            None => number,
+        }
+    }
+
+    /// Returns the steps of one unit of a log's axis.
+    pub(super) fn parts(&self, log: &str) -> i64 {
+        self.0.get(log).map_or(1, LogAxis::parts)
+    }
+}
+
+impl LogAxis {
+    fn parts(&self) -> i64 {
+        if self.fractional && !self.batches { steps::PARTS } else { 1 }
+    }
+
+    fn place(&mut self, row: &MetricRow<'_>) -> Option<f64> {
+        self.before = self.axis.place(row.number, self.before, |key| row.finite(key));
+        self.before
+    }
+}
+
 fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -156,15 +239,10 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
     Ok(logs)
 }
 
-fn row(line: &[u8], ordinal: i64) -> Option<MetricRow<'_>> {
+fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
     let Cells { place, values } = serde_json::from_slice(line).ok()?;
-    let number =
-        |key: &str| place.iter().find(|(name, _)| *name == key).and_then(|(_, value)| value.as_f64());
-    let step = match (number("step"), number("batch")) {
-        (Some(step), None) => super::step::whole(step).unwrap_or(ordinal),
-        _ => ordinal,
-    };
-    Some(MetricRow { step, at: number("at"), place, values })
+    let at = place.iter().find(|(name, _)| *name == "at").and_then(|(_, value)| value.as_f64());
+    Some(MetricRow { number, at, place, values })
 }
 
 /// A row as it is read: without a tree of values in between, since there may be millions.
@@ -291,7 +369,7 @@ fn datum(text: Cow<'_, str>) -> Datum<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Datum, MetricRow, each_row, take_due};
+    use super::{Datum, LogSteps, MetricRow, each_row, take_due};
     use crate::source::{Diagnostics, Section, Table};
     use crate::study::Due;
 
@@ -325,6 +403,38 @@ mod tests {
         Ok(told)
     }
 
+    /// Returns the steps of the rows of a log.
+    fn steps(resource: Option<&str>, rows: &[&str]) -> Vec<i64> {
+        let trial = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
+        std::fs::write(trial.path().join("metrics/train.json"), rows.join("\n") + "\n").unwrap();
+        let (due, resource) = (Due::default(), resource.map(crate::space::Name::from));
+        let mut axes = LogSteps::read(trial.path(), &due, resource.as_ref()).unwrap();
+        let mut steps = Vec::new();
+        each_row(trial.path(), &due, |log, row| {
+            steps.push(axes.next(log, &row));
+            Ok(())
+        })
+        .unwrap();
+        steps
+    }
+
+    #[test]
+    fn all_rows_of_a_log_stand_on_one_axis() {
+        let whole = [r#"{"x": 1, "step": 50.0}"#, r#"{"x": 1}"#, r#"{"x": 1, "step": 100}"#];
+        assert_eq!(steps(None, &whole), [50, 50, 100]);
+        let fractions = [r#"{"x": 1, "epoch": 1}"#, r#"{"x": NaN, "epoch": 1.25}"#];
+        assert_eq!(steps(None, &fractions), [1_000_000, 1_250_000]);
+        let numbered = [r#"{"x": 1}"#, r#"{"x": 2}"#];
+        assert_eq!(steps(None, &numbered), [0, 1]);
+        let late = [r#"{"n": 9}"#, r#"{"x": 2}"#, r#"{"x": 2, "step": 7}"#];
+        assert_eq!(steps(None, &late), [0, 0, 7], "rows before the first step are where the axis begins");
+        let batches = [r#"{"x": 1, "step": 0, "batch": 3}"#, r#"{"x": 1, "step": 0.5}"#];
+        assert_eq!(steps(None, &batches), [0, 1], "of one log all rows are numbered, or none");
+        let both = [r#"{"x": 1, "step": 10, "rows": 900}"#];
+        assert_eq!((steps(Some("rows"), &both), steps(Some("gone"), &both)), (vec![900], vec![10]));
+    }
+
     #[test]
     fn each_tracker_is_told_what_its_own_options_ask_for() {
         assert_eq!(told("").unwrap(), "0 w0 1 w1 2 w2 3 w3 4 w4 5 w5 - ");
@@ -341,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_log_by_log_with_their_steps_and_numbers_that_json_does_not_have() {
+    fn rows_come_log_by_log_with_their_places_and_values_that_json_does_not_have() {
         let trial = tempfile::tempdir().unwrap();
         let metrics = trial.path().join("metrics");
         std::fs::create_dir_all(metrics.join(".keys")).unwrap();
@@ -356,8 +466,8 @@ mod tests {
             "{\"x\": NaN, \"step\": 3, \"at\": 1.250}\n{\"x\": null, \"list\": [1, {}], \"on\": true}\n",
         );
         let mut rows = Vec::new();
-        each_row(trial.path(), &Due::default(), |log, MetricRow { step, at, values, .. }| {
-            rows.push(format!("{log} {step} {at:?} {values:?}"));
+        each_row(trial.path(), &Due::default(), |log, MetricRow { number, at, values, .. }| {
+            rows.push(format!("{log} {number} {at:?} {values:?}"));
             Ok(())
         })
         .unwrap();
@@ -365,7 +475,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "a 3 Some(1.25) [(\"x\", Number(NaN))]".to_owned(),
+                "a 0 Some(1.25) [(\"x\", Number(NaN))]".to_owned(),
                 "a 1 None [(\"on\", Text(\"true\"))]".to_owned(),
                 format!("b 0 Some(2.5) [(\"x\", Number(-inf)), (\"t\", {text:?})]"),
             ]

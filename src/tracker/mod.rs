@@ -17,7 +17,7 @@ mod prov;
 mod prov_graph;
 pub mod recorder;
 mod room;
-pub(crate) mod step;
+mod steps;
 mod tensorboard;
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,14 @@ impl Message {
     }
 }
 
+/// Reads a varint at the start of some bytes; returns it with the bytes behind it.
+pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
+    let (digits, rest) = bytes.split_at(length);
+    let number = digits.iter().rev().fold(0_u64, |number, digit| number << 7 | u64::from(digit & 0x7f));
+    Some((number, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Message;

@@ -5,14 +5,16 @@
 
 use super::home::{self, Home, failed, replace};
 use super::hparams::{self, End};
-use super::metric_rows::{self, each_row};
-use super::proto::Message;
+use super::metric_rows::{self, LogSteps, each_row};
+use super::proto::{self, Message};
+use super::steps::{Rescale, Steps};
 use super::trial_file::TrialFile;
-use super::{Tracker, TrackerError, step};
-use crate::space::Value;
+use super::{Tracker, TrackerError};
+use crate::space::{Name, Value};
 use crate::study::{
     Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,13 +27,14 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("tensorboard", &mut section, setting, diagnostics);
-        Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), began: None }))
+        Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), steps: Steps::default(), began: None }))
     },
 };
 
 struct TensorBoard {
     home: Home,
     runs: BTreeMap<TrialId, Run>,
+    steps: Steps,
     began: Option<Timestamp>,
 }
 
@@ -40,7 +43,6 @@ struct Run {
     path: PathBuf,
     file: TrialFile,
     fresh: bool,
-    reports: u64,
     step: i64,
     event: Message,
 }
@@ -63,14 +65,17 @@ impl Tracker for TensorBoard {
                 run.start(study, *trial, *resume, entry.at)?;
             }
             Event::Logged { trial, record, .. } => {
+                if let LogRecord::Report { .. } = record {
+                    self.advance(study, *trial)?;
+                }
                 let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
-                run.log(study, record, entry.at)?;
+                run.log(record, entry.at)?;
             }
             Event::Ended { trial, .. } => {
                 let folder = self.home.trial(*trial)?;
                 let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
                 run.file.begin_tail();
-                run.metrics(&folder, &self.home.due, entry.at)?;
+                run.metrics((&folder, &self.home.due), study.header().resource.as_ref(), entry.at)?;
                 self.settled(study, *trial, entry.at)?;
             }
             Event::Judged { trial, verdict: Verdict::Stop, .. } => self.settled(study, *trial, entry.at)?,
@@ -113,6 +118,19 @@ impl TensorBoard {
         }
     }
 
+    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that this changes.
+    fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
+        let Some(trial) = study.trial(id) else { return Ok(()) };
+        let (step, changes) = self.steps.report(trial);
+        for Rescale { trial, factor } in changes {
+            self.runs.get_mut(&trial).map_or(Ok(()), |run| run.rescale(factor))?;
+        }
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.step = step;
+        }
+        Ok(())
+    }
+
     /// Returns the event file of a trial, or that of the experiment.
     fn path(&self, study: &Study, trial: Option<TrialId>, at: Timestamp) -> Result<PathBuf, TrackerError> {
         let folder = trial.map(|trial| trial.to_string()).unwrap_or_default();
@@ -143,7 +161,7 @@ impl TensorBoard {
 impl Run {
     fn new(path: PathBuf) -> Self {
         let file = TrialFile::new(path.clone());
-        Self { path, file, fresh: true, reports: 0, step: 0, event: Message::default() }
+        Self { path, file, fresh: true, step: 0, event: Message::default() }
     }
 
     fn start(&mut self, study: &Study, id: TrialId, resume: bool, at: Timestamp) -> Result<(), TrackerError> {
@@ -158,9 +176,9 @@ impl Run {
         self.write()
     }
 
-    fn log(&mut self, study: &Study, record: &LogRecord, at: Timestamp) -> Result<(), TrackerError> {
+    fn log(&mut self, record: &LogRecord, at: Timestamp) -> Result<(), TrackerError> {
         let (tag, text) = match record {
-            LogRecord::Report { values } => return self.report(study, values, at),
+            LogRecord::Report { values } => return self.report(values, at),
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
@@ -179,14 +197,7 @@ impl Run {
         self.write()
     }
 
-    fn report(
-        &mut self,
-        study: &Study,
-        values: &[(crate::space::Name, Datum)],
-        at: Timestamp,
-    ) -> Result<(), TrackerError> {
-        self.step = step::of_report(values, study.header().resource.as_ref(), self.reports);
-        self.reports += 1;
+    fn report(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
             for (name, datum) in values {
@@ -200,10 +211,10 @@ impl Run {
         self.write()
     }
 
-    /// Writes the trial's result beside its last report, under `result/`.
+    /// Writes the trial's result under `result/`: single values, at step 0. Their own step is one of
+    /// them.
     fn result(&mut self, result: &[(String, Value)], at: Timestamp) -> Result<(), TrackerError> {
-        let step = self.step;
-        summary(&mut self.event, at, step, |summary| {
+        summary(&mut self.event, at, 0, |summary| {
             for (name, value) in result {
                 let tag = format!("{}/{name}", hparams::RESULT);
                 match value.as_f64() {
@@ -215,11 +226,23 @@ impl Run {
         if result.is_empty() { Ok(()) } else { self.write() }
     }
 
-    fn metrics(&mut self, trial: &Path, due: &Due, ended: Timestamp) -> Result<(), TrackerError> {
+    /// Multiplies the steps of everything in the body: it is all on the axis of the reports.
+    fn rescale(&mut self, factor: i64) -> Result<(), TrackerError> {
+        self.step = self.step.saturating_mul(factor);
+        self.file.rewrite_body(|body| rescaled(body, factor))
+    }
+
+    fn metrics(
+        &mut self,
+        (trial, due): (&Path, &Due),
+        resource: Option<&Name>,
+        ended: Timestamp,
+    ) -> Result<(), TrackerError> {
+        let mut steps = LogSteps::read(trial, due, resource)?;
         let mut tag = String::new();
         each_row(trial, due, |log, row| {
             let at = row.at.map_or(ended, |at| Timestamp::from_micros((at * 1e6).round() as i64));
-            summary(&mut self.event, at, row.step, |summary| {
+            summary(&mut self.event, at, steps.next(log, &row), |summary| {
                 for (name, datum) in &row.values {
                     tag.clear();
                     tag.extend([log, "/", name]);
@@ -255,6 +278,34 @@ fn frame(out: &mut Vec<u8>, event: &[u8]) {
     out.extend_from_slice(&check(&length).to_le_bytes());
     out.extend_from_slice(event);
     out.extend_from_slice(&check(event).to_le_bytes());
+}
+
+/// Returns records with their steps multiplied. Bytes that are no records of this file's writer stay as they are.
+fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
+    const HEAD: usize = 12;
+    const CHECK: usize = 4;
+    let mut out = Vec::with_capacity(records.len() + records.len() / 8);
+    let mut rest = records;
+    while let Some((length, _)) = rest.split_first_chunk::<8>() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let whole = length.saturating_add(HEAD + CHECK);
+        let Some((record, more)) = rest.split_at_checked(whole) else { break };
+        let event = &record[HEAD..HEAD + length];
+        frame(&mut out, &with_step(event, |step| step.saturating_mul(factor)));
+        rest = more;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Returns an event with another step, if it has one: it stands behind the time.
+fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
+    const TIME: usize = 9;
+    const STEP: u8 = 2 << 3;
+    let Some((time, [STEP, rest @ ..])) = event.split_at_checked(TIME) else { return event.into() };
+    let Some((step, rest)) = proto::varint(rest) else { return event.into() };
+    let changed = Message::of(|message| message.int(2, change(step as i64)));
+    [time, changed.bytes(), rest].concat().into()
 }
 
 /// Returns Castagnoli's check as TFRecord stores it: masked, so that a check over data that holds checks stays good.
@@ -313,7 +364,8 @@ fn plugin(event: &mut Message, tag: &str, content: &Message, at: Timestamp) {
 
 #[cfg(test)]
 mod tests {
-    use super::frame;
+    use super::{Timestamp, frame, rescaled, scalar, summary, version};
+    use crate::tracker::proto::Message;
 
     #[test]
     fn a_record_has_its_length_and_both_checks() {
@@ -322,5 +374,26 @@ mod tests {
         assert_eq!(out[..8], [24, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(out[8..12], [0xa3, 0x7f, 0x4b, 0x22]);
         assert_eq!(out.len(), 24 + 16);
+    }
+
+    /// Returns records of a version and of scalars at some steps.
+    fn records(steps: &[i64]) -> Vec<u8> {
+        let (mut out, mut event, at) = (Vec::new(), Message::default(), Timestamp::from_micros(7));
+        version(&mut event, at);
+        frame(&mut out, event.bytes());
+        for step in steps {
+            summary(&mut event, at, *step, |summary| scalar(summary, "loss", 0.5));
+            frame(&mut out, event.bytes());
+        }
+        out
+    }
+
+    #[test]
+    fn rescaled_records_are_those_that_would_have_been_written_with_the_other_steps() {
+        let steps = [0, 1, -4, 300];
+        assert_eq!(rescaled(&records(&steps), 1_000_000), records(&steps.map(|step| step * 1_000_000)));
+        assert_eq!(rescaled(&records(&steps), 0), records(&[0; 4]));
+        let torn = [records(&[1]), vec![9, 0, 0]].concat();
+        assert_eq!(rescaled(&torn, 2), [records(&[2]), vec![9, 0, 0]].concat());
     }
 }

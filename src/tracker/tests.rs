@@ -329,3 +329,59 @@ fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
     assert!(result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step"));
     assert!(columns.contains("the best of a trial's reports"));
 }
+
+/// Returns the steps at which an event file of TensorBoard has a tag.
+fn steps_of_events(mut records: &[u8], tag: &str) -> Vec<i64> {
+    let mut steps = Vec::new();
+    let field = [&[tag.len() as u8], tag.as_bytes()].concat();
+    while let Some((length, _)) = records.split_first_chunk::<8>() {
+        let (record, rest) = records.split_at(16 + u64::from_le_bytes(*length) as usize);
+        let event = &record[12..record.len() - 4];
+        // Behind the time of nine bytes stands the step as field 2.
+        if event.get(9) == Some(&16) && event.windows(field.len()).any(|window| window == field) {
+            steps.push(super::proto::varint(&event[10..]).unwrap().0 as i64);
+        }
+        records = rest;
+    }
+    steps
+}
+
+#[test]
+fn the_points_of_all_curves_of_a_study_are_on_one_axis_in_readers_of_whole_steps() {
+    let mut demo = Demo::new(&[]);
+    let whole = demo.start(&[]);
+    for epoch in [1.0, 2.0] {
+        demo.report(whole, &[("val_loss", 0.5), ("epoch", epoch)]);
+    }
+    demo.end(whole, Exit::Done);
+    let late = demo.start(&[]);
+    demo.report(late, &[("val_loss", 0.9)]);
+    demo.report(late, &[("val_loss", 0.8)]);
+    for epoch in [1.0, 1.25] {
+        demo.report(late, &[("val_loss", 0.5), ("epoch", epoch)]);
+    }
+    demo.report(late, &[("val_loss", 0.4)]);
+    demo.end(late, Exit::Done);
+    let folder = folder();
+    let expected: [(u32, &[i64]); 2] =
+        [(1, &[1_000_000, 2_000_000]), (2, &[0, 0, 1_000_000, 1_250_000, 1_250_000])];
+    for name in ["tensorboard", "mlflow"] {
+        feed(build(name, folder.path()).as_mut(), &demo, demo.entries.len());
+    }
+    let written = written(folder.path());
+    let path_has = |path: &str, parts: [&str; 2]| parts.iter().all(|part| path.contains(part));
+    for (trial, steps) in expected {
+        let events = format!("tensorboard/{trial}/");
+        let (_, bytes) = written.iter().find(|(path, _)| path.contains(&events)).unwrap();
+        assert_eq!(steps_of_events(bytes, "val_loss"), steps);
+        let tag = |(path, text): &(&String, &Vec<u8>)| {
+            path_has(path, ["mlruns", "tags/swath.trial"]) && **text == format!("digits/{trial}").into_bytes()
+        };
+        let (run, _) = written.iter().find(tag).unwrap();
+        let rows = &written[&run.replace("tags/swath.trial", "metrics/val_loss")];
+        let rows = String::from_utf8_lossy(rows);
+        let found: Vec<i64> =
+            rows.lines().map(|row| row.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert_eq!(found, steps);
+    }
+}

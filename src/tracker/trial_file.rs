@@ -55,6 +55,25 @@ impl TrialFile {
         Ok(())
     }
 
+    /// Puts what `change` makes of the body in its place; the tail stays behind it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub(super) fn rewrite_body(&mut self, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), TrackerError> {
+        self.flush()?;
+        let written = match fs::read(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            written => written.map_err(failed(&self.path))?,
+        };
+        let end = usize::try_from(self.offset).unwrap_or(usize::MAX).min(written.len());
+        let body = self.body.and_then(|body| usize::try_from(body).ok()).unwrap_or(end).min(end);
+        self.waiting = change(&written[..body]);
+        self.body = self.body.map(|_| self.waiting.len() as u64);
+        self.waiting.extend_from_slice(&written[body..end]);
+        self.offset = 0;
+        self.flush()
+    }
+
     /// Writes what waits, and cuts off what an earlier writer left behind it.
     ///
     /// # Errors
@@ -116,6 +135,14 @@ mod tests {
         add(&mut file, "grows");
         file.flush().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "body grows");
+        file.begin_tail();
+        add(&mut file, " tail");
+        file.rewrite_body(|body| [body, b" on"].concat()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "body grows on tail");
+        file.drop_tail().unwrap();
+        add(&mut file, "ward");
+        file.flush().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "body grows onward");
         let mut again = TrialFile::new(path.clone());
         add(&mut again, "new");
         again.flush().unwrap();

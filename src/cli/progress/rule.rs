@@ -3,8 +3,7 @@
 //! With a growing step the reports of a trial are one curve, and the best of them is what a person
 //! expects. Without one they may be folds or repetitions, whose best is luck.
 
-use crate::study::{Datum, Event, LogRecord, Metric, Study, Take, Trial, TrialId};
-use crate::tracker::step;
+use crate::study::{Datum, Event, LogRecord, Study, Take, Trial, TrialId, axis};
 use std::collections::BTreeMap;
 
 /// Watches the reports of a run until a trial without a growing step has ended.
@@ -48,12 +47,7 @@ impl RankingRule {
 
 impl Growth {
     fn report(&mut self, values: &[(crate::space::Name, Datum)]) {
-        let step = step::COUNTERS.into_iter().find_map(|counter| {
-            values.iter().rev().find_map(|(name, datum)| match datum {
-                Datum::Number(Metric(step)) if **name == *counter => Some(*step),
-                _ => None,
-            })
-        });
+        let step = axis::COUNTERS.into_iter().find_map(|counter| axis::number(values, counter));
         // A report without a step says nothing of those that have one.
         let Some(step) = step else { return };
         self.rose |= self.last.is_some_and(|last| step > last);
@@ -94,8 +88,7 @@ mod tests {
 
     /// Replays trials of reports; returns what was said.
     fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
-        let mut demo =
-            Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
+        let mut demo = Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
         for reports in trials {
             let trial = demo.start(&[]);
             reports.iter().for_each(|report| demo.report(trial, report));
@@ -119,7 +112,10 @@ mod tests {
         let mean = "trial 1 reported val_loss 3 times; their mean counts (`take = \"mean\"`)";
         assert_eq!(said(Take::Mean, &[FOLDS], &Exit::Done), [mean]);
         let last = said(Take::LastMean(2), &[FOLDS], &Exit::Done);
-        assert!(last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"), "{last:?}");
+        assert!(
+            last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"),
+            "{last:?}"
+        );
     }
 
     #[test]
@@ -137,7 +133,11 @@ mod tests {
             &[&[("val_loss", 0.5), ("epoch", 1.0)], &[("val_loss", 0.2), ("epoch", 2.0)]];
         assert!(said(Take::Best, &[epochs], &Exit::Done).is_empty());
         let last_epoch: &[(&str, f64)] = &[("val_loss", 0.5), ("epoch", 9.0)];
-        assert_eq!(said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(), 1, "the last epoch of every fold");
+        assert_eq!(
+            said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(),
+            1,
+            "the last epoch of every fold"
+        );
         let folds = [epochs, epochs].concat();
         let found = said(Take::Best, &[epochs, &folds], &Exit::Done);
         assert!(found[0].starts_with("trial 2 reported val_loss 4 times"), "{found:?}");

@@ -74,7 +74,7 @@ fn ended(study: &Study, trial: &Trial) -> String {
     let why = trial.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
     let at = trial
         .step
-        .map_or_else(String::new, |step| format!(" at {} {}", resource(study), number::short(step)));
+        .map_or_else(String::new, |step| format!(" at {} {}", trial.axis.word(), number::short(step)));
     match &trial.state {
         TrialState::Complete => format!("trial {id} complete in {took}: {}", results(study, trial)),
         TrialState::Stopped => format!("trial {id} stopped{at}{why}"),
@@ -85,10 +85,6 @@ fn ended(study: &Study, trial: &Trial) -> String {
             exit => format!("trial {id} {}", exit.as_ref().map_or_else(String::new, ToString::to_string)),
         },
     }
-}
-
-fn resource(study: &Study) -> &str {
-    study.header().resource.as_deref().unwrap_or("step")
 }
 
 fn results(study: &Study, trial: &Trial) -> String {
@@ -136,9 +132,9 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
 pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let took = trial.attempt_at.map_or_else(String::new, |began| number::duration(now.since(began)));
     let step = match (trial.step, trial.until) {
-        (Some(step), Some(until)) => format!("{} {}/{until}", resource(study), number::short(step)),
+        (Some(step), Some(until)) => format!("{} {}/{until}", trial.axis.word(), number::short(step)),
         (Some(step), None) if !is_reported(study, trial, step) => {
-            format!("{} {}", resource(study), number::short(step))
+            format!("{} {}", trial.axis.word(), number::short(step))
         }
         _ => String::new(),
     };

@@ -167,6 +167,8 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
         data_dir: spec.data_dir.clone(),
         // One writer a file: what this pilot learns it keeps for itself.
         digests: Some(Arc::new(DigestCache::default())),
+        deciding: spec.deciding.clone(),
+        resource: spec.resource.clone(),
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

@@ -43,6 +43,12 @@ pub struct Spec {
     pub log: u64,
     /// What to look for in its output.
     pub capture: Vec<(Name, String)>,
+    /// The metrics that decide.
+    #[serde(default)]
+    pub deciding: Vec<Name>,
+    /// The reported key that counts the resource, if a scheduler uses one.
+    #[serde(default)]
+    pub resource: Option<Name>,
     /// Whether a trial can go on from a checkpoint.
     pub checkpoint: bool,
     /// Trials at a time.

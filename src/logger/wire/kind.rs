@@ -76,6 +76,11 @@ const KINDS: [(&str, LineKind); 25] = [
 ];
 
 impl LineKind {
+    /// Returns whether a line of it says which worker it is of.
+    pub(super) fn takes_rank(self) -> bool {
+        matches!(self, Self::Report | Self::Metric | Self::Flops)
+    }
+
     pub(super) fn find(word: &str) -> Result<Self, Refused> {
         if let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word) {
             return Ok(*kind);

@@ -12,6 +12,7 @@ pub use scan::Syntax;
 pub(crate) use scan::is_number;
 pub(crate) use scan::special;
 
+use super::rank;
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
@@ -199,7 +200,7 @@ impl Parser {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of reports and metrics only.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
@@ -251,6 +252,9 @@ impl Parser {
                     continue;
                 }
             };
+            if let ("rank", Raw::Number(number, _)) = (&*name, &raw) {
+                self.rank = rank::of_number(*number).map_or(0, u64::from);
+            }
             pair(&mut self.row, &name, &raw);
             self.keys.push(name.clone());
             values.push((name, datum));
@@ -309,6 +313,23 @@ impl Parser {
 
 const MISSING_VALUE: Refused =
     Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
+
+/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or the line has one. Other lines stay as
+/// they are.
+pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
+    let (mut takes_rank, mut is_empty) = (rank > 0, true);
+    let read = scan::object(line, |key, raw| match (&*key, raw) {
+        ("kind", Raw::Text(word)) => takes_rank &= LineKind::find(&word).is_ok_and(LineKind::takes_rank),
+        ("kind" | "rank", _) => takes_rank = false,
+        _ => is_empty = false,
+    });
+    match line.trim_end().strip_suffix('}') {
+        Some(pairs) if takes_rank && !is_empty && read.is_ok() => {
+            format!("{pairs}, \"rank\": {rank}}}").into()
+        }
+        _ => line.into(),
+    }
+}
 
 /// Takes the line's kind out of it; without one it is a report.
 fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {

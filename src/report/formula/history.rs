@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 /// The fold of a study remembers the last, smallest and largest value of a metric. An expression
 /// that asks for no more needs no history, and nothing is read.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct History(BTreeMap<String, Vec<Vec<(f64, f64)>>>);
+pub struct History(BTreeMap<String, Vec<Curve>>);
+
+/// The step and value of each report of a metric; those before the first step of the trial have none.
+type Curve = Vec<(Option<f64>, f64)>;
 
 impl History {
     /// Reads what the formulas ask for from the journal of a study.
@@ -38,23 +41,23 @@ impl History {
     }
 
     fn add(&mut self, report: &Report) {
-        let (Some(step), Some(at)) = (report.step, place(report.trial)) else { return };
+        let Some(at) = place(report.trial) else { return };
         for (name, datum) in &report.values {
             if let Datum::Number(Metric(number)) = datum
                 && let Some(curve) = self.0.get_mut(&**name).and_then(|curves| curves.get_mut(at))
             {
-                curve.push((step, *number));
+                curve.push((report.step, *number));
             }
         }
     }
 
-    fn curve(&self, trial: &Trial, name: &str) -> Option<&[(f64, f64)]> {
+    fn curve(&self, trial: &Trial, name: &str) -> Option<&[(Option<f64>, f64)]> {
         Some(self.0.get(name)?.get(place(trial.id)?)?)
     }
 
     /// Returns every step at which a metric was reported; empty if it was not asked for.
     pub(super) fn steps(&self, name: &str) -> impl Iterator<Item = f64> {
-        self.0.get(name).into_iter().flatten().flatten().map(|(step, _)| *step)
+        self.0.get(name).into_iter().flatten().flatten().filter_map(|(step, _)| *step)
     }
 }
 
@@ -113,7 +116,7 @@ impl Cells for TrialCells<'_> {
             // reported it twice.
             Ask::At(step) => {
                 let curve = self.history.curve(trial, name)?;
-                curve.iter().rev().find(|(at, _)| *at == step).map(|(_, value)| *value)
+                curve.iter().rev().find(|(at, _)| *at == Some(step)).map(|(_, value)| *value)
             }
         }
     }

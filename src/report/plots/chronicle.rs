@@ -3,7 +3,8 @@
 //! A journal is mostly reports, so they are picked out of its lines without building what they would be in a study.
 
 use crate::space::Name;
-use crate::study::{Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
+use crate::study::axis::{self, COUNTERS};
+use crate::study::{Axis, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
 use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ const BLOCK: usize = 1 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     resource: Option<Name>,
+    /// The keys that can be the axis of a curve.
+    counters: Vec<Name>,
     metrics: Vec<Name>,
     /// By trial.
     pub curves: BTreeMap<TrialId, Curve>,
@@ -29,7 +32,9 @@ pub struct Chronicle {
 /// The reports of one trial.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
-    /// The resource, or the count of reports, at each.
+    /// The key that the steps are.
+    pub axis: Axis,
+    /// Where each report stands on the axis.
     pub steps: Vec<f64>,
     /// One list a metric, as long as `steps`; NaN where it was not reported.
     pub values: Vec<Vec<f64>>,
@@ -61,9 +66,17 @@ pub struct Judgement {
     pub step: f64,
 }
 
+/// The numbers of a report that are kept; NaN for those it lacks.
+struct Picks {
+    /// By [`Chronicle::counters`].
+    counters: Vec<f64>,
+    /// By [`Chronicle::metrics`].
+    metrics: Vec<f64>,
+}
+
 /// What a line of the journal comes to.
 enum Told {
-    Report(TrialId, f64, Vec<f64>),
+    Report(TrialId, Picks),
     Other(Box<Entry>),
 }
 
@@ -71,7 +84,11 @@ impl Chronicle {
     /// Begins one that keeps these metrics, and the steps of `resource` if a scheduler uses one.
     #[must_use]
     pub fn new(resource: Option<Name>, metrics: Vec<Name>) -> Self {
-        Self { resource, metrics, ..Self::default() }
+        let counters = match &resource {
+            Some(resource) => vec![resource.clone()],
+            None => COUNTERS.map(Name::from).to_vec(),
+        };
+        Self { resource, counters, metrics, ..Self::default() }
     }
 
     /// Returns the metrics that are kept.
@@ -80,12 +97,25 @@ impl Chronicle {
         &self.metrics
     }
 
+    /// Returns the words that stand at the axis of these curves: the key of each kind of series among them.
+    #[must_use]
+    pub fn axis<'a>(&self, trials: impl IntoIterator<Item = &'a TrialId>) -> String {
+        let mut keys: Vec<&str> = Vec::new();
+        for curve in trials.into_iter().filter_map(|trial| self.curves.get(trial)) {
+            let key = curve.axis.key().map_or("report", |key| &**key);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() { "report".to_owned() } else { keys.join(" / ") }
+    }
+
     /// Takes in whole lines of a journal. Lines that cannot be read are left to those who fold the study: they say where.
     pub fn read(&mut self, journal: &[u8]) {
         let told: Vec<Vec<Told>> = blocks(journal).into_par_iter().map(|block| self.parse(block)).collect();
         for told in told.into_iter().flatten() {
             match told {
-                Told::Report(trial, step, values) => self.report(trial, step, values),
+                Told::Report(trial, picks) => self.report(trial, picks),
                 Told::Other(entry) => self.apply(&entry),
             }
         }
@@ -107,12 +137,11 @@ impl Chronicle {
         let rest = rest.strip_prefix("\"event\":{\"logged\":{\"trial\":")?;
         let (trial, rest) = rest.split_once(",\"attempt\":")?;
         let (_, rest) = rest.split_once(",\"record\":{\"report\":{\"values\":")?;
-        let (step, values) = self.values(rest)?;
-        Some(Told::Report(TrialId(trial.parse().ok()?), step, values))
+        Some(Told::Report(TrialId(trial.parse().ok()?), self.values(rest)?))
     }
 
-    /// Reads the object of values at the start of a text: the step and the metrics that are kept.
-    fn values(&self, text: &str) -> Option<(f64, Vec<f64>)> {
+    /// Reads the object of values at the start of a text.
+    fn values(&self, text: &str) -> Option<Picks> {
         Picked(self).deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
     }
 
@@ -127,9 +156,10 @@ impl Chronicle {
                         _ => f64::NAN,
                     }
                 };
-                let step = self.resource.as_ref().map_or(f64::NAN, number);
-                let values = self.metrics.iter().map(number).collect();
-                self.report(*trial, step, values);
+                let counter = |key: &Name| axis::number(values, key).unwrap_or(f64::NAN);
+                let counters = self.counters.iter().map(counter).collect();
+                let metrics = self.metrics.iter().map(number).collect();
+                self.report(*trial, Picks { counters, metrics });
             }
             Event::Started { trial, slot, resume, .. } => {
                 if !resume {
@@ -154,18 +184,23 @@ impl Chronicle {
         }
     }
 
-    fn report(&mut self, trial: TrialId, step: f64, values: Vec<f64>) {
-        let curve = self.curves.entry(trial).or_default();
-        let count = curve.steps.len() as f64 + 1.0;
-        let last = curve.steps.last().copied();
-        let step = match self.resource {
-            Some(_) if step.is_finite() => step,
-            Some(_) => last.unwrap_or(0.0),
-            None => count,
+    fn report(&mut self, trial: TrialId, picks: Picks) {
+        let begin = || Curve { axis: Axis::of(self.resource.as_ref()), ..Curve::default() };
+        let curve = self.curves.entry(trial).or_insert_with(begin);
+        let numbered = curve.axis.is_number();
+        let value = |key: &str| {
+            let at = self.counters.iter().position(|counter| **counter == *key)?;
+            picks.counters.get(at).copied().filter(|number| number.is_finite())
         };
+        let (count, before) = (curve.steps.len() as u64 + 1, curve.steps.last().copied());
+        let step = curve.axis.place(count, before, value).unwrap_or(0.0);
+        if numbered && !curve.axis.is_number() {
+            // Before the first counter: they are where the axis begins, not at their numbers.
+            curve.steps.fill(0.0);
+        }
         curve.steps.push(step);
-        curve.values.resize_with(values.len(), Vec::new);
-        for (kept, value) in curve.values.iter_mut().zip(values) {
+        curve.values.resize_with(picks.metrics.len(), Vec::new);
+        for (kept, value) in curve.values.iter_mut().zip(picks.metrics) {
             kept.push(value);
         }
     }
@@ -188,38 +223,38 @@ fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
 struct Picked<'a>(&'a Chronicle);
 
 impl<'de> DeserializeSeed<'de> for Picked<'_> {
-    type Value = (f64, Vec<f64>);
+    type Value = Picks;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Picked<'_> {
-    type Value = (f64, Vec<f64>);
+    type Value = Picks;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of reported values")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut step = f64::NAN;
-        let mut values = vec![f64::NAN; self.0.metrics.len()];
+        let mut counters = vec![f64::NAN; self.0.counters.len()];
+        let mut metrics = vec![f64::NAN; self.0.metrics.len()];
         while let Some(key) = map.next_key_seed(Text)? {
             let metric = self.0.metrics.iter().position(|name| **name == *key);
-            let is_step = self.0.resource.as_ref().is_some_and(|name| **name == *key);
-            if metric.is_none() && !is_step {
+            let counter = self.0.counters.iter().position(|name| **name == *key);
+            if metric.is_none() && counter.is_none() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let number = map.next_value_seed(Number)?;
-            if is_step {
-                step = number;
+            if let Some(counter) = counter {
+                counters[counter] = number;
             }
             if let Some(metric) = metric {
-                values[metric] = number;
+                metrics[metric] = number;
             }
         }
-        Ok((step, values))
+        Ok(Picks { counters, metrics })
     }
 }
 
@@ -316,6 +351,31 @@ mod tests {
         assert_eq!((curve.values[0][0], curve.values[1][1]), (0.5, 2.0));
         assert!(curve.values[0][1].is_nan() && curve.values[0][2].is_nan());
         assert_eq!(read.attempts[0].exit, Some(Exit::Stopped));
+    }
+
+    #[test]
+    fn a_curve_stands_on_the_counter_that_its_trial_reports_read_from_lines_or_entries() {
+        let mut demo = Demo::new(&[]);
+        let [stepping, late, numbered] = [(); 3].map(|()| demo.start(&[]));
+        for step in [0.0, 50.0, 100.0] {
+            demo.report(stepping, &[("val_loss", 0.5), ("epoch", 1.0), ("step", step)]);
+            demo.report(numbered, &[("val_loss", 0.5)]);
+        }
+        demo.report(late, &[("val_loss", 0.9)]);
+        demo.report(late, &[("val_loss", 0.5), ("epoch", 0.25)]);
+        demo.report(late, &[("val_loss", 0.4), ("step", 9.0)]);
+        let lines: String =
+            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let [mut read, mut applied] = [(); 2].map(|()| Chronicle::new(None, vec!["val_loss".into()]));
+        read.read(lines.as_bytes());
+        demo.entries.iter().for_each(|entry| applied.apply(entry));
+        for chronicle in [read, applied] {
+            assert_eq!(chronicle.curves[&stepping].steps, [0.0, 50.0, 100.0]);
+            assert_eq!(chronicle.curves[&late].steps, [0.0, 0.25, 0.25]);
+            assert_eq!(chronicle.curves[&numbered].steps, [1.0, 2.0, 3.0]);
+            assert_eq!(chronicle.axis([&stepping]), "step");
+            assert_eq!(chronicle.axis([&stepping, &late, &numbered]), "step / epoch / report");
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Curves {
             Some(Line { trial: trial.id.0, state: trial.state.word(), points: thinned(&all, points) })
         });
         let lines = lines.collect();
-        let step = input.study.header().resource.as_deref().unwrap_or("report").to_owned();
+        let step = input.chronicle.axis(with.iter().map(|trial| &trial.id));
         Self { metric, step, lines, of: with.len(), thinned: thin }
     }
 }

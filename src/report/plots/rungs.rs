@@ -77,7 +77,7 @@ impl Rungs {
             let here = rung.complete + rung.stopped + rung.paused + rung.failed + rung.running;
             rung.went_on = rung.reached - here;
         }
-        Self { step: input.study.header().resource.as_deref().unwrap_or("report").to_owned(), rungs }
+        Self { step: input.chronicle.axis(input.trials.iter().map(|trial| &trial.id)), rungs }
     }
 }
 

@@ -96,6 +96,8 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
                 log.bytes += key.len() + value.len();
                 log.params.insert(key, value);
             }
+            // Points that a server has stay where they are.
+            Change::Rescale { .. } => {}
             Change::Tag { key, value } => {
                 log.bytes += key.len() + value.len();
                 log.tags.insert(key, value);
@@ -109,7 +111,10 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
                     }
                     Change::File { trial, path } => Call::File { run, trial, path },
                     Change::Status { status, end } => Call::Update { run, status, end },
-                    Change::Metric { .. } | Change::Param { .. } | Change::Tag { .. } => continue,
+                    Change::Metric { .. }
+                    | Change::Param { .. }
+                    | Change::Rescale { .. }
+                    | Change::Tag { .. } => continue,
                 });
             }
         }

@@ -125,6 +125,7 @@ impl Files {
                 self.waiting += row.len();
                 run.rows.entry(key).or_default().push_str(&row);
             }
+            Change::Rescale { key, factor } => run.rescale(&key, factor)?,
             Change::Status { status, end } => {
                 (run.status, run.end) = (status, end);
                 run.write(&self.id)?;
@@ -157,6 +158,22 @@ impl Files {
 }
 
 impl Run {
+    /// Multiplies the steps of the rows of a metric, of those that wait and of those that are written.
+    fn rescale(&mut self, key: &str, factor: i64) -> Result<(), TrackerError> {
+        if let Some(rows) = self.rows.get_mut(key) {
+            *rows = rescaled(rows, factor);
+        }
+        let folder = self.folder.join("metrics");
+        for path in [folder.join(key), folder.join(names::flat(key))] {
+            if path.is_file() {
+                let rows = fs::read_to_string(&path).map_err(failed(&path))?;
+                let rows = rescaled(&rows, factor);
+                when_there_is_room(|| fs::write(&path, &rows).map_err(failed(&path)))?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, experiment: &str) -> Result<(), TrackerError> {
         let Self { id, name, start, .. } = self;
         let end = self.end.map_or_else(|| "null".to_owned(), |end| end.to_string());
@@ -281,6 +298,15 @@ fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Returns rows of a metric with their steps multiplied.
+fn rescaled(rows: &str, factor: i64) -> String {
+    let change = |row: &str| {
+        let (point, step) = row.rsplit_once(' ')?;
+        Some(format!("{point} {}\n", step.parse::<i64>().ok()?.saturating_mul(factor)))
+    };
+    rows.lines().map(|row| change(row).unwrap_or_else(|| format!("{row}\n"))).collect()
+}
+
 fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
     let part = path.with_extension("part");
     let write = || {
@@ -372,9 +398,9 @@ mod tests {
         let run = format!("{}/{}", experiment_id("digits"), run_id(&uid(), 1));
         let of = |path: &str| found.get(&format!("{run}/{path}")).map(String::as_str);
         let (first, second) = (1_767_225_604_000_i64, 1_767_225_605_000_i64);
-        assert_eq!(of("metrics/val_loss").unwrap(), format!("{first} nan 0\n{second} 0.5 1\n"));
-        assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 0\n"));
-        assert_eq!(of(&format!("metrics/{}", names::key("../x"))).unwrap(), format!("{first} 1e-7 0\n"));
+        assert_eq!(of("metrics/val_loss").unwrap(), format!("{first} nan 1\n{second} 0.5 2\n"));
+        assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 1\n"));
+        assert_eq!(of(&format!("metrics/{}", names::key("../x"))).unwrap(), format!("{first} 1e-7 1\n"));
         assert_eq!((of("params/lr"), of("params/a")), (Some("é"), Some("1")));
         assert_eq!(of(&format!("params/{}", names::flat("a/b"))), Some("2"));
         assert_eq!(of("tags/mlflow.parentRunId"), Some(&*run_id(&uid(), PARENT)));

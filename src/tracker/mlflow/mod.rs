@@ -132,7 +132,8 @@ impl Tracker for Mlflow {
         }
         let mut ops = self.projection.of(study, entry);
         if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
-            let rows = self.rows.read(self.dir.as_deref(), *trial, entry.at)?;
+            let resource = study.header().resource.as_ref();
+            let rows = self.rows.read(self.dir.as_deref(), *trial, resource, entry.at)?;
             // Before the end, so that a run that has ended is complete.
             ops.splice(0..0, rows);
         }

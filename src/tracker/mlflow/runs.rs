@@ -9,7 +9,7 @@ use crate::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp, Trial,
     TrialId, TrialState,
 };
-use crate::tracker::step;
+use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,13 +38,44 @@ pub(super) struct Op {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
-    Create { name: String, at: i64, tags: Vec<(String, String)> },
-    Param { key: String, value: String },
-    Metric { key: String, value: Metric, at: i64, step: i64 },
-    Tag { key: String, value: String },
-    Status { status: Status, end: Option<i64> },
-    Dataset { name: String, digest: String, source: String, context: String },
-    File { trial: u32, path: String },
+    Create {
+        name: String,
+        at: i64,
+        tags: Vec<(String, String)>,
+    },
+    Param {
+        key: String,
+        value: String,
+    },
+    Metric {
+        key: String,
+        value: Metric,
+        at: i64,
+        step: i64,
+    },
+    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its points stay where they are.
+    Rescale {
+        key: String,
+        factor: i64,
+    },
+    Tag {
+        key: String,
+        value: String,
+    },
+    Status {
+        status: Status,
+        end: Option<i64>,
+    },
+    Dataset {
+        name: String,
+        digest: String,
+        source: String,
+        context: String,
+    },
+    File {
+        trial: u32,
+        path: String,
+    },
 }
 
 /// Identifies a study among all others that have its name.
@@ -58,6 +89,7 @@ pub(super) struct Projection {
     pub(super) uid: String,
     closed: bool,
     statuses: BTreeMap<u32, Status>,
+    steps: Steps,
     ops: Vec<Op>,
 }
 
@@ -177,21 +209,21 @@ impl Projection {
     /// numbers, and of a reported metric it shows the last value. A trial that may still go on has none
     /// yet, since a point cannot be taken back.
     fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
-        let step = step_that_counts(study, trial);
+        let step = self.steps.of_result(trial);
         for objective in &study.header().objectives {
             if let Some(value) = trial.objective(objective) {
-                let key = names::key(&format!("objective.{}", objective.metric));
+                let key = result_key(objective);
                 self.push(trial.id.0, Change::Metric { key, value: Metric(value), at, step });
             }
         }
     }
 
     fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
-        let (resource, objectives) = (study.header().resource.as_ref(), &study.header().objectives);
+        let objectives = &study.header().objectives;
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
-                let step = step::of_report(values, resource, trial.reports.saturating_sub(1));
+                let step = self.advance(study, trial);
                 for (name, datum) in values {
                     let key = names::key(name);
                     match datum {
@@ -231,6 +263,21 @@ impl Projection {
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
             LogRecord::Checkpoint { .. } => {}
         }
+    }
+
+    /// Returns the step of the report that a trial has just made, and changes the earlier steps of all trials that this changes.
+    fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
+        let (step, changes) = self.steps.report(trial);
+        for Rescale { trial, factor } in changes {
+            let Some(trial) = study.trial(trial) else { continue };
+            let reported = trial.metrics.keys().map(|name| names::key(name));
+            let is_settled = matches!(trial.state, TrialState::Complete | TrialState::Stopped);
+            let results = study.header().objectives.iter().filter(|_| is_settled).map(result_key);
+            for key in reported.chain(results) {
+                self.push(trial.id.0, Change::Rescale { key, factor });
+            }
+        }
+        step
     }
 
     /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is another than the first, or than the
@@ -293,13 +340,9 @@ impl Projection {
     }
 }
 
-/// Returns the step at which MLflow has the report that counts; of an average, how many reports there were.
-fn step_that_counts(study: &Study, trial: &Trial) -> i64 {
-    let resource = study.header().resource.as_ref();
-    match &trial.counted {
-        Some(counted) => step::of_report(&counted.values, resource, counted.report.saturating_sub(1)),
-        None => i64::try_from(trial.reports).unwrap_or(i64::MAX),
-    }
+/// Names the metric that holds the result of a trial.
+fn result_key(objective: &Objective) -> String {
+    names::key(&format!("objective.{}", objective.metric))
 }
 
 pub(super) fn millis(at: Timestamp) -> i64 {
@@ -379,7 +422,7 @@ mod tests {
             _ => None,
         };
         let points: Vec<_> = ops(&demo).into_iter().filter_map(point).collect();
-        assert_eq!(points, [(0.2, 1)], "one point, at the step that MLflow has the report of 0.2 at");
+        assert_eq!(points, [(0.2, 2)], "one point, at the step that MLflow has the report of 0.2 at");
         let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
         let tag = |name| tags[&(1, format!("swath.{name}"))].as_str();
         assert_eq!(names.map(tag), ["0.2", "2.0", "epoch-2.bin", "md5 of 2", "2.0"]);
@@ -397,6 +440,6 @@ mod tests {
             _ => None,
         };
         let told: Vec<_> = ops(&demo).into_iter().filter_map(of).collect();
-        assert_eq!(told, ["lr=groß", "val_loss 0.5 0", "val_loss NaN 1"]);
+        assert_eq!(told, ["lr=groß", "val_loss 0.5 1", "val_loss NaN 2"]);
     }
 }

@@ -195,8 +195,8 @@ const EXPECTED: [&str; 6] = [
     "\"run0\" \"FINISHED\"",
     "\"run1\" \"FAILED\"",
     "\"run1\" \"RUNNING\"",
-    "\"val_loss\" \"NaN\" 0",
-    "\"val_loss\" 0.5 1",
+    "\"val_loss\" \"NaN\" 1",
+    "\"val_loss\" 0.5 2",
 ];
 
 /// Runs the study with the folder, and returns how its end went.

@@ -121,10 +121,10 @@ mod tests {
         let values =
             vec![("loss".into(), Datum::Number(0.5)), ("note".into(), Datum::Text("a \"b\"".into()))];
         let place = vec![("step", json!(3)), ("at", json!(1.5))];
-        items.take("train", &MetricRow { step: 3, at: Some(1.5), place, values });
+        items.take("train", &MetricRow { number: 3, at: Some(1.5), place, values });
         assert_eq!(shown(&items), r#"train/loss=0.5 train/note="a \"b\"" train/step=3"#);
         let values = vec![("x".into(), Datum::Number(f64::NAN))];
-        items.take("a", &MetricRow { step: 0, at: None, place: vec![], values });
+        items.take("a", &MetricRow { number: 0, at: None, place: vec![], values });
         items.put("_step", &7);
         assert_eq!(shown(&items), "a/x=NaN _step=7");
     }

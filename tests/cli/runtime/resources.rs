@@ -78,3 +78,21 @@ fn a_trial_finds_swath_though_the_person_has_not_installed_it() {
     world.run();
     assert_eq!(world.read("mine"), "mine\n", "one that is on the path comes first");
 }
+
+#[test]
+fn of_the_workers_of_a_launcher_only_the_first_decides_whatever_rank_swath_itself_has() {
+    let worker = "swath report epoch=1 loss=$((5 - RANK)) || exit 3\n";
+    let launcher = format!("for RANK in 3 1 0 2; do export RANK WORLD_SIZE=4; {worker}done\n");
+    for (script, outer) in
+        [(launcher.as_str(), None), (&launcher, Some("3")), ("swath report loss=5", Some("3"))]
+    {
+        let world = World::new(1, "", script);
+        let mut run = world.command(&["run", "s.toml"]);
+        if let Some(rank) = outer {
+            run.env("RANK", rank).env("WORLD_SIZE", "8").env("SLURM_PROCID", rank);
+        }
+        let run = run.output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+        assert_eq!(world.column("loss"), ["5"]);
+    }
+}

@@ -366,6 +366,8 @@ fn spec(
             .iter()
             .map(|(name, pattern)| (name.clone(), pattern.as_str().to_owned()))
             .collect(),
+        deciding: work.study.deciding.clone(),
+        resource: work.study.resource.clone(),
         checkpoint: work.program.checkpoint,
         slots,
         trials_per_job: options.trials_per_job,

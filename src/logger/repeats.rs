@@ -1,0 +1,75 @@
+//! A step that is reported again with another value: what several processes of one trial do that do not say their ranks.
+
+use crate::space::Name;
+use crate::study::{Datum, axis};
+use std::collections::BTreeMap;
+
+/// The most steps that are remembered; then all are forgotten, since the processes of a trial are never far apart.
+const MANY: usize = 4096;
+
+/// The deciding values of the steps that were reported.
+#[derive(Default)]
+pub(super) struct Repeats {
+    steps: BTreeMap<u64, Vec<(Name, f64)>>,
+    warned: bool,
+}
+
+impl Repeats {
+    /// Takes in a report that stands at the value of `key`. Returns what is to be said of it, once.
+    pub(super) fn look(
+        &mut self,
+        values: &[(Name, Datum)],
+        key: Option<&Name>,
+        deciding: &[Name],
+    ) -> Option<String> {
+        let key = key.filter(|_| !self.warned)?;
+        let step = axis::number(values, key)?;
+        if self.steps.len() >= MANY {
+            self.steps.clear();
+        }
+        let known = self.steps.entry(step.to_bits()).or_default();
+        for name in deciding.iter().filter(|name| *name != key) {
+            let Some(value) = axis::number(values, name) else { continue };
+            match known.iter().find(|(other, _)| other == name) {
+                None => known.push((name.clone(), value)),
+                Some((_, before)) if *before == value => {}
+                Some((_, before)) => {
+                    let text = format!(
+                        "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
+                         If several processes of the trial report, each must say its `rank`: only rank 0 decides"
+                    );
+                    self.warned = true;
+                    self.steps.clear();
+                    return Some(text);
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Repeats;
+    use crate::space::Name;
+    use crate::study::{Datum, Metric};
+
+    #[test]
+    fn a_step_with_two_values_is_told_once_with_both() {
+        let mut repeats = Repeats::default();
+        let (epoch, deciding) = (Name::from("epoch"), ["loss".into(), "epoch".into()]);
+        let mut look = |values: &[(&str, f64)]| {
+            let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
+            let values: Vec<_> = values.iter().map(datum).collect();
+            repeats.look(&values, Some(&epoch), &deciding)
+        };
+        assert_eq!(look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]), None);
+        assert_eq!(look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]), None, "only what decides");
+        assert_eq!(look(&[("epoch", 2.0), ("seconds", 4.0)]), None);
+        assert_eq!(look(&[("epoch", 2.0), ("loss", 0.4)]), None, "a step may be reported in parts");
+        assert_eq!(look(&[("loss", 0.3)]), None, "without a step nothing is repeated");
+        let said = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
+        assert!(said.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "), "{said}");
+        assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
+    }
+}

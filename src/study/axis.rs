@@ -1,0 +1,111 @@
+//! The axis of a series: the reported key that says where its points stand.
+//!
+//! The fold, the plots, the exports and the trackers share this rule, so that no two of them disagree about a step: the scheduler's
+//! resource, else the first of the usual counters that the series reports, else the number of the row. The choice holds for the whole
+//! series. A row that lacks the key stands where the row before it stood, never at its number: a curve that mixes both jumps back.
+
+use super::{Datum, Metric};
+use crate::space::Name;
+use serde::{Deserialize, Serialize};
+
+/// Keys that count by themselves; of a row that has several the first of these decides.
+pub const COUNTERS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
+
+/// The key that the points of a series stand at; none while only the numbers of the rows are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Axis(Option<Name>);
+
+impl Axis {
+    /// Begins the axis of a series: the resource of the study if it has one.
+    #[must_use]
+    pub fn of(resource: Option<&Name>) -> Self {
+        Self(resource.cloned())
+    }
+
+    /// Returns the key, `None` if the rows are numbered.
+    #[must_use]
+    pub fn key(&self) -> Option<&Name> {
+        self.0.as_ref()
+    }
+
+    /// Returns the word for a step on it: the key, or `step` if the rows are numbered.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        self.0.as_deref().unwrap_or("step")
+    }
+
+    /// Returns whether the rows are numbered, so far.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns where the next row stands: at `number` if rows are numbered, else at the value of the key, and at `before` if the row lacks
+    /// it. `value` returns the finite number that the row has under a key. The first row with a counter decides the axis.
+    pub fn place(
+        &mut self,
+        number: u64,
+        before: Option<f64>,
+        value: impl Fn(&str) -> Option<f64>,
+    ) -> Option<f64> {
+        if self.0.is_none() {
+            self.0 = COUNTERS.into_iter().find(|key| value(key).is_some()).map(Name::from);
+        }
+        match &self.0 {
+            Some(key) => value(key).or(before),
+            None => Some(number as f64),
+        }
+    }
+}
+
+/// Returns the finite number that a report has under a key, the last of several.
+#[must_use]
+pub fn number(values: &[(Name, Datum)], key: &str) -> Option<f64> {
+    values.iter().rev().find_map(|(name, datum)| match datum {
+        Datum::Number(Metric(number)) if **name == *key && number.is_finite() => Some(*number),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Axis, number};
+    use crate::study::{Datum, Metric};
+
+    /// Returns where each of some reports stands.
+    fn places(resource: Option<&str>, reports: &[&[(&str, f64)]]) -> Vec<Option<f64>> {
+        let mut axis = Axis::of(resource.map(Into::into).as_ref());
+        let mut before = None;
+        let mut place = |(at, report): (usize, &&[(&str, f64)])| {
+            let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
+            let values: Vec<_> = report.iter().map(datum).collect();
+            before = axis.place(at as u64 + 1, before, |key| number(&values, key));
+            before
+        };
+        reports.iter().enumerate().map(&mut place).collect()
+    }
+
+    #[test]
+    fn the_resource_counts_before_the_usual_counters_and_those_before_the_number_of_the_row() {
+        let report: &[(&str, f64)] = &[("loss", 0.5), ("epoch", 3.0), ("rows", 7.0), ("step", 0.5)];
+        assert_eq!(places(Some("rows"), &[report]), [Some(7.0)]);
+        assert_eq!(places(None, &[report]), [Some(0.5)]);
+        assert_eq!(places(None, &[&report[..2]]), [Some(3.0)]);
+        assert_eq!(places(None, &[&report[..1], &report[..1]]), [Some(1.0), Some(2.0)]);
+    }
+
+    #[test]
+    fn a_row_that_lacks_the_key_stands_where_the_row_before_it_stood() {
+        let epoch = |epoch: f64| [("epoch", epoch)];
+        let reports: [&[(&str, f64)]; 4] = [&epoch(0.5), &[("step", 90.0)], &epoch(f64::NAN), &epoch(0.75)];
+        assert_eq!(places(None, &reports), [Some(0.5), Some(0.5), Some(0.5), Some(0.75)]);
+        assert_eq!(places(Some("rows"), &reports[..2]), [None, None]);
+    }
+
+    #[test]
+    fn a_row_before_the_first_counter_is_numbered_and_no_row_after_it() {
+        let reports: [&[(&str, f64)]; 3] = [&[("loss", 9.0)], &[("step", 50.0)], &[("loss", 1.0)]];
+        assert_eq!(places(None, &reports), [Some(1.0), Some(50.0), Some(50.0)]);
+    }
+}

@@ -1,0 +1,110 @@
+//! Whole steps, for readers that have no others.
+//!
+//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on which a fraction occurs is scaled as a
+//! whole, so that the order of the steps stays the order of the points; a tracker then changes the steps that it has written already.
+
+use crate::space::Name;
+use crate::study::{Axis, Trial, TrialId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of an epoch apart.
+pub(super) const PARTS: i64 = 1_000_000;
+
+/// Returns whether a step needs no scale.
+pub(super) fn is_whole(step: f64) -> bool {
+    step.fract() == 0.0
+}
+
+/// Returns a step as a whole number of `parts`.
+pub(super) fn whole(step: f64, parts: i64) -> i64 {
+    (step * parts as f64).round() as i64
+}
+
+/// The axes of the reports of a study, as far as they were written.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several trials lie over each other.
+    fractional: BTreeSet<Name>,
+    /// The axis on which the reports of each trial were written.
+    axes: BTreeMap<TrialId, Axis>,
+}
+
+/// Steps of a trial's earlier reports that have to be multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rescale {
+    pub(super) trial: TrialId,
+    pub(super) factor: i64,
+}
+
+impl Steps {
+    /// Returns the step of the report that the trial has just made, and the earlier steps that it changes.
+    pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
+        let mut changes = Vec::new();
+        let step = trial.step.unwrap_or(0.0);
+        let earlier = self.axes.insert(trial.id, trial.axis.clone());
+        let Some(key) = trial.axis.key() else { return (whole(step, 1), changes) };
+        if earlier.is_some_and(|axis| axis.is_number()) {
+            // They have no place on the axis, so they stand where it begins.
+            changes.push(Rescale { trial: trial.id, factor: 0 });
+        }
+        if !is_whole(step) && self.fractional.insert(key.clone()) {
+            let on_axis = self.axes.iter().filter(|(_, axis)| **axis == trial.axis);
+            changes.extend(on_axis.map(|(trial, _)| Rescale { trial: *trial, factor: PARTS }));
+        }
+        (whole(step, self.parts(key)), changes)
+    }
+
+    /// Returns the step of the report that is the trial's result: of an average the last report.
+    pub(super) fn of_result(&self, trial: &Trial) -> i64 {
+        let counted = trial.counted.as_ref().map_or(trial.step, |counted| counted.step);
+        let parts = trial.axis.key().map_or(1, |key| self.parts(key));
+        whole(counted.unwrap_or(0.0), parts)
+    }
+
+    fn parts(&self, key: &Name) -> i64 {
+        if self.fractional.contains(key) { PARTS } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rescale, Steps};
+    use crate::study::TrialId;
+    use crate::tracker::demo::Demo;
+
+    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by how much.
+    fn step(
+        steps: &mut Steps,
+        demo: &mut Demo,
+        trial: TrialId,
+        values: &[(&str, f64)],
+    ) -> (i64, Vec<(u32, i64)>) {
+        demo.report(trial, values);
+        let (step, changes) = steps.report(demo.study.trial(trial).unwrap());
+        (step, changes.into_iter().map(|Rescale { trial, factor }| (trial.0, factor)).collect())
+    }
+
+    #[test]
+    fn the_first_fraction_on_an_axis_scales_it_for_all_trials_on_it() {
+        let (mut steps, mut demo) = (Steps::default(), Demo::new(&[]));
+        let [one, two, other] = [(); 3].map(|()| demo.start(&[]));
+        assert_eq!(step(&mut steps, &mut demo, one, &[("epoch", 50.0)]), (50, vec![]));
+        assert_eq!(step(&mut steps, &mut demo, other, &[("step", 7.0)]), (7, vec![]));
+        let scaled = (250_000, vec![(1, 1_000_000), (2, 1_000_000)]);
+        assert_eq!(step(&mut steps, &mut demo, two, &[("epoch", 0.25)]), scaled);
+        assert_eq!(step(&mut steps, &mut demo, two, &[("epoch", 1.0 / 3.0)]), (333_333, vec![]));
+        assert_eq!(step(&mut steps, &mut demo, one, &[("epoch", 51.0)]), (51_000_000, vec![]));
+        assert_eq!(step(&mut steps, &mut demo, other, &[("step", 8.0)]), (8, vec![]));
+    }
+
+    #[test]
+    fn reports_before_the_first_counter_stand_where_the_axis_begins() {
+        let (mut steps, mut demo) = (Steps::default(), Demo::new(&[]));
+        let trial = demo.start(&[]);
+        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.9)]), (1, vec![]));
+        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.8)]), (2, vec![]));
+        let begins = (0, vec![(1, 0)]);
+        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.7), ("epoch", 0.0)]), begins);
+        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.6)]), (0, vec![]));
+    }
+}
