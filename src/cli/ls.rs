@@ -5,11 +5,11 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, Which};
 use crate::journal::{self, StudyDir};
+use crate::report::formula::{self, Formula, FormulaError, History, Names, TrialCells};
 use crate::report::listing::Detail;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, row, summary};
-use crate::source::diagnostic::nearest;
 use crate::space::Value;
 use crate::study::{Goal, Study, Timestamp, Trial};
 use serde_json::json;
@@ -25,12 +25,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["words", "condition", "sort", "cols", "count"])]
     pub(crate) studies: bool,
 
-    /// Sort by a column, the best or smallest first; `-NAME` turns it round
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    /// Sort by a column, the best or smallest first; `-COLUMN` turns it round
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
 
-    /// Show these columns: parameters, metrics, `seconds`, `step`, `best.val_loss`…
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    /// Show these columns: parameters, metrics, `seconds`, `at_best(val_acc)`, `val_loss@10`…
+    #[arg(long, value_name = "COLUMN,…")]
     pub(crate) cols: Vec<String>,
 
     /// Show at most this many trials: the last ones, or the first after sorting
@@ -54,13 +54,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let study = &found.study;
     let mut trials = found.trials()?;
-    for name in
-        args.sort.iter().map(|name| name.trim_start_matches('-')).chain(args.cols.iter().map(String::as_str))
-    {
-        known(study, name)?;
-    }
-    if let Some(by) = &args.sort {
-        sort(study, &mut trials, by);
+    let names = row::vocabulary(study);
+    let cols = args.cols.iter().flat_map(|list| formula::split(list));
+    let cols: Vec<Formula> = cols.map(|text| Formula::parse(text, &names)).collect::<Result<_, _>>()?;
+    let sort = args.sort.as_deref().map(|text| sorting(text, &names)).transpose()?;
+    let asked: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
+    let history = formula::study::read(&found.dir, study, &names, &asked)?;
+    if let Some((by, reverse)) = &sort {
+        self::sort(study, &mut trials, by, *reverse, &history);
     }
     shorten(&mut trials, args);
     if args.json {
@@ -72,9 +73,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let exact = args.wide || context.out.width.is_none();
     let detail = if exact { Detail::Exact } else { Detail::Brief };
-    let table = match args.cols.as_slice() {
+    let table = match cols.as_slice() {
         [] => listing::trials(study, &trials, detail),
-        names => listing::columns(study, &trials, names, detail),
+        cols => listing::columns(study, &trials, cols, &history, detail),
     };
     print(&table, args, context)?;
     tell(study, context);
@@ -106,31 +107,18 @@ fn tell(study: &Study, context: &mut Context) {
     context.out.say(line);
 }
 
-/// Makes sure that a name stands for something.
-fn known(study: &Study, name: &str) -> Result<(), Failure> {
-    let plain_name =
-        ["param.", "metric.", "best."].iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
-    let names = row::names(study);
-    if name == "trial_id" || names.iter().any(|known| **known == *name || **known == *plain_name) {
-        return Ok(());
+/// Reads what `--sort` says: a column, and whether the order is turned round.
+fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
+    match text.strip_prefix('-').filter(|_| !names.contains(text)) {
+        Some(column) => Ok((Formula::parse(column, names)?, true)),
+        None => Ok((Formula::parse(text, names)?, false)),
     }
-    let failure = Failure::usage(format!("no trial has a `{}`", plain(name)));
-    Err(match nearest(name, names.iter().map(|name| &**name)) {
-        Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
-        None => failure.hint(format!("there are: {}", plain(&names.join(", ")))),
-    })
 }
 
 /// Sorts by a column, an objective's best value first; trials that do not have it come last.
-fn sort(study: &Study, trials: &mut [&Trial], by: &str) {
-    let (name, reverse) = by.strip_prefix('-').map_or((by, false), |name| (name, true));
-    let max = study
-        .header()
-        .objectives
-        .iter()
-        .any(|objective| *objective.metric == *name && objective.goal == Goal::Max);
-    let turned = reverse != max;
-    trials.sort_by_cached_key(|trial| Key { value: row::value(study, trial, name), turned });
+fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
+    let turned = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
+    trials.sort_by_cached_key(|trial| Key { value: by.value(&TrialCells { study, trial, history }), turned });
 }
 
 struct Key {
@@ -230,10 +218,10 @@ fn study_row(name: &str, study: &Study) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::{Args, run};
-    use crate::cli::exit::Code;
+    use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
-    use crate::space::Value;
-    use crate::study::{Exit, Failure as Cause};
+    use crate::space::{Params, Value};
+    use crate::study::{Event, Exit, Failure as Cause, Header, Limit};
     use crate::tracker::demo::{Demo, text};
 
     fn world() -> Demo {
@@ -289,6 +277,83 @@ mod tests {
         let which =
             Which { words: Vec::new(), condition: Some("optimizer == 'sgd' and val_loss < 0.6".into()) };
         assert_eq!(column(&Args { which, ..args() }), ["1"]);
+    }
+
+    /// Two trials with several reports; the best is in the middle. `latency` is limited from above.
+    fn with_reports() -> Demo {
+        let mut demo = Demo::new(&["lr"]);
+        let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
+        let header = Header { limits, ..demo.study.header().clone() };
+        demo.event(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
+        for offset in [0.0, 0.25] {
+            let trial = demo.start(&[("lr", Value::Float(offset))]);
+            for (loss, acc) in [(0.75, 0.5), (0.25, 0.75), (0.5, 1.0)] {
+                let values = [("val_loss", loss + offset), ("val/acc", acc - offset), ("latency", 8.0 * acc)];
+                demo.report(trial, &values);
+            }
+            demo.end(trial, Exit::Done);
+        }
+        demo
+    }
+
+    fn ls_of(args: &Args) -> Result<String, Failure> {
+        let (result, out, _) = demo::run(&with_reports(), None, |context| run(args, context));
+        result.map(|_| out)
+    }
+
+    fn with_cols(cols: &str) -> Result<String, Failure> {
+        ls_of(&Args { cols: vec![cols.into()], ..args() })
+    }
+
+    #[test]
+    fn a_column_asks_the_reports_of_a_trial() {
+        let out =
+            with_cols("at_best(val/acc),best(val_loss),last(val_loss),mean(val_loss),val/acc@1").unwrap();
+        assert_eq!(
+            out,
+            "trial  at_best(val/acc)  best(val_loss)  last(val_loss)  mean(val_loss)  val/acc@1\n    \
+             1              0.75            0.25            0.50            0.50       0.50\n    \
+             2              0.50            0.50            0.75            0.75       0.25\n"
+        );
+        let out = with_cols("best(latency), min(lr, 0.125)").unwrap();
+        assert!(out.lines().nth(2).unwrap().split_whitespace().eq(["2", "4", "0.125"]), "{out}");
+    }
+
+    #[test]
+    fn trials_are_sorted_by_an_expression() {
+        let first = |sort: &str| {
+            let out = ls_of(&Args { sort: Some(sort.into()), ..args() }).unwrap();
+            out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+        };
+        assert_eq!((first("at_best(val/acc)"), first("-at_best(val/acc)")), ("2".into(), "1".into()));
+        assert_eq!((first("mean(val_loss)"), first("-val/acc")), ("1".into(), "1".into()));
+    }
+
+    #[test]
+    fn a_column_that_can_give_nothing_is_an_error_that_says_what_to_write() {
+        let message_and_hint = |cols: &str| {
+            let failure = with_cols(cols).unwrap_err();
+            (failure.message, failure.hints.concat())
+        };
+        let (message, hint) = message_and_hint("best(val/acc)");
+        assert!(
+            message.ends_with("it is not known whether a small or a large `val/acc` is good"),
+            "{message}"
+        );
+        assert!(hint.starts_with("write `min(val/acc)` or `max(val/acc)`, or `at_best(val/acc)`"), "{hint}");
+        assert_eq!(message_and_hint("best.val/acc").1, hint);
+        assert_eq!(message_and_hint("at_best(val/ac)").1, "did you mean `at_best(val/acc)`?");
+        assert_eq!(message_and_hint("val/ac").1, "did you mean `val/acc`?");
+        assert_eq!(message_and_hint("val_loss@7").1, "its steps go from 1 to 3");
+        assert_eq!(message_and_hint("lr / 0").0, "`lr / 0`: has a value in no trial: division by zero");
+        assert_eq!(message_and_hint("last(lr)").1, "write `lr`: it has one value a trial");
+        assert_eq!(message_and_hint("'val_loss'").1, "quotes make a text; the name is written `val_loss`");
+        assert!(with_cols("metric.lr").is_err() && with_cols("param.val_loss").is_err());
     }
 
     #[test]

@@ -52,8 +52,10 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
 /// Runs `swath export --html FILE`.
 pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
     let views = super::plot::open(&which.words, None, context)?;
-    let condition =
-        |view: &View| which.condition.as_deref().map(|text| Condition::parse(text, &view.study)).transpose();
+    let condition = |view: &View| {
+        let text = which.condition.as_deref();
+        text.map(|text| Condition::parse(text, &view.study, &view.dir)).transpose()
+    };
     let conditions: Vec<Option<Condition>> = views.iter().map(condition).collect::<Result<_, _>>()?;
     let page = Page::only(&views, &conditions);
     let names: Vec<&str> = views.iter().map(|view| view.study.header().name.as_str()).collect();

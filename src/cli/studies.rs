@@ -3,6 +3,8 @@
 use super::Context;
 use super::exit::Failure;
 use crate::journal::{self, StudyDir};
+use crate::report::formula::FormulaError;
+use crate::report::formula::study::ReadError;
 use crate::report::select::{Condition, SelectError, Selector};
 use crate::report::text::plain;
 use crate::source::diagnostic::nearest;
@@ -36,7 +38,8 @@ impl Which {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
-        let condition = self.condition.as_deref().map(|text| Condition::parse(text, &study)).transpose()?;
+        let condition =
+            self.condition.as_deref().map(|text| Condition::parse(text, &study, &dir)).transpose()?;
         Ok(Found { dir, study, selector, condition })
     }
 
@@ -101,6 +104,25 @@ impl From<SelectError> for Failure {
         match error.hint() {
             Some(hint) => failure.hint(plain(&hint)),
             None => failure,
+        }
+    }
+}
+
+impl From<FormulaError> for Failure {
+    fn from(error: FormulaError) -> Self {
+        let failure = Self::usage(plain(&error.to_string()));
+        match error.hint {
+            Some(hint) => failure.hint(plain(&hint)),
+            None => failure,
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Formula(error) => error.into(),
+            ReadError::Journal(error) => error.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A table of trials: what tells them apart, and what came of them.
 
+use super::formula::{Formula, History, TrialCells};
 use super::table::{Column, Table, Tone};
 use super::{number, row, summary};
 use crate::space::{Name, Value};
@@ -121,15 +122,23 @@ fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
     Some(Column::numbers(title, number::column(&steps)))
 }
 
-/// Returns the table of some trials with the columns that were asked for; see [`row::value`].
+/// Returns the table of some trials with the columns that were asked for.
 #[must_use]
-pub fn columns(study: &Study, trials: &[&Trial], names: &[String], detail: Detail) -> Table {
+pub fn columns(
+    study: &Study,
+    trials: &[&Trial],
+    columns: &[Formula],
+    history: &History,
+    detail: Detail,
+) -> Table {
     let mut table = begin(study, trials);
-    for name in names.iter().filter(|name| !matches!(name.as_str(), "trial" | "trial_id")) {
+    for column in columns.iter().filter(|column| !matches!(column.text(), "trial" | "trial_id")) {
+        let name = column.text();
         if table.has(name) {
             continue;
         }
-        let values: Vec<_> = trials.iter().map(|trial| row::value(study, trial, name)).collect();
+        let values: Vec<_> =
+            trials.iter().map(|trial| column.value(&TrialCells { study, trial, history })).collect();
         let measured = values.iter().flatten().all(|value| matches!(value, Value::Float(_)));
         if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
             let numbers: Vec<_> = values.iter().map(|value| value.as_ref().and_then(Value::as_f64)).collect();
@@ -253,7 +262,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Detail, columns, shown, trials, varying};
+    use super::{Detail, Formula, History, columns, row, shown, trials, varying};
     use crate::report::text::Paint;
     use crate::space::Value;
     use crate::study::{Exit, Failure, Trial};
@@ -314,9 +323,10 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         let wanted =
             ["trial", "state", "val_loss", "time", "lr", "param.time", "metric.lr", "metric.state", "step"];
         assert_eq!(titles, wanted);
-        let asked = ["lr".to_owned(), "lr".to_owned()];
-        let text =
-            columns(&demo.study, &all(&demo), &asked, Detail::Exact).render(None, Paint::default()).text;
+        let names = row::vocabulary(&demo.study);
+        let asked = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
+        let table = columns(&demo.study, &all(&demo), &asked, &History::default(), Detail::Exact);
+        let text = table.render(None, Paint::default()).text;
         assert_eq!(text.lines().next(), Some("trial   lr"));
     }
 
@@ -358,12 +368,14 @@ trial  state     val_loss  time    lr  optimizer  acc  note
     fn the_columns_asked_for_are_the_columns_shown() {
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
-        let names = ["lr".to_owned(), "best.val_loss".to_owned(), "seconds".to_owned(), "nothing".to_owned()];
-        let text =
-            columns(&demo.study, &all(&demo), &names, Detail::Exact).render(None, Paint::default()).text;
+        let names = row::vocabulary(&demo.study);
+        let asked = ["lr", "best.val_loss", "at_best(val_loss) * 2", "seconds", "nothing"];
+        let asked = asked.map(|text| Formula::parse(text, &names).unwrap());
+        let table = columns(&demo.study, &all(&demo), &asked, &History::default(), Detail::Exact);
+        let text = table.render(None, Paint::default()).text;
         assert_eq!(
             text,
-            "trial    lr  best.val_loss  seconds  nothing\n    1  1e-5            0.5        2\n"
+            "trial    lr  best.val_loss  at_best(val_loss) * 2  seconds  nothing\n    1  1e-5            0.5                      1        2\n"
         );
     }
 

@@ -3,6 +3,7 @@
 //! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics (an objective by its `take` rule,
 //! others by their last value), what only some studies make interesting ([`LAST`]). `param.x`, `metric.x`, `best.x` and `at_best.x` say which is meant, as in the header of `trials.csv`.
 
+use crate::space::expr::Names;
 use crate::space::{Name, Value};
 use crate::study::{Datum, Goal, Objective, Study, Trial};
 use crate::tracker::csv;
@@ -90,9 +91,27 @@ fn last(trial: &Trial, name: &str) -> Option<Value> {
     number.or_else(|| trial.texts.get(name).map(|text| Value::Text(text.as_str().into())))
 }
 
+/// Returns whether small or large values of a metric are good: an objective's goal, or the open side
+/// of the only bound of an outcome constraint.
+#[must_use]
+pub fn goal(study: &Study, name: &str) -> Option<Goal> {
+    if let Some(objective) = objective(study, name) {
+        return Some(objective.goal);
+    }
+    let mut limits = study.header().limits.iter().filter(|limit| *limit.metric == *name);
+    match (limits.next(), limits.next()) {
+        (Some(limit), None) => match (limit.min, limit.max) {
+            (None, Some(_)) => Some(Goal::Min),
+            (Some(_), None) => Some(Goal::Max),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
-    let (tally, objective) = (trial.metrics.get(name)?, objective(study, name)?);
-    let best = match objective.goal {
+    let tally = trial.metrics.get(name)?;
+    let best = match goal(study, name)? {
         Goal::Min => tally.min,
         Goal::Max => tally.max,
     };
@@ -149,6 +168,22 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
             (!same).then_some(here)
         })
         .flatten()
+}
+
+/// Returns every name that an expression over the trials of a study may use: the plain ones, and
+/// those that say which value is meant.
+#[must_use]
+pub fn vocabulary(study: &Study) -> Names {
+    let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
+    let (params, metrics) = (params(study), metrics(study));
+    let plain = names(study).into_iter().map(|name| name.to_string());
+    plain
+        .chain(std::iter::once("trial_id".to_owned()))
+        .chain(params.iter().map(prefixed("param")))
+        .chain(metrics.iter().map(prefixed("metric")))
+        .chain(metrics.iter().map(prefixed("at_best")))
+        .chain(metrics.iter().map(prefixed("best")))
+        .collect()
 }
 
 /// Returns every name that can be asked for, the plain ones only.

@@ -1,9 +1,11 @@
 //! Which trials are meant: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, commas between them; and `--where` with an expression.
 
+use super::formula::study::ReadError;
+use super::formula::{self, Formula, FormulaError, History, TrialCells};
 use super::{rank, row};
+use crate::journal::StudyDir;
 use crate::source::diagnostic::nearest;
-use crate::space::Value;
-use crate::space::expr::{Expr, Type};
+use crate::space::expr::Type;
 use crate::study::{Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 
@@ -46,16 +48,6 @@ pub enum SelectError {
     /// There is no such trial.
     #[error("there is no trial {0}; the last one is {1}")]
     NoSuchTrial(TrialId, usize),
-    /// The expression of `--where` cannot be used.
-    #[error("`--where {text}`: {message}")]
-    Where {
-        /// The expression.
-        text: String,
-        /// What is wrong.
-        message: String,
-        /// What to do about it.
-        hint: Option<String>,
-    },
 }
 
 impl SelectError {
@@ -73,7 +65,6 @@ impl SelectError {
                         .to_owned(),
                 })
             }
-            Self::Where { hint, .. } => hint.clone(),
             _ => None,
         }
     }
@@ -160,50 +151,45 @@ fn part(word: &str) -> Result<Part, SelectError> {
 
 /// The condition of `--where`, checked against the names of a study.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition(Expr);
+pub struct Condition {
+    formula: Formula,
+    history: History,
+}
 
 impl Condition {
-    /// Parses an expression and checks its names and types.
+    /// Parses an expression, checks its names and types, and reads the reports that it asks for.
     ///
     /// # Errors
-    /// If it cannot be parsed, names something that no trial has, or is neither true nor false.
-    pub fn parse(text: &str, study: &Study) -> Result<Self, SelectError> {
-        let wrong = |message: String, hint| SelectError::Where { text: text.to_owned(), message, hint };
-        let expr = Expr::parse(text).map_err(|error| wrong(error.message, error.hint))?;
-        let names = row::names(study);
-        let known = |name: &str| {
-            let plain = ["param.", "metric.", "best."].iter().find_map(|kind| name.strip_prefix(kind));
-            name == "trial_id" || names.iter().any(|known| &**known == name || Some(&**known) == plain)
-        };
-        if let Some(unknown) = expr.names().find(|name| !known(name)) {
-            let near = nearest(unknown, names.iter().map(|name| &**name));
-            let hint = near.map(|near| format!("did you mean `{near}`?"));
-            return Err(wrong(format!("no trial has a `{unknown}`"), hint));
-        }
-        match expr.check(&|name| Some(type_of(study, name))) {
-            Ok(Type::Bool | Type::Any) => Ok(Self(expr)),
-            Ok(_) => Err(wrong("is neither true nor false".to_owned(), None)),
-            Err(error) => Err(wrong(error.message, error.hint)),
+    /// If it cannot be parsed, can give nothing in this study, or is neither true nor false; or if
+    /// the reports cannot be read.
+    pub fn parse(text: &str, study: &Study, dir: &StudyDir) -> Result<Self, ReadError> {
+        let wrong = |error| ReadError::Formula(in_where(error));
+        let names = row::vocabulary(study);
+        let formula = Formula::parse(text, &names).map_err(wrong)?;
+        let result = formula::study::check(&formula, study, &names).map_err(wrong)?;
+        let history = History::read(dir, study, [&formula])?;
+        formula::study::check_reports(&formula, study, &history).map_err(wrong)?;
+        match result {
+            Type::Bool | Type::Any => Ok(Self { formula, history }),
+            _ => Err(wrong(FormulaError::new(text, "is neither true nor false", None))),
         }
     }
 
     /// Says whether it holds for a trial. What cannot be computed does not hold.
     #[must_use]
     pub fn holds(&self, study: &Study, trial: &Trial) -> bool {
-        self.0.eval(&|name| row::value(study, trial, name)) == Ok(Value::Bool(true))
+        self.formula.holds(&TrialCells { study, trial, history: &self.history })
     }
 }
 
-/// Returns the type that a name has in every trial that has it.
-fn type_of(study: &Study, name: &str) -> Type {
-    let mut types = study.trials().iter().filter_map(|trial| row::value(study, trial, name));
-    let first = types.next().map_or(Type::Any, |value| Type::of(&value));
-    if types.all(|value| Type::of(&value) == first) { first } else { Type::Any }
+fn in_where(error: FormulaError) -> FormulaError {
+    FormulaError { text: format!("--where {}", error.text), ..error }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Condition, SelectError, Selector};
+    use super::{Condition, FormulaError, ReadError, SelectError, Selector};
+    use crate::journal::StudyDir;
     use crate::space::Value;
     use crate::study::{Exit, Failure};
     use crate::tracker::demo::{Demo, text};
@@ -232,9 +218,21 @@ mod tests {
         Ok(selected.iter().map(|trial| trial.id.0).collect())
     }
 
-    fn holds(condition: &str) -> Result<Vec<u32>, SelectError> {
-        let demo = demo();
-        let condition = Condition::parse(condition, &demo.study)?;
+    fn holds(condition: &str) -> Result<Vec<u32>, FormulaError> {
+        holds_in(&demo(), condition)
+    }
+
+    fn holds_in(demo: &Demo, condition: &str) -> Result<Vec<u32>, FormulaError> {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let lines: Vec<_> =
+            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        std::fs::write(dir.journal(), lines.concat()).unwrap();
+        let condition = match Condition::parse(condition, &demo.study, &dir) {
+            Ok(condition) => condition,
+            Err(ReadError::Formula(error)) => return Err(error),
+            Err(ReadError::Journal(error)) => panic!("{error}"),
+        };
         let trials = demo.study.trials().iter();
         Ok(trials.filter(|trial| condition.holds(&demo.study, trial)).map(|trial| trial.id.0).collect())
     }
@@ -279,9 +277,78 @@ mod tests {
     fn a_misspelt_name_is_told_and_not_taken_for_absent() {
         let error = holds("optimiser == 'sgd'").unwrap_err();
         assert_eq!(error.to_string(), "`--where optimiser == 'sgd'`: no trial has a `optimiser`");
-        assert_eq!(error.hint().as_deref(), Some("did you mean `optimizer`?"));
+        assert_eq!(error.hint.as_deref(), Some("did you mean `optimizer`?"));
         assert!(holds("val_loss +").is_err());
         assert!(holds("val_loss + 1").is_err());
         assert!(holds("optimizer < 3").is_err());
+    }
+
+    #[test]
+    fn every_name_of_a_study_stands_without_back_quotes() {
+        let names = ["val/AR@100", "n-estimators", "timing(s)/gen", "a.b-c", "größe", "acc, top-5 %"];
+        let mut demo = Demo::new(&["n-estimators"]);
+        for number in [1.0, 2.0] {
+            let metrics = names.map(|name| (name, number));
+            let trial = demo.start(&[("n-estimators", Value::Int(number as i64))]);
+            demo.report(trial, &metrics);
+            demo.report(trial, &[("val_loss", number)]);
+            demo.end(trial, Exit::Done);
+        }
+        for name in names {
+            assert_eq!(holds_in(&demo, &format!("{name} > 1.5")), Ok(vec![2]), "{name}");
+            assert_eq!(holds_in(&demo, &format!("`{name}` < 1.5")), Ok(vec![1]), "{name}");
+            assert_eq!(holds_in(&demo, &format!("metric.{name} < 1.5")), Ok(vec![1]), "{name}");
+            let error = holds_in(&demo, &format!("\"{name}\" > 1.5")).unwrap_err();
+            assert!(error.hint.unwrap().contains(&format!("`{name}`")));
+        }
+        let error = holds_in(&demo, "val/AR@10 > 1.5").unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean `val/AR@100`?"));
+    }
+
+    #[test]
+    fn a_condition_asks_the_reports_of_a_trial() {
+        let mut demo = Demo::new(&[]);
+        for losses in [[0.5, 0.2, 0.4], [0.9, 0.8, 0.1]] {
+            let trial = demo.start(&[]);
+            for (loss, acc) in losses.into_iter().zip([0.7, 0.9, 0.8]) {
+                demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
+            }
+            demo.end(trial, Exit::Done);
+        }
+        assert_eq!(holds_in(&demo, "at_best(acc) > 0.85"), Ok(vec![1]));
+        assert_eq!(holds_in(&demo, "at_best.acc == 0.8"), Ok(vec![2]));
+        assert_eq!(holds_in(&demo, "mean(val_loss) > 0.5 and last(acc) == 0.8"), Ok(vec![2]));
+        assert_eq!(holds_in(&demo, "val_loss@2 < 0.5"), Ok(vec![1]));
+        assert_eq!(holds_in(&demo, "best(val_loss) < 0.15 and first(acc) == 0.7"), Ok(vec![2]));
+    }
+
+    #[test]
+    fn a_step_is_a_place_on_the_axis_of_the_trial_and_reports_before_it_count_too() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("size", 5.0)]);
+        for (epoch, loss) in [(0.0, 0.5), (0.25, 0.25)] {
+            demo.report(trial, &[("val_loss", loss), ("epoch", epoch), ("size", 7.0)]);
+        }
+        demo.end(trial, Exit::Done);
+        assert_eq!(holds_in(&demo, "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"), Ok(vec![1]));
+    }
+
+    #[test]
+    fn a_condition_that_can_give_nothing_is_an_error() {
+        let error = |text: &str| {
+            let error = holds(text).unwrap_err();
+            (error.message, error.hint.unwrap_or_default())
+        };
+        assert_eq!(
+            error("best(momentum) > 1").0,
+            "`best(momentum)` gives nothing: it is no metric that trials report"
+        );
+        assert_eq!(error("last(val_los) > 1").1, "did you mean `val_loss`?");
+        assert_eq!(error("mena(val_loss) > 1").1, "did you mean `mean`?");
+        let (message, hint) = error("val_loss@9 < 1");
+        assert_eq!(message, "no trial reported `val_loss` at step 9");
+        assert_eq!(hint, "its steps go from 1 to 1");
+        assert_eq!(error("best.momentum > 1").0, "no trial has a `best.momentum`");
     }
 }

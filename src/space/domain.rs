@@ -2,6 +2,7 @@
 
 use super::choice::Cases;
 use super::decimal::{Decimals, MOST_DIGITS};
+use super::log_grid::LogGrid;
 use super::real::Real;
 use super::whole::Whole;
 use super::{AxisKind, Value};
@@ -16,6 +17,8 @@ pub(crate) enum Domain {
         min: f64,
         step: f64,
         count: u64,
+        /// If uniform in the logarithm.
+        log: Option<LogGrid>,
     },
     Real(Real),
     Choice {
@@ -112,7 +115,9 @@ impl Domain {
                 if count > 1e9 || resolution < 1e-11 {
                     return Err(Fault::TooMany);
                 }
-                Ok(Self::Steps { min, step, count: count as u64 })
+                let count = count as u64;
+                let log = shape.log.then(|| LogGrid::new(min, step, count, (min, max)));
+                Ok(Self::Steps { min, step, count, log })
             }
         }
     }
@@ -138,8 +143,12 @@ impl Domain {
         let coordinate = unit(coordinate);
         match self {
             Self::Whole(range) => Value::Int(range.decode(coordinate)),
-            Self::Steps { count, .. } => {
-                self.at(((coordinate * *count as f64) as u64).min(count - 1)).unwrap_or(Value::Bool(false))
+            Self::Steps { count, log, .. } => {
+                let index = match log {
+                    None => ((coordinate * *count as f64) as u64).min(count - 1),
+                    Some(grid) => grid.index(coordinate),
+                };
+                self.at(index).unwrap_or(Value::Bool(false))
             }
             Self::Real(range) => Value::Float(range.decode(coordinate)),
             Self::Choice { values, cases, .. } => values[cases.decode(coordinate)].clone(),
@@ -153,9 +162,12 @@ impl Domain {
                 values.iter().position(|known| known == value).map_or(0.5, |case| cases.encode(case))
             }
             (Self::Whole(range), Value::Int(number)) => range.encode(*number),
-            (Self::Steps { min, step, count }, value) => value.as_f64().map_or(0.5, |number| {
+            (Self::Steps { min, step, count, log }, value) => value.as_f64().map_or(0.5, |number| {
                 let index = ((number - min) / step).round().clamp(0.0, (*count - 1) as f64);
-                unit((index + 0.5) / *count as f64)
+                unit(match log {
+                    None => (index + 0.5) / *count as f64,
+                    Some(grid) => grid.centre(index as u64),
+                })
             }),
             (Self::Real(range), value) => value.as_f64().map_or(0.5, |number| range.encode(number)),
             (Self::Whole(_), _) => 0.5,
@@ -166,7 +178,7 @@ impl Domain {
     pub(crate) fn at(&self, index: u64) -> Option<Value> {
         match self {
             Self::Whole(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
-            Self::Steps { min, step, count } => {
+            Self::Steps { min, step, count, .. } => {
                 (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64)))
             }
             Self::Real(_) => None,
@@ -275,7 +287,7 @@ impl Domain {
                 plain(format!("not between {} and {}", range.min(), range.max()))
             }
             (Self::Whole(_), _) => plain("not an integer".into()),
-            (Self::Steps { min, step, count }, Value::Float(number)) => {
+            (Self::Steps { min, step, count, .. }, Value::Float(number)) => {
                 let max = min + step * (*count - 1) as f64;
                 let (min, step) = (Value::Float(*min), Value::Float(*step));
                 if *number >= min.as_f64().unwrap_or(0.0) && *number <= max {
@@ -341,6 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn logarithmic_steps_are_on_the_grid_and_small_ones_come_more_often() {
+        let shape = Shape { step: Some(0.05), log: true, ..Shape::default() };
+        let domain = Domain::range(Some(0.05), Some(0.8), &shape).unwrap();
+        assert_eq!(domain.kind(), AxisKind::Ordered(16));
+        let drawn = [0.0, 0.25, 0.5, 0.75, 1.0].map(|at| domain.decode(at).to_string());
+        assert_eq!(drawn, ["0.05", "0.1", "0.2", "0.4", "0.8"]);
+        assert_eq!(domain.at(2), Some(Value::Float(0.15)));
+        assert_eq!(domain.accept(&Value::Float(0.12)).unwrap_err().why, "not a multiple of 0.05 from 0.05");
+    }
+
+    #[test]
     fn a_value_outside_says_what_would_be_inside() {
         let lr = real(1e-5, 0.1, true, None);
         assert_eq!(lr.accept(&Value::Int(1)).unwrap_err().why, "not between 1e-5 and 0.1");
@@ -389,23 +412,30 @@ mod tests {
                 Domain::range(None, None, &Shape { log, digits, bell: Some((mean, std)), ..Shape::default() })
             },
         );
-        let steps = (bound(), 1e-3..1e3f64, 1.0..1e4f64).prop_map(|(min, step, count)| {
-            Domain::range(
-                Some(min),
-                Some(min + step * count),
-                &Shape { step: Some(step), ..Shape::default() },
-            )
-        });
-        let whole = (-1_000_000..1_000_000i64, 0..1_000_000_000_000i64, any::<bool>()).prop_map(
-            |(min, width, log)| {
+        let steps =
+            (bound(), 1e-3..1e3f64, 1.0..1e4f64, any::<bool>()).prop_map(|(min, step, count, log)| {
+                let min = if log { min.abs() + 1e-7 } else { min };
+                Domain::range(
+                    Some(min),
+                    Some(min + step * count),
+                    &Shape { step: Some(step), log, ..Shape::default() },
+                )
+            });
+        let whole = (
+            -1_000_000..1_000_000i64,
+            0..1_000_000_000_000i64,
+            any::<bool>(),
+            proptest::option::of(1..100_000_000i64),
+        )
+            .prop_map(|(min, width, log, step)| {
                 let min = if log { min.abs() + 1 } else { min };
+                let step = step.map(|step| step as f64);
                 Domain::range(
                     Some(min as f64),
                     Some((min + width) as f64),
-                    &Shape { whole: true, log, ..Shape::default() },
+                    &Shape { whole: true, log, step, ..Shape::default() },
                 )
-            },
-        );
+            });
         let choice = proptest::collection::vec(0..1000u32, 1..20).prop_filter_map("all zero", |weights| {
             let values = (0..weights.len()).map(|at| Value::Int(at as i64)).collect();
             let weights: Vec<_> = weights.into_iter().map(f64::from).collect();

@@ -27,8 +27,9 @@ impl Extent {
             Domain::Whole(range) => {
                 Self::Range { min: range.min() as f64, max: range.max() as f64, log: range.is_log() }
             }
-            Domain::Steps { min, step, count } => {
-                Self::Range { min: *min, max: min + step * (count - 1) as f64, log: false }
+            Domain::Steps { min, step, count, log } => {
+                let max = min + step * (count - 1) as f64;
+                Self::Range { min: *min, max, log: log.is_some() }
             }
             Domain::Real(range) => Self::Range { min: range.low(), max: range.high(), log: range.is_log() },
         }

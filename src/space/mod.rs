@@ -22,6 +22,8 @@ pub mod expr;
 mod extent;
 pub(crate) mod known;
 #[cfg(feature = "engine")]
+mod log_grid;
+#[cfg(feature = "engine")]
 mod param;
 #[cfg(feature = "engine")]
 mod parse;

@@ -1,6 +1,7 @@
 //! Ranges of integers.
 
 use super::domain::unit;
+use super::log_grid::LogGrid;
 
 /// Integers from `min`, `count` of them, `step` apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,16 +9,21 @@ pub(crate) struct Whole {
     min: i64,
     step: i64,
     count: u64,
-    /// Logarithms of the ends, half a step outside, if uniform in the logarithm.
-    log: Option<(f64, f64)>,
+    /// If uniform in the logarithm.
+    log: Option<LogGrid>,
 }
 
 impl Whole {
-    /// Makes the range from `min` to at most `max`; the caller has checked that it is not empty, not too wide, and that logarithmic
-    /// ranges are positive and have step 1.
+    /// Makes the range from `min` to at most `max`; the caller has checked that it is not empty,
+    /// not too wide, and positive if it is logarithmic.
+    ///
+    /// Logarithmic integers reach half an integer beyond both ends, so that the first and the last
+    /// have a whole cell. With a larger step that could reach down to zero: the ends are the bounds.
     pub(crate) fn new(min: i64, max: i64, step: i64, log: bool) -> Self {
         let count = ((max - min) / step) as u64 + 1;
-        let log = log.then(|| (libm::log(min as f64 - 0.5), libm::log(max as f64 + 0.5)));
+        let margin = if step == 1 { 0.5 } else { 0.0 };
+        let ends = (min as f64 - margin, max as f64 + margin);
+        let log = log.then(|| LogGrid::new(min as f64, step as f64, count, ends));
         Self { min, step, count, log }
     }
 
@@ -47,25 +53,19 @@ impl Whole {
     }
 
     pub(crate) fn decode(&self, coordinate: f64) -> i64 {
-        match self.log {
-            None => self.at((coordinate * self.count as f64) as u64),
-            Some((low, high)) => {
-                let number = libm::exp(low + coordinate * (high - low)).round();
-                (number as i64).clamp(self.min, self.max())
-            }
-        }
+        self.at(match &self.log {
+            None => (coordinate * self.count as f64) as u64,
+            Some(grid) => grid.index(coordinate),
+        })
     }
 
     pub(crate) fn encode(&self, number: i64) -> f64 {
         let number = number.clamp(self.min, self.max());
-        match self.log {
-            None => unit((((number - self.min) / self.step) as f64 + 0.5) / self.count as f64),
-            Some((low, high)) => {
-                let number = number as f64;
-                let centre = 0.5 * (libm::log(number - 0.5) + libm::log(number + 0.5));
-                unit((centre - low) / (high - low))
-            }
-        }
+        let index = (number - self.min) / self.step;
+        unit(match &self.log {
+            None => (index as f64 + 0.5) / self.count as f64,
+            Some(grid) => grid.centre(index as u64),
+        })
     }
 
     pub(crate) fn contains(&self, number: i64) -> bool {
@@ -102,5 +102,13 @@ mod tests {
             inside.count() as f64 / 10_000.0
         };
         assert!((room(8.0, 16.0) - room(256.0, 512.0)).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_logarithmic_range_with_steps_holds_its_grid_and_gives_each_doubling_the_same_room() {
+        let range = Whole::new(16, 1024, 16, true);
+        assert_eq!((range.decode(0.0), range.decode(0.5), range.decode(1.0)), (16, 128, 1024));
+        assert!((range.encode(128) - 0.5).abs() < 0.02);
+        assert!((0..range.count()).all(|at| range.decode(range.encode(range.at(at))) == range.at(at)));
     }
 }

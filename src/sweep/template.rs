@@ -2,7 +2,7 @@
 //!
 //! | placeholder | becomes |
 //! |---|---|
-//! | `{lr}` | the value of the parameter `lr` |
+//! | `{lr}` | the value of the parameter `lr`; a negative number that begins an argument without exponent |
 //! | `--{flag}` | for a switch: `--flag` if true, nothing if false |
 //! | `{args}` | `--name=value` for every parameter, one argument each |
 //! | `{args:rest}` | the same for those the command does not name elsewhere |
@@ -255,7 +255,12 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     for piece in pieces {
         match piece {
             Piece::Literal(literal) => text.push_str(literal),
-            Piece::Param(name) => text.push_str(&fill.params.get(name)?.to_string()),
+            Piece::Param(name) => match fill.params.get(name)? {
+                Value::Float(number) if text.is_empty() && *number < 0.0 => {
+                    text.push_str(&without_exponent(*number));
+                }
+                value => text.push_str(&value.to_string()),
+            },
             Piece::Params => text.push_str(&fill.params_file.to_string_lossy()),
             Piece::Trial => text.push_str(&fill.trial.0.to_string()),
             Piece::TrialDir => text.push_str(&fill.trial_dir.to_string_lossy()),
@@ -265,16 +270,54 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Quotes a value for Hydra's override grammar, so that a text stays a text.
+/// Writes a number in full: `-0.0000053` for -5.3e-6, the same number when it is read back.
+///
+/// Python's argparse takes an argument that begins with `-` for a value only if it looks like
+/// `-5` or `-0.5`. It takes `-5.3e-6` for an unknown option.
+fn without_exponent(number: f64) -> String {
+    let text = number.to_string();
+    if text.contains('.') { text } else { text + ".0" }
+}
+
+/// Writes a value in Hydra's override grammar, so that a text stays a text.
 fn hydra(value: &Value) -> String {
-    let Value::Text(text) = value else { return value.to_string() };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c);
-    let other_type = text.parse::<f64>().is_ok()
-        || ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
-    if !text.is_empty() && !other_type && text.chars().all(plain) {
-        return text.to_string();
+    match value {
+        Value::Text(text) if is_plain_in_hydra(text) => text.to_string(),
+        Value::Text(text) => hydra_quoted(text),
+        Value::List(items) => {
+            format!("[{}]", items.iter().map(hydra).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
     }
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Returns whether Hydra reads a text without quotes as that very text.
+fn is_plain_in_hydra(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c);
+    // Hydra allows `_` between the digits of a number.
+    let is_number = text.replace('_', "").parse::<f64>().is_ok();
+    let is_word = ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
+    !text.is_empty() && !is_number && !is_word && text.chars().all(is_allowed)
+}
+
+/// Puts a text into single quotes as Hydra's grammar reads them.
+///
+/// A backslash means itself, except in a run of backslashes before a single quote: there each one
+/// is doubled, and the quote gets one more. The end of the text is before the closing quote.
+fn hydra_quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    let mut backslashes = 0;
+    for char in text.chars() {
+        if char == '\'' {
+            quoted.extend(std::iter::repeat_n('\\', backslashes + 1));
+        }
+        backslashes = if char == '\\' { backslashes + 1 } else { 0 };
+        quoted.push(char);
+    }
+    quoted.extend(std::iter::repeat_n('\\', backslashes));
+    quoted.push('\'');
+    quoted
 }
 
 struct Fault {

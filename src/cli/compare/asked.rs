@@ -4,11 +4,11 @@ use super::Args;
 use crate::cli::exit::Failure;
 use crate::report::compare::assertion::Assertion;
 use crate::report::compare::{Group, Grouping, Source};
-use crate::report::formula::{Formula, Reducer};
+use crate::report::formula::study::unknown;
+use crate::report::formula::{Formula, FormulaError, Names, split};
 use crate::report::text::plain;
-use crate::source::diagnostic::nearest;
 use crate::space::expr::Type;
-use crate::study::{Goal, Objective};
+use crate::study::Goal;
 use std::collections::BTreeSet;
 
 /// The arguments, understood.
@@ -21,64 +21,41 @@ pub(super) struct Asked {
     pub(super) assertions: Vec<Assertion>,
 }
 
-/// Parses a formula that may be the name of a column.
-pub(super) fn formula(text: &str, sources: &[Source]) -> Result<Formula, Failure> {
-    Ok(Formula::parse(text, &|name| knows(sources, name))?)
-}
-
-fn knows(sources: &[Source], name: &str) -> bool {
-    name == "study" || sources.iter().any(|source| source.knows(name))
-}
-
-/// Splits a list at commas outside brackets and quotes.
-pub(super) fn split(list: Option<&str>) -> Vec<&str> {
-    let Some(list) = list else { return Vec::new() };
-    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0, None);
-    for (at, char) in list.char_indices() {
-        match (quote, char) {
-            (Some(open), _) if open == char => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"' | '`') => quote = Some(char),
-            (None, '(' | '[') => depth += 1,
-            (None, ')' | ']') => depth -= 1,
-            (None, ',') if depth == 0 => {
-                parts.push(&list[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&list[start..]);
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+/// Returns every name that stands for something in one of the sources.
+fn vocabulary(sources: &[Source]) -> Names {
+    let each: Vec<Names> = sources.iter().map(Source::vocabulary).collect();
+    each.iter().flat_map(Names::iter).collect()
 }
 
 impl Asked {
     pub(super) fn of(args: &Args, sources: &[Source]) -> Result<Self, Failure> {
+        let names = vocabulary(sources);
+        let formula = |text: &str| Formula::parse(text, &names);
         let list = |list: Option<&str>| {
-            split(list).into_iter().map(|text| formula(text, sources)).collect::<Result<Vec<_>, _>>()
+            list.map_or_else(Vec::new, split).into_iter().map(formula).collect::<Result<Vec<_>, _>>()
         };
         let metric = match &args.metric {
-            Some(text) => formula(text, sources)?,
-            None => formula(&default_metric(sources)?, sources)?,
+            Some(text) => formula(text)?,
+            None => formula(&default_metric(sources)?)?,
         };
         let by = list(args.by.as_deref())?;
         let cols = list(args.cols.as_deref())?;
-        let condition = args.condition.as_deref().map(|text| formula(text, sources)).transpose()?;
-        let sort = args.sort.as_deref().map(|text| sorting(text, sources)).transpose()?;
+        let condition = args.condition.as_deref().map(formula).transpose()?;
+        let sort = args.sort.as_deref().map(|text| sorting(text, &names, sources)).transpose()?;
         let mut assertions = Vec::new();
         for text in &args.assertions {
-            assertions.push(Assertion::parse(text, &|name| knows(sources, name))?);
+            assertions.push(Assertion::parse(text, &names)?);
         }
         let sorted = sort.iter().map(|(formula, _)| formula);
-        let asserted = assertions.iter().flat_map(Assertion::formulas);
-        for formula in
-            std::iter::once(&metric).chain(&by).chain(&cols).chain(&condition).chain(sorted).chain(asserted)
-        {
-            check_names(formula, sources)?;
-            formula.check()?;
+        for formula in std::iter::once(&metric).chain(&by).chain(&cols).chain(sorted) {
+            check_column(formula, &names, sources)?;
+        }
+        // An assertion about reports that no trial made does not hold, but it is no mistake.
+        for formula in assertions.iter().flat_map(Assertion::formulas) {
+            check(formula, &names, sources, &|source| source.check(formula))?;
         }
         if let Some(condition) = &condition
-            && !matches!(condition.check(), Ok(Type::Bool | Type::Any))
+            && !matches!(check_column(condition, &names, sources)?, Type::Bool | Type::Any)
         {
             return Err(Failure::usage(format!(
                 "`--where {}` is neither true nor false",
@@ -89,30 +66,19 @@ impl Asked {
         let pair = if args.unpaired {
             Vec::new()
         } else {
-            split(Some(&args.pair)).into_iter().map(str::to_owned).collect()
+            split(&args.pair).into_iter().map(str::to_owned).collect()
         };
         let grouping =
             Grouping { metric, goal, by, pair, all: args.all, bootstrap: args.interval == "bootstrap" };
-        let drop = split(args.drop.as_deref()).into_iter().map(str::to_owned).collect();
+        let drop = args.drop.as_deref().map_or_else(Vec::new, split);
+        let drop = drop.into_iter().map(str::to_owned).collect();
         Ok(Self { grouping, condition, cols, drop, sort, assertions })
     }
 
     /// Returns whether small or large values of a column are good.
     pub(super) fn goal_of(&self, formula: &Formula, source: &Source) -> Option<Goal> {
-        self.grouping.goal_of(formula).or_else(|| declared(formula, source))
+        self.grouping.goal_of(formula).or_else(|| source.goal(formula))
     }
-}
-
-/// Returns the goal that a study gives to what a formula measures.
-fn declared(formula: &Formula, source: &Source) -> Option<Goal> {
-    let mut names: Vec<_> = formula.names().collect();
-    names.dedup();
-    let [name] = names.as_slice() else { return None };
-    let is_plain =
-        formula.name().is_some() || formula.text().ends_with([')', '@']) || formula.text().contains('@');
-    let counts = formula.asks().any(|(ask, _)| ask == crate::report::formula::Ask::Reduce(Reducer::Count));
-    let objective = source.objectives().iter().find(|objective| *objective.metric == **name)?;
-    (is_plain && !counts).then_some(objective.goal)
 }
 
 /// Finds the metric that all sources are about.
@@ -120,7 +86,7 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
     let metrics: BTreeSet<String> = sources.iter().filter_map(Source::metric).collect();
     let mut metrics = metrics.into_iter();
     match (metrics.next(), metrics.next()) {
-        (Some(metric), None) => match sources.iter().find(|source| !source.knows(&metric)) {
+        (Some(metric), None) => match sources.iter().find(|source| !source.vocabulary().contains(&metric)) {
             None => Ok(metric),
             Some(source) => {
                 let names = source.numeric().join(", ");
@@ -152,7 +118,7 @@ fn goal(args: &Args, metric: &Formula, sources: &[Source]) -> Result<Goal, Failu
         Some(_) => return Ok(Goal::Min),
         None => {}
     }
-    let goals: Vec<Goal> = sources.iter().filter_map(|source| declared(metric, source)).collect();
+    let goals: Vec<Goal> = sources.iter().filter_map(|source| source.goal(metric)).collect();
     match goals.first() {
         Some(first) if goals.iter().all(|goal| goal == first) => Ok(*first),
         Some(_) => Err(Failure::usage(format!(
@@ -199,30 +165,47 @@ fn usual(name: &str) -> Option<Goal> {
 }
 
 /// Understands `--sort`: an objective's best value comes first, of anything else the smallest.
-fn sorting(text: &str, sources: &[Source]) -> Result<(Formula, bool), Failure> {
+fn sorting(text: &str, names: &Names, sources: &[Source]) -> Result<(Formula, bool), FormulaError> {
     let (text, reverse) = match text.strip_prefix('-') {
-        Some(rest) if !knows(sources, text) => (rest, true),
+        Some(rest) if !names.contains(text) => (rest, true),
         _ => (text, false),
     };
-    let formula = formula(text, sources)?;
-    let objective = |objective: &Objective| *objective.metric == *text && objective.goal == Goal::Max;
-    let large = sources.iter().any(|source| source.objectives().iter().any(objective));
+    let formula = Formula::parse(text, names)?;
+    let large = sources.iter().any(|source| source.goal(&formula) == Some(Goal::Max));
     Ok((formula, reverse != large))
 }
 
-/// Makes sure that every name stands for something somewhere.
-fn check_names(formula: &Formula, sources: &[Source]) -> Result<(), Failure> {
-    let Some(unknown) = formula.names().find(|name| !knows(sources, name)) else { return Ok(()) };
-    let known: Vec<String> = sources.iter().flat_map(Source::names).collect();
-    let failure = Failure::usage(format!("no trial has a `{}`", plain(unknown)));
-    Err(match nearest(unknown, known.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
-        None => {
-            let unique: BTreeSet<_> = known.iter().map(String::as_str).collect();
-            let listed: Vec<_> = unique.into_iter().take(40).collect();
-            failure.hint(format!("there are: {}", plain(&listed.join(", "))))
+/// Makes sure that a column has something to show in one of the sources; returns its type there.
+fn check_column(formula: &Formula, names: &Names, sources: &[Source]) -> Result<Type, FormulaError> {
+    let check_in = |source: &Source| {
+        let result = source.check(formula)?;
+        source.check_reports(formula).map(|()| result)
+    };
+    check(formula, names, sources, &check_in)
+}
+
+/// Makes sure that an expression names what there is, and passes a check in one of the sources.
+fn check(
+    formula: &Formula,
+    names: &Names,
+    sources: &[Source],
+    check_in: &dyn Fn(&Source) -> Result<Type, FormulaError>,
+) -> Result<Type, FormulaError> {
+    // With several sources the name that is meant may be in any of them.
+    if sources.len() > 1
+        && let Some(name) = formula.names().find(|name| !names.contains(name))
+    {
+        let (message, hint) = unknown(name, formula.text(), names);
+        return Err(FormulaError::new(formula.text(), message, hint));
+    }
+    let mut wrong = None;
+    for source in sources {
+        match check_in(source) {
+            Ok(result) => return Ok(result),
+            Err(error) => wrong = wrong.or(Some(error)),
         }
-    })
+    }
+    wrong.map_or(Ok(Type::Any), Err)
 }
 
 /// Says whether a group is the one that was named: by its value, or by the number of a trial.

@@ -7,7 +7,7 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use crate::report::compare::{Group, Ranking, Rules, Source, Test, Verdict, record, show};
-use crate::report::formula::{Formula, FormulaError};
+use crate::report::formula::Formula;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::study::Goal;
@@ -17,7 +17,7 @@ use asked::Asked;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     after_help = "A column is an expression over a trial: `lr`, `min(val_loss)`, `val_loss@10`, `last(acc) - best(acc)`; over its \
-reports there are min, max, mean, median, std, first, last, best, count, and `@` for a step. docs/compare.md says how it is computed."
+reports there are at_best, best, last, first, min, max, mean, median, std, count, and `@` for a step. docs/compare.md says how it is computed."
 )]
 pub(crate) struct Args {
     /// Studies by name or folder, and CSV files (default: the study that ran last)
@@ -133,16 +133,6 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     ranking.groups.truncate(args.top.unwrap_or(usize::MAX));
     print(&ranking, &asked, args, &notes, context)?;
     check(&asked, &loaded, context)
-}
-
-impl From<FormulaError> for Failure {
-    fn from(error: FormulaError) -> Self {
-        let failure = Self::usage(plain(&error.to_string()));
-        match error.hint {
-            Some(hint) => failure.hint(plain(&hint)),
-            None => failure,
-        }
-    }
 }
 
 fn nothing(ranking: &Ranking<'_>) -> Failure {

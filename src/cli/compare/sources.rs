@@ -1,14 +1,14 @@
 //! Finding and reading what is to be compared: studies, and CSV files of anybody.
 
 use super::Args;
-use super::asked::{formula, split};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{Context, studies};
-use crate::journal::{self, JournalError, StudyDir, reports};
+use crate::journal::{self, StudyDir};
 use crate::report::compare::Source;
-use crate::report::compare::source::{Curves, needs_reports};
-use crate::report::compare::table::{Table, answers};
-use crate::report::formula::{Ask, Formula};
+use crate::report::compare::assertion::Assertion;
+use crate::report::compare::table::{Selection, Table, TableError};
+use crate::report::formula::{Ask, Formula, History, Names, split};
+use crate::report::row;
 use crate::report::text::plain;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -32,7 +32,7 @@ pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Fa
         places.push((name, Place::Study(dir)));
     }
     let names = names(places.iter().map(|(word, _)| word.as_str()).collect());
-    let asked = texts(args);
+    let asked = Texts::of(args);
     let mut sources = Vec::new();
     for ((_, place), name) in places.into_iter().zip(names) {
         match place {
@@ -75,38 +75,38 @@ fn names(words: Vec<&str>) -> Vec<String> {
     if unique.len() == short.len() { short } else { words.into_iter().map(str::to_owned).collect() }
 }
 
-/// Returns every column that was asked for, as it was typed.
-fn texts(args: &Args) -> Vec<String> {
-    let lists = [&args.by, &args.cols, &args.metric, &args.condition];
-    let mut texts: Vec<String> =
-        lists.into_iter().flatten().flat_map(|list| split(Some(list))).map(str::to_owned).collect();
-    texts.extend(args.sort.as_deref().map(|sort| sort.trim_start_matches('-').to_owned()));
-    texts.extend(args.assertions.iter().cloned());
-    texts
+/// The columns that were asked for, as they were typed.
+struct Texts<'a> {
+    /// Expressions over one trial.
+    columns: Vec<&'a str>,
+    /// Expressions over the trials of a source.
+    assertions: &'a [String],
 }
 
-fn study(dir: &StudyDir, name: String, asked: &[String]) -> Result<Source, Failure> {
+impl<'a> Texts<'a> {
+    fn of(args: &'a Args) -> Self {
+        let lists = [&args.by, &args.cols].into_iter().flatten().flat_map(|list| split(list));
+        let single = [&args.metric, &args.condition].into_iter().flatten().map(String::as_str);
+        let sort = args.sort.as_deref().map(|sort| sort.trim_start_matches('-'));
+        let columns = lists.chain(single).chain(sort).collect();
+        Self { columns, assertions: &args.assertions }
+    }
+
+    /// Parses them with the names of one source. Whatever cannot be parsed is told later, in full.
+    fn formulas(&self, names: &Names) -> Vec<Formula> {
+        let columns = self.columns.iter().filter_map(|text| Formula::parse(text, names).ok());
+        let asserted = self.assertions.iter().filter_map(|text| Assertion::parse(text, names).ok());
+        columns
+            .chain(asserted.flat_map(|assertion| assertion.formulas().cloned().collect::<Vec<_>>()))
+            .collect()
+    }
+}
+
+fn study(dir: &StudyDir, name: String, asked: &Texts<'_>) -> Result<Source, Failure> {
     let study = journal::settled(dir)?;
-    let mut wanted = BTreeSet::new();
-    for text in asked {
-        // What cannot be parsed is told later, in full.
-        let plain: Vec<Formula> = Formula::parse(text, &|_| false).ok().into_iter().collect();
-        let asserted = crate::report::compare::assertion::Assertion::parse(text, &|_| false).ok();
-        let inner = asserted.iter().flat_map(|assertion| assertion.formulas());
-        for formula in plain.iter().chain(inner) {
-            wanted.extend(
-                formula.asks().filter(|(ask, _)| needs_reports(*ask)).map(|(_, name)| name.to_owned()),
-            );
-        }
-    }
-    let mut curves = Curves::of(&study, wanted.iter().cloned());
-    if !wanted.is_empty() {
-        reports::each(dir, &study, &mut |report| {
-            curves.add(&report);
-            Ok::<(), JournalError>(())
-        })?;
-    }
-    Ok(Source::study(name, study, curves))
+    let formulas = asked.formulas(&row::vocabulary(&study));
+    let history = History::read(dir, &study, &formulas)?;
+    Ok(Source::study(name, study, history))
 }
 
 /// Reads a file. With `--by` only the columns that are asked for are kept.
@@ -114,7 +114,7 @@ fn file(
     path: &Path,
     name: String,
     args: &Args,
-    asked: &[String],
+    asked: &Texts<'_>,
     context: &mut Context,
 ) -> Result<Source, Failure> {
     let shown = plain(&path.display().to_string()).into_owned();
@@ -122,32 +122,39 @@ fn file(
         let failure = Failure::caused(Code::Usage, error);
         Failure { message: format!("cannot read `{shown}`: {}", failure.message), ..failure }
     };
-    let condition = args.condition.as_deref().map(|text| formula(text, &[])).transpose()?;
-    let formulas: Vec<Formula> =
-        asked.iter().filter_map(|text| Formula::parse(text, &|_| false).ok()).collect();
-    let usual = ["state", "trial_id", "study"];
-    let pairs = split(Some(&args.pair));
-    let named = |column: &str| {
-        asked.iter().any(|text| text == column || text.contains(column))
-            || formulas.iter().any(|formula| formula.names().any(|name| answers(column, name)))
-            || pairs.iter().any(|name| answers(column, name))
-            || usual.contains(&column)
-    };
     // Without a metric the objective is the column behind `state`, so all have to be seen.
     let all = args.by.is_none() || args.metric.is_none();
+    let select = |names: &Names| {
+        let condition = args.condition.as_deref();
+        let condition = condition.map(|text| Formula::parse(text, names)).transpose()?;
+        Ok(Selection { columns: (!all).then(|| columns(asked, args, names)), condition })
+    };
     let file = File::open(path).map_err(|error| failed(&error))?;
-    let table = Table::read(file, &|column| all || named(column), condition.as_ref())
-        .map_err(|error| failed(&error))?;
+    let table = match Table::read(file, &select) {
+        Ok(table) => table,
+        Err(TableError::Formula(error)) => return Err(error.into()),
+        Err(error) => return Err(failed(&error)),
+    };
     for warning in &table.warnings {
         context.out.warn(plain(&format!("{}: {warning}", path.display())));
     }
-    if let Some((Ask::At(_), name)) =
-        formulas.iter().flat_map(Formula::asks).find(|(ask, _)| matches!(ask, Ask::At(_)))
-    {
+    let names = table.vocabulary();
+    let formulas = asked.formulas(&names);
+    let unanswered = |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
+    if let Some((ask, name)) = formulas.iter().flat_map(Formula::asks).find(unanswered) {
         context.out.warn(plain(&format!(
-            "{}: a table has one value a trial, so `{name}@…` is absent there",
-            path.display()
+            "{}: a table has one value a trial, so `{}` is absent there",
+            path.display(),
+            ask.of(name)
         )));
     }
     Ok(Source::table(name, table))
+}
+
+/// Returns the names of the columns of a file that are needed.
+fn columns(asked: &Texts<'_>, args: &Args, names: &Names) -> BTreeSet<String> {
+    let formulas = asked.formulas(names);
+    let named = formulas.iter().flat_map(Formula::names);
+    let usual = ["state", "trial_id", "study"];
+    named.chain(split(&args.pair)).chain(usual).map(str::to_owned).collect()
 }

@@ -103,6 +103,24 @@ fn columns_are_expressions_over_the_reports() {
 }
 
 #[test]
+fn the_report_that_counts_is_a_column_and_what_can_give_nothing_is_an_error() {
+    let with = |cols: &str| {
+        let cols = Some(cols.to_owned());
+        let by = Some("optimizer".to_owned());
+        compare(&world(), None, &Args { cols, top: Some(1), csv: true, by, ..args() })
+    };
+    let (_, out, _) = with("at_best(acc), first(acc), std(acc)");
+    let mut reader = csv::Reader::from_reader(out.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let row = reader.records().next().unwrap().unwrap();
+    let cell = |name: &str| &row[header.iter().position(|found| found == name).unwrap()];
+    assert_eq!([cell("at_best(acc)"), cell("first(acc)")], ["0.5", "0.25"]);
+    for wrong in ["best(acc)", "acc@9", "last(optimizer)", "at_best(ac)", "best.acc", "optimizer * 2"] {
+        assert_eq!(with(wrong).0.unwrap_err().code, Code::Usage, "{wrong}");
+    }
+}
+
+#[test]
 fn an_assertion_holds_or_the_exit_code_is_6() {
     let with = |text: &str| compare(&world(), None, &Args { assertions: vec![text.into()], ..args() });
     for holds in [

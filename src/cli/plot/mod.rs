@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     for (view, study) in views.iter().zip(&settled) {
         let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
         if let Some(text) = &args.condition {
-            let condition = Condition::parse(text, study)?;
+            let condition = Condition::parse(text, study, &view.dir)?;
             input.trials.retain(|trial| condition.holds(study, trial));
         }
         if let Some(metric) = &args.metric {

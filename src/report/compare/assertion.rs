@@ -3,11 +3,10 @@
 //! Here the functions run over the complete trials of one source; within them stands a column as elsewhere.
 
 use super::source::{Row, Source};
-use crate::report::formula::{Formula, FormulaError, Found, Reducer, rewrite};
+use crate::report::formula::{Cells, Formula, FormulaError, Names, Reducer};
 use crate::space::Value;
 use crate::space::expr::{Expr, Type};
 use crate::study::Goal;
-use std::collections::BTreeMap;
 
 /// The counts that can be named.
 const COUNTS: [&str; 5] = ["trials", "complete", "stopped", "failed", "running"];
@@ -16,7 +15,7 @@ const COUNTS: [&str; 5] = ["trials", "complete", "stopped", "failed", "running"]
 pub struct Assertion {
     text: String,
     expr: Expr,
-    inner: BTreeMap<String, (Reducer, Formula)>,
+    columns: Vec<(Reducer, Formula)>,
 }
 
 /// What became of an assertion.
@@ -32,38 +31,15 @@ impl Assertion {
     ///
     /// # Errors
     /// The first mistake.
-    pub fn parse(text: &str, known: &dyn Fn(&str) -> bool) -> Result<Self, FormulaError> {
-        let wrong = |message: String, hint| FormulaError { text: text.to_owned(), message, hint };
-        let mut inner = BTreeMap::new();
-        let mut failed = None;
-        let plain = rewrite(text, &mut |word, rest| {
-            let reducer = Reducer::named(word)?;
-            let inside = rest.trim_start().strip_prefix('(')?;
-            let close = closing(inside)?;
-            let asked = inside[..close].trim();
-            // `min(1, best(loss))` is the function of the language.
-            if asked.is_empty() || top_level_comma(asked) {
-                return None;
-            }
-            match Formula::parse(asked, known) {
-                Ok(formula) => {
-                    let key = format!("{word}({asked})");
-                    let text = format!("`{}`", key.replace('`', "'"));
-                    inner.insert(key.replace('`', "'"), (reducer, formula));
-                    Some(Found { text, length: rest.len() - inside.len() + close + 1 })
-                }
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    None
-                }
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
+    pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
+        let wrong = |message: String, hint| FormulaError::new(text, message, hint);
+        let expr = Expr::parse_over_trials(text, names).map_err(|error| FormulaError::of(text, error))?;
+        if let Some((ask, name)) = expr.asks().next() {
+            let question = ask.of(name);
+            let hint = format!("write `mean({question})`, or another function over the trials");
+            return Err(wrong(format!("`{question}` is of one trial"), Some(hint)));
         }
-        let expr = Expr::parse(&plain).map_err(|error| wrong(error.message, error.hint))?;
-        let scope = |name: &str| (inner.contains_key(name) || COUNTS.contains(&name)).then_some(Type::Number);
-        match expr.check(&scope) {
+        match expr.check(&|name| COUNTS.contains(&name).then_some(Type::Number)) {
             Ok(Type::Bool) => {}
             Ok(_) => {
                 return Err(wrong(
@@ -79,7 +55,8 @@ impl Assertion {
                 return Err(wrong(error.message, error.hint.or(Some(hint))));
             }
         }
-        Ok(Self { text: text.to_owned(), expr, inner })
+        let columns = expr.columns().map(|(reducer, column)| (reducer, Formula::of(column))).collect();
+        Ok(Self { text: text.to_owned(), expr, columns })
     }
 
     /// Returns its text.
@@ -90,7 +67,7 @@ impl Assertion {
 
     /// Returns the columns it looks at.
     pub fn formulas(&self) -> impl Iterator<Item = &Formula> {
-        self.inner.values().map(|(_, formula)| formula)
+        self.columns.iter().map(|(_, formula)| formula)
     }
 
     /// Checks it for the rows of one source for which `condition` holds.
@@ -106,28 +83,29 @@ impl Assertion {
         let states: Vec<String> = rows.iter().map(Row::state).collect();
         let complete: Vec<&Row<'_>> =
             rows.iter().zip(&states).filter(|(_, state)| *state == "complete").map(|(row, _)| row).collect();
-        let mut parts: Vec<(String, Option<f64>)> = Vec::new();
-        for (key, (reducer, formula)) in &self.inner {
-            let numbers: Vec<f64> = complete.iter().filter_map(|row| formula.number(*row)).collect();
-            let reducer = match (reducer, goal_of(formula)) {
-                (Reducer::Best, Some(Goal::Min)) => Reducer::Min,
-                (Reducer::Best, Some(Goal::Max)) => Reducer::Max,
-                (other, _) => *other,
-            };
-            parts.push((key.clone(), reducer.of(&numbers)));
-        }
-        let count = |word: &str| match word {
-            "trials" => rows.len() as f64,
-            word => states.iter().filter(|state| *state == word).count() as f64,
-        };
+        let reduced: Vec<Option<f64>> = self
+            .columns
+            .iter()
+            .map(|(reducer, formula)| {
+                let numbers: Vec<f64> = complete.iter().filter_map(|row| formula.number(*row)).collect();
+                let reducer = match (reducer, goal_of(formula)) {
+                    (Reducer::Best, Some(Goal::Min)) => Reducer::Min,
+                    (Reducer::Best, Some(Goal::Max)) => Reducer::Max,
+                    (other, _) => *other,
+                };
+                reducer.of(&numbers)
+            })
+            .collect();
+        let totals = Totals { columns: &self.columns, reduced: &reduced, states: &states };
+        let named =
+            |(reducer, formula): &(Reducer, Formula)| format!("{}({})", reducer.word(), formula.text());
+        let mut parts: Vec<(String, Option<f64>)> =
+            self.columns.iter().map(named).zip(reduced.iter().copied()).collect();
         for name in self.expr.names().filter(|name| COUNTS.contains(name)) {
-            parts.push((name.to_owned(), Some(count(name))));
+            parts.push((name.to_owned(), totals.value(name).and_then(|count| count.as_f64())));
         }
-        let scope = |name: &str| {
-            parts.iter().find(|(key, _)| key == name).and_then(|(_, number)| number.map(Value::Float))
-        };
         let known = parts.iter().all(|(_, number)| number.is_some());
-        let holds = match self.expr.eval(&scope) {
+        let holds = match self.expr.eval_in(&totals) {
             Ok(Value::Bool(holds)) if known => Some(holds),
             _ => None,
         };
@@ -135,33 +113,25 @@ impl Assertion {
     }
 }
 
-/// Returns where the bracket closes that is open before the text.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    let mut quote = None;
-    for (at, char) in text.char_indices() {
-        match (quote, char) {
-            (Some(open), _) if open == char => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"' | '`') => quote = Some(char),
-            (None, '(' | '[') => depth += 1,
-            (None, ')') if depth == 0 => return Some(at),
-            (None, ')' | ']') => depth -= 1,
-            _ => {}
-        }
-    }
-    None
+/// The values over all trials that an assertion looks at.
+struct Totals<'a> {
+    columns: &'a [(Reducer, Formula)],
+    reduced: &'a [Option<f64>],
+    states: &'a [String],
 }
 
-/// Says whether a comma parts the text on its own level.
-fn top_level_comma(text: &str) -> bool {
-    let mut depth = 0;
-    text.chars().any(|char| {
-        match char {
-            '(' | '[' => depth += 1,
-            ')' | ']' => depth -= 1,
-            _ => {}
-        }
-        char == ',' && depth == 0
-    })
+impl Cells for Totals<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        let count = match name {
+            "trials" => self.states.len(),
+            word => self.states.iter().filter(|state| *state == word).count(),
+        };
+        Some(Value::Float(count as f64))
+    }
+
+    fn over(&self, reducer: Reducer, column: &Expr) -> Option<f64> {
+        let is_it =
+            |(known, formula): &(Reducer, Formula)| *known == reducer && formula.text() == column.text();
+        self.reduced.get(self.columns.iter().position(is_it)?).copied().flatten()
+    }
 }

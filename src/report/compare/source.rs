@@ -1,14 +1,13 @@
 //! Where rows come from: a study, or a CSV file.
 
-use super::table::{At, Table, answers};
-use crate::journal::reports::Report;
-use crate::report::formula::{Ask, Cells, Reducer};
+use super::table::{At, Table};
+use crate::report::formula::{self, Ask, Cells, Formula, FormulaError, History, Names, TrialCells};
 use crate::report::{row, summary};
 use crate::sampler::SAMPLERS;
 use crate::space::Value;
+use crate::space::expr::Type;
 use crate::study::kind::{Capability, find};
-use crate::study::{Datum, Goal, Metric, Objective, Origin, Study, Trial, TrialState};
-use std::collections::BTreeMap;
+use crate::study::{Goal, Objective, Origin, Study, TrialState};
 
 /// A study or a file, with the name it is shown by.
 pub struct Source {
@@ -18,43 +17,15 @@ pub struct Source {
 }
 
 enum Rows {
-    Study { study: Box<Study>, curves: Curves },
+    Study { study: Box<Study>, history: History },
     Table(Table),
-}
-
-/// For each metric that is asked for, the step and value of every report of each trial.
-#[derive(Debug, Default)]
-pub struct Curves(BTreeMap<String, Vec<Vec<(f64, f64)>>>);
-
-impl Curves {
-    /// Begins with nothing; remembers what is reported under these names.
-    #[must_use]
-    pub fn of(study: &Study, names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| (name, vec![Vec::new(); study.trials().len()])).collect())
-    }
-
-    /// Takes what is needed out of a report.
-    pub fn add(&mut self, report: &Report) {
-        let (Some(step), Some(at)) = (report.step, (report.trial.0 as usize).checked_sub(1)) else { return };
-        for (name, datum) in &report.values {
-            if let Datum::Number(Metric(number)) = datum
-                && let Some(curve) = self.0.get_mut(&**name).and_then(|curves| curves.get_mut(at))
-            {
-                curve.push((step, *number));
-            }
-        }
-    }
-
-    fn find(&self, trial: &Trial, name: &str) -> Option<&[(f64, f64)]> {
-        Some(self.0.get(name)?.get((trial.id.0 as usize).checked_sub(1)?)?)
-    }
 }
 
 impl Source {
     /// Makes a source of a study.
     #[must_use]
-    pub fn study(name: String, study: Study, curves: Curves) -> Self {
-        Self { name, rows: Rows::Study { study: Box::new(study), curves } }
+    pub fn study(name: String, study: Study, history: History) -> Self {
+        Self { name, rows: Rows::Study { study: Box::new(study), history } }
     }
 
     /// Makes a source of a table.
@@ -92,15 +63,6 @@ impl Source {
         }
     }
 
-    /// Returns what can be asked for by name.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        match &self.rows {
-            Rows::Study { study, .. } => row::names(study).iter().map(ToString::to_string).collect(),
-            Rows::Table(table) => table.header().to_vec(),
-        }
-    }
-
     /// Returns the names of columns with numbers, for a message.
     #[must_use]
     pub fn numeric(&self) -> Vec<String> {
@@ -110,16 +72,36 @@ impl Source {
         }
     }
 
-    /// Says whether a name stands for something here.
+    /// Returns every name that an expression may use here.
     #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
+    pub fn vocabulary(&self) -> Names {
+        let own: Names = match &self.rows {
+            Rows::Study { study, .. } => row::vocabulary(study),
+            Rows::Table(table) => table.vocabulary(),
+        };
+        own.iter().chain(["study"]).collect()
+    }
+
+    /// Makes sure that an expression means something here; returns the type of its result.
+    ///
+    /// # Errors
+    /// As [`formula::study::check`].
+    pub fn check(&self, formula: &Formula) -> Result<Type, FormulaError> {
+        let names = self.vocabulary();
         match &self.rows {
-            Rows::Table(table) => table.has(name) || table.names().iter().any(|column| answers(column, name)),
-            Rows::Study { .. } => {
-                let bare = ["param.", "metric.", "best."].iter().find_map(|mark| name.strip_prefix(mark));
-                name == "trial_id"
-                    || self.names().iter().any(|known| known == name || Some(known.as_str()) == bare)
-            }
+            Rows::Study { study, .. } => formula::study::check(formula, study, &names),
+            Rows::Table(table) => table.check(formula, &names),
+        }
+    }
+
+    /// Makes sure that some report answers each question of an expression.
+    ///
+    /// # Errors
+    /// As [`formula::study::check_reports`].
+    pub fn check_reports(&self, formula: &Formula) -> Result<(), FormulaError> {
+        match &self.rows {
+            Rows::Study { study, history } => formula::study::check_reports(formula, study, history),
+            Rows::Table(_) => Ok(()),
         }
     }
 
@@ -166,8 +148,13 @@ impl Source {
             .count()
     }
 
-    fn goal(&self, name: &str) -> Option<Goal> {
-        self.objectives().iter().find(|objective| &*objective.metric == name).map(|objective| objective.goal)
+    /// Returns the goal of the objective that an expression measures, if it does nothing else.
+    #[must_use]
+    pub fn goal(&self, formula: &Formula) -> Option<Goal> {
+        match &self.rows {
+            Rows::Study { study, .. } => formula::study::goal(formula, study),
+            Rows::Table(_) => None,
+        }
     }
 }
 
@@ -228,39 +215,11 @@ impl Cells for Row<'_> {
     }
 
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
-        let (study, curves) = match &self.source.rows {
-            Rows::Table(table) => return At { table, row: self.at }.ask(ask, name),
-            Rows::Study { study, curves } => (study, curves),
-        };
-        let trial = &study.trials()[self.at];
-        if let (Ask::Reduce(reducer), Some(Value::List(items))) = (ask, trial.params.get(name)) {
-            let numbers: Option<Vec<f64>> = items.iter().map(Value::as_f64).collect();
-            return reducer.of(&numbers?);
-        }
-        let tally = trial.metrics.get(name);
-        match ask {
-            Ask::Reduce(Reducer::Min) => tally?.min,
-            Ask::Reduce(Reducer::Max) => tally?.max,
-            Ask::Reduce(Reducer::Last) => Some(tally?.last.0),
-            Ask::Reduce(Reducer::Count) => Some(tally.map_or(0.0, |tally| tally.count as f64)),
-            Ask::Reduce(Reducer::Best) => match self.source.goal(name)? {
-                Goal::Min => tally?.min,
-                Goal::Max => tally?.max,
-            },
-            Ask::Reduce(reducer) => {
-                let values: Vec<f64> = curves.find(trial, name)?.iter().map(|(_, value)| *value).collect();
-                reducer.of(&values)
+        match &self.source.rows {
+            Rows::Study { study, history } => {
+                TrialCells { study, trial: &study.trials()[self.at], history }.ask(ask, name)
             }
-            // The last of those at that step: a trial that went on from a checkpoint may have reported it twice.
-            Ask::At(step) => {
-                curves.find(trial, name)?.iter().rev().find(|(at, _)| *at == step).map(|(_, value)| *value)
-            }
+            Rows::Table(table) => At { table, row: self.at }.ask(ask, name),
         }
     }
-}
-
-/// Says whether the reports themselves are needed, since the study remembers only last, smallest, largest and count.
-#[must_use]
-pub fn needs_reports(ask: Ask) -> bool {
-    matches!(ask, Ask::At(_) | Ask::Reduce(Reducer::Mean | Reducer::Median | Reducer::Std | Reducer::First))
 }

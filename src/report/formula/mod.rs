@@ -1,110 +1,23 @@
-//! Columns as little expressions over one trial: `lr * 10`, `min(val_loss)`, `val_loss@10`, `best(acc) - last(acc)`.
+//! Columns and conditions: expressions over one trial, such as `lr * 10`, `min(val_loss)`,
+//! `val_loss@10`, `best(acc) - last(acc)`.
 //!
-//! The language of `when` and constraints, and two things more: a [`Reducer`] over all reports of a trial, and `@` for the report at a step.
+//! The language is that of [`crate::space::expr`]. `study` says what names mean in a study and which
+//! expressions can give nothing there; `history` holds the reports that an expression asks for.
 
-mod rewrite;
+mod history;
+pub mod study;
 
-pub(crate) use rewrite::{Found, rewrite};
+pub use crate::space::expr::{Ask, Cells, Names, Reducer};
+pub use history::{History, TrialCells};
 
 use crate::space::Value;
-use crate::space::expr::{Expr, Type};
-use std::collections::BTreeMap;
+use crate::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};
 
-/// What makes one number of a trial's reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reducer {
-    /// The smallest finite value.
-    Min,
-    /// The largest finite value.
-    Max,
-    /// The mean of the finite values.
-    Mean,
-    /// The median of the finite values.
-    Median,
-    /// The standard deviation of the finite values, with n − 1.
-    Std,
-    /// The first value.
-    First,
-    /// The last value.
-    Last,
-    /// The smallest or largest, whichever the objective wants.
-    Best,
-    /// How many times it was reported.
-    Count,
-}
-
-impl Reducer {
-    /// Every one, with its word.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("min", Self::Min),
-        ("max", Self::Max),
-        ("mean", Self::Mean),
-        ("median", Self::Median),
-        ("std", Self::Std),
-        ("first", Self::First),
-        ("last", Self::Last),
-        ("best", Self::Best),
-        ("count", Self::Count),
-    ];
-
-    /// Finds one by its word.
-    #[must_use]
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, reducer)| *reducer)
-    }
-
-    /// Applies it to numbers in the order they came; `None` if they do not give one. `Best` needs to know what is good, so it gives none.
-    #[must_use]
-    pub fn of(self, numbers: &[f64]) -> Option<f64> {
-        let finite = || numbers.iter().copied().filter(|number| number.is_finite());
-        match self {
-            Self::Min => finite().reduce(f64::min),
-            Self::Max => finite().reduce(f64::max),
-            Self::First => numbers.first().copied(),
-            Self::Last => numbers.last().copied(),
-            Self::Count => Some(numbers.len() as f64),
-            Self::Best => None,
-            Self::Mean => {
-                crate::numerics::sample::Sample::of(&finite().collect::<Vec<_>>()).map(|sample| sample.mean)
-            }
-            Self::Std => crate::numerics::sample::Sample::of(&finite().collect::<Vec<_>>())
-                .filter(|sample| sample.n > 1)
-                .map(|sample| sample.std),
-            Self::Median => median(finite().collect()),
-        }
-    }
-}
-
-fn median(mut numbers: Vec<f64>) -> Option<f64> {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    let upper = *numbers.get(middle)?;
-    Some(if numbers.len() % 2 == 1 { upper } else { 0.5 * (numbers[middle - 1] + upper) })
-}
-
-/// What is asked of the reports of a trial.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Ask {
-    /// One number made of all of them.
-    Reduce(Reducer),
-    /// The one at this step.
-    At(f64),
-}
-
-/// Where a formula finds the values of one trial.
-pub trait Cells {
-    /// Returns what a name stands for, `None` if it is absent there.
-    fn value(&self, name: &str) -> Option<Value>;
-    /// Returns what the reports under that name give.
-    fn ask(&self, ask: Ask, name: &str) -> Option<f64>;
-}
-
-/// A parsed column.
+/// A parsed column or condition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Formula {
     text: String,
     expr: Expr,
-    asks: BTreeMap<String, (Ask, String)>,
 }
 
 /// What is wrong with a formula.
@@ -119,35 +32,35 @@ pub struct FormulaError {
     pub hint: Option<String>,
 }
 
+impl FormulaError {
+    /// Makes the error of a text.
+    pub(crate) fn new(text: &str, message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { text: text.to_owned(), message: message.into(), hint }
+    }
+
+    /// Makes the error of a text that cannot be parsed or checked.
+    pub(crate) fn of(text: &str, error: ExprError) -> Self {
+        Self::new(text, error.message, error.hint)
+    }
+}
+
 impl Formula {
     /// Parses a text. One that is a known name as it stands is that name, whatever it is made of.
     ///
     /// # Errors
-    /// The first mistake of syntax.
-    pub fn parse(text: &str, known: &dyn Fn(&str) -> bool) -> Result<Self, FormulaError> {
+    /// The first mistake of syntax, or a name that is also an expression of other names.
+    pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
         let text = text.trim();
-        let mut asks = BTreeMap::new();
-        let whole = known(text) && !text.contains('`');
-        let plain = if whole {
-            format!("`{text}`")
-        } else {
-            rewrite(text, &mut |word, rest| {
-                let (ask, name, length) = asked(word, rest)?;
-                let key = match ask {
-                    Ask::At(step) => format!("{name}@{step}"),
-                    Ask::Reduce(_) => format!("{word}({name})"),
-                };
-                let replaced = format!("`{key}`");
-                asks.insert(key, (ask, name));
-                Some(Found { text: replaced, length })
-            })
-        };
-        let expr = Expr::parse(&plain).map_err(|error| FormulaError {
-            text: text.to_owned(),
-            message: error.message,
-            hint: error.hint,
-        })?;
-        Ok(Self { text: text.to_owned(), expr, asks })
+        let parsed =
+            if names.contains(text) { Ok(Expr::of_name(text)) } else { Expr::parse_over_trial(text, names) };
+        let expr = parsed.map_err(|error| FormulaError::of(text, error))?;
+        Ok(Self { text: text.to_owned(), expr })
+    }
+
+    /// Makes a formula of an expression over one trial.
+    #[must_use]
+    pub fn of(expr: &Expr) -> Self {
+        Self { text: expr.text().to_owned(), expr: expr.clone() }
     }
 
     /// Returns the text it was parsed from.
@@ -159,43 +72,62 @@ impl Formula {
     /// Returns the name it is, if it is nothing but a name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        let name = self.expr.names().next()?;
-        let bare = self.text.strip_prefix('`').and_then(|text| text.strip_suffix('`')).unwrap_or(&self.text);
-        (name == bare && !self.asks.contains_key(name)).then_some(name)
+        self.expr.name()
     }
 
-    /// Returns every name it looks at.
+    /// Returns the metric and what it asks of its reports, if it is nothing but that.
+    #[must_use]
+    pub fn ask(&self) -> Option<(Ask, &str)> {
+        self.expr.ask()
+    }
+
+    /// Returns every name it looks at, also those of metrics whose reports it asks.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let plain = self.expr.names().filter(|name| !self.asks.contains_key(*name));
-        plain.chain(self.asks.values().map(|(_, name)| name.as_str()))
+        self.expr.names().chain(self.expr.asks().map(|(_, name)| name))
+    }
+
+    /// Returns the names that stand for one value a trial.
+    pub fn plain_names(&self) -> impl Iterator<Item = &str> {
+        self.expr.names()
     }
 
     /// Returns what it asks of the reports.
     pub fn asks(&self) -> impl Iterator<Item = (Ask, &str)> {
-        self.asks.values().map(|(ask, name)| (*ask, name.as_str()))
+        self.expr.asks()
     }
 
-    /// Finds operations that cannot work, whatever the names stand for; returns the type of the result.
+    /// Finds operations that cannot work, given the types of the names; returns that of the result.
     ///
     /// # Errors
-    /// The first mistake.
-    pub fn check(&self) -> Result<Type, FormulaError> {
-        let scope = |name: &str| Some(if self.asks.contains_key(name) { Type::Number } else { Type::Any });
-        self.expr.check(&scope).map_err(|error| FormulaError {
-            text: self.text.clone(),
-            message: error.message,
-            hint: error.hint,
-        })
+    /// The first mistake. If the name of something stands in quotes, it says how to write the name.
+    pub fn check(&self, names: &Names, type_of: &dyn Fn(&str) -> Type) -> Result<Type, FormulaError> {
+        let quoted = self.expr.texts().into_iter().find(|text| names.contains(text));
+        let hint =
+            quoted.map(|name| format!("quotes make a text; the name is written {}", in_back_quotes(name)));
+        match self.expr.check(&|name| Some(type_of(name))) {
+            Ok(_) if hint.is_some() && self.names().next().is_none() => {
+                Err(FormulaError::new(&self.text, "names no parameter and no metric", hint))
+            }
+            Ok(result) => Ok(result),
+            Err(error) => {
+                let hint = hint.or(error.hint);
+                Err(FormulaError::new(&self.text, error.message, hint))
+            }
+        }
     }
 
     /// Computes it for one trial, `None` if it is absent there or cannot be computed.
     #[must_use]
     pub fn value(&self, cells: &dyn Cells) -> Option<Value> {
-        let scope = |name: &str| match self.asks.get(name) {
-            Some((ask, name)) => cells.ask(*ask, name).map(Value::Float),
-            None => cells.value(name),
-        };
-        self.expr.eval(&scope).ok()
+        self.compute(cells).ok()
+    }
+
+    /// Computes it for one trial.
+    ///
+    /// # Errors
+    /// Why it has no value there.
+    pub fn compute(&self, cells: &dyn Cells) -> Result<Value, EvalError> {
+        self.expr.eval_in(cells)
     }
 
     /// Computes it for one trial as a number.
@@ -204,45 +136,40 @@ impl Formula {
         self.value(cells)?.as_f64()
     }
 
-    /// Says whether it is true of one trial.
+    /// Returns whether it is true of one trial.
     #[must_use]
     pub fn holds(&self, cells: &dyn Cells) -> bool {
         self.value(cells) == Some(Value::Bool(true))
     }
 }
 
-/// Understands `word@10` and `reducer(name)`, of which `rest` stands behind the word; returns how much of it belongs.
-fn asked(word: &str, rest: &str) -> Option<(Ask, String, usize)> {
-    let bare = word.trim_matches('`');
-    if let Some(behind) = rest.strip_prefix('@') {
-        let end = behind.find(|char: char| !(char.is_ascii_digit() || char == '.')).unwrap_or(behind.len());
-        let step: f64 = behind[..end].parse().ok()?;
-        return Some((Ask::At(step), bare.to_owned(), end + 1));
+/// Splits a list at commas outside brackets and quotes.
+#[must_use]
+pub fn split(list: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0, None);
+    for (at, char) in list.char_indices() {
+        match (quote, char) {
+            (Some(open), _) if open == char => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(char),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth -= 1,
+            (None, ',') if depth == 0 => {
+                parts.push(&list[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
     }
-    let reducer = Reducer::named(word)?;
-    let inside = rest.trim_start().strip_prefix('(')?;
-    let close = inside.find([')', '('])?;
-    if !inside[close..].starts_with(')') {
-        return None;
-    }
-    let length = rest.len() - inside.len() + close + 1;
-    let name = inside[..close].trim();
-    let quoted = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
-    let simple = || {
-        name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.'))
-            && !name.starts_with(|char: char| char.is_ascii_digit())
-    };
-    match quoted {
-        Some(name) if !name.contains('`') => Some((Ask::Reduce(reducer), name.to_owned(), length)),
-        None if !name.is_empty() && simple() => Some((Ask::Reduce(reducer), name.to_owned(), length)),
-        _ => None,
-    }
+    parts.push(&list[start..]);
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Cells, Formula, Reducer};
+    use super::{Ask, Cells, Formula, Names, Reducer, split};
     use crate::space::Value;
+    use crate::space::expr::Type;
     use proptest::prelude::*;
 
     struct One;
@@ -259,24 +186,32 @@ mod tests {
         fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
             match (ask, name) {
                 (Ask::At(step), "acc") => Some(step / 100.0),
+                (Ask::AtBest, "acc") => Some(0.25),
                 (Ask::Reduce(reducer), "acc" | "val-acc") => reducer.of(&[0.1, 0.4, 0.2]),
                 _ => None,
             }
         }
     }
 
+    fn names() -> Names {
+        ["Val Loss", "val-acc", "lr", "acc"].into_iter().collect()
+    }
+
     fn value(text: &str) -> Option<String> {
-        let known = |name: &str| name == "Val Loss";
-        Formula::parse(text, &known).unwrap().value(&One).map(|value| value.to_string())
+        Formula::parse(text, &names()).unwrap().value(&One).map(|value| value.to_string())
     }
 
     #[test]
     fn reports_are_reduced_or_taken_at_a_step() {
         assert_eq!(value("max(acc) - last(acc)").as_deref(), Some("0.2"));
         assert_eq!(value("acc@10 * 2").as_deref(), Some("0.2"));
+        assert_eq!(value("acc@1e1").as_deref(), Some("0.1"));
+        assert_eq!(value("at_best(acc)").as_deref(), Some("0.25"));
         assert_eq!(value("count( `val-acc` ) + `val-acc`@3").as_deref(), None);
+        assert_eq!(value("count(val-acc)").as_deref(), Some("3.0"));
         assert_eq!(value("median(acc)").as_deref(), Some("0.2"));
         assert_eq!(value("min(lr, 3)").as_deref(), Some("0.5"));
+        assert_eq!(value("min(max(acc), last(acc))").as_deref(), Some("0.2"));
         assert_eq!(value("round(max(acc) * 10)").as_deref(), Some("4"));
     }
 
@@ -284,33 +219,54 @@ mod tests {
     fn text_in_quotes_is_left_alone_and_a_column_may_be_called_anything() {
         assert_eq!(value("optimizer == 'last(acc)@3'").as_deref(), Some("false"));
         assert_eq!(value("Val Loss").as_deref(), Some("3"));
+        assert_eq!(value("Val Loss > 2").as_deref(), Some("true"));
         assert_eq!(value("missing"), None);
     }
 
     #[test]
     fn its_names_are_known_before_it_is_computed() {
-        let formula = Formula::parse("min(acc) + loss@3 + lr", &|_| false).unwrap();
-        let mut names: Vec<_> = formula.names().collect();
-        names.sort_unstable();
-        assert_eq!(names, ["acc", "loss", "lr"]);
-        assert_eq!((formula.name(), Formula::parse("lr", &|_| false).unwrap().name()), (None, Some("lr")));
-        assert!(Formula::parse("min(acc", &|_| false).is_err());
-        assert!(Formula::parse("last(acc) == 'x'", &|_| false).unwrap().check().is_err());
+        let parse = |text: &str| Formula::parse(text, &names());
+        let formula = parse("min(acc) + loss@3 + lr").unwrap();
+        let mut found: Vec<_> = formula.names().collect();
+        found.sort_unstable();
+        assert_eq!(found, ["acc", "loss", "lr"]);
+        assert_eq!((formula.name(), parse("`lr`").unwrap().name()), (None, Some("lr")));
+        assert_eq!(parse("min(acc)").unwrap().ask(), Some((Ask::Reduce(Reducer::Min), "acc")));
+        assert!(parse("min(acc").is_err());
+        let text = parse("last(acc) == 'x'").unwrap();
+        assert!(text.check(&names(), &|_| Type::Any).is_err());
     }
 
     #[test]
-    fn numbers_that_are_not_finite_are_neither_smallest_nor_in_the_mean() {
-        let numbers = [f64::NAN, 2.0, f64::NEG_INFINITY, 4.0];
-        assert_eq!(Reducer::Min.of(&numbers), Some(2.0));
-        assert_eq!(Reducer::Mean.of(&numbers), Some(3.0));
-        assert_eq!(Reducer::Std.of(&[1.0]), None);
-        assert_eq!(Reducer::Median.of(&[]), None);
+    fn a_function_over_reports_takes_a_name_and_a_step_is_a_number() {
+        let error = |text: &str| Formula::parse(text, &names()).unwrap_err();
+        assert_eq!(error("mean(lr * 2)").message, "`mean` takes the name of a metric");
+        assert_eq!(error("acc@x").message, "a step should stand behind `@`");
+        assert_eq!(error("mena(acc)").hint.as_deref(), Some("did you mean `mean`?"));
+    }
+
+    #[test]
+    fn the_name_of_a_metric_in_quotes_is_a_text_and_the_message_shows_how_to_write_it() {
+        let check = |text: &str| {
+            let formula = Formula::parse(text, &names()).unwrap();
+            formula.check(&names(), &|_| Type::Number).map_err(|error| error.hint)
+        };
+        let hint = Some("quotes make a text; the name is written `val-acc`".to_owned());
+        assert_eq!(check("\"val-acc\" > 0.2"), Err(hint.clone()));
+        assert_eq!(check("'val-acc' == 'x'"), Err(hint));
+        assert_eq!(check("val-acc > 0.2"), Ok(Type::Bool));
+    }
+
+    #[test]
+    fn a_list_is_parted_at_commas_outside_brackets_and_quotes() {
+        assert_eq!(split("lr, min(a, b),`c,d`, 'e,f'"), ["lr", "min(a, b)", "`c,d`", "'e,f'"]);
+        assert!(split(" , ").is_empty());
     }
 
     proptest! {
         #[test]
-        fn any_text_is_parsed_or_refused(text in "[a-z(@)`'.0-9 ,+é]{0,24}") {
-            if let Ok(formula) = Formula::parse(&text, &|_| false) {
+        fn any_text_is_parsed_or_refused(text in "[a-z(@)`'.0-9 ,+é-]{0,24}") {
+            if let Ok(formula) = Formula::parse(&text, &names()) {
                 let _ = formula.value(&One);
             }
         }

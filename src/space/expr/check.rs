@@ -65,6 +65,7 @@ pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
         Kind::Name(name) => {
             scope(name).ok_or_else(|| ExprError::new(&node.span, format!("there is no `{name}`")))
         }
+        Kind::Reports(..) | Kind::Trials(..) => Ok(Type::Number),
         Kind::List(items) => {
             for item in items {
                 check(item, scope)?;

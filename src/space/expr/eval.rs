@@ -1,5 +1,6 @@
 //! Computes an expression.
 
+use super::Cells;
 use super::function::Function;
 use super::tree::{Comparison, Kind, Node, Operator};
 use crate::space::{Name, Value};
@@ -42,14 +43,16 @@ pub(super) enum Absence {
     IsUnknown,
 }
 
-type Scope<'a> = &'a dyn Fn(&str) -> Option<Value>;
+type Scope<'a> = &'a dyn Cells;
 type Evaluated = Result<Option<Value>, EvalError>;
 
 /// Computes `node`; `None` if it is absent.
 pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated {
     match &node.kind {
         Kind::Literal(value) => Ok(Some(value.clone())),
-        Kind::Name(name) => Ok(scope(name)),
+        Kind::Name(name) => Ok(scope.value(name)),
+        Kind::Reports(ask, name) => Ok(scope.ask(*ask, name).map(Value::Float)),
+        Kind::Trials(reducer, column) => Ok(scope.over(*reducer, column).map(Value::Float)),
         Kind::List(items) => {
             let items: Result<Option<Vec<_>>, _> =
                 items.iter().map(|item| eval(item, scope, absence)).collect();

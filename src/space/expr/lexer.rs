@@ -1,6 +1,9 @@
 //! The words of an expression.
 
-use super::ExprError;
+use super::function::Function;
+use super::names::Names;
+use super::reducer::Ask;
+use super::{ExprError, in_back_quotes};
 use crate::space::Value;
 use std::ops::Range;
 
@@ -33,8 +36,16 @@ const FOREIGN: &[(&str, &str)] = &[
     ("|", "or"),
 ];
 
+/// The words that are no names.
+pub(super) const KEYWORDS: [&str; 8] = ["and", "or", "in", "not", "true", "True", "false", "False"];
+
+type Tokens = Vec<(Token, Range<usize>)>;
+
 /// Splits a text into words with their places.
-pub(super) fn lex(text: &str) -> Result<Vec<(Token, Range<usize>)>, ExprError> {
+///
+/// With `names` it is an expression over trials: names that are not words are taken as they stand,
+/// and `@` is a symbol.
+pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -43,24 +54,68 @@ pub(super) fn lex(text: &str) -> Result<Vec<(Token, Range<usize>)>, ExprError> {
             continue;
         }
         let rest = &text[at..];
-        let (token, length) = match first {
-            '0'..='9' => number(rest, at)?,
-            '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => number(rest, at)?,
-            '\'' | '"' => {
-                let (inner, length) = quoted(rest, first, at)?;
-                (Token::Literal(Value::Text(inner.into())), length)
-            }
-            '`' => {
-                let (inner, length) = quoted(rest, first, at)?;
-                (Token::Quoted(inner.to_owned()), length)
-            }
-            _ if begins_word(first) => word(rest),
-            _ => symbol(rest, at, first)?,
+        let (token, length) = match names.map_or(Ok(None), |names| odd_name(rest, at, names))? {
+            Some(name) => (Token::Quoted(name.to_owned()), name.len()),
+            None if first == '@' && names.is_some() => (Token::Symbol("@"), 1),
+            None => plain(rest, at, first)?,
         };
         tokens.push((token, at..at + length));
         at += length;
     }
     Ok(tokens)
+}
+
+/// Reads the word that a text begins with.
+fn plain(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError> {
+    Ok(match first {
+        '0'..='9' => number(rest, at)?,
+        '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => number(rest, at)?,
+        '\'' | '"' => {
+            let (inner, length) = quoted(rest, first, at)?;
+            (Token::Literal(Value::Text(inner.into())), length)
+        }
+        '`' => {
+            let (inner, length) = quoted(rest, first, at)?;
+            (Token::Quoted(inner.to_owned()), length)
+        }
+        _ if begins_word(first) => word(rest),
+        _ => symbol(rest, at, first)?,
+    })
+}
+
+/// Returns the name that is not a word and with which a text begins, unless it is an expression.
+fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a str>, ExprError> {
+    let Some(name) = names.odd_at_start_of(rest) else { return Ok(None) };
+    if !is_expression(name, names) {
+        return Ok(Some(name));
+    }
+    // A metric called `1` does not take the number away.
+    if !name.starts_with(begins_word) {
+        return Ok(None);
+    }
+    let message = format!("`{name}` is a name, and also an expression of other names");
+    let hint =
+        format!("write {} for the name, or blanks between the parts of the expression", in_back_quotes(name));
+    Err(ExprError::new(&(at..at + name.len()), message).hint(hint))
+}
+
+/// Returns whether a name could be an expression, too, each word of which means something.
+fn is_expression(name: &str, names: &Names) -> bool {
+    let Ok(tokens) = lex(name, Some(&Names::default())) else { return false };
+    tokens.iter().enumerate().all(|(at, (token, _))| match token {
+        Token::Word(word) => {
+            let is_called = matches!(tokens.get(at + 1), Some((Token::Symbol("("), _)));
+            let is_function = Function::named(word).is_some() || Ask::named(word).is_some();
+            names.contains(word) || KEYWORDS.contains(&word.as_str()) || (is_called && is_function)
+        }
+        Token::Quoted(inner) => names.contains(inner),
+        Token::Literal(_) | Token::Symbol(_) => true,
+    })
+}
+
+/// Returns whether a name is a word of the language: letters, digits, `_`, and dots between them.
+pub(super) fn is_word(name: &str) -> bool {
+    name.starts_with(begins_word) && word(name).1 == name.len()
 }
 
 fn begins_word(letter: char) -> bool {
@@ -125,7 +180,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<Token> {
-        lex(text).unwrap().into_iter().map(|(token, _)| token).collect()
+        lex(text, None).unwrap().into_iter().map(|(token, _)| token).collect()
     }
 
     #[test]
@@ -144,13 +199,56 @@ mod tests {
 
     #[test]
     fn symbols_of_other_languages_are_translated() {
-        let error = lex("a && b").unwrap_err();
+        let error = lex("a && b", None).unwrap_err();
         assert_eq!((error.span, error.hint), (2..4, Some("write `and`".into())));
-        assert_eq!(lex("a = 1").unwrap_err().hint, Some("write `==`".into()));
+        assert_eq!(lex("a = 1", None).unwrap_err().hint, Some("write `==`".into()));
     }
 
     #[test]
     fn an_open_string_is_an_error_to_its_end() {
-        assert_eq!(lex("a == 'sgd").unwrap_err().span, 5..9);
+        assert_eq!(lex("a == 'sgd", None).unwrap_err().span, 5..9);
+    }
+
+    fn with_names(text: &str, names: &[&str]) -> Result<Vec<Token>, ExprError> {
+        let names: Names = names.iter().copied().collect();
+        Ok(lex(text, Some(&names))?.into_iter().map(|(token, _)| token).collect())
+    }
+
+    #[test]
+    fn a_known_name_is_taken_as_it_stands_whatever_it_is_made_of() {
+        for name in [
+            "val/AR@100",
+            "n-estimators",
+            "timing(s)/gen",
+            "huber[delta=1.3]",
+            "acc, top-5 %",
+            "3d/iou",
+            "a.2b",
+        ] {
+            let tokens = with_names(&format!("{name} > 1"), &[name, "lr"]);
+            let expected = [Token::Quoted(name.into()), Token::Symbol(">"), Token::Literal(Value::Int(1))];
+            assert_eq!(tokens.as_deref(), Ok(&expected[..]), "{name}");
+        }
+        let tokens = with_names("n-estimators2", &["n-estimators", "n"]).unwrap();
+        assert_eq!(tokens[0], Token::Word("n".into()));
+        assert_eq!(with_names("a-b-c", &["a-b", "a-b-c"]).unwrap(), [Token::Quoted("a-b-c".into())]);
+    }
+
+    #[test]
+    fn a_name_that_is_also_an_expression_of_names_has_to_be_written_in_back_quotes() {
+        let error = with_names("a-b > 0", &["a-b", "a", "b"]).unwrap_err();
+        assert_eq!(
+            (error.span, error.message.as_str()),
+            (0..3, "`a-b` is a name, and also an expression of other names")
+        );
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("write `a-b` for the name, or blanks between the parts of the expression")
+        );
+        assert_eq!(with_names("a - b", &["a-b", "a", "b"]).unwrap().len(), 3);
+        assert_eq!(with_names("`a-b`", &["a-b", "a", "b"]).unwrap(), [Token::Quoted("a-b".into())]);
+        assert!(with_names("acc@10", &["acc@10", "acc"]).is_err());
+        assert!(with_names("log(lr)", &["log(lr)", "lr"]).is_err());
+        assert_eq!(with_names("lr > 1", &["1", "lr"]).unwrap()[2], Token::Literal(Value::Int(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! The little language of `when`, bounds, derived values, constraints and `--where`.
+//! The little language of `when`, bounds, derived values, constraints, `--where` and columns.
 //!
 //! Numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen functions, lists and indexing, with
 //! Python's meaning. Closed: no I/O, no loops, no recursion, so an expression ends after as many steps as it has parts. `lexer` and
@@ -6,23 +6,31 @@
 //!
 //! A parameter that does not exist in a configuration makes every comparison with it false. A name that is not a word
 //! (`weight-decay`) is written in backticks.
+//!
+//! Over trials there is more: `min(val_loss)`, `at_best(acc)` and `acc@10` ask the reports of a
+//! trial, and the [`Names`] that are known need no backticks where that is unambiguous.
 
 mod check;
 mod eval;
 mod function;
 mod hull;
 mod lexer;
+mod names;
 mod parser;
+mod reducer;
 mod tree;
 
 pub use check::Type;
 pub use eval::EvalError;
 pub(crate) use hull::Hull;
+pub use names::Names;
+pub use reducer::{Ask, Reducer};
 
 use crate::space::{Name, Value};
+use parser::Dialect;
 use std::ops::Range;
 use std::sync::Arc;
-use tree::Node;
+use tree::{Kind, Node};
 
 /// A parsed expression; keeps its text. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -33,6 +41,38 @@ struct Parsed {
     text: String,
     root: Node,
     names: Vec<(Name, Range<usize>)>,
+    asks: Vec<(Ask, Name)>,
+    columns: Vec<(Reducer, Expr)>,
+}
+
+/// Where an expression finds its values.
+pub trait Cells {
+    /// Returns what a name stands for, `None` if it is absent.
+    fn value(&self, name: &str) -> Option<Value>;
+
+    /// Returns what the reports under a name give, `None` if that is absent.
+    fn ask(&self, _ask: Ask, _name: &str) -> Option<f64> {
+        None
+    }
+
+    /// Returns what a column gives over several trials, `None` if that is absent.
+    fn over(&self, _reducer: Reducer, _column: &Expr) -> Option<f64> {
+        None
+    }
+}
+
+/// Values that a function finds by their names.
+struct ByName<'a>(&'a dyn Fn(&str) -> Option<Value>);
+
+impl Cells for ByName<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        (self.0)(name)
+    }
+}
+
+/// Writes a name as it can stand in any expression.
+pub(crate) fn in_back_quotes(name: &str) -> String {
+    if name.contains('`') { name.to_owned() } else { format!("`{name}`") }
 }
 
 /// What is wrong with an expression, and where in its text.
@@ -64,14 +104,41 @@ impl Expr {
     /// # Errors
     /// The first mistake of syntax.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        let root = parser::parse(text)?;
-        let mut names = Vec::new();
-        root.visit(&mut |node| {
-            if let tree::Kind::Name(name) = &node.kind {
-                names.push((Arc::clone(name), node.span.clone()));
-            }
+        parser::parse(text, Dialect::Sweep).map(|root| Self::of(text, root))
+    }
+
+    /// Parses an expression over one trial: `lr * 10`, `best(acc) - last(acc)`, `val/AR@100 > 0.2`.
+    ///
+    /// # Errors
+    /// The first mistake of syntax, or a name of `names` that is an expression, too.
+    pub fn parse_over_trial(text: &str, names: &Names) -> Result<Self, ExprError> {
+        parser::parse(text, Dialect::Trial(names)).map(|root| Self::of(text, root))
+    }
+
+    /// Parses an expression over several trials: `mean(acc@10) > 0.9`. Within its functions stands
+    /// an expression over one trial.
+    ///
+    /// # Errors
+    /// As [`parse_over_trial`](Self::parse_over_trial).
+    pub fn parse_over_trials(text: &str, names: &Names) -> Result<Self, ExprError> {
+        parser::parse(text, Dialect::Trials(names)).map(|root| Self::of(text, root))
+    }
+
+    /// Makes the expression that is a name, whatever the name is made of.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        Self::of(name, Node { span: 0..name.len(), depth: 0, kind: Kind::Name(name.into()) })
+    }
+
+    fn of(text: &str, root: Node) -> Self {
+        let (mut names, mut asks, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        root.visit(&mut |node| match &node.kind {
+            Kind::Name(name) => names.push((Arc::clone(name), node.span.clone())),
+            Kind::Reports(ask, name) => asks.push((*ask, Arc::clone(name))),
+            Kind::Trials(reducer, column) => columns.push((*reducer, column.clone())),
+            _ => {}
         });
-        Ok(Self(Arc::new(Parsed { text: text.to_owned(), root, names })))
+        Self(Arc::new(Parsed { text: text.to_owned(), root, names, asks, columns }))
     }
 
     /// Finds unknown names and operations that cannot work; returns the type of the result.
@@ -87,8 +154,16 @@ impl Expr {
     /// # Errors
     /// [`EvalError::Absent`] if the result itself is absent; the others if it cannot be computed.
     pub fn eval(&self, scope: &dyn Fn(&str) -> Option<Value>) -> Result<Value, EvalError> {
-        eval::eval(&self.0.root, scope, eval::Absence::IsFalse)?.ok_or_else(|| {
-            let absent = self.names().find(|name| scope(name).is_none());
+        self.eval_in(&ByName(scope))
+    }
+
+    /// Computes the value from cells. A comparison with something that is absent is false.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval).
+    pub fn eval_in(&self, cells: &dyn Cells) -> Result<Value, EvalError> {
+        eval::eval(&self.0.root, cells, eval::Absence::IsFalse)?.ok_or_else(|| {
+            let absent = self.names().find(|name| cells.value(name).is_none());
             EvalError::Absent(absent.unwrap_or_default().into())
         })
     }
@@ -98,7 +173,7 @@ impl Expr {
     /// # Errors
     /// What [`eval`](Self::eval) gives, but for absence.
     pub(crate) fn holds(&self, scope: &dyn Fn(&str) -> Option<Value>) -> Result<Option<bool>, EvalError> {
-        match eval::eval(&self.0.root, scope, eval::Absence::IsUnknown)? {
+        match eval::eval(&self.0.root, &ByName(scope), eval::Absence::IsUnknown)? {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(other) => Err(EvalError::WrongType(format!("`{other}` is neither true nor false"))),
@@ -122,6 +197,40 @@ impl Expr {
             let seen = names[..at].iter().any(|(earlier, _)| earlier == name);
             (!seen).then_some(&**name)
         })
+    }
+
+    /// Returns what it asks of the reports of a trial, with the names of the metrics.
+    pub fn asks(&self) -> impl Iterator<Item = (Ask, &str)> {
+        self.0.asks.iter().map(|(ask, name)| (*ask, &**name))
+    }
+
+    /// Returns its functions over several trials, with the expression in each.
+    pub fn columns(&self) -> impl Iterator<Item = (Reducer, &Self)> {
+        self.0.columns.iter().map(|(reducer, column)| (*reducer, column))
+    }
+
+    /// Returns the name it is, if it is nothing but a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        if let Kind::Name(name) = &self.0.root.kind { Some(name) } else { None }
+    }
+
+    /// Returns the metric that it asks about, if it is nothing but that: `min(val_loss)`.
+    #[must_use]
+    pub fn ask(&self) -> Option<(Ask, &str)> {
+        if let Kind::Reports(ask, name) = &self.0.root.kind { Some((*ask, name)) } else { None }
+    }
+
+    /// Returns the texts that stand in quotes.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        let mut texts = Vec::new();
+        self.0.root.visit(&mut |node| {
+            if let Kind::Literal(Value::Text(text)) = &node.kind {
+                texts.push(&**text);
+            }
+        });
+        texts
     }
 
     /// Returns every mention of a name with its place in the text.
@@ -161,9 +270,17 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_parsed_or_refused_with_a_place_in_it(text in "\\PC*") {
-            if let Err(error) = Expr::parse(&text) {
-                prop_assert!(error.span.end <= text.len() && error.span.start <= error.span.end);
-                prop_assert!(text.is_char_boundary(error.span.start) && text.is_char_boundary(error.span.end));
+            let names = Names::from_iter(["a-b", "é@1", "a"]);
+            let parsed = [
+                Expr::parse(&text),
+                Expr::parse_over_trial(&text, &names),
+                Expr::parse_over_trials(&format!("mean( {text} ) > 1"), &names),
+            ];
+            for (at, parsed) in parsed.into_iter().enumerate() {
+                let text = if at == 2 { format!("mean( {text} ) > 1") } else { text.clone() };
+                let Err(ExprError { span, .. }) = parsed else { continue };
+                prop_assert!(span.end <= text.len() && span.start <= span.end);
+                prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
             }
         }
 
@@ -173,13 +290,15 @@ mod tests {
                 proptest::sample::select(vec![
                     "1", "0", "2.5", "9223372036854775807", "1e308", "'a'", "a", "b", "c", "(", ")", "[", "]", ",", "+", "-", "*",
                     "/", "//", "%", "**", "<", "<=", "==", "!=", "in", "not", "and", "or", "min(", "round(", "log(", "len(", "sum(",
-                    "true", "abs(", "sqrt(", "floor(",
+                    "true", "abs(", "sqrt(", "floor(", "mean(", "at_best(", "@", "a-b",
                 ]),
                 0..14,
             ),
         ) {
             let text = words.join(" ");
-            if let Ok(expr) = Expr::parse(&text) {
+            let names = Names::from_iter(["a-b", "a", "b"]);
+            let over_trials = [Expr::parse_over_trial(&text, &names), Expr::parse_over_trials(&text, &names)];
+            for expr in over_trials.into_iter().chain([Expr::parse(&text)]).flatten() {
                 let _ = expr.check(&|_| Some(Type::Any));
                 let scope = |name: &str| match name {
                     "a" => Some(Value::Int(i64::MIN)),

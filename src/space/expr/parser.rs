@@ -1,9 +1,11 @@
 //! From words to a tree, with Python's precedence.
 
-use super::ExprError;
 use super::function::Function;
-use super::lexer::{self, Token};
+use super::lexer::{self, KEYWORDS, Token};
+use super::names::Names;
+use super::reducer::Ask;
 use super::tree::{Comparison, Kind, Node, Operator};
+use super::{Expr, ExprError};
 use crate::source::diagnostic;
 use crate::space::Value;
 use std::ops::Range;
@@ -12,12 +14,33 @@ const LONGEST: usize = 4096;
 /// Bounds the recursion of the parser and of everything that walks the tree.
 const DEEPEST: usize = 100;
 
+/// What an expression is about.
+#[derive(Clone, Copy)]
+pub(super) enum Dialect<'a> {
+    /// One configuration, in a sweep file.
+    Sweep,
+    /// One trial: its reports can be asked, and names need no back quotes where that is unambiguous.
+    Trial(&'a Names),
+    /// Several trials: functions such as `mean` run over them and contain an expression over one.
+    Trials(&'a Names),
+}
+
+impl<'a> Dialect<'a> {
+    fn names(self) -> Option<&'a Names> {
+        match self {
+            Self::Sweep => None,
+            Self::Trial(names) | Self::Trials(names) => Some(names),
+        }
+    }
+}
+
 /// Parses a whole text.
-pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
+pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<Node, ExprError> {
     if text.len() > LONGEST {
         return Err(ExprError::new(&(0..0), format!("an expression has at most {LONGEST} bytes")));
     }
-    let mut parser = Parser { tokens: lexer::lex(text)?, at: 0, nesting: 0, end: text.len() };
+    let tokens = lexer::lex(text, dialect.names())?;
+    let mut parser = Parser { text, dialect, tokens, at: 0, nesting: 0 };
     let root = parser.any()?;
     match parser.tokens.get(parser.at) {
         None => Ok(root),
@@ -25,16 +48,17 @@ pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
     }
 }
 
-struct Parser {
+struct Parser<'a> {
+    text: &'a str,
+    dialect: Dialect<'a>,
     tokens: Vec<(Token, Range<usize>)>,
     at: usize,
     nesting: usize,
-    end: usize,
 }
 
 type Parsed = Result<Node, ExprError>;
 
-impl Parser {
+impl Parser<'_> {
     fn any(&mut self) -> Parsed {
         self.chain("or", Self::all, Kind::Any)
     }
@@ -154,12 +178,13 @@ impl Parser {
 
     fn primary(&mut self) -> Parsed {
         let Some((token, span)) = self.tokens.get(self.at).cloned() else {
-            return Err(ExprError::new(&(self.end..self.end), "a value is missing at the end"));
+            let end = self.text.len();
+            return Err(ExprError::new(&(end..end), "a value is missing at the end"));
         };
         self.at += 1;
         match token {
             Token::Literal(value) => node(span, Kind::Literal(value)),
-            Token::Quoted(name) => node(span, Kind::Name(name.into())),
+            Token::Quoted(name) => self.name(name, span),
             Token::Symbol("(") => {
                 let inner = self.nested(&span, Self::any)?;
                 self.close(")", &span)?;
@@ -180,18 +205,19 @@ impl Parser {
         match word.as_str() {
             "true" | "True" => return node(span, Kind::Literal(Value::Bool(true))),
             "false" | "False" => return node(span, Kind::Literal(Value::Bool(false))),
-            "and" | "or" | "in" | "not" => {
+            _ if KEYWORDS.contains(&word.as_str()) => {
                 return Err(ExprError::new(&span, format!("a value should stand here, not `{word}`")));
             }
             _ => {}
         }
-        let Some(open) = self.symbol("(") else { return node(span, Kind::Name(word.into())) };
+        let Some(open) = self.symbol("(") else { return self.name(word, span) };
+        if let Some(ask) = Ask::named(&word)
+            && let Some(node) = self.reduced(&word, ask, &span, &open)?
+        {
+            return Ok(node);
+        }
         let Some(function) = Function::named(&word) else {
-            let hint = match diagnostic::nearest(&word, Function::names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the functions are {}", Function::names().collect::<Vec<_>>().join(", ")),
-            };
-            return Err(ExprError::new(&span, format!("there is no function `{word}`")).hint(hint));
+            return Err(self.unknown_function(&word, &span));
         };
         let (arguments, close) = self.items(")", &open)?;
         let span = span.start..close.end;
@@ -201,6 +227,121 @@ impl Parser {
             return Err(ExprError::new(&span, message));
         }
         node(span, Kind::Call(function, arguments))
+    }
+
+    /// Reads what may stand behind a name: `@` and a step.
+    fn name(&mut self, name: String, span: Range<usize>) -> Parsed {
+        if self.symbol("@").is_none() {
+            return node(span, Kind::Name(name.into()));
+        }
+        let step = match self.tokens.get(self.at) {
+            Some((Token::Literal(step), at)) => step.as_f64().map(|step| (step, at.end)),
+            _ => None,
+        };
+        let Some((step, end)) = step else {
+            let message = "a step should stand behind `@`";
+            return Err(ExprError::new(&span, message).hint(format!("write `{name}@10`")));
+        };
+        self.at += 1;
+        node(span.start..end, Kind::Reports(Ask::At(step), name.into()))
+    }
+
+    /// Reads the arguments of a function over reports or over trials, behind its bracket.
+    ///
+    /// `None` means that it can only be a function of the language, as in `min(1, 2)`.
+    fn reduced(
+        &mut self,
+        word: &str,
+        ask: Ask,
+        span: &Range<usize>,
+        open: &Range<usize>,
+    ) -> Result<Option<Node>, ExprError> {
+        match self.dialect {
+            Dialect::Sweep => Ok(None),
+            Dialect::Trial(_) => self.over_reports(word, ask, span),
+            Dialect::Trials(names) => self.over_trials(word, ask, span, open, names),
+        }
+    }
+
+    fn over_reports(&mut self, word: &str, ask: Ask, span: &Range<usize>) -> Result<Option<Node>, ExprError> {
+        if let Some((Token::Word(name) | Token::Quoted(name), _)) = self.tokens.get(self.at)
+            && let Some((Token::Symbol(")"), close)) = self.tokens.get(self.at + 1)
+        {
+            let kind = Kind::Reports(ask, name.as_str().into());
+            let span = span.start..close.end;
+            self.at += 2;
+            return node(span, kind).map(Some);
+        }
+        if Function::named(word).is_some() {
+            return Ok(None);
+        }
+        let message = format!("`{word}` takes the name of a metric");
+        let argument = self.argument().trim();
+        let near = diagnostic::nearest(argument, self.dialect.names().into_iter().flat_map(Names::iter));
+        let hint = match near {
+            Some(near) => format!("did you mean `{}`?", ask.of(near)),
+            None => format!("write `{}`", ask.of("val_loss")),
+        };
+        Err(ExprError::new(span, message).hint(hint))
+    }
+
+    /// Returns the text from here to the end of a single argument.
+    fn argument(&self) -> &str {
+        let token = |at: usize| self.tokens.get(at).map(|(_, span)| span.start);
+        let start = token(self.at).unwrap_or(self.text.len());
+        let end = self.end_of_single_argument().and_then(token).unwrap_or(start);
+        &self.text[start..end]
+    }
+
+    fn over_trials(
+        &mut self,
+        word: &str,
+        ask: Ask,
+        span: &Range<usize>,
+        open: &Range<usize>,
+        names: &Names,
+    ) -> Result<Option<Node>, ExprError> {
+        let Some(close) = self.end_of_single_argument() else { return Ok(None) };
+        let Ask::Reduce(reducer) = ask else {
+            let message = format!("`{word}` is of one trial");
+            return Err(ExprError::new(span, message).hint(format!("write `mean({word}(…))`")));
+        };
+        let end = self.tokens[close].1.clone();
+        let text = &self.text[open.end..end.start];
+        let begin = open.end + (text.len() - text.trim_start().len());
+        let column = Expr::parse_over_trial(text.trim(), names)
+            .map_err(|error| ExprError { span: begin + error.span.start..begin + error.span.end, ..error })?;
+        self.at = close + 1;
+        node(span.start..end.end, Kind::Trials(reducer, column)).map(Some)
+    }
+
+    /// Returns which token closes the bracket that is open, if one argument stands in it.
+    fn end_of_single_argument(&self) -> Option<usize> {
+        let mut depth = 0;
+        for (at, (token, _)) in self.tokens.iter().enumerate().skip(self.at) {
+            match token {
+                Token::Symbol(")") if depth == 0 => return (at > self.at).then_some(at),
+                Token::Symbol(",") if depth == 0 => return None,
+                Token::Symbol("(" | "[") => depth += 1,
+                Token::Symbol(")" | "]") => depth -= 1,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn unknown_function(&self, word: &str, span: &Range<usize>) -> ExprError {
+        let over_trials = match self.dialect {
+            Dialect::Sweep => &[][..],
+            Dialect::Trial(_) | Dialect::Trials(_) => &Ask::WORDS[..],
+        };
+        let mut names: Vec<&str> = Function::names().collect();
+        names.extend(over_trials.iter().filter(|word| Function::named(word).is_none()));
+        let hint = match diagnostic::nearest(word, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the functions are {}", names.join(", ")),
+        };
+        ExprError::new(span, format!("there is no function `{word}`")).hint(hint)
     }
 
     fn items(
@@ -280,6 +421,10 @@ fn counted(arity: &std::ops::RangeInclusive<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Parsed {
+        super::parse(text, Dialect::Sweep)
+    }
 
     fn error(text: &str) -> (Range<usize>, String) {
         let error = parse(text).unwrap_err();

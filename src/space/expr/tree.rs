@@ -1,6 +1,8 @@
 //! The parsed form of an expression.
 
+use super::Expr;
 use super::function::Function;
+use super::reducer::{Ask, Reducer};
 use crate::space::{Name, Value};
 use std::ops::Range;
 
@@ -29,6 +31,10 @@ pub(super) enum Kind {
     Compare(Box<Node>, Vec<(Comparison, Node)>),
     Call(Function, Vec<Node>),
     Index(Box<Node>, Box<Node>),
+    /// `min(val_loss)`, `val_loss@10`: a number made of the reports of one trial.
+    Reports(Ask, Name),
+    /// `mean(lr * 10)`: a number made of what the column is in each of several trials.
+    Trials(Reducer, Expr),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +72,7 @@ impl Node {
     /// Returns the parts directly within.
     pub(super) fn children(&self) -> Vec<&Self> {
         match &self.kind {
-            Kind::Literal(_) | Kind::Name(_) => Vec::new(),
+            Kind::Literal(_) | Kind::Name(_) | Kind::Reports(..) | Kind::Trials(..) => Vec::new(),
             Kind::Not(one) | Kind::Negate(one) => vec![one],
             Kind::Arithmetic(_, left, right) | Kind::Index(left, right) => vec![left, right],
             Kind::List(many) | Kind::All(many) | Kind::Any(many) | Kind::Call(_, many) => {

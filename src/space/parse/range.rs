@@ -46,12 +46,12 @@ pub(super) fn read(
     d: &mut Diagnostics,
 ) -> Option<RangeDraft> {
     let before = d.list.len();
-    let log = section.take_bool("log", d);
+    let log = section.take_bool("log", d).is_some_and(|(log, _)| log);
     let (min, max) = (end("min", section, d), end("max", section, d));
     let step = section.take_with_key("step");
     let digits = section.take_with_key("digits");
     let bell = if normal { bell(name, key, section, d) } else { None };
-    let mut shape = Shape { log: log.as_ref().is_some_and(|(log, _)| *log), bell, ..Shape::default() };
+    let mut shape = Shape { log, bell, ..Shape::default() };
     if !normal {
         for (missing, found, other) in [("min", &min, "max"), ("max", &max, "min")] {
             if matches!(found, Given::Nothing) {
@@ -63,8 +63,8 @@ pub(super) fn read(
         }
         shape.whole = is_whole(&min, &max, step.as_ref().map(|(_, node)| node));
     }
-    if let Some((step_key, node)) = step {
-        shape.step = read_step(name, &step_key, &node, &shape, log.map(|(_, span)| span), d);
+    if let Some((_, node)) = step {
+        shape.step = read_step(name, &node, d);
     }
     if let Some((digits_key, node)) = digits {
         shape.digits = read_digits(name, &digits_key, &node, &shape, d);
@@ -166,14 +166,7 @@ fn bell(name: &str, key: &Key, section: &mut Section, d: &mut Diagnostics) -> Op
     }
 }
 
-fn read_step(
-    name: &str,
-    key: &Key,
-    node: &Node,
-    shape: &Shape,
-    log: Option<Span>,
-    d: &mut Diagnostics,
-) -> Option<f64> {
+fn read_step(name: &str, node: &Node, d: &mut Diagnostics) -> Option<f64> {
     let step = match node.value {
         NodeValue::Int(step) => step as f64,
         NodeValue::Float(step) if step.is_finite() => step,
@@ -191,13 +184,6 @@ fn read_step(
         d.push(
             Diagnostic::error("bad-step", message).at(node.span.clone(), format!("this is {}", node.written)),
         );
-        return None;
-    }
-    if shape.log {
-        let remark = Diagnostic::error("mixed-keys", format!("`{name}` cannot have both `step` and `log`"))
-            .at(key.span.clone(), "steps are even")
-            .at(log.unwrap_or(key.span.clone()), "logarithms are not");
-        d.push(remark.hint("leave out one, or list the values: { choice = [1, 2, 4, 8] }"));
         return None;
     }
     Some(step)
@@ -279,8 +265,9 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
         }
         Fault::NotPositive => {
             let message = format!("`{name}` is logarithmic, but its range is not above zero");
-            error("log-of-zero", message, &["min"])
-                .hint("give a small positive `min`, such as 1e-6, or leave out `log`")
+            let example = written.node("step").map_or("1e-6", |step| &*step.written);
+            let hint = format!("give a small positive `min`, such as {example}, or leave out `log`");
+            error("log-of-zero", message, &["min"]).hint(hint)
         }
         Fault::StepTooLarge => {
             let message = format!("the step of `{name}` is larger than its range");

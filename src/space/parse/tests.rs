@@ -3,7 +3,7 @@
 mod mistakes;
 
 use crate::source::{Diagnostics, NodeValue, Section, Source, Table, render};
-use crate::space::{AxisKind, Digits, Params, Refusal, Space, Value};
+use crate::space::{AxisKind, Digits, Extent, Params, Refusal, Space, Value};
 
 fn section(table: &Table, name: &str) -> Option<Section> {
     let node = table.get(name)?;
@@ -98,6 +98,30 @@ fn a_point_is_taken_and_what_it_leaves_out_is_drawn() {
     let other: Params = [("optimizer".into(), Value::Text("sgd".into()))].into_iter().collect();
     let complete = space.complete(&other, &[0.5; 8]);
     assert_eq!(shown(&complete), "lr=0.001 layers=3 optimizer=sgd momentum=0.495 units=[89,89,89] epochs=20");
+}
+
+#[test]
+fn a_logarithm_and_a_step_make_a_grid_on_which_small_values_come_more_often() {
+    let space = space(
+        r#"
+[space]
+lr    = { min = 1e-4, max = 0.1, step = 1e-4, log = true }
+batch = { min = 16, max = 1024, step = 16, log = true }
+top   = { min = 8, max = 64, step = 8 }
+bound = { min = 8, max = "top", step = 8, log = true }
+"#,
+    );
+    let kinds: Vec<_> = space.axes().iter().map(|axis| axis.kind.clone()).collect();
+    assert_eq!(kinds, [1000, 64, 8, 8].map(AxisKind::Ordered));
+    let params = space.decode(&[0.5, 0.5, 0.99, 0.5]);
+    assert_eq!(shown(&params), "lr=0.0032 batch=128 top=64 bound=24");
+    assert_eq!(space.admits(&params), Ok(()));
+    let coordinates = space.encode(&params);
+    assert_eq!(space.decode(&coordinates), params);
+    let shown = complaints("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
+    assert!(shown.contains("give a small positive `min`, such as 0.1"), "{shown}");
+    let is_log = |name| matches!(space.extent(name), Some(Extent::Range { log: true, .. }));
+    assert!(is_log("lr") && is_log("batch") && !is_log("top"));
 }
 
 #[test]

@@ -65,6 +65,69 @@ fn hydra_gets_its_own_spelling() {
     assert_eq!(filled(&["t", "{hydra}"], &params), ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]);
 }
 
+/// Returns what Hydra gets for a text.
+fn in_hydra(text: &str) -> String {
+    let params = params(&[("optimizer", Value::Text(text.into()))]);
+    filled(&["t", "{hydra}"], &params)[1].strip_prefix("optimizer=").unwrap().to_owned()
+}
+
+#[test]
+fn hydra_gets_a_backslash_doubled_only_before_a_quote_and_at_the_end() {
+    assert_eq!(in_hydra(r"back\slash"), r"'back\slash'");
+    assert_eq!(in_hydra(r"two\\in"), r"'two\\in'");
+    assert_eq!(in_hydra(r"ends with \"), r"'ends with \\'");
+    assert_eq!(in_hydra("it's"), r"'it\'s'");
+    assert_eq!(in_hydra(r"a\'b"), r"'a\\\'b'");
+    assert_eq!(in_hydra(r#"say "hi\""#), r#"'say "hi\"'"#);
+}
+
+#[test]
+fn a_text_that_hydra_would_read_as_another_type_is_quoted() {
+    for text in ["1_000", "1_0.5", "1e1_0", "+1", ".5", "1.", "007", "inf", "-INF", "NaN", "Null", "TRUE", ""]
+    {
+        assert_eq!(in_hydra(text), format!("'{text}'"));
+    }
+    for text in ["adam", "1_000x", "1-2", "a/b.c", "50%", "-x"] {
+        assert_eq!(in_hydra(text), text);
+    }
+}
+
+#[test]
+fn texts_in_a_list_are_quoted_for_hydra_one_by_one() {
+    let list = Value::List(vec![Value::Text(r"a\b".into()), Value::Text("c".into()), Value::Float(1e-5)]);
+    assert_eq!(filled(&["t", "{hydra}"], &params(&[("units", list)])), ["t", r"units=['a\b',c,1e-5]"]);
+}
+
+/// Returns whether Python's argparse takes an argument for a negative number: `^-\d+$|^-\d*\.\d+$`.
+fn is_negative_number_of_argparse(text: &str) -> bool {
+    let Some(number) = text.strip_prefix('-') else { return false };
+    let are_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    match number.split_once('.') {
+        None => !number.is_empty() && are_digits(number),
+        Some((whole, rest)) => are_digits(whole) && !rest.is_empty() && are_digits(rest),
+    }
+}
+
+#[test]
+fn a_negative_number_that_begins_an_argument_has_no_exponent() {
+    let small = params(&[("lr", Value::Float(-5.3e-6))]);
+    let made = filled(&["t", "--lr", "{lr}", "--lr={lr}", "{lr}:x", "x{lr}"], &small);
+    assert_eq!(made, ["t", "--lr", "-0.0000053", "--lr=-5.3e-6", "-0.0000053:x", "x-5.3e-6"]);
+    assert_eq!(filled(&["t", "{lr}"], &params(&[("lr", Value::Float(5.3e-6))])), ["t", "5.3e-6"]);
+}
+
+#[test]
+fn every_negative_float_arrives_through_argparse_as_the_same_number() {
+    for exponent in -300..=300 {
+        for mantissa in [1.0, 5.3, 9.87654321098] {
+            let number: f64 = format!("-{mantissa}e{exponent}").parse().unwrap();
+            let made = filled(&["t", "{lr}"], &params(&[("lr", Value::Float(number))]));
+            assert!(is_negative_number_of_argparse(&made[1]), "{}", made[1]);
+            assert_eq!(made[1].parse(), Ok(number));
+        }
+    }
+}
+
 #[test]
 fn a_switch_is_there_or_not() {
     let off = params(&[("amp", Value::Bool(false)), ("lr", Value::Float(0.1))]);

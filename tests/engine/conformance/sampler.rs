@@ -27,6 +27,13 @@ momentum = { min = 0.0, max = 0.9, step = 0.3, when = "optimizer == 'sgd'" }
 steps = { min = 1, max = 100, log = true }
 "#;
 
+/// Grids of few and of many numbers that are uniform in the logarithm.
+const LOGARITHMIC_STEPS: &str = r#"
+batch = { min = 16, max = 128, step = 16, log = true }
+rate = { min = 0.05, max = 0.2, step = 0.05, log = true }
+units = { min = 8, max = 100000, step = 8, log = true }
+"#;
+
 fn names() -> impl Iterator<Item = &'static str> {
     SAMPLERS.iter().map(|kind| kind.name)
 }
@@ -82,7 +89,7 @@ fn eventful(name: &str, text: &str, trials: usize) -> Option<(Game, Vec<Params>)
 #[test]
 fn every_proposal_is_in_the_space_and_reproducible() {
     for name in names() {
-        for text in [MIXED_FOR_ALL, MIXED] {
+        for text in [MIXED_FOR_ALL, MIXED, LOGARITHMIC_STEPS] {
             let Some((_, first)) = eventful(name, text, 22) else { continue };
             let (_, second) = eventful(name, text, 22).unwrap();
             assert_eq!(first.len(), 22, "{name}");

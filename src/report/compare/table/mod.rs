@@ -3,8 +3,10 @@
 //! The separator (`,` `;` tab `|`) is found in the header, the decimal mark in the first rows. A byte order mark, CRLF and quotes are
 //! taken as they come; rows that are too short or too long, and names that stand twice, are told and read as far as they go.
 
-use crate::report::formula::{Ask, Cells, Formula, Reducer};
+use crate::report::formula::study::unknown;
+use crate::report::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
 use crate::space::Value;
+use crate::space::expr::Type;
 use csv::{ByteRecord, ReaderBuilder};
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +19,7 @@ const ABSENT: [&str; 6] = ["", "NA", "N/A", "n/a", "null", "NULL"];
 /// What marks a parameter, here and in tables of other tools.
 const PARAMS: [&str; 3] = ["param.", "params.", "params_"];
 /// What marks a measured value.
-const METRICS: [&str; 4] = ["metric.", "metrics.", "metrics_", "best."];
+const METRICS: [&str; 5] = ["metric.", "metrics.", "metrics_", "best.", "at_best."];
 
 /// A table of trials.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +62,26 @@ pub enum TableError {
     /// The CSV reader refused it.
     #[error("it could not be read as CSV")]
     Csv(#[from] csv::Error),
+    /// What is to be kept of it cannot be understood.
+    #[error(transparent)]
+    Formula(#[from] FormulaError),
+}
+
+/// The columns and rows that are kept of a table.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The names of the columns, with their marks or without; `None` for all.
+    pub columns: Option<BTreeSet<String>>,
+    /// The condition that a row fulfils; its columns are kept, too.
+    pub condition: Option<Formula>,
+}
+
+impl Selection {
+    fn takes(&self, column: &str) -> bool {
+        let is_needed = |formula: &Formula| formula.names().any(|name| answers(column, name));
+        let is_named = |names: &BTreeSet<String>| names.iter().any(|name| answers(column, name));
+        self.columns.as_ref().is_none_or(is_named) || self.condition.as_ref().is_some_and(is_needed)
+    }
 }
 
 /// How a file is written.
@@ -70,14 +92,13 @@ struct Dialect {
 }
 
 impl Table {
-    /// Reads a table, keeping the columns for which `wanted` holds and the rows for which `condition` does.
+    /// Reads a table. `select` says what to keep of it, given the names that stand in its header.
     ///
     /// # Errors
-    /// If it cannot be read or is no table.
+    /// If it cannot be read or is no table, or with the error of `select`.
     pub fn read(
         mut input: impl Read,
-        wanted: &dyn Fn(&str) -> bool,
-        condition: Option<&Formula>,
+        select: &dyn Fn(&Names) -> Result<Selection, FormulaError>,
     ) -> Result<Self, TableError> {
         let mut head = Vec::new();
         input.by_ref().take(SNIFFED).read_to_end(&mut head)?;
@@ -104,15 +125,103 @@ impl Table {
         if !reader.read_byte_record(&mut record)? {
             return Err(TableError::Empty);
         }
-        let mut filling = Filling::new(&record, dialect, wanted, condition);
+        let mut table = Self::with_header(&record);
+        let selection = select(&table.vocabulary())?;
+        let columns = table.lay_columns(&selection);
+        let mut filling = Filling::new(table, columns, dialect);
         while reader.read_byte_record(&mut record)? {
-            filling.add(&record, condition);
+            filling.add(&record, selection.condition.as_ref());
         }
         let spans_lines = reader.position().line() > filling.line + 1;
         if spans_lines && quotes.get() % 2 == 1 {
             return Err(TableError::Unclosed(filling.line));
         }
         Ok(filling.finish())
+    }
+
+    /// Makes a table without rows; a column without a name gets one, and a name that stands twice
+    /// is told apart.
+    fn with_header(header: &ByteRecord) -> Self {
+        let mut table = Self::default();
+        let mut taken = BTreeSet::new();
+        for (at, field) in header.iter().enumerate() {
+            let written = String::from_utf8_lossy(field).trim().to_owned();
+            let written = if written.is_empty() { format!("column{}", at + 1) } else { written };
+            let mut name = written.clone();
+            let mut copy = 0;
+            while !taken.insert(name.clone()) {
+                copy += 1;
+                name = format!("{written}.{copy}");
+            }
+            if copy > 0 {
+                table.warnings.push(format!(
+                    "the column `{written}` stands there twice: the later one is called `{name}`"
+                ));
+            }
+            table.header.push(name);
+        }
+        table
+    }
+
+    /// Makes room for the columns that are kept; returns their places in the file.
+    fn lay_columns(&mut self, selection: &Selection) -> Vec<usize> {
+        let columns: Vec<usize> =
+            (0..self.header.len()).filter(|at| selection.takes(&self.header[*at])).collect();
+        self.names = columns.iter().map(|at| self.header[*at].clone()).collect();
+        self.columns.resize_with(columns.len(), Column::default);
+        self.places = places(&self.names);
+        columns
+    }
+
+    /// Returns every name that an expression may use: the columns with their marks and without.
+    #[must_use]
+    pub fn vocabulary(&self) -> Names {
+        places(&self.header).into_keys().collect()
+    }
+
+    /// Makes sure that an expression can give something in this table; returns the type of its
+    /// result.
+    ///
+    /// # Errors
+    /// A name that is no column, or a question that one value a trial cannot answer.
+    pub fn check(&self, formula: &Formula, names: &Names) -> Result<Type, FormulaError> {
+        let wrong = |message: String, hint| FormulaError::new(formula.text(), message, hint);
+        if let Some(name) = formula.names().find(|name| !names.contains(name)) {
+            let (message, hint) = unknown(name, formula.text(), names);
+            return Err(wrong(message, hint));
+        }
+        if let Some((ask, name)) = formula.asks().find(|(ask, name)| !self.can_answer(*ask, name)) {
+            let message = format!("`{}` gives nothing: a table has one value a trial", ask.of(name));
+            return Err(wrong(message, Some(format!("write `{name}`, or name the study itself"))));
+        }
+        formula.check(names, &|_| Type::Any)
+    }
+
+    /// Returns whether a question about the reports of a metric has an answer in this table.
+    ///
+    /// A `trials.csv` shows the last value of a metric, and the best one of an objective. Neither is
+    /// the mean or the smallest of all reports. In a table of another tool the one value of a trial
+    /// is all that it reported.
+    #[must_use]
+    pub fn can_answer(&self, ask: Ask, name: &str) -> bool {
+        match ask {
+            Ask::At(_) => false,
+            Ask::AtBest => self.at_best(name).is_some(),
+            Ask::Reduce(Reducer::Best) => {
+                let objective = self.objective();
+                objective.is_none_or(|objective| objective == name) || self.has(&format!("best.{name}"))
+            }
+            Ask::Reduce(Reducer::Last) => true,
+            Ask::Reduce(_) => self.objective().is_none(),
+        }
+    }
+
+    /// Returns the column with the values of a metric in the reports that count: that of a
+    /// `trials.csv`, where the column of the objective has them, too.
+    fn at_best(&self, name: &str) -> Option<String> {
+        let marked = format!("at_best.{name}");
+        let objective = || (self.objective() == Some(name)).then(|| name.to_owned());
+        if self.has(&marked) { Some(marked) } else { objective() }
     }
 
     /// Returns how many rows there are.
@@ -162,9 +271,9 @@ impl Table {
     /// Returns the objective, if this is a `trials.csv`: what stands behind `state`.
     #[must_use]
     pub fn objective(&self) -> Option<&str> {
-        let state = self.names.iter().position(|name| name == "state")?;
-        let ours = state > 0 && self.names[state - 1] == "trial_id";
-        let next = self.names.get(state + 1).filter(|_| ours)?;
+        let state = self.header.iter().position(|name| name == "state")?;
+        let ours = state > 0 && self.header[state - 1] == "trial_id";
+        let next = self.header.get(state + 1).filter(|_| ours)?;
         (!next.contains('.')).then_some(next)
     }
 
@@ -235,39 +344,10 @@ struct Irregular {
 }
 
 impl Filling {
-    fn new(
-        header: &ByteRecord,
-        dialect: Dialect,
-        wanted: &dyn Fn(&str) -> bool,
-        condition: Option<&Formula>,
-    ) -> Self {
-        let mut table = Table::default();
-        let (mut kept, mut taken) = (Vec::new(), BTreeSet::new());
-        for (at, field) in header.iter().enumerate() {
-            let written = String::from_utf8_lossy(field).trim().to_owned();
-            let written = if written.is_empty() { format!("column{}", at + 1) } else { written };
-            let mut name = written.clone();
-            let mut copy = 0;
-            while !taken.insert(name.clone()) {
-                copy += 1;
-                name = format!("{written}.{copy}");
-            }
-            if copy > 0 {
-                table.warnings.push(format!(
-                    "the column `{written}` stands there twice: the later one is called `{name}`"
-                ));
-            }
-            let needed = condition.is_some_and(|formula| formula.names().any(|asked| answers(&name, asked)));
-            table.header.push(name.clone());
-            if wanted(&name) || needed {
-                kept.push(at);
-                table.names.push(name);
-            }
-        }
-        table.columns.resize_with(kept.len(), Column::default);
-        table.places = places(&table.names);
+    fn new(table: Table, kept: Vec<usize>, dialect: Dialect) -> Self {
         let (short, long) = (Irregular::default(), Irregular::default());
-        Self { table, kept, width: header.len(), dialect, codes: HashMap::new(), short, long, line: 1 }
+        let width = table.header.len();
+        Self { table, kept, width, dialect, codes: HashMap::new(), short, long, line: 1 }
     }
 
     fn add(&mut self, record: &ByteRecord, condition: Option<&Formula>) {
@@ -331,14 +411,19 @@ impl Cells for At<'_> {
         self.table.value(self.row, name)
     }
 
-    /// A row holds one value a trial: it is first, last, smallest and largest. `best.x` and `metric.x` of a `trials.csv` are found.
+    /// A row of another tool holds one value a trial: it is first, last, smallest and largest. Of a
+    /// `trials.csv` the columns `best.x`, `metric.x` and `at_best.x` are found.
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
+        if !self.table.can_answer(ask, name) {
+            return None;
+        }
         let of = |mark: &str| {
             self.table.value(self.row, &format!("{mark}{name}")).and_then(|value| value.as_f64())
         };
         let plain = || self.table.value(self.row, name).and_then(|value| value.as_f64());
         match ask {
             Ask::At(_) => None,
+            Ask::AtBest => self.table.value(self.row, &self.table.at_best(name)?)?.as_f64(),
             Ask::Reduce(Reducer::Best) => of("best.").or_else(plain),
             Ask::Reduce(Reducer::Last) => of("metric.").or_else(plain),
             Ask::Reduce(reducer) => reducer.of(&[plain()?]),

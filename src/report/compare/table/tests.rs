@@ -1,9 +1,13 @@
-use super::{At, Table, TableError};
-use crate::report::formula::{Ask, Cells, Formula, Reducer};
+use super::{At, Selection, Table, TableError};
+use crate::report::formula::{Ask, Cells, Formula, Names, Reducer};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Table {
-    Table::read(text.as_bytes(), &|_| true, None).unwrap()
+    read_all(text.as_bytes()).unwrap()
+}
+
+fn read_all(bytes: &[u8]) -> Result<Table, TableError> {
+    Table::read(bytes, &|_| Ok(Selection::default()))
 }
 
 fn cell(table: &Table, row: usize, name: &str) -> Option<String> {
@@ -76,23 +80,48 @@ fn a_parameter_is_found_with_its_mark_and_without() {
     assert_eq!(cell(&table, 0, "lr"), cell(&table, 0, "param.lr"));
     let row = At { table: &table, row: 0 };
     let ask = |reducer| row.ask(Ask::Reduce(reducer), "val_loss");
-    assert_eq!(
-        (ask(Reducer::Best), ask(Reducer::Last), ask(Reducer::Min)),
-        (Some(0.4), Some(0.6), Some(0.5))
-    );
+    assert_eq!((ask(Reducer::Best), ask(Reducer::Last), ask(Reducer::Min)), (Some(0.4), Some(0.6), None));
 }
 
 #[test]
 fn only_the_wanted_columns_and_rows_are_kept() {
-    let condition = Formula::parse("c > 2 and a == 'x'", &|_| false).unwrap();
-    let text = "a,b,c\nx,1,2\nx,2,3\ny,3,4\nx,4,5\n";
-    let table = Table::read(text.as_bytes(), &|name| name == "b", Some(&condition)).unwrap();
+    let select = |names: &Names| {
+        let condition = Formula::parse("c-1 > 2 and a == 'x'", names)?;
+        Ok(Selection { columns: Some(["b".to_owned()].into()), condition: Some(condition) })
+    };
+    let text = "a,b,param.c-1,d\nx,1,2,0\nx,2,3,0\ny,3,4,0\nx,4,5,0\n";
+    let table = Table::read(text.as_bytes(), &select).unwrap();
     assert_eq!((table.names().len(), table.len(), cell(&table, 1, "b").as_deref()), (3, 2, Some("4")));
 }
 
 #[test]
+fn a_question_that_one_value_a_trial_cannot_answer_is_refused() {
+    let table = read("trial_id,state,loss,metric.acc,at_best.acc,best.loss\n1,complete,0.5,0.8,0.9,0.5\n");
+    let check = |text: &str| {
+        let names = table.vocabulary();
+        let formula = Formula::parse(text, &names).unwrap();
+        table.check(&formula, &names).map_err(|error| error.message)
+    };
+    let ask = |name| At { table: &table, row: 0 }.ask(Ask::AtBest, name);
+    assert_eq!((ask("acc"), ask("loss")), (Some(0.9), Some(0.5)));
+    assert!(check("at_best(acc) + best(loss) + last(acc) > 1").is_ok());
+    for wrong in ["mean(loss)", "min(loss)", "count(acc)", "best(acc)"] {
+        let message = format!("`{wrong}` gives nothing: a table has one value a trial");
+        assert_eq!(check(wrong), Err(message));
+    }
+    assert_eq!(check("acc@3"), Err("`acc@3` gives nothing: a table has one value a trial".into()));
+    assert_eq!(check("los"), Err("no trial has a `los`".into()));
+    let other = read("loss\n0.5\n");
+    let check_other = |text: &str| {
+        let names = other.vocabulary();
+        other.check(&Formula::parse(text, &names).unwrap(), &names)
+    };
+    assert!(check_other("at_best(loss)").is_err() && check_other("mean(loss)").is_ok());
+}
+
+#[test]
 fn what_is_no_table_is_refused() {
-    let refused = |bytes: &[u8]| Table::read(bytes, &|_| true, None).unwrap_err().to_string();
+    let refused = |bytes: &[u8]| read_all(bytes).unwrap_err().to_string();
     assert_eq!(refused(b" \n"), TableError::Empty.to_string());
     assert!(refused(b"PAR1\x15\x04").contains("no CSV"));
     assert!(refused(b"{\"a\": 1}\n").contains("JSON"));
@@ -101,7 +130,7 @@ fn what_is_no_table_is_refused() {
 
 #[test]
 fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
-    let read = |text: &str| Table::read(text.as_bytes(), &|_| true, None);
+    let read = |text: &str| read_all(text.as_bytes());
     let refused = read("a,b\n1,\"open\n2,3\n4,5\n").unwrap_err().to_string();
     assert_eq!(refused, "the quote that opens in line 2 or below is never closed");
     assert_eq!(read("a,b\n1,5\" disk\n2,3\n").unwrap().len(), 2);
@@ -110,7 +139,10 @@ fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
 
 #[test]
 fn a_file_with_nothing_but_a_header_says_so_and_every_column_is_named() {
-    let table = Table::read("a,b\n".as_bytes(), &|name| name == "a", None).unwrap();
+    let table = Table::read("a,b\n".as_bytes(), &|_| {
+        Ok(Selection { columns: Some(["a".to_owned()].into()), condition: None })
+    })
+    .unwrap();
     assert_eq!(table.warnings, ["there is no row below the header"]);
     assert_eq!(
         (table.header(), table.names()),
@@ -121,7 +153,7 @@ fn a_file_with_nothing_but_a_header_says_so_and_every_column_is_named() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Table::read(bytes.as_slice(), &|_| true, None);
+        let _ = read_all(&bytes);
     }
 
     #[test]

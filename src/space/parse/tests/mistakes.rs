@@ -66,7 +66,6 @@ a = { min = 2, max = 1 }
 b = { min = 0.0, max = 1.0, log = true }
 c = { min = 0, max = 4, step = 5 }
 d = { min = 1, max = 4, step = 0 }
-e = { min = 1, max = 4, step = 1, log = true }
 f = []
 g = ["x", "y", "x"]
 h = { choice = ["x", "y"], weights = [1] }
@@ -111,7 +110,6 @@ m = 1
         "log-of-zero",
         "bad-step",
         "bad-step",
-        "mixed-keys",
         "empty-choice",
         "duplicate-choice",
         "bad-weights",

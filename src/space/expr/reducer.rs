@@ -1,0 +1,129 @@
+//! Numbers that are made of the reports of a trial: `min(val_loss)`, `at_best(acc)`, `acc@10`.
+
+use crate::numerics::sample::Sample;
+
+/// Makes one number of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reducer {
+    /// The smallest finite value.
+    Min,
+    /// The largest finite value.
+    Max,
+    /// The mean of the finite values.
+    Mean,
+    /// The median of the finite values.
+    Median,
+    /// The standard deviation of the finite values, with n − 1.
+    Std,
+    /// The first value.
+    First,
+    /// The last value.
+    Last,
+    /// The smallest or largest, whichever is good.
+    Best,
+    /// How many values there are.
+    Count,
+}
+
+impl Reducer {
+    /// Every reducer with its word.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("min", Self::Min),
+        ("max", Self::Max),
+        ("mean", Self::Mean),
+        ("median", Self::Median),
+        ("std", Self::Std),
+        ("first", Self::First),
+        ("last", Self::Last),
+        ("best", Self::Best),
+        ("count", Self::Count),
+    ];
+
+    /// Finds a reducer by its word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, reducer)| *reducer)
+    }
+
+    /// Returns its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, reducer)| *reducer == self).map_or("", |(name, _)| name)
+    }
+
+    /// Reduces numbers in the order they came; `None` if they do not give one.
+    ///
+    /// `Best` needs to know what is good, so it gives none.
+    #[must_use]
+    pub fn of(self, numbers: &[f64]) -> Option<f64> {
+        let finite = || numbers.iter().copied().filter(|number| number.is_finite());
+        let sample = || Sample::of(&finite().collect::<Vec<_>>());
+        match self {
+            Self::Min => finite().reduce(f64::min),
+            Self::Max => finite().reduce(f64::max),
+            Self::First => numbers.first().copied(),
+            Self::Last => numbers.last().copied(),
+            Self::Count => Some(numbers.len() as f64),
+            Self::Best => None,
+            Self::Mean => sample().map(|sample| sample.mean),
+            Self::Std => sample().filter(|sample| sample.n > 1).map(|sample| sample.std),
+            Self::Median => median(finite().collect()),
+        }
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    let middle = numbers.len() / 2;
+    let upper = *numbers.get(middle)?;
+    Some(if numbers.len() % 2 == 1 { upper } else { 0.5 * (numbers[middle - 1] + upper) })
+}
+
+/// What an expression asks of the reports of a trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ask {
+    /// One number made of all values of a metric.
+    Reduce(Reducer),
+    /// The value in the report that counts.
+    AtBest,
+    /// The value in the report at this step.
+    At(f64),
+}
+
+impl Ask {
+    /// The function that asks for a value in the report that counts.
+    pub(super) const AT_BEST: &'static str = "at_best";
+
+    /// The words of all functions over the reports of a trial.
+    pub(super) const WORDS: [&'static str; 10] =
+        ["at_best", "best", "last", "first", "min", "max", "mean", "median", "std", "count"];
+
+    /// Finds what is asked by the word of a function.
+    pub(super) fn named(word: &str) -> Option<Self> {
+        if word == Self::AT_BEST { Some(Self::AtBest) } else { Reducer::named(word).map(Self::Reduce) }
+    }
+
+    /// Writes what is asked of a metric: `min(val_loss)`, `acc@10`.
+    #[must_use]
+    pub fn of(self, name: &str) -> String {
+        match self {
+            Self::Reduce(reducer) => format!("{}({name})", reducer.word()),
+            Self::AtBest => format!("{}({name})", Self::AT_BEST),
+            Self::At(step) => format!("{name}@{step}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reducer;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_neither_smallest_nor_in_the_mean() {
+        let numbers = [f64::NAN, 2.0, f64::NEG_INFINITY, 4.0];
+        assert_eq!(Reducer::Min.of(&numbers), Some(2.0));
+        assert_eq!(Reducer::Mean.of(&numbers), Some(3.0));
+        assert_eq!(Reducer::Std.of(&[1.0]), None);
+        assert_eq!(Reducer::Median.of(&[]), None);
+    }
+}
