@@ -13,6 +13,7 @@ use crate::report::text::plain;
 use crate::run::Options;
 use crate::run::rerun::{Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare};
 use crate::study::{Exit, Trial, TrialId};
+use crate::sweep::Registry;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -67,7 +68,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: super::run::gpus(None),
         command_line: std::env::args().collect(),
     };
+    let registry = Registry::standard();
     let request = Request {
+        registry: &registry,
         dir: &found.dir,
         study: &found.study,
         trial,
