@@ -3,6 +3,7 @@
 mod architecture;
 mod conformance;
 mod crash;
+mod licences;
 mod mlxp;
 mod programs;
 mod simulator;
