@@ -35,6 +35,7 @@ bench *names:
 audit:
     cargo deny check
 
-# Fuzzes a target for a minute, with cargo-fuzz and a nightly toolchain: `just fuzz sweep_file`
-fuzz target:
-    cargo +nightly fuzz run {{ target }} -- -max_total_time=60
+# Fuzzes a target of `fuzz/fuzz_targets`, with cargo-fuzz and a nightly toolchain: `just fuzz sweep_file 600`
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{ target }}
+    cargo +nightly fuzz run {{ target }} fuzz/corpus/{{ target }} tests/engine/fuzz/corpus/{{ target }} -- -max_total_time={{ seconds }}

@@ -9,4 +9,8 @@ mod provenance;
 mod readme;
 mod runtime;
 mod sweeps;
+mod ui_requests;
 mod warm_start;
+
+#[path = "../engine/fuzz/mutation.rs"]
+mod mutation;

@@ -3,6 +3,7 @@
 mod architecture;
 mod conformance;
 mod crash;
+mod fuzz;
 mod licences;
 mod mlxp;
 mod programs;
