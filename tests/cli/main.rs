@@ -3,6 +3,7 @@
 mod ask_tell;
 mod check;
 mod disk;
+mod documents;
 mod full_disk;
 mod kill;
 mod provenance;
