@@ -13,7 +13,7 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     let mut lines = Vec::new();
     let mut known = trial.reports;
     let deciding = study.header().deciding_metrics();
-    let is_rank = !deciding.iter().any(|name| &**name == "rank");
+    let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
         if let Line::Whole { number, bytes } = line {
             if known == 0 {

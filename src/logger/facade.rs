@@ -134,7 +134,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, number) in values {
+                for (name, number) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     json_number(line, *number);
                 }
@@ -192,7 +192,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, datum) in &values {
+                for (name, datum) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     match datum {
                         Datum::Flag(flag) => line.extend_from_slice(flag.to_string().as_bytes()),
@@ -219,7 +219,7 @@ impl TrialLogger {
                 if let Some(at) = line.find('\n') {
                     return Err(LoggerError::LineBreak { at });
                 }
-                here.line(&Label::Record, line.as_bytes(), now());
+                here.line(&Label::Record, with_rank(line, self.rank).as_bytes(), now());
             }
         }
         Ok(self.directive())
@@ -446,10 +446,15 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     json_text(line, kind);
 }
 
+/// Returns whether a value of a report is kept beside the rank of the process.
+fn is_kept(name: &str, rank: u32) -> bool {
+    rank == 0 || name != rank::KEY
+}
+
 /// Ends a report with the rank of the process, unless that is the first.
 fn end_line(line: &mut Vec<u8>, rank: u32) {
     if rank > 0 {
-        begin_pair(line, "rank");
+        begin_pair(line, rank::KEY);
         line.extend_from_slice(rank.to_string().as_bytes());
     }
     line.push(b'}');

@@ -6,6 +6,9 @@
 
 use std::ffi::OsString;
 
+/// The key of a report or a metric that tells the rank of the process it is from.
+pub(crate) const KEY: &str = "rank";
+
 /// The variable that holds the ranks of the environment in which a trial was started, as in `RANK=3 WORLD_SIZE=8`.
 pub(crate) const OUTER: &str = "SWATH_OUTER_RANKS";
 
@@ -52,7 +55,7 @@ pub(crate) fn of_number(number: f64) -> Option<u32> {
 /// Returns the rank of the process that wrote a line, 0 if the line has none.
 #[cfg(feature = "engine")]
 pub(crate) fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
-    line.get("rank").and_then(serde_json::Value::as_f64).and_then(of_number).unwrap_or(0)
+    line.get(KEY).and_then(serde_json::Value::as_f64).and_then(of_number).unwrap_or(0)
 }
 
 fn number(value: OsString) -> Option<u32> {

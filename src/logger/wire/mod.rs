@@ -12,7 +12,6 @@ pub use scan::Syntax;
 pub(crate) use scan::is_number;
 pub(crate) use scan::special;
 
-use super::rank;
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
@@ -200,7 +199,7 @@ impl Parser {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of reports and metrics only.
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
@@ -252,9 +251,6 @@ impl Parser {
                     continue;
                 }
             };
-            if let ("rank", Raw::Number(number, _)) = (&*name, &raw) {
-                self.rank = rank::of_number(*number).map_or(0, u64::from);
-            }
             pair(&mut self.row, &name, &raw);
             self.keys.push(name.clone());
             values.push((name, datum));
