@@ -28,8 +28,8 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
 }
 
-/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of the first worker. `is_rank` says whether
-/// its `rank` is that of a worker.
+/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of
+/// the first worker. `is_rank` says whether its `rank` is that of a worker.
 fn decides(line: &[u8], is_rank: bool) -> bool {
     let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
     object.is_ok_and(|object| {

@@ -102,7 +102,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the reported key that counts the scheduler's resource, if there is one. Of the supervising side only.
+    /// Names the reported key that counts the scheduler's resource, if there is one. Of the
+    /// supervising side only.
     #[must_use]
     pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -117,8 +118,9 @@ impl TrialLogger {
         &self.identity
     }
 
-    /// Reports values that decide: once an epoch, say. They go into the journal and may end the trial. Those of a worker other than the
-    /// first of a distributed trial decide nothing: they are metrics.
+    /// Reports values that decide: once an epoch, say. They go into the journal and may end the
+    /// trial. Those of a worker other than the first of a distributed trial decide nothing: they
+    /// are metrics.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -207,7 +209,8 @@ impl TrialLogger {
         }
     }
 
-    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other than the first gets its rank.
+    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other
+    /// than the first gets its rank.
     ///
     /// # Errors
     /// If it is not one line, or could not be appended. What is wrong inside the line becomes a warning of the trial.

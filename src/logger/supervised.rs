@@ -198,14 +198,16 @@ impl Supervised {
         }
     }
 
-    /// Returns the rank of the worker that made a report, 0 if it does not say. A metric of that name that decides is no rank.
+    /// Returns the rank of the worker that made a report, 0 if it does not say. A metric of that
+    /// name that decides is no rank.
     fn rank_of(&self, values: &[(Name, Datum)]) -> u32 {
         let is_rank = !self.deciding.iter().any(|name| &**name == rank::KEY);
         let number = axis::number(values, rank::KEY).filter(|_| is_rank);
         number.and_then(rank::of_number).unwrap_or(0)
     }
 
-    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of others are metrics.
+    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of
+    /// others are metrics.
     fn log_of_report(&mut self, rank: u32) -> &'static str {
         if rank == 0 {
             return REPORTS;
@@ -482,8 +484,8 @@ impl Supervised {
         let more = (self.other_ranks.len() > MOST_RANKS).then(|| "…".to_owned());
         let ranks = listed.chain(more).collect::<Vec<_>>().join(", ");
         Some(format!(
-            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. Let rank 0 report; if `rank` is a value of your \
-             own, give it another name",
+            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. \
+             Let rank 0 report; if `rank` is a value of your own, give it another name",
             self.other_reports
         ))
     }

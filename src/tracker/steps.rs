@@ -1,13 +1,15 @@
 //! Whole steps, for readers that have no others.
 //!
-//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on which a fraction occurs is scaled as a
-//! whole, so that the order of the steps stays the order of the points; a tracker then changes the steps that it has written already.
+//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on
+//! which a fraction occurs is scaled as a whole, so that the order of the steps stays the order of
+//! the points; a tracker then changes the steps that it has written already.
 
 use crate::space::Name;
 use crate::study::{Axis, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of an epoch apart.
+/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of
+/// an epoch apart.
 pub(super) const PARTS: i64 = 1_000_000;
 
 /// Returns whether a step needs no scale.
@@ -23,7 +25,8 @@ pub(super) fn whole(step: f64, parts: i64) -> i64 {
 /// The axes of the reports of a study, as far as they were written.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several trials lie over each other.
+    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several
+    /// trials lie over each other.
     fractional: BTreeSet<Name>,
     /// The axis on which the reports of each trial were written.
     axes: BTreeMap<TrialId, Axis>,
@@ -37,7 +40,8 @@ pub(super) struct Rescale {
 }
 
 impl Steps {
-    /// Returns the step of the report that the trial has just made, and the earlier steps that it changes.
+    /// Returns the step of the report that the trial has just made, and the earlier steps that it
+    /// changes.
     pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
         let mut changes = Vec::new();
         let step = trial.step.unwrap_or(0.0);
@@ -62,7 +66,8 @@ mod tests {
     use crate::study::TrialId;
     use crate::tracker::demo::Demo;
 
-    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by how much.
+    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by
+    /// how much.
     fn step(
         steps: &mut Steps,
         demo: &mut Demo,

@@ -310,8 +310,8 @@ impl Parser {
 const MISSING_VALUE: Refused =
     Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
-/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or the line has one. Other lines stay as
-/// they are.
+/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or
+/// the line has one. Other lines stay as they are.
 pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {

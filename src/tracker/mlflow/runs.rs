@@ -53,7 +53,8 @@ pub(super) enum Change {
         at: i64,
         step: i64,
     },
-    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its points stay where they are.
+    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its
+    /// points stay where they are.
     Rescale {
         key: String,
         factor: i64,
@@ -237,7 +238,8 @@ impl Projection {
         }
     }
 
-    /// Returns the step of the report that a trial has just made, and changes the earlier steps of all trials that this changes.
+    /// Returns the step of the report that a trial has just made, and changes the earlier steps of
+    /// all trials that this changes.
     fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {
