@@ -44,19 +44,25 @@ impl Steps {
     /// changes.
     pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
         let mut changes = Vec::new();
-        let step = trial.step.unwrap_or(0.0);
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
-        let Some(key) = trial.axis.key() else { return (whole(step, 1), changes) };
+        let Some(key) = trial.axis.key() else { return (self.whole(trial, trial.step), changes) };
         if earlier.is_some_and(|axis| axis.is_number()) {
             // They have no place on the axis, so they stand where it begins.
             changes.push(Rescale { trial: trial.id, factor: 0 });
         }
-        if !is_whole(step) && self.fractional.insert(key.clone()) {
+        let has_fraction = trial.step.is_some_and(|step| !is_whole(step));
+        if has_fraction && self.fractional.insert(key.clone()) {
             let on_axis = self.axes.iter().filter(|(_, axis)| **axis == trial.axis);
             changes.extend(on_axis.map(|(trial, _)| Rescale { trial: *trial, factor: PARTS }));
         }
-        let parts = if self.fractional.contains(key) { PARTS } else { 1 };
-        (whole(step, parts), changes)
+        (self.whole(trial, trial.step), changes)
+    }
+
+    /// Returns the whole step of a place on the axis of the trial's reports; where the axis begins,
+    /// if there is none.
+    pub(super) fn whole(&self, trial: &Trial, place: Option<f64>) -> i64 {
+        let is_scaled = trial.axis.key().is_some_and(|key| self.fractional.contains(key));
+        whole(place.unwrap_or(0.0), if is_scaled { PARTS } else { 1 })
     }
 }
 
