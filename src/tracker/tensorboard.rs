@@ -118,7 +118,8 @@ impl TensorBoard {
         }
     }
 
-    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that this changes.
+    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that
+    /// this changes.
     fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
         let Some(trial) = study.trial(id) else { return Ok(()) };
         let (step, changes) = self.steps.report(trial);
@@ -281,7 +282,8 @@ fn frame(out: &mut Vec<u8>, event: &[u8]) {
     out.extend_from_slice(&check(event).to_le_bytes());
 }
 
-/// Returns records with their steps multiplied. Bytes that are no records of this file's writer stay as they are.
+/// Returns records with their steps multiplied. Bytes that are no records of this file's writer
+/// stay as they are.
 fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     const HEAD: usize = 12;
     const CHECK: usize = 4;
