@@ -38,9 +38,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(line) = raced(study, study.head(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
+    let mut verdict = None;
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
-        if let Some(line) = (entry.event.trial() == Some(trial.id)).then(|| told(&entry.event)).flatten() {
+        if entry.event.trial() != Some(trial.id) {
+            continue;
+        }
+        if let Event::Judged { verdict: judged, .. } = &entry.event {
+            verdict = Some(*judged);
+        }
+        if let Some(line) = told(&entry.event, verdict) {
             writeln!(out.stdout, "  {}  {}", entry.at, plain(&line))?;
         }
     }
@@ -78,6 +85,9 @@ fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
             format!("attempt {} runs, or did when its run was killed", trial.attempts)
         }
         (TrialState::Paused | TrialState::Stopped, _) => why(),
+        (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
+            format!("{}: it was ended there, with every objective reported and finite", why())
+        }
         (TrialState::Complete, _) => "it exited 0 and every objective was reported and finite".to_owned(),
         (TrialState::Failed, Some(exit)) => exit.to_string(),
         (TrialState::Failed, None) => "it failed".to_owned(),
@@ -102,8 +112,8 @@ fn raced(study: &Study, head: TrialId) -> Option<String> {
     })
 }
 
-/// Tells an event that decided something.
-fn told(event: &Event) -> Option<String> {
+/// Tells an event that decided something, of a trial of which the scheduler last said `verdict`.
+fn told(event: &Event, verdict: Option<Verdict>) -> Option<String> {
     Some(match event {
         Event::Created { origin, .. } => match origin {
             Origin::Suggested(sampler) => format!("proposed by `{sampler}`"),
@@ -122,10 +132,12 @@ fn told(event: &Event) -> Option<String> {
                 Verdict::Continue => "goes on",
                 Verdict::Pause => "is paused",
                 Verdict::Stop => "is stopped",
+                Verdict::Complete => "is ended, complete",
             };
             format!("{word}: {why}")
         }
         Event::Ended { attempt, exit, .. } => match exit {
+            Exit::Done if verdict == Some(Verdict::Complete) => format!("attempt {attempt} ended"),
             Exit::Done => format!("attempt {attempt} ended by itself with status 0"),
             other => format!("attempt {attempt} ended: {other}"),
         },

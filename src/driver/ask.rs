@@ -3,8 +3,8 @@
 use super::{Driver, DriverError, propose};
 use crate::space::{Name, Params};
 use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, Timestamp, TrialId, TrialState,
-    Usage, Verdict,
+    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, TrialId, TrialState, Usage,
+    Verdict,
 };
 
 /// A trial that was handed out.
@@ -40,8 +40,8 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn ask(&mut self, began: Timestamp) -> Result<Offer, DriverError> {
-        if let Some(why) = self.reason_to_end(self.told.stop.unwrap_or(super::Urgency::None), began) {
+    pub fn ask(&mut self) -> Result<Offer, DriverError> {
+        if let Some(why) = self.reason_to_end(self.told.stop.unwrap_or(super::Urgency::None)) {
             return Ok(Offer::Over(why));
         }
         let Some(trial) = self.next_trial()? else {
@@ -81,12 +81,15 @@ impl Driver<'_> {
     /// If the trial is not open or the journal cannot be written.
     pub fn report(&mut self, trial: TrialId, values: Vec<(Name, Datum)>) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
-        self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+        let record = self.weighed(trial, LogRecord::Report { values });
+        self.commit(Event::Logged { trial, attempt, record })?;
         let verdict = self.judged(trial)?;
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),
-            Verdict::Stop => drop(self.ended(trial, attempt, Exit::Stopped, Usage::default())?),
+            Verdict::Stop | Verdict::Complete => {
+                drop(self.ended(trial, attempt, Exit::Stopped, Usage::default())?)
+            }
         }
         self.journal.flush()?;
         Ok(verdict)
@@ -104,7 +107,8 @@ impl Driver<'_> {
     ) -> Result<(), DriverError> {
         let attempt = self.open_attempt(trial)?;
         if !values.is_empty() {
-            self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+            let record = self.weighed(trial, LogRecord::Report { values });
+            self.commit(Event::Logged { trial, attempt, record })?;
         }
         self.ended(trial, attempt, exit, Usage::default())?;
         Ok(self.journal.flush()?)

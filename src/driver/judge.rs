@@ -3,7 +3,8 @@
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Signal, Stop, What};
 use crate::logger::{Answer, Directive};
-use crate::study::{Attempt, Event, TrialId, Verdict};
+use crate::scheduler;
+use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
 
 impl Driver<'_> {
     pub(super) fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
@@ -13,7 +14,7 @@ impl Driver<'_> {
         let how = match self.judged(trial)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
-            Verdict::Stop => Stop::Verdict,
+            Verdict::Stop | Verdict::Complete => Stop::Verdict,
         };
         if self.save()? {
             self.end(trial, how, executor);
@@ -41,9 +42,15 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Returns a record of a running trial as the journal is to have it; see
+    /// [`scheduler::weighed`].
+    pub(super) fn weighed(&self, trial: TrialId, record: LogRecord) -> LogRecord {
+        scheduler::weighed(&*self.parts.scheduler, &self.study, trial, record)
+    }
+
     /// Asks the scheduler about a running trial and notes what it says.
     pub(super) fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+        let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
             self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         }

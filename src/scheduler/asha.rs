@@ -361,6 +361,10 @@ impl TrialScheduler for Asha {
         Some(Resource(self.ladder.level(climber.target + usize::from(promoted))))
     }
 
+    fn max(&self) -> Option<Resource> {
+        Some(Resource(self.ladder.level(self.ladder.top())))
+    }
+
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let until = study.trial(trial).and_then(|trial| trial.until);
         until.is_none_or(|Resource(until)| {
@@ -371,7 +375,9 @@ impl TrialScheduler for Asha {
 
 /// Returns whether a running trial is the only one left that could still complete, in a study where none has.
 fn last_hope(study: &Study) -> bool {
-    let spent = study.header().trials.is_some_and(|wanted| study.counted() >= wanted);
+    // Fewer trials than a configuration has seeds are never begun.
+    let seeds = u64::from(study.header().replicate.unwrap_or(1));
+    let spent = study.header().trials.is_some_and(|wanted| study.counted() + seeds > wanted);
     spent
         && study.counts().complete == 0
         && study.counts().paused == 0

@@ -7,7 +7,7 @@
 
 use super::gauge::{Gauge, Reading};
 use super::{Judgement, Next, TrialScheduler};
-use crate::study::{Event, Kind, Study, TrialId, TrialState, Verdict};
+use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
@@ -16,10 +16,11 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     build: |mut section, setting, diagnostics| {
         let min = section.take_number("min", diagnostics).map_or(1.0, |(min, _)| min);
         let peers = section.take_count("peers", 1, diagnostics).map_or(5, |(peers, _)| peers as usize);
+        let max = section.take_count("max", 1, diagnostics).map(|(max, _)| Resource(max));
         let gauge = Gauge::take(&mut section, setting, diagnostics);
         section.finish(diagnostics);
         let (points, courses) = (BTreeMap::new(), Vec::new());
-        Some(Box::new(Median { gauge: gauge?, min, peers, points, courses }))
+        Some(Box::new(Median { gauge: gauge?, min, max, peers, points, courses }))
     },
 };
 
@@ -29,6 +30,8 @@ struct Median {
     gauge: Gauge,
     /// Nobody is stopped before.
     min: f64,
+    /// The most of the resource that a trial gets.
+    max: Option<Resource>,
     /// Nobody is stopped without so many complete trials to compare with.
     peers: usize,
     /// At each whole amount of the resource, the scores that complete trials had there, sorted.
@@ -121,6 +124,14 @@ impl TrialScheduler for Median {
 
     fn next(&self, study: &Study, room: bool) -> Next {
         super::fresh_while(room, study)
+    }
+
+    fn until(&self, _: &Study, _: TrialId) -> Option<Resource> {
+        self.max
+    }
+
+    fn max(&self) -> Option<Resource> {
+        self.max
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {

@@ -306,6 +306,10 @@ impl TrialScheduler for Pbt {
         Some(Resource(self.level(interval)))
     }
 
+    fn max(&self) -> Option<Resource> {
+        Some(Resource(self.max))
+    }
+
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let until = study.trial(trial).and_then(|trial| trial.until);
         until.is_none_or(|Resource(until)| until >= self.max || !self.gauge.ended_at(trial, until))

@@ -1,7 +1,7 @@
 //! Small worlds for the schedulers' tests: trials that report what the test says, and whole simulated studies with faults.
 
 use super::simulation::{Curve, Mishap, Simulation};
-use super::{Judgement, Next, SCHEDULERS, TrialScheduler};
+use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, weighed};
 use crate::source::{Diagnostics, Section, Table};
 use crate::space::Space;
 use crate::study::kind::find;
@@ -74,7 +74,7 @@ impl Scenario {
     }
 
     pub(super) fn happens(&mut self, event: Event) {
-        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event };
+        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
         self.study.apply(&entry).expect("a legal event");
         self.scheduler.observe(&self.study, &entry.event);
     }
@@ -103,8 +103,9 @@ impl Scenario {
         let values =
             values.iter().map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number)))).collect();
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
-        self.happens(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
-        let judgement = self.scheduler.verdict(&self.study, trial);
+        let record = weighed(&*self.scheduler, &self.study, trial, LogRecord::Report { values });
+        self.happens(Event::Logged { trial, attempt, record });
+        let judgement = judgement(&*self.scheduler, &self.study, trial);
         if !judgement.why.is_empty() {
             let (verdict, why) = (judgement.verdict, judgement.why.clone());
             self.happens(Event::Judged { trial, verdict, why });
@@ -112,7 +113,7 @@ impl Scenario {
         match judgement.verdict {
             Verdict::Continue => {}
             Verdict::Pause => self.end(trial, Exit::Paused),
-            Verdict::Stop => self.end(trial, Exit::Stopped),
+            Verdict::Stop | Verdict::Complete => self.end(trial, Exit::Stopped),
         }
         judgement
     }

@@ -3,7 +3,7 @@
 //! What `swath simulate` and the benchmarks run, and what the property tests run with faults. It goes through the same events, the same fold
 //! and the same questions as a real study; only the trials are read from a list.
 
-use super::{Next, TrialScheduler};
+use super::{Next, TrialScheduler, judgement, weighed};
 use crate::space::Params;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource, Study,
@@ -147,7 +147,7 @@ impl<'a> Simulation<'a> {
 
     fn commit(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros((self.seconds * 1e6) as i64);
-        let entry = Entry { seq: self.study.next_seq(), at, event };
+        let entry = Entry { seq: self.study.next_seq(), at, event, away: None };
         self.study.apply(&entry)?;
         self.scheduler.observe(&self.study, &entry.event);
         if self.keeps_entries || entry.seq == 0 {
@@ -247,7 +247,7 @@ impl<'a> Simulation<'a> {
         runner.at = at;
         runner.next += 1;
         self.report(runner, value)?;
-        let judgement = self.scheduler.verdict(&self.study, runner.trial);
+        let judgement = judgement(&*self.scheduler, &self.study, runner.trial);
         if !judgement.why.is_empty() {
             self.commit(Event::Judged {
                 trial: runner.trial,
@@ -256,7 +256,7 @@ impl<'a> Simulation<'a> {
             })?;
         }
         match judgement.verdict {
-            Verdict::Stop => self.end(runner, Exit::Stopped),
+            Verdict::Stop | Verdict::Complete => self.end(runner, Exit::Stopped),
             Verdict::Pause => self.end(runner, Exit::Paused),
             Verdict::Continue => {
                 let told = runner.until.is_some_and(|Resource(until)| runner.at >= until as f64);
@@ -285,7 +285,8 @@ impl<'a> Simulation<'a> {
                 self.improvements.push((self.spent, runner.trial, score.get()));
             }
         }
-        let record = LogRecord::Report { values };
+        let report = LogRecord::Report { values };
+        let record = weighed(&*self.scheduler, &self.study, runner.trial, report);
         self.commit(Event::Logged { trial: runner.trial, attempt: runner.attempt, record })
     }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// An event that cannot follow what happened before it: the journal is not one that swath wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +77,25 @@ impl Study {
         }
         self.fold(entry)?;
         self.next_seq += 1;
-        self.at = Some(entry.at);
+        self.tell_time(entry);
         Ok(())
+    }
+
+    /// Adds the time since the entry before to what the runs have used, as far as it counts.
+    fn tell_time(&mut self, entry: &Entry) {
+        let since = self.at.map_or(Duration::ZERO, |before| entry.at.since(before));
+        self.used += match entry.away {
+            Some(away) => since.saturating_sub(Duration::from_micros(away)),
+            // Journals of earlier versions do not say where a run began.
+            None if self.is_timed && !matches!(entry.event, Event::Edited { .. }) => since,
+            None => Duration::ZERO,
+        };
+        self.is_timed = match entry.event {
+            Event::Closed { .. } => false,
+            Event::Opened { .. } | Event::Started { .. } => true,
+            _ => self.is_timed || entry.away.is_some(),
+        };
+        self.at = Some(entry.at);
     }
 
     fn fold(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
@@ -281,6 +299,7 @@ impl Trial {
             metrics: BTreeMap::new(),
             texts: BTreeMap::new(),
             reports: 0,
+            beyond: 0,
             step: None,
             records: Vec::new(),
             leading: false,
@@ -314,12 +333,17 @@ impl Trial {
             self.texts.clear();
             self.records.clear();
             (self.leading, self.model_at) = (false, None);
-            self.reports = 0;
+            (self.reports, self.beyond) = (0, 0);
             self.step = None;
         }
     }
 
     fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objective: Option<&Objective>) {
+        if matches!(record, LogRecord::Beyond { .. }) {
+            // A model saved from now on does not belong to the report before.
+            (self.beyond, self.leading) = (self.beyond + 1, false);
+            return;
+        }
         let LogRecord::Report { values } = record else {
             if self.leading && matches!(record, LogRecord::Model { .. }) {
                 self.model_at = u32::try_from(self.records.len()).ok();
@@ -369,6 +393,11 @@ impl Trial {
         let (exit, state) = match (self.verdict, exit, missing_objective) {
             (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
             (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
+            // However it was ended, it has had all that a trial gets.
+            (Some(Verdict::Complete), _, None) => (Exit::Done, TrialState::Complete),
+            (Some(Verdict::Complete), _, Some(why)) => {
+                (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
+            }
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
             (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
             (_, Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),

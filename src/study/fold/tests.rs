@@ -22,7 +22,7 @@ impl World {
 
     fn tries(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros(i64::try_from(self.seq).expect("small") * 1_000_000);
-        let done = self.study.apply(&Entry { seq: self.seq, at, event });
+        let done = self.study.apply(&Entry { seq: self.seq, at, event, away: None });
         self.seq += u64::from(done.is_ok());
         done
     }
@@ -237,7 +237,7 @@ fn every_entry_comes_back_from_json_as_it_was() {
     ];
     let record = LogRecord::Report { values };
     let event = Event::Logged { trial: TrialId(1), attempt: Attempt(1), record };
-    let entry = Entry { seq: 7, at: Timestamp::from_micros(1_700_000_000_123_456), event };
+    let entry = Entry { seq: 7, at: Timestamp::from_micros(1_700_000_000_123_456), event, away: None };
     let text = serde_json::to_string(&entry).expect("it can be written");
     let wanted = concat!(
         r#"{"seq":7,"at":"2023-11-14T22:13:20.123456Z","event":{"logged":{"trial":1,"attempt":1,"record":"#,

@@ -201,7 +201,7 @@ impl Projection {
                 self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
-            LogRecord::Checkpoint { .. } => {}
+            LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => {}
         }
     }
 
@@ -229,7 +229,9 @@ impl Projection {
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => Status::Killed,
+            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
+                Status::Killed
+            }
             Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));
