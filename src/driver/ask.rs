@@ -88,7 +88,7 @@ impl Driver<'_> {
             Verdict::Continue => {}
             Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),
             Verdict::Stop | Verdict::Complete => {
-                drop(self.ended(trial, attempt, Exit::Stopped, Usage::default())?)
+                self.ended(trial, attempt, Exit::Stopped, Usage::default())?;
             }
         }
         self.journal.flush()?;

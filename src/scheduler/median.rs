@@ -6,6 +6,7 @@
 //! who got as far keeps it where it was.
 
 use super::gauge::{Gauge, Reading};
+use super::ranking::Ranking;
 use super::{Judgement, Next, TrialScheduler};
 use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
@@ -34,8 +35,8 @@ struct Median {
     max: Option<Resource>,
     /// Nobody is stopped without so many complete trials to compare with.
     peers: usize,
-    /// At each whole amount of the resource, the scores that complete trials had there, sorted.
-    points: BTreeMap<u64, Vec<f64>>,
+    /// At each whole amount of the resource, the complete trials by what they had shown there.
+    points: BTreeMap<u64, Ranking>,
     courses: Vec<Course>,
 }
 
@@ -43,7 +44,7 @@ struct Median {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
     /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it is complete.
-    shown: Vec<(u64, f64)>,
+    shown: Vec<(u64, Vec<f64>)>,
     /// The last step at which it has shown something.
     last: Option<u64>,
     standing: Option<String>,
@@ -55,45 +56,57 @@ impl Median {
         self.courses.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    fn arrive(&mut self, Reading { trial, at, score }: Reading) {
+    fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
         let Some(course) = self.course(trial) else { return };
         let decided = course.ending || course.standing.is_some();
         if course.last.is_none_or(|last| step > last) {
             course.last = Some(step);
-            course.shown.push((step, score));
+            course.shown.push((step, scores.clone()));
         }
         if decided || at < self.min {
             return;
         }
-        let Some((median, count)) = self.median(step) else { return };
-        if score > median {
-            let bar = self.gauge.needed(median);
-            let why =
-                format!("{}, {bar}, the median of {count} complete trials", self.gauge.words(at, score));
-            if let Some(course) = self.course(trial) {
-                course.standing = Some(why);
-            }
+        let Some(bar) = self.peers(step).and_then(|peers| self.bar(peers, &scores, trial)) else {
+            return;
+        };
+        let why = format!("{}, {bar}", self.gauge.words(at, &scores));
+        if let Some(course) = self.course(trial) {
+            course.standing = Some(why);
         }
+    }
+
+    /// Says what was needed of a trial that is worse than the median of its peers; `None` of one
+    /// that is not. Of several objectives one that no peer dominates is never worse.
+    fn bar(&self, peers: &Ranking, scores: &[f64], trial: TrialId) -> Option<String> {
+        let count = peers.len();
+        if let Some(median) = peers.score(count / 2) {
+            let bar = self.gauge.needed(median);
+            let is_worse = scores.first().is_some_and(|score| *score > median);
+            return is_worse.then(|| format!("{bar}, the median of {count} complete trials"));
+        }
+        let (front, place) = (peers.front(scores), peers.place(scores, trial));
+        let is_worse = front != Some(0) && place > count / 2;
+        is_worse.then(|| format!("dominated, and in place {} beside {count} complete trials", place + 1))
     }
 
     /// Makes a trial that has ended one to compare with, if it is complete.
     fn ended(&mut self, trial: TrialId, complete: bool) {
-        let Some(course) = self.course(trial) else { return };
         if !complete {
             return;
         }
-        for (step, score) in std::mem::take(&mut course.shown) {
-            let point = self.points.entry(step).or_default();
-            point.insert(point.partition_point(|other| *other < score), score);
+        let objectives = self.gauge.objectives();
+        let shown = self.course(trial).map(|course| std::mem::take(&mut course.shown));
+        for (step, scores) in shown.unwrap_or_default() {
+            let point = self.points.entry(step).or_insert_with(|| Ranking::of(objectives));
+            point.add(&scores, trial);
         }
     }
 
-    /// Returns the median of the scores, and how many they are, at the last point up to `step` where enough have been.
-    fn median(&self, step: u64) -> Option<(f64, usize)> {
-        let enough = |point: &&Vec<f64>| point.len() >= self.peers;
-        let point = self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(enough)?;
-        Some((point[point.len() / 2], point.len()))
+    /// Returns the complete trials at the last point up to `step` where enough have been.
+    fn peers(&self, step: u64) -> Option<&Ranking> {
+        let is_enough = |point: &&Ranking| point.len() >= self.peers;
+        self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(is_enough)
     }
 }
 
@@ -147,7 +160,7 @@ impl TrialScheduler for Median {
 mod tests {
     use super::super::scenario::{Scenario, setting};
     use super::*;
-    use crate::study::Exit;
+    use crate::study::{Exit, Setting};
     use Verdict::{Continue, Stop};
 
     #[test]
@@ -167,5 +180,27 @@ mod tests {
         world.report(fair, 1.0, 5.0);
         assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
         assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
+    }
+    #[test]
+    fn of_several_objectives_one_is_stopped_that_is_dominated_and_in_the_worse_half() {
+        let objectives = super::super::scenario::several();
+        let setting = Setting { objectives, ..setting(false) };
+        let mut world = Scenario::new("median", "peers = 3", &setting);
+        let shows = |world: &mut Scenario, loss: f64, speed: f64| {
+            let trial = world.fresh();
+            let values = [("epoch", 1.0), ("loss", loss), ("speed", speed)];
+            (trial, world.report_values(trial, &values))
+        };
+        for (loss, speed) in [(0.1, 1.0), (0.2, 2.0), (0.3, 3.0)] {
+            let (trial, _) = shows(&mut world, loss, speed);
+            world.end(trial, Exit::Done);
+        }
+        assert_eq!(shows(&mut world, 0.9, 3.5).1.verdict, Continue, "none is as fast");
+        let (_, judgement) = shows(&mut world, 0.25, 1.5);
+        assert_eq!(judgement.verdict, Stop, "its loss alone is as good as the median");
+        assert_eq!(
+            judgement.why,
+            "epoch 1: loss 0.25, speed 1.5, dominated, and in place 4 beside 3 complete trials"
+        );
     }
 }

@@ -16,6 +16,7 @@ mod hyperband;
 mod ladder;
 mod median;
 mod pbt;
+mod ranking;
 #[cfg(test)]
 mod scenario;
 pub mod simulation;

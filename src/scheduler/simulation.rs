@@ -15,6 +15,8 @@ use crate::study::{
 pub struct Curve {
     /// Pairs of resource and objective.
     pub points: Vec<(f64, f64)>,
+    /// The further objectives at each point, if there are several.
+    pub others: Vec<Vec<f64>>,
     /// How many seconds one unit of the resource takes.
     pub pace: f64,
 }
@@ -278,6 +280,12 @@ impl<'a> Simulation<'a> {
         values.extend(resource.map(|name| (name, Datum::Number(Metric(runner.at)))));
         values.extend(
             objective.iter().map(|objective| (objective.metric.clone(), Datum::Number(Metric(value)))),
+        );
+        let at = runner.next.saturating_sub(1);
+        let others = self.curve(runner.trial).others.get(at).into_iter().flatten();
+        let further = header.objectives.iter().skip(1).zip(others);
+        values.extend(
+            further.map(|(objective, value)| (objective.metric.clone(), Datum::Number(Metric(*value)))),
         );
         if let Some(score) = objective.and_then(|objective| objective.score(value)) {
             let best = self.improvements.last().map_or(f64::INFINITY, |(_, _, best)| *best);

@@ -391,13 +391,13 @@ impl Trial {
         self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
         let (exit, state) = match (self.verdict, exit, missing_objective) {
-            (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
-            (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
             // However it was ended, it has had all that a trial gets.
             (Some(Verdict::Complete), _, None) => (Exit::Done, TrialState::Complete),
             (Some(Verdict::Complete), _, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
             }
+            (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
+            (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
             (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
             (_, Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),

@@ -225,9 +225,14 @@ pub const SECTIONS: &[SectionReference] = &[
         "limits",
         "when to give up",
         &[
-            key("time", Takes::Duration, "", "of the whole sweep"),
+            key(
+                "time",
+                Takes::Duration,
+                "",
+                "of the whole sweep: all its runs together, without the time between them",
+            ),
             key("trial_time", Takes::Duration, "", "of one attempt of a trial"),
-            key("failures", Takes::Count(1), "", "failed trials after which the sweep ends"),
+            key("failures", Takes::Count(1), "", "failed trials of one run after which it ends"),
             key(
                 "quick_failures",
                 Takes::Count(0),

@@ -246,3 +246,29 @@ fn every_entry_comes_back_from_json_as_it_was() {
     assert_eq!(text, wanted);
     assert_eq!(serde_json::from_str::<Entry>(&text).expect("it can be read"), entry);
 }
+
+#[test]
+fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
+    let mut study = Study::default();
+    let mut happens = |second: i64, event: Event, away: Option<u64>| {
+        let at = Timestamp::from_micros(second * 1_000_000);
+        let entry = Entry { seq: study.next_seq(), at, event, away };
+        study.apply(&entry).expect("a legal event");
+        study.used().as_secs()
+    };
+    let header = Header::default();
+    let format = super::super::FORMAT;
+    let paused = |slot| Event::SlotPaused { slot, why: String::new() };
+    let closed = || Event::Closed { why: Closing::Interrupted };
+    assert_eq!(happens(100, Event::Opened { format, header: header.clone() }, None), 0);
+    assert_eq!(happens(107, paused(0), Some(5_000_000)), 2, "setup took five seconds");
+    assert_eq!(happens(110, closed(), None), 5);
+    // A second run that is killed, and a third that begins with an edit.
+    assert_eq!(happens(1000, paused(1), Some(889_000_000)), 6);
+    assert_eq!(happens(1004, paused(2), None), 10);
+    let edited = Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() };
+    assert_eq!(happens(5000, edited.clone(), Some(3_996_000_000)), 10);
+    assert_eq!(happens(5003, closed(), None), 13);
+    // What an earlier version wrote does not say where a run begins.
+    assert_eq!(happens(9000, edited, None), 13);
+}
