@@ -140,6 +140,21 @@ fn a_trial_that_trains_on_is_ended_past_max_and_is_complete_with_what_it_showed_
 }
 
 #[test]
+fn a_program_that_asks_whether_it_may_go_on_trains_no_epoch_past_max() {
+    let section = "[search]\nsampler = 'random'\ntrials = 1\n\
+                   [scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 2\nmax = 8\n";
+    let mut world = World::new(1, section);
+    let (study, _) = world.run(|launch| {
+        let asks = |(after, what)| [(after, what), (after, What::Asked("a".to_owned()))];
+        trains_on(launch).into_iter().flat_map(asks).collect()
+    });
+    let trial = study.trial(TrialId(1)).expect("it was created");
+    assert_eq!((trial.state.word(), trial.reports, trial.beyond), ("complete", 8, 0));
+    let why = "it reached epoch 8, the most that a trial gets";
+    assert_eq!((trial.why.as_deref(), trial.step), (Some(why), Some(8.0)));
+}
+
+#[test]
 fn a_program_that_reports_seldom_has_a_result_although_its_first_is_past_max() {
     let section = "[search]\nsampler = 'random'\ntrials = 1\n\
                    [scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 2\nmax = 8\n";
@@ -239,4 +254,83 @@ fn a_configuration_that_fails_makes_room_for_another() {
         vec![(SECOND, report(&[("loss", 1.0)])), (SECOND, What::Ended(exit, Usage::default()))]
     });
     assert_eq!((seeds(&study), closing), (vec![1, 3], Closing::Finished));
+}
+
+/// The binary over real programs.
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod over_the_binary {
+    use std::path::Path;
+    use std::process::{Command, Output, Stdio};
+    use std::time::{Duration, Instant};
+
+    const SWATH: &str = env!("CARGO_BIN_EXE_swath");
+
+    fn swath(dir: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(SWATH);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).output().expect("it can be started")
+    }
+
+    fn said(output: &Output) -> String {
+        let (stdout, stderr) = (&output.stdout, &output.stderr);
+        format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr))
+    }
+
+    /// Writes a sweep file with a shell script as its program.
+    fn sweep(dir: &Path, trials: u32, script: &str, sections: &str) {
+        let text = format!(
+            "name = 's'\n[run]\ncommand = ['sh', '-c', '''{script}''', '{SWATH}', '{{x}}']\n\
+             [objective]\nmetric = 'loss'\ngoal = 'min'\n\
+             [search]\nsampler = 'random'\ntrials = {trials}\n[resources]\njobs = 1\n\
+             [space]\nx = {{ min = 0.0, max = 1.0 }}\n{sections}"
+        );
+        std::fs::write(dir.join("s.toml"), text).expect("it can be written");
+    }
+
+    #[test]
+    fn a_run_may_be_given_a_time_and_a_sweep_without_time_says_how_to_go_on() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = dir.path();
+        sweep(dir, 500, "sleep 0.1; $0 report loss=$1", "[limits]\ntime = '3s'\n");
+        let first = swath(dir, &["run", "s.toml", "--time", "1s"]);
+        assert!(first.status.success(), "{}", said(&first));
+        assert!(said(&first).contains("the time that this run was given (`--time`) is over"));
+        assert!(said(&first).contains("continue with: "), "{}", said(&first));
+        let second = swath(dir, &["run", "s.toml"]);
+        assert!(second.status.success(), "{}", said(&second));
+        assert!(said(&second).contains("raise `time` under `[limits]`"), "{}", said(&second));
+        let created = said(&swath(dir, &["export", "s", "--csv"])).lines().count();
+        let begun = Instant::now();
+        let third = swath(dir, &["run", "s.toml"]);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(third.status.success(), "{}", said(&third));
+        assert!(said(&third).contains("so no trial is started"), "{}", said(&third));
+        let table = said(&swath(dir, &["export", "s", "--csv"]));
+        assert_eq!(table.lines().count(), created, "{table}");
+        assert!(!table.contains(",running,"), "{table}");
+        let wrong = swath(dir, &["run", "s.toml", "--time", "soon"]);
+        assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
+        assert!(said(&wrong).contains("write 90s, 45m or 1h30m"), "{}", said(&wrong));
+    }
+
+    #[test]
+    fn a_program_that_trains_past_max_is_ended_and_its_folder_and_reason_say_complete() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = dir.path();
+        let script = "epoch=0; while :; do epoch=$((epoch + 1)); \
+                      $0 report epoch=$epoch loss=-$epoch; sleep 0.05; done";
+        let scheduler = "[scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 2\nmax = 4\n";
+        sweep(dir, 1, script, scheduler);
+        let run = swath(dir, &["run", "s.toml"]);
+        assert!(run.status.success(), "{}", said(&run));
+        let best = said(&swath(dir, &["best", "s", "--json"]));
+        assert!(best.contains("\"loss\":-4"), "{best}");
+        let why = said(&swath(dir, &["why", "s", "1"]));
+        assert!(why.contains("trial 1 is complete: it went past epoch 4"), "{why}");
+        assert!(!why.contains("status 0"), "{why}");
+        let shown = said(&swath(dir, &["show", "s", "1"]));
+        assert!(shown.contains("past the most that a trial gets"), "{shown}");
+        let info = std::fs::read_to_string(dir.join("logs/s/1/metadata/info.yaml"));
+        let info = info.expect("the folder has it");
+        assert!(info.contains("COMPLETE") && !info.contains("stopped"), "{info}");
+    }
 }

@@ -83,7 +83,7 @@ impl Driver<'_> {
         let attempt = self.open_attempt(trial)?;
         let record = self.weighed(trial, LogRecord::Report { values });
         self.commit(Event::Logged { trial, attempt, record })?;
-        let verdict = self.judged(trial)?;
+        let verdict = self.judged(trial, false)?;
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),

@@ -7,11 +7,18 @@ use crate::scheduler;
 use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
 
 impl Driver<'_> {
-    pub(super) fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
+    /// Judges a trial that has reported, or that `asks` whether it may go on, and tells the
+    /// executor if it may not.
+    pub(super) fn judge(
+        &mut self,
+        trial: TrialId,
+        asks: bool,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let how = match self.judged(trial)? {
+        let how = match self.judged(trial, asks)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
             Verdict::Stop | Verdict::Complete => Stop::Verdict,
@@ -49,8 +56,8 @@ impl Driver<'_> {
     }
 
     /// Asks the scheduler about a running trial and notes what it says.
-    pub(super) fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
-        let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial);
+    pub(super) fn judged(&mut self, trial: TrialId, asks: bool) -> Result<Verdict, DriverError> {
+        let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial, asks);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
             self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         }

@@ -360,13 +360,16 @@ impl<'a> Driver<'a> {
                     return Ok(());
                 }
                 self.reported(trial, executor);
-                self.judge(trial, executor)
+                self.judge(trial, false, executor)
             }
             What::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
                 self.watch_failures(trial, ran, executor)
             }
-            What::Asked(id) => self.answer(trial, attempt, id),
+            What::Asked(id) => {
+                self.judge(trial, true, executor)?;
+                self.answer(trial, attempt, id)
+            }
         }
     }
 

@@ -171,8 +171,11 @@ impl<K: Copy + Ord> Fronts<K> {
         }
     }
 
-    /// Removes a point. The fronts are found anew: O(n) insertions.
+    /// Removes a point, if it is there. The fronts are then found anew: O(n) insertions.
     pub fn remove(&mut self, key: K) {
+        if !self.fronts.iter().flatten().any(|(_, other)| *other == key) {
+            return;
+        }
         for (point, other) in std::mem::take(self).into_points() {
             if other != key {
                 self.insert(point, other);

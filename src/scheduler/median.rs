@@ -181,6 +181,7 @@ mod tests {
         assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
         assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
     }
+
     #[test]
     fn of_several_objectives_one_is_stopped_that_is_dominated_and_in_the_worse_half() {
         let objectives = super::super::scenario::several();

@@ -100,15 +100,21 @@ pub fn weighed(
 }
 
 /// Judges a running trial after one of its reports: as [`TrialScheduler::verdict`], unless it has
-/// gone past the most of the resource that a trial gets.
+/// gone past the most of the resource that a trial gets. One that asks whether it may go on need
+/// only have reached that; others may still save what they have, and end by themselves.
 #[must_use]
-pub fn judgement(scheduler: &dyn TrialScheduler, study: &Study, id: TrialId) -> Judgement {
+pub fn judgement(scheduler: &dyn TrialScheduler, study: &Study, id: TrialId, asks: bool) -> Judgement {
     let resource = study.header().resource.as_ref();
     if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
-        && is_past(trial, max)
         && trial.verdict != Some(Verdict::Complete)
     {
-        let why = format!("it went past {resource} {max}, the most that a trial gets");
+        let has_reached = trial.step.is_some_and(|at| gauge::reaches(at, max.0));
+        let came = match (is_past(trial, max), asks && has_reached) {
+            (true, _) => "went past",
+            (false, true) => "reached",
+            (false, false) => return scheduler.verdict(study, id),
+        };
+        let why = format!("it {came} {resource} {max}, the most that a trial gets");
         return Judgement { verdict: Verdict::Complete, why };
     }
     scheduler.verdict(study, id)

@@ -111,7 +111,7 @@ impl Scenario {
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
         let record = weighed(&*self.scheduler, &self.study, trial, LogRecord::Report { values });
         self.happens(Event::Logged { trial, attempt, record });
-        let judgement = judgement(&*self.scheduler, &self.study, trial);
+        let judgement = judgement(&*self.scheduler, &self.study, trial, false);
         if !judgement.why.is_empty() {
             let (verdict, why) = (judgement.verdict, judgement.why.clone());
             self.happens(Event::Judged { trial, verdict, why });

@@ -249,7 +249,7 @@ impl<'a> Simulation<'a> {
         runner.at = at;
         runner.next += 1;
         self.report(runner, value)?;
-        let judgement = judgement(&*self.scheduler, &self.study, runner.trial);
+        let judgement = judgement(&*self.scheduler, &self.study, runner.trial, false);
         if !judgement.why.is_empty() {
             self.commit(Event::Judged {
                 trial: runner.trial,
