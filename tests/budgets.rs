@@ -29,9 +29,13 @@ struct World {
 
 impl World {
     fn new(slots: usize, sections: &str) -> Self {
+        Self::of(slots, "[objective]\nmetric = 'loss'\ngoal = 'min'", sections)
+    }
+
+    fn of(slots: usize, objectives: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = format!(
-            "name = 'budgets'\n[objective]\nmetric = 'loss'\ngoal = 'min'\n\
+            "name = 'budgets'\n{objectives}\n\
              [space]\nx = {{ min = 0.0, max = 1.0 }}\n{sections}"
         );
         std::fs::write(folder.path().join("sweep.toml"), &text).expect("it can be written");
@@ -212,6 +216,40 @@ fn a_run_that_was_killed_counts_up_to_its_last_entry() {
     world.now = 5000;
     let (study, closing) = world.run(reports_once);
     assert_eq!((closing, study.used(), world.now), (Closing::TimeLimit, 6 * SECOND, 5004));
+}
+
+#[test]
+fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
+    for (checkpoint, scheduler) in [(false, "asha"), (true, "asha"), (true, "hyperband")] {
+        let sections = format!(
+            "[run]\ncheckpoint = {checkpoint}\n[search]\nsampler = 'tpe'\ntrials = 30\n\
+             [scheduler]\nname = '{scheduler}'\nresource = 'epoch'\nmin = 1\nmax = 9\n"
+        );
+        let objectives = "[[objective]]\nmetric = 'loss'\ngoal = 'min'\n\
+                          [[objective]]\nmetric = 'speed'\ngoal = 'max'";
+        let mut world = World::of(3, objectives, &sections);
+        // A large x is fast and has a large loss; every third configuration is bad at both.
+        let (study, closing) = world.run(|launch| {
+            let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
+            let malus = if launch.trial.0.is_multiple_of(3) { 1.0 } else { 0.0 };
+            let epoch = |epoch: u32| {
+                let rest = 1.0 / f64::from(epoch);
+                let (loss, speed) = (x + rest + malus, x - malus);
+                let values = [("epoch", f64::from(epoch)), ("loss", loss), ("speed", speed)];
+                (SECOND * epoch, report(&values))
+            };
+            (1..=20).map(epoch).collect()
+        });
+        assert_eq!(closing, Closing::Finished, "{scheduler}");
+        assert_eq!(world.replayed(), (30, 30), "{scheduler}, checkpoints: {checkpoint}");
+        for trial in study.trials() {
+            // The bad ones may be among the first at a rung.
+            let is_good = !trial.id.0.is_multiple_of(3);
+            let is_complete = trial.state == TrialState::Complete;
+            assert!(is_complete || !is_good, "{scheduler}: trial {} {:?}", trial.id, trial.why);
+        }
+        assert!(study.counts().complete < 30, "{scheduler}: some are ended early");
+    }
 }
 
 /// Returns how many trials each configuration has, in the order of their first trials.

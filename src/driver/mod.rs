@@ -386,7 +386,7 @@ impl<'a> Driver<'a> {
         let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
             (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
         });
-        let told = exit.clone();
+        let exit_of_process = exit.clone();
         let verdict = self.study.trial(trial).and_then(|found| found.verdict);
         let exit = match exit {
             _ if verdict == Some(Verdict::Complete) => Exit::Done,
@@ -398,7 +398,7 @@ impl<'a> Driver<'a> {
         }
         let broken = self.caution_end(trial, attempt, &exit)?;
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
-        self.amend_folder(trial, Some(&told));
+        self.amend_folder(trial, Some(&exit_of_process));
         if let Some(size) = &mut self.size {
             size.trial(trial);
         }

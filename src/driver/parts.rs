@@ -46,7 +46,7 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Time of this run alone.
     pub run_time: Option<Duration>,
-    /// Failed trials of this run: once somebody has looked at them, running again continues.
+    /// Failed trials of this run alone: running again continues.
     pub failures: Option<u64>,
     /// Bytes that the study's folder takes.
     pub disk: Option<u64>,

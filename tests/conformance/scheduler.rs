@@ -237,7 +237,7 @@ fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
 }
 
 #[test]
-fn of_several_objectives_whoever_is_ended_early_is_dominated_by_another_that_got_as_far() {
+fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_got_as_far() {
     let curves = curves();
     let mut ended = 0;
     for (subject, slots) in SEVERAL.iter().flat_map(|subject| [(subject, 1), (subject, 4)]) {
