@@ -109,7 +109,7 @@ impl Facts {
             .map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
         rows.push(("trials", trials));
         if let Some(seeds) = sweep.replicate {
-            let configurations = sweep.trials.map(|trials| trials.div_ceil(u64::from(seeds)));
+            let configurations = sweep.trials.map(|trials| trials / u64::from(seeds));
             let least =
                 configurations.map_or_else(String::new, |count| format!(": at least {count} configurations"));
             rows.push(("replicates", format!("{seeds} seeds each, which count as trials{least}")));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Trial) -> Vec<LogRecord> {
     let folder = dir.trial(trial.id);
     let mut lines = Vec::new();
-    let mut known = trial.reports;
+    let mut known = trial.reports + trial.beyond;
     let deciding = study.header().deciding_metrics();
     let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {

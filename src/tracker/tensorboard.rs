@@ -192,7 +192,7 @@ impl Run {
             LogRecord::Dataset { data_dir, md5, .. } => ("dataset".to_owned(), named(data_dir, md5.as_ref())),
             LogRecord::Model { model_path, md5, .. } => ("model".to_owned(), named(model_path, md5.as_ref())),
             LogRecord::Artifact { path, md5, .. } => ("artifact".to_owned(), named(path, md5.as_ref())),
-            LogRecord::Checkpoint { .. } => return Ok(()),
+            LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => return Ok(()),
         };
         let step = self.step;
         summary(&mut self.event, at, step, |summary| text_value(summary, &tag, &text));

@@ -121,7 +121,7 @@ fn read(
     let executor = executor::read(&mut file, registry.executors(), diagnostics);
     let limits = limits::read(&mut file, diagnostics);
     let retry = retry::read(&mut file, diagnostics);
-    let replicate = replicate::read(&mut file, &scheduler, diagnostics);
+    let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
     let trackers = tracker::read(&mut file, registry.trackers(), diagnostics);
     let outcome_limits = limit::read(&mut file, &objectives, diagnostics);

@@ -79,6 +79,20 @@ fn codes(part: &str, by: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn fewer_trials_than_seeds_leave_no_room_for_a_configuration() {
+    let seeds = |seeds: &str| codes("[retry]", &format!("[replicate]\nseeds = {seeds}\n[retry]"));
+    assert_eq!(seeds("200"), [""; 0]);
+    assert_eq!(seeds("201"), ["too-few-trials"]);
+}
+
+#[test]
+fn the_longest_training_needs_a_resource_to_count_it_in() {
+    let fifo = |lines: &str| codes("name = \"fifo\"\nresource = \"epoch\"", lines);
+    assert_eq!(fifo("name = \"fifo\"\nresource = \"epoch\"\nmax = 8"), [""; 0]);
+    assert_eq!(fifo("name = \"fifo\"\nmax = 8"), ["no-resource"]);
+}
+
+#[test]
 fn every_section_is_read() {
     let sweep = parse(GOOD).map_err(|rejected| rejected.to_string()).unwrap();
     assert_eq!(sweep.warnings.list, []);

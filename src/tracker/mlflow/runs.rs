@@ -266,7 +266,7 @@ impl Projection {
             LogRecord::Absent { metric, why } => {
                 self.tag(run, &format!("swath.absent.{metric}"), why);
             }
-            LogRecord::Checkpoint { .. } => {}
+            LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => {}
         }
     }
 
@@ -310,7 +310,9 @@ impl Projection {
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => Status::Killed,
+            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
+                Status::Killed
+            }
             Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));
