@@ -12,7 +12,7 @@ use swath::source::Source;
 use swath::study::{
     Closing, Datum, Exit, LogRecord, Metric, Study, Timestamp, Trial, TrialId, TrialState, Usage,
 };
-use swath::sweep::{Plan, Sweep};
+use swath::sweep::{Plan, Registry, Sweep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,7 +84,7 @@ impl World {
 
     /// Returns how many proposals come out as they are recorded, of how many.
     fn replayed(&self) -> (u64, u64) {
-        let versions = Versions::of(&self.dir());
+        let versions = Versions::of(&self.dir(), &Registry::standard());
         let found = replay::replay(&self.dir(), |header| versions.parts(header));
         let found = found.expect("it can be replayed");
         (found.checked - found.differences.len() as u64, found.checked)
