@@ -77,7 +77,7 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
     }
     match broken(study, trial).as_slice() {
         [] => text,
-        broken => format!("{text}, breaks a limit: {}", broken.join(", ")),
+        broken => format!("{text}, breaks an outcome constraint: {}", broken.join(", ")),
     }
 }
 
