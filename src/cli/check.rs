@@ -120,7 +120,7 @@ impl Facts {
         rows.push(("sampler", sweep.sampler.name.clone()));
         rows.push(("scheduler", sweep.scheduler.name.clone()));
         rows.extend(sweep.objectives.iter().map(|objective| ("objective", words(objective))));
-        rows.extend(sweep.outcome_limits.iter().map(|limit| ("limit", limit.to_string())));
+        rows.extend(sweep.outcome_limits.iter().map(|limit| ("constraint", limit.to_string())));
         rows.push(("executor", format!("{}, {} at a time", sweep.executor.name, sweep.slots())));
         let limits = limits(sweep);
         if !limits.is_empty() {

@@ -162,7 +162,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     writeln!(out.stdout, "{id}  {state}  {}", plain(&summary::objectives(study, trial)))?;
     line(out, "cause", summary::cause(trial.exit.as_ref()).unwrap_or_default())?;
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
-    line(out, "limits", summary::broken(study, trial).join(", "))?;
+    line(out, "constraint", summary::broken(study, trial).join(", "))?;
     if study.header().replicate.is_some() {
         let head = study.head(trial.id);
         let number = study.replicate(trial.id);

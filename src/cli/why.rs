@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         plain(&reason(found.study.closed(), trial))
     )?;
     for broken in summary::broken(study, trial) {
-        writeln!(out.stdout, "  it breaks a limit: {}", plain(&broken))?;
+        writeln!(out.stdout, "  it breaks an outcome constraint: {}", plain(&broken))?;
     }
     if let Some(line) = raced(study, study.head(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;

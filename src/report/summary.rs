@@ -83,7 +83,7 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
 pub fn breaks(study: &Study, trial: &Trial) -> String {
     match broken(study, trial).as_slice() {
         [] => String::new(),
-        broken => format!(", breaks a limit: {}", broken.join(", ")),
+        broken => format!(", breaks an outcome constraint: {}", broken.join(", ")),
     }
 }
 

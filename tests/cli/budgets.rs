@@ -84,7 +84,7 @@ impl World {
 
     /// Returns how many proposals come out as they are recorded, of how many.
     fn replayed(&self) -> (u64, u64) {
-        let versions = Versions::of(&self.dir(), &Registry::standard());
+        let versions = Versions::of(&Registry::standard(), &self.dir());
         let found = replay::replay(&self.dir(), |header| versions.parts(header));
         let found = found.expect("it can be replayed");
         (found.checked - found.differences.len() as u64, found.checked)

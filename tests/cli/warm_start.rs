@@ -147,7 +147,7 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
 fn a_trial_that_breaks_a_limit_is_complete_but_never_best() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    sweep(dir, 12, REPORT, "[[limit]]\nmetric = \"latency\"\nmax = 4");
+    sweep(dir, 12, REPORT, "[[outcome_constraint]]\nmetric = \"latency\"\nmax = 4");
     swath(dir, &["run", "s.toml"]);
     let numbers = |name| -> Vec<f64> { column(dir, name).iter().map(|cell| cell.parse().unwrap()).collect() };
     let (loss, latency) = (numbers("loss"), numbers("metric.latency"));
@@ -165,7 +165,7 @@ fn a_trial_that_breaks_a_limit_is_complete_but_never_best() {
     assert!(broken < 9.0, "no trial broke the limit, so nothing was tested");
     let at = latency.iter().position(|latency| *latency > 4.0).unwrap() + 1;
     let (why, _) = swath(dir, &["why", "s", &at.to_string()]);
-    assert!(why.contains("breaks a limit") && why.contains("latency <= 4"), "{why}");
+    assert!(why.contains("breaks an outcome constraint") && why.contains("latency <= 4"), "{why}");
     assert!(swath(dir, &["show", "s"]).0.contains("latency <= 4"));
     assert!(swath(dir, &["replay", "s"]).0.starts_with("12 of 12"));
 }

@@ -292,7 +292,8 @@ fn only_error(lines: &str) -> (String, Vec<String>) {
 #[test]
 fn a_key_of_another_table_is_told_its_table() {
     for (lines, message) in [
-        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[limit]]`"),
+        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[outcome_constraint]]`"),
+        ("[[outcome_constraint]]\ntime = '1h'\nmetric = 'a'\nmax = 3", "`time` belongs to `[limits]`"),
         ("trials = 3", "`trials` belongs to `[search]`"),
         ("trial_time = '1h'", "`trial_time` belongs to `[limits]`"),
         ("[search]\nseed = 3", "`seed` belongs to the top of the file"),
@@ -310,7 +311,24 @@ fn keys_that_were_written_together_belong_together() {
     let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
     let found = parse(text).unwrap_err().diagnostics.list;
     let messages: Vec<_> = found.iter().map(|found| found.message.as_str()).take(2).collect();
-    assert_eq!(messages, ["`metric` belongs to `[[limit]]`", "`max` belongs to `[[limit]]`"]);
+    assert_eq!(
+        messages,
+        ["`metric` belongs to `[[outcome_constraint]]`", "`max` belongs to `[[outcome_constraint]]`"]
+    );
+}
+
+#[test]
+fn the_earlier_name_of_outcome_constraints_is_read_with_a_warning() {
+    let text = |table: &str| {
+        GOOD.replacen("[search]", &format!("[[{table}]]\nmetric = \"latency\"\nmax = 20\n\n[search]"), 1)
+    };
+    let constraint = parse(&text("outcome_constraint")).unwrap();
+    let limit = parse(&text("limit")).unwrap();
+    assert_eq!(limit.outcome_limits, constraint.outcome_limits);
+    assert_eq!((constraint.outcome_limits.len(), constraint.warnings.list.len()), (1, 0));
+    let warning = &limit.warnings.list[0];
+    assert_eq!(warning.message, "`[[limit]]` is now called `[[outcome_constraint]]`");
+    assert_eq!(limit.source.position(warning.labels[0].0.start).0, 18, "{warning:?}");
 }
 
 #[test]
