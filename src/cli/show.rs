@@ -4,6 +4,7 @@ use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
 use super::studies::{Found, Which};
 use super::{Context, made, tail};
+use crate::driver::holding::held_path;
 use crate::journal::lock;
 use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
@@ -184,7 +185,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     line(out, "folder", found.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
-    show_records(out, trial)?;
+    show_records(out, found, trial)?;
     made::show(out, record, trial.id)?;
     if trial.state == TrialState::Failed {
         show_last_words(out, found, trial)?;
@@ -277,8 +278,13 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     Ok(out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?)
 }
 
-fn show_records(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
-    let said: Vec<_> = trial.records.iter().filter_map(record).collect();
+fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
+    let with_bytes = |logged: &LogRecord| {
+        let (kind, text) = record(logged)?;
+        let held = held_path(&found.dir, trial.id, logged);
+        Some((kind, text + &held.map_or_else(String::new, |held| format!(", held in {}", held.display()))))
+    };
+    let said: Vec<_> = trial.records.iter().filter_map(with_bytes).collect();
     if said.is_empty() {
         return Ok(());
     }
@@ -296,20 +302,30 @@ fn record(record: &LogRecord) -> Option<(&'static str, String)> {
     };
     Some(match record {
         LogRecord::Report { .. } => return None,
-        LogRecord::Dataset { data_dir, role, md5: digest, size, files } => {
+        LogRecord::Dataset { data_dir, role, md5: digest, size, files, partial } => {
             let role = if role.is_empty() { String::new() } else { format!(" ({role})") };
             let plural = if *files == 1 { "file" } else { "files" };
             (
                 "data set",
-                format!("{data_dir}{role}  {files} {plural}, {}, {}", number::bytes(*size), md5(digest)),
+                format!(
+                    "{data_dir}{role}  {files} {plural}, {}, {}{}",
+                    number::bytes(*size),
+                    md5(digest),
+                    partial_digest(partial)
+                ),
             )
         }
-        LogRecord::Model { model_path, md5: digest, size, step } => {
+        LogRecord::Model { model_path, size, step, md5: digest, doubt, partial, .. } => {
             let step = step.map_or_else(String::new, |step| format!(" at {}", number::short(step)));
-            ("model", format!("{model_path}{step}  {}, {}", number::bytes(*size), md5(digest)))
+            let what = match doubt {
+                Some(doubt) => format!("no digest: {doubt}"),
+                None => format!("{}, {}{}", number::bytes(*size), md5(digest), partial_digest(partial)),
+            };
+            ("model", format!("{model_path}{step}  {what}"))
         }
-        LogRecord::Artifact { path, md5: digest, size } => {
-            ("artifact", format!("{path}  {}, {}", number::bytes(*size), md5(digest)))
+        LogRecord::Artifact { path, md5: digest, size, partial } => {
+            let partial = partial_digest(partial);
+            ("artifact", format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)))
         }
         LogRecord::Facts { model_path, facts } => {
             let facts: Vec<_> =
@@ -324,6 +340,11 @@ fn record(record: &LogRecord) -> Option<(&'static str, String)> {
         LogRecord::Note { text } => ("note", text.clone()),
         LogRecord::Warning { text } => ("warning", text.clone()),
     })
+}
+
+/// Names what is not part of a digest.
+fn partial_digest(partial: &[String]) -> String {
+    if partial.is_empty() { String::new() } else { format!(", partial: without {}", partial.join(", ")) }
 }
 
 fn show_last_words(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
@@ -361,11 +382,24 @@ mod tests {
                 md5: md5.clone(),
                 size: 4096,
                 files: 2,
+                partial: Vec::new(),
             },
         );
         demo.report(trial, &[("val_loss", 0.5), ("acc", f64::NAN)]);
         demo.report(trial, &[("val_loss", 0.25)]);
-        demo.log(trial, LogRecord::Model { model_path: "m/1.bin".into(), md5, size: 100, step: Some(2.0) });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: "m/1.bin".into(),
+                md5,
+                size: 100,
+                step: Some(2.0),
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
         demo.log(trial, LogRecord::Note { text: "two\nlines".into() });
         demo.end(trial, Exit::Done);
         let failed = demo.start(&[]);

@@ -1,8 +1,9 @@
 //! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left half done.
 
-use super::{has_entries, size, tidy};
+use super::{has_entries, holding, size, tidy};
 use crate::journal::StudyDir;
-use crate::study::{Closing, Study};
+use crate::logger::HELD;
+use crate::study::{Closing, Study, TrialState};
 use crate::sweep::{Keep, keep};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,15 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     for trial in study.trials() {
         look(&dir.trial(trial.id));
         look(&dir.trial(trial.id).join("metadata"));
+    }
+    for trial in study.trials().iter().filter(|trial| trial.state != TrialState::Running) {
+        let versions = holding::superfluous(dir, trial).into_iter();
+        let why = "a held model that is neither the one that counts nor the last";
+        found.extend(versions.map(|version| Waste::new(version, why)));
+        let attempts = (1..=trial.attempts)
+            .map(|attempt| dir.trial(trial.id).join("attempts").join(attempt.to_string()).join(HELD));
+        let why = "held models of an attempt after which the trial began anew";
+        found.extend(attempts.filter(|held| held.exists()).map(|held| Waste::new(held, why)));
     }
     found
 }

@@ -8,6 +8,7 @@
 pub mod digest;
 pub mod digest_cache;
 pub mod folder;
+pub mod models;
 pub mod scrape;
 pub mod tail;
 pub mod wire;
@@ -15,25 +16,30 @@ pub mod wire;
 mod answer;
 mod appender;
 mod artifacts;
+mod copy;
 mod facade;
 mod files;
 mod inside;
 mod kinds;
 mod log;
+mod stamp;
 mod steps;
 mod supervised;
 #[cfg(test)]
 mod tests;
+mod together;
 mod yaml;
 
 pub use answer::Answer;
-pub use digest::{Digest, DigestError, digest};
+pub use digest::{Digest, DigestError, LeftOut, digest};
 pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;
 pub use folder::{Beginning, Recorded, TrialFolder};
 pub use log::Item;
+pub use models::{HELD, ModelStore, Models};
 pub use scrape::{Scrape, Stream};
 pub use tail::{Growth, Line, Tail};
+pub use together::OVERWRITTEN;
 
 use crate::study::{Attempt, LogRecord, TrialId};
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,22 @@ use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
+use super::models::discard;
+use super::stamp::Stamp;
 use super::steps::{Place, Steps};
+use super::together::{
+    NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named, named_again,
+};
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
-use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
+use super::{
+    Answer, DigestCache, DigestError, Directive, Dirs, Line, ModelStore, Point, Sink, Tail, artifacts, digest,
+};
 use crate::space::{Name, Value};
 use crate::study::{Datum, LogRecord, Metric};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +28,9 @@ const MOST_WARNINGS: u64 = 100;
 
 /// Reported keys that say at which step a model was saved, the first that is there.
 const STEP_KEYS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
+
+/// How often lines that arrive while a model is read are read before what was found is recorded.
+const ROUNDS: usize = 3;
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -37,6 +49,13 @@ pub(super) struct Supervised {
     unwritable: bool,
     kinds: Kinds,
     steps: Steps,
+    models: Arc<ModelStore>,
+    /// Whether lines are being read of which more may follow at once.
+    reads_together: bool,
+    /// Records from the first model on that is to be read when the last line is known.
+    waiting: Vec<Waiting>,
+    /// Model paths of which it was said that they are overwritten.
+    overwritten: BTreeSet<String>,
 }
 
 impl Supervised {
@@ -56,11 +75,68 @@ impl Supervised {
             unwritable: false,
             kinds: Kinds::default(),
             steps: Steps::default(),
+            models: Arc::default(),
+            reads_together: false,
+            waiting: Vec::new(),
+            overwritten: BTreeSet::new(),
         }
     }
 
     pub(super) fn use_cache(&mut self, cache: Arc<DigestCache>) {
         self.cache = Some(cache);
+    }
+
+    pub(super) fn use_models(&mut self, models: Arc<ModelStore>) {
+        self.models = models;
+    }
+
+    /// Reads the lines that were appended since the last time, and the models that they name.
+    ///
+    /// `ended` says that the program has ended: these lines are its last.
+    pub(super) fn follow(&mut self, tail: &mut Tail, ended: bool, now: fn() -> i64) -> io::Result<usize> {
+        let mut total = 0;
+        let mut result = Ok(());
+        self.reads_together = true;
+        let mut state = tail.state();
+        for _ in 0..ROUNDS {
+            let each = &mut |line: Line<'_>| self.tailed(line, now());
+            match if ended { tail.finish(each) } else { tail.poll(each) } {
+                Ok(read) => total += read,
+                Err(error) => result = Err(error),
+            }
+            if self.waiting.is_empty() {
+                break;
+            }
+            let source = Source {
+                modified: state.map_or(i128::MIN, |state| state.modified),
+                is_buffered: tail.is_torn(),
+            };
+            self.read_models(source);
+            // What was appended meanwhile may name the same models again.
+            let later = tail.state();
+            if ended || result.is_err() || later == state {
+                break;
+            }
+            state = later;
+        }
+        self.settle(ended);
+        result.map(|()| total)
+    }
+
+    /// Takes reports that were found in a program's output, which was last written to at `modified`.
+    ///
+    /// Programs gather what they print: whether a line is old or new cannot be told.
+    pub(super) fn take_together<T>(
+        &mut self,
+        modified: i128,
+        ended: bool,
+        feed: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.reads_together = true;
+        let fed = feed(self);
+        self.read_models(Source { modified, is_buffered: !ended });
+        self.settle(ended);
+        fed
     }
 
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
@@ -71,7 +147,11 @@ impl Supervised {
     /// Passes a question on.
     pub(super) fn ask(&mut self, id: String) {
         (self.waits, self.asked) = (true, true);
-        self.sink.ask(id);
+        if self.waiting.is_empty() {
+            self.sink.ask(id);
+        } else {
+            self.waiting.push(Waiting::Question(id));
+        }
     }
 
     /// Returns the trial's folder.
@@ -142,7 +222,7 @@ impl Supervised {
                 self.written(written);
             }
             Said::Dataset { path, role } => self.dataset(Path::new(&path), role, label),
-            Said::Model { path, step, facts } => self.model(&path, step, facts, label),
+            Said::Model { path, step, keep, facts } => self.model(&path, step, keep, facts, label),
             Said::Stored { folder, name, text } => self.keep(folder, &name, &text, label),
             Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
@@ -227,6 +307,7 @@ impl Supervised {
             return self.pass(LogRecord::Report { values });
         };
         let path = path.clone();
+        let keep = values.iter().any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
         if let Err(outside) = inside(&self.dirs.workdir, &path) {
             self.warn(format!("{label}: `model_path` is refused, the rest is kept: {outside}"));
             values.remove(at);
@@ -236,7 +317,7 @@ impl Supervised {
             return;
         }
         self.pass(LogRecord::Report { values });
-        self.model(&path, step, Vec::new(), label);
+        self.model(&path, step, keep, Vec::new(), label);
     }
 
     /// Takes metrics from this process.
@@ -298,55 +379,210 @@ impl Supervised {
 
     pub(super) fn dataset(&mut self, given: &Path, role: String, label: &Label) {
         let (recorded, found) = data_dir(&self.dirs.workdir, given);
-        let (md5, size, files) = match digest(&found, self.cache.as_deref()) {
+        let (md5, size, files, partial) = match digest(&found, self.cache.as_deref()) {
             Ok(digest) => {
-                if digest.links > 0 {
-                    let links = digest.links;
-                    self.warn(format!(
-                        "`{recorded}` has {links} symbolic links to folders, which are not part of its digest"
-                    ));
-                }
-                (Some(digest.md5), digest.size, digest.files)
+                (Some(digest.md5), digest.size, digest.files, self.name_left_out(&recorded, &digest.left_out))
             }
             Err(error) => {
                 self.warn(format!("{label}: data set `{recorded}` has no digest: {}", chain(&error)));
-                (None, 0, 0)
+                (None, 0, 0, Vec::new())
             }
         };
         self.recorded.data.retain(|(path, _)| *path != recorded);
         self.recorded.data.push((recorded.clone(), md5.clone()));
-        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files });
+        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files, partial });
     }
 
-    pub(super) fn model(&mut self, given: &str, step: Option<f64>, facts: Vec<(Name, Value)>, label: &Label) {
+    /// Warns of what is not part of a digest, and returns it as records have it.
+    fn name_left_out(&mut self, path: &str, left_out: &[super::LeftOut]) -> Vec<String> {
+        let partial = named(left_out);
+        if !partial.is_empty() {
+            self.warn(format!(
+                "`{path}` is partial: its digest leaves out {}; every other file is part of it",
+                partial.join(", ")
+            ));
+        }
+        partial
+    }
+
+    pub(super) fn model(
+        &mut self,
+        given: &str,
+        step: Option<f64>,
+        keep: bool,
+        facts: Vec<(Name, Value)>,
+        label: &Label,
+    ) {
         let found = match inside(&self.dirs.workdir, given) {
             Ok(found) => found,
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };
-        let digested = match &found.real {
-            Some(real) => digest(real, self.cache.as_deref()),
-            None => Err(DigestError::Missing(given.into())),
-        };
-        let (md5, size) = match digested {
-            Ok(digest) => (Some(digest.md5), digest.size),
-            Err(error) => {
-                self.warn(format!("{label}: model `{}` has no digest: {}", found.relative, chain(&error)));
-                (None, 0)
-            }
-        };
-        self.recorded.models.retain(|(path, _)| *path != found.relative);
-        self.recorded.models.push((found.relative.clone(), md5.clone()));
-        let model_path = found.relative.clone();
-        self.pass(LogRecord::Model { model_path: found.relative, md5, size, step });
+        let path = found.relative;
+        let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Model(other) if other.path == path);
+        let named_before = self.recorded.models.iter().any(|(other, _)| *other == path)
+            || self.waiting.iter().any(is_waiting);
+        self.waiting.push(Waiting::Model(Box::new(NamedModel {
+            label: label.to_string(),
+            given: given.to_owned(),
+            path: path.clone(),
+            real: found.real,
+            step,
+            keep,
+            is_best: facts.iter().any(|(name, value)| &**name == "best" && *value == Value::Bool(true)),
+            named_before,
+            source: None,
+            version: None,
+        })));
         if !facts.is_empty() {
-            self.pass(LogRecord::Facts { model_path, facts: facts.into_iter().collect() });
+            self.pass(LogRecord::Facts { model_path: path, facts: facts.into_iter().collect() });
         }
+        if !self.reads_together {
+            self.read_waiting(None);
+            self.settle(true);
+        }
+    }
+
+    /// Reads the models among the waiting records that were read from `source`.
+    fn read_models(&mut self, source: Source) {
+        self.read_waiting(Some(source));
+    }
+
+    fn read_waiting(&mut self, source: Option<Source>) {
+        let again = named_again(&self.waiting);
+        for (at, again) in again.into_iter().enumerate().rev() {
+            let version = match (again, &self.waiting[at]) {
+                (NamedAgain::Overwritten, Waiting::Model(model)) => {
+                    self.discard(model);
+                    Some(Version::without(OVERWRITTEN))
+                }
+                (_, Waiting::Model(model)) if model.version.is_some() => continue,
+                (NamedAgain::Same(later), _) => match &self.waiting[later] {
+                    Waiting::Model(later) => later.version.clone(),
+                    _ => None,
+                },
+                (NamedAgain::No, Waiting::Model(model)) => Some(self.read_version(model)),
+                _ => continue,
+            };
+            if let Waiting::Model(model) = &mut self.waiting[at] {
+                model.version = version;
+                model.source = model.source.or(source);
+            }
+        }
+    }
+
+    /// Holds a model's bytes, and computes their digest.
+    fn read_version(&self, model: &NamedModel) -> Version {
+        let Some(real) = &model.real else {
+            return Version::without(DigestError::Missing(model.given.clone().into()).to_string());
+        };
+        let look = || Stamp::of(&self.dirs.workdir, &model.path, real);
+        let before = match look() {
+            Ok(before) => before,
+            Err(error) => return Version::without(error.to_string()),
+        };
+        let held = self.models.hold(&self.dirs.trial, real);
+        let found = match &held {
+            Some(held) => digest(&self.dirs.trial.join(&held.path), None),
+            None => digest(real, self.cache.as_deref()),
+        };
+        let is_unchanged = look().is_ok_and(|after| after == before);
+        let left_out = match (&held, &found) {
+            (Some(held), _) => named(&held.left_out),
+            (None, Ok(digest)) => named(&digest.left_out),
+            (None, Err(_)) => Vec::new(),
+        };
+        let version = match found {
+            Ok(digest) if is_unchanged => Ok((digest.md5, digest.size)),
+            Ok(_) | Err(DigestError::Changed(_)) => Err(OVERWRITTEN.to_owned()),
+            Err(error) => Err(chain(&error)),
+        };
+        let held = held.map(|held| held.path);
+        if let (Err(_), Some(held)) = (&version, &held) {
+            discard(&self.dirs.trial, held);
+        }
+        let held = held.filter(|_| version.is_ok());
+        Version { digest: version, held, partial: left_out, stamp: Some(before) }
+    }
+
+    fn discard(&self, model: &NamedModel) {
+        if let Some(held) = model.version.as_ref().and_then(|version| version.held.as_ref()) {
+            discard(&self.dirs.trial, held);
+        }
+    }
+
+    /// Passes on the records that waited for models. `ended` says that nothing writes any more.
+    fn settle(&mut self, ended: bool) {
+        self.reads_together = false;
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Model(model) if model.is_unsettled() && !model.is_overwritten());
+        if !ended && waiting.iter().any(is_open) {
+            // A program that goes on writing is seen after the tick.
+            std::thread::sleep(TICK);
+        }
+        for waiting in &mut waiting {
+            let Waiting::Model(model) = waiting else { continue };
+            if model.is_overwritten() || (!ended && model.is_unsettled() && self.has_changed(model)) {
+                self.discard(model);
+                model.version = Some(Version::without(OVERWRITTEN));
+            }
+        }
+        for waiting in waiting {
+            match waiting {
+                Waiting::Record(record) => self.pass(record),
+                Waiting::Question(id) => self.sink.ask(id),
+                Waiting::Model(model) => self.record_model(*model),
+            }
+        }
+    }
+
+    fn has_changed(&self, model: &NamedModel) -> bool {
+        let (Some(real), Some(stamp)) = (&model.real, model.stamp()) else { return false };
+        Stamp::of(&self.dirs.workdir, &model.path, real).map_or(true, |now| now != *stamp)
+    }
+
+    fn record_model(&mut self, model: NamedModel) {
+        let NamedModel { label, path: model_path, step, keep, version, .. } = model;
+        let Version { digest, held, partial, .. } = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
+        if !partial.is_empty() {
+            self.warn(format!(
+                "{label}: model `{model_path}` is partial: its digest leaves out {}",
+                partial.join(", ")
+            ));
+        }
+        let (md5, size, doubt) = match digest {
+            Ok((md5, size)) => (Some(md5), size, None),
+            Err(why) => (None, 0, Some(why)),
+        };
+        match &doubt {
+            Some(why) if why != OVERWRITTEN => {
+                self.warn(format!("{label}: model `{model_path}` has no digest: {why}"));
+            }
+            Some(why) if self.overwritten.insert(model_path.clone()) => self.warn(format!(
+                "{label}: model `{model_path}` has no digest: {why}; write each version to a file of \
+                 its own (this is told once, each record says whether it has a digest)"
+            )),
+            _ => {}
+        }
+        self.recorded.models.retain(|(path, _)| *path != model_path);
+        self.recorded.models.push((model_path.clone(), md5.clone()));
+        self.pass(LogRecord::Model { model_path, md5, size, step, held, keep, doubt, partial });
     }
 
     pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
         match self.stored(given, folder) {
             Ok((path, digest)) => {
-                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+                let partial = named(&digest.left_out);
+                if !partial.is_empty() {
+                    self.warn(format!(
+                        "{label}: the artifact `{given}` is partial: it is stored without {}",
+                        partial.join(", ")
+                    ));
+                }
+                let (md5, size) = (Some(digest.md5), digest.size);
+                self.pass(LogRecord::Artifact { path, md5, size, partial });
             }
             Err(why) => self.warn(format!("{label}: the artifact is not stored: {why}")),
         }
@@ -359,7 +595,8 @@ impl Supervised {
         });
         match kept {
             Ok((digest, path)) => {
-                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+                let (md5, size) = (Some(digest.md5), digest.size);
+                self.pass(LogRecord::Artifact { path, md5, size, partial: Vec::new() });
             }
             Err(why) => self.warn(format!("{label}: the {folder} is not stored: {}", chain(&why))),
         }
@@ -368,12 +605,11 @@ impl Supervised {
     fn stored(&self, given: &str, folder: Option<&str>) -> Result<(String, super::Digest), String> {
         let found = inside(&self.dirs.workdir, given).map_err(|outside| outside.to_string())?;
         let real = found.real.ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
-        // Looked through before it is copied: reading a pipe would never end.
-        digest(&real, None).map_err(|error| chain(&error))?;
-        let path = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
+        let stored = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
             .map_err(|error| chain(&error))?;
-        let digest = digest(&self.dirs.trial.join(&path), None).map_err(|error| chain(&error))?;
-        Ok((path, digest))
+        let digest = digest(&self.dirs.trial.join(&stored.path), None).map_err(|error| chain(&error))?;
+        let left_out = [stored.left_out, digest.left_out].concat();
+        Ok((stored.path, super::Digest { left_out, ..digest }))
     }
 
     pub(super) fn output(&mut self, name: Name, value: Value) {
@@ -386,6 +622,9 @@ impl Supervised {
 
     /// Passes a record to the sink.
     pub(super) fn pass(&mut self, record: LogRecord) {
+        if !self.waiting.is_empty() {
+            return self.waiting.push(Waiting::Record(record));
+        }
         self.directive = self.directive.max(self.sink.logged(record));
     }
 

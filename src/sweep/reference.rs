@@ -135,6 +135,18 @@ pub const SECTIONS: &[SectionReference] = &[
                 "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, `none`, and with `and` \
                  between them, as in `best and last`",
             ),
+            key(
+                "models",
+                Takes::OneOf(&["hold", "refer"]),
+                "`hold`",
+                "hold the bytes of the model that counts and of the last one, or only refer to their files",
+            ),
+            key(
+                "models_budget",
+                Takes::Size,
+                "`1 GiB`",
+                "space that copies of models may take in the study's folder; beyond it models are only referred to",
+            ),
         ],
     ),
     SectionReference {

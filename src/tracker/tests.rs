@@ -57,12 +57,21 @@ fn eventful() -> Demo {
         md5: Some("0123.dir".into()),
         size: 5,
         files: 2,
+        partial: Vec::new(),
     };
     demo.log(first, data);
     demo.report(first, &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)]);
     demo.report(first, &[("epoch", 2.0), ("val_loss", 0.5)]);
-    let model =
-        LogRecord::Model { model_path: "m.bin".into(), md5: Some("ab".into()), size: 9, step: Some(2.0) };
+    let model = LogRecord::Model {
+        model_path: "m.bin".into(),
+        md5: Some("ab".into()),
+        size: 9,
+        step: Some(2.0),
+        held: None,
+        keep: false,
+        doubt: None,
+        partial: Vec::new(),
+    };
     demo.log(first, model);
     let facts =
         [("parameters".into(), Value::Int(7850)), ("best".into(), Value::Bool(true))].into_iter().collect();

@@ -5,7 +5,7 @@ use super::{PROTOCOL, PilotDir};
 use crate::executor::{
     Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
 };
-use crate::logger::DigestCache;
+use crate::logger::{DigestCache, ModelStore};
 use crate::study::{Attempt, Place, TrialId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::collections::BTreeMap;
@@ -167,6 +167,7 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
         data_dir: spec.data_dir.clone(),
         // One writer a file: what this pilot learns it keeps for itself.
         digests: Some(Arc::new(DigestCache::default())),
+        models: Arc::new(ModelStore::new(spec.models)),
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

@@ -2,8 +2,10 @@
 
 use super::super::{Code, Keep, Places, Run, Template};
 use super::{Trainee, failed_since, texts, within};
+use crate::logger::Models;
+use crate::logger::models::BUDGET;
 use crate::source::diagnostic::nearest;
-use crate::source::units::duration_of;
+use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source, Span};
 use crate::space::Name;
 use std::path::PathBuf;
@@ -48,6 +50,7 @@ pub(super) fn read(
         let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
+    run.models = models(&mut section, diagnostics);
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
@@ -83,6 +86,25 @@ fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
         None => error.hint("it is `snapshot` (the folder as it is), `clone` (a clone of the commit) or `clean` (refuse uncommitted changes)"),
     });
     Code::default()
+}
+
+fn models(section: &mut Section, diagnostics: &mut Diagnostics) -> Models {
+    let budget = section.take("models_budget").and_then(|node| size_of("models_budget", &node, diagnostics));
+    let hold = Models::Hold { budget: budget.unwrap_or(BUDGET) };
+    let Some((given, span)) = section.take_text("models", diagnostics) else { return hold };
+    match &*given {
+        "hold" => hold,
+        "refer" => Models::Refer,
+        _ => {
+            let error =
+                Diagnostic::error("unknown-name", format!("`models` cannot be `{given}`")).at(span, "");
+            diagnostics.push(error.hint(
+                "it is `hold` (keep the bytes of the model that counts and of the last one) or `refer` \
+                 (record only path and digest)",
+            ));
+            hold
+        }
+    }
 }
 
 fn no_command(message: &str) -> Diagnostic {

@@ -95,11 +95,33 @@ fn data_sets_and_the_last_model_have_their_digests() {
     for data_dir in ["data/a", "data/b", "data/a"] {
         let md5 = Some(data_dir.replace("data/", "md5 of "));
         let role = String::new();
-        demo.log(trial, LogRecord::Dataset { data_dir: data_dir.into(), role, md5, size: 1, files: 1 });
+        demo.log(
+            trial,
+            LogRecord::Dataset {
+                data_dir: data_dir.into(),
+                role,
+                md5,
+                size: 1,
+                files: 1,
+                partial: Vec::new(),
+            },
+        );
     }
     for model in ["m/1.bin", "m/2.bin"] {
         let md5 = Some(format!("md5 of {model}"));
-        demo.log(trial, LogRecord::Model { model_path: model.into(), md5, size: 1, step: None });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: model.into(),
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
     }
     assert_eq!(
         [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
