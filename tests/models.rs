@@ -156,8 +156,9 @@ fn a_version_that_is_to_be_kept_is_not_released() {
         "\"model_path\"",
         "\"keep\": '$( [ $epoch = 2 ] && echo true || echo false )', \"model_path\"",
     );
-    let project = Project::new(&train);
+    let project = Project::new(&format!("mkdir -p \"$SWATH_TRIAL_DIR/held/half-done\"\n{train}"));
     project.run(1, "");
+    assert!(!project.path("logs/s/1/held/half-done").exists(), "the end of an attempt clears up");
     assert_eq!(project.held(1), "235");
 }
 

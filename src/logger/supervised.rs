@@ -111,7 +111,7 @@ impl Supervised {
                 modified: state.map_or(i128::MIN, |state| state.modified),
                 is_buffered: tail.is_torn(),
             };
-            self.read_models(source);
+            self.read_models(Some(source), ended);
             // What was appended meanwhile may name the same models again.
             let later = tail.state();
             if ended || result.is_err() || later == state {
@@ -134,7 +134,7 @@ impl Supervised {
     ) -> T {
         self.reads_together = true;
         let fed = feed(self);
-        self.read_models(Source { modified, is_buffered: !ended });
+        self.read_models(Some(Source { modified, is_buffered: !ended }), ended);
         self.settle(ended);
         fed
     }
@@ -418,9 +418,13 @@ impl Supervised {
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };
         let path = found.relative;
-        let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Model(other) if other.path == path);
-        let named_before = self.recorded.models.iter().any(|(other, _)| *other == path)
-            || self.waiting.iter().any(is_waiting);
+        let is_best = facts.iter().any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
+        let before = self.waiting.iter().rev().find_map(|waiting| match waiting {
+            Waiting::Model(other) if other.path == path => Some(!is_best || other.named_before),
+            _ => None,
+        });
+        let named_before =
+            before.unwrap_or_else(|| self.recorded.models.iter().any(|(other, _)| *other == path));
         self.waiting.push(Waiting::Model(Box::new(NamedModel {
             label: label.to_string(),
             given: given.to_owned(),
@@ -428,7 +432,7 @@ impl Supervised {
             real: found.real,
             step,
             keep,
-            is_best: facts.iter().any(|(name, value)| &**name == "best" && *value == Value::Bool(true)),
+            is_best,
             named_before,
             source: None,
             version: None,
@@ -437,17 +441,14 @@ impl Supervised {
             self.pass(LogRecord::Facts { model_path: path, facts: facts.into_iter().collect() });
         }
         if !self.reads_together {
-            self.read_waiting(None);
+            self.read_models(None, true);
             self.settle(true);
         }
     }
 
-    /// Reads the models among the waiting records that were read from `source`.
-    fn read_models(&mut self, source: Source) {
-        self.read_waiting(Some(source));
-    }
-
-    fn read_waiting(&mut self, source: Option<Source>) {
+    /// Reads the models among the waiting records, which were read from `source` or came by a call.
+    /// `ended` says that nothing writes any more.
+    fn read_models(&mut self, source: Option<Source>, ended: bool) {
         let again = named_again(&self.waiting);
         for (at, again) in again.into_iter().enumerate().rev() {
             let version = match (again, &self.waiting[at]) {
@@ -455,16 +456,25 @@ impl Supervised {
                     self.discard(model);
                     Some(Version::without(OVERWRITTEN))
                 }
-                (_, Waiting::Model(model)) if model.version.is_some() => continue,
-                (NamedAgain::Same(later), _) => match &self.waiting[later] {
-                    Waiting::Model(later) => later.version.clone(),
-                    _ => None,
-                },
-                (NamedAgain::No, Waiting::Model(model)) => Some(self.read_version(model)),
+                (NamedAgain::Same(later), Waiting::Model(model)) => {
+                    let Waiting::Model(later) = &self.waiting[later] else { continue };
+                    if model.held() != later.held() {
+                        self.discard(model);
+                    }
+                    later.version.clone()
+                }
+                (NamedAgain::No { .. }, Waiting::Model(model)) if model.version.is_none() => {
+                    Some(self.read_version(model))
+                }
                 _ => continue,
             };
             if let Waiting::Model(model) = &mut self.waiting[at] {
                 model.version = version;
+                let gathered = matches!(again, NamedAgain::No { gathered: true });
+                let source = source.map(|source| Source {
+                    is_buffered: source.is_buffered || (gathered && !ended),
+                    ..source
+                });
                 model.source = model.source.or(source);
             }
         }
@@ -505,7 +515,7 @@ impl Supervised {
     }
 
     fn discard(&self, model: &NamedModel) {
-        if let Some(held) = model.version.as_ref().and_then(|version| version.held.as_ref()) {
+        if let Some(held) = model.held() {
             discard(&self.dirs.trial, held);
         }
     }

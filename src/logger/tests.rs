@@ -711,3 +711,17 @@ fn a_data_set_with_a_dangling_link_has_a_partial_digest_over_the_rest() {
     assert!(world.warnings()[0].contains("`repos` is partial: its digest leaves out b/dangling"));
     assert!(serde_json::to_string(&record).unwrap().contains("\"partial\":[\"b/dangling"));
 }
+
+#[test]
+fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
+    let world = World::new();
+    let mut log = world.holding();
+    world.save(1, "first");
+    append(&world, "{\"kind\": \"best_model\", \"path\": \"models/m.bin\"}\n");
+    wait_a_tick();
+    log.follow(&mut world.tail()).unwrap();
+    let told = models(&world, &["first"]);
+    assert_eq!(told, [(Some(1.0), "first".to_owned(), true), (None, "first".to_owned(), true)]);
+    assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 1, "it is held once");
+    assert!(world.warnings().is_empty(), "{:?}", world.warnings());
+}

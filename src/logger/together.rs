@@ -99,15 +99,26 @@ impl NamedModel {
         }
     }
 
+    /// Returns where its bytes are held.
+    pub(super) fn held(&self) -> Option<&str> {
+        self.version.as_ref()?.held.as_deref()
+    }
+
     pub(super) fn stamp(&self) -> Option<&Stamp> {
         self.version.as_ref()?.stamp.as_ref()
     }
 }
 
+/// So many lines at once that name one path were gathered before they were written.
+const GATHERED: usize = 8;
+
 /// What a later line says of a model's path.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NamedAgain {
-    No,
+    No {
+        /// Whether so many lines before name it that the next ones may be gathered already.
+        gathered: bool,
+    },
     /// The line at this place calls the same version the trial's best.
     Same(usize),
     Overwritten,
@@ -115,9 +126,15 @@ pub(super) enum NamedAgain {
 
 /// Returns for each record whether a later one names its path again.
 pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for waiting in waiting {
+        if let Waiting::Model(model) = waiting {
+            *times.entry(&model.path).or_default() += 1;
+        }
+    }
     let mut reports = 0_usize;
     let mut later: HashMap<&str, (usize, usize, &NamedModel)> = HashMap::new();
-    let mut named = vec![NamedAgain::No; waiting.len()];
+    let mut named = vec![NamedAgain::Overwritten; waiting.len()];
     for (at, waiting) in waiting.iter().enumerate().rev() {
         match waiting {
             Waiting::Record(LogRecord::Report { .. }) => reports += 1,
@@ -127,7 +144,7 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
                     later.is_best && *reported == reports && same_step
                 };
                 named[at] = match later.insert(&model.path, (at, reports, model)) {
-                    None => NamedAgain::No,
+                    None => NamedAgain::No { gathered: times.get(&*model.path) >= Some(&GATHERED) },
                     Some(later) if repeats(&later) => NamedAgain::Same(later.0),
                     Some(_) => NamedAgain::Overwritten,
                 };
@@ -180,10 +197,17 @@ mod tests {
             model("m", None, true),
         ];
         let named = named_again(&waiting);
-        assert!(named[1] == NamedAgain::Same(2));
-        assert!(named[2] == NamedAgain::Overwritten);
-        assert!(named[4] == NamedAgain::Overwritten, "a report came between");
-        assert!(named[5] == NamedAgain::No && named[7] == NamedAgain::No);
+        assert_eq!(named[1], NamedAgain::Same(2));
+        assert_eq!(named[2], NamedAgain::Overwritten);
+        assert_eq!(named[4], NamedAgain::Overwritten, "a report came between");
+        assert_eq!([named[5], named[7]], [NamedAgain::No { gathered: false }; 2]);
+    }
+
+    #[test]
+    fn many_lines_at_once_that_name_one_path_were_gathered() {
+        let waiting: Vec<Waiting> = (0..GATHERED).map(|_| model("m", None, false)).collect();
+        assert_eq!(named_again(&waiting).pop(), Some(NamedAgain::No { gathered: true }));
+        assert_eq!(named_again(&waiting[1..]).pop(), Some(NamedAgain::No { gathered: false }));
     }
 
     #[test]
