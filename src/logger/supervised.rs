@@ -8,7 +8,7 @@ use super::models::discard;
 use super::stamp::Stamp;
 use super::steps::{Place, Steps};
 use super::together::{
-    NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named, named_again,
+    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named, named_again,
 };
 use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::space::{Name, Value};
 use crate::study::{Datum, LogRecord, Metric};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io;
 use std::path::Path;
@@ -56,6 +56,8 @@ pub(super) struct Supervised {
     waiting: Vec<Waiting>,
     /// Model paths of which it was said that they are overwritten.
     overwritten: BTreeSet<String>,
+    /// Models whose last record has no digest, by path.
+    in_doubt: BTreeMap<String, LastInDoubt>,
 }
 
 impl Supervised {
@@ -79,6 +81,7 @@ impl Supervised {
             reads_together: false,
             waiting: Vec::new(),
             overwritten: BTreeSet::new(),
+            in_doubt: BTreeMap::new(),
         }
     }
 
@@ -110,6 +113,7 @@ impl Supervised {
             let source = Source {
                 modified: state.map_or(i128::MIN, |state| state.modified),
                 is_buffered: tail.is_torn(),
+                is_output: false,
             };
             self.read_models(Some(source), ended);
             // What was appended meanwhile may name the same models again.
@@ -120,6 +124,10 @@ impl Supervised {
             state = later;
         }
         self.settle(ended);
+        if ended && !self.in_doubt.is_empty() {
+            let modified = state.map_or(i128::MIN, |state| state.modified);
+            self.read_last_again(Source { modified, is_buffered: false, is_output: false });
+        }
         result.map(|()| total)
     }
 
@@ -134,9 +142,35 @@ impl Supervised {
     ) -> T {
         self.reads_together = true;
         let fed = feed(self);
-        self.read_models(Some(Source { modified, is_buffered: !ended }), ended);
+        let source = Source { modified, is_buffered: !ended, is_output: true };
+        self.read_models(Some(source), ended);
         self.settle(ended);
+        if ended {
+            self.read_last_again(source);
+        }
         fed
+    }
+
+    /// Records the last model of a path again, with its digest, if it had none and the program has ended.
+    ///
+    /// Only behind the last report: the model belongs to that one.
+    fn read_last_again(&mut self, source: Source) {
+        for (path, last) in std::mem::take(&mut self.in_doubt) {
+            let is_other = last.model.source.is_some_and(|before| before.is_output != source.is_output);
+            if is_other {
+                self.in_doubt.insert(path, last);
+                continue;
+            }
+            let mut model = last.model;
+            model.source = Some(source);
+            model.version = Some(self.read_version(&model));
+            let is_known = model.version.as_ref().is_some_and(|version| version.digest.is_ok());
+            if is_known && !model.is_overwritten() && last.reports == self.recorded.reports {
+                self.record_model(model);
+            } else {
+                self.discard(&model);
+            }
+        }
     }
 
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
@@ -553,9 +587,11 @@ impl Supervised {
         Stamp::of(&self.dirs.workdir, &model.path, real).map_or(true, |now| now != *stamp)
     }
 
-    fn record_model(&mut self, model: NamedModel) {
-        let NamedModel { label, path: model_path, step, keep, version, .. } = model;
+    fn record_model(&mut self, mut model: NamedModel) {
+        let version = model.version.take();
         let Version { digest, held, partial, .. } = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
+        let NamedModel { label, path: model_path, step, keep, .. } = &model;
+        let (model_path, step, keep) = (model_path.clone(), *step, *keep);
         if !partial.is_empty() {
             self.warn(format!(
                 "{label}: model `{model_path}` is partial: its digest leaves out {}",
@@ -578,6 +614,12 @@ impl Supervised {
         }
         self.recorded.models.retain(|(path, _)| *path != model_path);
         self.recorded.models.push((model_path.clone(), md5.clone()));
+        if doubt.as_deref() == Some(OVERWRITTEN) {
+            let reports = self.recorded.reports;
+            self.in_doubt.insert(model_path.clone(), LastInDoubt { model, reports });
+        } else {
+            self.in_doubt.remove(&model_path);
+        }
         self.pass(LogRecord::Model { model_path, md5, size, step, held, keep, doubt, partial });
     }
 

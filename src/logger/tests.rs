@@ -725,3 +725,29 @@ fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
     assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 1, "it is held once");
     assert!(world.warnings().is_empty(), "{:?}", world.warnings());
 }
+
+#[test]
+fn the_last_model_has_its_digest_when_the_program_has_ended() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.holding(), world.tail());
+    for epoch in 1..=9 {
+        world.save(epoch, &epoch.to_string());
+    }
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    assert!(models(&world, &[]).iter().all(|(_, what, _)| what == OVERWRITTEN), "the tenth may be there");
+    log.follow_to_the_end(&mut tail).unwrap();
+    assert_eq!(models(&world, &["9"])[9..], [(Some(9.0), "9".to_owned(), true)]);
+
+    let world = World::new();
+    let (mut log, mut tail) = (world.holding(), world.tail());
+    for epoch in 1..=9 {
+        world.save(epoch, &epoch.to_string());
+    }
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    fs::write(world.dir.path().join("models/m.bin"), "10").unwrap();
+    log.follow_to_the_end(&mut tail).unwrap();
+    assert_eq!(models(&world, &[]).len(), 9, "it is not the ninth any more");
+    assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 0);
+}

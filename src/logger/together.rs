@@ -58,6 +58,16 @@ pub(super) struct Source {
     pub(super) modified: i128,
     /// Whether its writer seems to gather lines before it writes them.
     pub(super) is_buffered: bool,
+    /// Whether it is the program's output, not its records.
+    pub(super) is_output: bool,
+}
+
+/// A model whose last record has no digest. When the program has ended, the bytes at its path are
+/// those of that record after all, unless they are newer than the last line.
+pub(super) struct LastInDoubt {
+    pub(super) model: NamedModel,
+    /// How many reports had come when it was recorded.
+    pub(super) reports: u64,
 }
 
 /// The bytes that were found at a model's path.

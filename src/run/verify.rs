@@ -259,7 +259,11 @@ impl Gathered {
         for (at, version) in versions.iter().enumerate() {
             let is_last = at + 1 == versions.len();
             let held = version.held.filter(|held| needed.contains(held)).map(|held| root.join(held));
+            let is_read_later = |later: &ModelVersion<'_>| later.step == version.step && later.md5.is_some();
             let Some(md5) = version.md5 else {
+                if versions[at + 1..].iter().any(is_read_later) {
+                    continue;
+                }
                 let why = format!(
                     "it had no digest{}",
                     version.doubt.map_or(String::new(), |why| format!(": {why}"))
