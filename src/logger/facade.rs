@@ -134,7 +134,7 @@ impl TrialLogger {
     /// Takes the reports that `find` hands over, found in the output of a program. `modified` is
     /// when that was last written to, in nanoseconds since 1970, before it was searched; `ended`
     /// says whether the program has ended.
-    pub(crate) fn take_output<T>(
+    pub fn take_output<T>(
         &mut self,
         modified: i128,
         ended: bool,
@@ -147,7 +147,7 @@ impl TrialLogger {
 
     /// Takes lines that were left in a records file by a program that has ended. `modified` is when
     /// the file was last written to, in nanoseconds since 1970.
-    pub(crate) fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
+    pub fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
         let End::Here(here) = &mut self.end else { return };
         here.take_together(modified, true, |here| {
             for (number, bytes) in lines {
