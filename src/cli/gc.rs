@@ -18,8 +18,9 @@ use std::io::Write as _;
 /// Arguments of `swath gc`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Removed are checkpoints that `keep` in [run] of the sweep file does not ask for, and what crashes left half done. Never \
-removed are checkpoints of trials that may go on, and those that the journal calls a model."
+    after_help = "Removed are checkpoints that `keep` in [run] of the sweep file does not ask for, held \
+models that are neither the one that counts nor the last, and what crashes left half done. Never removed \
+are checkpoints of trials that may go on, and those that the journal calls a model."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)

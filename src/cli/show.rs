@@ -4,6 +4,7 @@ use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
 use super::studies::{Found, Which};
 use super::{Context, made, tail};
+use crate::driver::holding::held_path;
 use crate::journal::lock;
 use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
@@ -182,7 +183,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     line(out, "folder", found.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
-    show_records(out, study, trial)?;
+    show_records(out, found, trial)?;
     made::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
         tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
@@ -305,7 +306,8 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
     format!("; report {}{step} is the best and counts", counted.report)
 }
 
-fn show_records(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Failure> {
+fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
+    let study = &found.study;
     let counts = trial.model_that_counts().map(|model| model.record);
     let several_models = trial.models.len() > 1;
     // A reason that the cause of a failure repeats is shown there alone.
@@ -317,7 +319,12 @@ fn show_records(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         .iter()
         .enumerate()
         .filter(|(_, record)| !is_cause(record))
-        .filter_map(|(at, record)| Some((at, describe_record(record)?)))
+        .filter_map(|(at, record)| {
+            let (kind, text) = describe_record(record)?;
+            let held = held_path(&found.dir, trial.id, record);
+            let held = held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
+            Some((at, (kind, text + &held)))
+        })
         .peekable();
     if shown.peek().is_none() {
         return Ok(());
@@ -350,20 +357,30 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
     };
     Some(match record {
         LogRecord::Report { .. } | LogRecord::Beyond { .. } => return None,
-        LogRecord::Dataset { data_dir, role, md5: digest, size, files } => {
+        LogRecord::Dataset { data_dir, role, md5: digest, size, files, partial } => {
             let role = if role.is_empty() { String::new() } else { format!(" ({role})") };
             let plural = if *files == 1 { "file" } else { "files" };
             (
                 "data set",
-                format!("{data_dir}{role}  {files} {plural}, {}, {}", number::bytes(*size), md5(digest)),
+                format!(
+                    "{data_dir}{role}  {files} {plural}, {}, {}{}",
+                    number::bytes(*size),
+                    md5(digest),
+                    partial_digest(partial)
+                ),
             )
         }
-        LogRecord::Model { model_path, md5: digest, size, step } => {
+        LogRecord::Model { model_path, size, step, md5: digest, doubt, partial, .. } => {
             let step = step.map_or_else(String::new, |step| format!(" at {}", number::short(step)));
-            ("model", format!("{model_path}{step}  {}, {}", number::bytes(*size), md5(digest)))
+            let what = match doubt {
+                Some(doubt) => format!("no digest: {doubt}"),
+                None => format!("{}, {}{}", number::bytes(*size), md5(digest), partial_digest(partial)),
+            };
+            ("model", format!("{model_path}{step}  {what}"))
         }
-        LogRecord::Artifact { path, md5: digest, size } => {
-            ("artifact", format!("{path}  {}, {}", number::bytes(*size), md5(digest)))
+        LogRecord::Artifact { path, md5: digest, size, partial } => {
+            let partial = partial_digest(partial);
+            ("artifact", format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)))
         }
         LogRecord::Facts { model_path, facts } => {
             let facts: Vec<_> =
@@ -379,6 +396,11 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
         LogRecord::Warning { text } => ("warning", text.clone()),
         LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
     })
+}
+
+/// Names what is not part of a digest.
+fn partial_digest(partial: &[String]) -> String {
+    if partial.is_empty() { String::new() } else { format!(", partial: without {}", partial.join(", ")) }
 }
 
 #[cfg(test)]
@@ -403,11 +425,24 @@ mod tests {
                 md5: md5.clone(),
                 size: 4096,
                 files: 2,
+                partial: Vec::new(),
             },
         );
         demo.report(trial, &[("val_loss", 0.5), ("acc", f64::NAN)]);
         demo.report(trial, &[("val_loss", 0.25)]);
-        demo.log(trial, LogRecord::Model { model_path: "m/1.bin".into(), md5, size: 100, step: Some(2.0) });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: "m/1.bin".into(),
+                md5,
+                size: 100,
+                step: Some(2.0),
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
         demo.log(trial, LogRecord::Note { text: "two\nlines".into() });
         demo.end(trial, Exit::Done);
         let failed = demo.start(&[]);
@@ -442,7 +477,19 @@ mod tests {
         for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.5), (0.2, 0.625), (0.4, 0.75)]) {
             demo.report(trial, &[("val_loss", loss), ("Acc", acc)]);
             let model_path = format!("epoch-{epoch}.bin");
-            demo.log(trial, LogRecord::Model { model_path, md5: None, size: 1, step: None });
+            demo.log(
+                trial,
+                LogRecord::Model {
+                    model_path,
+                    md5: None,
+                    size: 1,
+                    step: None,
+                    held: None,
+                    keep: false,
+                    doubt: None,
+                    partial: Vec::new(),
+                },
+            );
         }
         let which = Which { words: vec!["1".into()], condition: None };
         let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));

@@ -1,8 +1,9 @@
 //! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left half done.
 
-use super::{has_entries, size, tidy};
+use super::{has_entries, holding, size, tidy};
 use crate::journal::StudyDir;
-use crate::study::{Closing, Study};
+use crate::logger::HELD;
+use crate::study::{Closing, Study, TrialState};
 use crate::sweep::{Keep, keep};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,15 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     }
     // A program may well save its model under such a name.
     found.retain(|waste| !keep::is_model(study, &waste.path));
+    for trial in study.trials().iter().filter(|trial| trial.state != TrialState::Running) {
+        let versions = holding::superfluous(dir, trial).into_iter();
+        let why = "a held model that is neither the one that counts nor the last";
+        found.extend(versions.map(|version| Waste::new(version, why)));
+        let attempts = (1..=trial.attempts)
+            .map(|attempt| dir.trial(trial.id).join("attempts").join(attempt.to_string()).join(HELD));
+        let why = "held models of an attempt after which the trial began anew";
+        found.extend(attempts.filter(|held| held.exists()).map(|held| Waste::new(held, why)));
+    }
     found
 }
 
@@ -118,7 +128,19 @@ mod tests {
         }
         for name in [".tmp-epoch-2.pt", ".draft-3/model.pt"] {
             let model_path = format!("logs/digits/1/{name}");
-            demo.log(trial, LogRecord::Model { model_path, md5: None, size: 7, step: None });
+            demo.log(
+                trial,
+                LogRecord::Model {
+                    model_path,
+                    md5: None,
+                    size: 7,
+                    step: None,
+                    held: None,
+                    keep: false,
+                    doubt: None,
+                    partial: Vec::new(),
+                },
+            );
         }
         let found = leavings(&dir, &demo.study);
         let names = found.iter().map(|waste| waste.path.file_name().unwrap().to_str().unwrap());

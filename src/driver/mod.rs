@@ -8,10 +8,12 @@ pub mod ask;
 mod breaker;
 mod caution;
 pub mod control;
+mod data;
 mod edit;
 mod failing;
 mod fill;
 pub mod gc;
+pub mod holding;
 pub mod inbox;
 pub mod interrupt;
 mod judge;
@@ -96,6 +98,8 @@ pub struct Driver<'a> {
     size: Option<size::Size>,
     tidy: tidy::Tidy,
     caution: caution::Caution,
+    holding: holding::Holding,
+    data_sets: data::DataSets,
     /// What another terminal asked for.
     told: Control,
     failures: u64,
@@ -352,7 +356,13 @@ impl<'a> Driver<'a> {
                 let record = self.weighed(trial, record);
                 let report = matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
                 let odd = self.caution_look(trial, &record);
+                let odd = odd.or_else(|| self.data_sets.look(&self.study, trial, &record));
+                let held = match &record {
+                    LogRecord::Model { held, .. } => held.clone(),
+                    _ => None,
+                };
                 self.commit(Event::Logged { trial, attempt, record })?;
+                self.note_held(trial, held);
                 if let Some(text) = odd {
                     self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
                 }
@@ -416,6 +426,7 @@ impl<'a> Driver<'a> {
             self.failures += 1;
         }
         self.tidy_after(trial);
+        self.note_held_ended(trial);
         if ran >= WORTH_A_SYNC {
             self.save_to_disk()?;
             self.synced = Instant::now();
@@ -443,6 +454,9 @@ impl<'a> Driver<'a> {
         if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
             self.save_to_disk()?;
             self.synced = Instant::now();
+        }
+        if !self.paused {
+            self.release_held();
         }
         if let Some(size) = &mut self.size {
             size.refresh(&self.study);

@@ -41,6 +41,8 @@ impl<'a> Driver<'a> {
             parts.scheduler.observe(study, &entry.event);
             match &entry.event {
                 Event::Started { trial, .. } => drop(heard.insert(*trial, 0)),
+                // Some warnings are the driver's own: the executor never sent them.
+                Event::Logged { record: LogRecord::Warning { .. }, .. } => {}
                 Event::Logged { trial, .. } => *heard.entry(*trial).or_default() += 1,
                 Event::Ended { trial, .. } => drop(heard.remove(trial)),
                 _ => {}
@@ -68,6 +70,8 @@ impl<'a> Driver<'a> {
             size: None,
             tidy: super::tidy::Tidy::default(),
             caution: super::caution::Caution::default(),
+            holding: super::holding::Holding::default(),
+            data_sets: super::data::DataSets::default(),
             told: super::Control::default(),
             failures: 0,
             breaker,
@@ -98,7 +102,7 @@ impl<'a> Driver<'a> {
     /// Returns what a lost trial had written and nobody had read.
     fn unread(&self, id: TrialId) -> Vec<LogRecord> {
         let Some(trial) = self.study.trial(id) else { return Vec::new() };
-        super::unread::records(&self.dir, &self.parts.workdir, &self.study, trial)
+        super::unread::records(&self.dir, &self.parts.workdir, &self.study, trial, self.parts.models)
     }
 
     fn begin(&mut self) -> Result<(), DriverError> {

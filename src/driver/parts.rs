@@ -1,5 +1,6 @@
 //! What a driver is made of.
 
+use crate::logger::Models;
 use crate::sampler::Sampler;
 use crate::scheduler::TrialScheduler;
 use crate::space::{Params, Space};
@@ -31,6 +32,8 @@ pub struct Parts {
     pub workdir: PathBuf,
     /// Which checkpoints are kept.
     pub keep: Keep,
+    /// Whether the bytes of models are held.
+    pub models: Models,
     /// Whether the scheduler may start a trial from the checkpoint of another.
     pub clones: bool,
     /// How long a process has between SIGTERM and SIGKILL.

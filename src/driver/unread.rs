@@ -1,14 +1,21 @@
 //! What a trial had written when its orchestrator was killed, and nobody had read yet.
 
 use crate::journal::StudyDir;
-use crate::logger::{Directive, Dirs, Identity, Line, Tail, TrialLogger, rank};
+use crate::logger::{Directive, Dirs, Identity, Line, ModelStore, Models, Tail, TrialLogger, rank};
 use crate::study::{LogRecord, Study, Trial};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Returns the records that stand in a trial's `records.jsonl` behind the last report that the study knows, and takes them into the trial's own
 /// files, as its supervisor would have done. A file that cannot be read has none.
-pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Trial) -> Vec<LogRecord> {
+pub(super) fn records(
+    dir: &StudyDir,
+    workdir: &Path,
+    study: &Study,
+    trial: &Trial,
+    models: Models,
+) -> Vec<LogRecord> {
     let folder = dir.trial(trial.id);
     let mut lines = Vec::new();
     let mut known = trial.reports + trial.beyond;
@@ -25,7 +32,8 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     if read.is_err() || lines.is_empty() {
         return Vec::new();
     }
-    take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
+    let dirs = Dirs { workdir: workdir.to_owned(), trial: folder };
+    take_in(dirs, study, trial, models, &lines).unwrap_or_default()
 }
 
 /// Returns whether a line is a report that decides: an object without a kind, or of that kind, of
@@ -37,7 +45,13 @@ fn decides(line: &[u8], is_rank: bool) -> bool {
     })
 }
 
-fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -> Option<Vec<LogRecord>> {
+fn take_in(
+    dirs: Dirs,
+    study: &Study,
+    trial: &Trial,
+    models: Models,
+    lines: &[(u64, Vec<u8>)],
+) -> Option<Vec<LogRecord>> {
     let header = study.header();
     let identity = Identity {
         study: header.name.clone(),
@@ -52,12 +66,13 @@ fn take_in(dirs: Dirs, study: &Study, trial: &Trial, lines: &[(u64, Vec<u8>)]) -
         into.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         Directive::Continue
     };
+    let about = dirs.trial.join("records.jsonl").metadata().ok()?;
+    let modified = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
     let log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
-    let mut log =
-        log.with_deciding_metrics(&header.deciding_metrics()).with_resource(header.resource.as_ref());
-    for (number, bytes) in lines {
-        log.tailed(Line::Whole { number: *number, bytes }).ok()?;
-    }
+    let log = log.with_deciding_metrics(&header.deciding_metrics());
+    let log = log.with_resource(header.resource.as_ref());
+    let mut log = log.with_models(Arc::new(ModelStore::new(models)));
+    log.take_lines(modified, lines);
     log.finish().ok()?;
     drop(log);
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);

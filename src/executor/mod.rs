@@ -133,7 +133,7 @@ pub struct Held {
     pub attempt: Attempt,
     /// The slot it was given.
     pub slot: u32,
-    /// How many of its records the study has already.
+    /// How many of its records the study has already, warnings not counted.
     pub heard: u64,
     /// Whether the study knows where it runs.
     pub placed: bool,

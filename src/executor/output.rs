@@ -7,7 +7,7 @@ use crate::study::Datum;
 use regex::Regex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The smallest cap that is obeyed: below it there would be no room for a head, a tail and the line between them.
@@ -45,6 +45,17 @@ impl Output {
     /// Returns the files whose growth matters at once.
     pub(super) fn searched(&self) -> impl Iterator<Item = &Path> {
         self.streams.iter().map(|log| log.path.as_path()).filter(|_| self.scrape.is_some())
+    }
+
+    /// Returns when the output was last written to, in nanoseconds since 1970; `None` if it is not
+    /// searched.
+    pub(super) fn written_at(&self) -> Option<i128> {
+        self.scrape.as_ref()?;
+        let written = |log: &LogFile| {
+            let about = log.path.metadata().ok()?;
+            Some(i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()))
+        };
+        Some(self.streams.iter().filter_map(written).max().unwrap_or(i128::MIN))
     }
 
     /// Searches what was printed since the last time and hands each report to `each`.

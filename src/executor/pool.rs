@@ -309,6 +309,7 @@ impl Workbench {
             Ok(log) => log,
             Err(error) => return not_begun(format!("the trial's records could not be made: {error}")),
         };
+        log = log.with_models(Arc::clone(&self.study.models));
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
         }

@@ -382,22 +382,25 @@ impl<'a> Supervision<'a> {
 
     /// Takes what the child has written since the last time.
     fn read(&mut self) {
-        let (log, mut lost) = (&mut *self.log, None);
-        let read = self.records.tail.poll(&mut |line| note(log.tailed(line), &mut lost));
-        let searched = self.output.search(&mut |values| note(log.report_values(values), &mut lost));
-        note(log.flush(), &mut lost);
+        let read = self.log.follow(&mut self.records.tail);
+        let searched = match self.output.written_at() {
+            Some(modified) => self.log.take_output(modified, false, |each| self.output.search(each)),
+            None => None,
+        };
+        let flushed = self.log.flush();
         self.complain("`records.jsonl`", read.err());
-        self.complain("the output", searched.err());
-        self.complain("a record", lost);
+        self.complain("the output", searched.and_then(Result::err));
+        self.complain("a record", flushed.err());
     }
 
     fn read_to_the_end(&mut self) {
-        let (log, mut lost) = (&mut *self.log, None);
-        let read = self.records.tail.finish(&mut |line| note(log.tailed(line), &mut lost));
-        let searched = self.output.finish(&mut |values| note(log.report_values(values), &mut lost));
+        let read = self.log.follow_to_the_end(&mut self.records.tail);
+        let searched = match self.output.written_at() {
+            Some(modified) => self.log.take_output(modified, true, |each| self.output.finish(each)),
+            None => None,
+        };
         self.complain("`records.jsonl`", read.err());
-        self.complain("the output", searched.err());
-        self.complain("a record", lost);
+        self.complain("the output", searched.and_then(Result::err));
         self.trim();
     }
 
@@ -501,11 +504,4 @@ pub(super) fn stop_file(dir: &Path) -> PathBuf {
 
 fn supervision_failed(error: &io::Error) -> Exit {
     Exit::Failed(Failure::Error(format!("its exit status could not be had: {error}")))
-}
-
-/// Remembers the first error.
-fn note<T, E>(result: Result<T, E>, first: &mut Option<E>) {
-    if let Err(error) = result {
-        first.get_or_insert(error);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
-use crate::logger::{DigestCache, TrialFolder, TrialLogger};
+use crate::logger::{DigestCache, ModelStore, TrialFolder, TrialLogger};
 use crate::space::{Name, Params};
 use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
@@ -63,6 +63,8 @@ pub struct StudyContext {
     pub deciding: Vec<Name>,
     /// The reported key that counts the resource, if a scheduler uses one.
     pub resource: Option<Name>,
+    /// Holds the bytes of models.
+    pub models: Arc<ModelStore>,
     /// The trial of another study that the trials of this one repeat: what they are told as their number.
     pub stands_for: Option<TrialId>,
 }

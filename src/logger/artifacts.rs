@@ -1,5 +1,7 @@
 //! Stores files under a trial's `artifacts/`, in folders by type, as MLXP lays them out.
 
+use super::copy::copy;
+use super::digest::LeftOut;
 use super::files::check_log;
 use super::yaml;
 use std::collections::BTreeMap;
@@ -7,16 +9,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Copies `real`, which the trial named `relative`, into the trial's folder. Returns where it is now, relative to that folder.
+/// A file or folder that was stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Its path relative to the trial's folder.
+    pub(super) path: String,
+    /// What is not part of it.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Copies `real`, which the trial named `relative`, into the trial's folder.
 ///
-/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its name only when it is whole.
-pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&str>) -> io::Result<String> {
+/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its name only when it is complete.
+pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&str>) -> io::Result<Stored> {
     let home = trial.join("artifacts");
     if let Some(inside) =
         home.canonicalize().ok().and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
     {
         list(&home)?;
-        return Ok(format!("artifacts/{}", inside.display()));
+        let path = format!("artifacts/{}", inside.display());
+        return Ok(Stored { path, left_out: Vec::new() });
     }
     if trial.canonicalize().is_ok_and(|trial| trial.starts_with(real)) {
         return Err(io::Error::other(format!("`{relative}` holds the trial's own folder")));
@@ -26,15 +38,15 @@ pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&s
     let parent = target.parent().unwrap_or(&home);
     fs::create_dir_all(parent)?;
     let whole = tempfile::Builder::new().prefix(".copy").tempdir_in(parent)?;
-    let copy = whole.path().join("copy");
-    copy_all(real, &copy)?;
+    let draft = whole.path().join("copy");
+    let left_out = copy(real, &draft, &mut |_| Ok(()))?;
     if target.is_dir() {
         fs::remove_dir_all(&target)?;
     }
-    fs::rename(&copy, &target)?;
+    fs::rename(&draft, &target)?;
     drop(whole);
     list(&home)?;
-    Ok(format!("artifacts/{folder}/{relative}"))
+    Ok(Stored { path: format!("artifacts/{folder}/{relative}"), left_out })
 }
 
 /// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder, in place of what was there. Returns where that is.
@@ -68,26 +80,6 @@ fn folder_of(path: &str) -> &'static str {
         Some("png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp") => "image",
         _ => "file",
     }
-}
-
-/// Copies a file, or a folder of regular files and folders.
-fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
-    let mut waiting = vec![(from.to_path_buf(), to.to_path_buf())];
-    while let Some((from, to)) = waiting.pop() {
-        let kind = fs::symlink_metadata(&from)?.file_type();
-        if kind.is_dir() {
-            fs::create_dir(&to)?;
-            for entry in fs::read_dir(&from)? {
-                let name = entry?.file_name();
-                waiting.push((from.join(&name), to.join(&name)));
-            }
-        } else if kind.is_file() || (kind.is_symlink() && fs::metadata(&from)?.is_file()) {
-            fs::copy(&from, &to)?;
-        } else if !kind.is_symlink() {
-            return Err(io::Error::other(format!("`{}` is neither a file nor a folder", from.display())));
-        }
-    }
-    Ok(())
 }
 
 /// Writes `.keys/artifacts.yaml`: type, then folder (`.a.b` for `a/b`, empty for none), then name.
@@ -141,7 +133,7 @@ mod tests {
         fs::write(work.join("sub/dir/x.pkl"), "x").unwrap();
         fs::write(work.join("last.pkl"), "l").unwrap();
         fs::write(work.join("notes.txt"), "n").unwrap();
-        let put = |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap();
+        let put = |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap().path;
         assert_eq!(put("sub/dir/x.pkl", None), "artifacts/pickle/sub/dir/x.pkl");
         assert_eq!(put("last.pkl", None), "artifacts/pickle/last.pkl");
         assert_eq!(put("notes.txt", Some("texts")), "artifacts/texts/notes.txt");
@@ -159,7 +151,7 @@ mod tests {
         fs::write(&file, "a").unwrap();
         let real = file.canonicalize().unwrap();
         let stored = store(&dir.path().join("1"), &real, "1/artifacts/image/a.png", None).unwrap();
-        assert_eq!(stored, "artifacts/image/a.png");
+        assert_eq!(stored.path, "artifacts/image/a.png");
         assert_eq!(fs::read_dir(dir.path().join("1/artifacts")).unwrap().count(), 2);
     }
 
@@ -172,5 +164,30 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(dir.path().join("t/artifacts/file/a.txt")).unwrap(), "two");
         assert_eq!(fs::read_dir(dir.path().join("t/artifacts/file")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_stored_without_its_dangling_links_and_pipes_which_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ck, trial) = (dir.path().join("ck"), dir.path().join("t"));
+        fs::create_dir_all(ck.join("step-10")).unwrap();
+        fs::write(ck.join("step-10/w.bin"), "a").unwrap();
+        std::os::unix::fs::symlink("step-30", ck.join("latest")).unwrap();
+        std::os::unix::fs::symlink("step-10", ck.join("best")).unwrap();
+        std::os::unix::fs::symlink("w.bin", ck.join("step-10/same.bin")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, ck.join("step-10/pipe"), 0o600.into()).unwrap();
+        let stored = store(&trial, &ck, "ck", None).unwrap();
+        let named: Vec<String> = stored.left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            named,
+            [
+                "best: a symbolic link to a folder",
+                "latest: a symbolic link to nothing",
+                "step-10/pipe: a named pipe",
+            ]
+        );
+        let read = |name: &str| fs::read_to_string(trial.join(&stored.path).join(name)).unwrap();
+        assert_eq!([read("step-10/w.bin"), read("step-10/same.bin")], ["a", "a"]);
+        assert_eq!(fs::read_dir(trial.join("artifacts/file/ck")).unwrap().count(), 1);
     }
 }

@@ -5,11 +5,14 @@ use super::folder::Recorded;
 use super::rank;
 use super::supervised::{Label, Supervised};
 use super::wire::{begin_pair, json_number, json_text, with_rank};
-use super::{Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, Point, Sink};
+use super::{
+    Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, ModelStore, Point, Sink, Tail,
+};
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
 use serde_json::json;
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +106,16 @@ impl TrialLogger {
         self
     }
 
+    /// Uses `models` to hold the bytes of models; of the supervising side only. Without it they are
+    /// only referred to.
+    #[must_use]
+    pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
+        if let End::Here(here) = &mut self.end {
+            here.use_models(models);
+        }
+        self
+    }
+
     /// Names the reported key that counts the scheduler's resource, if there is one. Of the
     /// supervising side only.
     #[must_use]
@@ -134,6 +147,58 @@ impl TrialLogger {
         if let End::Here(here) = &mut self.end {
             here.explain_absence();
         }
+    }
+
+    /// Reads the lines that a program has appended to its records file since the last time, and the
+    /// models that they name; returns how many bytes were read. Of the supervising side only.
+    ///
+    /// Of lines read together only the last that names a model's path tells which bytes are there,
+    /// and only if the model is not newer than the lines.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn follow(&mut self, tail: &mut Tail) -> io::Result<usize> {
+        match &mut self.end {
+            End::Here(here) => here.follow(tail, false, now),
+            End::Child { .. } => Ok(0),
+        }
+    }
+
+    /// Does the same for the last time, when the program has ended.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn follow_to_the_end(&mut self, tail: &mut Tail) -> io::Result<usize> {
+        match &mut self.end {
+            End::Here(here) => here.follow(tail, true, now),
+            End::Child { .. } => Ok(0),
+        }
+    }
+
+    /// Takes the reports that `find` hands over, found in the output of a program. `modified` is
+    /// when that was last written to, in nanoseconds since 1970, before it was searched; `ended`
+    /// says whether the program has ended.
+    pub fn take_output<T>(
+        &mut self,
+        modified: i128,
+        ended: bool,
+        find: impl FnOnce(&mut dyn FnMut(Vec<(Name, Datum)>)) -> T,
+    ) -> Option<T> {
+        let End::Here(here) = &mut self.end else { return None };
+        let rank = self.rank;
+        let feed = |here: &mut Supervised| find(&mut |values| here.report_values(values, rank, now()));
+        Some(here.take_together(modified, ended, feed))
+    }
+
+    /// Takes lines that were left in a records file by a program that has ended. `modified` is when
+    /// the file was last written to, in nanoseconds since 1970.
+    pub fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
+        let End::Here(here) = &mut self.end else { return };
+        here.take_together(modified, true, |here| {
+            for (number, bytes) in lines {
+                here.tailed(Line::Whole { number: *number, bytes }, now());
+            }
+        });
     }
 
     /// Returns what it is bound to.
@@ -321,6 +386,7 @@ impl TrialLogger {
     }
 
     /// Records a model with facts about it: `parameters`, how many it has, `memory` in bytes, `framework`, or what you like.
+    /// The fact `keep`, if true, keeps this version whatever is recorded later.
     ///
     /// # Errors
     /// As [`model`](Self::model).
@@ -333,8 +399,10 @@ impl TrialLogger {
         let path = model_path.as_ref().to_string_lossy();
         match &mut self.end {
             End::Here(here) => {
-                let facts = facts.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
-                here.model(&path, step, facts, &Label::Record);
+                let keep = facts.contains(&("keep", Value::Bool(true)));
+                let facts = facts.iter().filter(|(name, _)| *name != "keep");
+                let facts = facts.map(|(name, value)| ((*name).into(), value.clone())).collect();
+                here.model(&path, step, keep, facts, &Label::Record);
             }
             End::Child { .. } => {
                 let mut line = json!({"kind": "model", "path": path, "step": step});

@@ -3,7 +3,7 @@
 //! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when the trial runs and once, in place, at
 //! its end. Every path in it is relative, so that a study can be moved.
 
-use super::{Answer, Identity, yaml};
+use super::{Answer, HELD, Identity, yaml};
 use crate::space::{Params, Value};
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
@@ -13,8 +13,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What an attempt leaves in the trial's folder that the next one, which starts anew, must not find.
-const LEFT_BY_ATTEMPT: [&str; 6] =
-    ["metrics", "artifacts", "checkpoints", "records.jsonl", "stdout.log", "stderr.log"];
+const LEFT_BY_ATTEMPT: [&str; 7] =
+    ["metrics", "artifacts", "checkpoints", HELD, "records.jsonl", "stdout.log", "stderr.log"];
 
 /// What is removed at the end where there is nothing in it.
 const OFTEN_EMPTY: [&str; 3] = ["stdout.log", "stderr.log", "records.jsonl"];

@@ -8,6 +8,7 @@
 pub mod digest;
 pub mod digest_cache;
 pub mod folder;
+pub mod models;
 pub mod scrape;
 pub mod tail;
 pub mod wire;
@@ -15,6 +16,7 @@ pub mod wire;
 mod answer;
 mod appender;
 mod artifacts;
+mod copy;
 mod deciding;
 mod facade;
 mod files;
@@ -23,22 +25,26 @@ mod kinds;
 mod log;
 pub(crate) mod rank;
 mod repeats;
+mod stamp;
 mod steps;
 mod supervised;
 #[cfg(test)]
 mod tests;
+mod together;
 mod yaml;
 
 pub use answer::Answer;
 #[cfg(feature = "engine")]
 pub(crate) use deciding::DecidingMetrics;
-pub use digest::{Digest, DigestError, digest};
+pub use digest::{Digest, DigestError, LeftOut, digest};
 pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;
 pub use folder::{Beginning, Recorded, TrialFolder};
 pub use log::Item;
+pub use models::{HELD, ModelStore, Models};
 pub use scrape::{Scrape, Stream};
 pub use tail::{Growth, Line, Tail};
+pub use together::OVERWRITTEN;
 
 use crate::study::{Attempt, LogRecord, TrialId};
 use serde::{Deserialize, Serialize};

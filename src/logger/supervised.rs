@@ -5,15 +5,24 @@ use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
+use super::models::discard;
 use super::repeats::Repeats;
+use super::stamp::Stamp;
 use super::steps::{Place, Steps};
+use super::together::{
+    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named, named_again,
+};
 use super::wire::{Parser, Places, Said, begin_pair, check_name, json_number, json_text};
-use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest, rank};
+use super::{
+    Answer, DigestCache, DigestError, Directive, Dirs, Line, ModelStore, Point, Sink, Tail, artifacts,
+    digest, rank,
+};
 use crate::space::{Name, Value};
 use crate::study::{Axis, Datum, LogRecord, Metric, axis};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +31,9 @@ const MOST_WARNINGS: u64 = 100;
 
 /// The most ranks that are listed.
 const MOST_RANKS: usize = 8;
+
+/// How often lines that arrive while a model is read are read before what was found is recorded.
+const ROUNDS: usize = 3;
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -47,6 +59,15 @@ pub(super) struct Supervised {
     /// Reports of other workers than the first, and the first of those workers.
     other_reports: u64,
     other_ranks: BTreeSet<u32>,
+    models: Arc<ModelStore>,
+    /// Whether lines are being read of which more may follow at once.
+    reads_together: bool,
+    /// Records from the first model on that is to be read when the last line is known.
+    waiting: Vec<Waiting>,
+    /// Model paths of which it was said that they are overwritten.
+    overwritten: BTreeSet<String>,
+    /// Models whose last record has no digest, by path.
+    in_doubt: BTreeMap<String, LastInDoubt>,
 }
 
 impl Supervised {
@@ -71,6 +92,11 @@ impl Supervised {
             repeats: Repeats::default(),
             other_reports: 0,
             other_ranks: BTreeSet::new(),
+            models: Arc::default(),
+            reads_together: false,
+            waiting: Vec::new(),
+            overwritten: BTreeSet::new(),
+            in_doubt: BTreeMap::new(),
         }
     }
 
@@ -106,6 +132,90 @@ impl Supervised {
         }
     }
 
+    pub(super) fn use_models(&mut self, models: Arc<ModelStore>) {
+        self.models = models;
+    }
+
+    /// Reads the lines that were appended since the last time, and the models that they name.
+    ///
+    /// `ended` says that the program has ended: these lines are its last.
+    pub(super) fn follow(&mut self, tail: &mut Tail, ended: bool, now: fn() -> i64) -> io::Result<usize> {
+        let mut total = 0;
+        let mut result = Ok(());
+        self.reads_together = true;
+        let mut state = tail.state();
+        for _ in 0..ROUNDS {
+            let each = &mut |line: Line<'_>| self.tailed(line, now());
+            match if ended { tail.finish(each) } else { tail.poll(each) } {
+                Ok(read) => total += read,
+                Err(error) => result = Err(error),
+            }
+            if self.waiting.is_empty() {
+                break;
+            }
+            let source = Source {
+                modified: state.map_or(i128::MIN, |state| state.modified),
+                is_buffered: tail.is_torn(),
+                is_output: false,
+            };
+            self.read_models(Some(source), ended);
+            // What was appended meanwhile may name the same models again.
+            let later = tail.state();
+            if ended || result.is_err() || later == state {
+                break;
+            }
+            state = later;
+        }
+        self.settle(ended);
+        if ended && !self.in_doubt.is_empty() {
+            let modified = state.map_or(i128::MIN, |state| state.modified);
+            self.read_last_again(Source { modified, is_buffered: false, is_output: false });
+        }
+        result.map(|()| total)
+    }
+
+    /// Takes reports that were found in a program's output, which was last written to at `modified`.
+    ///
+    /// Programs gather what they print: whether a line is old or new cannot be told.
+    pub(super) fn take_together<T>(
+        &mut self,
+        modified: i128,
+        ended: bool,
+        feed: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.reads_together = true;
+        let fed = feed(self);
+        let source = Source { modified, is_buffered: !ended, is_output: true };
+        self.read_models(Some(source), ended);
+        self.settle(ended);
+        if ended {
+            self.read_last_again(source);
+        }
+        fed
+    }
+
+    /// Records the last model of a path again, with its digest, if it had none and the program has ended.
+    ///
+    /// Only behind the last report: the model belongs to that one.
+    fn read_last_again(&mut self, source: Source) {
+        for (path, last) in std::mem::take(&mut self.in_doubt) {
+            let is_other = last.model.source.is_some_and(|before| before.is_output != source.is_output);
+            if is_other {
+                self.in_doubt.insert(path, last);
+                continue;
+            }
+            let mut model = last.model;
+            model.source = Some(source);
+            model.version = Some(self.read_version(&model));
+            let is_known = model.version.as_ref().is_some_and(|version| version.digest.is_ok());
+            if is_known && !model.is_overwritten() && last.reports == self.recorded.reports {
+                self.record_model(model);
+            } else {
+                self.discard(&model);
+            }
+        }
+    }
+
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
     pub(super) fn directive(&self) -> Directive {
         self.directive
@@ -114,7 +224,11 @@ impl Supervised {
     /// Passes a question on.
     pub(super) fn ask(&mut self, id: String) {
         (self.waits, self.asked) = (true, true);
-        self.sink.ask(id);
+        if self.waiting.is_empty() {
+            self.sink.ask(id);
+        } else {
+            self.waiting.push(Waiting::Question(id));
+        }
     }
 
     /// Returns the trial's folder.
@@ -188,7 +302,7 @@ impl Supervised {
                 self.written(written);
             }
             Said::Dataset { path, role } => self.dataset(Path::new(&path), role, label),
-            Said::Model { path, step, facts } => self.model(&path, step, facts, label),
+            Said::Model { path, step, keep, facts } => self.model(&path, step, keep, facts, label),
             Said::Stored { folder, name, text } => self.keep(folder, &name, &text, label),
             Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
@@ -312,6 +426,7 @@ impl Supervised {
             return self.pass(LogRecord::Report { values });
         };
         let path = path.clone();
+        let keep = values.iter().any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
         if let Err(outside) = inside(&self.dirs.workdir, &path) {
             self.warn(format!("{label}: `model_path` is refused, the rest is kept: {outside}"));
             values.remove(at);
@@ -321,7 +436,7 @@ impl Supervised {
             return;
         }
         self.pass(LogRecord::Report { values });
-        self.model(&path, step, Vec::new(), label);
+        self.model(&path, step, keep, Vec::new(), label);
     }
 
     /// Takes metrics from this process.
@@ -383,55 +498,228 @@ impl Supervised {
 
     pub(super) fn dataset(&mut self, given: &Path, role: String, label: &Label) {
         let (recorded, found) = data_dir(&self.dirs.workdir, given);
-        let (md5, size, files) = match digest(&found, self.cache.as_deref()) {
+        let (md5, size, files, partial) = match digest(&found, self.cache.as_deref()) {
             Ok(digest) => {
-                if digest.links > 0 {
-                    let links = digest.links;
-                    self.warn(format!(
-                        "`{recorded}` has {links} symbolic links to folders, which are not part of its digest"
-                    ));
-                }
-                (Some(digest.md5), digest.size, digest.files)
+                (Some(digest.md5), digest.size, digest.files, self.name_left_out(&recorded, &digest.left_out))
             }
             Err(error) => {
                 self.warn(format!("{label}: data set `{recorded}` has no digest: {}", chain(&error)));
-                (None, 0, 0)
+                (None, 0, 0, Vec::new())
             }
         };
         self.recorded.data.retain(|(path, _)| *path != recorded);
         self.recorded.data.push((recorded.clone(), md5.clone()));
-        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files });
+        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files, partial });
     }
 
-    pub(super) fn model(&mut self, given: &str, step: Option<f64>, facts: Vec<(Name, Value)>, label: &Label) {
+    /// Warns of what is not part of a digest, and returns it as records have it.
+    fn name_left_out(&mut self, path: &str, left_out: &[super::LeftOut]) -> Vec<String> {
+        let partial = named(left_out);
+        if !partial.is_empty() {
+            self.warn(format!(
+                "`{path}` is partial: its digest leaves out {}; every other file is part of it",
+                partial.join(", ")
+            ));
+        }
+        partial
+    }
+
+    pub(super) fn model(
+        &mut self,
+        given: &str,
+        step: Option<f64>,
+        keep: bool,
+        facts: Vec<(Name, Value)>,
+        label: &Label,
+    ) {
         let found = match inside(&self.dirs.workdir, given) {
             Ok(found) => found,
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };
-        let digested = match &found.real {
-            Some(real) => digest(real, self.cache.as_deref()),
-            None => Err(DigestError::Missing(given.into())),
-        };
-        let (md5, size) = match digested {
-            Ok(digest) => (Some(digest.md5), digest.size),
-            Err(error) => {
-                self.warn(format!("{label}: model `{}` has no digest: {}", found.relative, chain(&error)));
-                (None, 0)
-            }
-        };
-        self.recorded.models.retain(|(path, _)| *path != found.relative);
-        self.recorded.models.push((found.relative.clone(), md5.clone()));
-        let model_path = found.relative.clone();
-        self.pass(LogRecord::Model { model_path: found.relative, md5, size, step });
+        let path = found.relative;
+        let is_best = facts.iter().any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
+        let before = self.waiting.iter().rev().find_map(|waiting| match waiting {
+            Waiting::Model(other) if other.path == path => Some(!is_best || other.named_before),
+            _ => None,
+        });
+        let named_before =
+            before.unwrap_or_else(|| self.recorded.models.iter().any(|(other, _)| *other == path));
+        self.waiting.push(Waiting::Model(Box::new(NamedModel {
+            label: label.to_string(),
+            given: given.to_owned(),
+            path: path.clone(),
+            real: found.real,
+            step,
+            keep,
+            is_best,
+            named_before,
+            source: None,
+            version: None,
+        })));
         if !facts.is_empty() {
-            self.pass(LogRecord::Facts { model_path, facts: facts.into_iter().collect() });
+            self.pass(LogRecord::Facts { model_path: path, facts: facts.into_iter().collect() });
         }
+        if !self.reads_together {
+            self.read_models(None, true);
+            self.settle(true);
+        }
+    }
+
+    /// Reads the models among the waiting records, which were read from `source` or came by a call.
+    /// `ended` says that nothing writes any more.
+    fn read_models(&mut self, source: Option<Source>, ended: bool) {
+        let again = named_again(&self.waiting);
+        for (at, again) in again.into_iter().enumerate().rev() {
+            let version = match (again, &self.waiting[at]) {
+                (NamedAgain::Overwritten, Waiting::Model(model)) => {
+                    self.discard(model);
+                    Some(Version::without(OVERWRITTEN))
+                }
+                (NamedAgain::Same(later), Waiting::Model(model)) => {
+                    let Waiting::Model(later) = &self.waiting[later] else { continue };
+                    if model.held() != later.held() {
+                        self.discard(model);
+                    }
+                    later.version.clone()
+                }
+                (NamedAgain::No { .. }, Waiting::Model(model)) if model.version.is_none() => {
+                    Some(self.read_version(model))
+                }
+                _ => continue,
+            };
+            if let Waiting::Model(model) = &mut self.waiting[at] {
+                model.version = version;
+                let gathered = matches!(again, NamedAgain::No { gathered: true });
+                let source = source.map(|source| Source {
+                    is_buffered: source.is_buffered || (gathered && !ended),
+                    ..source
+                });
+                model.source = model.source.or(source);
+            }
+        }
+    }
+
+    /// Holds a model's bytes, and computes their digest.
+    fn read_version(&self, model: &NamedModel) -> Version {
+        let Some(real) = &model.real else {
+            return Version::without(DigestError::Missing(model.given.clone().into()).to_string());
+        };
+        let look = || Stamp::of(&self.dirs.workdir, &model.path, real);
+        let before = match look() {
+            Ok(before) => before,
+            Err(error) => return Version::without(error.to_string()),
+        };
+        let held = self.models.hold(&self.dirs.trial, real);
+        let found = match &held {
+            Some(held) => digest(&self.dirs.trial.join(&held.path), None),
+            None => digest(real, self.cache.as_deref()),
+        };
+        let is_unchanged = look().is_ok_and(|after| after == before);
+        let left_out = match (&held, &found) {
+            (Some(held), _) => named(&held.left_out),
+            (None, Ok(digest)) => named(&digest.left_out),
+            (None, Err(_)) => Vec::new(),
+        };
+        let version = match found {
+            Ok(digest) if is_unchanged => Ok((digest.md5, digest.size)),
+            Ok(_) | Err(DigestError::Changed(_)) => Err(OVERWRITTEN.to_owned()),
+            Err(error) => Err(chain(&error)),
+        };
+        let held = held.map(|held| held.path);
+        if let (Err(_), Some(held)) = (&version, &held) {
+            discard(&self.dirs.trial, held);
+        }
+        let held = held.filter(|_| version.is_ok());
+        Version { digest: version, held, partial: left_out, stamp: Some(before) }
+    }
+
+    fn discard(&self, model: &NamedModel) {
+        if let Some(held) = model.held() {
+            discard(&self.dirs.trial, held);
+        }
+    }
+
+    /// Passes on the records that waited for models. `ended` says that nothing writes any more.
+    fn settle(&mut self, ended: bool) {
+        self.reads_together = false;
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Model(model) if model.is_unsettled() && !model.is_overwritten());
+        if !ended && waiting.iter().any(is_open) {
+            // A program that goes on writing is seen after the tick.
+            std::thread::sleep(TICK);
+        }
+        for waiting in &mut waiting {
+            let Waiting::Model(model) = waiting else { continue };
+            if model.is_overwritten() || (!ended && model.is_unsettled() && self.has_changed(model)) {
+                self.discard(model);
+                model.version = Some(Version::without(OVERWRITTEN));
+            }
+        }
+        for waiting in waiting {
+            match waiting {
+                Waiting::Record(record) => self.pass(record),
+                Waiting::Question(id) => self.sink.ask(id),
+                Waiting::Model(model) => self.record_model(*model),
+            }
+        }
+    }
+
+    fn has_changed(&self, model: &NamedModel) -> bool {
+        let (Some(real), Some(stamp)) = (&model.real, model.stamp()) else { return false };
+        Stamp::of(&self.dirs.workdir, &model.path, real).map_or(true, |now| now != *stamp)
+    }
+
+    fn record_model(&mut self, mut model: NamedModel) {
+        let version = model.version.take();
+        let Version { digest, held, partial, .. } = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
+        let NamedModel { label, path: model_path, step, keep, .. } = &model;
+        let (model_path, step, keep) = (model_path.clone(), *step, *keep);
+        if !partial.is_empty() {
+            self.warn(format!(
+                "{label}: model `{model_path}` is partial: its digest leaves out {}",
+                partial.join(", ")
+            ));
+        }
+        let (md5, size, doubt) = match digest {
+            Ok((md5, size)) => (Some(md5), size, None),
+            Err(why) => (None, 0, Some(why)),
+        };
+        match &doubt {
+            Some(why) if why != OVERWRITTEN => {
+                self.warn(format!("{label}: model `{model_path}` has no digest: {why}"));
+            }
+            Some(why) if self.overwritten.insert(model_path.clone()) => self.warn(format!(
+                "{label}: model `{model_path}` has no digest: {why}; write each version to a file of \
+                 its own (this is told once, each record says whether it has a digest)"
+            )),
+            _ => {}
+        }
+        self.recorded.models.retain(|(path, _)| *path != model_path);
+        self.recorded.models.push((model_path.clone(), md5.clone()));
+        if doubt.as_deref() == Some(OVERWRITTEN) {
+            let reports = self.recorded.reports;
+            self.in_doubt.insert(model_path.clone(), LastInDoubt { model, reports });
+        } else {
+            self.in_doubt.remove(&model_path);
+        }
+        self.pass(LogRecord::Model { model_path, md5, size, step, held, keep, doubt, partial });
     }
 
     pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
         match self.stored(given, folder) {
             Ok((path, digest)) => {
-                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+                let partial = named(&digest.left_out);
+                if !partial.is_empty() {
+                    self.warn(format!(
+                        "{label}: the artifact `{given}` is partial: it is stored without {}",
+                        partial.join(", ")
+                    ));
+                }
+                let (md5, size) = (Some(digest.md5), digest.size);
+                self.pass(LogRecord::Artifact { path, md5, size, partial });
             }
             Err(why) => self.warn(format!("{label}: the artifact is not stored: {why}")),
         }
@@ -444,7 +732,8 @@ impl Supervised {
         });
         match kept {
             Ok((digest, path)) => {
-                self.pass(LogRecord::Artifact { path, md5: Some(digest.md5), size: digest.size });
+                let (md5, size) = (Some(digest.md5), digest.size);
+                self.pass(LogRecord::Artifact { path, md5, size, partial: Vec::new() });
             }
             Err(why) => self.warn(format!("{label}: the {folder} is not stored: {}", chain(&why))),
         }
@@ -453,12 +742,11 @@ impl Supervised {
     fn stored(&self, given: &str, folder: Option<&str>) -> Result<(String, super::Digest), String> {
         let found = inside(&self.dirs.workdir, given).map_err(|outside| outside.to_string())?;
         let real = found.real.ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
-        // Looked through before it is copied: reading a pipe would never end.
-        digest(&real, None).map_err(|error| chain(&error))?;
-        let path = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
+        let stored = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
             .map_err(|error| chain(&error))?;
-        let digest = digest(&self.dirs.trial.join(&path), None).map_err(|error| chain(&error))?;
-        Ok((path, digest))
+        let digest = digest(&self.dirs.trial.join(&stored.path), None).map_err(|error| chain(&error))?;
+        let left_out = [stored.left_out, digest.left_out].concat();
+        Ok((stored.path, super::Digest { left_out, ..digest }))
     }
 
     pub(super) fn output(&mut self, name: Name, value: Value) {
@@ -471,6 +759,9 @@ impl Supervised {
 
     /// Passes a record to the sink.
     pub(super) fn pass(&mut self, record: LogRecord) {
+        if !self.waiting.is_empty() {
+            return self.waiting.push(Waiting::Record(record));
+        }
         self.directive = self.directive.max(self.sink.logged(record));
     }
 

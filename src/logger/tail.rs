@@ -1,5 +1,6 @@
 //! Reads a file as it grows: whole lines for records, bytes for other output.
 
+use super::digest::{State, open_regular};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -97,6 +98,20 @@ impl Tail {
     #[must_use]
     pub fn behind(&self) -> bool {
         self.growth.behind
+    }
+
+    /// Returns whether the last line that was read has no end yet.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.rest.is_empty() || self.skipped > 0
+    }
+
+    /// Returns the state of the file; `None` if it is not there.
+    pub(super) fn state(&self) -> Option<State> {
+        let about = match &self.growth.open {
+            Some(open) => open.file.metadata(),
+            None => fs::metadata(&self.growth.path),
+        };
+        about.ok().map(|about| State::of(&about))
     }
 
     /// Reads to the end, for the last time: a rest without a line break is told too.
@@ -212,15 +227,12 @@ impl Growth {
     fn read_on(&mut self, each: &mut dyn FnMut(Piece<'_>)) -> io::Result<usize> {
         self.behind = false;
         if self.open.is_none() {
-            let file = match File::open(&self.path) {
+            let file = match open_regular(&self.path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
                 Err(error) => return Err(error),
             };
             let about = file.metadata()?;
-            if !about.is_file() {
-                return Err(io::Error::other("it is not a regular file"));
-            }
             self.open = Some(Open { file, dev: about.dev(), inode: about.ino(), offset: 0 });
             self.chunk.resize(CHUNK, 0);
         }
@@ -352,9 +364,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_its_place_is_an_error() {
+    fn a_folder_or_a_named_pipe_in_its_place_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Tail::new(dir.path()).poll(&mut |_| ()).is_err());
+        let pipe = dir.path().join("records.jsonl");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        assert!(Tail::new(pipe).poll(&mut |_| ()).is_err());
     }
 
     proptest! {

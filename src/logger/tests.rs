@@ -58,9 +58,7 @@ impl World {
     /// Feeds the records file to a logger as the supervisor does.
     fn supervise(&self) -> Recorded {
         let mut logger = self.logger();
-        Tail::new(self.trial().join("records.jsonl"))
-            .finish(&mut |line| assert!(logger.tailed(line).is_ok()))
-            .unwrap();
+        logger.follow_to_the_end(&mut self.tail()).unwrap();
         logger.finish().unwrap()
     }
 
@@ -77,6 +75,10 @@ impl World {
             LogRecord::Absent { metric, why } if &*metric == "acc" => Some(why),
             _ => None,
         })
+    }
+
+    fn tail(&self) -> Tail {
+        Tail::new(self.trial().join("records.jsonl"))
     }
 
     fn told(&self) -> Vec<LogRecord> {
@@ -109,7 +111,16 @@ fn report(values: &[(&str, f64)]) -> LogRecord {
 
 fn model(step: Option<f64>) -> LogRecord {
     let md5 = Some("20f35e630daf44dbfa4c3f68f5399d8c".to_owned());
-    LogRecord::Model { model_path: "models/m.bin".into(), md5, size: 5, step }
+    LogRecord::Model {
+        model_path: "models/m.bin".into(),
+        md5,
+        size: 5,
+        step,
+        held: None,
+        keep: false,
+        doubt: None,
+        partial: Vec::new(),
+    }
 }
 
 /// Says everything a trial can say.
@@ -325,7 +336,12 @@ fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
     let world = World::new();
     world.logger().model("models/none.bin", None).unwrap();
     let model_path = "models/none.bin".to_owned();
-    assert_eq!(world.told()[1..], [LogRecord::Model { model_path, md5: None, size: 0, step: None }]);
+    let record = &world.told()[1];
+    assert!(
+        matches!(record, LogRecord::Model { model_path: path, md5: None, size: 0, doubt: Some(doubt), .. }
+            if *path == model_path && doubt == "`models/none.bin` does not exist"),
+        "{record:?}"
+    );
     assert_eq!(
         world.warnings(),
         ["a record: model `models/none.bin` has no digest: `models/none.bin` does not exist"]
@@ -604,4 +620,279 @@ fn a_hundred_thousand_values_of_one_line_are_all_kept() {
     logger.finish().unwrap();
     assert!(matches!(&world.told()[0], LogRecord::Report { values } if values.len() == 100_001));
     assert!(world.metrics("report").contains("\"loss\": 0.5"));
+}
+
+/// What is recorded of a model: its step, the content its digest is of or why it has none, and
+/// whether it is held.
+fn models(world: &World, contents: &[&str]) -> Vec<(Option<f64>, String, bool)> {
+    let content = |digest: &str| -> String {
+        let is_of = |content: &&&str| md5_of(content.as_bytes()) == digest;
+        contents.iter().find(is_of).map_or("another", |content| content).to_owned()
+    };
+    let model = |record| match record {
+        LogRecord::Model { md5, step, held, doubt, .. } => {
+            let what = md5.as_deref().map(content).or(doubt).unwrap_or_default();
+            Some((step, what, held.is_some()))
+        }
+        _ => None,
+    };
+    world.told().into_iter().filter_map(model).collect()
+}
+
+fn md5_of(bytes: &[u8]) -> String {
+    use md5::Digest as _;
+    md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn append(world: &World, line: &str) {
+    let path = world.trial().join("records.jsonl");
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
+}
+
+fn wait_a_tick() {
+    std::thread::sleep(std::time::Duration::from_millis(15));
+}
+
+impl World {
+    /// Makes a logger that holds models.
+    fn holding(&self) -> TrialLogger {
+        self.logger().with_models(Arc::new(ModelStore::new(Models::default())))
+    }
+
+    /// Writes the model over the one before and reports it.
+    fn save(&self, epoch: usize, content: &str) {
+        fs::write(self.dir.path().join("models/m.bin"), content).unwrap();
+        append(self, &format!("{{\"epoch\": {epoch}, \"model_path\": \"models/m.bin\"}}\n"));
+    }
+}
+
+const OVERWRITTEN: &str = "overwritten before it could be read";
+
+#[test]
+fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.holding(), world.tail());
+    world.save(1, "first");
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    world.save(2, "second");
+    log.follow_to_the_end(&mut tail).unwrap();
+    assert_eq!(
+        models(&world, &["first", "second"]),
+        [(Some(1.0), "first".to_owned(), true), (Some(2.0), "second".to_owned(), true)]
+    );
+    for (record, content) in world
+        .told()
+        .iter()
+        .filter(|record| !matches!(record, LogRecord::Report { .. }))
+        .zip(["first", "second"])
+    {
+        let LogRecord::Model { held: Some(held), .. } = record else { panic!("{record:?}") };
+        assert_eq!(fs::read_to_string(world.trial().join(held)).unwrap(), content);
+    }
+}
+
+#[test]
+fn of_lines_read_together_only_the_last_that_names_a_path_has_a_digest() {
+    let world = World::new();
+    let mut log = world.holding();
+    for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
+        world.save(epoch + 1, content);
+    }
+    log.follow_to_the_end(&mut world.tail()).unwrap();
+    assert_eq!(
+        models(&world, &["one", "two", "three"]),
+        [
+            (Some(1.0), OVERWRITTEN.to_owned(), false),
+            (Some(2.0), OVERWRITTEN.to_owned(), false),
+            (Some(3.0), "three".to_owned(), true),
+        ]
+    );
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 1, "once a path: {warnings:?}");
+    assert!(warnings[0].contains(OVERWRITTEN), "{warnings:?}");
+}
+
+#[test]
+fn a_model_that_is_newer_than_the_line_that_names_it_has_no_digest() {
+    let world = World::new();
+    world.save(1, "first");
+    wait_a_tick();
+    fs::write(world.dir.path().join("models/m.bin"), "half of the sec").unwrap();
+    world.logger().follow(&mut world.tail()).unwrap();
+    assert_eq!(models(&world, &[]), [(Some(1.0), OVERWRITTEN.to_owned(), false)]);
+}
+
+#[test]
+fn a_model_that_took_the_place_of_another_with_an_older_time_has_no_digest() {
+    let world = World::new();
+    world.save(1, "first");
+    wait_a_tick();
+    let (other, path) = (world.dir.path().join("other"), world.dir.path().join("models/m.bin"));
+    fs::write(&other, "another").unwrap();
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    fs::File::options().write(true).open(&other).unwrap().set_modified(past).unwrap();
+    fs::rename(&other, &path).unwrap();
+    world.logger().follow(&mut world.tail()).unwrap();
+    assert_eq!(models(&world, &[]), [(Some(1.0), OVERWRITTEN.to_owned(), false)]);
+}
+
+#[test]
+fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
+    let world = World::new();
+    world.save(1, "first");
+    let records = fs::File::options().append(true).open(world.trial().join("records.jsonl")).unwrap();
+    let model = fs::File::create(world.dir.path().join("models/m.bin")).unwrap();
+    // A coarse clock gives both the same time; the time of the inode cannot be set, so the line gets it.
+    let newest = model.metadata().unwrap().modified().unwrap();
+    records.set_modified(newest).unwrap();
+    world.logger().follow(&mut world.tail()).unwrap();
+    assert_eq!(models(&world, &[]), [(Some(1.0), OVERWRITTEN.to_owned(), false)]);
+}
+
+#[test]
+fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.logger(), world.tail());
+    world.save(1, "first");
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    world.save(2, "second");
+    append(&world, "{\"epoch\": 3, \"mod");
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    let told = models(&world, &["first", "second"]);
+    assert_eq!(told[0].1, "first");
+    assert_eq!(told[1].1, OVERWRITTEN, "the third may be there already");
+}
+
+#[test]
+fn a_path_of_its_own_for_each_version_is_always_read() {
+    let world = World::new();
+    for epoch in 1..=3 {
+        fs::write(world.dir.path().join(format!("models/{epoch}.bin")), format!("{epoch}")).unwrap();
+        append(&world, &format!("{{\"epoch\": {epoch}, \"model_path\": \"models/{epoch}.bin\"}}\n"));
+    }
+    wait_a_tick();
+    world.logger().follow(&mut world.tail()).unwrap();
+    let contents: Vec<_> = models(&world, &["1", "2", "3"]).into_iter().map(|(_, what, _)| what).collect();
+    assert_eq!(contents, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_closure_has_the_digest_of_what_it_wrote_at_every_call() {
+    let world = World::new();
+    let mut log = world.holding();
+    for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
+        fs::write(world.dir.path().join("models/m.bin"), content).unwrap();
+        log.model_with("models/m.bin", Some(epoch as f64), &[("keep", Value::Bool(epoch == 1))]).unwrap();
+    }
+    let told = models(&world, &["one", "two", "three"]);
+    assert_eq!(
+        told.iter().map(|(_, what, held)| (&**what, *held)).collect::<Vec<_>>(),
+        [("one", true), ("two", true), ("three", true)]
+    );
+    let kept = |record: &LogRecord| matches!(record, LogRecord::Model { keep: true, step: Some(1.0), .. });
+    assert_eq!(world.told().iter().filter(|record| kept(record)).count(), 1);
+    assert!(!world.told().iter().any(|record| matches!(record, LogRecord::Facts { .. })));
+}
+
+#[test]
+fn a_report_may_ask_to_keep_its_model() {
+    let world = World::new();
+    world.records(b"{\"epoch\": 3, \"model_path\": \"models/m.bin\", \"keep\": true}\n");
+    world.supervise();
+    assert!(matches!(world.told()[1], LogRecord::Model { keep: true, .. }), "{:?}", world.told());
+}
+
+#[test]
+fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
+    let world = World::new();
+    let ck = world.dir.path().join("ck");
+    fs::create_dir_all(ck.join("step-1")).unwrap();
+    fs::write(ck.join("step-1/w.bin"), "weights").unwrap();
+    std::os::unix::fs::symlink("step-2", ck.join("latest")).unwrap();
+    append(&world, "{\"kind\": \"model\", \"path\": \"ck\"}\n");
+    wait_a_tick();
+    let mut log = world.holding();
+    log.follow(&mut world.tail()).unwrap();
+    let record = world.told().pop().unwrap();
+    let LogRecord::Model { md5, held: Some(held), partial, size: 7, .. } = record else {
+        panic!("{record:?}")
+    };
+    assert_eq!(partial, ["latest: a symbolic link to nothing"]);
+    assert_eq!(md5, Some(digest(&ck, None).unwrap().md5), "what is held has the digest of the rest");
+    assert_eq!(fs::read_to_string(world.trial().join(held).join("step-1/w.bin")).unwrap(), "weights");
+    assert!(world.warnings()[0].contains("latest"));
+}
+
+#[test]
+fn a_named_pipe_is_neither_waited_for_as_a_model_nor_as_data_or_artifact() {
+    let world = World::new();
+    let pipe = world.dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    let mut log = world.holding();
+    log.model("pipe", None).unwrap();
+    log.dataset("pipe", "").unwrap();
+    log.artifact("pipe").unwrap();
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 3);
+    assert!(warnings.iter().all(|text| text.contains("a named pipe")), "{warnings:?}");
+}
+
+#[test]
+fn a_data_set_with_a_dangling_link_has_a_partial_digest_over_the_rest() {
+    let world = World::new();
+    let data = world.dir.path().join("repos");
+    fs::create_dir_all(data.join("b")).unwrap();
+    fs::write(data.join("b/code.py"), "two").unwrap();
+    let plain = digest(&data, None).unwrap().md5;
+    std::os::unix::fs::symlink("nowhere", data.join("b/dangling")).unwrap();
+    world.logger().dataset("repos", "train").unwrap();
+    let record = world.told().pop().unwrap();
+    let LogRecord::Dataset { md5, files: 1, partial, .. } = &record else { panic!("{record:?}") };
+    assert_eq!((md5.as_deref(), &*partial[0]), (Some(&*plain), "b/dangling: a symbolic link to nothing"));
+    assert!(world.warnings()[0].contains("`repos` is partial: its digest leaves out b/dangling"));
+    assert!(serde_json::to_string(&record).unwrap().contains("\"partial\":[\"b/dangling"));
+}
+
+#[test]
+fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
+    let world = World::new();
+    let mut log = world.holding();
+    world.save(1, "first");
+    append(&world, "{\"kind\": \"best_model\", \"path\": \"models/m.bin\"}\n");
+    wait_a_tick();
+    log.follow(&mut world.tail()).unwrap();
+    let told = models(&world, &["first"]);
+    assert_eq!(told, [(Some(1.0), "first".to_owned(), true), (None, "first".to_owned(), true)]);
+    assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 1, "it is held once");
+    assert!(world.warnings().is_empty(), "{:?}", world.warnings());
+}
+
+#[test]
+fn the_last_model_has_its_digest_when_the_program_has_ended() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.holding(), world.tail());
+    for epoch in 1..=9 {
+        world.save(epoch, &epoch.to_string());
+    }
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    assert!(models(&world, &[]).iter().all(|(_, what, _)| what == OVERWRITTEN), "the tenth may be there");
+    log.follow_to_the_end(&mut tail).unwrap();
+    assert_eq!(models(&world, &["9"])[9..], [(Some(9.0), "9".to_owned(), true)]);
+
+    let world = World::new();
+    let (mut log, mut tail) = (world.holding(), world.tail());
+    for epoch in 1..=9 {
+        world.save(epoch, &epoch.to_string());
+    }
+    wait_a_tick();
+    log.follow(&mut tail).unwrap();
+    fs::write(world.dir.path().join("models/m.bin"), "10").unwrap();
+    log.follow_to_the_end(&mut tail).unwrap();
+    assert_eq!(models(&world, &[]).len(), 9, "it is not the ninth any more");
+    assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 0);
 }

@@ -172,6 +172,7 @@ fn build(
         },
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         keep: sweep.run.keep,
+        models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),
         grace: sweep.run.grace,
         elsewhere: sweep.site().is_some_and(|site| site.outlives()),

@@ -3,7 +3,7 @@
 use super::resources::Shares;
 use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
 use crate::journal::StudyDir;
-use crate::logger::DigestCache;
+use crate::logger::{DigestCache, ModelStore};
 use crate::study::TrialId;
 use crate::sweep::{Fill, Sweep};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         stage: sweep.stage.clone(),
         workdir,
         data_dir: sweep.run.data_dir.clone(),
+        models: Arc::new(ModelStore::new(sweep.run.models)),
         digests: None,
         deciding: super::header(sweep, None, 0).deciding_metrics(),
         resource: sweep.resource.clone(),

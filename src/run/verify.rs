@@ -1,5 +1,6 @@
 //! Re-reads what trials read, ran and wrote, and says what is no longer what was recorded.
 
+use crate::driver::holding::{model_that_counts, needed};
 use crate::journal::{JournalError, StudyDir};
 use crate::logger::{Digest, DigestError, digest};
 use crate::provenance::git::md5_of;
@@ -90,6 +91,26 @@ struct Expected {
     name: String,
     path: PathBuf,
     md5: String,
+    /// Where its bytes are held beside that.
+    held: Option<PathBuf>,
+}
+
+/// One of the models that a trial wrote to a path.
+struct ModelVersion<'a> {
+    md5: Option<&'a str>,
+    step: Option<f64>,
+    held: Option<&'a str>,
+    /// Why it has no digest.
+    doubt: Option<&'a str>,
+    /// Whether it is the one that counts.
+    counts: bool,
+}
+
+impl ModelVersion<'_> {
+    /// Returns its step in words.
+    fn at(&self) -> String {
+        self.step.map_or_else(|| "without a step".to_owned(), |step| format!("at {step}"))
+    }
 }
 
 /// Checks what the record says of some trials. Paths start where the trials ran, or in `workdir`.
@@ -118,6 +139,10 @@ pub fn verify(
     let writers = models(trials);
     let drift = expected.par_iter().filter_map(|(expected, trials)| drift(expected, trials, &writers));
     verified.drift = drift.collect();
+    for gone in gathered.gone.into_iter().filter(|gone| wanted(gone.subject)) {
+        *verified.checked.entry(gone.subject).or_default() += 1;
+        verified.drift.push(gone);
+    }
     if wanted(Subject::Code) {
         for ((base, at), trials) in gathered.code {
             let Some(environment) = record.environments.get(at) else { continue };
@@ -142,6 +167,8 @@ struct Gathered {
     code: BTreeMap<(PathBuf, usize), Vec<TrialId>>,
     sweeps: BTreeMap<String, Vec<TrialId>>,
     unchecked: BTreeSet<String>,
+    /// Models that are known to be gone without looking.
+    gone: Vec<Drift>,
 }
 
 impl Gathered {
@@ -162,7 +189,7 @@ impl Gathered {
     }
 
     fn file(&mut self, subject: Subject, name: &str, path: PathBuf, md5: &str, trial: TrialId) {
-        let expected = Expected { subject, name: name.to_owned(), path, md5: md5.to_owned() };
+        let expected = Expected { subject, name: name.to_owned(), path, md5: md5.to_owned(), held: None };
         let trials = self.files.entry(expected).or_default();
         if trials.last() != Some(&trial) {
             trials.push(trial);
@@ -174,11 +201,12 @@ impl Gathered {
         for record in &trial.records {
             // What was written several times can be only what it was at last.
             match record {
-                LogRecord::Dataset { data_dir, md5, .. } => {
+                LogRecord::Dataset { data_dir, md5, partial, .. } => {
+                    if !partial.is_empty() {
+                        let left_out = partial.join(", ");
+                        self.unchecked.insert(format!("of the data `{data_dir}`: {left_out}"));
+                    }
                     last.insert((Subject::Data, data_dir), (base.join(data_dir), md5))
-                }
-                LogRecord::Model { model_path, md5, .. } => {
-                    last.insert((Subject::Model, model_path), (base.join(model_path), md5))
                 }
                 LogRecord::Artifact { path, md5, .. } => {
                     last.insert((Subject::Artifact, path), (dir.trial(trial.id).join(path), md5))
@@ -196,6 +224,85 @@ impl Gathered {
                 }
             }
         }
+        let mut models: BTreeMap<&str, Vec<ModelVersion<'_>>> = BTreeMap::new();
+        let counts = model_that_counts(trial);
+        for (at, record) in trial.records.iter().enumerate() {
+            if let LogRecord::Model { model_path, md5, step, held, doubt, .. } = record {
+                let held = held.as_deref();
+                models.entry(model_path).or_default().push(ModelVersion {
+                    md5: md5.as_deref(),
+                    step: *step,
+                    held,
+                    doubt: doubt.as_deref(),
+                    counts: Some(at) == counts,
+                });
+            }
+        }
+        for (path, versions) in models {
+            self.model(dir, trial, base, path, &versions);
+        }
+    }
+
+    /// Takes the versions of a model that a trial wrote to one path, one over the other.
+    fn model(
+        &mut self,
+        dir: &StudyDir,
+        trial: &Trial,
+        base: &Path,
+        path: &str,
+        versions: &[ModelVersion<'_>],
+    ) {
+        let needed = needed(trial);
+        let root = dir.trial(trial.id);
+        let Some(last) = versions.last() else { return };
+        let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (at, version) in versions.iter().enumerate() {
+            let is_last = at + 1 == versions.len();
+            let held = version.held.filter(|held| needed.contains(held)).map(|held| root.join(held));
+            let is_read_later = |later: &ModelVersion<'_>| later.step == version.step && later.md5.is_some();
+            let Some(md5) = version.md5 else {
+                if versions[at + 1..].iter().any(is_read_later) {
+                    continue;
+                }
+                let why = format!(
+                    "it had no digest{}",
+                    version.doubt.map_or(String::new(), |why| format!(": {why}"))
+                );
+                gone.entry(why).or_default().push(version.at());
+                continue;
+            };
+            if is_last {
+                self.version(path.to_owned(), base.join(path), md5, held, trial.id);
+            } else if let Some(held) = held {
+                self.version(format!("{path} {}", version.at()), held, md5, None, trial.id);
+            } else if last.md5 == Some(md5) {
+                // The same bytes were recorded again.
+            } else if version.counts {
+                self.gone.push(Drift {
+                    subject: Subject::Model,
+                    name: format!("{path} {}", version.at()),
+                    path: base.join(path),
+                    recorded: md5.to_owned(),
+                    found: last.md5.map(str::to_owned),
+                    why: "is gone, although it is the one that counts: a later version was written over it"
+                        .to_owned(),
+                    since: None,
+                    trials: vec![trial.id],
+                });
+            } else {
+                let why = "gone, a later version was written over it".to_owned();
+                gone.entry(why).or_default().push(version.at());
+            }
+        }
+        for (why, versions) in gone {
+            let id = trial.id;
+            self.unchecked.insert(format!("the model `{path}` of trial {id} {}: {why}", listed(&versions)));
+        }
+    }
+
+    fn version(&mut self, name: String, path: PathBuf, md5: &str, held: Option<PathBuf>, trial: TrialId) {
+        let expected = Expected { subject: Subject::Model, name, path, md5: md5.to_owned(), held };
+        self.files.entry(expected).or_default().push(trial);
     }
 
     fn made_with(&mut self, environment: &Environment, trial: TrialId, workdir: Option<&Path>) {
@@ -249,6 +356,11 @@ fn drift(expected: &Expected, trials: &[TrialId], writers: &BTreeMap<String, Tri
         }
         Err(DigestError::Missing(_)) => (None, "is missing".to_owned()),
         Err(error) => (None, format!("cannot be read: {error}")),
+    };
+    let is_held = |held: &&PathBuf| digest(held, None).is_ok_and(|held| held.md5 == expected.md5);
+    let why = match expected.held.as_ref().filter(is_held) {
+        Some(held) => format!("{why} (its bytes are held in `{}`)", held.display()),
+        None => why,
     };
     Some(Drift {
         subject: expected.subject,

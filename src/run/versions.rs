@@ -86,6 +86,7 @@ impl Versions {
                 retry: Retry::default(),
                 workdir: std::path::PathBuf::new(),
                 keep: sweep.run.keep,
+                models: sweep.run.models,
                 clones: false,
                 grace: sweep.run.grace,
                 elsewhere: false,

@@ -48,7 +48,16 @@ mod tests {
                 let values = vec![("loss".into(), Datum::Number(Metric(*loss)))];
                 event(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
                 let model_path = format!("m{at}");
-                let record = LogRecord::Model { model_path, md5: None, size: 0, step: None };
+                let record = LogRecord::Model {
+                    model_path,
+                    md5: None,
+                    size: 0,
+                    step: None,
+                    held: None,
+                    keep: false,
+                    doubt: None,
+                    partial: Vec::new(),
+                };
                 event(Event::Logged { trial, attempt, record });
             }
             event(Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() });

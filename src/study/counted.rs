@@ -236,7 +236,16 @@ mod tests {
         let trial = demo.start(&[]);
         let model = |path: &str, step| {
             let model_path = path.to_owned();
-            LogRecord::Model { model_path, md5: None, size: 0, step }
+            LogRecord::Model {
+                model_path,
+                md5: None,
+                size: 0,
+                step,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            }
         };
         for step in steps {
             match step {

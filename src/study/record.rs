@@ -46,18 +46,34 @@ pub enum LogRecord {
         size: u64,
         /// Files in all.
         files: u64,
+        /// What of it is not part of the digest, and why: `latest: a symbolic link to nothing`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partial: Vec<String>,
     },
     /// A model that was written.
     Model {
         /// Its path relative to the workdir.
         model_path: String,
-        /// Its DVC digest; `None` if the file was not there.
+        /// Its DVC digest; `None` if there is none, for the reason in `doubt`.
         md5: Option<String>,
         /// Bytes in all.
         size: u64,
         /// The step of the report that named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<f64>,
+        /// The path of its bytes relative to the trial's folder, if they were held. They are released
+        /// once a later version is recorded and this one is not the one that counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<String>,
+        /// Whether the trial asked to keep this version whatever comes later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keep: bool,
+        /// Why it has no digest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doubt: Option<String>,
+        /// What of it is not part of the digest, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partial: Vec<String>,
     },
     /// What is known of a model that was just recorded: how many parameters it has, how much memory it takes, and whatever else was said of it.
     Facts {
@@ -81,6 +97,9 @@ pub enum LogRecord {
         md5: Option<String>,
         /// Bytes in all.
         size: u64,
+        /// What of it was not stored, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partial: Vec<String>,
     },
     /// An attempt that ended well gave no number under the name of a metric that decides.
     Absent {

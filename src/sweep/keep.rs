@@ -203,7 +203,19 @@ mod tests {
         let mut demo = demo();
         let model_path = "logs/digits/3/checkpoints/best.pt".to_owned();
         let last = TrialId(6);
-        demo.log(last, LogRecord::Model { model_path, md5: None, size: 0, step: None });
+        demo.log(
+            last,
+            LogRecord::Model {
+                model_path,
+                md5: None,
+                size: 0,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
         assert_eq!(expendable("none", &demo), [1, 2, 5]);
     }
 

@@ -28,6 +28,7 @@ pub use rejected::Rejected;
 pub use template::{Fill, Template};
 
 use crate::executor::{Share, Site};
+use crate::logger::Models;
 pub use crate::source::units;
 use crate::source::{Diagnostics, Section, Source, Span};
 use crate::space::{Name, Params, Space};
@@ -134,6 +135,8 @@ pub struct Run {
     pub system: Option<Duration>,
     /// Which checkpoints are kept.
     pub keep: Keep,
+    /// Whether the bytes of models are held.
+    pub models: Models,
 }
 
 /// What a trial takes of the machine: `[resources]`.

@@ -244,7 +244,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
     let activity = activity(trial.id);
     let mut sources = vec![config(trial.id)];
     for record in &trial.records {
-        let LogRecord::Dataset { data_dir, role, md5, size, files } = record else { continue };
+        let LogRecord::Dataset { data_dir, role, md5, size, files, .. } = record else { continue };
         let id = format!("run:data/{}/{}", md5.as_deref().unwrap_or("unknown"), local(data_dir));
         graph.element(
             ENTITY,
@@ -267,10 +267,10 @@ fn files(graph: &mut Graph, trial: &Trial) {
     let best_model = trial.model_that_counts().map(|model| model.record);
     for (at, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
-            LogRecord::Model { model_path, md5, size, step } => {
+            LogRecord::Model { model_path, md5, size, step, .. } => {
                 ("Model", model_path.as_str(), md5, *size, *step)
             }
-            LogRecord::Artifact { path, md5, size } => ("Artifact", path.as_str(), md5, *size, None),
+            LogRecord::Artifact { path, md5, size, .. } => ("Artifact", path.as_str(), md5, *size, None),
             LogRecord::Param { name, value } => {
                 let id = format!("run:trial-{}/found/{}", trial.id, local(name));
                 let kind = ("prov:type", Some(json!("provml:HyperParameter")));

@@ -57,12 +57,21 @@ fn eventful() -> Demo {
         md5: Some("0123.dir".into()),
         size: 5,
         files: 2,
+        partial: Vec::new(),
     };
     demo.log(first, data);
     demo.report(first, &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)]);
     demo.report(first, &[("epoch", 2.0), ("val_loss", 0.5)]);
-    let model =
-        LogRecord::Model { model_path: "m.bin".into(), md5: Some("ab".into()), size: 9, step: Some(2.0) };
+    let model = LogRecord::Model {
+        model_path: "m.bin".into(),
+        md5: Some("ab".into()),
+        size: 9,
+        step: Some(2.0),
+        held: None,
+        keep: false,
+        doubt: None,
+        partial: Vec::new(),
+    };
     demo.log(first, model);
     let facts =
         [("parameters".into(), Value::Int(7850)), ("best".into(), Value::Bool(true))].into_iter().collect();
@@ -282,7 +291,19 @@ fn best_in_the_middle() -> Demo {
     for (epoch, loss) in (1..).zip([0.5, 0.25, 0.75]) {
         demo.report(trial, &[("val_loss", loss)]);
         let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("digest-{epoch}")));
-        demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path,
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
     }
     demo.end(trial, Exit::Done);
     demo

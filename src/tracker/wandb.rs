@@ -387,7 +387,7 @@ fn file(record: &LogRecord) -> Option<Value> {
             Some(json!({ "model": model_path, "md5": md5, "size": size }))
         }
         LogRecord::Facts { model_path, facts } => Some(json!({ "model": model_path, "facts": facts })),
-        LogRecord::Artifact { path, md5, size } => {
+        LogRecord::Artifact { path, md5, size, .. } => {
             Some(json!({ "artifact": path, "md5": md5, "size": size }))
         }
         _ => None,

@@ -61,6 +61,7 @@ impl World {
             retry: Retry::default(),
             workdir: std::path::PathBuf::new(),
             keep: swath::sweep::Keep::default(),
+            models: swath::logger::Models::default(),
             clones: false,
             grace: SECOND,
             elsewhere: false,

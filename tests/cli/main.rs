@@ -7,6 +7,7 @@ mod disk;
 mod documents;
 mod full_disk;
 mod kill;
+mod models;
 mod provenance;
 mod readme;
 mod runtime;

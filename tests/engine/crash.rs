@@ -74,6 +74,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
         workdir: std::path::PathBuf::new(),
         keep: swath::sweep::Keep::default(),
+        models: swath::logger::Models::default(),
         clones: false,
         grace: Duration::from_secs(1),
         elsewhere: false,

@@ -5,7 +5,7 @@ use super::{PROTOCOL, PilotDir};
 use crate::executor::{
     Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
 };
-use crate::logger::DigestCache;
+use crate::logger::{DigestCache, ModelStore};
 use crate::study::{Attempt, Place, TrialId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::collections::BTreeMap;
@@ -169,6 +169,7 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
         digests: Some(Arc::new(DigestCache::default())),
         deciding: spec.deciding.clone(),
         resource: spec.resource.clone(),
+        models: Arc::new(ModelStore::new(spec.models)),
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

@@ -1,6 +1,7 @@
 //! What stands in the files between an orchestrator and its pilots: JSON, one object a line.
 
 use crate::executor::{Launch, Share, Stop};
+use crate::logger::Models;
 use crate::space::{Name, Params};
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct Spec {
     pub workdir: PathBuf,
     /// Data sets that every trial reads.
     pub data_dir: Vec<String>,
+    /// Whether the bytes of models are held.
+    #[serde(default)]
+    pub models: Models,
     /// Variables for every trial.
     pub env: Vec<(String, String)>,
     /// How long a trial may run.

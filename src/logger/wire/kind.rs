@@ -130,12 +130,13 @@ pub(super) fn other(
         LineKind::Model | LineKind::BestModel => {
             let path = rest.needed("model", &["path", "model_path"], "text")?;
             let step = rest.number("step");
+            let keep = rest.flag("keep");
             let best = (kind == LineKind::BestModel).then(|| ("best".into(), Value::Bool(true)));
             // Whatever else is said of a model is a fact about it.
             let mut facts =
                 if entries.is_empty() { Vec::new() } else { values(entries, flaws).unwrap_or_default() };
             facts.extend(best);
-            return Ok(Said::Model { path, step, facts });
+            return Ok(Said::Model { path, step, keep, facts });
         }
         LineKind::Optimizer => {
             let name = rest.needed("optimizer", &["name"], "text")?;
@@ -216,6 +217,17 @@ impl Rest<'_, '_> {
         self.text(keys).filter(|text| !text.is_empty()).ok_or(missing)
     }
 
+    fn flag(&mut self, key: &str) -> bool {
+        match take(self.entries, key) {
+            None | Some(Raw::Null | Raw::Bool(false)) => false,
+            Some(Raw::Bool(true)) => true,
+            Some(_) => {
+                self.flaws.push(format!("`{key}` is left out: it is neither true nor false"));
+                false
+            }
+        }
+    }
+
     fn number(&mut self, key: &str) -> Option<f64> {
         match take(self.entries, key)? {
             Raw::Number(number, _) => Some(number),
@@ -291,7 +303,11 @@ mod tests {
             ),
             (
                 r#"{"kind": "model", "model_path": "m.bin", "step": 3}"#,
-                Said::Model { path: "m.bin".into(), step: Some(3.0), facts: Vec::new() },
+                Said::Model { path: "m.bin".into(), step: Some(3.0), keep: false, facts: Vec::new() },
+            ),
+            (
+                r#"{"kind": "model", "path": "m.bin", "keep": true}"#,
+                Said::Model { path: "m.bin".into(), step: None, keep: true, facts: Vec::new() },
             ),
             (
                 r#"{"kind": "artifact", "path": "a.png", "type": "plots"}"#,

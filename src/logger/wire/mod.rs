@@ -56,6 +56,8 @@ pub enum Said {
         path: String,
         /// At which step.
         step: Option<f64>,
+        /// Whether this version is to be kept whatever comes later.
+        keep: bool,
         /// What else is said of it.
         facts: Vec<(Name, Value)>,
     },

@@ -2,6 +2,7 @@
 
 use crate::executor::SYSTEM;
 use crate::journal::{Journal, JournalError, StudyDir};
+use crate::logger::OVERWRITTEN;
 use crate::space::Name;
 use crate::study::{Datum, Due, Event, Exit, LogRecord, TrialId};
 use crate::tracker::metric_rows::{self, each_row};
@@ -66,6 +67,8 @@ struct Story {
     reports: Vec<Vec<(Name, Datum)>>,
     metrics: Vec<(String, BTreeMap<String, Datum>)>,
     made: BTreeMap<String, String>,
+    /// Models that were overwritten before they could be read.
+    in_doubt: BTreeSet<String>,
     exit: Option<Exit>,
 }
 
@@ -88,6 +91,10 @@ pub fn compare(
         let ended = |exit: &Option<Exit>| exit.as_ref().map(ToString::to_string);
         comparison.texts("the end", ended(&a.exit), ended(&b.exit));
         for name in a.made.keys().chain(b.made.keys()).collect::<BTreeSet<_>>() {
+            if a.in_doubt.contains(name) || b.in_doubt.contains(name) {
+                comparison.compared.ignored.insert(name.clone());
+                continue;
+            }
             comparison.texts(name, a.made.get(name).cloned(), b.made.get(name).cloned());
         }
     }
@@ -127,8 +134,14 @@ impl Story {
             |md5: Option<String>| md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"));
         match record {
             LogRecord::Report { values } => self.reports.push(values),
-            LogRecord::Model { model_path, md5: digest, .. } => {
-                self.made.insert(format!("model {model_path}"), md5(digest));
+            LogRecord::Model { model_path, md5: digest, doubt, .. } => {
+                let name = format!("model {model_path}");
+                if doubt.is_some_and(|doubt| doubt == OVERWRITTEN) {
+                    self.in_doubt.insert(name.clone());
+                } else {
+                    self.in_doubt.remove(&name);
+                }
+                self.made.insert(name, md5(digest));
             }
             LogRecord::Artifact { path, md5: digest, .. } => {
                 self.made.insert(format!("artifact {path}"), md5(digest));

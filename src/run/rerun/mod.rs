@@ -367,6 +367,7 @@ fn open(
         retry: Retry::default(),
         workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
         keep: crate::sweep::Keep::default(),
+        models: sweep.run.models,
         clones: false,
         grace: sweep.run.grace,
         elsewhere: false,

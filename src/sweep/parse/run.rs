@@ -3,8 +3,10 @@
 use super::super::{Code, Keep, Places, Run, Template};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
+use crate::logger::Models;
+use crate::logger::models::BUDGET;
 use crate::source::diagnostic::nearest;
-use crate::source::units::duration_of;
+use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes};
 use crate::space::Name;
 use std::path::PathBuf;
@@ -82,6 +84,18 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
          `none`, and with `and` between them, as in `best and last`",
     ),
+    Opt::new(
+        "models",
+        Takes::OneOf(&["hold", "refer"]),
+        Preset::Text("hold"),
+        "hold the bytes of the model that counts and of the last one, or only refer to their files",
+    ),
+    Opt::new(
+        "models_budget",
+        Takes::Size,
+        Preset::Size(BUDGET),
+        "space that copies of models may take in the study's folder; beyond it models are only referred to",
+    ),
 ];
 
 /// Reads the section; the second value is whether the program can go on from a checkpoint.
@@ -117,6 +131,7 @@ pub(super) fn read(
         let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
+    run.models = models(&mut section, diagnostics);
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
@@ -151,6 +166,25 @@ fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
         None => error.hint("it is `snapshot` (the folder as it is), `clone` (a clone of the commit) or `clean` (refuse uncommitted changes)"),
     });
     Code::default()
+}
+
+fn models(section: &mut Section, diagnostics: &mut Diagnostics) -> Models {
+    let budget = section.take("models_budget").and_then(|node| size_of("models_budget", &node, diagnostics));
+    let hold = Models::Hold { budget: budget.unwrap_or(BUDGET) };
+    let Some((given, span)) = section.take_text("models", diagnostics) else { return hold };
+    match &*given {
+        "hold" => hold,
+        "refer" => Models::Refer,
+        _ => {
+            let error =
+                Diagnostic::error("unknown-name", format!("`models` cannot be `{given}`")).at(span, "");
+            diagnostics.push(error.hint(
+                "it is `hold` (keep the bytes of the model that counts and of the last one) or `refer` \
+                 (record only path and digest)",
+            ));
+            hold
+        }
+    }
 }
 
 fn no_command(message: &str) -> Diagnostic {

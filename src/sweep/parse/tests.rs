@@ -1,5 +1,6 @@
 //! Whole sweep files, good and bad.
 
+use crate::logger::Models;
 use crate::source::Source;
 use crate::source::{Opt, Preset, Takes};
 use crate::study::kind::{Capability, find};
@@ -122,6 +123,21 @@ fn what_is_left_out_has_a_default() {
         (Some(100), 64 << 20, Duration::from_secs(10))
     );
     assert_eq!((sweep.scheduler.name.as_str(), sweep.executor.name.as_str()), ("fifo", "pool"));
+}
+
+#[test]
+fn the_bytes_of_models_are_held_within_a_budget_unless_the_file_says_otherwise() {
+    let models = |lines: &str| {
+        let text = format!("[run]\ncommand = [\"a\"]\n{lines}\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n");
+        parse(&text).map(|sweep| sweep.run.models)
+    };
+    let hold = |budget| Models::Hold { budget };
+    assert_eq!(models("").unwrap(), hold(1 << 30));
+    assert_eq!(models("models_budget = \"4 GiB\"").unwrap(), hold(4 << 30));
+    assert_eq!(models("models = \"hold\"\nmodels_budget = 100").unwrap(), hold(100));
+    assert_eq!(models("models = \"refer\"").unwrap(), Models::Refer);
+    assert!(models("models = \"link\"").is_err());
+    assert!(models("models_budget = \"much\"").is_err());
 }
 
 #[test]

@@ -70,7 +70,17 @@ mod tests {
         let trial = demo.start(&[]);
         for path in ["data", "data/deep/x.csv", "/abs", "../up", "m/a.bin"] {
             let (data_dir, md5) = (path.to_owned(), Some("ab".to_owned()));
-            demo.log(trial, LogRecord::Dataset { data_dir, role: String::new(), md5, size: 1, files: 1 });
+            demo.log(
+                trial,
+                LogRecord::Dataset {
+                    data_dir,
+                    role: String::new(),
+                    md5,
+                    size: 1,
+                    files: 1,
+                    partial: Vec::new(),
+                },
+            );
         }
         demo.end(trial, Exit::Done);
         let outer = tempfile::tempdir().unwrap();

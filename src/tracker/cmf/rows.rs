@@ -196,7 +196,9 @@ impl Filling<'_, '_, '_> {
     fn inputs(&mut self, trial: &Trial) -> rusqlite::Result<()> {
         let mut used = BTreeSet::new();
         for record in &trial.records {
-            let LogRecord::Dataset { data_dir, role, md5: Some(md5), size, files } = record else { continue };
+            let LogRecord::Dataset { data_dir, role, md5: Some(md5), size, files, .. } = record else {
+                continue;
+            };
             let name = format!("{data_dir}:{md5}");
             let known = self.shared.get(&(md5.clone(), data_dir.clone())).copied();
             let id = match known {
@@ -299,7 +301,7 @@ impl Filling<'_, '_, '_> {
         let mut files = BTreeSet::new();
         for (at, record) in trial.records.iter().enumerate() {
             match record {
-                LogRecord::Model { model_path, md5: Some(md5), size, step } => {
+                LogRecord::Model { model_path, md5: Some(md5), size, step, .. } => {
                     let known =
                         versions.iter().position(|other| (other.path, other.md5) == (&**model_path, &**md5));
                     let place = known.unwrap_or_else(|| {
@@ -316,7 +318,7 @@ impl Filling<'_, '_, '_> {
                     versions[place].steps.extend(step);
                     versions[place].best |= best_model == Some(at);
                 }
-                LogRecord::Artifact { path, md5: Some(md5), size } if files.insert((path, md5)) => {
+                LogRecord::Artifact { path, md5: Some(md5), size, .. } if files.insert((path, md5)) => {
                     let name = format!("{}/{path}:{md5}:{}", trial.id, trial.id);
                     let mut properties = self.stored(md5);
                     properties.push(("git_repo", false, Property::text("")));

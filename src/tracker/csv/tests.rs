@@ -95,11 +95,33 @@ fn data_sets_and_the_last_model_have_their_digests() {
     for data_dir in ["data/a", "data/b", "data/a"] {
         let md5 = Some(data_dir.replace("data/", "md5 of "));
         let role = String::new();
-        demo.log(trial, LogRecord::Dataset { data_dir: data_dir.into(), role, md5, size: 1, files: 1 });
+        demo.log(
+            trial,
+            LogRecord::Dataset {
+                data_dir: data_dir.into(),
+                role,
+                md5,
+                size: 1,
+                files: 1,
+                partial: Vec::new(),
+            },
+        );
     }
     for model in ["m/1.bin", "m/2.bin"] {
         let md5 = Some(format!("md5 of {model}"));
-        demo.log(trial, LogRecord::Model { model_path: model.into(), md5, size: 1, step: None });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: model.into(),
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
     }
     assert_eq!(
         [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
@@ -115,7 +137,19 @@ fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts(
     for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.1), (0.5, 0.5), (0.2, 0.8), (0.4, 0.7)]) {
         demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
         let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
-        demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path,
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
     }
     demo.report(trial, &[("val_loss", 0.6), ("acc", 0.9)]);
     demo.end(trial, Exit::Done);

@@ -387,7 +387,17 @@ mod tests {
         demo.report(trial, &[("val_loss", f64::NAN), ("../x", 1e-7), ("sub/m", f64::NEG_INFINITY)]);
         demo.report(trial, &[("val_loss", 0.5)]);
         let (data_dir, role) = ("data/digits".into(), "train".into());
-        demo.log(trial, LogRecord::Dataset { data_dir, role, md5: Some("0".repeat(32)), size: 1, files: 1 });
+        demo.log(
+            trial,
+            LogRecord::Dataset {
+                data_dir,
+                role,
+                md5: Some("0".repeat(32)),
+                size: 1,
+                files: 1,
+                partial: Vec::new(),
+            },
+        );
         demo.end(trial, Exit::Failed(Failure::Code(3)));
         demo
     }

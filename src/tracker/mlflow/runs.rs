@@ -416,7 +416,19 @@ mod tests {
         for (epoch, loss) in (1..).zip([0.9, 0.2, 0.4]) {
             demo.report(trial, &[("val_loss", loss)]);
             let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
-            demo.log(trial, LogRecord::Model { model_path, md5, size: 1, step: None });
+            demo.log(
+                trial,
+                LogRecord::Model {
+                    model_path,
+                    md5,
+                    size: 1,
+                    step: None,
+                    held: None,
+                    keep: false,
+                    doubt: None,
+                    partial: Vec::new(),
+                },
+            );
         }
         demo.end(trial, Exit::Done);
         let mut tags = BTreeMap::new();

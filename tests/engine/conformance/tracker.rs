@@ -117,6 +117,7 @@ fn eventful() -> Vec<Entry> {
                 md5: md5.clone(),
                 size: 5,
                 files: 2,
+                partial: Vec::new(),
             },
         ),
         logged(
@@ -128,6 +129,7 @@ fn eventful() -> Vec<Entry> {
                 md5: None,
                 size: 0,
                 files: 0,
+                partial: Vec::new(),
             },
         ),
         logged(
@@ -148,9 +150,27 @@ fn eventful() -> Vec<Entry> {
         logged(
             1,
             1,
-            LogRecord::Model { model_path: "m/ü.bin".into(), md5: md5.clone(), size: 9, step: Some(2.0) },
+            LogRecord::Model {
+                model_path: "m/ü.bin".into(),
+                md5: md5.clone(),
+                size: 9,
+                step: Some(2.0),
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
         ),
-        logged(1, 1, LogRecord::Artifact { path: "artifacts/file/a.txt".into(), md5: md5.clone(), size: 3 }),
+        logged(
+            1,
+            1,
+            LogRecord::Artifact {
+                path: "artifacts/file/a.txt".into(),
+                md5: md5.clone(),
+                size: 3,
+                partial: Vec::new(),
+            },
+        ),
         logged(1, 1, LogRecord::Output { name: "acc".into(), value: Value::Float(0.25) }),
         logged(1, 1, LogRecord::Checkpoint { step: Some(2.0) }),
         logged(1, 1, LogRecord::Note { text: "zwei\nZeilen".into() }),

@@ -4,7 +4,7 @@ use super::super::PROTOCOL;
 use super::super::wire::{Order, Said, Word};
 use super::Fleet;
 use crate::executor::{Signal, What};
-use crate::study::{Exit, Timestamp, Usage};
+use crate::study::{Exit, LogRecord, Timestamp, Usage};
 use std::time::{Duration, Instant};
 
 /// How differently two clocks may go without a word.
@@ -82,7 +82,9 @@ impl Fleet {
                 }
             }
             Word::Logged { trial, attempt, record } => match pilot.holds.get_mut(&(trial, attempt)) {
-                Some(hold) if hold.skip > 0 => hold.skip -= 1,
+                Some(hold) if hold.skip > 0 => {
+                    hold.skip -= u64::from(!matches!(record, LogRecord::Warning { .. }));
+                }
                 Some(_) => self.send(trial, attempt, What::Logged(record)),
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },

@@ -354,6 +354,7 @@ fn spec(
         stage: work.study.stage.clone(),
         workdir,
         data_dir: work.study.data_dir.clone(),
+        models: work.study.models.rule(),
         env: work.program.env.clone(),
         trial_time: work.program.trial_time,
         grace: work.program.grace,

@@ -1,0 +1,89 @@
+//! Copies files and folders into a trial's folder, sharing blocks where the file system can.
+
+use super::digest::{LeftOut, kind_of, open_regular};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Copies a file, or a folder of files and folders, and returns what is not part of the copy.
+///
+/// A link to a file stands for the file. Links to folders or to nothing, named pipes, sockets,
+/// devices and unreadable files inside a folder are left out. `reserve` is asked for room for each
+/// file whose blocks cannot be shared with the original.
+///
+/// # Errors
+/// If `from` itself cannot be read, `reserve` refuses, or the copy cannot be written.
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    reserve: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<Vec<LeftOut>> {
+    let about = fs::metadata(from)?;
+    if !about.is_dir() {
+        if let Some(kind) = kind_of(from, &about) {
+            let path = from.display();
+            let why = format!("`{path}` is {kind}, neither a file nor a folder");
+            return Err(io::Error::other(why));
+        }
+        let original = open_regular(from)?;
+        copy_file(&original, to, reserve)?;
+        return Ok(Vec::new());
+    }
+    let mut left_out = Vec::new();
+    let mut folders = vec![(from.to_path_buf(), to.to_path_buf(), Vec::new())];
+    while let Some((from, to, prefix)) = folders.pop() {
+        fs::create_dir(&to)?;
+        let entries = match fs::read_dir(&from) {
+            Ok(entries) => entries,
+            Err(error) if prefix.is_empty() => return Err(error),
+            Err(error) => {
+                left_out.push(LeftOut::new(&prefix, error.to_string()));
+                continue;
+            }
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let (from, to) = (from.join(&name), to.join(&name));
+            let relative = [&prefix[..], name.as_bytes()].concat();
+            let about = fs::symlink_metadata(&from)?;
+            if about.is_dir() {
+                folders.push((from, to, [&relative[..], b"/"].concat()));
+            } else if let Some(kind) = kind_of(&from, &about) {
+                left_out.push(LeftOut::new(&relative, kind));
+            } else {
+                match open_regular(&from) {
+                    Ok(original) => copy_file(&original, &to, reserve)?,
+                    Err(error) => left_out.push(LeftOut::new(&relative, error.to_string())),
+                }
+            }
+        }
+    }
+    left_out.sort_unstable();
+    Ok(left_out)
+}
+
+fn copy_file(original: &File, to: &Path, reserve: &mut dyn FnMut(u64) -> io::Result<()>) -> io::Result<()> {
+    let about = original.metadata()?;
+    let mode = about.permissions().mode() & 0o777 | 0o600;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+    if share_blocks(original, &copy) {
+        return Ok(());
+    }
+    reserve(about.len())?;
+    // A file that grows meanwhile takes no more room than was reserved for it.
+    io::copy(&mut original.take(about.len()), &mut copy)?;
+    Ok(())
+}
+
+/// Lets the copy share the blocks of the original; returns whether that was possible.
+#[cfg(target_os = "linux")]
+fn share_blocks(original: &File, copy: &File) -> bool {
+    rustix::fs::ioctl_ficlone(copy, original).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn share_blocks(_original: &File, _copy: &File) -> bool {
+    false
+}

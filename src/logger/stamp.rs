@@ -1,0 +1,124 @@
+//! The state of a file or folder at one moment: whether it changed between two looks, and when it was last written to.
+
+use super::digest::State;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+/// The state of everything that a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// The path itself, what lies below it if it is a folder, and every link that leads there.
+    entries: Vec<(PathBuf, State)>,
+    /// Bytes of all its files.
+    pub(super) size: u64,
+    /// Whether a file in it is empty. A file that is cut to be written anew is empty for a moment
+    /// while its times are still the old ones.
+    pub(super) has_empty: bool,
+    /// Whether a file in it is being cut: it is empty, and its blocks are not free yet.
+    pub(super) is_being_cut: bool,
+}
+
+impl Stamp {
+    /// Looks at `real`, which is `relative` in `workdir` with its links followed.
+    pub(super) fn of(workdir: &Path, relative: &str, real: &Path) -> io::Result<Self> {
+        let mut stamp = Self { entries: Vec::new(), size: 0, has_empty: false, is_being_cut: false };
+        stamp.links(workdir, relative);
+        stamp.tree(real)?;
+        stamp.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(stamp)
+    }
+
+    /// Returns when it was last written to, in nanoseconds since 1970.
+    ///
+    /// The times of the inodes count too: a file that took the place of another by a rename, or
+    /// whose time was set back, has an old time of its content.
+    pub(super) fn newest(&self) -> i128 {
+        let times = self.entries.iter().map(|(_, state)| state.modified.max(state.changed));
+        times.max().unwrap_or(0)
+    }
+
+    /// Adds the links on the way: one that is turned to another target changes what the path means.
+    fn links(&mut self, workdir: &Path, relative: &str) {
+        let mut path = workdir.to_path_buf();
+        for component in Path::new(relative).components() {
+            if let Component::Normal(name) = component {
+                path.push(name);
+            }
+            if let Ok(about) = fs::symlink_metadata(&path)
+                && about.is_symlink()
+            {
+                self.entries.push((path.clone(), State::of(&about)));
+            }
+        }
+    }
+
+    fn tree(&mut self, root: &Path) -> io::Result<()> {
+        let mut waiting = vec![root.to_path_buf()];
+        while let Some(path) = waiting.pop() {
+            let about = fs::symlink_metadata(&path)?;
+            if about.is_dir() {
+                for entry in fs::read_dir(&path)? {
+                    waiting.push(entry?.path());
+                }
+            }
+            if about.is_file() {
+                self.file(&about);
+            }
+            let target = about.is_symlink().then(|| fs::metadata(&path).ok()).flatten();
+            if let Some(target) = target.filter(fs::Metadata::is_file) {
+                self.file(&target);
+                self.entries.push((path.join("."), State::of(&target)));
+            }
+            self.entries.push((path, State::of(&about)));
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, about: &fs::Metadata) {
+        self.size += about.len();
+        self.has_empty |= about.len() == 0;
+        self.is_being_cut |= about.len() == 0 && about.blocks() > 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_stamp_changes_with_every_way_to_replace_what_a_path_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("ck/part")).unwrap();
+        fs::write(path("ck/part/w"), "one").unwrap();
+        symlink("ck", path("latest")).unwrap();
+        let look = || Stamp::of(dir.path(), "latest", &path("latest").canonicalize().unwrap()).unwrap();
+        let mut before = look();
+        assert_eq!(before, look());
+        assert_eq!(before.size, 3);
+        let changes: [(&str, &dyn Fn()); 4] = [
+            ("in place", &|| fs::write(path("ck/part/w"), "two").unwrap()),
+            ("by a rename", &|| {
+                fs::write(path("new"), "six").unwrap();
+                fs::rename(path("new"), path("ck/part/w")).unwrap();
+            }),
+            ("by a new file", &|| fs::write(path("ck/more"), "").unwrap()),
+            ("by turning the link", &|| {
+                fs::remove_file(path("latest")).unwrap();
+                symlink("./ck", path("latest")).unwrap();
+            }),
+        ];
+        for (how, change) in changes {
+            std::thread::sleep(std::time::Duration::from_millis(12));
+            let newest = before.newest();
+            change();
+            let after = look();
+            assert_ne!(before, after, "{how}");
+            assert!(after.newest() > newest, "{how}");
+            before = after;
+        }
+    }
+}
