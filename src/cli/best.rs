@@ -56,13 +56,17 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if ranked.is_empty() {
         return Err(none(study));
     }
+    let feasible = ranked.iter().any(|trial| summary::broken(study, trial).is_empty());
+    if args.args && !feasible {
+        return Err(infeasible(study, ranked.first().copied()));
+    }
     let out = &mut context.out;
     if args.json {
         let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
         let volume =
             front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference }));
         out.json(&json!({
-            "version": JSON_VERSION, "study": study.header().name, "best": rows, "hypervolume": volume,
+            "version": JSON_VERSION, "study": study.header().name, "best": rows, "feasible": feasible, "hypervolume": volume,
         }))?;
     } else if args.model {
         for trial in &ranked {
@@ -90,7 +94,25 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             out.say(format_args!("hypervolume {}", plain(&volume)));
         }
     }
+    if !feasible && !args.json {
+        context.out.warn("no trial keeps the outcome limits: the best of those that break them is shown");
+    } else if args.args {
+        // Arguments carry no remark.
+        for trial in ranked.iter().filter(|trial| !summary::broken(study, trial).is_empty()) {
+            let standing = plain(&summary::standing(study, trial)).into_owned();
+            context.out.warn(format_args!("trial {}: {standing}", trial.id));
+        }
+    }
     Ok(Code::Done)
+}
+
+/// Says that there is nothing to hand to a program.
+fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
+    let best = best.map_or_else(String::new, |best| {
+        format!("trial {}, {}", best.id, plain(&summary::standing(study, best)))
+    });
+    Failure::new(Code::NoSuccess, "no trial keeps the outcome limits, so there are no arguments to use")
+        .hint(format!("the best of those that break them is {best}; `swath best` shows its parameters"))
 }
 
 /// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
@@ -120,8 +142,8 @@ mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
-    use crate::space::Value;
-    use crate::study::{Exit, Goal, LogRecord};
+    use crate::space::{Params, Value};
+    use crate::study::{Event, Exit, Goal, Header, Limit, LogRecord};
     use crate::tracker::demo::{Demo, objective, text};
 
     fn args() -> Args {
@@ -196,6 +218,41 @@ mod tests {
         }
         let shown = best(&demo, &args()).unwrap();
         assert_eq!(shown, "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n");
+    }
+
+    fn with_limit(values: &[f64]) -> Demo {
+        let mut demo = Demo::new(&["lr"]);
+        let limits = vec![Limit { metric: "mib".into(), min: None, max: Some(2.0) }];
+        let header = Header { limits, ..demo.study.header().clone() };
+        let (changes, fill, outside) = (Vec::new(), Params::default(), Vec::new());
+        demo.event(Event::Edited { header, changes, fill, outside });
+        for mib in values {
+            demo.complete(&[("lr", Value::Float(*mib))], &[("val_loss", 0.5), ("mib", *mib)]);
+        }
+        demo
+    }
+
+    #[test]
+    fn arguments_of_a_trial_that_breaks_a_limit_are_refused_and_views_say_so() {
+        let demo = with_limit(&[4.0, 3.0]);
+        let refused = best(&demo, &Args { args: true, ..args() }).unwrap_err();
+        assert_eq!(refused.code, Code::NoSuccess);
+        assert!(refused.message.contains("no trial keeps the outcome limits"), "{refused:?}");
+        assert!(refused.hints[0].contains("trial 2, val_loss 0.5, breaks a limit: mib is 3"), "{refused:?}");
+        for args in [args(), Args { toml: true, ..args() }] {
+            let (result, out, err) = demo::run(&demo, None, |context| run(&args, context));
+            assert_eq!(result, Ok(Code::Done));
+            assert!(out.contains("breaks a limit: mib is 3, the limit is mib <= 2"), "{out}");
+            assert!(err.contains("no trial keeps the outcome limits"), "{err}");
+        }
+        let json = |demo: &Demo| -> serde_json::Value {
+            let text = best(demo, &Args { json: true, ..args() }).unwrap();
+            serde_json::from_str(&text).unwrap()
+        };
+        assert_eq!(json(&demo)["feasible"], false);
+        let kept = with_limit(&[4.0, 1.0]);
+        assert_eq!(json(&kept)["feasible"], true);
+        assert_eq!(best(&kept, &Args { args: true, ..args() }).unwrap(), "--lr=1.0\n");
     }
 
     #[test]

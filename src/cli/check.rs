@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
     }
-    let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
     let facts = Facts::of(&sweep, context);
     for (label, text) in facts.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
@@ -127,7 +127,15 @@ impl Facts {
             rows.push(("limits", limits));
         }
         rows.extend(sweep.trackers.iter().map(|tracker| ("tracker", tracker.name.clone())));
-        rows.push(("command", super::quote::line(&self.command)));
+        rows.push((
+            "command",
+            match self.command.as_slice() {
+                [] => {
+                    "none: trials are asked for by `swath ask-tell`; `swath run` needs a `[run]`".to_owned()
+                }
+                command => super::quote::line(command),
+            },
+        ));
         rows
     }
 

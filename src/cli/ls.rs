@@ -210,6 +210,7 @@ fn study_row(name: &str, study: &Study) -> serde_json::Value {
         "paused": counts.paused,
         "running": study.running_count(),
         "best": study.incumbent().map(|best| best.id),
+        "breaks": study.incumbent().map_or_else(Vec::new, |best| summary::broken(study, best)),
         "at": study.at(),
     })
 }

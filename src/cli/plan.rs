@@ -36,12 +36,14 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
+    // As `swath ask-tell` opens the study.
+    let asked = sweep.run.command.is_empty().then(|| sweep.resources.jobs.unwrap_or(1));
     let options = Options {
         gpus: super::run::gpus(None),
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
-        jobs: None,
+        jobs: asked,
         command_line: Vec::new(),
     };
     let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;
@@ -55,8 +57,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if planned.is_empty() {
         context.out.say("nothing is left to run");
-    } else if planned.len() > sweep.slots() && !sweep.sampler.can(Capability::Independent) {
-        let slots = sweep.slots();
+    } else if planned.len() > asked.unwrap_or_else(|| sweep.slots())
+        && !sweep.sampler.can(Capability::Independent)
+    {
+        let slots = asked.unwrap_or_else(|| sweep.slots());
         context.out.hint(format_args!(
             "trials after the first {slots} may come out differently: they depend on results"
         ));
@@ -72,7 +76,9 @@ fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failu
     writeln!(out, "trial {}{again}{until}", launch.trial)?;
     let params = launch.params.iter().map(|(name, value)| format!("{name}={value}"));
     writeln!(out, "  {}", plain(&params.collect::<Vec<_>>().join("  ")))?;
-    writeln!(out, "  $ {}", plain(&quote::line(&planned.command)))?;
+    if !planned.command.is_empty() {
+        writeln!(out, "  $ {}", plain(&quote::line(&planned.command)))?;
+    }
     if env {
         for (name, value) in &planned.environment {
             writeln!(out, "  {}={}", plain(name), plain(value))?;

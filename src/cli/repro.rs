@@ -8,10 +8,12 @@ use super::{guard, tail};
 use crate::driver::{Interrupt, Urgency};
 use crate::provenance::Record;
 use crate::report::facts::{Section, Subject, facts, pairs};
+use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::Options;
 use crate::run::rerun::{Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare};
 use crate::study::{Exit, Trial, TrialId};
+use crate::sweep::Registry;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -66,7 +68,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: super::run::gpus(None),
         command_line: std::env::args().collect(),
     };
+    let registry = Registry::standard();
     let request = Request {
+        registry: &registry,
         dir: &found.dir,
         study: &found.study,
         trial,
@@ -181,8 +185,8 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
 }
 
 fn last_words(again: &Trial, folder: &std::path::Path, context: &mut Context) {
-    if let Some(exit) = &again.exit {
-        context.out.say(format_args!("the repetition failed: {}", plain(&exit.to_string())));
+    if let Some(cause) = summary::cause(again.exit.as_ref()) {
+        context.out.say(format_args!("the repetition failed: {}", plain(&cause)));
     }
     for line in tail::last_words(folder, LAST_WORDS).1 {
         context.out.say(format_args!("  {line}"));

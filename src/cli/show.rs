@@ -7,14 +7,11 @@ use super::{Context, made, tail};
 use crate::journal::lock;
 use crate::provenance::Record;
 use crate::report::table::{Column, Table, Tone};
-use crate::report::text::{elide, plain};
+use crate::report::text::plain;
 use crate::report::{front, json, listing, number, rank, summary};
 use crate::study::{Counted, Datum, Goal, LogRecord, Origin, Study, Take, Trial, TrialState};
 use serde_json::json;
 use std::fmt::Display;
-
-/// How many lines of a failed trial's output are shown.
-const LAST_WORDS: usize = 12;
 
 /// Arguments of `swath show`.
 #[derive(Debug, clap::Args)]
@@ -163,9 +160,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     };
     let id = out.paint.bold(&format!("trial {}", trial.id));
     writeln!(out.stdout, "{id}  {state}  {}", plain(&summary::objectives(study, trial)))?;
-    if let Some(exit) = trial.exit.as_ref().filter(|_| trial.state == TrialState::Failed) {
-        line(out, "cause", exit)?;
-    }
+    line(out, "cause", summary::cause(trial.exit.as_ref()).unwrap_or_default())?;
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
     line(out, "limits", summary::broken(study, trial).join(", "))?;
     if study.header().replicate.is_some() {
@@ -189,8 +184,8 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     show_reports(out, study, trial)?;
     show_records(out, study, trial)?;
     made::show(out, record, trial.id)?;
-    if trial.state == TrialState::Failed {
-        show_last_words(out, found, trial)?;
+    if summary::cause(trial.exit.as_ref()).is_some() {
+        tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
     }
     Ok(())
 }
@@ -307,10 +302,15 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
 fn show_records(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Failure> {
     let counts = trial.model_that_counts().map(|model| model.record);
     let several_models = trial.models.len() > 1;
+    // A reason that the cause of a failure repeats is shown there alone.
+    let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
+    let is_cause =
+        |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
     let mut shown = trial
         .records
         .iter()
         .enumerate()
+        .filter(|(_, record)| !is_cause(record))
         .filter_map(|(at, record)| Some((at, describe_record(record)?)))
         .peekable();
     if shown.peek().is_none() {
@@ -371,20 +371,8 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
         }
         LogRecord::Note { text } => ("note", text.clone()),
         LogRecord::Warning { text } => ("warning", text.clone()),
+        LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
     })
-}
-
-fn show_last_words(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
-    let (log, lines) = tail::last_words(&found.dir.trial(trial.id), LAST_WORDS);
-    if lines.is_empty() {
-        return Ok(());
-    }
-    heading(out, &plain(&format!("the end of {}", log.display())))?;
-    for line in lines {
-        let line = elide(&line, out.width.unwrap_or(usize::MAX).saturating_sub(2));
-        writeln!(out.stdout, "  {line}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -393,8 +381,8 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
     use crate::space::Value;
-    use crate::study::{Closing, Event, Exit, Failure as Cause, LogRecord};
-    use crate::tracker::demo::{Demo, text};
+    use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord};
+    use crate::tracker::demo::{Demo, objective, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "größe"]);
@@ -474,6 +462,15 @@ mod tests {
         assert_eq!(document["trials"][0]["records"][0]["dataset"]["data_dir"], "data/digits");
         let document: serde_json::Value = serde_json::from_str(&show(&[], true).unwrap()).unwrap();
         assert_eq!((&document["closed"], &document["best"]["trial"]), (&"interrupted".into(), &1.into()));
+    }
+
+    #[test]
+    fn metrics_keep_the_case_of_their_names() {
+        let demo = Demo::with(&[], vec![objective("val/AR@100", Goal::Max)]);
+        let which = Which { words: Vec::new(), condition: None };
+        let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));
+        assert_eq!(result, Ok(Code::Done));
+        assert!(out.contains("val/AR@100 (maximum, the best of"), "{out}");
     }
 
     #[test]

@@ -5,10 +5,21 @@ use super::output::Output;
 use crate::sweep::{Rejected, Surroundings, Sweep};
 use std::path::{Path, PathBuf};
 
-/// Reads a sweep file, looks at the machine, and shows the warnings; with `strict` these are refused.
+/// Reads a sweep file that runs a program, looks at the machine, and shows the warnings; with
+/// `strict` these are refused.
 pub(super) fn read(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
+    accept(Sweep::read(path).map(look_around), strict, out)
+}
+
+/// Reads a sweep file as [`read`] does, also one without `[run]` that is meant for
+/// `swath ask-tell`.
+pub(super) fn read_for_either(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
+    accept(read_quietly(path), strict, out)
+}
+
+fn accept(read: Result<Sweep, Rejected>, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
     let colour = out.paint_err.on;
-    let sweep = read_quietly(path).map_err(|rejected| self::rejected(&rejected, colour))?;
+    let sweep = read.map_err(|rejected| self::rejected(&rejected, colour))?;
     if sweep.warnings.list.is_empty() {
         return Ok(sweep);
     }
@@ -20,12 +31,15 @@ pub(super) fn read(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep,
     Ok(sweep)
 }
 
-/// Reads a sweep file and looks at the machine without a word.
+/// Reads a sweep file and looks at the machine without a word; it needs no `[run]`.
 pub(super) fn read_quietly(path: &Path) -> Result<Sweep, Rejected> {
-    let mut sweep = Sweep::read(path)?;
+    Sweep::read_for_either(path).map(look_around)
+}
+
+fn look_around(mut sweep: Sweep) -> Sweep {
     let current_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     sweep.look_around(&Surroundings { current_dir, path: std::env::var_os("PATH") });
-    Ok(sweep)
+    sweep
 }
 
 /// Makes what is wrong with a sweep file the reason why a command fails.

@@ -1,9 +1,14 @@
 //! The end of a file, without reading the rest of it.
 
-use crate::report::text::log_line;
+use super::exit::Failure;
+use super::output::Output;
+use crate::report::text::{elide, log_line, plain};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+
+/// How many lines of a failed trial's output are shown beside what is known of it.
+pub(super) const LAST_WORDS: usize = 12;
 
 /// How much of a log is looked at for its last words.
 const LOOK: u64 = 16 * 1024;
@@ -17,6 +22,21 @@ pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) 
     };
     let (path, lines) = of("stderr.log");
     if lines.is_empty() { of("stdout.log") } else { (path, lines) }
+}
+
+/// Shows the last words of a trial that failed.
+pub(super) fn show_last_words(out: &mut Output, folder: &Path, count: usize) -> Result<(), Failure> {
+    let (log, lines) = last_words(folder, count);
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let heading = plain(&format!("the end of {}", log.display())).into_owned();
+    writeln!(out.stdout, "\n{}", out.paint.bold(&heading))?;
+    for line in lines {
+        let line = elide(&line, out.width.unwrap_or(usize::MAX).saturating_sub(2));
+        writeln!(out.stdout, "  {line}")?;
+    }
+    Ok(())
 }
 
 /// Returns the last lines of a file that are not empty, safe to show.

@@ -1,8 +1,8 @@
 //! `swath why TRIAL`: why a trial is where it is, told from the journal.
 
-use super::Context;
 use super::exit::{Code, Failure};
 use super::studies::Which;
+use super::{Context, tail};
 use crate::driver::race::Race;
 use crate::journal::Journal;
 use crate::report::text::plain;
@@ -40,9 +40,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
-        if let Some(line) = (entry.event.trial() == Some(trial.id)).then(|| told(&entry.event)).flatten() {
+        if entry.event.trial() == Some(trial.id)
+            && let Some(line) = told(&entry.event, trial)
+        {
             writeln!(out.stdout, "  {}  {}", entry.at, plain(&line))?;
         }
+    }
+    if summary::cause(trial.exit.as_ref()).is_some() {
+        tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
     }
     Ok(Code::Done)
 }
@@ -58,31 +63,59 @@ fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
         (false, true) => "; it no longer fits the sweep file's space and counts for nothing",
         _ => "",
     };
-    let why = || trial.why.clone().unwrap_or_else(|| "the scheduler said no more".to_owned());
-    let text = match (&trial.state, &trial.exit) {
-        (TrialState::Waiting, None) => "it waits for a slot; the next `swath run` starts it".to_owned(),
-        (TrialState::Waiting, Some(exit)) if closed == Some(&Closing::CircuitBreaker) => format!(
-            "its last attempt was {exit}, and {}; when the cause is mended, the next `swath run` starts another",
-            summary::closing(&Closing::CircuitBreaker)
-        ),
-        (TrialState::Waiting, Some(exit))
-            if trial.not_before.is_some_and(|until| until > Timestamp::now()) =>
-        {
-            let until = trial.not_before.map_or_else(String::new, |until| until.to_string());
-            format!("its last attempt was {exit}; it starts again after {until}")
-        }
-        (TrialState::Waiting, Some(exit)) => {
-            format!("its last attempt was {exit}; the next `swath run` starts another")
-        }
+    let text = match &trial.origin {
+        Origin::Imported(from) => elsewhere(trial, from),
+        _ => here(closed, trial),
+    };
+    format!("{text}{outside}")
+}
+
+/// Says what became of an imported trial where it ran.
+fn elsewhere(trial: &Trial, from: &str) -> String {
+    let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
+    let end = match trial.state {
+        TrialState::Failed => format!("it failed where it ran: {cause}"),
+        TrialState::Stopped => "it was stopped early where it ran".to_owned(),
+        _ => "it was complete where it ran".to_owned(),
+    };
+    format!("{end}; it was imported from {from}")
+}
+
+/// Says what became of a trial of this study.
+fn here(closed: Option<&Closing>, trial: &Trial) -> String {
+    match (&trial.state, &trial.exit) {
+        (TrialState::Waiting, None) => "it waits for a slot; the next run starts it".to_owned(),
+        (TrialState::Waiting, Some(exit)) => waiting(closed, trial, exit),
         (TrialState::Running, _) => {
             format!("attempt {} runs, or did when its run was killed", trial.attempts)
         }
-        (TrialState::Paused | TrialState::Stopped, _) => why(),
-        (TrialState::Complete, _) => "it exited 0 and every objective was reported and finite".to_owned(),
-        (TrialState::Failed, Some(exit)) => exit.to_string(),
-        (TrialState::Failed, None) => "it failed".to_owned(),
+        (TrialState::Paused | TrialState::Stopped, _) => {
+            trial.why.clone().unwrap_or_else(|| "the program that ran it gave it up".to_owned())
+        }
+        (TrialState::Complete, _) => {
+            "it ended without an error, and every objective was reported and is finite".to_owned()
+        }
+        (TrialState::Failed, exit) => summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned()),
+    }
+}
+
+/// Says why a trial waits that has had an attempt.
+fn waiting(closed: Option<&Closing>, trial: &Trial, exit: &Exit) -> String {
+    let last = match exit {
+        Exit::Interrupted => "its last attempt was interrupted before it ended".to_owned(),
+        Exit::Lost => "the run or the machine went away during its last attempt".to_owned(),
+        other => format!("its last attempt failed: {other}"),
     };
-    format!("{text}{outside}")
+    if closed == Some(&Closing::CircuitBreaker) {
+        let broken = summary::closing(&Closing::CircuitBreaker);
+        return format!(
+            "{last}, and {broken}; when the cause is mended, the next `swath run` starts another"
+        );
+    }
+    match trial.not_before.filter(|until| *until > Timestamp::now()) {
+        Some(until) => format!("{last}; it starts again after {until}"),
+        None => format!("{last}; the next run starts another"),
+    }
 }
 
 /// Says how a configuration stands in the race, if it runs with several seeds.
@@ -103,7 +136,8 @@ fn raced(study: &Study, head: TrialId) -> Option<String> {
 }
 
 /// Tells an event that decided something.
-fn told(event: &Event) -> Option<String> {
+fn told(event: &Event, trial: &Trial) -> Option<String> {
+    let is_imported = matches!(trial.origin, Origin::Imported(_));
     Some(match event {
         Event::Created { origin, .. } => match origin {
             Origin::Suggested(sampler) => format!("proposed by `{sampler}`"),
@@ -113,6 +147,8 @@ fn told(event: &Event) -> Option<String> {
             Origin::Imported(from) => format!("imported from {from}"),
             Origin::Added => "added by hand".to_owned(),
         },
+        // It ran elsewhere, and at another time than it was imported.
+        Event::Started { .. } | Event::Ended { .. } if is_imported => return None,
         Event::Started { attempt, until, resume, .. } => {
             let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
             format!("attempt {attempt} started{}{until}", if *resume { " from its checkpoint" } else { "" })
@@ -126,7 +162,7 @@ fn told(event: &Event) -> Option<String> {
             format!("{word}: {why}")
         }
         Event::Ended { attempt, exit, .. } => match exit {
-            Exit::Done => format!("attempt {attempt} ended by itself with status 0"),
+            Exit::Done => format!("attempt {attempt} ended without an error"),
             other => format!("attempt {attempt} ended: {other}"),
         },
         Event::Requeued { why, not_before, .. } => {
@@ -134,6 +170,78 @@ fn told(event: &Event) -> Option<String> {
             format!("waits again{until}: {why}")
         }
         Event::Logged { record: LogRecord::Warning { text }, .. } => format!("warning: {text}"),
+        Event::Logged { record: LogRecord::Note { text }, .. } if is_imported => format!("note: {text}"),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::cli::studies::{Which, demo};
+    use crate::study::{Event, Exit, Failure as Cause, LogRecord, Origin, Verdict};
+    use crate::tracker::demo::Demo;
+
+    fn why(demo: &Demo) -> String {
+        let which = Which { words: Vec::new(), condition: None };
+        let (result, out, _) = demo::run(demo, None, |context| run(&Args { which }, context));
+        result.unwrap();
+        out
+    }
+
+    fn headline(demo: &Demo) -> String {
+        why(demo).lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_failed_trial_is_told_with_the_error_that_it_wrote() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let (error, ended) = ("ValueError: bad shapes".to_owned(), Box::new(Cause::Code(1)));
+        demo.end(trial, Exit::Failed(Cause::Raised { error, ended }));
+        let cause = "ValueError: bad shapes (exit status 1)";
+        assert_eq!(headline(&demo), format!("trial 1 is failed: {cause}"));
+        assert!(why(&demo).contains(&format!("attempt 1 ended: {cause}")));
+        demo.event(Event::requeued(trial, "retry 1 of 2"));
+        let waits = format!("trial 1 is waiting: its last attempt failed: {cause}; the next run starts");
+        assert!(headline(&demo).starts_with(&waits), "{}", headline(&demo));
+    }
+
+    #[test]
+    fn an_imported_trial_is_told_as_one_that_ran_elsewhere() {
+        let from = || Origin::Imported("optuna study s of s.db".into());
+        for (exit, wanted) in [
+            (Exit::Stopped, "stopped: it was stopped early where it ran"),
+            (Exit::Failed(Cause::Told("no luck".into())), "failed: it failed where it ran: no luck"),
+            (Exit::Done, "complete: it was complete where it ran"),
+        ] {
+            let mut demo = Demo::new(&[]);
+            let trial = demo.start_from(&[], from());
+            demo.log(trial, LogRecord::Note { text: "trial 7 of s, from 10:00 to 10:05".into() });
+            demo.report(trial, &[("val_loss", 0.5)]);
+            demo.end(trial, exit);
+            let told = why(&demo);
+            let headline = format!("trial 1 is {wanted}; it was imported from optuna study s of s.db\n");
+            assert!(told.starts_with(&headline), "{told}");
+            assert!(told.contains("note: trial 7 of s, from 10:00 to 10:05\n"), "{told}");
+            assert!(!told.contains("attempt"), "nothing was attempted here: {told}");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_a_client_gave_up_is_told_with_the_reason_of_the_client() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let why = "the program that ran it gave it up: diverged".to_owned();
+        demo.event(Event::Judged { trial, verdict: Verdict::Stop, why });
+        demo.end(trial, Exit::Stopped);
+        let wanted = "trial 1 is stopped: the program that ran it gave it up: diverged";
+        assert_eq!(headline(&demo), wanted);
+        // A study of an earlier version has no reason.
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.log(trial, LogRecord::Note { text: "epoch 5".into() });
+        demo.end(trial, Exit::Stopped);
+        assert_eq!(headline(&demo), "trial 1 is stopped: the program that ran it gave it up");
+    }
 }

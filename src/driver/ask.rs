@@ -1,6 +1,7 @@
 //! Trials that somebody else runs: asked for one by one, told by whoever ran them. The same events, the same study, no executor.
 
 use super::{Driver, DriverError, propose};
+use crate::logger::DecidingMetrics;
 use crate::space::{Name, Params};
 use crate::study::{
     Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, Timestamp, TrialId, TrialState,
@@ -81,7 +82,7 @@ impl Driver<'_> {
     /// If the trial is not open or the journal cannot be written.
     pub fn report(&mut self, trial: TrialId, values: Vec<(Name, Datum)>) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
-        self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+        self.log_report(trial, attempt, values)?;
         let verdict = self.judged(trial)?;
         match verdict {
             Verdict::Continue => {}
@@ -92,7 +93,8 @@ impl Driver<'_> {
         Ok(verdict)
     }
 
-    /// Ends an open trial, after a last report if `values` are given.
+    /// Ends an open trial, after a last report if `values` are given. `why` is the reason that the
+    /// program that ran it gives for stopping it or giving it back; a failure has its own.
     ///
     /// # Errors
     /// If the trial is not open or the journal cannot be written.
@@ -101,10 +103,19 @@ impl Driver<'_> {
         trial: TrialId,
         values: Vec<(Name, Datum)>,
         exit: Exit,
+        why: Option<&str>,
     ) -> Result<(), DriverError> {
         let attempt = self.open_attempt(trial)?;
         if !values.is_empty() {
-            self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+            self.log_report(trial, attempt, values)?;
+        }
+        let reason = why.map_or_else(String::new, |why| format!(": {why}"));
+        if exit == Exit::Stopped {
+            let why = format!("the program that ran it gave it up{reason}");
+            self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
+        } else if why.is_some() && exit == Exit::Interrupted {
+            let text = format!("the program that ran it gave it back{reason}");
+            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
         }
         self.ended(trial, attempt, exit, Usage::default())?;
         Ok(self.journal.flush()?)
@@ -146,6 +157,27 @@ impl Driver<'_> {
             _ => Closing::Interrupted,
         };
         self.close(why)
+    }
+
+    /// Commits a report, in which a number in quotes is a number where it decides, with one warning
+    /// for each trial and metric.
+    fn log_report(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        mut values: Vec<(Name, Datum)>,
+    ) -> Result<(), DriverError> {
+        let mut flaws = Vec::new();
+        DecidingMetrics::new(&self.study.header().deciding_metrics()).read_all(&mut values, &mut flaws);
+        self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+        for text in flaws {
+            let warning = LogRecord::Warning { text };
+            let is_told = self.study.trial(trial).is_some_and(|found| found.records.contains(&warning));
+            if !is_told {
+                self.commit(Event::Logged { trial, attempt, record: warning })?;
+            }
+        }
+        Ok(())
     }
 
     fn open_attempt(&self, trial: TrialId) -> Result<Attempt, DriverError> {

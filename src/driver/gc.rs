@@ -58,6 +58,8 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
         look(&dir.trial(trial.id));
         look(&dir.trial(trial.id).join("metadata"));
     }
+    // A program may well save its model under such a name.
+    found.retain(|waste| !keep::is_model(study, &waste.path));
     found
 }
 
@@ -92,5 +94,34 @@ impl Waste {
             None => self.path.clone(),
         };
         if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leavings;
+    use crate::journal::StudyDir;
+    use crate::study::LogRecord;
+    use crate::tracker::demo::Demo;
+    use std::fs;
+
+    #[test]
+    fn a_model_is_no_waste_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path().join("logs/digits"));
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for name in [".tmp-epoch-1.pt", ".tmp-epoch-2.pt", ".draft-3/model.pt", ".draft-4/model.pt"] {
+            let path = dir.trial(trial).join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "weights").unwrap();
+        }
+        for name in [".tmp-epoch-2.pt", ".draft-3/model.pt"] {
+            let model_path = format!("logs/digits/1/{name}");
+            demo.log(trial, LogRecord::Model { model_path, md5: None, size: 7, step: None });
+        }
+        let found = leavings(&dir, &demo.study);
+        let names = found.iter().map(|waste| waste.path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), [".draft-4", ".tmp-epoch-1.pt"]);
     }
 }

@@ -1,16 +1,20 @@
 //! What a program prints: files that it writes itself, kept under a size, and searched for reports.
 
+use super::{nearest, traceback};
 use crate::logger::{Scrape, Stream};
 use crate::space::Name;
 use crate::study::Datum;
 use regex::Regex;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The smallest cap that is obeyed: below it there would be no room for a head, a tail and the line between them.
 const SMALLEST_CAP: u64 = 4096;
+
+/// How much of the end of a file is read to find out why a trial failed.
+const LAST: u64 = 4 << 20;
 
 /// What is copied and read at a time.
 const PIECE: usize = 256 * 1024;
@@ -68,6 +72,35 @@ impl Output {
         Ok(cut)
     }
 
+    /// Returns the error that the program wrote before it failed.
+    pub(super) fn error(&self) -> Option<String> {
+        let [stdout, stderr] = &self.streams;
+        traceback::error(&stderr.end()).or_else(|| traceback::error_of_traceback(&stdout.end()))
+    }
+
+    /// Returns the end of what was printed, by stream.
+    pub(super) fn printed(&self) -> [(&'static str, String); 2] {
+        let [stdout, stderr] = &self.streams;
+        [("stdout", stdout.end()), ("stderr", stderr.end())]
+    }
+
+    /// Says why nothing was reported under a name, as far as what was printed tells.
+    pub(super) fn why_unreported(&self, name: &Name, printed: &[(&str, String)]) -> Option<String> {
+        let clue = nearest::clue(name, printed);
+        let is_captured = self.scrape.as_ref().is_some_and(|scrape| scrape.is_unmatched(name));
+        let found = clue.as_ref().map(|clue| clue.lines.as_str());
+        let try_this = clue.as_ref().and_then(|clue| clue.expression.as_deref());
+        if !is_captured {
+            let add = try_this.map(|this| format!(": add `{this}` to `[capture]`")).unwrap_or_default();
+            return Some(format!("was never reported; {}{add}", found?));
+        }
+        let is_empty = printed.iter().all(|(_, text)| text.trim().is_empty());
+        let none = if is_empty { "it printed nothing" } else { "no line has such a word and a number" };
+        let try_this = try_this.map(|this| format!(": try `{this}`")).unwrap_or_default();
+        let found = found.unwrap_or(none);
+        Some(format!("was not found: the pattern of `[capture]` matched nothing; {found}{try_this}"))
+    }
+
     /// Searches for the last time.
     pub(super) fn finish(&mut self, each: &mut dyn FnMut(Vec<(Name, Datum)>)) -> io::Result<()> {
         let searched = self.search(each);
@@ -84,6 +117,8 @@ struct LogFile {
     stream: Stream,
     /// Opened when first needed: a short trial that prints nothing of interest never does.
     file: Option<File>,
+    /// Where the attempt's own output begins.
+    begin: u64,
     /// How far it was searched.
     seen: u64,
     /// How many bytes were cut out.
@@ -93,7 +128,21 @@ struct LogFile {
 impl LogFile {
     fn new(path: PathBuf, stream: Stream, resumes: bool) -> Self {
         let seen = if resumes { path.metadata().map_or(0, |found| found.len()) } else { 0 };
-        Self { path, stream, file: None, seen, left_out: 0 }
+        Self { path, stream, file: None, begin: seen, seen, left_out: 0 }
+    }
+
+    /// Returns the end of what the attempt wrote; nothing if it cannot be read.
+    fn end(&self) -> String {
+        let read = || {
+            let mut file = File::open(&self.path)?;
+            let length = file.metadata()?.len();
+            let begin = if self.begin <= length { self.begin } else { 0 };
+            file.seek(SeekFrom::Start(begin.max(length.saturating_sub(LAST))))?;
+            let mut bytes = Vec::new();
+            file.take(LAST).read_to_end(&mut bytes)?;
+            io::Result::Ok(bytes)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
     /// Returns the file, opened for reading and for writing anywhere: one opened for appending could only append.

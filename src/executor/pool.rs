@@ -413,6 +413,9 @@ fn wait_for_room(trial: &TrialContext) {
 
 /// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
 fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
+    if outcome.exit == Exit::Done {
+        log.explain_absence();
+    }
     let recorded = log.finish().unwrap_or_else(|error| {
         log.warn(format!("the trial's own files are not complete: {error}"));
         Recorded::default()

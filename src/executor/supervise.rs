@@ -11,6 +11,7 @@ use super::usage::Meter;
 use super::watch::Watch;
 use super::{Exit, Outcome, TrialContext, processes};
 use crate::logger::{Point, Tail, TrialLogger};
+use crate::space::Name;
 use crate::study::{Failure, Usage};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
@@ -50,6 +51,10 @@ pub(super) struct Terms {
     /// How often what it uses is sampled; `None`: never.
     pub(super) system: Option<Duration>,
 }
+
+/// Signals by which others end a program.
+const KILL: i32 = 9;
+const TERM: i32 = 15;
 
 /// A child that runs, and what is known of it.
 pub(super) struct Supervision<'a> {
@@ -154,7 +159,10 @@ impl<'a> Supervision<'a> {
         };
         self.end_group();
         self.read_to_the_end();
-        Outcome { exit, usage }
+        if exit == Exit::Done {
+            self.note_unreported();
+        }
+        Outcome { exit: self.with_error(exit), usage }
     }
 
     fn until_exit(&mut self, settled: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
@@ -391,6 +399,37 @@ impl<'a> Supervision<'a> {
         self.complain("the output", searched.err());
         self.complain("a record", lost);
         self.trim();
+    }
+
+    /// Notes for the metrics that decide and were not reported what the output tells of them.
+    fn note_unreported(&mut self) {
+        let deciding = self.trial.study.deciding.iter();
+        let silent: Vec<&Name> = deciding.filter(|name| self.log.is_silent(name)).collect();
+        if silent.is_empty() {
+            return;
+        }
+        let printed = self.output.printed();
+        for name in silent {
+            if let Some(reason) = self.output.why_unreported(name, &printed) {
+                self.log.note_unreported(name, reason);
+            }
+        }
+    }
+
+    /// Adds the error that the program wrote to how it failed. One that was killed from outside
+    /// wrote none about that.
+    fn with_error(&self, exit: Exit) -> Exit {
+        match exit {
+            Exit::Failed(ended @ (Failure::Code(_) | Failure::Signal(_)))
+                if !matches!(ended, Failure::Signal(KILL | TERM)) =>
+            {
+                Exit::Failed(match self.output.error() {
+                    Some(error) => Failure::Raised { error, ended: Box::new(ended) },
+                    None => ended,
+                })
+            }
+            other => other,
+        }
     }
 
     /// Keeps the logs short.

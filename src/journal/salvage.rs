@@ -42,6 +42,7 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         study: Study::default(),
         out: Vec::new(),
         bare: BTreeSet::new(),
+        has_gap: false,
         found: Salvaged { kept: 0, dropped: Vec::new(), filled: Vec::new(), backup: None },
     };
     let mut number = 0;
@@ -62,6 +63,7 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
     if mending.found.dropped.is_empty()
         && mending.found.filled.is_empty()
         && !broken
+        && !mending.has_gap
         && !mending.rejoined(&bytes)
     {
         return Ok(mending.found);
@@ -88,6 +90,8 @@ struct Mending<'a> {
     out: Vec<u8>,
     /// Trials of whose configuration nothing is known.
     bare: BTreeSet<TrialId>,
+    /// Whether a whole line is missing before one that is good, so that its number is not the next one.
+    has_gap: bool,
     found: Salvaged,
 }
 
@@ -120,7 +124,8 @@ impl Mending<'_> {
 
     /// Keeps an entry, filling the gap before it.
     fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
-        let Entry { at, event, .. } = entry;
+        let Entry { seq, at, event } = entry;
+        self.has_gap |= seq != self.study.next_seq();
         loop {
             let error = match self.put(at, event.clone()) {
                 Ok(()) => {
@@ -295,6 +300,20 @@ mod tests {
         let found = salvage(&dir, Header::default()).unwrap();
         assert_eq!((found.kept, found.backup), (events().len() as u64, None));
         assert_eq!(fs::read(dir.journal()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_journal_from_which_whole_lines_are_gone_is_numbered_anew() {
+        let (_folder, dir) = written();
+        let whole = fs::read_to_string(dir.journal()).unwrap();
+        // All of trial 1 but its creation: what follows is what can follow, under other numbers.
+        let lines: Vec<&str> = whole.lines().collect();
+        fs::write(dir.journal(), [&lines[..2], &lines[8..]].concat().join("\n") + "\n").unwrap();
+        assert!(read(&dir).is_err());
+        let found = salvage(&dir, Header::default()).unwrap();
+        assert_eq!((found.kept, found.dropped.len(), found.filled.len()), (lines.len() as u64 - 6, 0, 0));
+        assert!(found.backup.is_some());
+        assert_eq!(read(&dir).unwrap().trials().len(), 2);
     }
 
     #[test]

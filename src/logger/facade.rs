@@ -93,7 +93,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the metrics that decide. Of the supervising side only.
+    /// Names the metrics that decide: under their names a number in quotes is a number, and what
+    /// is none becomes the reason why there is none. Of the supervising side only.
     #[must_use]
     pub fn with_deciding_metrics(mut self, names: &[Name]) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -102,7 +103,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the reported key that counts the scheduler's resource, if there is one. Of the supervising side only.
+    /// Names the reported key that counts the scheduler's resource, if there is one. Of the
+    /// supervising side only.
     #[must_use]
     pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -111,14 +113,38 @@ impl TrialLogger {
         self
     }
 
+    /// Returns whether nothing was recorded under the name of a deciding metric in this attempt.
+    pub fn is_silent(&mut self, metric: &Name) -> bool {
+        match &mut self.end {
+            End::Here(here) => here.is_silent(metric),
+            End::Child { .. } => false,
+        }
+    }
+
+    /// Remembers why a metric was not reported, as far as the output of the trial tells.
+    pub fn note_unreported(&mut self, metric: &Name, reason: String) {
+        if let End::Here(here) = &mut self.end {
+            here.note_unreported(metric, reason);
+        }
+    }
+
+    /// Records why deciding metrics have no number. Called once, at the end of an attempt that
+    /// ended well.
+    pub fn explain_absence(&mut self) {
+        if let End::Here(here) = &mut self.end {
+            here.explain_absence();
+        }
+    }
+
     /// Returns what it is bound to.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Reports values that decide: once an epoch, say. They go into the journal and may end the trial. Those of a worker other than the
-    /// first of a distributed trial decide nothing: they are metrics.
+    /// Reports values that decide: once an epoch, say. They go into the journal and may end the
+    /// trial. Those of a worker other than the first of a distributed trial decide nothing: they
+    /// are metrics.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -134,7 +160,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, number) in values {
+                for (name, number) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     json_number(line, *number);
                 }
@@ -192,7 +218,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, datum) in &values {
+                for (name, datum) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     match datum {
                         Datum::Flag(flag) => line.extend_from_slice(flag.to_string().as_bytes()),
@@ -207,7 +233,8 @@ impl TrialLogger {
         }
     }
 
-    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other than the first gets its rank.
+    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other
+    /// than the first gets its rank.
     ///
     /// # Errors
     /// If it is not one line, or could not be appended. What is wrong inside the line becomes a warning of the trial.
@@ -219,7 +246,7 @@ impl TrialLogger {
                 if let Some(at) = line.find('\n') {
                     return Err(LoggerError::LineBreak { at });
                 }
-                here.line(&Label::Record, line.as_bytes(), now());
+                here.line(&Label::Record, with_rank(line, self.rank).as_bytes(), now());
             }
         }
         Ok(self.directive())
@@ -446,10 +473,15 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     json_text(line, kind);
 }
 
+/// Returns whether a value of a report is kept beside the rank of the process.
+fn is_kept(name: &str, rank: u32) -> bool {
+    rank == 0 || name != rank::KEY
+}
+
 /// Ends a report with the rank of the process, unless that is the first.
 fn end_line(line: &mut Vec<u8>, rank: u32) {
     if rank > 0 {
-        begin_pair(line, "rank");
+        begin_pair(line, rank::KEY);
         line.extend_from_slice(rank.to_string().as_bytes());
     }
     line.push(b'}');

@@ -25,7 +25,10 @@ impl Kinds {
         for (at, (name, datum)) in values.iter().enumerate() {
             // Reports have the same keys in the same order, nearly always.
             let likely = self.0.get(at).is_some_and(|known| known.name == *name);
-            let at = if likely { Some(at) } else { self.0.iter().position(|known| known.name == *name) };
+            // Beyond the watched keys a search would find nothing, at a cost for each value.
+            let is_searched = !likely && (at < MANY || values.len() <= MANY);
+            let searched = || self.0.iter().position(|known| known.name == *name);
+            let at = if is_searched { searched() } else { likely.then_some(at) };
             let Some(known) = at.map(|at| &mut self.0[at]) else {
                 if self.0.len() < MANY {
                     self.0.push(Key { name: name.clone(), first: word(datum), told: false });

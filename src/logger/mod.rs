@@ -15,6 +15,7 @@ pub mod wire;
 mod answer;
 mod appender;
 mod artifacts;
+mod deciding;
 mod facade;
 mod files;
 mod inside;
@@ -29,6 +30,8 @@ mod tests;
 mod yaml;
 
 pub use answer::Answer;
+#[cfg(feature = "engine")]
+pub(crate) use deciding::DecidingMetrics;
 pub use digest::{Digest, DigestError, digest};
 pub use digest_cache::DigestCache;
 pub use facade::TrialLogger;

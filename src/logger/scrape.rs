@@ -16,8 +16,8 @@ use crate::study::{Datum, Metric};
 use regex::Regex;
 use std::borrow::Cow;
 
-/// The longest line that is searched; of longer ones the beginning is.
-const LONGEST: usize = 1 << 16;
+/// The longest line that is searched; of longer ones the beginning is. As long as a record may be.
+const LONGEST: usize = super::tail::LONGEST;
 
 /// The stream that output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +37,27 @@ pub struct Scrape {
     capture: Vec<(Name, Regex)>,
     rests: [Vec<u8>; 2],
     pending: Vec<Option<Datum>>,
+    /// Whether each expression has matched at all.
+    matched: Vec<bool>,
 }
 
 impl Scrape {
     /// Makes one for the expressions of `[capture]`.
     #[must_use]
     pub fn new(capture: &[(Name, Regex)]) -> Self {
-        Self { capture: capture.to_vec(), rests: Default::default(), pending: vec![None; capture.len()] }
+        Self {
+            capture: capture.to_vec(),
+            rests: Default::default(),
+            pending: vec![None; capture.len()],
+            matched: vec![false; capture.len()],
+        }
+    }
+
+    /// Returns whether `name` is captured and its expression has matched nothing so far.
+    #[must_use]
+    pub fn is_unmatched(&self, name: &str) -> bool {
+        let of_name = |at: usize| self.capture.get(at).is_some_and(|(key, _)| **key == *name);
+        self.matched.iter().enumerate().any(|(at, matched)| !matched && of_name(at))
     }
 
     /// Takes the next piece of a stream's output, of any size, and hands each report that is complete to `each`.
@@ -82,7 +96,8 @@ impl Scrape {
         if found.iter().zip(&self.pending).any(|(new, old)| new.is_some() && old.is_some()) {
             self.emit(each);
         }
-        for (slot, new) in self.pending.iter_mut().zip(found) {
+        for ((slot, matched), new) in self.pending.iter_mut().zip(&mut self.matched).zip(found) {
+            *matched |= new.is_some();
             *slot = new.or(slot.take());
         }
         if self.pending.iter().all(Option::is_some) {
@@ -103,7 +118,8 @@ impl Scrape {
     }
 }
 
-fn first(expression: &Regex, text: &str) -> Option<Datum> {
+/// Returns what an expression finds in a line: its first group, or the whole match.
+pub(crate) fn first(expression: &Regex, text: &str) -> Option<Datum> {
     let found = expression.captures(text)?;
     Some(datum(found.get(1).or(found.get(0))?.as_str()))
 }
@@ -123,7 +139,7 @@ fn datum(text: &str) -> Datum {
 }
 
 /// Takes terminal sequences (`ESC [ … letter`) out.
-fn without_colours(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
     if !text.contains('\u{1b}') {
         return Cow::Borrowed(text);
     }
@@ -229,6 +245,17 @@ mod tests {
             found(scrape(&[("done", "finished|failed")]), &["it finished\n"])[0],
             ["done=\"finished\""]
         );
+    }
+
+    #[test]
+    fn the_end_of_a_long_line_is_searched_too() {
+        let line = format!("{}loss=0.25\n", "x ".repeat(100_000));
+        let mut scrape = scrape(&[("loss", r"loss=(\S+)"), ("acc", r"acc=(\S+)")]);
+        let mut reports = Vec::new();
+        scrape.feed(Stream::Out, line.as_bytes(), &mut |values| reports.push(shown(&values)));
+        scrape.finish(&mut |values| reports.push(shown(&values)));
+        assert_eq!(reports, ["loss=0.25"]);
+        assert_eq!(["loss", "acc", "epoch"].map(|name| scrape.is_unmatched(name)), [false, true, false]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The supervising end: checks what a trial says, writes the trial's own files, and passes on what the journal keeps.
 
+use super::deciding::{DecidingMetrics, Instead};
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
 use super::kinds::Kinds;
 use super::repeats::Repeats;
 use super::steps::{Place, Steps};
-use super::wire::{Parser, Said, begin_pair, check_name, json_number, json_text};
-use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
+use super::wire::{Parser, Places, Said, begin_pair, check_name, json_number, json_text};
+use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest, rank};
 use crate::space::{Name, Value};
 use crate::study::{Axis, Datum, LogRecord, Metric, axis};
 use std::borrow::Cow;
@@ -45,7 +46,7 @@ pub(super) struct Supervised {
     repeats: Repeats,
     /// Reports of other workers than the first, and the first of those workers.
     other_reports: u64,
-    other_ranks: BTreeSet<u64>,
+    other_ranks: BTreeSet<u32>,
 }
 
 impl Supervised {
@@ -80,11 +81,29 @@ impl Supervised {
     /// Names the metrics that decide.
     pub(super) fn use_deciding_metrics(&mut self, names: &[Name]) {
         self.deciding = names.to_vec();
+        *self.parser.deciding() = DecidingMetrics::new(names);
     }
 
     /// Names the reported key that counts the resource.
     pub(super) fn use_resource(&mut self, resource: Option<&Name>) {
         self.axis = Axis::of(resource);
+    }
+
+    /// Returns whether a deciding metric was never reported as anything.
+    pub(super) fn is_silent(&mut self, metric: &Name) -> bool {
+        self.parser.deciding().is_silent(metric)
+    }
+
+    /// Remembers why a metric was not reported, as far as the output tells.
+    pub(super) fn note_unreported(&mut self, metric: &Name, reason: String) {
+        self.parser.deciding().note(metric, || Instead::Unreported(reason));
+    }
+
+    /// Records why deciding metrics have no number, at the end of an attempt that ended well.
+    pub(super) fn explain_absence(&mut self) {
+        for record in self.parser.deciding().absent() {
+            self.pass(record);
+        }
     }
 
     /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
@@ -115,14 +134,11 @@ impl Supervised {
             Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
-            Line::Torn { number, .. } => {
-                self.warn(format!("{}: it has no end, and is left out", Label::Line(number)));
+            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it has no end"),
+            Line::TooLong { number, bytes } => {
+                let longest = super::tail::LONGEST;
+                self.refuse(&Label::Line(number), &format!("it has {bytes} bytes, {longest} are the most"));
             }
-            Line::TooLong { number, bytes } => self.warn(format!(
-                "{}: it has {bytes} bytes, {} are the most; it is left out",
-                Label::Line(number),
-                super::tail::LONGEST
-            )),
             Line::Replaced { after } => self.warn(format!(
                 "`records.jsonl` was cut or replaced after line {after}; it is read from its beginning again, append to it instead"
             )),
@@ -141,8 +157,14 @@ impl Supervised {
         }
         match said {
             Ok(said) => self.said(said, label, now),
-            Err(refused) => self.warn(format!("{label}: {refused}; it is left out")),
+            Err(refused) => self.refuse(label, &refused.to_string()),
         }
+    }
+
+    /// Warns that a line is left out, which may have had the objective.
+    fn refuse(&mut self, label: &Label, why: &str) {
+        self.parser.deciding().note_refused(&format!("{label}: {why}"));
+        self.warn(format!("{label}: {why}; it is left out"));
     }
 
     fn said(&mut self, said: Said, label: &Label, now: i64) {
@@ -174,6 +196,7 @@ impl Supervised {
             Said::Note { text } => self.pass(LogRecord::Note { text }),
             Said::Outputs(values) => {
                 for (name, value) in values {
+                    self.parser.deciding().note_elsewhere(&name, || Instead::Output);
                     self.output(name, value);
                 }
             }
@@ -188,8 +211,7 @@ impl Supervised {
     /// Takes a report whose row the parser has.
     fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
         self.waits = false;
-        // A metric of that name that decides is no rank of a process.
-        let rank = if self.deciding.iter().any(|name| &**name == "rank") { 0 } else { self.parser.rank() };
+        let rank = self.rank_of(&values);
         let log = self.log_of_report(rank);
         let keys = self.parser.keys().iter().map(|key| &**key);
         let written = self.files.row(log, self.parser.row(), keys, now);
@@ -199,8 +221,17 @@ impl Supervised {
         }
     }
 
-    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of others are metrics.
-    fn log_of_report(&mut self, rank: u64) -> &'static str {
+    /// Returns the rank of the worker that made a report, 0 if it does not say. A metric of that
+    /// name that decides is no rank.
+    fn rank_of(&self, values: &[(Name, Datum)]) -> u32 {
+        let is_rank = !self.deciding.iter().any(|name| &**name == rank::KEY);
+        let number = axis::number(values, rank::KEY).filter(|_| is_rank);
+        number.and_then(rank::of_number).unwrap_or(0)
+    }
+
+    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of
+    /// others are metrics.
+    fn log_of_report(&mut self, rank: u32) -> &'static str {
         if rank == 0 {
             return REPORTS;
         }
@@ -214,20 +245,25 @@ impl Supervised {
     /// Takes a report from this process.
     pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, rank: u32, now: i64) {
         let mut kept: Vec<(Name, Datum)> = Vec::with_capacity(values.len());
-        let mut flaws = Vec::new();
+        let (mut flaws, mut places) = (Vec::new(), Places::default());
         for (name, datum) in values {
             if let Err(flaw) = check_name(&name) {
                 flaws.push(flaw);
-            } else if let Some((_, old)) = kept.iter_mut().find(|(found, _)| *found == name) {
-                flaws.push(format!("`{name}` is there twice; the later one counts"));
-                *old = datum;
-            } else {
-                kept.push((name, datum));
+                continue;
+            }
+            let datum = self.parser.deciding().read(&name, datum, &mut flaws);
+            match places.find(&kept, &name).and_then(|at| kept.get_mut(at)) {
+                None => kept.push((name, datum)),
+                Some((_, old)) => {
+                    flaws.push(format!("`{name}` is there twice; the later one counts"));
+                    *old = datum;
+                }
             }
         }
         if !flaws.is_empty() {
             self.warn(format!("{}: {}", Label::Report, flaws.join("; ")));
         }
+        kept.retain(|(name, _)| rank == 0 || &**name != rank::KEY);
         if kept.is_empty() {
             return;
         }
@@ -241,11 +277,12 @@ impl Supervised {
             }
         }
         if rank > 0 {
-            begin_pair(&mut self.row, "rank");
+            begin_pair(&mut self.row, rank::KEY);
             self.row.extend_from_slice(rank.to_string().as_bytes());
         }
-        let log = self.log_of_report(rank.into());
-        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some("rank"));
+        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some(rank::KEY));
+        let rank = if rank > 0 { rank } else { self.rank_of(&kept) };
+        let log = self.log_of_report(rank);
         let written = self.files.row(log, &self.row, keys, now);
         self.written(written);
         if rank == 0 {
@@ -474,8 +511,8 @@ impl Supervised {
         let more = (self.other_ranks.len() > MOST_RANKS).then(|| "…".to_owned());
         let ranks = listed.chain(more).collect::<Vec<_>>().join(", ");
         Some(format!(
-            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. Let rank 0 report; if `rank` is a value of your \
-             own, give it another name",
+            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. \
+             Let rank 0 report; if `rank` is a value of your own, give it another name",
             self.other_reports
         ))
     }

@@ -64,6 +64,21 @@ impl World {
         logger.finish().unwrap()
     }
 
+    /// Feeds lines to the logger of a study that decides by `acc`, to the end of the attempt;
+    /// returns why `acc` has no number, if it has none.
+    fn reason(&self, lines: &[&str]) -> Option<String> {
+        let mut logger = self.logger().with_deciding_metrics(&["acc".into()]);
+        for line in lines {
+            logger.record(line).unwrap();
+        }
+        logger.explain_absence();
+        logger.finish().unwrap();
+        self.told().into_iter().find_map(|record| match record {
+            LogRecord::Absent { metric, why } if &*metric == "acc" => Some(why),
+            _ => None,
+        })
+    }
+
     fn told(&self) -> Vec<LogRecord> {
         self.told.lock().unwrap().clone()
     }
@@ -354,7 +369,7 @@ fn a_torn_last_line_is_said() {
     let world = World::new();
     world.records(b"{\"a\": 1}\n{\"a\": ");
     world.supervise();
-    assert_eq!(world.warnings(), ["line 2 of `records.jsonl`: it has no end, and is left out"]);
+    assert_eq!(world.warnings(), ["line 2 of `records.jsonl`: it has no end; it is left out"]);
 }
 
 #[test]
@@ -539,4 +554,54 @@ fn a_model_of_a_report_stands_at_the_step_of_that_report() {
         log.record(r#"{"epoch": 2, "rows": 900, "model_path": "models/m.bin"}"#).unwrap();
         assert_eq!(world.told()[1..], [model(Some(step))]);
     }
+}
+
+#[test]
+fn why_a_deciding_metric_has_no_number_is_recorded_at_the_end() {
+    for (lines, wanted) in [
+        (&[r#"{"acc": "tensor(0.33)"}"#][..], Some("was a text (`tensor(0.33)`), not a number: print")),
+        (&[r#"{"acc": null, "epoch": 1}"#], Some("was `null`, not a number")),
+        (&[r#"{"acc": true}"#], Some("was `true`, not a number")),
+        (&[r#"{"acc": [0.7, 0.8], "epoch": 1}"#], Some("was a list or an object (`[0.7, 0.8]`)")),
+        (&[r#"{"kind": "metric", "acc": 0.7}"#], Some("was recorded as a metric")),
+        (&[r#"{"kind": "output", "acc": 0.7}"#], Some("was recorded as an output")),
+        (&[r#"{"acc": 0.7"#], Some("was not in what could be read; a line of its records was left out: ")),
+        (&[r#"{"acc": null}"#, r#"{"acc": 0.7}"#], None),
+        (&[r#"{"epoch": 1}"#], None),
+    ] {
+        let world = World::new();
+        let reason = world.reason(lines);
+        let begins = |wanted| reason.as_deref().is_some_and(|reason| reason.starts_with(wanted));
+        assert!(wanted.map_or(reason.is_none(), begins), "{lines:?}: {reason:?}");
+    }
+}
+
+#[test]
+fn a_number_in_quotes_is_warned_of_once_a_trial() {
+    let world = World::new();
+    let mut logger = world.logger().with_deciding_metrics(&["acc".into()]);
+    logger.record(r#"{"acc": "0.71"}"#).unwrap();
+    logger.report_values(vec![("acc".into(), Datum::Text("\"0.72\",".into()))]).unwrap();
+    logger.report_values(vec![("word".into(), Datum::Text("0.73".into()))]).unwrap();
+    logger.explain_absence();
+    logger.finish().unwrap();
+    let text = LogRecord::Report { values: vec![("word".into(), Datum::Text("0.73".into()))] };
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].ends_with("`acc` is a number in quotes and counts as the number: write it without"));
+    let told: Vec<LogRecord> =
+        world.told().into_iter().filter(|record| matches!(record, LogRecord::Report { .. })).collect();
+    assert_eq!(told, [report(&[("acc", 0.71)]), report(&[("acc", 0.72)]), text]);
+    assert!(world.metrics("report").starts_with(r#"{"acc": 0.71"#));
+}
+
+#[test]
+fn a_hundred_thousand_values_of_one_line_are_all_kept() {
+    let world = World::new();
+    let many: Vec<String> = (0..100_000).map(|n| format!("\"k{n}\": {n}")).collect();
+    let mut logger = world.logger();
+    logger.record(&format!("{{{}, \"loss\": 0.5}}", many.join(","))).unwrap();
+    logger.finish().unwrap();
+    assert!(matches!(&world.told()[0], LogRecord::Report { values } if values.len() == 100_001));
+    assert!(world.metrics("report").contains("\"loss\": 0.5"));
 }

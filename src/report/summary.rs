@@ -2,7 +2,7 @@
 
 use super::{listing, number};
 use crate::numerics::sample::Sample;
-use crate::study::{Closing, Objective, Origin, Study, Trial, TrialState};
+use crate::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial, TrialState};
 use std::fmt::Write as _;
 
 /// The states in the order in which they are told.
@@ -75,9 +75,15 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
         let plural = if seeds == 1 { "seed" } else { "seeds" };
         text = format!("{} ({seeds} {plural})", shown.collect::<Vec<_>>().join(", "));
     }
+    text + &breaks(study, trial)
+}
+
+/// Returns the outcome limits that a trial breaks, to follow its values; empty if it keeps them.
+#[must_use]
+pub fn breaks(study: &Study, trial: &Trial) -> String {
     match broken(study, trial).as_slice() {
-        [] => text,
-        broken => format!("{text}, breaks a limit: {}", broken.join(", ")),
+        [] => String::new(),
+        broken => format!(", breaks a limit: {}", broken.join(", ")),
     }
 }
 
@@ -90,6 +96,28 @@ pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Samp
     let values: Option<Vec<f64>> =
         study.complete(trial.id).map(|member| member.objective(objective)).collect();
     Sample::of(&values?)
+}
+
+/// Returns the cause of a failure: the one text by which every view names and groups it. `None`
+/// of an attempt that did not fail.
+#[must_use]
+pub fn cause(exit: Option<&Exit>) -> Option<String> {
+    match exit {
+        Some(Exit::Failed(failure)) => Some(failure.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns the cause by which failures are counted together: without what a single trial reported
+/// or printed in place of its objective.
+#[must_use]
+pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
+    let cause = cause(exit)?;
+    if !matches!(exit, Some(Exit::Failed(Failure::NoObjective(_)))) {
+        return Some(cause);
+    }
+    let details = [" (", "; "].iter().filter_map(|mark| cause.find(mark)).min();
+    Some(cause[..details.unwrap_or(cause.len())].to_owned())
 }
 
 /// Says which outcome limits a complete trial breaks, in words.

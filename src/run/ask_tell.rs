@@ -62,6 +62,9 @@ pub enum AskTellError {
         /// Whether it was ever asked for.
         asked: bool,
     },
+    /// The trial cannot be complete: it has reported nothing, and no values were given.
+    #[error("trial {0} has reported nothing and cannot be complete")]
+    NothingReported(TrialId),
     /// The values are not one an objective.
     #[error("{given} values were given, but the sweep has {wanted} objectives")]
     Count {
@@ -163,24 +166,41 @@ impl<'a> AskTell<'a> {
     /// # Errors
     /// If the trial is not open.
     pub fn fail(&mut self, trial: TrialId, why: &str) -> Result<TrialState, AskTellError> {
-        self.end(trial, Vec::new(), Exit::Failed(Failure::Error(why.to_owned())))
+        self.end(trial, Vec::new(), Exit::Failed(Failure::Told(why.to_owned())))
     }
 
     /// Ends a trial in any way, after a last report if `values` are given. Telling a trial that the scheduler stopped or paused changes nothing.
     ///
     /// # Errors
-    /// If the trial is not open.
+    /// If the trial is not open, or is to be complete and has not reported anything.
     pub fn end(
         &mut self,
         trial: TrialId,
         values: Vec<(Name, Datum)>,
         exit: Exit,
     ) -> Result<TrialState, AskTellError> {
+        self.end_because(trial, values, exit, None)
+    }
+
+    /// As [`end`](Self::end), with the reason for which the trial is stopped or given back.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    pub fn end_because(
+        &mut self,
+        trial: TrialId,
+        values: Vec<(Name, Datum)>,
+        exit: Exit,
+        why: Option<&str>,
+    ) -> Result<TrialState, AskTellError> {
         let found = self.study().trial(trial).ok_or(AskTellError::NoSuchTrial(trial))?;
         let ended_by_verdict = matches!(found.state, TrialState::Stopped | TrialState::Paused);
         if !(ended_by_verdict && found.verdict.is_some()) {
+            if exit == Exit::Done && values.is_empty() && found.reports == 0 {
+                return Err(AskTellError::NothingReported(trial));
+            }
             self.take_up(trial)?;
-            self.opened.driver.tell(trial, values, exit)?;
+            self.opened.driver.tell(trial, values, exit, why)?;
         }
         self.tend_if_due()?;
         Ok(self.study().trial(trial).map_or(TrialState::Waiting, |found| found.state.clone()))

@@ -67,7 +67,8 @@ pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
     let resource = study.header().resource.as_ref()?;
     let trial = study.trial(trial)?;
     (trial.reports > 0 && trial.step.is_none()).then(|| {
-        format!("`{resource}` was never reported as a number, so the scheduler could not judge this trial; report it with the objective")
+        let absence = trial.absence(resource);
+        format!("`{resource}` {absence}; without it the scheduler could not judge this trial")
     })
 }
 

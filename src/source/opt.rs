@@ -22,6 +22,8 @@ pub struct Opt {
 /// The values that an option can have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Takes {
+    /// Any value.
+    Any,
     /// A string.
     Text,
     /// `true` or `false`.
@@ -104,6 +106,7 @@ impl fmt::Display for Takes {
     /// Writes the values as Markdown: `whole number ≥ 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Any => f.write_str("any value"),
             Self::Text => f.write_str("string"),
             Self::Switch => f.write_str("`true`, `false`"),
             Self::Count(least) => write!(f, "whole number ≥ {least}"),
@@ -130,6 +133,7 @@ impl Takes {
     /// Returns the values in the plural: `strings`.
     fn plural(&self) -> String {
         match self {
+            Self::Any => "any values".to_owned(),
             Self::Text => "strings".to_owned(),
             Self::Switch => "booleans".to_owned(),
             Self::Count(least) => format!("whole numbers ≥ {least}"),

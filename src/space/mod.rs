@@ -38,6 +38,8 @@ mod whole;
 #[cfg(feature = "engine")]
 pub use extent::Extent;
 #[cfg(feature = "engine")]
+pub(crate) use parse::options;
+#[cfg(feature = "engine")]
 pub use point::Digits;
 pub use value::{Name, Params, Value};
 

@@ -5,7 +5,7 @@ use super::domain::{Fault, unit};
 use crate::numerics::normal;
 
 /// The significant digits kept unless the file says otherwise.
-const DIGITS: i32 = 6;
+pub(super) const DIGITS: i32 = 6;
 /// A normal range ends this many deviations from its mean; beyond lies one draw in two million.
 const DEVIATIONS: f64 = 5.0;
 

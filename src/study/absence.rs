@@ -1,7 +1,14 @@
 //! Why a trial has no number under the name of a metric that decides.
 
-use super::Header;
+use super::{Header, LogRecord, Trial};
 use crate::space::Name;
+use std::collections::BTreeSet;
+
+/// The most reported names that are listed for a metric that was never reported.
+const LISTED: usize = 6;
+
+/// The most characters that are shown of a reported text.
+const SHOWN: usize = 60;
 
 impl Header {
     /// Returns the metrics that decide: the objectives, the resource and the metrics of the
@@ -11,5 +18,86 @@ impl Header {
         let objectives = self.objectives.iter().map(|objective| &objective.metric);
         let constrained = self.limits.iter().map(|limit| &limit.metric);
         objectives.chain(&self.resource).chain(constrained).cloned().collect()
+    }
+}
+
+impl Trial {
+    /// Says why the trial has no finite number for `metric`, to follow the metric's name.
+    #[must_use]
+    pub fn absence(&self, metric: &Name) -> String {
+        if let Some(tally) = self.metrics.get(metric) {
+            return format!("was reported, but is {}", tally.last.0);
+        }
+        let absent = self.records.iter().rev().find_map(|record| match record {
+            LogRecord::Absent { metric: absent, why } if absent == metric => Some(why),
+            _ => None,
+        });
+        if let Some(why) = absent {
+            return why.clone();
+        }
+        match self.texts.get(metric) {
+            Some(text) => not_a_number(text),
+            None => format!("was never reported{}", self.reported_names()),
+        }
+    }
+
+    /// Lists the names that the trial did report, among which a misspelt one is soon seen.
+    fn reported_names(&self) -> String {
+        let names: BTreeSet<&Name> = self.metrics.keys().chain(self.texts.keys()).collect();
+        let shown: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+        match (names.is_empty(), names.len() > LISTED) {
+            (true, _) => String::new(),
+            (false, true) => format!("; the reports have {}, …", shown.join(", ")),
+            (false, false) => format!("; the reports have {}", shown.join(", ")),
+        }
+    }
+}
+
+/// Says of a reported text that it is no number, and how a number is had instead.
+#[must_use]
+pub fn not_a_number(text: &str) -> String {
+    let shown = shortened(text);
+    if matches!(text, "true" | "false") {
+        return format!("was `{shown}`, not a number");
+    }
+    let type_name = text.split_once('(').map(|(name, _)| name).filter(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+    });
+    let remedy = match type_name {
+        Some("tf.Tensor") => "print `.numpy()`",
+        Some(_) => "print `.item()`",
+        None => "report the number alone",
+    };
+    format!("was a text (`{shown}`), not a number: {remedy}")
+}
+
+/// Returns the beginning of a text that a program wrote, on one line.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    let line = text.split(['\n', '\r']).next().unwrap_or_default();
+    if line.len() == text.len() && text.chars().count() <= SHOWN {
+        return text.to_owned();
+    }
+    line.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_place_of_a_number_is_shown_with_the_remedy() {
+        for (text, wanted) in [
+            ("tensor(0.33)", "was a text (`tensor(0.33)`), not a number: print `.item()`"),
+            ("np.float32(0.5)", "was a text (`np.float32(0.5)`), not a number: print `.item()`"),
+            ("tf.Tensor(0.5,", "was a text (`tf.Tensor(0.5,`), not a number: print `.numpy()`"),
+            ("71%", "was a text (`71%`), not a number: report the number alone"),
+            ("(1)", "was a text (`(1)`), not a number: report the number alone"),
+            ("true", "was `true`, not a number"),
+        ] {
+            assert_eq!(not_a_number(text), wanted);
+        }
+        assert_eq!(shortened(&"é".repeat(80)), format!("{}…", "é".repeat(60)));
+        assert_eq!(shortened("two\nlines"), "two…");
     }
 }

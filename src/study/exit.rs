@@ -34,10 +34,20 @@ pub enum Failure {
     Signal(i32),
     /// It ran longer than `limits.trial_time`.
     Timeout(Duration),
+    /// It wrote this error, the last line of a traceback say, and then ended like that.
+    Raised {
+        /// The error in its own words.
+        error: String,
+        /// The status or the signal.
+        ended: Box<Failure>,
+    },
     /// The function returned this error.
     Error(String),
     /// The function panicked with this message.
     Panic(String),
+    /// The process that ran the trial elsewhere gave this reason: an ask-and-tell client, or the
+    /// tool that an imported trial comes from.
+    Told(String),
     /// It ended well, but this objective was never reported or was not finite.
     NoObjective(String),
     /// It used more memory than it was given.
@@ -68,10 +78,24 @@ impl Failure {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Spawn(_) => FailureClass::Spawn,
-            Self::Code(_) | Self::Signal(_) | Self::Error(_) | Self::Panic(_) => FailureClass::Crash,
+            Self::Raised { ended, .. } => ended.class(),
+            Self::Code(_) | Self::Signal(_) | Self::Error(_) | Self::Panic(_) | Self::Told(_) => {
+                FailureClass::Crash
+            }
             Self::Timeout(_) => FailureClass::Timeout,
             Self::NoObjective(_) => FailureClass::Objective,
             Self::Memory => FailureClass::Memory,
+        }
+    }
+}
+
+impl Failure {
+    /// Returns how the process ended: without the error that it wrote before.
+    #[must_use]
+    pub fn ended(&self) -> &Self {
+        match self {
+            Self::Raised { ended, .. } => ended.ended(),
+            other => other,
         }
     }
 }
@@ -85,7 +109,8 @@ impl fmt::Display for Failure {
             Self::Timeout(limit) => write!(f, "ran longer than {}", seconds(*limit)),
             Self::Error(why) => write!(f, "returned an error: {why}"),
             Self::Panic(why) => write!(f, "panicked: {why}"),
-            Self::NoObjective(why) => f.write_str(why),
+            Self::Raised { error, ended } => write!(f, "{error} ({ended})"),
+            Self::NoObjective(why) | Self::Told(why) => f.write_str(why),
             Self::Memory => f.write_str("used more memory than it was given"),
         }
     }

@@ -221,10 +221,7 @@ impl Study {
     fn missing_objective(&self, id: TrialId) -> Option<String> {
         let trial = self.trial(id)?;
         let missing = self.header.objectives.iter().find(|objective| trial.objective(objective).is_none())?;
-        Some(match trial.metrics.get(&missing.metric) {
-            Some(tally) => format!("`{}` was reported, but is {}", missing.metric, tally.last.0),
-            None => format!("`{}` was never reported", missing.metric),
-        })
+        Some(format!("`{}` {}", missing.metric, trial.absence(&missing.metric)))
     }
 
     /// Fits older trials to an edited sweep file.

@@ -77,7 +77,7 @@ impl Trial {
         let broken = |limit: &Limit| match self.limited(limit) {
             Some(value) if limit.violation(value) == 0.0 => None,
             Some(value) => Some(format!("{} is {value}, the limit is {limit}", limit.metric)),
-            None => Some(format!("{} was not reported, the limit is {limit}", limit.metric)),
+            None => Some(format!("{} {}; the limit is {limit}", limit.metric, self.absence(&limit.metric))),
         };
         limits.iter().filter_map(broken).collect()
     }

@@ -75,6 +75,13 @@ pub enum LogRecord {
         /// Bytes in all.
         size: u64,
     },
+    /// An attempt that ended well gave no number under the name of a metric that decides.
+    Absent {
+        /// The metric.
+        metric: Name,
+        /// Why there is none, to follow the name: `was a text (..), not a number`.
+        why: String,
+    },
     /// A final result that is neither report nor model.
     Output {
         /// Its name.

@@ -127,17 +127,36 @@ pub fn model(record: &LogRecord) -> Option<TrialId> {
     }
 }
 
+/// Returns whether a model of some trial is this entry of a study or trial folder, or lies in it.
+///
+/// Models are recorded relative to where the trials ran, so folder and name of the entry are compared.
+#[must_use]
+pub fn is_model(study: &Study, entry: &Path) -> bool {
+    let entry = names(entry);
+    let Some(entry) = entry.last_chunk::<2>() else { return false };
+    let holds = |record: &LogRecord| match record {
+        LogRecord::Model { model_path, .. } => {
+            names(Path::new(model_path)).windows(2).any(|pair| pair == entry)
+        }
+        _ => false,
+    };
+    study.trials().iter().flat_map(|trial| &trial.records).any(holds)
+}
+
 /// Returns the trial in whose checkpoints a path lies, wherever the study is: `logs/digits/7/checkpoints/best.pt`.
 fn in_checkpoints(path: &Path) -> Option<TrialId> {
-    let parts: Vec<_> = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(part) => part.to_str(),
-            _ => None,
-        })
-        .collect();
-    let found = parts.windows(2).find(|pair| pair[1] == "checkpoints")?;
+    let names = names(path);
+    let found = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
     found[0].parse().ok().map(TrialId)
+}
+
+/// Returns the names of the folders and the file that a path leads through.
+fn names(path: &Path) -> Vec<&str> {
+    let name = |part| match part {
+        Component::Normal(part) => part.to_str(),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub use super::parse::{Further, Occurs, SECTIONS, SectionReference};
 use super::parse::FAILURE_CLASSES;
 use super::registry::{Declaration, Registry};
 use crate::source::{Opt, Preset, Takes};
+use crate::space;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -236,6 +237,7 @@ fn default_value(default: Preset) -> Option<Value> {
 
 fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
     match takes {
+        Takes::Any => json!({}),
         Takes::Text => json!({ "type": "string" }),
         Takes::Pattern => json!({ "type": "string", "format": "regex" }),
         Takes::Switch => json!({ "type": "boolean" }),
@@ -262,33 +264,16 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
     }
 }
 
+/// A parameter that is a table may have branches or members of the user's own names beside its options.
 fn space_schema() -> Value {
-    let bound = |about: &str| json!({ "type": ["number", "string"], "description": about });
-    let keys = json!({
-        "min": bound("the least value, or an expression"),
-        "max": bound("the largest value, included for integers, or an expression"),
-        "log": { "type": "boolean", "description": "uniform in the logarithm" },
-        "step": { "type": "number", "description": "a grid inside the range, from `min`" },
-        "digits": { "type": "integer", "minimum": 1, "description": "significant digits kept (default: 6)" },
-        "mean": { "type": "number", "description": "of a normal distribution" },
-        "std": { "type": "number", "description": "of a normal distribution" },
-        "choice": { "type": "array", "description": "the values to choose from" },
-        "weights": { "type": "array", "items": { "type": "number" }, "description": "how likely each choice is" },
-        "ordered": { "type": "boolean", "description": "whether neighbouring choices are alike" },
-        "value": { "description": "a constant, also an array" },
-        "expr": { "type": "string", "description": "computed from other parameters and recorded, never searched" },
-        "rows": { "type": "array", "items": { "type": "object" }, "description": "one row sets several names" },
-        "when": { "type": "string", "description": "exists only if this expression is true" },
-        "repeat": { "type": ["string", "integer"], "description": "a list of that many independent draws" },
-        "default": { "description": "first value to try; given to trials that lack it" },
-    });
+    let options: Map<_, _> = space::options().map(|option| property(&option, &[])).collect();
     json!({
         "type": "object",
         "description": "the parameters: a constant, a list of choices, a range, or a table of these",
         "additionalProperties": {
             "anyOf": [
                 { "type": ["string", "number", "boolean", "array"] },
-                { "type": "object", "properties": keys },
+                { "type": "object", "properties": options },
             ],
         },
     })

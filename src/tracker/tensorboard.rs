@@ -118,7 +118,8 @@ impl TensorBoard {
         }
     }
 
-    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that this changes.
+    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that
+    /// this changes.
     fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
         let Some(trial) = study.trial(id) else { return Ok(()) };
         let (step, changes) = self.steps.report(trial);
@@ -181,6 +182,7 @@ impl Run {
             LogRecord::Report { values } => return self.report(values, at),
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
+            LogRecord::Absent { metric, why } => (format!("absent/{metric}"), why.clone()),
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
             LogRecord::Param { name, value } => (format!("param/{name}"), value.to_string()),
             LogRecord::Facts { model_path, facts } => {
@@ -280,7 +282,8 @@ fn frame(out: &mut Vec<u8>, event: &[u8]) {
     out.extend_from_slice(&check(event).to_le_bytes());
 }
 
-/// Returns records with their steps multiplied. Bytes that are no records of this file's writer stay as they are.
+/// Returns records with their steps multiplied. Bytes that are no records of this file's writer
+/// stay as they are.
 fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     const HEAD: usize = 12;
     const CHECK: usize = 4;

@@ -398,9 +398,11 @@ fn exit_code(exit: &Exit) -> i32 {
     match exit {
         Exit::Done | Exit::Paused | Exit::Stopped => 0,
         Exit::Interrupted | Exit::Lost => 255,
-        Exit::Failed(Failure::Code(code)) => *code,
-        Exit::Failed(Failure::Signal(signal)) => 128 + signal,
-        Exit::Failed(_) => 1,
+        Exit::Failed(failure) => match failure.ended() {
+            Failure::Code(code) => *code,
+            Failure::Signal(signal) => 128 + signal,
+            _ => 1,
+        },
     }
 }
 

@@ -161,3 +161,102 @@ fn no_line_ends_the_conversation() {
     assert_eq!(talk.ask()["params"], json!({ "x": 0.123457, "y": -0.1 }));
     talk.end();
 }
+
+/// Returns the standard output and the exit code of a conversation that is over at once.
+fn silence(dir: &Path) -> (Value, i32) {
+    let out = Command::new(SWATH)
+        .args(["ask-tell", "bowl.toml"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (serde_json::from_slice(&out.stdout).unwrap_or_default(), out.status.code().unwrap())
+}
+
+#[test]
+fn a_trial_that_has_reported_is_complete_without_a_value_and_one_that_has_not_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    let trial = talk.ask()["trial"].clone();
+    for (epoch, loss) in [(1, 0.9), (2, 0.3), (3, 0.5)] {
+        talk.say(&json!({ "report": { "trial": trial, "step": epoch, "value": loss } }).to_string());
+    }
+    let complete = |trial: &Value| json!({ "tell": { "trial": trial, "state": "complete" } }).to_string();
+    assert_eq!(talk.say(&complete(&trial)), json!({ "trial": 1, "state": "complete" }));
+    let empty = talk.ask()["trial"].clone();
+    let refused = talk.say(&complete(&empty));
+    assert_eq!(refused["error"]["cause"], "trial 2 has reported nothing and cannot be complete");
+    assert_eq!(talk.say(r#"{"open": true}"#)["open"], json!([2]), "nothing has changed");
+    let best = talk.say(r#"{"best": 1}"#)["best"][0].clone();
+    assert_eq!((&best["objectives"]["loss"], &best["reports"]), (&json!(0.3), &json!(3)));
+    talk.end();
+}
+
+#[test]
+fn what_a_client_gave_up_is_told_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    for (state, why) in [("stopped", "diverged"), ("failed", "no memory"), ("waiting", "node is gone")] {
+        let trial = talk.ask()["trial"].clone();
+        talk.say(&json!({ "tell": { "trial": trial, "state": state, "why": why } }).to_string());
+    }
+    talk.end();
+    let why = |trial| swath(dir.path(), &["why", "bowl", trial]);
+    assert!(why("1").starts_with("trial 1 is stopped: the program that ran it gave it up: diverged\n"));
+    assert!(why("2").starts_with("trial 2 is failed: no memory\n"), "{}", why("2"));
+    assert!(why("3").contains("the program that ran it gave it back: node is gone"), "{}", why("3"));
+    assert!(swath(dir.path(), &["replay"]).contains("3 of 3"));
+}
+
+#[test]
+fn a_value_in_quotes_counts_and_is_warned_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    talk.ask();
+    for step in 1..=2 {
+        talk.say(
+            &json!({ "report": { "trial": 1, "step": step, "values": { "loss": "0.25" } } }).to_string(),
+        );
+    }
+    assert_eq!(talk.say(r#"{"tell": {"trial": 1, "value": "0.5"}}"#)["state"], "complete");
+    talk.end();
+    let shown = swath(dir.path(), &["show", "bowl", "1"]);
+    assert!(shown.contains("loss 0.25"), "{shown}");
+    assert_eq!(shown.matches("`loss` is a number in quotes").count(), 1, "{shown}");
+}
+
+#[test]
+fn an_error_at_the_start_is_a_reply_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reply, code) = silence(dir.path());
+    assert_eq!((&reply["error"]["line"], code), (&json!(0), 2));
+    assert_eq!(reply["error"]["cause"], "there is no file `bowl.toml`");
+    sweep(dir.path(), "sampler = \"tpee\"");
+    let (reply, code) = silence(dir.path());
+    let error = &reply["error"];
+    assert!(error["cause"].as_str().unwrap().contains("tpee") && error["cure"].is_string(), "{reply}");
+    assert_eq!(code, 2);
+    sweep(dir.path(), "");
+    let mut talk = Talk::begin(dir.path());
+    talk.ask();
+    let (reply, code) = silence(dir.path());
+    assert!(reply["error"]["cause"].as_str().unwrap().contains("is being run by"), "{reply}");
+    assert_eq!(code, 5);
+    talk.end();
+}
+
+#[test]
+fn a_sweep_without_run_is_checked_and_planned() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    assert!(swath(dir.path(), &["check", "bowl.toml", "--strict"]).contains("`swath ask-tell`"));
+    let planned: Value = serde_json::from_str(&swath(dir.path(), &["plan", "bowl.toml", "--json"])).unwrap();
+    let mut talk = Talk::begin(dir.path());
+    assert_eq!(talk.ask()["params"], planned["trials"][0]["params"]);
+    talk.end();
+    let run = Command::new(SWATH).args(["run", "bowl.toml"]).current_dir(dir.path()).output().unwrap();
+    assert_eq!(run.status.code(), Some(2), "there is nothing that it could run");
+}

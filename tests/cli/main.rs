@@ -3,10 +3,15 @@
 mod ask_tell;
 mod check;
 mod disk;
+mod documents;
 mod full_disk;
 mod kill;
 mod provenance;
 mod readme;
 mod runtime;
 mod sweeps;
+mod ui_requests;
 mod warm_start;
+
+#[path = "../engine/fuzz/mutation.rs"]
+mod mutation;

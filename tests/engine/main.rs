@@ -3,6 +3,8 @@
 mod architecture;
 mod conformance;
 mod crash;
+mod fuzz;
+mod licences;
 mod mlxp;
 mod programs;
 mod simulator;

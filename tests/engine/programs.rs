@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What, guard,
 };
-use swath::space::{Params, Value};
+use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
 
 /// No test waits longer than this.
@@ -55,11 +55,17 @@ struct Story {
 
 impl World {
     fn of(settings: ProgramSettings) -> Self {
+        Self::deciding(settings, Vec::new())
+    }
+
+    /// A pool for a study that decides by these metrics.
+    fn deciding(settings: ProgramSettings, deciding: Vec<Name>) -> Self {
         let study = StudyContext {
             name: "digits".into(),
             pipeline: "vision".into(),
             stage: "tune".into(),
             workdir: settings.workdir.clone(),
+            deciding,
             ..StudyContext::default()
         };
         let program = Program::new(settings).unwrap();
@@ -200,6 +206,40 @@ fn every_way_to_end_by_oneself_is_told_apart() {
     for (name, exit) in cases {
         assert_eq!(World::running(name).run().exit(), &exit, "{name}");
     }
+}
+
+#[test]
+fn the_last_line_of_a_traceback_is_the_cause_of_the_failure() {
+    let (error, ended) = ("ValueError: bad shapes".to_owned(), Box::new(Failure::Code(1)));
+    let mut world = World::running("traceback.sh");
+    assert_eq!(world.run().exit(), &Exit::Failed(Failure::Raised { error, ended }));
+}
+
+#[test]
+fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
+    let auc = || "auc".into();
+    let capture = |pattern: &str| {
+        let capture = vec![(auc(), regex::Regex::new(pattern).unwrap())];
+        ProgramSettings { capture, ..settings(&[&trainable("prints-auc.sh")]) }
+    };
+    let why = |settings| {
+        let story = World::deciding(settings, vec![auc()]).run();
+        story.signals.into_iter().find_map(|signal| match signal.what {
+            What::Logged(LogRecord::Absent { why, .. }) => Some(why),
+            _ => None,
+        })
+    };
+    let lines = "stdout has `Test AUC: 0.99`, stderr has `auc on the training set: 1.0`";
+    assert_eq!(
+        why(capture(r"^auc=(\S+)")).unwrap(),
+        format!(
+            r"was not found: the pattern of `[capture]` matched nothing; {lines}: try `auc = 'AUC[:=]\s*(\S+)'`"
+        )
+    );
+    let without = settings(&[&trainable("prints-auc.sh")]);
+    let add = r"add `auc = 'AUC[:=]\s*(\S+)'` to `[capture]`";
+    assert_eq!(why(without).unwrap(), format!("was never reported; {lines}: {add}"));
+    assert_eq!(why(capture(r"AUC: (\S+)")), None, "it was found");
 }
 
 #[test]

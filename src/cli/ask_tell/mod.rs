@@ -32,29 +32,67 @@ pub(crate) struct Args {
     jobs: Option<std::num::NonZeroUsize>,
 }
 
-/// Runs it.
-pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+/// Why the conversation did not begin, for a person and for the client.
+struct NotBegun {
+    failure: Failure,
+    trouble: Trouble,
+}
+
+impl From<Failure> for NotBegun {
+    fn from(failure: Failure) -> Self {
+        Self { trouble: Trouble::of_failure(&failure), failure }
+    }
+}
+
+impl NotBegun {
+    /// Replies to the client, who waits for a line, and fails.
+    fn reply<T>(self, context: &mut Context) -> Result<T, Failure> {
+        let Trouble { cause, cure } = &self.trouble;
+        let reply = json!({ "error": { "line": 0, "cause": cause, "cure": cure } });
+        write_line(&mut context.out.stdout, &reply)?;
+        context.out.stdout.flush()?;
+        Err(self.failure)
+    }
+}
+
+/// Reads the sweep file and shows its warnings.
+fn read(args: &Args, context: &mut Context) -> Result<Sweep, NotBegun> {
     let colour = context.out.paint_err.on;
-    let mut sweep = Sweep::read_for_function(&args.sweep)
-        .map_err(|rejected| super::sweeps::rejected(&rejected, colour))?;
-    sweep.look_around(&Surroundings { current_dir: std::env::current_dir()?, path: None });
+    let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| NotBegun {
+        trouble: Trouble::of_rejected(&rejected, "mend the sweep file"),
+        failure: super::sweeps::rejected(&rejected, colour),
+    })?;
+    let current_dir = std::env::current_dir().map_err(Failure::from)?;
+    sweep.look_around(&Surroundings { current_dir, path: None });
     if !sweep.warnings.list.is_empty() {
         context.out.say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
     }
     if sweep.objectives.is_empty() {
-        return Err(Failure::usage("the sweep file has no `[objective]`, so nothing could be told")
-            .hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\""));
+        let failure = Failure::usage("the sweep file has no `[objective]`, so nothing could be told");
+        return Err(failure.hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\"").into());
     }
+    Ok(sweep)
+}
+
+/// Opens the study.
+fn open<'s>(sweep: &'s Sweep, args: &Args, context: &Context) -> Result<AskTell<'s>, NotBegun> {
     let options = Options {
         jobs: args.jobs.map(usize::from),
         command_line: std::env::args().collect(),
         ..Options::at(&context.logs)
     };
-    let interrupt = Interrupt::on_signals()?;
     let mut warn = super::output::Output::of_process();
-    let study = AskTell::open_recording(&sweep, options, move |stale| {
+    let study = AskTell::open_recording(sweep, options, move |stale| {
         warn.warn(format_args!("the tracker `{}` is out of date: {}", stale.name, stale.why));
-    })?;
+    });
+    Ok(study.map_err(Failure::from)?)
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    let sweep = read(args, context).or_else(|not_begun| not_begun.reply(context))?;
+    let interrupt = Interrupt::on_signals()?;
+    let study = open(&sweep, args, context).or_else(|not_begun| not_begun.reply(context))?;
     context.out.say(format_args!("{}: ready", study.dir().root().display()));
     let mut talk = Talk { study, sweep: &sweep, line: 0, out: &mut context.out.stdout };
     let mut requests = Requests { input: BufReader::with_capacity(1 << 16, io::stdin()), line: Vec::new() };
@@ -237,13 +275,13 @@ impl Talk<'_, '_> {
         let exit = match ending {
             Ending::Complete => Exit::Done,
             Ending::Failed => {
-                let why = why.unwrap_or_else(|| "told that it failed".to_owned());
-                Exit::Failed(Cause::Error(why))
+                let why = why.clone().unwrap_or_else(|| "told that it failed".to_owned());
+                Exit::Failed(Cause::Told(why))
             }
             Ending::Stopped => Exit::Stopped,
             Ending::Waiting => Exit::Interrupted,
         };
-        let state = self.study.end(trial, values, exit)?;
+        let state = self.study.end_because(trial, values, exit, why.as_deref())?;
         let mut reply = json!({ "trial": trial, "state": state.word() });
         if let (Value::Object(reply), true) = (&mut reply, state != TrialState::Complete) {
             reply.insert("why".to_owned(), self.why(trial));

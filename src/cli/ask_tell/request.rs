@@ -1,11 +1,13 @@
 //! What a line of the conversation asks for, and what is wrong with one that asks for nothing.
 
+use crate::cli::exit::Failure;
 use crate::logger::wire::special;
 use crate::run::AskTellError;
 use crate::source::diagnostic::nearest;
+use crate::source::{Diagnostic, Level};
 use crate::space::Name;
 use crate::study::{Datum, Metric, Objective, TrialId};
-use crate::sweep::given;
+use crate::sweep::{Rejected, given};
 use serde_json::{Map, Value};
 
 /// The most trials one request may ask for.
@@ -77,26 +79,38 @@ impl Trouble {
             AskTellError::NotOpen { .. } => {
                 "a trial is told once; {\"open\": true} lists those to tell".to_owned()
             }
+            AskTellError::NothingReported(_) => "give its \"value\", or say \"state\": \"failed\"".to_owned(),
             AskTellError::Count { wanted, .. } => {
                 format!("give {wanted}, in the order of the sweep file, or name them: {{\"values\": {{…}}}}")
             }
             AskTellError::Impossible => "change it, or the constraints".to_owned(),
             AskTellError::Duplicate(_) => "say \"again\": true to try it once more".to_owned(),
             AskTellError::Refused(rejected) => {
-                let list = &rejected.diagnostics.list;
-                let said = |found: &crate::source::Diagnostic| match found.labels.first() {
-                    Some((_, label)) if !label.is_empty() => format!("{} ({label})", found.message),
-                    _ => found.message.clone(),
-                };
-                let causes: Vec<String> = list.iter().map(said).collect();
-                let cures: Vec<&str> =
-                    list.iter().flat_map(|found| &found.hints).map(String::as_str).collect();
-                let cure =
-                    if cures.is_empty() { "choose values of the space".to_owned() } else { cures.join("; ") };
-                return Self::new(causes.join("; "), cure);
+                return Self::of_rejected(rejected, "choose values of the space");
             }
         };
         Self::new(error.to_string(), cure)
+    }
+
+    /// Says on one line everything that is wrong with a sweep file or a configuration. `cure` is
+    /// what to do where nothing better is known.
+    pub(super) fn of_rejected(rejected: &Rejected, cure: &str) -> Self {
+        let errors = || rejected.diagnostics.list.iter().filter(|found| found.level == Level::Error);
+        let message = |found: &Diagnostic| match found.labels.first() {
+            Some((_, label)) if !label.is_empty() => format!("{} ({label})", found.message),
+            _ => found.message.clone(),
+        };
+        let causes: Vec<String> = errors().map(message).collect();
+        let cures: Vec<&str> = errors().flat_map(|found| &found.hints).map(String::as_str).collect();
+        let cure = if cures.is_empty() { cure.to_owned() } else { cures.join("; ") };
+        Self::new(causes.join("; "), cure)
+    }
+
+    /// Says on one line why the command fails.
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        let causes = std::iter::once(&failure.message).chain(&failure.causes);
+        let causes: Vec<&str> = causes.map(String::as_str).collect();
+        Self::new(causes.join(": "), failure.hints.join("; "))
     }
 }
 
@@ -227,6 +241,7 @@ impl Reader<'_> {
         if object.contains_key("step") && !object.contains_key("state") {
             return self.report_of(trial, object);
         }
+        let is_state_given = object.contains_key("state");
         let ending = match object.remove("state") {
             None => Ending::Complete,
             Some(Value::String(word)) => match word.as_str() {
@@ -261,10 +276,10 @@ impl Reader<'_> {
         }
         let why = object.remove("why").map(|why| why.as_str().map_or_else(|| why.to_string(), str::to_owned));
         self.nothing_else("tell", &object)?;
-        if ending == Ending::Complete && reports.is_empty() && values == Values::None {
+        if !is_state_given && reports.is_empty() && values == Values::None {
             return Err(Trouble::new(
                 format!("nothing is told of trial {trial}"),
-                "give its \"value\", or say \"state\": \"failed\"",
+                "give its \"value\", or say \"state\": \"complete\" after its reports, or \"failed\"",
             ));
         }
         Ok(Request::Tell(Tell { trial, reports, values, ending, why }))
@@ -338,21 +353,34 @@ impl Reader<'_> {
             (Some(_), Some(_)) => {
                 Err(Trouble::new("both `value` and `values` are given", "give one of them"))
             }
-            (Some(value), None) => match number(&value) {
-                Some(number) => Ok(Values::Objectives(vec![number])),
-                None => Err(wrong("value", &value)),
-            },
-            (None, Some(Value::Array(items))) => {
-                let numbers: Result<_, _> =
-                    items.iter().map(|item| number(item).ok_or_else(|| wrong("values", item))).collect();
-                Ok(Values::Objectives(numbers?))
-            }
+            (Some(value), None) => self.in_order(&[value]).map_err(|value| wrong("value", value)),
+            (None, Some(Value::Array(items))) => self.in_order(&items).map_err(|item| wrong("values", item)),
             (None, Some(Value::Object(values))) => Ok(Values::Named(named(values)?)),
-            (None, Some(other)) => match number(&other) {
-                Some(number) => Ok(Values::Objectives(vec![number])),
-                None => Err(wrong("values", &other)),
-            },
+            (None, Some(other)) => self.in_order(&[other]).map_err(|value| wrong("values", value)),
         }
+    }
+
+    /// Reads values in the order of the objectives; numbers in quotes are named and left as texts,
+    /// so that the study warns of them. The error is the first item that is no number.
+    fn in_order<'v>(&self, items: &'v [Value]) -> Result<Values, &'v Value> {
+        if let Some(numbers) = items.iter().map(number).collect() {
+            return Ok(Values::Objectives(numbers));
+        }
+        let is_numeric = |item: &&Value| number(item).is_some() || is_number_in_quotes(item);
+        if let Some(wrong) = items.iter().find(|item| !is_numeric(item)) {
+            return Err(wrong);
+        }
+        let datum = |item: &Value| match (number(item), item) {
+            (Some(number), _) => Datum::Number(Metric(number)),
+            (None, Value::String(text)) => Datum::Text(text.clone()),
+            (None, other) => Datum::Text(other.to_string()),
+        };
+        let names = self.objectives.iter().map(|objective| objective.metric.clone());
+        if items.len() != self.objectives.len() {
+            // As many as are wanted is what is said first.
+            return Ok(Values::Objectives(vec![f64::NAN; items.len()]));
+        }
+        Ok(Values::Named(names.zip(items.iter().map(datum)).collect()))
     }
 
     fn nothing_else(&self, what: &str, object: &Map<String, Value>) -> Result<(), Trouble> {
@@ -392,6 +420,10 @@ fn number(value: &Value) -> Option<f64> {
         Value::String(text) => special(text),
         other => other.as_f64(),
     }
+}
+
+fn is_number_in_quotes(value: &Value) -> bool {
+    matches!(value, Value::String(text) if text.trim().parse::<f64>().is_ok())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The rule that ranks a trial of several reports, said once where reports may be folds as well as epochs.
+//! The rule that ranks a trial of several reports, said once where reports may be folds.
 //!
 //! With a growing step the reports of a trial are one curve, and the best of them is what a person
 //! expects. Without one they may be folds or repetitions, whose best is luck.

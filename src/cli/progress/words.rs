@@ -21,7 +21,8 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
     let trial = study.trial(event.trial()?)?;
     let line = match event {
         Event::Ended { .. } if trial.state == TrialState::Complete && new_best => {
-            format!("{}, the best so far{}", ended(study, trial), given(trial))
+            let breaks = summary::breaks(study, trial);
+            format!("{}, the best so far{breaks}{}", ended(study, trial), given(trial))
         }
         _ if bars => return None,
         Event::Started { resume, .. } => {
@@ -98,13 +99,13 @@ fn given(trial: &Trial) -> String {
 
 /// Returns why a trial failed: the cause, its last words, and where the rest of them lies.
 pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -> String {
-    let exit = trial.exit.as_ref().map_or_else(String::new, ToString::to_string);
+    let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let attempt = if trial.attempts > 1 { format!(" (attempt {})", trial.attempts) } else { String::new() };
     let head = paint.red(&format!("trial {} failed{attempt}", trial.id));
-    let (exit, params) = (plain(&exit).into_owned(), plain(&given(trial)).into_owned());
+    let (cause, params) = (plain(&cause).into_owned(), plain(&given(trial)).into_owned());
     let took = number::seconds(trial.seconds);
     if !full {
-        return format!("{head}: {exit}");
+        return format!("{head}: {cause}");
     }
     let folder = dir.trial(trial.id);
     let (log, lines) = tail::last_words(&folder, LAST_WORDS);
@@ -115,7 +116,7 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
         false => ("all of it:", log),
     };
     let place = plain(&place.display().to_string()).into_owned();
-    format!("{head}: {exit} after {took}{params}{said}\n    {wrote} {place}")
+    format!("{head}: {cause} after {took}{params}{said}\n    {wrote} {place}")
 }
 
 /// Returns what to say of a run that the circuit breaker ended: the last failure with its last words, and what to do.

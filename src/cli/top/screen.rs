@@ -295,7 +295,7 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
         cells.push(trial.objective(objective).map_or_else(String::new, number::short));
     }
     let why = match (&trial.state, &trial.exit) {
-        (TrialState::Failed, Some(exit)) => exit.to_string(),
+        (TrialState::Failed, exit) => summary::cause(exit.as_ref()).unwrap_or_default(),
         (TrialState::Stopped | TrialState::Paused, _) => trial.why.clone().unwrap_or_default(),
         _ => summary::params(trial),
     };

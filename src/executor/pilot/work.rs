@@ -370,10 +370,10 @@ impl Pilot {
         {
             self.take_no_more(&why);
         }
-        let by_signal = matches!(
-            exit,
-            Exit::Failed(Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143))
-        );
+        let by_signal = matches!(&exit, Exit::Failed(failure) if matches!(
+            failure.ended(),
+            Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143)
+        ));
         let exit = if by_signal && self.ending > 0 { Exit::Interrupted } else { exit };
         let doubtful = by_signal && self.ending == 0;
         let word = Word::Ended { trial, attempt, exit, usage, seconds };

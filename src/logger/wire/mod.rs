@@ -5,6 +5,7 @@
 
 mod kind;
 mod names;
+mod places;
 mod scan;
 
 pub use scan::Syntax;
@@ -12,11 +13,12 @@ pub use scan::Syntax;
 pub(crate) use scan::is_number;
 pub(crate) use scan::special;
 
-use super::rank;
+use super::deciding::{DecidingMetrics, Instead};
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
 use names::Names;
+pub(super) use places::Places;
 use scan::Raw;
 use std::borrow::Cow;
 
@@ -25,9 +27,6 @@ pub const VERSION: u64 = 1;
 
 /// The longest name of a value, in bytes.
 pub const LONGEST_NAME: usize = 250;
-
-/// The most values of one line.
-pub const MOST_VALUES: usize = 1000;
 
 /// What a line says.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,6 +150,8 @@ pub struct Parser {
     flaws: Vec<String>,
     step: Option<f64>,
     rank: u64,
+    places: Places,
+    deciding: DecidingMetrics,
 }
 
 type Entries<'a> = Vec<(Name, Raw<'a>)>;
@@ -164,6 +165,7 @@ impl Parser {
         self.row.clear();
         self.keys.clear();
         self.flaws.clear();
+        self.places.clear();
         (self.step, self.rank) = (None, 0);
         let line = line.trim_start_matches('\u{feff}').trim_ascii();
         if line.is_empty() {
@@ -200,7 +202,7 @@ impl Parser {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of reports and metrics only.
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
@@ -217,17 +219,17 @@ impl Parser {
         self.names.shared(at, name)
     }
 
+    /// Returns the metrics that decide and what was reported under their names.
+    pub(super) fn deciding(&mut self) -> &mut DecidingMetrics {
+        &mut self.deciding
+    }
+
     fn enter<'a>(&mut self, entries: &mut Entries<'a>, key: Cow<'a, str>, raw: Raw<'a>) {
         if let Err(problem) = check_name(&key) {
             return self.flaws.push(problem);
         }
-        if entries.len() == MOST_VALUES {
-            return self
-                .flaws
-                .push(format!("`{key}` is left out: {MOST_VALUES} values are the most of one line"));
-        }
         let name = self.names.shared(entries.len(), &key);
-        match entries.iter_mut().find(|(found, _)| *found == name) {
+        match self.places.find(entries, &name).and_then(|at| entries.get_mut(at)) {
             None => entries.push((name, raw)),
             Some((_, old)) => {
                 self.flaws.push(format!("`{name}` is there twice; the later one counts"));
@@ -246,16 +248,24 @@ impl Parser {
                     || Datum::Text(text.clone().into_owned()),
                     |number| Datum::Number(Metric(number)),
                 ),
-                Raw::Null => continue,
-                Raw::Nested(_) => {
+                Raw::Null => {
+                    self.deciding.note(&name, || Instead::Null);
+                    continue;
+                }
+                Raw::Nested(text) => {
+                    self.deciding.note(&name, || Instead::nested(text));
                     self.flaws.push(nested(&name));
                     continue;
                 }
             };
-            if let ("rank", Raw::Number(number, _)) = (&*name, &raw) {
-                self.rank = rank::of_number(*number).map_or(0, u64::from);
+            let datum = self.deciding.read(&name, datum, &mut self.flaws);
+            match (&raw, &datum) {
+                (Raw::Text(_), Datum::Number(Metric(number))) => {
+                    begin_pair(&mut self.row, &name);
+                    json_number(&mut self.row, *number);
+                }
+                _ => pair(&mut self.row, &name, &raw),
             }
-            pair(&mut self.row, &name, &raw);
             self.keys.push(name.clone());
             values.push((name, datum));
         }
@@ -279,6 +289,7 @@ impl Parser {
             if matches!(raw, Raw::Nested(_)) {
                 self.flaws.push(nested(&name));
             } else {
+                self.deciding.note_elsewhere(&name, || Instead::Metric);
                 pair(&mut self.row, &name, &raw);
                 self.keys.push(name);
             }
@@ -314,8 +325,8 @@ impl Parser {
 const MISSING_VALUE: Refused =
     Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
-/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or the line has one. Other lines stay as
-/// they are.
+/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or
+/// the line has one. Other lines stay as they are.
 pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {

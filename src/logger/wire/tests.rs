@@ -78,12 +78,45 @@ fn a_metric_is_a_row_with_its_place() {
     assert_eq!(missing, "a metric with a `name` needs `value`, a number");
 }
 
+fn line_of(count: usize) -> String {
+    let many: Vec<String> = (0..count).map(|n| format!("\"k{n}\": {n}")).collect();
+    format!("{{{}, \"loss\": 0.5}}", many.join(", "))
+}
+
 #[test]
-fn a_thousand_values_are_the_most() {
-    let many: Vec<String> = (0..1002).map(|n| format!("\"k{n}\": {n}")).collect();
-    let (said, _, flaws) = read(&format!("{{{}}}", many.join(",")));
-    assert!(matches!(said, Ok(Said::Report { values }) if values.len() == 1000));
-    assert_eq!(flaws.len(), 2);
+fn no_number_of_values_costs_the_objective_at_the_end_of_the_line() {
+    let (said, _, flaws) = read(&line_of(100_000));
+    let Ok(Said::Report { values }) = said else { panic!() };
+    assert_eq!((values.len(), values.last()), (100_001, Some(&number("loss", 0.5))));
+    assert!(flaws.is_empty());
+    let twice = line_of(1000).replacen("k0", "loss", 1);
+    assert_eq!(read(&twice).2, ["`loss` is there twice; the later one counts"]);
+}
+
+#[test]
+fn a_value_costs_the_same_however_many_are_on_its_line() {
+    let time = |line: &str| {
+        let begun = std::time::Instant::now();
+        Parser::default().parse(line).unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    let (short, long) = (line_of(10_000), line_of(100_000));
+    // Other work on the machine slows either down; a quadratic cost would be a hundredfold.
+    let ratio = (0..10).map(|_| time(&long) / time(&short)).fold(f64::INFINITY, f64::min);
+    assert!(ratio < 30.0, "ten times the values took {ratio:.0} times as long");
+}
+
+#[test]
+fn a_number_in_quotes_is_a_number_in_the_row_where_it_decides_and_a_text_elsewhere() {
+    let mut parser = Parser::default();
+    *parser.deciding() = DecidingMetrics::new(&["acc".into()]);
+    let line = r#"{"epoch": "3", "acc": "0.71"}"#;
+    let wanted = Said::Report { values: vec![text("epoch", "3"), number("acc", 0.71)] };
+    for flaws in [1, 0] {
+        assert_eq!(parser.parse(line).unwrap(), wanted);
+        assert_eq!(parser.row(), br#""epoch": "3", "acc": 0.71"#);
+        assert_eq!(parser.flaws().len(), flaws, "it is told once");
+    }
 }
 
 #[test]

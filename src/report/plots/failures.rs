@@ -2,6 +2,7 @@
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Kind, nothing, stacked};
+use crate::report::summary;
 use crate::report::text::elide;
 use crate::study::{Exit, TrialId};
 use serde::Serialize;
@@ -50,8 +51,9 @@ impl Failures {
             } else {
                 span.exit.as_ref()
             };
-            if let Some(exit @ (Exit::Failed(_) | Exit::Lost)) = exit {
-                let (attempts, trials) = causes.entry(elide(&exit.to_string(), 80).into_owned()).or_default();
+            let lost = matches!(exit, Some(Exit::Lost)).then(|| Exit::Lost.to_string());
+            if let Some(cause) = summary::kind_of_cause(exit).or(lost) {
+                let (attempts, trials) = causes.entry(elide(&cause, 80).into_owned()).or_default();
                 *attempts += 1;
                 trials.insert(span.trial.0);
             }

@@ -1,6 +1,8 @@
 //! Every kind of plot over studies of every shape.
 
 use super::chronicle::Chronicle;
+use super::curves::Curves;
+use super::failures::Failures;
 use super::history::History;
 use super::importance::{Fitted, Importance};
 use super::pareto::Pareto;
@@ -9,7 +11,7 @@ use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, KINDS};
 use crate::space::{Params, Value};
-use crate::study::{Event, Exit, Failure, Goal, Header, Limit, Origin, TrialId, Verdict};
+use crate::study::{Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn chronicle(demo: &Demo) -> Chronicle {
@@ -23,6 +25,23 @@ fn chronicle(demo: &Demo) -> Chronicle {
 fn with<T>(demo: &Demo, act: impl FnOnce(&Input<'_>) -> T) -> T {
     let chronicle = chronicle(demo);
     act(&Input::all(&demo.study, &chronicle, None))
+}
+
+#[test]
+fn curves_are_drawn_over_the_key_that_the_trials_report() {
+    let mut demo = Demo::new(&[]);
+    for every in [0.25, 1.0] {
+        let trial = demo.start(&[]);
+        for at in 0..3 {
+            demo.report(trial, &[("val_loss", 0.5), ("epoch", f64::from(at) * every)]);
+        }
+    }
+    with(&demo, |input| {
+        let curves = Curves::of(input, 9, 9);
+        assert_eq!(curves.step, "epoch");
+        let steps = |line: usize| curves.lines[line].points.iter().map(|(step, _)| *step);
+        assert!(steps(0).eq([0.0, 0.25, 0.5]) && steps(1).eq([0.0, 1.0, 2.0]));
+    });
 }
 
 /// Ten trials: good ones, a stopped one, a failed one, one whose objective is NaN, one that runs.
@@ -287,4 +306,49 @@ fn studies_with_different_objectives_do_not_share_an_axis() {
     let labels: Vec<String> =
         (history.figure)(&inputs).panels.iter().map(|panel| panel.y.label.clone()).collect();
     assert_eq!(labels, ["val_loss (less is better)", "acc (more is better)"]);
+}
+
+#[test]
+fn failures_are_counted_by_the_error_and_not_by_the_status() {
+    let mut demo = Demo::new(&[]);
+    let raised = |error: &str| {
+        let ended = Box::new(Failure::Code(1));
+        Exit::Failed(Failure::Raised { error: error.to_owned(), ended })
+    };
+    for exit in [raised("ValueError: bad"), raised("KeyError: 'lr'"), raised("ValueError: bad")] {
+        let trial = demo.start(&[]);
+        demo.end(trial, exit);
+    }
+    for text in ["tensor(0.1)", "tensor(0.2)", "tensor(0.3)"] {
+        let trial = demo.start(&[]);
+        let values = vec![("val_loss".into(), Datum::Text(text.to_owned()))];
+        demo.log(trial, LogRecord::Report { values });
+        demo.end(trial, Exit::Done);
+    }
+    let counted = with(&demo, |input| Failures::of(input).causes);
+    let counted: Vec<(&str, usize)> =
+        counted.iter().map(|cause| (cause.cause.as_str(), cause.attempts)).collect();
+    let wanted = [
+        ("`val_loss` was a text", 3),
+        ("ValueError: bad (exit status 1)", 2),
+        ("KeyError: 'lr' (exit status 1)", 1),
+    ];
+    assert_eq!(counted, wanted);
+}
+
+#[test]
+fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() {
+    let mut demo = Demo::with(&[], vec![objective("val_loss", Goal::Min), objective("acc", Goal::Max)]);
+    let trial = demo.start(&[]);
+    for (loss, acc, rows) in [(0.9, 0.1, 1.0), (0.2, 0.8, 2.0), (0.4, 0.6, 3.0)] {
+        demo.report(trial, &[("val_loss", loss), ("acc", acc), ("rows", rows)]);
+    }
+    demo.end(trial, Exit::Done);
+    let chronicle = chronicle(&demo);
+    let measured = |metric| {
+        let input = Input { metric, ..Input::all(&demo.study, &chronicle, None) };
+        input.measured(&demo.study.trials()[0])
+    };
+    let asked = [None, Some("val_loss"), Some("acc"), Some("rows"), Some("gone")].map(measured);
+    assert_eq!(asked, [Some(0.2), Some(0.2), Some(0.8), Some(3.0), None]);
 }

@@ -255,7 +255,7 @@ fn life(
     let exit = match end {
         End::Complete => Exit::Done,
         End::Stopped => Exit::Stopped,
-        End::Failed(why) => Exit::Failed(crate::study::Failure::Error(why.clone())),
+        End::Failed(why) => Exit::Failed(crate::study::Failure::Told(why.clone())),
     };
     events.push(Event::Ended { trial, attempt, exit, usage: Usage::default() });
 }

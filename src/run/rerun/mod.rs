@@ -24,6 +24,8 @@ use std::process::Stdio;
 /// Which trial is to run again, and how.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
+    /// The kinds that its sweep file can name.
+    pub registry: &'a Registry,
     /// Its study's folder.
     pub dir: &'a StudyDir,
     /// Its study.
@@ -109,7 +111,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
         return Err(RerunError::Cloned { trial: trial.id, from });
     }
     let environment = record.environment(trial.id).ok_or(RerunError::NoEnvironment(trial.id))?;
-    let mut sweep = Versions::of(&Registry::standard(), request.dir).sweep(&made.header.sweep)?;
+    let mut sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
     }

@@ -3,7 +3,10 @@
 use super::quote::Quote;
 use super::table::{self, Place};
 use super::{Body, Draft, Wish, choice, range};
-use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span, Table, diagnostic};
+use crate::source::{
+    Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes, diagnostic,
+};
+use crate::space::real::DIGITS;
 use crate::space::{Name, Value};
 
 /// What a table describes.
@@ -30,25 +33,101 @@ const MAIN: &[(&str, Family)] = &[
 ];
 pub(super) const MAIN_KEYS: &[&str] = &["choice", "rows", "value", "expr", "mean", "std", "min", "max"];
 
+const BOUND: Takes = Takes::Either(&[Takes::Number, Takes::Text]);
+
 /// All keys, with what they go with.
-const KEYS: &[(&str, &[Family])] = &[
-    ("choice", &[Family::Choice]),
-    ("rows", &[Family::Rows]),
-    ("value", &[Family::Value]),
-    ("expr", &[Family::Expr]),
-    ("mean", &[Family::Normal]),
-    ("std", &[Family::Normal]),
-    ("min", &[Family::Range, Family::Normal]),
-    ("max", &[Family::Range, Family::Normal]),
-    ("log", &[Family::Range, Family::Normal]),
-    ("digits", &[Family::Range, Family::Normal]),
-    ("step", &[Family::Range]),
-    ("ordered", &[Family::Choice]),
-    ("weights", &[Family::Choice, Family::Rows]),
-    ("repeat", &[Family::Range, Family::Normal, Family::Choice]),
-    ("default", &[Family::Range, Family::Normal, Family::Choice, Family::Rows]),
-    ("when", &[Family::Range, Family::Normal, Family::Choice, Family::Value, Family::Expr, Family::Rows]),
+const KEYS: &[(Opt, &[Family])] = &[
+    (
+        Opt::new("choice", Takes::List(&Takes::Any), Preset::Absent, "the values to choose from"),
+        &[Family::Choice],
+    ),
+    (
+        Opt::new(
+            "rows",
+            Takes::List(&Takes::Table(&Takes::Any)),
+            Preset::Absent,
+            "one row sets several names",
+        ),
+        &[Family::Rows],
+    ),
+    (Opt::new("value", Takes::Any, Preset::Absent, "a constant, also an array"), &[Family::Value]),
+    (
+        Opt::new(
+            "expr",
+            Takes::Text,
+            Preset::Absent,
+            "computed from other parameters and recorded, never searched",
+        ),
+        &[Family::Expr],
+    ),
+    (Opt::new("mean", Takes::Number, Preset::Absent, "of a normal distribution"), &[Family::Normal]),
+    (Opt::new("std", Takes::Number, Preset::Absent, "of a normal distribution"), &[Family::Normal]),
+    (
+        Opt::new("min", BOUND, Preset::Absent, "the least value, or an expression"),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new("max", BOUND, Preset::Absent, "the largest value, included for integers, or an expression"),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new("log", Takes::Switch, Preset::Flag(false), "uniform in the logarithm"),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new("digits", Takes::Count(1), Preset::Count(DIGITS as u64), "significant digits kept"),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new("step", Takes::Number, Preset::Absent, "a grid inside the range, from `min`"),
+        &[Family::Range],
+    ),
+    (
+        Opt::new(
+            "ordered",
+            Takes::Switch,
+            Preset::Derived("whether the choices are ascending numbers"),
+            "whether neighbouring choices are alike",
+        ),
+        &[Family::Choice],
+    ),
+    (
+        Opt::new(
+            "weights",
+            Takes::List(&Takes::Number),
+            Preset::Derived("equal"),
+            "the probability of each choice or row",
+        ),
+        &[Family::Choice, Family::Rows],
+    ),
+    (
+        Opt::new(
+            "repeat",
+            Takes::Either(&[Takes::Count(0), Takes::Text]),
+            Preset::Absent,
+            "a list of that many independent draws",
+        ),
+        &[Family::Range, Family::Normal, Family::Choice],
+    ),
+    (
+        Opt::new(
+            "default",
+            Takes::Any,
+            Preset::Absent,
+            "the first value to try; given to imported trials that lack it",
+        ),
+        &[Family::Range, Family::Normal, Family::Choice, Family::Rows],
+    ),
+    (
+        Opt::new("when", Takes::Text, Preset::Absent, "exists only if this expression is true"),
+        &[Family::Range, Family::Normal, Family::Choice, Family::Value, Family::Expr, Family::Rows],
+    ),
 ];
+
+/// Returns the options of a parameter that is written as a table.
+pub(crate) fn options() -> impl Iterator<Item = Opt> {
+    KEYS.iter().map(|(option, _)| *option)
+}
 
 /// Returns what a table describes, with the key that says so; `None` for a group.
 pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
@@ -59,7 +138,7 @@ pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
 /// Returns whether a key only modifies what others describe.
 pub(super) fn is_modifier(key: &str) -> bool {
     key != "when"
-        && KEYS.iter().any(|(known, families)| *known == key && families.len() < 6)
+        && KEYS.iter().any(|(known, families)| known.name == key && families.len() < 6)
         && !MAIN_KEYS.contains(&key)
 }
 
@@ -80,7 +159,7 @@ pub(super) fn read(
         .map_or(key.span.clone(), |(key, _)| key.span.clone());
     let (mut own, mut branches) = (Vec::new(), Vec::new());
     for (entry, node) in table.entries {
-        match KEYS.iter().find(|(known, _)| *known == entry.name && !is_branch(&node, &entry.name)) {
+        match KEYS.iter().find(|(known, _)| known.name == entry.name && !is_branch(&node, &entry.name)) {
             Some((_, families)) if !families.contains(&family) => {
                 let message = format!("`{}` does not go with `{main}`", entry.name);
                 let remark = Diagnostic::error("mixed-keys", message)

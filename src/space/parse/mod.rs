@@ -17,6 +17,7 @@ mod table;
 mod tests;
 
 pub(super) use choice::value_of;
+pub(crate) use entry::options;
 
 use super::choice::Cases;
 use super::{Name, Space, Value};

@@ -1,6 +1,7 @@
 use super::super::{Closing, Goal, Header, Origin, Resource, Timestamp};
 use super::*;
 use crate::space::Params;
+use crate::study::FailureClass;
 use crate::study::Take;
 
 struct World {
@@ -246,4 +247,67 @@ fn every_entry_comes_back_from_json_as_it_was() {
     );
     assert_eq!(text, wanted);
     assert_eq!(serde_json::from_str::<Entry>(&text).expect("it can be read"), entry);
+}
+
+fn told(world: &mut World, id: u32, record: LogRecord) {
+    let trial = TrialId(id);
+    let attempt = Attempt(world.study.trial(trial).expect("it was created").attempts);
+    world.happens(Event::Logged { trial, attempt, record });
+}
+
+#[test]
+fn a_trial_without_its_objective_fails_with_the_reason() {
+    let text = |name: &str, text: &str| (name.into(), Datum::Text(text.to_owned()));
+    let absent = LogRecord::Absent { metric: "loss".into(), why: "was `null`, not a number".into() };
+    let other = LogRecord::Absent { metric: "acc".into(), why: "was `null`, not a number".into() };
+    for (records, wanted) in [
+        (vec![], "`loss` was never reported"),
+        (
+            vec![LogRecord::Report { values: vec![text("Loss", "x"), text("epoch", "y")] }],
+            "`loss` was never reported; the reports have `Loss`, `epoch`",
+        ),
+        (
+            vec![LogRecord::Report { values: vec![text("loss", "tensor(0.33)")] }],
+            "`loss` was a text (`tensor(0.33)`), not a number: print `.item()`",
+        ),
+        (vec![absent, other], "`loss` was `null`, not a number"),
+    ] {
+        let mut world = World::new(Goal::Min, Take::Best);
+        world.starts(1);
+        for record in records {
+            told(&mut world, 1, record);
+        }
+        assert_eq!(world.ends(1, Exit::Done), TrialState::Failed);
+        let exit = world.study.trial(TrialId(1)).and_then(|trial| trial.exit.clone());
+        assert_eq!(exit, Some(Exit::Failed(Failure::NoObjective(wanted.to_owned()))));
+    }
+}
+
+#[test]
+fn a_constrained_metric_that_was_a_text_is_not_called_unreported() {
+    let limit = super::super::Limit { metric: "mib".into(), min: None, max: Some(2.0) };
+    let mut world = World::new(Goal::Min, Take::Best);
+    world.starts(1);
+    let values = vec![("mib".into(), Datum::Text("3 MiB".into()))];
+    told(&mut world, 1, LogRecord::Report { values });
+    let broken = world.study.trial(TrialId(1)).map(|trial| trial.broken(&[limit]));
+    let wanted = "mib was a text (`3 MiB`), not a number: report the number alone; the limit is mib <= 2";
+    assert_eq!(broken, Some(vec![wanted.to_owned()]));
+}
+
+#[test]
+fn old_and_new_failures_are_read_back() {
+    let ended = Box::new(Failure::Code(1));
+    for failure in [
+        Failure::Code(3),
+        Failure::Raised { error: "ValueError: bad".into(), ended },
+        Failure::Told("diverged".into()),
+    ] {
+        let text = serde_json::to_string(&Exit::Failed(failure.clone())).expect("it can be written");
+        assert_eq!(serde_json::from_str::<Exit>(&text).expect("it can be read"), Exit::Failed(failure));
+    }
+    let ended = Box::new(Failure::Signal(6));
+    let raised = Failure::Raised { error: "no data".into(), ended };
+    assert_eq!(raised.to_string(), "no data (killed by signal 6 (SIGABRT))");
+    assert_eq!((raised.class(), raised.ended()), (FailureClass::Crash, &Failure::Signal(6)));
 }

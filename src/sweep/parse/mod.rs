@@ -34,6 +34,8 @@ use std::sync::Arc;
 enum Trainee {
     Program,
     Function,
+    /// A program if there is a `[run]`, else whatever asks for trials: `swath ask-tell`.
+    Either,
 }
 
 impl Sweep {
@@ -51,6 +53,15 @@ impl Sweep {
     /// Everything that is wrong with it.
     pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
         Registry::standard().parse_for_function(source)
+    }
+
+    /// Checks a sweep file that runs a program, or has no `[run]` and is meant for
+    /// `swath ask-tell`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_for_either(source: Source) -> Result<Self, Rejected> {
+        parse(source, Trainee::Either, &Registry::standard())
     }
 }
 

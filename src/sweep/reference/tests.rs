@@ -51,7 +51,7 @@ fn the_first_example_of_the_documentation_is_a_good_sweep_file() {
 /// A value that an option can have, as TOML.
 fn good(takes: Takes) -> String {
     match takes {
-        Takes::Text | Takes::Pattern => "'x'".to_owned(),
+        Takes::Any | Takes::Text | Takes::Pattern => "'x'".to_owned(),
         Takes::Switch => "true".to_owned(),
         Takes::Count(least) => least.to_string(),
         Takes::Integer(least) => least.to_string(),

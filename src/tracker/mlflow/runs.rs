@@ -53,7 +53,8 @@ pub(super) enum Change {
         at: i64,
         step: i64,
     },
-    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its points stay where they are.
+    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its
+    /// points stay where they are.
     Rescale {
         key: String,
         factor: i64,
@@ -209,7 +210,8 @@ impl Projection {
     /// numbers, and of a reported metric it shows the last value. A trial that may still go on has none
     /// yet, since a point cannot be taken back.
     fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
-        let step = self.steps.of_result(trial);
+        let counted = trial.counted.as_ref().map_or(trial.step, |counted| counted.step);
+        let step = self.steps.whole(trial, counted);
         for objective in &study.header().objectives {
             if let Some(value) = trial.objective(objective) {
                 let key = result_key(objective);
@@ -261,11 +263,15 @@ impl Projection {
                 self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
+            LogRecord::Absent { metric, why } => {
+                self.tag(run, &format!("swath.absent.{metric}"), why);
+            }
             LogRecord::Checkpoint { .. } => {}
         }
     }
 
-    /// Returns the step of the report that a trial has just made, and changes the earlier steps of all trials that this changes.
+    /// Returns the step of the report that a trial has just made, and changes the earlier steps of
+    /// all trials that this changes.
     fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {

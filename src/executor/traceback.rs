@@ -1,0 +1,150 @@
+//! The error that a program wrote before it failed: the last line of its traceback, or its error
+//! message.
+//!
+//! Only forms that interpreters, compilers and argument parsers use for errors are recognised, so
+//! that a progress bar or a logged figure never becomes the cause of a failure.
+
+use crate::logger::scrape::without_colours;
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// An error stands among so many last lines; what follows it are stacks and advice.
+const LAST_LINES: usize = 40;
+
+/// The most characters of an error that are kept.
+const KEPT: usize = 200;
+
+/// The beginning of a Python traceback, of an exception group too.
+const TRACEBACK: &str = "Traceback (most recent call last):";
+
+/// Errors of launchers, which say only that a process that they started has failed.
+const LAUNCHERS: [&str; 2] =
+    ["torch.distributed.elastic.multiprocessing.errors.ChildFailedError", "subprocess.CalledProcessError"];
+
+/// A line that is an error message by its form: `ValueError: …`, `error: …`, `train.py: error: …`.
+static MESSAGE: LazyLock<Regex> = LazyLock::new(|| {
+    let forms = [
+        r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt)(?::.*)?",
+        r"(?:error|Error|ERROR|fatal|panic|FATAL)(?:\[\w+\])?: .+",
+        r"\S+: error: .+",
+        r"Error in .+",
+        r"Exception in thread .+",
+        r"thread '.*panicked at .+",
+        r"terminate called .+",
+        r"\s*what\(\): .+",
+    ];
+    Regex::new(&format!("^(?:{})$", forms.join("|"))).expect("the forms are regular expressions")
+});
+
+/// The rank that launchers of several processes put before each line.
+static RANK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\[rank\d+\]: ?").expect("this is a regular expression"));
+
+/// Returns the error at the end of what a program wrote to its standard error.
+pub(super) fn error(text: &str) -> Option<String> {
+    let lines = lines(text);
+    traceback_error(&lines).or_else(|| message(&lines)).map(kept)
+}
+
+/// Returns the error of the traceback at the end of what a program wrote to its standard output,
+/// where anything else may look like an error.
+pub(super) fn error_of_traceback(text: &str) -> Option<String> {
+    traceback_error(&lines(text)).map(kept)
+}
+
+/// Returns the lines as a terminal would show them, without the ranks before them.
+fn lines(text: &str) -> Vec<String> {
+    let shown = |line: &str| {
+        let line = line.trim_end_matches('\r');
+        let line = without_colours(line.rsplit('\r').next().unwrap_or(line)).into_owned();
+        RANK.replace(&line, "").trim_end().to_owned()
+    };
+    text.lines().map(shown).filter(|line| !line.is_empty()).collect()
+}
+
+/// Returns the error of the last traceback that tells more than that another process failed.
+fn traceback_error(lines: &[String]) -> Option<&str> {
+    let mut launcher = None;
+    for at in (0..lines.len()).rev().filter(|at| lines[*at].ends_with(TRACEBACK)) {
+        let indent = indentation(&lines[at]);
+        let frames = &lines[at + 1..];
+        let Some(error) = frames.iter().find(|line| indentation(line) <= indent) else { continue };
+        let error = error.trim_start_matches([' ', '|', '+']);
+        if !LAUNCHERS.iter().any(|launcher| error.starts_with(launcher)) {
+            return Some(error);
+        }
+        launcher.get_or_insert(error);
+    }
+    launcher
+}
+
+/// Counts the blanks before a line; those of an exception group have a bar among them.
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '|', '+', '\t']).len()
+}
+
+/// Returns the last error message among the last lines.
+fn message(lines: &[String]) -> Option<&str> {
+    let at = (0..lines.len()).rev().take(LAST_LINES).find(|at| MESSAGE.is_match(&lines[*at]))?;
+    let line = lines[at].trim();
+    // Rust writes the message of a panic on a line of its own.
+    if line.starts_with("thread '") && line.ends_with(':') {
+        return lines.get(at + 1).map(|line| line.trim()).or(Some(line));
+    }
+    Some(line.strip_prefix("what():").map_or(line, str::trim_start))
+}
+
+fn kept(error: &str) -> String {
+    match error.char_indices().nth(KEPT) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_traceback_is_the_error() {
+        let chained = "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n\
+                       KeyError: 'lr'\n\nDuring handling of the above exception, another exception \
+                       occurred:\n\nTraceback (most recent call last):\n  File \"a.py\", line 3\n    \
+                       f()\n    ~^^\nRuntimeError: Error(s) in loading:\n\tsize mismatch\n";
+        assert_eq!(error(chained).unwrap(), "RuntimeError: Error(s) in loading:");
+        let ranked = "[rank1]: Traceback (most recent call last):\n[rank1]:   File \"t.py\", line 9\n\
+                      [rank1]: Diverged: loss is nan\nTraceback (most recent call last):\n  File \
+                      \"/bin/torchrun\"\n\
+                      torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n====\n";
+        assert_eq!(error(ranked).unwrap(), "Diverged: loss is nan");
+        let group = "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\"\n  \
+                     | ExceptionGroup: two (2 sub-exceptions)\n  +-+----- 1 -----\n";
+        assert_eq!(error(group).unwrap(), "ExceptionGroup: two (2 sub-exceptions)");
+        assert_eq!(error_of_traceback(ranked).unwrap(), "Diverged: loss is nan");
+    }
+
+    #[test]
+    fn a_message_is_an_error_by_its_form_alone() {
+        for (text, wanted) in [
+            (
+                "usage: t.py [-h]\nt.py: error: unrecognized arguments: --lr",
+                Some("t.py: error: unrecognized arguments: --lr"),
+            ),
+            ("\x1b[31mValueError: bad\x1b[0m\n", Some("ValueError: bad")),
+            (
+                "  File \"t.py\", line 1\n    def(\n       ^\nSyntaxError: invalid syntax\n",
+                Some("SyntaxError: invalid syntax"),
+            ),
+            ("thread 'main' panicked at src/main.rs:2:5:\nno data\nnote: run with …\n", Some("no data")),
+            ("Error: no data\n    at main (t.js:1:7)\n\nNode.js v18.0\n", Some("Error: no data")),
+            ("terminate called after throwing an instance of 'E'\n  what():  no data\n", Some("no data")),
+            ("epoch 3 val_error: 0.3\n", None),
+            ("mean squared error: 0.2\n 50%|##\r100%|####\n", None),
+            ("not enough luck\n", None),
+        ] {
+            assert_eq!(error(text).as_deref(), wanted, "{text}");
+        }
+        assert_eq!(error_of_traceback("ERROR: logged and handled\n"), None);
+        assert_eq!(error(&format!("ValueError: {}", "é".repeat(500))).unwrap().chars().count(), 201);
+    }
+}

@@ -1,0 +1,230 @@
+//! The metrics that decide, and what a trial said under their names in place of a number.
+//!
+//! A number in quotes counts as the number it is, with one warning. Anything else is remembered,
+//! so that a trial without its objective fails with the reason and not with "never reported".
+
+use crate::space::Name;
+use crate::study::absence::{not_a_number, shortened};
+use crate::study::{Datum, LogRecord, Metric};
+
+/// The objectives, the resource and the metrics of the outcome constraints of a study.
+#[derive(Debug, Default)]
+pub(crate) struct DecidingMetrics {
+    metrics: Vec<DecidingMetric>,
+    /// How many of them were not reported as a number so far.
+    without_number: usize,
+    refused_lines: u64,
+    last_refusal: Option<String>,
+}
+
+#[derive(Debug)]
+struct DecidingMetric {
+    name: Name,
+    has_number: bool,
+    quotes_warned: bool,
+    instead: Option<Instead>,
+}
+
+/// Something that a trial gave under the name of a deciding metric and that is no reported number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Instead {
+    Text(String),
+    Null,
+    Nested(String),
+    /// It was recorded as a metric, which describes.
+    Metric,
+    /// It was recorded as a result of the trial.
+    Output,
+    /// Nothing, for the reason that the output gives.
+    Unreported(String),
+}
+
+impl Instead {
+    /// Takes the beginning of a list or an object.
+    pub(super) fn nested(text: &str) -> Self {
+        Self::Nested(shortened(text))
+    }
+
+    /// Says what it was, to follow the metric's name.
+    fn reason(&self) -> String {
+        match self {
+            Self::Text(text) => not_a_number(text),
+            Self::Null => "was `null`, not a number".to_owned(),
+            Self::Nested(text) => format!(
+                "was a list or an object (`{text}`), not a number: give each number a name of its own"
+            ),
+            Self::Metric => "was recorded as a metric, which decides nothing: report it, \
+                             without `\"kind\": \"metric\"`"
+                .to_owned(),
+            Self::Output => "was recorded as an output, which decides nothing: report it, \
+                             without `\"kind\": \"output\"`"
+                .to_owned(),
+            Self::Unreported(reason) => reason.clone(),
+        }
+    }
+}
+
+impl DecidingMetrics {
+    /// Makes one for the metrics of these names.
+    pub(crate) fn new(names: &[Name]) -> Self {
+        let metric = |name: &Name| DecidingMetric {
+            name: name.clone(),
+            has_number: false,
+            quotes_warned: false,
+            instead: None,
+        };
+        let metrics: Vec<DecidingMetric> = names.iter().map(metric).collect();
+        Self { without_number: metrics.len(), metrics, ..Self::default() }
+    }
+
+    fn metric(&mut self, name: &Name) -> Option<&mut DecidingMetric> {
+        self.metrics.iter_mut().find(|metric| metric.name == *name)
+    }
+
+    /// Takes a reported value; a number in quotes becomes the number, and the first time a flaw.
+    pub(super) fn read(&mut self, name: &Name, datum: Datum, flaws: &mut Vec<String>) -> Datum {
+        let is_number = matches!(datum, Datum::Number(_));
+        // Nearly every value is a number, after the first report of no interest any more.
+        if is_number && self.without_number == 0 {
+            return datum;
+        }
+        let Some(metric) = self.metric(name) else { return datum };
+        let number = match &datum {
+            Datum::Number(Metric(number)) => Some(*number),
+            Datum::Text(text) => number_in_quotes(text),
+            Datum::Flag(_) => None,
+        };
+        let Some(number) = number else {
+            metric.instead = Some(Instead::Text(match datum {
+                Datum::Flag(flag) => flag.to_string(),
+                Datum::Text(ref text) => shortened(text),
+                Datum::Number(_) => String::new(),
+            }));
+            return datum;
+        };
+        let is_first = !std::mem::replace(&mut metric.has_number, true);
+        let is_told = is_number || std::mem::replace(&mut metric.quotes_warned, true);
+        if !is_told {
+            flaws.push(format!("`{name}` is a number in quotes and counts as the number: write it without"));
+        }
+        self.without_number -= usize::from(is_first);
+        Datum::Number(Metric(number))
+    }
+
+    /// Takes the values of a report, as [`read`](Self::read) does.
+    #[cfg(feature = "engine")]
+    pub(crate) fn read_all(&mut self, values: &mut [(Name, Datum)], flaws: &mut Vec<String>) {
+        for (name, datum) in values {
+            let given = std::mem::replace(datum, Datum::Flag(false));
+            *datum = self.read(name, given, flaws);
+        }
+    }
+
+    /// Remembers what a report gave under a name in place of a value.
+    pub(super) fn note(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
+        if self.without_number > 0
+            && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
+        {
+            metric.instead = Some(instead());
+        }
+    }
+
+    /// Remembers where else than in a report something stands, unless a report gave a reason.
+    pub(super) fn note_elsewhere(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
+        if self.without_number > 0
+            && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
+        {
+            metric.instead.get_or_insert_with(instead);
+        }
+    }
+
+    /// Remembers that a line was left out, which may have had any of them.
+    pub(super) fn note_refused(&mut self, why: &str) {
+        self.refused_lines += 1;
+        self.last_refusal = Some(why.to_owned());
+    }
+
+    /// Returns whether nothing was recorded under the name, neither a number nor anything else.
+    pub(super) fn is_silent(&self, name: &Name) -> bool {
+        self.metrics
+            .iter()
+            .any(|metric| metric.name == *name && !metric.has_number && metric.instead.is_none())
+    }
+
+    /// Returns a record for each metric without a number of which it is known why.
+    pub(super) fn absent(&self) -> Vec<LogRecord> {
+        let absent = |metric: &DecidingMetric| {
+            let reason = metric.instead.as_ref().map(Instead::reason).or_else(|| self.refusals());
+            let why = reason.filter(|_| !metric.has_number)?;
+            Some(LogRecord::Absent { metric: metric.name.clone(), why })
+        };
+        self.metrics.iter().filter_map(absent).collect()
+    }
+
+    /// Says that lines were left out.
+    fn refusals(&self) -> Option<String> {
+        let last = self.last_refusal.as_ref()?;
+        let lines = match self.refused_lines {
+            1 => "a line of its records was".to_owned(),
+            count => format!("{count} lines of its records were"),
+        };
+        Some(format!("was not in what could be read; {lines} left out: {last}"))
+    }
+}
+
+/// Reads a number that stands in quotes, as a JSON text or among printed punctuation.
+pub(super) fn number_in_quotes(text: &str) -> Option<f64> {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
+    text.trim_matches(is_around).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Datum {
+        Datum::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_number_in_quotes_is_a_number_where_it_decides_and_a_text_elsewhere() {
+        let (acc, word): (Name, Name) = ("acc".into(), "word".into());
+        let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+        let mut flaws = Vec::new();
+        let number = Datum::Number(Metric(0.71));
+        assert_eq!(deciding.read(&acc, text("0.71"), &mut flaws), number);
+        assert_eq!(deciding.read(&acc, text("'0.71',"), &mut flaws), number);
+        assert_eq!(deciding.read(&word, text("0.71"), &mut flaws), text("0.71"));
+        assert_eq!(flaws, ["`acc` is a number in quotes and counts as the number: write it without"], "once");
+        assert_eq!(deciding.absent(), []);
+    }
+
+    #[test]
+    fn of_a_metric_without_a_number_the_last_report_gives_the_reason() {
+        let acc: Name = "acc".into();
+        let reason = |note: &dyn Fn(&mut DecidingMetrics)| {
+            let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+            note(&mut deciding);
+            match deciding.absent().pop() {
+                Some(LogRecord::Absent { why, .. }) => why,
+                _ => String::new(),
+            }
+        };
+        let metric = |deciding: &mut DecidingMetrics| deciding.note_elsewhere(&acc, || Instead::Metric);
+        assert!(reason(&metric).starts_with("was recorded as a metric"));
+        let both = reason(&|deciding| {
+            metric(deciding);
+            deciding.note(&acc, || Instead::Null);
+            metric(deciding);
+        });
+        assert_eq!(both, "was `null`, not a number");
+        let refused = reason(&|deciding| deciding.note_refused("line 3: it is not JSON"));
+        assert!(refused.ends_with("a line of its records was left out: line 3: it is not JSON"));
+        let reported = reason(&|deciding| {
+            deciding.note(&acc, || Instead::Null);
+            deciding.read(&acc, Datum::Number(Metric(1.0)), &mut Vec::new());
+        });
+        assert_eq!(reported, "", "a metric with a number needs no reason");
+        assert_eq!(reason(&|_| ()), "", "nothing is known of one that was never reported");
+    }
+}

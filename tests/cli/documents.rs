@@ -1,0 +1,115 @@
+//! Pages that are made from the binary, and lists of pages: they say what is there.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns what `swath COMMAND --help` prints. `report` is for shell scripts and prints it to its standard error.
+fn help(command: Option<&str>) -> String {
+    let mut swath = Command::new(env!("CARGO_BIN_EXE_swath"));
+    swath.args(command).arg("--help").env_remove("SWATH_LOGS").env("COLUMNS", "100");
+    let output = swath.output().expect("it runs");
+    let printed = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(printed).expect("it prints UTF-8");
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+/// Returns the names of the commands that the help lists.
+fn commands(help: &str) -> Vec<&str> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let entries = listed.take_while(|line| !line.is_empty());
+    let named = entries.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named.filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+#[test]
+fn the_page_of_commands_is_what_the_binary_says() {
+    let overview = help(None);
+    let mut page = format!(
+        "# Commands\n\n<!-- Made from the binary: `SWATH_BLESS=1 cargo test --test cli documents::` writes it anew. -->\n\n\
+         Every command takes `--logs DIR`, the folder of all studies, and `--help`. Exit codes are in\n\
+         [environment.md](environment.md#exit-codes).\n\n```text\n{overview}\n```\n"
+    );
+    for command in commands(&overview) {
+        write!(page, "\n## swath {command}\n\n```text\n{}\n```\n", help(Some(command))).expect("a string");
+    }
+    if std::env::var_os("SWATH_BLESS").is_some() {
+        fs::write(root().join("docs/commands.md"), &page).expect("the page can be written");
+    }
+    let written = read("docs/commands.md");
+    let difference = page.lines().zip(written.lines()).find(|(made, written)| made != written);
+    assert_eq!(difference, None, "run it with SWATH_BLESS=1");
+    assert_eq!(page.len(), written.len(), "run it with SWATH_BLESS=1");
+}
+
+/// Returns the pages that a document links to, relative to the root of the repository.
+fn linked_pages(document: &str) -> BTreeSet<PathBuf> {
+    let folder = Path::new(document).parent().expect("a folder").to_owned();
+    let text = read(document);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let local = targets.filter(|target| !target.contains("://"));
+    local.map(|target| folder.join(target.split('#').next().unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_book_and_the_lists_of_pages_name_every_page_and_no_other() {
+    let entries = fs::read_dir(root().join("docs")).expect("docs can be read");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let pages: BTreeSet<PathBuf> = names
+        .filter(|name| name.ends_with(".md") && !["README.md", "SUMMARY.md"].contains(&name.as_str()))
+        .map(|name| Path::new("docs").join(name))
+        .collect();
+    for list in ["docs/SUMMARY.md", "docs/README.md", "llms.txt"] {
+        let linked = linked_pages(list);
+        let absent: Vec<_> = linked.iter().filter(|path| !root().join(path).exists()).collect();
+        assert!(absent.is_empty(), "{list} names pages that are not there: {absent:?}");
+        let unlisted: Vec<_> = pages
+            .difference(&linked)
+            .filter(|page| list != "llms.txt" || !page.ends_with("compatibility.md"))
+            .collect();
+        assert!(unlisted.is_empty(), "{list} does not name {unlisted:?}");
+    }
+}
+
+/// Returns the names in quotation marks that begin with `SWATH_` in the code of a folder.
+fn variables_in(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            variables_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("the file can be read");
+            let is_part = |character: &char| character.is_ascii_uppercase() || *character == '_';
+            names.extend(
+                text.split("\"SWATH_")
+                    .skip(1)
+                    .map(|rest| rest.chars().take_while(is_part).collect::<String>()),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_in_the_page_of_variables() {
+    // For swath itself: the mark of a run's processes, the start of a job, and what tests set.
+    let internal = ["", "RUN", "JOB_BEGAN", "BLESS", "TEST_MARK"];
+    let mut names = BTreeSet::new();
+    variables_in(&root().join("src"), &mut names);
+    assert!(names.contains("RECORDS"), "{names:?}");
+    let page = read("docs/environment.md");
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !internal.contains(&name.as_str()) && !page.contains(&format!("`SWATH_{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/environment.md does not name SWATH_{missing:?}");
+}

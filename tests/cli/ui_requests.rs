@@ -1,0 +1,99 @@
+//! The server of `swath ui` under damaged requests: it answers or closes the connection, and goes on.
+
+use crate::mutation;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// No request waits longer for its answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SWEEP: &str = "[run]\ncommand = [\"sh\", \"-c\", 'echo \"{{\\\"loss\\\": 1}}\" >> \"$SWATH_RECORDS\"', \"{x}\"]\n\
+                     [objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"random\"\ntrials = 1\n\
+                     [space]\nx = { min = 0.0, max = 1.0 }\n";
+
+/// `swath ui` of a study with one trial.
+struct Server {
+    process: Child,
+    folder: TempDir,
+    port: u16,
+    token: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("s.toml"), SWEEP).expect("the folder can be written");
+        let swath = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+            command.current_dir(folder.path()).env_remove("SWATH_LOGS").stdin(Stdio::null());
+            command
+        };
+        let run = swath().args(["run", "s.toml", "--quiet"]).output().expect("it runs");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let said = std::fs::File::create(folder.path().join("stderr")).expect("a file");
+        let mut process =
+            swath().args(["ui", "s"]).stdout(Stdio::piped()).stderr(said).spawn().expect("it starts");
+        let mut address = String::new();
+        BufReader::new(process.stdout.as_mut().expect("a pipe")).read_line(&mut address).expect("a line");
+        let rest = address.trim_end().strip_prefix("http://127.0.0.1:").expect("an address");
+        let (port, token) = rest.trim_end_matches('/').split_once('/').expect("a port and a token");
+        let (port, token) = (port.parse().expect("a port"), token.to_owned());
+        Self { process, folder, port, token }
+    }
+
+    /// Sends bytes and nothing more; returns the answer, which is empty if there is none.
+    fn answer(&self, request: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut answer = Vec::new();
+        // The server may have closed the connection already, which is an answer too.
+        let _ = stream.write_all(request).and_then(|()| stream.shutdown(Shutdown::Write));
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            assert_ne!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock,
+                "no answer to {}",
+                request.escape_ascii()
+            );
+        }
+        answer
+    }
+
+    /// What it wrote to its standard error.
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().and_then(|()| self.process.wait()).ok();
+    }
+}
+
+#[test]
+fn no_request_stops_the_server_of_the_page() {
+    let server = Server::start();
+    let host = format!("Host: 127.0.0.1:{}\r\n", server.port);
+    let token = &server.token;
+    let page = format!("GET /{token}/ HTTP/1.1\r\n{host}\r\n").into_bytes();
+    let corpus = vec![
+        page.clone(),
+        format!("GET /{token}/data?since=14r HTTP/1.1\r\n{host}Sec-Fetch-Site: same-origin\r\n\r\n")
+            .into_bytes(),
+        format!("POST /{token}/ HTTP/1.0\r\n{host}Origin: http://localhost\r\nContent-Length: 3\r\n\r\nabc")
+            .into_bytes(),
+        b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nCookie: a=b; c=\"d\"\r\n\r\n".to_vec(),
+    ];
+    let changes = std::env::var("SWATH_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    for seed in 0..changes {
+        let request = mutation::changed(&corpus, seed);
+        let answer = server.answer(&request);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "{}", request.escape_ascii());
+        assert!(!server.said().contains("panicked"), "{}\n{}", request.escape_ascii(), server.said());
+    }
+    assert!(server.answer(&page).starts_with(b"HTTP/1.1 200 "));
+}

@@ -1,0 +1,164 @@
+//! One function for each kind of input that a person, a program or a file gives. None of them may panic, whatever the bytes are.
+//!
+//! The tests beside this file call them with changed inputs of `corpus/`; the targets of cargo-fuzz in `fuzz/` call them too.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use swath::journal::{self, Journal, StudyDir, salvage};
+use swath::logger::wire::Parser;
+use swath::report::formula::{Ask, Cells, Formula, Names};
+use swath::run::import::{Wanted, import};
+use swath::run::{self, Options};
+use swath::source::{Diagnostics, Source};
+use swath::space::Value;
+use swath::space::expr::{Expr, Type};
+use swath::study::Header;
+use swath::sweep::{Rejected, Sweep};
+use tempfile::TempDir;
+
+/// A sweep file: it is accepted or refused with errors that can be shown, and what is accepted has configurations.
+pub(crate) fn sweep_file(bytes: &[u8]) {
+    for parse in [Sweep::parse, Sweep::parse_for_function] {
+        let mut diagnostics = Diagnostics::default();
+        let source = Source::from_bytes("fuzz.toml", bytes.to_vec(), &mut diagnostics);
+        match parse(source) {
+            Ok(sweep) => {
+                let params = sweep.space.decode(&vec![0.5; sweep.space.dims()]);
+                assert_eq!(sweep.space.encode(&params).len(), sweep.space.dims());
+            }
+            Err(rejected) => assert_can_be_shown(&rejected),
+        }
+    }
+}
+
+fn assert_can_be_shown(rejected: &Rejected) {
+    assert!(rejected.diagnostics.has_errors());
+    assert!(!rejected.render(true).is_empty());
+    assert!(rejected.json().is_object() || rejected.json().is_array());
+}
+
+/// The value of a name in expressions and formulas.
+fn value_of(name: &str) -> Option<Value> {
+    match name {
+        "x" => Some(Value::Float(0.5)),
+        "n" => Some(Value::Int(3)),
+        "text" => Some(Value::Text("adam".into())),
+        "flag" => Some(Value::Bool(true)),
+        "list" => Some(Value::List(vec![Value::Int(1), Value::Float(f64::INFINITY)])),
+        _ => None,
+    }
+}
+
+/// The type of a name in expressions.
+fn type_of(name: &str) -> Option<Type> {
+    match name {
+        "x" | "n" => Some(Type::Number),
+        "text" => Some(Type::Text),
+        "flag" => Some(Type::Bool),
+        "list" => Some(Type::List),
+        _ => None,
+    }
+}
+
+/// The cells of a trial whose reports are all 0.25.
+struct Trial;
+
+impl Cells for Trial {
+    fn value(&self, name: &str) -> Option<Value> {
+        value_of(name)
+    }
+
+    fn ask(&self, _: Ask, _: &str) -> Option<f64> {
+        Some(0.25)
+    }
+}
+
+/// An expression of a sweep file and a formula of `--where`: each is refused or computed.
+pub(crate) fn expression(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(expr) = Expr::parse(&text) {
+        assert_eq!(expr.text(), text);
+        let _ = (expr.names().count(), expr.check(&type_of), expr.eval(&value_of));
+    }
+    let names = Names::from_iter(["x", "val/AR@100", "n-estimators", "a b"]);
+    if let Ok(formula) = Formula::parse(&text, &names) {
+        let checked = formula.check(&names, &|name| type_of(name).unwrap_or(Type::Any));
+        let _ = (formula.names().count(), checked, formula.value(&Trial));
+    }
+}
+
+/// Lines of `$SWATH_RECORDS`: each is read or refused, and the row of what was read is JSON but for numbers that are none.
+pub(crate) fn record_lines(bytes: &[u8]) {
+    let mut parser = Parser::default();
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let was_read = parser.parse(line).is_ok();
+        let row = String::from_utf8_lossy(parser.row()).replace("NaN", "null").replace("Infinity", "1");
+        let json = format!("{{{row}}}");
+        assert!(!was_read || serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
+    }
+}
+
+/// A folder in memory, where there is such.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+}
+
+/// A folder of a study with this journal.
+fn study_with(journal: &[u8], folder: &Path) -> StudyDir {
+    let dir = StudyDir::at(folder.join("study"));
+    fs::create_dir(dir.root()).expect("a new folder");
+    fs::write(dir.journal(), journal).expect("the journal can be written");
+    dir
+}
+
+/// A journal: it is read or refused, and after a salvage it can be read.
+pub(crate) fn journal(bytes: &[u8]) {
+    let folder = folder();
+    let dir = study_with(bytes, folder.path());
+    if let Ok(replay) = Journal::open(&dir) {
+        let good = replay.take_while(Result::is_ok).count();
+        assert!(good <= bytes.len());
+    }
+    if journal::read(&dir).is_err() && salvage(&dir, Header::default()).is_ok() {
+        journal::read(&dir).expect("a salvaged journal can be read");
+    }
+}
+
+/// The sweep that files are imported into.
+fn importing_sweep() -> Sweep {
+    let text = "[objective]\nmetric = 'loss'\ngoal = 'min'\n[search]\ntrials = 3\n\
+                [space]\nx = { min = 0.0, max = 1.0 }\nk = ['a', 'b']\n";
+    let source = Source { name: "fuzz.toml".into(), text: text.into() };
+    Sweep::parse_for_function(source).expect("a sweep file")
+}
+
+/// Returns the journal of a study that has only been opened.
+fn empty_journal(sweep: &Sweep) -> &'static [u8] {
+    static JOURNAL: OnceLock<Vec<u8>> = OnceLock::new();
+    JOURNAL.get_or_init(|| {
+        let folder = folder();
+        let options = Options { logs: folder.path().join("logs"), ..Options::default() };
+        let opened = run::open(sweep, options).expect("a study");
+        let path = opened.dir().journal();
+        drop(opened);
+        fs::read(path).expect("its journal")
+    })
+}
+
+/// A file to import: it is imported, or the study stays as it was; the study can be read in any case.
+pub(crate) fn import_file(bytes: &[u8]) {
+    let sweep = importing_sweep();
+    let before = empty_journal(&sweep);
+    let folder = folder();
+    let dir = study_with(before, folder.path());
+    let file = folder.path().join("file");
+    fs::write(&file, bytes).expect("the file can be written");
+    match import(&dir, &sweep, &file, &Wanted::default()) {
+        Ok(imported) => {
+            let study = journal::read(&dir).expect("the study can be read");
+            assert_eq!(study.trials().len(), imported.trials.len());
+        }
+        Err(_) => assert_eq!(fs::read(dir.journal()).expect("the journal"), before),
+    }
+}
