@@ -311,3 +311,16 @@ fn old_and_new_failures_are_read_back() {
     assert_eq!(raised.to_string(), "no data (killed by signal 6 (SIGABRT))");
     assert_eq!((raised.class(), raised.ended()), (FailureClass::Crash, &Failure::Signal(6)));
 }
+
+#[test]
+fn of_a_mean_the_reason_names_the_value_that_is_not_finite() {
+    let mut world = World::new(Goal::Min, Take::Mean);
+    world.starts(1);
+    for (fold, loss) in [(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.5)] {
+        world.reports(1, fold, loss);
+    }
+    assert_eq!(world.ends(1, Exit::Done), TrialState::Failed);
+    let exit = world.study.trial(TrialId(1)).and_then(|trial| trial.exit.clone());
+    let why = "`loss` was reported, but is NaN in one of the reports that count";
+    assert_eq!(exit, Some(Exit::Failed(Failure::NoObjective(why.to_owned()))));
+}
