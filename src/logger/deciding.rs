@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_number_in_quotes_is_a_number_where_it_decides_and_a_text_elsewhere() {
         let (acc, word): (Name, Name) = ("acc".into(), "word".into());
-        let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+        let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
         let mut flaws = Vec::new();
         let number = Datum::Number(Metric(0.71));
         assert_eq!(deciding.read(&acc, text("0.71"), &mut flaws), number);
@@ -215,7 +215,7 @@ mod tests {
     fn of_a_metric_without_a_number_the_last_report_gives_the_reason() {
         let acc: Name = "acc".into();
         let reason = |note: &dyn Fn(&mut DecidingMetrics)| {
-            let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+            let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
             note(&mut deciding);
             match deciding.absent().pop() {
                 Some(LogRecord::Absent { why, .. }) => why,
