@@ -86,7 +86,7 @@ class Card {
       if (curves && curves.thinned) found.push("long curves are thinned");
     }
     if (this.kind === "history" && data.history.means) found.push("of several seeds the mean");
-    if (this.kind === "history" && data.history.breaking.length) found.push("red: breaks an outcome limit, and is never the best");
+    if (this.kind === "history" && data.history.breaking.length) found.push("red: breaks an outcome constraint, and is never the best");
     if (this.kind === "importance" && data.importance) {
       found.push(`${data.importance.trials} trials; alone the parameters explain ${Math.round(Math.min(1, data.importance.alone) * 100)} % of the variance`);
       found.push(...data.importance.cautions);

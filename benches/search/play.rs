@@ -70,7 +70,7 @@ impl Game {
 
     pub(crate) fn commit(&mut self, event: Event) {
         let seq = self.study.next_seq();
-        let entry = Entry { seq, at: Timestamp::from_micros(seq as i64), event };
+        let entry = Entry { seq, at: Timestamp::from_micros(seq as i64), event, away: None };
         self.study.apply(&entry).expect("the game keeps the rules");
         self.sampler.observe(&self.study, &entry.event);
         self.entries.push(entry);

@@ -58,7 +58,7 @@ fn entries() -> Vec<Entry> {
         Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() },
     ];
     let at = Timestamp::now();
-    (0..).zip(events).map(|(seq, event)| Entry { seq, at, event }).collect()
+    (0..).zip(events).map(|(seq, event)| Entry { seq, at, event, away: None }).collect()
 }
 
 fn track(study: &std::path::Path, names: &[&str]) -> Result<(Duration, Duration), Failure> {

@@ -71,7 +71,8 @@ fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Conte
         let mut events = Vec::new();
         for point in points {
             let Some(event) = propose::added_to(&sweep.space, sweep.seed, &known, point) else { continue };
-            let entry = crate::study::Entry { seq: known.next_seq(), at: now, event: event.clone() };
+            let entry =
+                crate::study::Entry { seq: known.next_seq(), at: now, event: event.clone(), away: None };
             if known.apply(&entry).is_ok() {
                 events.push(event);
             }

@@ -109,7 +109,7 @@ impl Facts {
             .map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
         rows.push(("trials", trials));
         if let Some(seeds) = sweep.replicate {
-            let configurations = sweep.trials.map(|trials| trials.div_ceil(u64::from(seeds)));
+            let configurations = sweep.trials.map(|trials| trials / u64::from(seeds));
             let least =
                 configurations.map_or_else(String::new, |count| format!(": at least {count} configurations"));
             rows.push(("replicates", format!("{seeds} seeds each, which count as trials{least}")));
@@ -120,7 +120,7 @@ impl Facts {
         rows.push(("sampler", sweep.sampler.name.clone()));
         rows.push(("scheduler", sweep.scheduler.name.clone()));
         rows.extend(sweep.objectives.iter().map(|objective| ("objective", words(objective))));
-        rows.extend(sweep.outcome_limits.iter().map(|limit| ("limit", limit.to_string())));
+        rows.extend(sweep.outcome_limits.iter().map(|limit| ("constraint", limit.to_string())));
         rows.push(("executor", format!("{}, {} at a time", sweep.executor.name, sweep.slots())));
         let limits = limits(sweep);
         if !limits.is_empty() {

@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
         jobs: asked,
+        time: None,
         command_line: Vec::new(),
     };
     let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;

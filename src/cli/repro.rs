@@ -66,6 +66,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         workdir: std::env::current_dir()?,
         jobs: Some(1),
         gpus: super::run::gpus(None),
+        time: None,
         command_line: std::env::args().collect(),
     };
     let registry = Registry::standard();

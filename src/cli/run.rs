@@ -8,6 +8,7 @@ use crate::driver::{DriverError, Interrupt, Urgency};
 use crate::run::{Opened, Options, ResourceError, RunError};
 use crate::study::Closing;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Run the trials of a sweep, or go on with them
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,12 @@ pub(crate) struct Args {
     /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that says `gpus`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Option<Vec<String>>,
+    /// End this run after a time such as `10m`; the same command goes on later
+    ///
+    /// Trials that still run are told to stop, and wait for the next run. `time` under `[limits]`
+    /// in the sweep file is the limit of all runs together.
+    #[arg(long, value_name = "DURATION", value_parser = run_time)]
+    time: Option<Duration>,
     /// Write every event as a JSON line to standard output
     #[arg(long)]
     json: bool,
@@ -46,6 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         workdir: std::env::current_dir()?,
         jobs: args.jobs.map(usize::from),
         gpus: gpus(args.gpus.clone()),
+        time: args.time,
         command_line: std::env::args().collect(),
     };
     if args.detach {
@@ -59,7 +67,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(notice);
     }
     let interrupt = Interrupt::on_signals()?;
-    match opened.setup() {
+    // The run itself ends at once, after what an earlier one may have left was told to stop.
+    let is_out_of_time = opened.is_out_of_time();
+    if is_out_of_time {
+        context.out.say("no time is left for this sweep, so no trial is started");
+    }
+    let set_up = if is_out_of_time { Ok(()) } else { opened.setup() };
+    match set_up {
         Err(_) if interrupt.urgency() > Urgency::None => {
             context.out.say("interrupted during `[run] setup`, before any trial");
             context.out.say(format_args!("continue with: {}", again()));
@@ -78,6 +92,15 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     opened.catch_up(|stale| progress.stale(&stale))?;
     progress.finish(opened.study(), &Closing::Finished, "");
     Ok(Code::Done)
+}
+
+/// Reads the time that a run is given.
+fn run_time(text: &str) -> Result<Duration, String> {
+    match crate::source::units::duration(text) {
+        Ok(time) if time.is_zero() => Err("it leaves no time at all".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("it {error}; write 90s, 45m or 1h30m")),
+    }
 }
 
 fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {

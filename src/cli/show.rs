@@ -162,7 +162,7 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
     writeln!(out.stdout, "{id}  {state}  {}", plain(&summary::objectives(study, trial)))?;
     line(out, "cause", summary::cause(trial.exit.as_ref()).unwrap_or_default())?;
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
-    line(out, "limits", summary::broken(study, trial).join(", "))?;
+    line(out, "constraint", summary::broken(study, trial).join(", "))?;
     if study.header().replicate.is_some() {
         let head = study.head(trial.id);
         let number = study.replicate(trial.id);
@@ -257,7 +257,13 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     });
     let count = trial.reports;
     let plural = if count == 1 { "report" } else { "reports" };
-    heading(out, &plain(&format!("{count} {plural}{step}{}", counted_words(study, trial))))?;
+    let beyond = match trial.beyond {
+        0 => String::new(),
+        1 => "; one more came past the most that a trial gets and does not count".to_owned(),
+        more => format!("; {more} more came past the most that a trial gets and do not count"),
+    };
+    let counted = counted_words(study, trial);
+    heading(out, &plain(&format!("{count} {plural}{step}{beyond}{counted}")))?;
     let tallies = || trial.metrics.values();
     let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
@@ -343,7 +349,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
         md5.clone().map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
     };
     Some(match record {
-        LogRecord::Report { .. } => return None,
+        LogRecord::Report { .. } | LogRecord::Beyond { .. } => return None,
         LogRecord::Dataset { data_dir, role, md5: digest, size, files } => {
             let role = if role.is_empty() { String::new() } else { format!(" ({role})") };
             let plural = if *files == 1 { "file" } else { "files" };

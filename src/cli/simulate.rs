@@ -8,6 +8,7 @@ use crate::numerics::stream::{Purpose, stream};
 use crate::report::number::{seconds, short};
 use crate::scheduler::curves::{Collector, Recording};
 use crate::scheduler::simulation::{Curve, Simulation};
+use crate::source::Diagnostics;
 use crate::study::kind::Capability;
 use crate::study::{Header, Metric, Objective, Study, Take, TrialId, TrialState};
 use crate::sweep::Sweep;
@@ -78,6 +79,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         let refused =
             Failure::usage("recorded curves cannot show what changed copies of trials would have done");
         return Err(refused.hint(format!("simulate works for {}", others.join(", "))));
+    }
+    if sweep.objectives.len() > 1 {
+        let metric = &objective.metric;
+        context.out.warn(format_args!("simulated as if `{metric}` were the only objective"));
     }
     let slots = args.jobs.map_or_else(|| sweep.slots(), usize::from);
     let world = World { sweep: &sweep, objective, recording: &recording, slots };
@@ -169,7 +174,11 @@ fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
         Failure::usage("the sweep file does not name the reported key that counts the resource")
             .hint("name it: `resource = \"epoch\"` under `[scheduler]`")
     })?;
-    let objective = sweep.objectives.first();
+    let mut section = sweep.scheduler.section.clone();
+    let named = section.take_text("metric", &mut Diagnostics::default());
+    let is_named =
+        |objective: &&Objective| named.as_ref().is_some_and(|(name, _)| **name == *objective.metric);
+    let objective = sweep.objectives.iter().find(is_named).or(sweep.objectives.first());
     let objective = objective.ok_or_else(|| {
         Failure::usage("the sweep file has no objective").hint("`[objective]` names the metric to judge by")
     })?;
@@ -243,11 +252,13 @@ impl World<'_> {
     /// Runs the trials in this order under the sweep's scheduler.
     fn simulate(&self, order: &[usize]) -> Result<Outcome, Failure> {
         let colour = false;
-        let plan =
-            self.sweep.build(self.slots, None).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
+        // The recording is of one objective, so the scheduler has to judge by that alone.
+        let mut sweep = self.sweep.clone();
+        sweep.objectives = vec![self.objective.clone()];
+        let plan = sweep.build(self.slots, None).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
         let curves: Vec<Curve> = order.iter().map(|at| self.recording.curves[*at].1.clone()).collect();
         let header = Header {
-            objectives: self.sweep.objectives[..1].to_vec(),
+            objectives: vec![self.objective.clone()],
             resource: self.sweep.resource.clone(),
             trials: Some(curves.len() as u64),
             ..Header::default()

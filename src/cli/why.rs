@@ -33,16 +33,21 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         plain(&reason(found.study.closed(), trial))
     )?;
     for broken in summary::broken(study, trial) {
-        writeln!(out.stdout, "  it breaks a limit: {}", plain(&broken))?;
+        writeln!(out.stdout, "  it breaks an outcome constraint: {}", plain(&broken))?;
     }
     if let Some(line) = raced(study, study.head(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
+    let mut verdict = None;
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
-        if entry.event.trial() == Some(trial.id)
-            && let Some(line) = told(&entry.event, trial)
-        {
+        if entry.event.trial() != Some(trial.id) {
+            continue;
+        }
+        if let Event::Judged { verdict: judged, .. } = &entry.event {
+            verdict = Some(*judged);
+        }
+        if let Some(line) = told(&entry.event, trial, verdict) {
             writeln!(out.stdout, "  {}  {}", entry.at, plain(&line))?;
         }
     }
@@ -92,6 +97,10 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
         (TrialState::Paused | TrialState::Stopped, _) => {
             trial.why.clone().unwrap_or_else(|| "the program that ran it gave it up".to_owned())
         }
+        (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
+            let why = trial.why.as_deref().unwrap_or_default();
+            format!("{why}: it was ended there, with every objective reported and finite")
+        }
         (TrialState::Complete, _) => {
             "it ended without an error, and every objective was reported and is finite".to_owned()
         }
@@ -135,8 +144,8 @@ fn raced(study: &Study, head: TrialId) -> Option<String> {
     })
 }
 
-/// Tells an event that decided something.
-fn told(event: &Event, trial: &Trial) -> Option<String> {
+/// Tells an event that decided something, of a trial of which the scheduler last said `verdict`.
+fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String> {
     let is_imported = matches!(trial.origin, Origin::Imported(_));
     Some(match event {
         Event::Created { origin, .. } => match origin {
@@ -158,10 +167,12 @@ fn told(event: &Event, trial: &Trial) -> Option<String> {
                 Verdict::Continue => "goes on",
                 Verdict::Pause => "is paused",
                 Verdict::Stop => "is stopped",
+                Verdict::Complete => "is ended, complete",
             };
             format!("{word}: {why}")
         }
         Event::Ended { attempt, exit, .. } => match exit {
+            Exit::Done if verdict == Some(Verdict::Complete) => format!("attempt {attempt} ended"),
             Exit::Done => format!("attempt {attempt} ended without an error"),
             other => format!("attempt {attempt} ended: {other}"),
         },

@@ -22,8 +22,9 @@ pub fn amend(
     let mut study = Study::default();
     replay.fold_into(&mut study, &mut |_, _| {})?;
     let mut journal = replay.into_writer()?;
+    let mut away = study.at().map(|last| now.since(last));
     for event in decide(&study) {
-        study.apply(&journal.append(event, now)?)?;
+        study.apply(&journal.append_after(away.take(), event, now)?)?;
     }
     journal.sync()?;
     let _ = snapshot::write(dir, &study, journal.offset());

@@ -4,8 +4,8 @@ use super::{Driver, DriverError, propose};
 use crate::logger::DecidingMetrics;
 use crate::space::{Name, Params};
 use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, Timestamp, TrialId, TrialState,
-    Usage, Verdict,
+    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, TrialId, TrialState, Usage,
+    Verdict,
 };
 
 /// A trial that was handed out.
@@ -41,8 +41,8 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn ask(&mut self, began: Timestamp) -> Result<Offer, DriverError> {
-        if let Some(why) = self.reason_to_end(self.told.stop.unwrap_or(super::Urgency::None), began) {
+    pub fn ask(&mut self) -> Result<Offer, DriverError> {
+        if let Some(why) = self.reason_to_end(self.told.stop.unwrap_or(super::Urgency::None)) {
             return Ok(Offer::Over(why));
         }
         let Some(trial) = self.next_trial()? else {
@@ -83,11 +83,13 @@ impl Driver<'_> {
     pub fn report(&mut self, trial: TrialId, values: Vec<(Name, Datum)>) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
         self.log_report(trial, attempt, values)?;
-        let verdict = self.judged(trial)?;
+        let verdict = self.judged(trial, false)?;
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),
-            Verdict::Stop => drop(self.ended(trial, attempt, Exit::Stopped, Usage::default())?),
+            Verdict::Stop | Verdict::Complete => {
+                self.ended(trial, attempt, Exit::Stopped, Usage::default())?;
+            }
         }
         self.journal.flush()?;
         Ok(verdict)
@@ -169,7 +171,8 @@ impl Driver<'_> {
     ) -> Result<(), DriverError> {
         let mut flaws = Vec::new();
         DecidingMetrics::new(&self.study.header().deciding_metrics()).read_all(&mut values, &mut flaws);
-        self.commit(Event::Logged { trial, attempt, record: LogRecord::Report { values } })?;
+        let record = self.weighed(trial, LogRecord::Report { values });
+        self.commit(Event::Logged { trial, attempt, record })?;
         for text in flaws {
             let warning = LogRecord::Warning { text };
             let is_told = self.study.trial(trial).is_some_and(|found| found.records.contains(&warning));

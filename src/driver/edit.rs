@@ -65,7 +65,7 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
         changes.push(format!("seeds: {} → {}", seeds(old.replicate), seeds(new.replicate)));
     }
     if old.limits != new.limits {
-        changes.push("the outcome limits changed".to_owned());
+        changes.push("the outcome constraints changed".to_owned());
     }
     if old.objectives != new.objectives {
         changes.push("the objective changed".to_owned());

@@ -1,6 +1,6 @@
 //! What a free slot does next: a trial that waits, else what the scheduler wants, else nothing.
 
-use super::{Driver, DriverError, has_entries, propose};
+use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::scheduler::Next;
 use crate::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
@@ -70,7 +70,7 @@ impl Driver<'_> {
     }
 
     pub(super) fn budget_left(&self) -> bool {
-        !self.exhausted && self.parts.header.trials.is_none_or(|most| self.study.counted() < most)
+        !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
     }
 
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {

@@ -3,17 +3,25 @@
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Signal, Stop, What};
 use crate::logger::{Answer, Directive};
-use crate::study::{Attempt, Event, TrialId, Verdict};
+use crate::scheduler;
+use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
 
 impl Driver<'_> {
-    pub(super) fn judge(&mut self, trial: TrialId, executor: &mut dyn Executor) -> Result<(), DriverError> {
+    /// Judges a trial that has reported, or that `asks` whether it may go on, and tells the
+    /// executor if it may not.
+    pub(super) fn judge(
+        &mut self,
+        trial: TrialId,
+        asks: bool,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
-        let how = match self.judged(trial)? {
+        let how = match self.judged(trial, asks)? {
             Verdict::Continue => return Ok(()),
             Verdict::Pause => Stop::Pause,
-            Verdict::Stop => Stop::Verdict,
+            Verdict::Stop | Verdict::Complete => Stop::Verdict,
         };
         if self.save()? {
             self.end(trial, how, executor);
@@ -41,9 +49,15 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Returns a record of a running trial as the journal is to have it; see
+    /// [`scheduler::weighed`].
+    pub(super) fn weighed(&self, trial: TrialId, record: LogRecord) -> LogRecord {
+        scheduler::weighed(&*self.parts.scheduler, &self.study, trial, record)
+    }
+
     /// Asks the scheduler about a running trial and notes what it says.
-    pub(super) fn judged(&mut self, trial: TrialId) -> Result<Verdict, DriverError> {
-        let judgement = self.parts.scheduler.verdict(&self.study, trial);
+    pub(super) fn judged(&mut self, trial: TrialId, asks: bool) -> Result<Verdict, DriverError> {
+        let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial, asks);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
             self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
         }

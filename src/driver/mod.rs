@@ -41,7 +41,7 @@ use crate::logger::TrialFolder;
 use crate::scheduler::{self, Next};
 use crate::study::{
     Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Study, Timestamp, TrialId, TrialState,
-    Usage,
+    Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -103,8 +103,12 @@ pub struct Driver<'a> {
     exhausted: bool,
     /// Free slots that cannot be used now, and why.
     unusable: BTreeMap<u32, String>,
+    /// When the run began.
+    began: Timestamp,
     /// How long the run stood still.
     stood: Duration,
+    /// How much of the time since the last entry is not used by any run; the next entry says so.
+    away: Option<Duration>,
     synced: Instant,
     snapshot_due: Instant,
     /// How many records of its running attempt each trial had when the study was opened.
@@ -157,7 +161,7 @@ impl<'a> Driver<'a> {
         executor: &mut dyn Executor,
         interrupt: &Interrupt,
     ) -> Result<Closing, DriverError> {
-        let began = (self.clock)();
+        self.begin_clock();
         let _ = Control::receive(&self.dir);
         self.size = self.parts.limits.disk.map(|_| size::Size::measure(&self.dir, &self.study));
         self.begin_tidy();
@@ -167,7 +171,7 @@ impl<'a> Driver<'a> {
                 self.halt(executor, interrupt)?;
             }
             let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
-            let ending = self.reason_to_end(urgency, began);
+            let ending = self.reason_to_end(urgency);
             let mut waits = !self.has_room(executor)?;
             if ending.is_some() {
                 self.drop_held()?;
@@ -239,7 +243,7 @@ impl<'a> Driver<'a> {
 
     /// Makes `event` durable, then true, then known. The only way a study changes.
     fn commit(&mut self, event: Event) -> Result<(), DriverError> {
-        let entry = self.journal.append(event, (self.clock)())?;
+        let entry = self.journal.append_after(self.away.take(), event, (self.clock)())?;
         self.absorb(&entry)
     }
 
@@ -254,7 +258,33 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn reason_to_end(&self, urgency: Urgency, began: Timestamp) -> Option<Closing> {
+    /// Lets the run begin now: the time since the last entry is not used by it.
+    fn begin_clock(&mut self) {
+        self.began = (self.clock)();
+        self.stood = Duration::ZERO;
+        self.away = self.study.at().map(|last| self.began.since(last));
+    }
+
+    /// Returns how long all runs of the study have taken so far, this one included.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        let since = self.study.at().map_or(Duration::ZERO, |last| (self.clock)().since(last));
+        self.study.used() + since.saturating_sub(self.away.unwrap_or_default())
+    }
+
+    /// Returns whether `limits.time` is used up, so that a run would start nothing.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        self.parts.limits.time.is_some_and(|most| self.used() >= most)
+    }
+
+    /// Returns whether this run has had the time that it was given.
+    fn is_run_time_over(&self) -> bool {
+        let ran = (self.clock)().since(self.began).saturating_sub(self.stood);
+        self.parts.limits.run_time.is_some_and(|most| ran >= most)
+    }
+
+    fn reason_to_end(&self, urgency: Urgency) -> Option<Closing> {
         let limits = self.parts.limits;
         if urgency > Urgency::None {
             Some(Closing::Interrupted)
@@ -262,11 +292,10 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.breaker.tripped() {
             Some(Closing::CircuitBreaker)
-        } else if limits
-            .time
-            .is_some_and(|most| (self.clock)().since(began).saturating_sub(self.stood) >= most)
-        {
+        } else if self.is_out_of_time() {
             Some(Closing::TimeLimit)
+        } else if self.is_run_time_over() {
+            Some(Closing::RunTime)
         } else if let (Some(most), Some(size)) = (limits.disk, &self.size)
             && size.total() > most
         {
@@ -293,7 +322,9 @@ impl<'a> Driver<'a> {
     fn halt(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<(), DriverError> {
         executor.halt(true);
         self.save_to_disk()?;
-        self.stood += interrupt.stand_still();
+        let stood = interrupt.stand_still();
+        self.stood += stood;
+        self.away = Some(self.away.unwrap_or_default() + stood);
         executor.halt(false);
         Ok(())
     }
@@ -318,7 +349,8 @@ impl<'a> Driver<'a> {
             What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
             What::Logged(record) => {
                 self.note_model(&record);
-                let report = matches!(record, LogRecord::Report { .. });
+                let record = self.weighed(trial, record);
+                let report = matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
                 let odd = self.caution_look(trial, &record);
                 self.commit(Event::Logged { trial, attempt, record })?;
                 if let Some(text) = odd {
@@ -328,13 +360,16 @@ impl<'a> Driver<'a> {
                     return Ok(());
                 }
                 self.reported(trial, executor);
-                self.judge(trial, executor)
+                self.judge(trial, false, executor)
             }
             What::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
                 self.watch_failures(trial, ran, executor)
             }
-            What::Asked(id) => self.answer(trial, attempt, id),
+            What::Asked(id) => {
+                self.judge(trial, true, executor)?;
+                self.answer(trial, attempt, id)
+            }
         }
     }
 
@@ -351,7 +386,10 @@ impl<'a> Driver<'a> {
         let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
             (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
         });
+        let exit_of_process = exit.clone();
+        let verdict = self.study.trial(trial).and_then(|found| found.verdict);
         let exit = match exit {
+            _ if verdict == Some(Verdict::Complete) => Exit::Done,
             Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
             other => other,
         };
@@ -359,9 +397,8 @@ impl<'a> Driver<'a> {
             self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
         }
         let broken = self.caution_end(trial, attempt, &exit)?;
-        let told = exit.clone();
         self.commit(Event::Ended { trial, attempt, exit, usage })?;
-        self.amend_folder(trial, Some(&told));
+        self.amend_folder(trial, Some(&exit_of_process));
         if let Some(size) = &mut self.size {
             size.trial(trial);
         }

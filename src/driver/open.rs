@@ -47,6 +47,7 @@ impl<'a> Driver<'a> {
             }
         })?;
         let now = Instant::now();
+        let began = clock();
         let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {
             journal: replay.into_writer_on(ground.medium)?,
@@ -72,12 +73,15 @@ impl<'a> Driver<'a> {
             breaker,
             exhausted: false,
             unusable: BTreeMap::new(),
+            began,
             stood: std::time::Duration::ZERO,
+            away: None,
             synced: now,
             snapshot_due: now + std::time::Duration::from_secs(5),
             heard,
             opening: None,
         };
+        driver.begin_clock();
         driver.begin()?;
         Ok(driver)
     }
@@ -139,6 +143,7 @@ impl<'a> Driver<'a> {
     fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
         for (trial, attempt) in orphans.iter().copied() {
             for record in self.unread(trial) {
+                let record = self.weighed(trial, record);
                 self.commit(Event::Logged { trial, attempt, record })?;
             }
             self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
@@ -163,7 +168,7 @@ impl<'a> Driver<'a> {
             let verdict = found.verdict;
             self.busy_slots.insert(slot);
             match verdict {
-                Some(Verdict::Stop) => self.end(trial, Stop::Verdict, executor),
+                Some(Verdict::Stop | Verdict::Complete) => self.end(trial, Stop::Verdict, executor),
                 Some(Verdict::Pause) => self.end(trial, Stop::Pause, executor),
                 Some(Verdict::Continue) | None => {}
             }

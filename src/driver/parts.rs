@@ -39,12 +39,14 @@ pub struct Parts {
     pub elsewhere: bool,
 }
 
-/// When a run ends before its trials are done. Both count from the start of the run, so that running again continues.
+/// When a run ends before its trials are done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall time.
+    /// Time of all runs of the study together.
     pub time: Option<Duration>,
-    /// Failed trials.
+    /// Time of this run alone.
+    pub run_time: Option<Duration>,
+    /// Failed trials of this run alone: running again continues.
     pub failures: Option<u64>,
     /// Bytes that the study's folder takes.
     pub disk: Option<u64>,

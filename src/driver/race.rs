@@ -7,7 +7,7 @@
 //! judged. Without [`LEAST`] degrees of freedom, with several objectives, or while nothing is proven, nothing is dropped.
 
 use crate::numerics::student;
-use crate::study::{Origin, Study, TrialId, TrialState};
+use crate::study::{Origin, Study, Trial, TrialId, TrialState};
 
 /// How often a configuration that is as good as the best may be dropped at one look.
 pub const LEVEL: f64 = 0.05;
@@ -43,6 +43,35 @@ pub fn next(study: &Study) -> Option<TrialId> {
     let race = Race::of(study);
     let goes_on = |id: TrialId| race.as_ref().is_none_or(|race| !race.drops(study, id));
     std::iter::once(first).chain(open).map(|trial| trial.id).find(|id| goes_on(*id))
+}
+
+/// Returns whether the total of trials has room for another one: for the next seed of a
+/// configuration, or for a new configuration with all its seeds.
+///
+/// Seeds that running and complete configurations still need are set aside first. A paused
+/// configuration may never be promoted, so nothing is set aside for it.
+#[must_use]
+pub fn has_room(study: &Study, most: Option<u64>) -> bool {
+    let Some(most) = most else { return true };
+    let room = most.saturating_sub(study.counted());
+    let Some(wanted) = study.header().replicate else { return room > 0 };
+    room > 0 && (next(study).is_some() || room >= reserved(study) + u64::from(wanted))
+}
+
+/// Returns how many trials the configurations need that were begun and may still become complete
+/// with all their seeds.
+fn reserved(study: &Study) -> u64 {
+    let wanted = study.header().replicate.unwrap_or(1) as usize;
+    let race = Race::of(study);
+    let goes_on = |trial: &&Trial| {
+        !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
+            && matches!(trial.state, TrialState::Waiting | TrialState::Running | TrialState::Complete)
+            && !trial.outside
+            && wants(study, trial.id, wanted)
+            && race.as_ref().is_none_or(|race| !race.drops(study, trial.id))
+    };
+    let missing = |trial: &Trial| (wanted - study.members(trial.id).count()) as u64;
+    study.trials().iter().filter(goes_on).map(missing).sum()
 }
 
 /// Returns whether a configuration has fewer trials than wanted, none of which failed or was stopped.

@@ -88,7 +88,7 @@ impl Driver<'_> {
             .filter_map(|id| match self.study.trial(id)?.verdict? {
                 Verdict::Continue => None,
                 Verdict::Pause => Some((id, Stop::Pause)),
-                Verdict::Stop => Some((id, Stop::Verdict)),
+                Verdict::Stop | Verdict::Complete => Some((id, Stop::Verdict)),
             })
             .collect();
         for (trial, how) in judged {

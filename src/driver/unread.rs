@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Trial) -> Vec<LogRecord> {
     let folder = dir.trial(trial.id);
     let mut lines = Vec::new();
-    let mut known = trial.reports;
+    let mut known = trial.reports + trial.beyond;
     let deciding = study.header().deciding_metrics();
-    let is_rank = !deciding.iter().any(|name| &**name == "rank");
+    let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
         if let Line::Whole { number, bytes } = line {
             if known == 0 {
@@ -28,8 +28,8 @@ pub(super) fn records(dir: &StudyDir, workdir: &Path, study: &Study, trial: &Tri
     take_in(Dirs { workdir: workdir.to_owned(), trial: folder }, study, trial, &lines).unwrap_or_default()
 }
 
-/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of the first worker. `is_rank` says whether
-/// its `rank` is that of a worker.
+/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of
+/// the first worker. `is_rank` says whether its `rank` is that of a worker.
 fn decides(line: &[u8], is_rank: bool) -> bool {
     let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
     object.is_ok_and(|object| {

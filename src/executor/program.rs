@@ -209,7 +209,8 @@ impl Program {
         }
     }
 
-    /// Returns the ranks that a trial inherits from this process or is given in the sweep file, which are not those of its own processes.
+    /// Returns the ranks that a trial inherits from this process or is given in the sweep file,
+    /// which are not those of its own processes.
     fn outer_ranks(&self) -> Option<OsString> {
         rank::outer(|wanted| {
             let given = self.env.iter().rev().find(|(name, _)| name == wanted);

@@ -19,6 +19,8 @@ struct Wire {
     at: Timestamp,
     event: Event,
     #[serde(default)]
+    away: Option<u64>,
+    #[serde(default)]
     crc: Option<IgnoredAny>,
 }
 
@@ -44,11 +46,12 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
 /// What is wrong with it, in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
     let verified = verify(line)?;
-    let Wire { seq, at, event, crc } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let Wire { seq, at, event, away, crc } =
+        serde_json::from_slice(line).map_err(|error| error.to_string())?;
     if crc.is_some() && !verified {
         return Err("its checksum is damaged".to_owned());
     }
-    Ok(Entry { seq, at, event })
+    Ok(Entry { seq, at, event, away })
 }
 
 /// Makes sure that a line is as it was written; returns whether it has a checksum that says so.

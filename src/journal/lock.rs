@@ -10,7 +10,15 @@ use std::time::Duration;
 /// The right to write a study, for as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Unlocks by name. Closing the file would leave the lock for a moment to a child that another
+    /// thread has forked and that has not yet become its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// Who holds the lock of a study.
@@ -57,7 +65,7 @@ impl Lock {
         file.set_len(0).map_err(fail)?;
         file.rewind().map_err(fail)?;
         file.write_all(&line).map_err(fail)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -21,6 +21,7 @@ pub use snapshot::{read, settle, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The writer of a journal.
 ///
@@ -57,7 +58,22 @@ impl Journal {
     /// # Errors
     /// Only if the event cannot be written as JSON, which is a bug.
     pub fn append(&mut self, event: Event, at: Timestamp) -> Result<Entry, JournalError> {
-        let entry = Entry { seq: self.next_seq, at, event };
+        self.append_after(None, event, at)
+    }
+
+    /// Gathers an event as the next entry, of which it is known that so much of the time since the
+    /// entry before does not count as time of the sweep.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_after(
+        &mut self,
+        away: Option<Duration>,
+        event: Event,
+        at: Timestamp,
+    ) -> Result<Entry, JournalError> {
+        let away = away.map(|away| u64::try_from(away.as_micros()).unwrap_or(u64::MAX));
+        let entry = Entry { seq: self.next_seq, at, event, away };
         let start = self.buffer.len();
         if let Err(source) = line::write(&mut self.buffer, &entry) {
             self.buffer.truncate(start);

@@ -16,7 +16,8 @@ pub struct Report {
     pub attempt: u32,
     /// Which of the trial's reports that count it is, from 1.
     pub number: u64,
-    /// Where it stands on the axis of the trial's reports; none before the first that has the key of the axis.
+    /// Where it stands on the axis of the trial's reports; none before the first that has the key
+    /// of the axis.
     pub step: Option<f64>,
     /// When it was written to the journal.
     pub at: Timestamp,

@@ -124,10 +124,10 @@ impl Mending<'_> {
 
     /// Keeps an entry, filling the gap before it.
     fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
-        let Entry { seq, at, event } = entry;
+        let Entry { seq, at, event, away } = entry;
         self.has_gap |= seq != self.study.next_seq();
         loop {
-            let error = match self.put(at, event.clone()) {
+            let error = match self.put(at, event.clone(), away) {
                 Ok(()) => {
                     self.found.kept += 1;
                     return Ok(());
@@ -141,7 +141,7 @@ impl Mending<'_> {
                 self.found.dropped.push((number, error.to_string()));
                 return Ok(());
             };
-            if self.put(at, before).is_err() {
+            if self.put(at, before, None).is_err() {
                 self.found.dropped.push((number, error.to_string()));
                 return Ok(());
             }
@@ -149,8 +149,8 @@ impl Mending<'_> {
         }
     }
 
-    fn put(&mut self, at: Timestamp, event: Event) -> Result<(), IllegalEvent> {
-        let entry = Entry { seq: self.study.next_seq(), at, event };
+    fn put(&mut self, at: Timestamp, event: Event, away: Option<u64>) -> Result<(), IllegalEvent> {
+        let entry = Entry { seq: self.study.next_seq(), at, event, away };
         self.study.apply(&entry)?;
         // An event that was read can be written.
         line::write(&mut self.out, &entry).ok();
@@ -245,9 +245,9 @@ impl Mending<'_> {
             if let Some(trial) = self.study.trial(id).filter(|trial| trial.state == TrialState::Running) {
                 let attempt = Attempt(trial.attempts);
                 let lost = Event::Ended { trial: id, attempt, exit: Exit::Lost, usage: Usage::default() };
-                self.put(at, lost).ok();
+                self.put(at, lost, None).ok();
             }
-            self.put(at, Event::Removed { trials: vec![id] }).ok();
+            self.put(at, Event::Removed { trials: vec![id] }, None).ok();
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
     for (trial, attempt) in lost {
         let event =
             Event::Ended { trial, attempt: Attempt(attempt), exit: Exit::Lost, usage: Usage::default() };
-        let entry = Entry { seq: study.next_seq(), at, event };
+        let entry = Entry { seq: study.next_seq(), at, event, away: None };
         // It runs, so it can end.
         let _ = study.apply(&entry);
     }

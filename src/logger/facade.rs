@@ -103,7 +103,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the reported key that counts the scheduler's resource, if there is one. Of the supervising side only.
+    /// Names the reported key that counts the scheduler's resource, if there is one. Of the
+    /// supervising side only.
     #[must_use]
     pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -141,8 +142,9 @@ impl TrialLogger {
         &self.identity
     }
 
-    /// Reports values that decide: once an epoch, say. They go into the journal and may end the trial. Those of a worker other than the
-    /// first of a distributed trial decide nothing: they are metrics.
+    /// Reports values that decide: once an epoch, say. They go into the journal and may end the
+    /// trial. Those of a worker other than the first of a distributed trial decide nothing: they
+    /// are metrics.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -158,7 +160,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, number) in values {
+                for (name, number) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     json_number(line, *number);
                 }
@@ -216,7 +218,7 @@ impl TrialLogger {
             }
             End::Child { records, line } => {
                 begin_line(line, "report");
-                for (name, datum) in &values {
+                for (name, datum) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
                     begin_pair(line, name);
                     match datum {
                         Datum::Flag(flag) => line.extend_from_slice(flag.to_string().as_bytes()),
@@ -231,7 +233,8 @@ impl TrialLogger {
         }
     }
 
-    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other than the first gets its rank.
+    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other
+    /// than the first gets its rank.
     ///
     /// # Errors
     /// If it is not one line, or could not be appended. What is wrong inside the line becomes a warning of the trial.
@@ -243,7 +246,7 @@ impl TrialLogger {
                 if let Some(at) = line.find('\n') {
                     return Err(LoggerError::LineBreak { at });
                 }
-                here.line(&Label::Record, line.as_bytes(), now());
+                here.line(&Label::Record, with_rank(line, self.rank).as_bytes(), now());
             }
         }
         Ok(self.directive())
@@ -470,10 +473,15 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     json_text(line, kind);
 }
 
+/// Returns whether a value of a report is kept beside the rank of the process.
+fn is_kept(name: &str, rank: u32) -> bool {
+    rank == 0 || name != rank::KEY
+}
+
 /// Ends a report with the rank of the process, unless that is the first.
 fn end_line(line: &mut Vec<u8>, rank: u32) {
     if rank > 0 {
-        begin_pair(line, "rank");
+        begin_pair(line, rank::KEY);
         line.extend_from_slice(rank.to_string().as_bytes());
     }
     line.push(b'}');

@@ -71,8 +71,8 @@ impl TrialLogger {
         self
     }
 
-    /// Makes it that of a worker of a distributed trial. [`from_env`](Self::from_env) takes the rank that the launcher gave: see
-    /// `docs/records.md`.
+    /// Makes it that of a worker of a distributed trial. [`from_env`](Self::from_env) takes the rank
+    /// that the launcher gave: see `docs/records.md`.
     #[must_use]
     pub fn with_rank(mut self, rank: u32) -> Self {
         self.rank = rank;

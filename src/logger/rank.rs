@@ -1,16 +1,21 @@
 //! The rank of a process among those that a launcher started for one trial.
 //!
-//! Launchers give every process its rank in a variable. A trial may inherit such variables, from a job in which swath itself runs: those
-//! say nothing about its own processes. swath therefore tells each trial the ranks that its environment had when it was started, and a
-//! variable counts only where it differs from that.
+//! Launchers give every process its rank in a variable. A trial may inherit such variables, from a
+//! job in which swath itself runs: those say nothing about its own processes. swath therefore tells
+//! each trial the ranks that its environment had when it was started, and a variable counts only
+//! where it differs from that.
 
 use std::ffi::OsString;
 
-/// The variable that holds the ranks of the environment in which a trial was started, as in `RANK=3 WORLD_SIZE=8`.
+/// The key of a report or a metric that tells the rank of the process it is from.
+pub(crate) const KEY: &str = "rank";
+
+/// The variable that holds the ranks of the environment in which a trial was started, as in `RANK=3
+/// WORLD_SIZE=8`.
 pub(crate) const OUTER: &str = "SWATH_OUTER_RANKS";
 
-/// The variables of a rank, the first that counts decides, each with that of the number of processes: the same rank of another number of
-/// processes is another launcher's.
+/// The variables of a rank, the first that counts decides, each with that of the number of
+/// processes: the same rank of another number of processes is another launcher's.
 const LAUNCHERS: [(&str, Option<&str>); 5] = [
     ("SWATH_RANK", None),
     ("RANK", Some("WORLD_SIZE")),
@@ -19,7 +24,8 @@ const LAUNCHERS: [(&str, Option<&str>); 5] = [
     ("SLURM_PROCID", Some("SLURM_NTASKS")),
 ];
 
-/// Returns what [`OUTER`] is to be for a trial with these variables; `None` if they say nothing about ranks.
+/// Returns what [`OUTER`] is to be for a trial with these variables; `None` if they say nothing
+/// about ranks.
 #[cfg(feature = "engine")]
 pub(crate) fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
     let names = LAUNCHERS.into_iter().flat_map(|(rank, size)| [Some(rank), size]).flatten();
@@ -28,7 +34,8 @@ pub(crate) fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsStr
     (!pairs.is_empty()).then(|| pairs.join(" ").into())
 }
 
-/// Returns the rank of the process that has these variables, 0 if no launcher of the trial gave it one.
+/// Returns the rank of the process that has these variables, 0 if no launcher of the trial gave it
+/// one.
 pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
     let outer = variable(OUTER).unwrap_or_default();
     let outer = outer.to_string_lossy();
@@ -44,7 +51,8 @@ pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
     LAUNCHERS.into_iter().find_map(of_launcher).unwrap_or(0)
 }
 
-/// Returns the rank that a number means: a whole number above 0. Process 0 is the one that decides, as if there were no other.
+/// Returns the rank that a number means: a whole number above 0. Process 0 is the one that decides,
+/// as if there were no other.
 pub(crate) fn of_number(number: f64) -> Option<u32> {
     (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
 }
@@ -52,7 +60,7 @@ pub(crate) fn of_number(number: f64) -> Option<u32> {
 /// Returns the rank of the process that wrote a line, 0 if the line has none.
 #[cfg(feature = "engine")]
 pub(crate) fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
-    line.get("rank").and_then(serde_json::Value::as_f64).and_then(of_number).unwrap_or(0)
+    line.get(KEY).and_then(serde_json::Value::as_f64).and_then(of_number).unwrap_or(0)
 }
 
 fn number(value: OsString) -> Option<u32> {
@@ -65,7 +73,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::ffi::OsString;
 
-    /// Returns the rank of a process with the variables `own` in a trial that was started with those of `outside`.
+    /// Returns the rank of a process with the variables `own` in a trial that was started with
+    /// those of `outside`.
     fn rank(outside: &[(&str, &str)], own: &[(&str, &str)]) -> u32 {
         let mut variables: BTreeMap<&str, OsString> = BTreeMap::new();
         variables.extend(outside.iter().map(|(name, value)| (*name, OsString::from(value))));

@@ -1,10 +1,12 @@
-//! A step that is reported again with another value: what several processes of one trial do that do not say their ranks.
+//! A step that is reported again with another value: what several processes of one trial do that do
+//! not say their ranks.
 
 use crate::space::Name;
 use crate::study::{Datum, axis};
 use std::collections::BTreeMap;
 
-/// The most steps that are remembered; then all are forgotten, since the processes of a trial are never far apart.
+/// The most steps that are remembered; then all are forgotten, since the processes of a trial are
+/// never far apart.
 const MANY: usize = 4096;
 
 /// The deciding values of the steps that were reported.

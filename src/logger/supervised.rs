@@ -8,7 +8,7 @@ use super::kinds::Kinds;
 use super::repeats::Repeats;
 use super::steps::{Place, Steps};
 use super::wire::{Parser, Places, Said, begin_pair, check_name, json_number, json_text};
-use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest};
+use super::{Answer, DigestCache, DigestError, Directive, Dirs, Line, Point, Sink, artifacts, digest, rank};
 use crate::space::{Name, Value};
 use crate::study::{Axis, Datum, LogRecord, Metric, axis};
 use std::borrow::Cow;
@@ -46,7 +46,7 @@ pub(super) struct Supervised {
     repeats: Repeats,
     /// Reports of other workers than the first, and the first of those workers.
     other_reports: u64,
-    other_ranks: BTreeSet<u64>,
+    other_ranks: BTreeSet<u32>,
 }
 
 impl Supervised {
@@ -211,8 +211,7 @@ impl Supervised {
     /// Takes a report whose row the parser has.
     fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
         self.waits = false;
-        // A metric of that name that decides is no rank of a process.
-        let rank = if self.deciding.iter().any(|name| &**name == "rank") { 0 } else { self.parser.rank() };
+        let rank = self.rank_of(&values);
         let log = self.log_of_report(rank);
         let keys = self.parser.keys().iter().map(|key| &**key);
         let written = self.files.row(log, self.parser.row(), keys, now);
@@ -224,8 +223,17 @@ impl Supervised {
         }
     }
 
-    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of others are metrics.
-    fn log_of_report(&mut self, rank: u64) -> &'static str {
+    /// Returns the rank of the worker that made a report, 0 if it does not say. A metric of that
+    /// name that decides is no rank.
+    fn rank_of(&self, values: &[(Name, Datum)]) -> u32 {
+        let is_rank = !self.deciding.iter().any(|name| &**name == rank::KEY);
+        let number = axis::number(values, rank::KEY).filter(|_| is_rank);
+        number.and_then(rank::of_number).unwrap_or(0)
+    }
+
+    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of
+    /// others are metrics.
+    fn log_of_report(&mut self, rank: u32) -> &'static str {
         if rank == 0 {
             return REPORTS;
         }
@@ -257,6 +265,7 @@ impl Supervised {
         if !flaws.is_empty() {
             self.warn(format!("{}: {}", Label::Report, flaws.join("; ")));
         }
+        kept.retain(|(name, _)| rank == 0 || &**name != rank::KEY);
         if kept.is_empty() {
             return;
         }
@@ -270,11 +279,12 @@ impl Supervised {
             }
         }
         if rank > 0 {
-            begin_pair(&mut self.row, "rank");
+            begin_pair(&mut self.row, rank::KEY);
             self.row.extend_from_slice(rank.to_string().as_bytes());
         }
-        let log = self.log_of_report(rank.into());
-        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some("rank"));
+        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some(rank::KEY));
+        let rank = if rank > 0 { rank } else { self.rank_of(&kept) };
+        let log = self.log_of_report(rank);
         let written = self.files.row(log, &self.row, keys, now);
         self.written(written);
         if rank == 0 {
@@ -507,8 +517,8 @@ impl Supervised {
         let more = (self.other_ranks.len() > MOST_RANKS).then(|| "…".to_owned());
         let ranks = listed.chain(more).collect::<Vec<_>>().join(", ");
         Some(format!(
-            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. Let rank 0 report; if `rank` is a value of your \
-             own, give it another name",
+            "none of {} reports decides: they are of rank {ranks}, and only rank 0 decides. \
+             Let rank 0 report; if `rank` is a value of your own, give it another name",
             self.other_reports
         ))
     }

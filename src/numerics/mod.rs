@@ -8,6 +8,7 @@ pub mod forest;
 pub mod hypervolume;
 pub mod lbfgs;
 pub mod normal;
+pub mod pareto;
 pub mod rank_correlation;
 pub mod rank_test;
 pub mod sample;

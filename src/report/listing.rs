@@ -101,13 +101,15 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     }
 }
 
-/// Adds a column of the user's own. Where another column has its name already, it gets the one that it has in `trials.csv`.
+/// Adds a column of the user's own. Where another column has its name already, it gets the one that
+/// it has in `trials.csv`.
 fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
     let taken = table.has(name);
     table.push(if taken { column.titled(&format!("{kind}.{name}")) } else { column });
 }
 
-/// Returns how far each trial has come, unless the other columns say it: a key that the program reports is a metric like any other.
+/// Returns how far each trial has come, unless the other columns say it: a key that the program
+/// reports is a metric like any other.
 fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
     let has_gone_on = steps.iter().flatten().any(|step| *step > 1.0);

@@ -331,7 +331,10 @@ mod tests {
             demo.report(trial, &[("val_loss", loss), ("epoch", epoch), ("size", 7.0)]);
         }
         demo.end(trial, Exit::Done);
-        assert_eq!(holds_in(&demo, "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"), Ok(vec![1]));
+        assert_eq!(
+            holds_in(&demo, "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"),
+            Ok(vec![1])
+        );
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
 pub fn breaks(study: &Study, trial: &Trial) -> String {
     match broken(study, trial).as_slice() {
         [] => String::new(),
-        broken => format!(", breaks a limit: {}", broken.join(", ")),
+        broken => format!(", breaks an outcome constraint: {}", broken.join(", ")),
     }
 }
 
@@ -140,7 +140,8 @@ pub fn closing(why: &Closing) -> &'static str {
         Closing::Finished => "every trial has ended",
         Closing::Exhausted => "there is nothing left to try",
         Closing::Interrupted => "it was interrupted",
-        Closing::TimeLimit => "the time limit was reached",
+        Closing::TimeLimit => "the time of the whole sweep (`limits.time`) is used up",
+        Closing::RunTime => "the time that this run was given (`--time`) is over",
         Closing::FailureLimit => "the failure limit was reached",
         Closing::DiskLimit => {
             "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"

@@ -96,7 +96,8 @@ impl Table {
         self.columns.iter().any(|column| column.title == *title)
     }
 
-    /// Adds a column. The further right, the sooner it is left out. One whose title is taken is numbered, so that no two have one name.
+    /// Adds a column. The further right, the sooner it is left out. One whose title is taken is
+    /// numbered, so that no two have one name.
     pub fn push(&mut self, column: Column) {
         let free = |number: &usize| !self.has(&format!("{} ({number})", column.title));
         let number = self.has(&column.title).then(|| (2..).find(free)).flatten();

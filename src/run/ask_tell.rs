@@ -26,9 +26,7 @@ use super::{Opened, Options, RunError};
 use crate::driver::{Asked, DriverError, Offer};
 use crate::source::Source;
 use crate::space::{Digits, Name, Params};
-use crate::study::{
-    Closing, Datum, Exit, Failure, Metric, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
-};
+use crate::study::{Closing, Datum, Exit, Failure, Metric, Study, Trial, TrialId, TrialState, Verdict};
 use crate::sweep::{Rejected, Sweep, given};
 use crate::tracker::recorder::Stale;
 use std::time::{Duration, Instant};
@@ -39,7 +37,6 @@ const LAG: Duration = Duration::from_millis(200);
 /// A study whose trials the caller runs. Whatever it returns, the kernel has already: a crash loses nothing.
 pub struct AskTell<'a> {
     opened: Opened<'a>,
-    began: Timestamp,
     tended: Instant,
 }
 
@@ -112,7 +109,7 @@ impl<'a> AskTell<'a> {
         options.jobs = options.jobs.or(sweep.resources.jobs).or(Some(1));
         let mut opened = super::open(sweep, options)?;
         opened.record(stale)?;
-        Ok(Self { opened, began: Timestamp::now(), tended: Instant::now() })
+        Ok(Self { opened, tended: Instant::now() })
     }
 
     /// Returns what is known of the study.
@@ -132,7 +129,7 @@ impl<'a> AskTell<'a> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn ask(&mut self) -> Result<Offer, AskTellError> {
-        let offer = self.opened.driver.ask(self.began)?;
+        let offer = self.opened.driver.ask()?;
         self.tend_if_due()?;
         Ok(offer)
     }
@@ -194,8 +191,12 @@ impl<'a> AskTell<'a> {
         why: Option<&str>,
     ) -> Result<TrialState, AskTellError> {
         let found = self.study().trial(trial).ok_or(AskTellError::NoSuchTrial(trial))?;
-        let ended_by_verdict = matches!(found.state, TrialState::Stopped | TrialState::Paused);
-        if !(ended_by_verdict && found.verdict.is_some()) {
+        let ended_by_verdict = match found.state {
+            TrialState::Stopped | TrialState::Paused => found.verdict.is_some(),
+            TrialState::Complete => found.verdict == Some(Verdict::Complete),
+            _ => false,
+        };
+        if !ended_by_verdict {
             if exit == Exit::Done && values.is_empty() && found.reports == 0 {
                 return Err(AskTellError::NothingReported(trial));
             }
@@ -286,6 +287,7 @@ impl Options {
             workdir: std::env::current_dir().unwrap_or_default(),
             jobs: None,
             gpus: None,
+            time: None,
             command_line: Vec::new(),
         }
     }

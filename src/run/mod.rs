@@ -45,6 +45,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a sweep runs.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// The GPUs to use, as their driver calls them; `None`: all there are.
     pub gpus: Option<Vec<String>>,
+    /// How long the run may take; running again continues. `None`: as long as the sweep file says.
+    pub time: Option<Duration>,
     /// The command line, for the record.
     pub command_line: Vec<String>,
 }
@@ -156,6 +159,7 @@ fn build(
         scheduler,
         limits: crate::driver::Limits {
             time: sweep.limits.time,
+            run_time: options.time,
             failures: sweep.limits.failures,
             disk: sweep.limits.disk,
             quick_failures: sweep.limits.quick_failures,
@@ -198,6 +202,18 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.driver.is_finished()
+    }
+
+    /// Returns how long all runs of the study have taken so far.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        self.driver.used()
+    }
+
+    /// Returns whether `limits.time` is used up, so that a run would start nothing.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        self.driver.is_out_of_time()
     }
 
     /// Tells `listener` of everything from now on.

@@ -5,7 +5,7 @@
 //! weighed by how much each dominates that no other does.
 
 use super::history::History;
-use super::pareto::{contribution, fronts, scaled, widest};
+use crate::numerics::pareto::{contribution, fronts, scaled, widest};
 
 /// A row and its weight.
 pub(super) type Weighted = (u32, f64);

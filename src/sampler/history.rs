@@ -134,7 +134,7 @@ impl History {
     pub(super) fn order(&self, rows: &[u32]) -> Vec<u32> {
         let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
         let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
-        super::pareto::order(&scores, &violations).into_iter().map(|at| rows[at]).collect()
+        crate::numerics::pareto::order(&scores, &violations).into_iter().map(|at| rows[at]).collect()
     }
 
     /// Returns the row of the configuration that a trial is of.

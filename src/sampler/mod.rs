@@ -23,7 +23,6 @@ mod history;
 mod kernel;
 mod near;
 mod nsga2;
-mod pareto;
 mod parzen;
 mod random;
 mod seen;

@@ -5,9 +5,14 @@
 //! best 1/η of a rung are resumed as results come in. Two things differ from the paper and from peers: a rung never lets more than its
 //! share climb in promotion mode, and the first arrivals of a rung, who have hardly anyone to beat there, must at least be no worse
 //! than the median of the rung below.
+//!
+//! Several objectives are ranked together, by non-dominated fronts. A trial that no other at its
+//! rung dominates is never stopped, so the first arrivals of a rung are compared with no median;
+//! one that is paused is promoted at the latest when no more trials can come.
 
 use super::gauge::{self, Gauge, Reading};
-use super::ladder::{self, Ladder, Rung};
+use super::ladder::{self, Ladder};
+use super::ranking::{Ranking, Rung};
 use super::{Judgement, Next, TrialScheduler};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::kind::Capability;
@@ -63,8 +68,10 @@ pub(super) struct Asha {
 struct Climber {
     /// The rung it may go to; it is judged when it gets there. The lowest it is seen at is the one it began with.
     target: usize,
-    /// The highest rung it was ever seen at, with its score there.
-    seen: Option<(usize, f64)>,
+    /// The highest rung it was ever seen at.
+    seen: Option<usize>,
+    /// Its scores there.
+    scores: Vec<f64>,
     /// The highest rung in its present life: a rerun without checkpoint climbs again, without being judged again.
     crossed: Option<usize>,
     /// What was decided and not yet carried out.
@@ -102,7 +109,7 @@ impl Asha {
     }
 
     fn new(gauge: Gauge, ladder: Ladder, mode: Mode) -> Self {
-        let rungs = vec![Rung::default(); ladder.top() + 1];
+        let rungs = vec![Rung::of(gauge.objectives()); ladder.top() + 1];
         Self { gauge, ladder, mode, rungs, climbers: Vec::new(), loose: BTreeSet::new() }
     }
 
@@ -128,7 +135,7 @@ impl Asha {
 
     /// Takes note of a result and decides, if the trial has come to the rung it was allowed to go to.
     fn arrive(&mut self, study: &Study, reading: Reading) {
-        let Reading { trial, at, .. } = reading;
+        let Reading { trial, at, ref scores } = reading;
         let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else { return };
         let free = rung < climber.target || rung == self.ladder.top();
         let decided = climber.ending || climber.standing.is_some();
@@ -137,7 +144,7 @@ impl Asha {
             return;
         }
         if climber.crossed.is_none_or(|crossed| rung > crossed) {
-            self.record(study, rung, reading);
+            self.record(study, rung, trial, scores);
         }
         if free || decided {
             return;
@@ -146,8 +153,8 @@ impl Asha {
             climber.target = rung;
         }
         let judgement = match self.mode {
-            Mode::Stopping => self.judge(study, rung, reading),
-            Mode::Promotion => self.pause(rung, reading),
+            Mode::Stopping => self.judge(study, rung, trial, scores),
+            Mode::Promotion => self.pause(rung, trial, scores),
         };
         if judgement.verdict == Verdict::Continue {
             self.climb(trial, rung);
@@ -157,17 +164,17 @@ impl Asha {
         }
     }
 
-    fn record(&mut self, study: &Study, rung: usize, Reading { trial, score, .. }: Reading) {
+    fn record(&mut self, study: &Study, rung: usize, trial: TrialId, scores: &[f64]) {
         let Some(climber) = self.climber_mut(trial) else { return };
         climber.crossed = Some(rung);
-        let again = climber.seen.is_some_and(|(seen, _)| rung <= seen);
+        let again = climber.seen.is_some_and(|seen| rung <= seen);
         if !again {
-            climber.seen = Some((rung, score));
+            (climber.seen, climber.scores) = (Some(rung), scores.to_vec());
         } else {
-            self.rungs[rung].remove(trial);
+            self.rungs[rung].results.remove(trial);
         }
         if study.trial(trial).is_some_and(|trial| !trial.outside) {
-            self.rungs[rung].add(score, trial);
+            self.rungs[rung].results.add(scores, trial);
         }
     }
 
@@ -180,14 +187,51 @@ impl Asha {
     }
 
     /// Stopping mode: is it among the best 1/η here?
-    fn judge(&self, study: &Study, at: usize, reading: Reading) -> Judgement {
-        let Reading { trial, score, .. } = reading;
-        let rung = &self.rungs[at];
-        let place = rung.place(score, trial);
-        let share = (rung.len() / self.ladder.reduction as usize).max(1);
-        let mut needed = rung.score(share - 1).filter(|needed| needed.is_finite());
+    fn judge(&self, study: &Study, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
+        let results = &self.rungs[at].results;
+        let rank = format!("rank {} of {}", results.place(scores, trial) + 1, results.len());
+        let here = self.gauge.words(self.ladder.level(at) as f64, scores);
+        let is_finite = scores.iter().all(|score| score.is_finite());
+        let (passes, bar) = match self.gauge.objectives() {
+            1 => self.passes(at, trial, scores),
+            _ => self.passes_by_front(at, trial, scores),
+        };
+        if !passes && is_finite && last_hope(study) {
+            let why = format!("{here}{bar}, {rank}, but the last trial left");
+            return Judgement { verdict: Verdict::Continue, why };
+        }
+        let verdict = if passes { Verdict::Continue } else { Verdict::Stop };
+        Judgement { verdict, why: format!("{here}{bar}, {rank}") }
+    }
+
+    /// Returns how many trials of a rung go on.
+    fn share(&self, at: usize) -> usize {
+        self.rungs[at].results.len() / self.ladder.reduction as usize
+    }
+
+    /// Returns whether a trial goes on by several objectives, and in words what was needed. One
+    /// that no other at the rung dominates always does.
+    fn passes_by_front(&self, at: usize, trial: TrialId, scores: &[f64]) -> (bool, String) {
+        let results = &self.rungs[at].results;
+        let share = self.share(at).max(1);
+        match results.front(scores) {
+            Some(0) => (true, ", dominated by none".to_owned()),
+            Some(front) => {
+                let bar = format!(", in front {}, needed front 1 or rank {share}", front + 1);
+                (results.place(scores, trial) < share, bar)
+            }
+            None => (false, String::new()),
+        }
+    }
+
+    /// Returns whether a trial goes on by its only score, and in words what was needed.
+    fn passes(&self, at: usize, trial: TrialId, scores: &[f64]) -> (bool, String) {
+        let score = scores.first().copied().unwrap_or(f64::INFINITY);
+        let results = &self.rungs[at].results;
+        let share = self.share(at).max(1);
+        let mut needed = results.score(share - 1).filter(|needed| needed.is_finite());
         let mut from = String::new();
-        if share == 1 && rung.len() < self.ladder.reduction as usize {
+        if share == 1 && results.len() < self.ladder.reduction as usize {
             let below = (0..at).rev().find_map(|below| Some((below, self.median(below, trial)?)));
             if let Some((below, median)) =
                 below.filter(|(_, median)| needed.is_none_or(|needed| *median < needed))
@@ -197,32 +241,24 @@ impl Asha {
             }
         }
         let passes = score.is_finite() && needed.is_none_or(|needed| score <= needed);
-        let rank = format!("rank {} of {}", place + 1, rung.len());
-        let here = self.gauge.words(self.ladder.level(at) as f64, score);
-        let bar = needed.map_or(String::new(), |needed| format!(", {}{from}", self.gauge.needed(needed)));
-        if !passes && score.is_finite() && last_hope(study) {
-            let why = format!("{here}{bar}, {rank}, but the last trial left");
-            return Judgement { verdict: Verdict::Continue, why };
-        }
-        let verdict = if passes { Verdict::Continue } else { Verdict::Stop };
-        Judgement { verdict, why: format!("{here}{bar}, {rank}") }
+        let bar = needed.map(|needed| format!(", {}{from}", self.gauge.needed(needed)));
+        (passes, bar.unwrap_or_default())
     }
 
     /// Returns the median of a rung's results without this trial's, if there are enough to mean something.
     fn median(&self, rung: usize, without: TrialId) -> Option<f64> {
-        let others: Vec<f64> = self.rungs[rung]
-            .finite()
-            .filter(|(_, trial)| *trial != without)
-            .map(|(score, _)| score)
-            .collect();
+        let Ranking::One(results) = &self.rungs[rung].results else { return None };
+        let finite = results.iter().take_while(|(score, _)| score.is_finite());
+        let others: Vec<f64> =
+            finite.filter(|(_, trial)| *trial != without).map(|(score, _)| *score).collect();
         (others.len() >= self.ladder.reduction as usize).then(|| others[others.len() / 2])
     }
 
     /// Promotion mode: it pauses, unless it is the very one that would be resumed next.
-    fn pause(&self, at: usize, Reading { trial, score, .. }: Reading) -> Judgement {
-        let rung = &self.rungs[at];
-        let here = self.gauge.words(self.ladder.level(at) as f64, score);
-        let rank = format!("rank {} of {}", rung.place(score, trial) + 1, rung.len());
+    fn pause(&self, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
+        let results = &self.rungs[at].results;
+        let here = self.gauge.words(self.ladder.level(at) as f64, scores);
+        let rank = format!("rank {} of {}", results.place(scores, trial) + 1, results.len());
         if self.candidate(at, Some(trial)) == Some(trial) {
             return Judgement { verdict: Verdict::Continue, why: format!("{here}, {rank}") };
         }
@@ -231,41 +267,49 @@ impl Asha {
 
     /// Returns who is to climb from a rung: the best that rests there, if it is among the best 1/η and the rung's share is not used up.
     fn candidate(&self, at: usize, arriving: Option<TrialId>) -> Option<TrialId> {
-        let rung = &self.rungs[at];
-        let share = rung.len() / self.ladder.reduction as usize;
-        if rung.climbed >= share {
+        let share = self.share(at);
+        if self.rungs[at].climbed >= share {
             return None;
         }
-        let rests = |trial: TrialId| self.rests_at(trial, at) || arriving == Some(trial);
-        rung.finite().take(share).map(|(_, trial)| trial).find(|trial| rests(*trial))
+        let rests = |trial: &TrialId| self.rests_at(*trial, at) || arriving == Some(*trial);
+        self.rungs[at].results.best(share).find(rests)
     }
 
     fn rests_at(&self, trial: TrialId, rung: usize) -> bool {
         self.climber(trial).is_some_and(|climber| {
-            climber.rest == Rest::Paused
-                && climber.target == rung
-                && climber.seen.is_some_and(|(seen, _)| seen == rung)
+            climber.rest == Rest::Paused && climber.target == rung && climber.seen == Some(rung)
         })
     }
 
     /// When no more trials can come and nobody has got to the top: the best of the highest rung, so that the study has a result.
     fn last(&self, study: &Study) -> Option<(usize, TrialId)> {
-        if study.counts().complete > 0 || self.rungs[self.ladder.top()].finite().next().is_some() {
+        if study.counts().complete > 0 || self.rungs[self.ladder.top()].results.has_finite() {
             return None;
         }
         (0..self.ladder.top()).rev().find_map(|rung| {
-            let mut resting = self.rungs[rung].finite().filter(|(_, trial)| self.rests_at(*trial, rung));
-            resting.next().map(|(_, trial)| (rung, trial))
+            let best = self.rungs[rung].results.best(usize::MAX);
+            let mut resting = best.filter(|trial| self.rests_at(*trial, rung));
+            resting.next().map(|trial| (rung, trial))
+        })
+    }
+
+    /// When no more trials can come: one of several objectives that rests although no other at its
+    /// rung dominates it. It goes on, whatever the rung's share.
+    fn undominated(&self) -> Option<(usize, TrialId)> {
+        (0..self.ladder.top()).rev().find_map(|rung| {
+            let undominated = self.rungs[rung].results.undominated();
+            let resting = undominated.into_iter().find(|trial| self.rests_at(*trial, rung));
+            resting.map(|trial| (rung, trial))
         })
     }
 
     fn promote(&self, rung: usize, trial: TrialId, because: &str) -> Next {
-        let score = self.climber(trial).and_then(|climber| climber.seen).map_or(f64::NAN, |(_, score)| score);
-        let results = &self.rungs[rung];
-        let here = self.gauge.words(self.ladder.level(rung) as f64, score);
+        let scores = self.climber(trial).map_or(&[][..], |climber| &*climber.scores);
+        let results = &self.rungs[rung].results;
+        let here = self.gauge.words(self.ladder.level(rung) as f64, scores);
         let why = format!(
             "{here}, rank {} of {}{because}, goes on to {}",
-            results.place(score, trial) + 1,
+            results.place(scores, trial) + 1,
             results.len(),
             self.gauge.place(self.ladder.level(rung + 1))
         );
@@ -277,7 +321,7 @@ impl Asha {
         self.loose.remove(&trial);
         let Some(climber) = self.climber_mut(trial) else { return };
         let rested = std::mem::take(&mut climber.rest) != Rest::No;
-        if let Some((seen, _)) = climber.seen
+        if let Some(seen) = climber.seen
             && rested
             && seen == climber.target
             && seen < self.ladder.top()
@@ -293,7 +337,7 @@ impl Asha {
             Some(TrialState::Stopped) => Rest::Stopped,
             _ => Rest::No,
         };
-        let below = climber.seen.is_none_or(|(seen, _)| seen < climber.target);
+        let below = climber.seen.is_none_or(|seen| seen < climber.target);
         if climber.rest == Rest::Paused && below {
             self.loose.insert(trial);
         }
@@ -352,6 +396,9 @@ impl TrialScheduler for Asha {
         if room {
             return Next::Fresh;
         }
+        if let Some((rung, trial)) = self.undominated() {
+            return self.promote(rung, trial, ", dominated by none");
+        }
         match super::wait_or_done(study) {
             Next::Done => self.last(study).map_or(Next::Done, |(rung, trial)| {
                 self.promote(rung, trial, ", the best at the end of the study")
@@ -370,9 +417,12 @@ impl TrialScheduler for Asha {
             return Some(Resource(self.ladder.level(self.ladder.top())));
         }
         let climber = self.climber(trial)?;
-        let promoted =
-            climber.rest != Rest::No && climber.seen.is_some_and(|(seen, _)| seen == climber.target);
+        let promoted = climber.rest != Rest::No && climber.seen == Some(climber.target);
         Some(Resource(self.ladder.level(climber.target + usize::from(promoted))))
+    }
+
+    fn max(&self) -> Option<Resource> {
+        Some(Resource(self.ladder.level(self.ladder.top())))
     }
 
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
@@ -385,7 +435,9 @@ impl TrialScheduler for Asha {
 
 /// Returns whether a running trial is the only one left that could still complete, in a study where none has.
 fn last_hope(study: &Study) -> bool {
-    let spent = study.header().trials.is_some_and(|wanted| study.counted() >= wanted);
+    // Fewer trials than a configuration has seeds are never begun.
+    let seeds = u64::from(study.header().replicate.unwrap_or(1));
+    let spent = study.header().trials.is_some_and(|wanted| study.counted() + seeds > wanted);
     spent
         && study.counts().complete == 0
         && study.counts().paused == 0

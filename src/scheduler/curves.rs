@@ -75,7 +75,7 @@ impl Collector {
         for (trial, draft) in study.trials().iter().zip(self.drafts) {
             if trial.state == TrialState::Complete && !draft.points.is_empty() {
                 let pace = if draft.used > 0.0 { draft.seconds / draft.used } else { 0.0 };
-                recording.curves.push((trial.id, Curve { points: draft.points, pace }));
+                recording.curves.push((trial.id, Curve { points: draft.points, pace, ..Curve::default() }));
             } else {
                 recording.left_out += 1;
             }
@@ -210,7 +210,7 @@ fn curve(row: &csv::StringRecord, levels: &[f64], line: usize) -> Result<(TrialI
             points.push((*level, number(at + 2)?));
         }
     }
-    Ok((trial, Curve { points, pace: pace.max(0.0) }))
+    Ok((trial, Curve { points, pace: pace.max(0.0), ..Curve::default() }))
 }
 
 fn rounded(number: f64, digits: usize) -> String {
@@ -232,7 +232,7 @@ mod tests {
         let recording = Recording::parse(text).expect("it is a table");
         assert_eq!(
             recording.curves[1],
-            (TrialId(7), Curve { points: vec![(1.0, 2.0), (3.0, 1.5)], pace: 1.0 })
+            (TrialId(7), Curve { points: vec![(1.0, 2.0), (3.0, 1.5)], pace: 1.0, ..Curve::default() })
         );
         assert_eq!(recording.table(5), text);
     }
@@ -240,7 +240,11 @@ mod tests {
     #[test]
     fn what_a_study_reported_is_read_out_of_its_entries() {
         let setting = setting(false);
-        let curve = |end: f64, pace| Curve { points: vec![(1.0, 0.9), (2.0, end), (3.0, end)], pace };
+        let curve = |end: f64, pace| Curve {
+            points: vec![(1.0, 0.9), (2.0, end), (3.0, end)],
+            pace,
+            ..Curve::default()
+        };
         let curves = vec![curve(0.5, 2.0), curve(0.25, 1.0), curve(0.75, 1.0), curve(0.5, 1.0)];
         let header = Header {
             objectives: setting.objectives.clone(),

@@ -1,21 +1,45 @@
-//! First in, first out: every trial runs to its own end.
+//! First in, first out: every trial runs to its own end, or to `max`.
 
-use super::{Next, TrialScheduler};
-use crate::study::{Kind, Study};
+use super::{MAX, Next, TrialScheduler};
+use crate::source::Diagnostic;
+use crate::study::{Kind, Resource, Study, TrialId};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "fifo",
     about: "every trial runs to its own end",
     paper: None,
-    options: &[],
+    options: &[MAX],
     capabilities: &[],
-    build: |_, _, _| Some(Box::new(Fifo)),
+    build: |mut section, setting, diagnostics| {
+        let max = section.take_count("max", 1, diagnostics);
+        if let (Some((_, span)), None) = (&max, &setting.resource) {
+            let message = "it is not known which reported key counts up to `max`";
+            diagnostics.push(
+                Diagnostic::error("no-resource", message)
+                    .at(span.clone(), "no `resource` beside it")
+                    .hint("name the key of the reports that counts: resource = \"epoch\""),
+            );
+            return None;
+        }
+        Some(Box::new(Fifo { max: max.map(|(max, _)| Resource(max)) }))
+    },
 };
 
-struct Fifo;
+struct Fifo {
+    /// The most of the resource that a trial gets.
+    max: Option<Resource>,
+}
 
 impl TrialScheduler for Fifo {
     fn next(&self, study: &Study, room: bool) -> Next {
         super::fresh_while(room, study)
+    }
+
+    fn until(&self, _: &Study, _: TrialId) -> Option<Resource> {
+        self.max
+    }
+
+    fn max(&self) -> Option<Resource> {
+        self.max
     }
 }

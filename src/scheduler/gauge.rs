@@ -1,8 +1,9 @@
 //! What a trial's reports say to a scheduler: how far it is, and how good it is there.
 
+use super::ranking;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
-use crate::study::{Datum, Event, LogRecord, Metric, Objective, Setting, Study, TrialId};
+use crate::study::{Datum, Event, Goal, LogRecord, Metric, Objective, Score, Setting, Study, TrialId};
 
 /// The objective that trials are compared by.
 pub(super) const METRIC: Opt = Opt::new(
@@ -16,7 +17,8 @@ pub(super) const METRIC: Opt = Opt::new(
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Gauge {
     resource: Name,
-    objective: Objective,
+    /// What trials are judged by: all objectives, or the one that the scheduler names.
+    objectives: Vec<Objective>,
     /// How far each trial got in its present life; a restart without checkpoint begins anew.
     at: Vec<Option<Position>>,
 }
@@ -30,16 +32,16 @@ struct Position {
     before: f64,
 }
 
-/// A trial showed its objective at some resource.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A trial showed its objectives at some resource.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     /// The trial.
     pub(super) trial: TrialId,
     /// How much of the resource it has used.
     pub(super) at: f64,
-    /// Its oriented objective there by the `take` rule; infinite if the value just reported is not finite: what has diverged is never
-    /// among the best, however good it once was.
-    pub(super) score: f64,
+    /// Its oriented objectives there by their `take` rules; infinite if a value just reported is not
+    /// finite: what has diverged is never among the best, however good it once was.
+    pub(super) scores: Vec<f64>,
 }
 
 impl Gauge {
@@ -60,8 +62,9 @@ impl Gauge {
             return None;
         };
         let Some((metric, span)) = wanted else {
-            let objective = setting.objectives.first()?.clone();
-            return Some(Self { resource, objective, at: Vec::new() });
+            let objectives = setting.objectives.clone();
+            let judges = !objectives.is_empty();
+            return judges.then(|| Self { resource, objectives, at: Vec::new() });
         };
         let known = || setting.objectives.iter().map(|objective| &*objective.metric);
         let Some(objective) = setting.objectives.iter().find(|objective| *objective.metric == *metric) else {
@@ -73,10 +76,16 @@ impl Gauge {
             );
             return None;
         };
-        Some(Self { resource, objective: objective.clone(), at: Vec::new() })
+        Some(Self { resource, objectives: vec![objective.clone()], at: Vec::new() })
     }
 
-    /// Learns from an event; a report that shows the objective gives a reading.
+    /// Returns how many objectives trials are judged by.
+    pub(super) fn objectives(&self) -> usize {
+        self.objectives.len()
+    }
+
+    /// Learns from an event. A report that shows an objective gives a reading, once the trial has
+    /// shown all of them.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<Reading> {
         match event {
             Event::Created { .. } => self.at.push(None),
@@ -89,7 +98,8 @@ impl Gauge {
                     })
                 };
                 let shown = number(&self.resource).filter(|at| at.is_finite());
-                let reported = number(&self.objective.metric);
+                let reported: Vec<f64> =
+                    self.objectives.iter().filter_map(|objective| number(&objective.metric)).collect();
                 let at = self.at_mut(*trial)?;
                 let before = at.map_or(0.0, |at| at.now);
                 match (shown, at.as_mut()) {
@@ -97,14 +107,17 @@ impl Gauge {
                     (Some(now), _) => *at = Some(Position { now, before }),
                     (None, _) => {}
                 }
-                let (at, reported) = ((*at)?.now, reported?);
-                let value = study.trial(*trial)?.objective(&self.objective).filter(|_| reported.is_finite());
-                let score = value.and_then(|value| self.objective.score(value));
-                return Some(Reading {
-                    trial: *trial,
-                    at,
-                    score: score.map_or(f64::INFINITY, |score| score.get()),
-                });
+                let at = (*at)?.now;
+                let found = study.trial(*trial)?;
+                let is_shown = |objective: &Objective| found.metrics.contains_key(&objective.metric);
+                if reported.is_empty() || !self.objectives.iter().all(is_shown) {
+                    return None;
+                }
+                let has_diverged = reported.iter().any(|value| !value.is_finite());
+                let scores = found.scores(&self.objectives).filter(|_| !has_diverged);
+                let scores = scores.map(|scores| scores.into_iter().map(Score::get).collect());
+                let scores = scores.unwrap_or_else(|| ranking::diverged(self.objectives.len()));
+                return Some(Reading { trial: *trial, at, scores });
             }
             _ => {}
         }
@@ -122,31 +135,42 @@ impl Gauge {
         self.at.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    /// Says where a trial stands: `epoch 9: 0.71`.
-    pub(super) fn words(&self, at: f64, score: f64) -> String {
-        format!("{} {}: {}", self.resource, short(at), self.value(score))
+    /// Says where a trial stands: `epoch 9: 0.71`, `epoch 9: loss 0.71, latency 12`.
+    pub(super) fn words(&self, at: f64, scores: &[f64]) -> String {
+        let values = match (&*self.objectives, scores) {
+            ([objective], [score]) => value(objective, *score),
+            _ if scores.iter().any(|score| !score.is_finite()) => "not finite".to_owned(),
+            (objectives, scores) => {
+                let named = |(objective, score): (&Objective, &f64)| {
+                    format!("{} {}", objective.metric, value(objective, *score))
+                };
+                objectives.iter().zip(scores).map(named).collect::<Vec<_>>().join(", ")
+            }
+        };
+        format!("{} {}: {values}", self.resource, short(at))
     }
 
-    /// Says what was needed: `needed ≤ 0.52`.
+    /// Says what was needed by the only objective: `needed ≤ 0.52`.
     pub(super) fn needed(&self, score: f64) -> String {
-        let sign = match self.objective.goal {
-            crate::study::Goal::Min => '≤',
-            crate::study::Goal::Max => '≥',
+        let Some(objective) = self.objectives.first() else { return String::new() };
+        let sign = match objective.goal {
+            Goal::Min => '≤',
+            Goal::Max => '≥',
         };
-        format!("needed {sign} {}", self.value(score))
+        format!("needed {sign} {}", value(objective, score))
     }
 
     /// Names an amount of the resource: `epoch 9`.
     pub(super) fn place(&self, at: u64) -> String {
         format!("{} {at}", self.resource)
     }
+}
 
-    fn value(&self, score: f64) -> String {
-        match self.objective.goal {
-            _ if !score.is_finite() => "not finite".to_owned(),
-            crate::study::Goal::Min => short(score),
-            crate::study::Goal::Max => short(-score),
-        }
+fn value(objective: &Objective, score: f64) -> String {
+    match objective.goal {
+        _ if !score.is_finite() => "not finite".to_owned(),
+        Goal::Min => short(score),
+        Goal::Max => short(-score),
     }
 }
 

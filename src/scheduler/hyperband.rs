@@ -113,6 +113,10 @@ impl TrialScheduler for Hyperband {
         self.asha.until(study, trial)
     }
 
+    fn max(&self) -> Option<Resource> {
+        self.asha.max()
+    }
+
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         self.asha.finished(study, trial)
     }

@@ -1,8 +1,7 @@
-//! The ladder of a multi-fidelity scheduler: at which resource trials are compared, and who stands where on it.
+//! The ladder of a multi-fidelity scheduler: at which resource trials are compared.
 
 use super::gauge::reaches;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Study, TrialId};
 
 /// By which factor the resource grows from rung to rung, unless the file says otherwise.
 pub(super) const FACTOR: u64 = 3;
@@ -87,71 +86,6 @@ impl Ladder {
     }
 }
 
-/// The results of all trials that were seen at one rung, best first.
-///
-/// A result takes a binary search and a shift of 16 bytes for each worse one: 40 µs at 100,000 results.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Rung {
-    results: Vec<(f64, TrialId)>,
-    outside: Vec<(f64, TrialId)>,
-    /// How many have climbed on from here.
-    pub(super) climbed: usize,
-}
-
-impl Rung {
-    /// Adds a result.
-    pub(super) fn add(&mut self, score: f64, trial: TrialId) {
-        let at = self.results.partition_point(|other| before(*other, (score, trial)));
-        self.results.insert(at, (score, trial));
-    }
-
-    /// Removes a result that no longer holds: the trial ran anew.
-    pub(super) fn remove(&mut self, trial: TrialId) {
-        self.results.retain(|(_, other)| *other != trial);
-    }
-
-    /// Sets those aside that do not fit the space any more, and takes those back that do again.
-    pub(super) fn refit(&mut self, study: &Study) {
-        let mut all = std::mem::take(&mut self.results);
-        all.append(&mut self.outside);
-        for (score, trial) in all {
-            match study.trial(trial) {
-                Some(found) if found.outside => self.outside.push((score, trial)),
-                _ => self.add(score, trial),
-            }
-        }
-    }
-
-    /// Returns how many results there are.
-    pub(super) fn len(&self) -> usize {
-        self.results.len()
-    }
-
-    /// Returns the place of a result, from 0 for the best.
-    pub(super) fn place(&self, score: f64, trial: TrialId) -> usize {
-        self.results.partition_point(|other| before(*other, (score, trial)))
-    }
-
-    /// Returns the place of a trial, from 0 for the best.
-    pub(super) fn position(&self, trial: TrialId) -> Option<usize> {
-        self.results.iter().position(|(_, other)| *other == trial)
-    }
-
-    /// Returns the score at a place.
-    pub(super) fn score(&self, place: usize) -> Option<f64> {
-        self.results.get(place).map(|(score, _)| *score)
-    }
-
-    /// Returns the finite results, best first.
-    pub(super) fn finite(&self) -> impl Iterator<Item = (f64, TrialId)> {
-        self.results.iter().copied().take_while(|(score, _)| score.is_finite())
-    }
-}
-
-fn before(a: (f64, TrialId), b: (f64, TrialId)) -> bool {
-    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,15 +106,5 @@ mod tests {
         assert_eq!(ladder.reached(8.9), Some(1));
         assert_eq!(ladder.reached((0..90).map(|_| 0.1).sum()), Some(2), "nine tenths, ten times");
         assert_eq!(ladder.reached(1e300), Some(3));
-    }
-
-    #[test]
-    fn what_is_not_finite_comes_last() {
-        let mut rung = Rung::default();
-        for (id, score) in [(1, f64::INFINITY), (2, 0.5), (3, -1.0)] {
-            rung.add(score, TrialId(id));
-        }
-        assert_eq!(rung.finite().collect::<Vec<_>>(), [(-1.0, TrialId(3)), (0.5, TrialId(2))]);
-        assert_eq!(rung.place(f64::INFINITY, TrialId(1)), 2);
     }
 }

@@ -6,9 +6,10 @@
 //! who got as far keeps it where it was.
 
 use super::gauge::{self, Gauge, Reading};
-use super::{Judgement, Next, TrialScheduler};
+use super::ranking::Ranking;
+use super::{Judgement, MAX, Next, TrialScheduler};
 use crate::source::{Opt, Preset, Takes};
-use crate::study::{Event, Kind, Study, TrialId, TrialState, Verdict};
+use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
@@ -17,14 +18,15 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     paper: Some(
         "Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, section 3.2.2",
     ),
-    options: &[MIN, PEERS, gauge::METRIC],
+    options: &[MIN, PEERS, MAX, gauge::METRIC],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let min = section.take_number("min", diagnostics).map_or(FIRST, |(min, _)| min);
         let peers = section.take_count("peers", 1, diagnostics).map_or(FEWEST, |(peers, _)| peers) as usize;
+        let max = section.take_count("max", 1, diagnostics).map(|(max, _)| Resource(max));
         let gauge = Gauge::take(&mut section, setting, diagnostics);
         let (points, courses) = (BTreeMap::new(), Vec::new());
-        Some(Box::new(Median { gauge: gauge?, min, peers, points, courses }))
+        Some(Box::new(Median { gauge: gauge?, min, max, peers, points, courses }))
     },
 };
 
@@ -50,10 +52,12 @@ struct Median {
     gauge: Gauge,
     /// Nobody is stopped before.
     min: f64,
+    /// The most of the resource that a trial gets.
+    max: Option<Resource>,
     /// Nobody is stopped without so many complete trials to compare with.
     peers: usize,
-    /// At each whole amount of the resource, the scores that complete trials had there, sorted.
-    points: BTreeMap<u64, Vec<f64>>,
+    /// At each whole amount of the resource, the complete trials by what they had shown there.
+    points: BTreeMap<u64, Ranking>,
     courses: Vec<Course>,
 }
 
@@ -61,7 +65,7 @@ struct Median {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
     /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it is complete.
-    shown: Vec<(u64, f64)>,
+    shown: Vec<(u64, Vec<f64>)>,
     /// The last step at which it has shown something.
     last: Option<u64>,
     standing: Option<String>,
@@ -73,45 +77,57 @@ impl Median {
         self.courses.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    fn arrive(&mut self, Reading { trial, at, score }: Reading) {
+    fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
         let Some(course) = self.course(trial) else { return };
         let decided = course.ending || course.standing.is_some();
         if course.last.is_none_or(|last| step > last) {
             course.last = Some(step);
-            course.shown.push((step, score));
+            course.shown.push((step, scores.clone()));
         }
         if decided || at < self.min {
             return;
         }
-        let Some((median, count)) = self.median(step) else { return };
-        if score > median {
-            let bar = self.gauge.needed(median);
-            let why =
-                format!("{}, {bar}, the median of {count} complete trials", self.gauge.words(at, score));
-            if let Some(course) = self.course(trial) {
-                course.standing = Some(why);
-            }
+        let Some(bar) = self.peers(step).and_then(|peers| self.bar(peers, &scores, trial)) else {
+            return;
+        };
+        let why = format!("{}, {bar}", self.gauge.words(at, &scores));
+        if let Some(course) = self.course(trial) {
+            course.standing = Some(why);
         }
+    }
+
+    /// Says what was needed of a trial that is worse than the median of its peers; `None` of one
+    /// that is not. Of several objectives one that no peer dominates is never worse.
+    fn bar(&self, peers: &Ranking, scores: &[f64], trial: TrialId) -> Option<String> {
+        let count = peers.len();
+        if let Some(median) = peers.score(count / 2) {
+            let bar = self.gauge.needed(median);
+            let is_worse = scores.first().is_some_and(|score| *score > median);
+            return is_worse.then(|| format!("{bar}, the median of {count} complete trials"));
+        }
+        let (front, place) = (peers.front(scores), peers.place(scores, trial));
+        let is_worse = front != Some(0) && place > count / 2;
+        is_worse.then(|| format!("dominated, and in place {} beside {count} complete trials", place + 1))
     }
 
     /// Makes a trial that has ended one to compare with, if it is complete.
     fn ended(&mut self, trial: TrialId, complete: bool) {
-        let Some(course) = self.course(trial) else { return };
         if !complete {
             return;
         }
-        for (step, score) in std::mem::take(&mut course.shown) {
-            let point = self.points.entry(step).or_default();
-            point.insert(point.partition_point(|other| *other < score), score);
+        let objectives = self.gauge.objectives();
+        let shown = self.course(trial).map(|course| std::mem::take(&mut course.shown));
+        for (step, scores) in shown.unwrap_or_default() {
+            let point = self.points.entry(step).or_insert_with(|| Ranking::of(objectives));
+            point.add(&scores, trial);
         }
     }
 
-    /// Returns the median of the scores, and how many they are, at the last point up to `step` where enough have been.
-    fn median(&self, step: u64) -> Option<(f64, usize)> {
-        let enough = |point: &&Vec<f64>| point.len() >= self.peers;
-        let point = self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(enough)?;
-        Some((point[point.len() / 2], point.len()))
+    /// Returns the complete trials at the last point up to `step` where enough have been.
+    fn peers(&self, step: u64) -> Option<&Ranking> {
+        let is_enough = |point: &&Ranking| point.len() >= self.peers;
+        self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(is_enough)
     }
 }
 
@@ -144,6 +160,14 @@ impl TrialScheduler for Median {
         super::fresh_while(room, study)
     }
 
+    fn until(&self, _: &Study, _: TrialId) -> Option<Resource> {
+        self.max
+    }
+
+    fn max(&self) -> Option<Resource> {
+        self.max
+    }
+
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
         let course = (trial.0 as usize).checked_sub(1).and_then(|at| self.courses.get(at));
         match course.and_then(|course| course.standing.clone()) {
@@ -157,7 +181,7 @@ impl TrialScheduler for Median {
 mod tests {
     use super::super::scenario::{Scenario, setting};
     use super::*;
-    use crate::study::Exit;
+    use crate::study::{Exit, Setting};
     use Verdict::{Continue, Stop};
 
     #[test]
@@ -177,5 +201,28 @@ mod tests {
         world.report(fair, 1.0, 5.0);
         assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
         assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
+    }
+
+    #[test]
+    fn of_several_objectives_one_is_stopped_that_is_dominated_and_in_the_worse_half() {
+        let objectives = super::super::scenario::several();
+        let setting = Setting { objectives, ..setting(false) };
+        let mut world = Scenario::new("median", "peers = 3", &setting);
+        let shows = |world: &mut Scenario, loss: f64, speed: f64| {
+            let trial = world.fresh();
+            let values = [("epoch", 1.0), ("loss", loss), ("speed", speed)];
+            (trial, world.report_values(trial, &values))
+        };
+        for (loss, speed) in [(0.1, 1.0), (0.2, 2.0), (0.3, 3.0)] {
+            let (trial, _) = shows(&mut world, loss, speed);
+            world.end(trial, Exit::Done);
+        }
+        assert_eq!(shows(&mut world, 0.9, 3.5).1.verdict, Continue, "none is as fast");
+        let (_, judgement) = shows(&mut world, 0.25, 1.5);
+        assert_eq!(judgement.verdict, Stop, "its loss alone is as good as the median");
+        assert_eq!(
+            judgement.why,
+            "epoch 1: loss 0.25, speed 1.5, dominated, and in place 4 beside 3 complete trials"
+        );
     }
 }

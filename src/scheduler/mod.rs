@@ -3,8 +3,11 @@
 //! The narrow sense of *scheduler*, as in Ray Tune and Syne Tune (ASHA, Hyperband, median, PBT). Like a sampler, one learns only in
 //! [`observe`](TrialScheduler::observe). To add one: a file here with its `KIND`, and a line in [`SCHEDULERS`].
 
+use crate::source::{Opt, Preset, Takes};
 use crate::space::Params;
-use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
+use crate::study::{
+    Datum, Event, Kind, LogRecord, Metric, Resource, Study, Trial, TrialId, TrialState, Verdict,
+};
 
 mod asha;
 pub mod curves;
@@ -14,12 +17,21 @@ mod hyperband;
 mod ladder;
 mod median;
 mod pbt;
+mod ranking;
 #[cfg(test)]
 mod scenario;
 pub mod simulation;
 
 /// By which factor rungs are apart, unless a sweep file says otherwise.
 pub(crate) const RUNG_FACTOR: u64 = ladder::FACTOR;
+
+/// The end of every trial of a scheduler that compares trials wherever they are.
+const MAX: Opt = Opt::new(
+    "max",
+    Takes::Count(1),
+    Preset::Absent,
+    "the most of the resource that a trial gets: it is ended there, complete",
+);
 
 /// Every scheduler a sweep file can name.
 pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] =
@@ -53,12 +65,80 @@ pub trait TrialScheduler: Send {
         None
     }
 
+    /// Returns the most of the resource that any trial gets; a trial that goes past it is ended
+    /// there, complete, and what it reports from then on does not count. `None`: trials end by
+    /// themselves.
+    fn max(&self) -> Option<Resource> {
+        None
+    }
+
     /// Says whether a running trial that has just ended by itself with status 0 is complete; if not, it has only come to where its attempt
     /// was to end, and is paused. Asked before the end is committed.
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let _ = (study, trial);
         true
     }
+}
+
+/// Returns a record as it is to be kept: a report past the most of the resource that a trial gets
+/// is [`LogRecord::Beyond`].
+///
+/// A trial that has not yet shown all its objectives is given its first report even there, so that
+/// a program that seldom reports has a result.
+#[must_use]
+pub fn weighed(
+    scheduler: &dyn TrialScheduler,
+    study: &Study,
+    trial: TrialId,
+    record: LogRecord,
+) -> LogRecord {
+    let LogRecord::Report { values } = record else { return record };
+    let header = study.header();
+    let (Some(max), Some(resource), Some(trial)) =
+        (scheduler.max(), header.resource.as_ref(), study.trial(trial))
+    else {
+        return LogRecord::Report { values };
+    };
+    let shown = values.iter().rev().find_map(|(name, datum)| match datum {
+        Datum::Number(Metric(number)) if name == resource && number.is_finite() => Some(*number),
+        _ => None,
+    });
+    let is_past = match shown {
+        Some(at) => passes(at, max),
+        None => is_past(trial, max),
+    };
+    let has_result = header.objectives.iter().all(|objective| trial.metrics.contains_key(&objective.metric));
+    if is_past && has_result { LogRecord::Beyond { values } } else { LogRecord::Report { values } }
+}
+
+/// Judges a running trial after one of its reports: as [`TrialScheduler::verdict`], unless it has
+/// gone past the most of the resource that a trial gets. One that asks whether it may go on need
+/// only have reached that; others may still save what they have, and end by themselves.
+#[must_use]
+pub fn judgement(scheduler: &dyn TrialScheduler, study: &Study, id: TrialId, asks: bool) -> Judgement {
+    let resource = study.header().resource.as_ref();
+    if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
+        && trial.verdict != Some(Verdict::Complete)
+    {
+        let has_reached = trial.step.is_some_and(|at| gauge::reaches(at, max.0));
+        let came = match (is_past(trial, max), asks && has_reached) {
+            (true, _) => "went past",
+            (false, true) => "reached",
+            (false, false) => return scheduler.verdict(study, id),
+        };
+        let why = format!("it {came} {resource} {max}, the most that a trial gets");
+        return Judgement { verdict: Verdict::Complete, why };
+    }
+    scheduler.verdict(study, id)
+}
+
+fn is_past(trial: &Trial, max: Resource) -> bool {
+    trial.beyond > 0 || trial.step.is_some_and(|at| passes(at, max))
+}
+
+/// Returns whether an amount is beyond `max`, forgiving the last digits of a sum of fractions.
+fn passes(at: f64, Resource(max): Resource) -> bool {
+    at > max as f64 * (1.0 + 1e-9)
 }
 
 /// Says what is wrong with a trial that is about to end, as far as schedulers are concerned: a warning to be recorded on it.

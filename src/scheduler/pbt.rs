@@ -5,7 +5,7 @@
 //! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names its parent.
 
 use super::gauge::{self, Gauge, Reading, reaches};
-use super::ladder::Rung;
+use super::ranking::Rung;
 use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
@@ -115,6 +115,8 @@ struct Member {
     crossed: u64,
     standing: Option<String>,
     ending: bool,
+    /// What it had shown at the last end of an interval.
+    scores: Vec<f64>,
 }
 
 impl Pbt {
@@ -186,23 +188,28 @@ impl Pbt {
         self.interval.saturating_mul(interval).min(self.max)
     }
 
-    fn arrive(&mut self, Reading { trial, at, score }: Reading) {
+    fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let passed = (at * (1.0 + 1e-9) / self.interval as f64).floor().clamp(0.0, 1e15) as u64;
         let Some(member) = self.members.get_mut(trial.0 as usize - 1) else { return };
         let done = reaches(at, self.max);
         if passed == 0 || done {
             return;
         }
-        let results = self.results.entry(passed).or_default();
+        let objectives = self.gauge.objectives();
+        let rung = self.results.entry(passed).or_insert_with(|| Rung::of(objectives));
+        let results = &mut rung.results;
         if passed > member.crossed {
             results.remove(trial);
-            results.add(score, trial);
+            results.add(&scores, trial);
+            if passed >= member.seen {
+                member.scores.clone_from(&scores);
+            }
             member.crossed = passed;
             member.seen = member.seen.max(passed);
         }
         if passed >= member.target && !member.ending && member.standing.is_none() {
-            let rank = results.place(score, trial) + 1;
-            let why = format!("{}, rank {rank} of {}", self.gauge.words(at, score), results.len());
+            let rank = results.place(&scores, trial) + 1;
+            let why = format!("{}, rank {rank} of {}", self.gauge.words(at, &scores), results.len());
             member.target = passed;
             member.standing = Some(why);
         }
@@ -210,17 +217,20 @@ impl Pbt {
 
     /// Returns how a resting member goes on: as itself, or replaced by a clone.
     fn go_on(&self, study: &Study, trial: TrialId, room: bool) -> Next {
-        let seen = self.member(trial).map_or(0, |member| member.seen);
+        let (seen, scores) = self.member(trial).map_or((0, &[][..]), |member| (member.seen, &*member.scores));
         let until = self.gauge.place(self.level(seen + 1));
         let as_itself = |words: String| Next::Resume { trial, why: format!("{words}goes on to {until}") };
-        let Some(results) = self.results.get(&seen) else { return as_itself(String::new()) };
-        let place = results.position(trial).unwrap_or(0);
-        let score = results.score(place).unwrap_or(f64::INFINITY);
-        let here = self.gauge.words(self.level(seen) as f64, score);
+        let Some(Rung { results, .. }) = self.results.get(&seen) else {
+            return as_itself(String::new());
+        };
+        let place = results.place(scores, trial);
+        let here = self.gauge.words(self.level(seen) as f64, scores);
         let here = format!("{here}, rank {} of {}", place + 1, results.len());
         let few = (results.len() as f64 * self.quantile).floor() as usize;
         let enough = results.len() as u64 * 2 >= self.population;
-        if !(room && enough && few > 0 && place >= results.len() - few) {
+        // One that no other dominates never gives way.
+        let is_last = place >= results.len() - few && results.front(scores) != Some(0);
+        if !(room && enough && few > 0 && is_last) {
             return as_itself(format!("{here}, "));
         }
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
@@ -236,8 +246,7 @@ impl Pbt {
                     _ => false,
                 })
         };
-        let best: Vec<TrialId> =
-            results.finite().take(few).map(|(_, id)| id).filter(|id| has_more(*id)).collect();
+        let best: Vec<TrialId> = results.best(few).filter(|id| has_more(*id)).collect();
         if best.is_empty() {
             return as_itself(format!("{here}, "));
         }
@@ -358,6 +367,10 @@ impl TrialScheduler for Pbt {
         let rests = self.resting.contains(&(member.seen, trial));
         let interval = if rests && member.seen == member.target { member.target + 1 } else { member.target };
         Some(Resource(self.level(interval)))
+    }
+
+    fn max(&self) -> Option<Resource> {
+        Some(Resource(self.max))
     }
 
     fn finished(&self, study: &Study, trial: TrialId) -> bool {

@@ -1,7 +1,7 @@
 //! Small worlds for the schedulers' tests: trials that report what the test says, and whole simulated studies with faults.
 
 use super::simulation::{Curve, Mishap, Simulation};
-use super::{Judgement, Next, SCHEDULERS, TrialScheduler};
+use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, weighed};
 use crate::source::{Diagnostics, Section, Table};
 use crate::space::Space;
 use crate::study::kind::find;
@@ -28,6 +28,12 @@ pub(super) fn setting(checkpoint: bool) -> Setting {
 
 fn objective(goal: Goal) -> Objective {
     Objective { metric: "loss".into(), goal, take: Take::Best }
+}
+
+/// Returns the objectives of a setting with several: `loss`, small, and `speed`, large.
+pub(super) fn several() -> Vec<Objective> {
+    let speed = Objective { metric: "speed".into(), ..objective(Goal::Max) };
+    vec![objective(Goal::Min), speed]
 }
 
 fn header(trials: Option<u64>) -> Header {
@@ -74,7 +80,7 @@ impl Scenario {
     }
 
     pub(super) fn happens(&mut self, event: Event) {
-        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event };
+        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
         self.study.apply(&entry).expect("a legal event");
         self.scheduler.observe(&self.study, &entry.event);
     }
@@ -103,8 +109,9 @@ impl Scenario {
         let values =
             values.iter().map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number)))).collect();
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
-        self.happens(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
-        let judgement = self.scheduler.verdict(&self.study, trial);
+        let record = weighed(&*self.scheduler, &self.study, trial, LogRecord::Report { values });
+        self.happens(Event::Logged { trial, attempt, record });
+        let judgement = judgement(&*self.scheduler, &self.study, trial, false);
         if !judgement.why.is_empty() {
             let (verdict, why) = (judgement.verdict, judgement.why.clone());
             self.happens(Event::Judged { trial, verdict, why });
@@ -112,7 +119,7 @@ impl Scenario {
         match judgement.verdict {
             Verdict::Continue => {}
             Verdict::Pause => self.end(trial, Exit::Paused),
-            Verdict::Stop => self.end(trial, Exit::Stopped),
+            Verdict::Stop | Verdict::Complete => self.end(trial, Exit::Stopped),
         }
         judgement
     }
@@ -159,6 +166,7 @@ pub(super) fn resumed(next: &Next) -> Option<u32> {
 #[derive(Debug, Clone)]
 struct World {
     scheduler: (&'static str, &'static str, bool),
+    objectives: Vec<Objective>,
     curves: Vec<Curve>,
     slots: usize,
     /// For each trial, when its first attempts are lost, and whether it ends where it is told to.
@@ -193,12 +201,17 @@ fn curve() -> impl Strategy<Value = Curve> {
             let value = end + drop * (-rate * at).exp();
             (at, if diverges.is_some_and(|from| step >= from) { f64::NAN } else { value })
         };
-        Curve { points: (0..steps).map(point).collect(), pace }
+        let points: Vec<(f64, f64)> = (0..steps).map(point).collect();
+        // A second objective that a world may or may not have.
+        let others = points.iter().map(|(at, _)| vec![(at * (1.0 + end)).sin()]).collect();
+        Curve { points, others, pace }
     })
 }
 
 fn world() -> impl Strategy<Value = World> {
-    world_of(KINDS)
+    (world_of(KINDS), any::<bool>()).prop_map(|(world, has_several)| {
+        if has_several { World { objectives: several(), ..world } } else { world }
+    })
 }
 
 fn world_of(kinds: &'static [(&'static str, &'static str, bool)]) -> impl Strategy<Value = World> {
@@ -206,14 +219,16 @@ fn world_of(kinds: &'static [(&'static str, &'static str, bool)]) -> impl Strate
     let trials = prop::collection::vec((curve(), losses), 1..40);
     (prop::sample::select(kinds), trials, 1usize..6).prop_map(|(scheduler, trials, slots)| {
         let (curves, mishaps) = trials.into_iter().unzip();
-        World { scheduler, curves, slots, mishaps }
+        World { scheduler, objectives: vec![objective(Goal::Min)], curves, slots, mishaps }
     })
 }
 
 impl World {
     fn build(&self) -> Box<dyn TrialScheduler> {
         let (name, options, checkpoint) = self.scheduler;
-        build(name, options, &Setting { trials: Some(self.curves.len() as u64), ..setting(checkpoint) })
+        let trials = Some(self.curves.len() as u64);
+        let objectives = self.objectives.clone();
+        build(name, options, &Setting { trials, objectives, ..setting(checkpoint) })
     }
 
     fn run(&self, check: impl FnOnce(&Simulation<'_>)) {
@@ -222,7 +237,8 @@ impl World {
             let lost_before = losses.get(attempt as usize - 1).copied();
             Mishap { lost_before, ignores_until: *ignores_until }
         };
-        let header = header(Some(self.curves.len() as u64));
+        let objectives = self.objectives.clone();
+        let header = Header { objectives, ..header(Some(self.curves.len() as u64)) };
         let mut simulation = Simulation::new(header, self.build(), self.slots, &self.curves)
             .expect("a good header")
             .with_checkpoints(self.scheduler.2)

@@ -3,7 +3,7 @@
 //! What `swath simulate` and the benchmarks run, and what the property tests run with faults. It goes through the same events, the same fold
 //! and the same questions as a real study; only the trials are read from a list.
 
-use super::{Next, TrialScheduler};
+use super::{Next, TrialScheduler, judgement, weighed};
 use crate::space::Params;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource, Study,
@@ -15,6 +15,8 @@ use crate::study::{
 pub struct Curve {
     /// Pairs of resource and objective.
     pub points: Vec<(f64, f64)>,
+    /// The further objectives at each point, if there are several.
+    pub others: Vec<Vec<f64>>,
     /// How many seconds one unit of the resource takes.
     pub pace: f64,
 }
@@ -147,7 +149,7 @@ impl<'a> Simulation<'a> {
 
     fn commit(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros((self.seconds * 1e6) as i64);
-        let entry = Entry { seq: self.study.next_seq(), at, event };
+        let entry = Entry { seq: self.study.next_seq(), at, event, away: None };
         self.study.apply(&entry)?;
         self.scheduler.observe(&self.study, &entry.event);
         if self.keeps_entries || entry.seq == 0 {
@@ -247,7 +249,7 @@ impl<'a> Simulation<'a> {
         runner.at = at;
         runner.next += 1;
         self.report(runner, value)?;
-        let judgement = self.scheduler.verdict(&self.study, runner.trial);
+        let judgement = judgement(&*self.scheduler, &self.study, runner.trial, false);
         if !judgement.why.is_empty() {
             self.commit(Event::Judged {
                 trial: runner.trial,
@@ -256,7 +258,7 @@ impl<'a> Simulation<'a> {
             })?;
         }
         match judgement.verdict {
-            Verdict::Stop => self.end(runner, Exit::Stopped),
+            Verdict::Stop | Verdict::Complete => self.end(runner, Exit::Stopped),
             Verdict::Pause => self.end(runner, Exit::Paused),
             Verdict::Continue => {
                 let told = runner.until.is_some_and(|Resource(until)| runner.at >= until as f64);
@@ -279,13 +281,20 @@ impl<'a> Simulation<'a> {
         values.extend(
             objective.iter().map(|objective| (objective.metric.clone(), Datum::Number(Metric(value)))),
         );
+        let at = runner.next.saturating_sub(1);
+        let others = self.curve(runner.trial).others.get(at).into_iter().flatten();
+        let further = header.objectives.iter().skip(1).zip(others);
+        values.extend(
+            further.map(|(objective, value)| (objective.metric.clone(), Datum::Number(Metric(*value)))),
+        );
         if let Some(score) = objective.and_then(|objective| objective.score(value)) {
             let best = self.improvements.last().map_or(f64::INFINITY, |(_, _, best)| *best);
             if score.get() < best {
                 self.improvements.push((self.spent, runner.trial, score.get()));
             }
         }
-        let record = LogRecord::Report { values };
+        let report = LogRecord::Report { values };
+        let record = weighed(&*self.scheduler, &self.study, runner.trial, report);
         self.commit(Event::Logged { trial: runner.trial, attempt: runner.attempt, record })
     }
 

@@ -17,12 +17,21 @@ pub struct Section {
     known: Vec<&'static str>,
     /// Whether `known` was declared, instead of collected from what was asked for.
     declared: bool,
+    /// Whether keys were removed that are not known.
+    refused: bool,
 }
 
 impl Section {
     /// Begins to take a table apart.
     pub fn new(path: impl Into<String>, span: Span, table: Table) -> Self {
-        Self { path: path.into(), span, entries: table.entries, known: Vec::new(), declared: false }
+        Self {
+            path: path.into(),
+            span,
+            entries: table.entries,
+            known: Vec::new(),
+            declared: false,
+            refused: false,
+        }
     }
 
     /// Takes a value of any type.
@@ -142,12 +151,19 @@ impl Section {
         &self.known
     }
 
+    /// Returns whether keys were removed that are not known: one of them may have been meant for a key that is missing.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        self.refused
+    }
+
     /// Removes the keys that are not known, and returns them.
     pub fn take_unknown(&mut self) -> Vec<Key> {
         let entries = std::mem::take(&mut self.entries);
         let (known, unknown): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(key, _)| self.known.contains(&key.name.as_str()));
         self.entries = known;
+        self.refused |= !unknown.is_empty();
         unknown.into_iter().map(|(key, _)| key).collect()
     }
 

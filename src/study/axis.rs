@@ -1,8 +1,10 @@
 //! The axis of a series: the reported key that says where its points stand.
 //!
-//! The fold, the plots, the exports and the trackers share this rule, so that no two of them disagree about a step: the scheduler's
-//! resource, else the first of the usual counters that the series reports, else the number of the row. The choice holds for the whole
-//! series. A row that lacks the key stands where the row before it stood, never at its number: a curve that mixes both jumps back.
+//! The fold, the plots, the exports and the trackers share this rule, so that no two of them
+//! disagree about a step: the scheduler's resource, else the first of the usual counters that the
+//! series reports, else the number of the row. The choice holds for the whole series. A row that
+//! lacks the key stands where the row before it stood, never at its number: a curve that mixes both
+//! jumps back.
 
 use super::{Datum, Metric};
 use crate::space::Name;
@@ -41,8 +43,9 @@ impl Axis {
         self.0.is_none()
     }
 
-    /// Returns where the next row stands: at `number` if rows are numbered, else at the value of the key, and at `before` if the row lacks
-    /// it. `value` returns the finite number that the row has under a key. The first row with a counter decides the axis.
+    /// Returns where the next row stands: at `number` if rows are numbered, else at the value of
+    /// the key, and at `before` if the row lacks it. `value` returns the finite number that the row
+    /// has under a key. The first row with a counter decides the axis.
     pub fn place(
         &mut self,
         number: u64,

@@ -34,7 +34,7 @@ mod tests {
     fn study(goal: Goal, take: Take, trials: &[&[f64]]) -> Study {
         let mut study = Study::default();
         let mut event = |event| {
-            let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event };
+            let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
             study.apply(&entry).unwrap();
         };
         let objectives = vec![Objective { metric: "loss".into(), goal, take }];

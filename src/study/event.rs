@@ -5,7 +5,7 @@ use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 
 /// The version of the journal this program writes; it reads this and older ones.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct Entry {
     pub at: Timestamp,
     /// What happened.
     pub event: Event,
+    /// How many of the microseconds since the entry before do not count as time of the sweep: no
+    /// run was there, or it stood still. Given by the first entry of each writer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<u64>,
 }
 
 /// What can happen.
@@ -280,6 +284,8 @@ pub enum Closing {
     Interrupted,
     /// `limits.time` was reached.
     TimeLimit,
+    /// The time that this one run was given was over: `run --time`.
+    RunTime,
     /// `limits.failures` was reached.
     FailureLimit,
     /// `limits.disk` was reached.

@@ -8,7 +8,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// It ended by itself with status 0, or the function returned `Ok`.
+    /// It ended by itself with status 0, or the function returned `Ok`; or it was ended after all
+    /// of the resource that a trial gets.
     Done,
     /// It was paused at its resource, with a checkpoint.
     Paused,

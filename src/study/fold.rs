@@ -6,6 +6,7 @@ use super::{
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// An event that cannot follow what happened before it: the journal is not one that swath wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +77,25 @@ impl Study {
         }
         self.fold(entry)?;
         self.next_seq += 1;
-        self.at = Some(entry.at);
+        self.tell_time(entry);
         Ok(())
+    }
+
+    /// Adds the time since the entry before to what the runs have used, as far as it counts.
+    fn tell_time(&mut self, entry: &Entry) {
+        let since = self.at.map_or(Duration::ZERO, |before| entry.at.since(before));
+        self.used += match entry.away {
+            Some(away) => since.saturating_sub(Duration::from_micros(away)),
+            // Journals of earlier versions do not say where a run began.
+            None if self.is_timed && !matches!(entry.event, Event::Edited { .. }) => since,
+            None => Duration::ZERO,
+        };
+        self.is_timed = match entry.event {
+            Event::Closed { .. } => false,
+            Event::Opened { .. } | Event::Started { .. } => true,
+            _ => self.is_timed || entry.away.is_some(),
+        };
+        self.at = Some(entry.at);
     }
 
     fn fold(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
@@ -275,6 +293,7 @@ impl Trial {
             metrics: BTreeMap::new(),
             texts: BTreeMap::new(),
             reports: 0,
+            beyond: 0,
             step: None,
             axis: Axis::default(),
             records: Vec::new(),
@@ -312,13 +331,17 @@ impl Trial {
             self.counted = None;
             self.models.clear();
             self.series.clear();
-            self.reports = 0;
+            (self.reports, self.beyond) = (0, 0);
             self.step = None;
             self.axis = Axis::default();
         }
     }
 
     fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objectives: &[Objective]) {
+        if matches!(record, LogRecord::Beyond { .. }) {
+            self.beyond += 1;
+            return;
+        }
         let LogRecord::Report { values } = record else {
             if matches!(record, LogRecord::Model { .. }) {
                 self.note_model();
@@ -358,6 +381,11 @@ impl Trial {
         self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
         let (exit, state) = match (self.verdict, exit, missing_objective) {
+            // However it was ended, it has had all that a trial gets.
+            (Some(Verdict::Complete), _, None) => (Exit::Done, TrialState::Complete),
+            (Some(Verdict::Complete), _, Some(why)) => {
+                (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
+            }
             (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
             (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),

@@ -45,6 +45,7 @@ pub use verdict::Verdict;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Everything known about one run of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,12 @@ pub struct Study {
     replicas: BTreeMap<TrialId, Vec<TrialId>>,
     next_seq: u64,
     at: Option<Timestamp>,
+    /// How long all runs together have taken, up to the last entry.
+    #[serde(default)]
+    used: Duration,
+    /// Whether time passes for the sweep: a run has begun and was not closed.
+    #[serde(default)]
+    is_timed: bool,
 }
 
 /// How many trials are in each final state.
@@ -183,5 +190,13 @@ impl Study {
     #[must_use]
     pub fn at(&self) -> Option<Timestamp> {
         self.at
+    }
+
+    /// Returns how long all runs of the study together have taken, up to the last event: the time
+    /// between two runs does not count, nor the time in which a run stood still. A run that was
+    /// killed counts up to its last event.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        self.used
     }
 }

@@ -26,6 +26,13 @@ pub enum LogRecord {
         #[serde(with = "ordered")]
         values: Vec<(Name, Datum)>,
     },
+    /// A report that came after all of the resource that a trial gets: it is kept, and counts
+    /// for nothing.
+    Beyond {
+        /// The values, in the order they were given.
+        #[serde(with = "ordered")]
+        values: Vec<(Name, Datum)>,
+    },
     /// A data set that was read.
     Dataset {
         /// Its path: relative inside the workdir, absolute outside.

@@ -126,6 +126,9 @@ pub struct Trial {
     pub texts: BTreeMap<Name, String>,
     /// How many reports count.
     pub reports: u64,
+    /// How many reports came after all of the resource that a trial gets; they do not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beyond: u64,
     /// Where the last report stands on the axis.
     pub step: Option<f64>,
     /// The reported key that the steps of its reports are.
@@ -167,6 +170,10 @@ pub struct Trial {
     /// It is in the trash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Trial {

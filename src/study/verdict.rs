@@ -12,4 +12,7 @@ pub enum Verdict {
     Pause,
     /// It is to end for good.
     Stop,
+    /// It has had all of the resource that a trial gets: it is to end, and is complete with what
+    /// it has reported.
+    Complete,
 }

@@ -118,7 +118,14 @@ pub fn schema(registry: &Registry) -> Value {
         if section.name.is_empty() {
             properties.extend(section.options.iter().map(|option| property(option, &kinds)));
         } else {
-            properties.insert(section.name.to_owned(), section_schema(section, &kinds));
+            let schema = section_schema(section, &kinds);
+            if !section.former.is_empty() {
+                let mut former = schema.clone();
+                former["description"] = Value::from(format!("the earlier name of {}", section.heading()));
+                former["deprecated"] = Value::from(true);
+                properties.insert(section.former.to_owned(), former);
+            }
+            properties.insert(section.name.to_owned(), schema);
         }
     }
     properties.insert("space".to_owned(), space_schema());

@@ -13,13 +13,8 @@ use std::path::Path;
 
 /// The kinds that a sweep file can name.
 ///
-/// A sweep keeps the registry that it was read with, so that everything that builds its parts knows the added kinds too.
-///
-/// ```ignore
-/// let registry = Registry::standard().sampler(MINE);
-/// let sweep = registry.read(Path::new("sweep.toml"))?;
-/// let study = run::programs(&sweep, options)?;
-/// ```
+/// `Registry::standard().sampler(MINE).read(path)` reads a sweep file that can name one more sampler; `examples/kinds` adds a kind of
+/// each part. A sweep keeps the registry that it was read with, so that everything that builds its parts knows the added kinds too.
 #[derive(Debug, Clone)]
 pub struct Registry {
     samplers: Vec<Kind<dyn Sampler>>,

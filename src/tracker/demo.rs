@@ -48,7 +48,8 @@ impl Demo {
     /// Lets something happen a second later.
     pub(crate) fn event(&mut self, event: Event) {
         self.at += 1_000_000;
-        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(self.at), event };
+        let entry =
+            Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(self.at), event, away: None };
         self.study.apply(&entry).unwrap();
         self.entries.push(entry);
     }

@@ -159,7 +159,8 @@ pub(crate) fn each_row(
     Ok(())
 }
 
-/// The whole steps of the rows of a trial's logs. A log is read once before, because its axis and its scale are those of all its rows.
+/// The whole steps of the rows of a trial's logs. A log is read once before, because its axis and
+/// its scale are those of all its rows.
 #[derive(Debug, Default)]
 pub(crate) struct LogSteps(BTreeMap<String, LogAxis>);
 

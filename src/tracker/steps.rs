@@ -1,13 +1,15 @@
 //! Whole steps, for readers that have no others.
 //!
-//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on which a fraction occurs is scaled as a
-//! whole, so that the order of the steps stays the order of the points; a tracker then changes the steps that it has written already.
+//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on
+//! which a fraction occurs is scaled as a whole, so that the order of the steps stays the order of
+//! the points; a tracker then changes the steps that it has written already.
 
 use crate::space::Name;
 use crate::study::{Axis, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of an epoch apart.
+/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of
+/// an epoch apart.
 pub(super) const PARTS: i64 = 1_000_000;
 
 /// Returns whether a step needs no scale.
@@ -23,7 +25,8 @@ pub(super) fn whole(step: f64, parts: i64) -> i64 {
 /// The axes of the reports of a study, as far as they were written.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several trials lie over each other.
+    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several
+    /// trials lie over each other.
     fractional: BTreeSet<Name>,
     /// The axis on which the reports of each trial were written.
     axes: BTreeMap<TrialId, Axis>,
@@ -37,32 +40,29 @@ pub(super) struct Rescale {
 }
 
 impl Steps {
-    /// Returns the step of the report that the trial has just made, and the earlier steps that it changes.
+    /// Returns the step of the report that the trial has just made, and the earlier steps that it
+    /// changes.
     pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
         let mut changes = Vec::new();
-        let step = trial.step.unwrap_or(0.0);
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
-        let Some(key) = trial.axis.key() else { return (whole(step, 1), changes) };
+        let Some(key) = trial.axis.key() else { return (self.whole(trial, trial.step), changes) };
         if earlier.is_some_and(|axis| axis.is_number()) {
             // They have no place on the axis, so they stand where it begins.
             changes.push(Rescale { trial: trial.id, factor: 0 });
         }
-        if !is_whole(step) && self.fractional.insert(key.clone()) {
+        let has_fraction = trial.step.is_some_and(|step| !is_whole(step));
+        if has_fraction && self.fractional.insert(key.clone()) {
             let on_axis = self.axes.iter().filter(|(_, axis)| **axis == trial.axis);
             changes.extend(on_axis.map(|(trial, _)| Rescale { trial: *trial, factor: PARTS }));
         }
-        (whole(step, self.parts(key)), changes)
+        (self.whole(trial, trial.step), changes)
     }
 
-    /// Returns the step of the report that is the trial's result: of an average the last report.
-    pub(super) fn of_result(&self, trial: &Trial) -> i64 {
-        let counted = trial.counted.as_ref().map_or(trial.step, |counted| counted.step);
-        let parts = trial.axis.key().map_or(1, |key| self.parts(key));
-        whole(counted.unwrap_or(0.0), parts)
-    }
-
-    fn parts(&self, key: &Name) -> i64 {
-        if self.fractional.contains(key) { PARTS } else { 1 }
+    /// Returns the whole step of a place on the axis of the trial's reports; where the axis begins,
+    /// if there is none.
+    pub(super) fn whole(&self, trial: &Trial, place: Option<f64>) -> i64 {
+        let is_scaled = trial.axis.key().is_some_and(|key| self.fractional.contains(key));
+        whole(place.unwrap_or(0.0), if is_scaled { PARTS } else { 1 })
     }
 }
 
@@ -72,7 +72,8 @@ mod tests {
     use crate::study::TrialId;
     use crate::tracker::demo::Demo;
 
-    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by how much.
+    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by
+    /// how much.
     fn step(
         steps: &mut Steps,
         demo: &mut Demo,

@@ -118,7 +118,8 @@ impl TensorBoard {
         }
     }
 
-    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that this changes.
+    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that
+    /// this changes.
     fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
         let Some(trial) = study.trial(id) else { return Ok(()) };
         let (step, changes) = self.steps.report(trial);
@@ -191,7 +192,7 @@ impl Run {
             LogRecord::Dataset { data_dir, md5, .. } => ("dataset".to_owned(), named(data_dir, md5.as_ref())),
             LogRecord::Model { model_path, md5, .. } => ("model".to_owned(), named(model_path, md5.as_ref())),
             LogRecord::Artifact { path, md5, .. } => ("artifact".to_owned(), named(path, md5.as_ref())),
-            LogRecord::Checkpoint { .. } => return Ok(()),
+            LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => return Ok(()),
         };
         let step = self.step;
         summary(&mut self.event, at, step, |summary| text_value(summary, &tag, &text));
@@ -281,7 +282,8 @@ fn frame(out: &mut Vec<u8>, event: &[u8]) {
     out.extend_from_slice(&check(event).to_le_bytes());
 }
 
-/// Returns records with their steps multiplied. Bytes that are no records of this file's writer stay as they are.
+/// Returns records with their steps multiplied. Bytes that are no records of this file's writer
+/// stay as they are.
 fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     const HEAD: usize = 12;
     const CHECK: usize = 4;

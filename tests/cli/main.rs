@@ -1,6 +1,7 @@
 //! Tests that run the binary as a person does.
 
 mod ask_tell;
+mod budgets;
 mod check;
 mod disk;
 mod documents;

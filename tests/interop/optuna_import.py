@@ -23,7 +23,7 @@ name = "{name}"
 [objective]
 metric = "loss"
 goal = "min"
-[[limit]]
+[[outcome_constraint]]
 metric = "latency"
 max = 8
 [search]

@@ -165,7 +165,7 @@ impl Tracker for Diary {
         if let Event::Ended { trial, .. } = &entry.event
             && let Some(ended) = study.trial(*trial)
         {
-            self.lines += &format!("trial {trial} is {}\n", ended.state.word());
+            self.lines.extend([format!("trial {trial} is {}\n", ended.state.word())]);
         }
         Ok(())
     }

@@ -325,7 +325,7 @@ fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Continue => "continue",
         Verdict::Pause => "pause",
-        Verdict::Stop => "stop",
+        Verdict::Stop | Verdict::Complete => "stop",
     }
 }
 

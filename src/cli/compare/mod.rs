@@ -205,7 +205,7 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     if breaking > 0 {
         let trials = if breaking == 1 { "trial breaks" } else { "trials break" };
         notes.push(format!(
-            "{breaking} complete {trials} an outcome limit (`swath ls` says which); here they count, `best` ranks them last"
+            "{breaking} complete {trials} an outcome constraint (`swath ls` says which); here they count, `best` ranks them last"
         ));
     }
     let repeated = ranking.is_repeated();

@@ -275,5 +275,5 @@ fn trials_that_break_a_limit_are_counted_and_told() {
         demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", lr), ("latency", latency)]);
     }
     let (_, _, err) = compare(&demo, None, &args());
-    assert!(err.contains("1 complete trial breaks an outcome limit"), "{err}");
+    assert!(err.contains("1 complete trial breaks an outcome constraint"), "{err}");
 }

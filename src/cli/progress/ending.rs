@@ -6,7 +6,7 @@ use crate::cli::output::{JSON_VERSION, Output};
 use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
-use crate::report::{json, listing, rank, summary};
+use crate::report::{json, listing, number, rank, summary};
 use crate::study::{Closing, Study};
 use serde_json::json;
 
@@ -19,7 +19,11 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         Closing::Interrupted => Code::Interrupted,
         Closing::FailureLimit | Closing::CircuitBreaker => Code::FailureLimit,
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
-        Closing::Finished | Closing::Exhausted | Closing::TimeLimit | Closing::DiskLimit => Code::Done,
+        Closing::Finished
+        | Closing::Exhausted
+        | Closing::TimeLimit
+        | Closing::RunTime
+        | Closing::DiskLimit => Code::Done,
     }
 }
 
@@ -36,7 +40,7 @@ pub(super) fn tell(
     let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
     if front.is_empty() {
         let label = match why {
-            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => {
+            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
                 "no trial has succeeded yet".to_owned()
             }
             _ => out.paint_err.red("no trial succeeded"),
@@ -59,8 +63,14 @@ pub(super) fn tell(
         out.say(text.unwrap_or_default());
     }
     out.say(format_args!("table: {}", plain(&dir.trials_csv().display().to_string())));
-    if !matches!(why, Closing::Finished | Closing::Exhausted) {
-        out.say(format_args!("continue with: {again}"));
+    match why {
+        Closing::Finished | Closing::Exhausted => {}
+        Closing::TimeLimit => out.say(format_args!(
+            "all runs together took {}; to go on, raise `time` under `[limits]` in the sweep file, \
+             then: {again}",
+            number::duration(study.used())
+        )),
+        _ => out.say(format_args!("continue with: {again}")),
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ pub(crate) use scan::is_number;
 pub(crate) use scan::special;
 
 use super::deciding::{DecidingMetrics, Instead};
-use super::rank;
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
 use kind::LineKind;
@@ -203,7 +202,7 @@ impl Parser {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of reports and metrics only.
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
@@ -264,9 +263,6 @@ impl Parser {
                     continue;
                 }
             };
-            if let ("rank", Raw::Number(number, _)) = (&*name, &raw) {
-                self.rank = rank::of_number(*number).map_or(0, u64::from);
-            }
             let datum = self.deciding.read(&name, datum, &mut self.flaws);
             match (&raw, &datum) {
                 (Raw::Text(_), Datum::Number(Metric(number))) => {
@@ -334,8 +330,8 @@ impl Parser {
 const MISSING_VALUE: Refused =
     Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
 
-/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or the line has one. Other lines stay as
-/// they are.
+/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or
+/// the line has one. Other lines stay as they are.
 pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {

@@ -97,7 +97,8 @@ impl Chronicle {
         &self.metrics
     }
 
-    /// Returns the words that stand at the axis of these curves: the key of each kind of series among them.
+    /// Returns the words that stand at the axis of these curves: the key of each kind of series
+    /// among them.
     #[must_use]
     pub fn axis<'a>(&self, trials: impl IntoIterator<Item = &'a TrialId>) -> String {
         let mut keys: Vec<&str> = Vec::new();

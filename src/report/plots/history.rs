@@ -154,7 +154,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
                 figure.legend.push((Tone::Stopped, "stopped or unfinished".to_owned()));
             }
             if !breaking.is_empty() {
-                figure.legend.push((Tone::Bad, "breaks an outcome limit".to_owned()));
+                figure.legend.push((Tone::Bad, "breaks an outcome constraint".to_owned()));
             }
             if !failed.is_empty() {
                 figure.legend.push((Tone::Bad, "failed".to_owned()));

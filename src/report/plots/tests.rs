@@ -1,6 +1,7 @@
 //! Every kind of plot over studies of every shape.
 
 use super::chronicle::Chronicle;
+use super::curves::Curves;
 use super::failures::Failures;
 use super::history::History;
 use super::importance::{Fitted, Importance};
@@ -24,6 +25,23 @@ fn chronicle(demo: &Demo) -> Chronicle {
 fn with<T>(demo: &Demo, act: impl FnOnce(&Input<'_>) -> T) -> T {
     let chronicle = chronicle(demo);
     act(&Input::all(&demo.study, &chronicle, None))
+}
+
+#[test]
+fn curves_are_drawn_over_the_key_that_the_trials_report() {
+    let mut demo = Demo::new(&[]);
+    for every in [0.25, 1.0] {
+        let trial = demo.start(&[]);
+        for at in 0..3 {
+            demo.report(trial, &[("val_loss", 0.5), ("epoch", f64::from(at) * every)]);
+        }
+    }
+    with(&demo, |input| {
+        let curves = Curves::of(input, 9, 9);
+        assert_eq!(curves.step, "epoch");
+        let steps = |line: usize| curves.lines[line].points.iter().map(|(step, _)| *step);
+        assert!(steps(0).eq([0.0, 0.25, 0.5]) && steps(1).eq([0.0, 1.0, 2.0]));
+    });
 }
 
 /// Ten trials: good ones, a stopped one, a failed one, one whose objective is NaN, one that runs.

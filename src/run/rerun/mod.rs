@@ -14,7 +14,9 @@ use crate::journal::{Journal, JournalError, StudyDir};
 use crate::logger::{DigestCache, digest};
 use crate::provenance::git::git;
 use crate::provenance::{Checkout, Environment, Found, Git, Machine, Made, Record, variables};
-use crate::study::{Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState};
+use crate::study::{
+    Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
+};
 use crate::sweep::{Registry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
@@ -145,10 +147,11 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
 
 /// Returns whether a trial was ended before it ended by itself.
 fn is_cut(trial: &Trial) -> bool {
-    matches!(
-        trial.state,
-        TrialState::Stopped | TrialState::Paused | TrialState::Waiting | TrialState::Running
-    )
+    trial.verdict == Some(Verdict::Complete)
+        || matches!(
+            trial.state,
+            TrialState::Stopped | TrialState::Paused | TrialState::Waiting | TrialState::Running
+        )
 }
 
 fn name_of(dir: &StudyDir) -> String {

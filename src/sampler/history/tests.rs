@@ -59,7 +59,7 @@ fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
     let mut history = History::new(&setting);
     let mut study = Study::default();
     let mut tell = |event: Event| {
-        let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event };
+        let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
         study.apply(&entry).unwrap();
         history.observe(&study, &entry.event);
     };

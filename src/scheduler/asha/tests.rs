@@ -199,3 +199,68 @@ fn mistakes_in_the_options_are_all_found() {
         ["`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used"]
     );
 }
+
+/// Reports `loss` and `speed` of a trial and carries out what was decided.
+fn shows(world: &mut Scenario, trial: TrialId, epoch: f64, loss: f64, speed: f64) -> Judgement {
+    world.report_values(trial, &[("epoch", epoch), ("loss", loss), ("speed", speed)])
+}
+
+fn of_several(checkpoint: bool) -> Scenario {
+    let objectives = super::super::scenario::several();
+    Scenario::new("asha", LADDER, &Setting { objectives, ..setting(checkpoint) })
+}
+
+#[test]
+fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
+    let mut world = of_several(false);
+    // Each is worse than those before by the loss, and faster.
+    for (loss, speed) in [(0.1, 1.0), (0.2, 2.0), (0.3, 3.0), (0.4, 4.0), (0.5, 5.0), (0.6, 6.0)] {
+        let trial = world.fresh();
+        let judgement = shows(&mut world, trial, 1.0, loss, speed);
+        assert_eq!(judgement.verdict, Continue, "{}", judgement.why);
+    }
+    let trial = world.fresh();
+    let judgement = shows(&mut world, trial, 1.0, 0.15, 0.5);
+    assert_eq!(judgement.verdict, Stop, "the second best loss, but a better one is also faster");
+    assert_eq!(
+        judgement.why,
+        "epoch 1: loss 0.15, speed 0.5, in front 2, needed front 1 or rank 2, rank 7 of 7"
+    );
+    let trial = world.fresh();
+    let judgement = shows(&mut world, trial, 1.0, 0.9, 7.0);
+    assert_eq!(judgement.why, "epoch 1: loss 0.9, speed 7, dominated by none, rank 4 of 8");
+    let trial = world.fresh();
+    assert_eq!(shows(&mut world, trial, 1.0, f64::NAN, 99.0).verdict, Stop, "it has diverged");
+}
+
+#[test]
+fn of_several_objectives_none_is_judged_before_it_has_shown_them_all() {
+    let mut world = of_several(false);
+    for (loss, speed) in [(0.1, 3.0), (0.2, 2.0), (0.3, 1.0)] {
+        let trial = world.fresh();
+        shows(&mut world, trial, 1.0, loss, speed);
+    }
+    let trial = world.fresh();
+    assert_eq!(world.report(trial, 1.0, 0.9).verdict, Continue);
+    assert_eq!(world.report_values(trial, &[("speed", 0.5)]).verdict, Stop);
+}
+
+#[test]
+fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_more_can_come() {
+    let mut world = of_several(true);
+    let scores = [(0.4, 6.0), (0.1, 1.0), (0.9, 9.0), (0.6, 1.0), (0.7, 0.9), (0.8, 0.8)];
+    for (loss, speed) in scores {
+        let trial = world.fresh();
+        shows(&mut world, trial, 1.0, loss, speed);
+    }
+    // Two of six: the one in the middle of the front, then one of its ends.
+    for wanted in [1, 2] {
+        assert_eq!(resumed(&world.next()), Some(wanted));
+        world.start(TrialId(wanted), true);
+    }
+    assert_eq!(world.next(), Next::Fresh, "the rung's share is used up");
+    let next = world.next_without_room();
+    assert_eq!(resumed(&next), Some(3), "no other dominates it");
+    world.start(TrialId(3), true);
+    assert_eq!(resumed(&world.next_without_room()), None, "the others are dominated");
+}

@@ -24,7 +24,7 @@ impl World {
 
     fn tries(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros(i64::try_from(self.seq).expect("small") * 1_000_000);
-        let done = self.study.apply(&Entry { seq: self.seq, at, event });
+        let done = self.study.apply(&Entry { seq: self.seq, at, event, away: None });
         self.seq += u64::from(done.is_ok());
         done
     }
@@ -239,7 +239,7 @@ fn every_entry_comes_back_from_json_as_it_was() {
     ];
     let record = LogRecord::Report { values };
     let event = Event::Logged { trial: TrialId(1), attempt: Attempt(1), record };
-    let entry = Entry { seq: 7, at: Timestamp::from_micros(1_700_000_000_123_456), event };
+    let entry = Entry { seq: 7, at: Timestamp::from_micros(1_700_000_000_123_456), event, away: None };
     let text = serde_json::to_string(&entry).expect("it can be written");
     let wanted = concat!(
         r#"{"seq":7,"at":"2023-11-14T22:13:20.123456Z","event":{"logged":{"trial":1,"attempt":1,"record":"#,
@@ -323,4 +323,30 @@ fn of_a_mean_the_reason_names_the_value_that_is_not_finite() {
     let exit = world.study.trial(TrialId(1)).and_then(|trial| trial.exit.clone());
     let why = "`loss` was reported, but is NaN in one of the reports that count";
     assert_eq!(exit, Some(Exit::Failed(Failure::NoObjective(why.to_owned()))));
+}
+
+#[test]
+fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
+    let mut study = Study::default();
+    let mut happens = |second: i64, event: Event, away: Option<u64>| {
+        let at = Timestamp::from_micros(second * 1_000_000);
+        let entry = Entry { seq: study.next_seq(), at, event, away };
+        study.apply(&entry).expect("a legal event");
+        study.used().as_secs()
+    };
+    let header = Header::default();
+    let format = super::super::FORMAT;
+    let paused = |slot| Event::SlotPaused { slot, why: String::new() };
+    let closed = || Event::Closed { why: Closing::Interrupted };
+    assert_eq!(happens(100, Event::Opened { format, header: header.clone() }, None), 0);
+    assert_eq!(happens(107, paused(0), Some(5_000_000)), 2, "setup took five seconds");
+    assert_eq!(happens(110, closed(), None), 5);
+    // A second run that is killed, and a third that begins with an edit.
+    assert_eq!(happens(1000, paused(1), Some(889_000_000)), 6);
+    assert_eq!(happens(1004, paused(2), None), 10);
+    let edited = Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() };
+    assert_eq!(happens(5000, edited.clone(), Some(3_996_000_000)), 10);
+    assert_eq!(happens(5003, closed(), None), 13);
+    // What an earlier version wrote does not say where a run begins.
+    assert_eq!(happens(9000, edited, None), 13);
 }

@@ -10,7 +10,9 @@ const MOST_HOMES: usize = 2;
 
 /// Refuses what stands at the top of the file and is neither a table nor a key of the top.
 pub(super) fn refuse_unknown_top(file: &mut Section, diagnostics: &mut Diagnostics) {
-    file.declare(SECTIONS.iter().map(|section| section.name).chain(FREE_TABLES.iter().copied()));
+    let tables = SECTIONS.iter().flat_map(|section| [section.name, section.former]);
+    let tables = tables.filter(|name| !name.is_empty());
+    file.declare(tables.chain(FREE_TABLES.iter().copied()));
     refuse_unknown(file, "", diagnostics);
 }
 
@@ -25,13 +27,26 @@ pub(super) fn table(
     Some(section)
 }
 
-/// Takes a table, or an array of tables, with their declared options.
+/// Takes a table, or an array of tables, with their declared options; those of the earlier name with a warning.
 pub(super) fn tables(file: &mut Section, name: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
     let mut sections = open_tables(file, name, diagnostics);
+    let former = SECTIONS.iter().find(|section| section.name == name).map_or("", |section| section.former);
+    if !former.is_empty() {
+        let earlier = open_tables(file, former, diagnostics);
+        diagnostics.list.extend(earlier.iter().map(|section| renamed(section, name)));
+        sections.extend(earlier);
+    }
     for section in &mut sections {
         refuse_unknown(section, name, diagnostics);
     }
     sections
+}
+
+/// Says the new name of a table that has its earlier one.
+fn renamed(section: &Section, name: &str) -> Diagnostic {
+    let message = format!("`[[{}]]` is now called `[[{name}]]`", section.path);
+    let warning = Diagnostic::warning("renamed-table", message).at(section.span.clone(), "the earlier name");
+    warning.hint(format!("write `[[{name}]]`; it means the same"))
 }
 
 /// Takes a table, or an array of tables, whose keys are not checked here.

@@ -13,9 +13,14 @@ pub(in crate::sweep) const QUICK_FAILURES: u32 = 5;
 pub(in crate::sweep) const LOG: u64 = 64 << 20;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
-    Opt::new("time", Takes::Duration, Preset::Absent, "of the whole sweep"),
+    Opt::new(
+        "time",
+        Takes::Duration,
+        Preset::Absent,
+        "of the whole sweep: all its runs together, without the time between them",
+    ),
     Opt::new("trial_time", Takes::Duration, Preset::Absent, "of one attempt of a trial"),
-    Opt::new("failures", Takes::Count(1), Preset::Absent, "failed trials after which the sweep ends"),
+    Opt::new("failures", Takes::Count(1), Preset::Absent, "failed trials of one run after which it ends"),
     Opt::new(
         "quick_failures",
         Takes::Count(0),

@@ -3,9 +3,9 @@
 mod capture;
 mod executor;
 mod keys;
-mod limit;
 mod limits;
 mod objective;
+mod outcome_constraint;
 mod replicate;
 mod resources;
 mod retry;
@@ -121,10 +121,10 @@ fn read(
     let executor = executor::read(&mut file, registry.executors(), diagnostics);
     let limits = limits::read(&mut file, diagnostics);
     let retry = retry::read(&mut file, diagnostics);
-    let replicate = replicate::read(&mut file, &scheduler, diagnostics);
+    let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
     let trackers = tracker::read(&mut file, registry.trackers(), diagnostics);
-    let outcome_limits = limit::read(&mut file, &objectives, diagnostics);
+    let outcome_limits = outcome_constraint::read(&mut file, &objectives, diagnostics);
 
     places.trials.clone_from(&search.trials_span);
     let endless = search.sampler.can(Capability::Enumerates) || limits.time.is_some();

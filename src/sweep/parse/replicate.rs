@@ -16,14 +16,25 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
 )];
 
 /// Reads the section; `None` for one seed each.
-pub(super) fn read(file: &mut Section, scheduler: &Choice, diagnostics: &mut Diagnostics) -> Option<u32> {
+pub(super) fn read(
+    file: &mut Section,
+    scheduler: &Choice,
+    trials: Option<u64>,
+    diagnostics: &mut Diagnostics,
+) -> Option<u32> {
     let mut section = table(file, "replicate", diagnostics)?;
     let span = section.span.clone();
     let seeds = section.take_count("seeds", 1, diagnostics);
     let (seeds, at) = seeds?;
     if seeds > MOST {
         let error = Diagnostic::error("too-large", format!("`seeds` must be at most {MOST}"));
-        diagnostics.push(error.at(at, format!("is {seeds}")));
+        diagnostics.push(error.at(at.clone(), format!("is {seeds}")));
+    }
+    if let Some(trials) = trials.filter(|trials| *trials < seeds) {
+        let message = format!("{trials} trials leave no room for a configuration with {seeds} seeds");
+        let error = Diagnostic::error("too-few-trials", message)
+            .at(at, "each seed is a trial and counts towards `trials`");
+        diagnostics.push(error.hint(format!("for ten configurations: [search] trials = {}", 10 * seeds)));
     }
     if seeds > 1 && scheduler.can(Capability::Clones) {
         let error = Diagnostic::error(

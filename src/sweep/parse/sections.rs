@@ -1,7 +1,8 @@
 //! Every table of the sweep file with the options it declares.
 
 use super::{
-    executor, limit, limits, objective, replicate, resources, retry, run, scheduler, search, tracker,
+    executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler, search,
+    tracker,
 };
 use crate::source::{Opt, Preset, Takes};
 
@@ -97,10 +98,11 @@ pub const SECTIONS: &[SectionReference] = &[
     },
     SectionReference {
         occurs: Occurs::Repeatedly,
+        former: "limit",
         ..SectionReference::once(
-            "limit",
-            "what a good answer must also keep: `max`, `min` or both for the last value of a metric",
-            limit::OPTIONS,
+            "outcome_constraint",
+            "a bound that a good configuration satisfies: `max`, `min` or both for the last value of a metric",
+            outcome_constraint::OPTIONS,
         )
     },
     SectionReference {

@@ -79,6 +79,20 @@ fn codes(part: &str, by: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn fewer_trials_than_seeds_leave_no_room_for_a_configuration() {
+    let seeds = |seeds: &str| codes("[retry]", &format!("[replicate]\nseeds = {seeds}\n[retry]"));
+    assert_eq!(seeds("200"), [""; 0]);
+    assert_eq!(seeds("201"), ["too-few-trials"]);
+}
+
+#[test]
+fn the_longest_training_needs_a_resource_to_count_it_in() {
+    let fifo = |lines: &str| codes("name = \"fifo\"\nresource = \"epoch\"", lines);
+    assert_eq!(fifo("name = \"fifo\"\nresource = \"epoch\"\nmax = 8"), [""; 0]);
+    assert_eq!(fifo("name = \"fifo\"\nmax = 8"), ["no-resource"]);
+}
+
+#[test]
 fn every_section_is_read() {
     let sweep = parse(GOOD).map_err(|rejected| rejected.to_string()).unwrap();
     assert_eq!(sweep.warnings.list, []);
@@ -278,7 +292,8 @@ fn only_error(lines: &str) -> (String, Vec<String>) {
 #[test]
 fn a_key_of_another_table_is_told_its_table() {
     for (lines, message) in [
-        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[limit]]`"),
+        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[outcome_constraint]]`"),
+        ("[[outcome_constraint]]\ntime = '1h'\nmetric = 'a'\nmax = 3", "`time` belongs to `[limits]`"),
         ("trials = 3", "`trials` belongs to `[search]`"),
         ("trial_time = '1h'", "`trial_time` belongs to `[limits]`"),
         ("[search]\nseed = 3", "`seed` belongs to the top of the file"),
@@ -296,7 +311,24 @@ fn keys_that_were_written_together_belong_together() {
     let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
     let found = parse(text).unwrap_err().diagnostics.list;
     let messages: Vec<_> = found.iter().map(|found| found.message.as_str()).take(2).collect();
-    assert_eq!(messages, ["`metric` belongs to `[[limit]]`", "`max` belongs to `[[limit]]`"]);
+    assert_eq!(
+        messages,
+        ["`metric` belongs to `[[outcome_constraint]]`", "`max` belongs to `[[outcome_constraint]]`"]
+    );
+}
+
+#[test]
+fn the_earlier_name_of_outcome_constraints_is_read_with_a_warning() {
+    let text = |table: &str| {
+        GOOD.replacen("[search]", &format!("[[{table}]]\nmetric = \"latency\"\nmax = 20\n\n[search]"), 1)
+    };
+    let constraint = parse(&text("outcome_constraint")).unwrap();
+    let limit = parse(&text("limit")).unwrap();
+    assert_eq!(limit.outcome_limits, constraint.outcome_limits);
+    assert_eq!((constraint.outcome_limits.len(), constraint.warnings.list.len()), (1, 0));
+    let warning = &limit.warnings.list[0];
+    assert_eq!(warning.message, "`[[limit]]` is now called `[[outcome_constraint]]`");
+    assert_eq!(limit.source.position(warning.labels[0].0.start).0, 18, "{warning:?}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn bad(takes: Takes) -> Vec<String> {
     match takes {
         Takes::Count(least) => bad.extend([(i128::from(least) - 1).to_string(), "2.5".to_owned()]),
         Takes::Between(least, most) => {
-            bad.extend([format!("{:?}", least - 0.5), format!("{:?}", most + 0.5)])
+            bad.extend([format!("{:?}", least - 0.5), format!("{:?}", most + 0.5)]);
         }
         Takes::Form(..) | Takes::OneOf(_) | Takes::KindOf(_) => bad.push("'no such word'".to_owned()),
         Takes::Duration | Takes::Size => bad.push("'3 parsecs'".to_owned()),

@@ -158,7 +158,8 @@ impl Files {
 }
 
 impl Run {
-    /// Multiplies the steps of the rows of a metric, of those that wait and of those that are written.
+    /// Multiplies the steps of the rows of a metric, of those that wait and of those that are
+    /// written.
     fn rescale(&mut self, key: &str, factor: i64) -> Result<(), TrackerError> {
         if let Some(rows) = self.rows.get_mut(key) {
             *rows = rescaled(rows, factor);

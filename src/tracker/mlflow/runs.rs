@@ -53,7 +53,8 @@ pub(super) enum Change {
         at: i64,
         step: i64,
     },
-    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its points stay where they are.
+    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its
+    /// points stay where they are.
     Rescale {
         key: String,
         factor: i64,
@@ -209,7 +210,8 @@ impl Projection {
     /// numbers, and of a reported metric it shows the last value. A trial that may still go on has none
     /// yet, since a point cannot be taken back.
     fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
-        let step = self.steps.of_result(trial);
+        let counted = trial.counted.as_ref().map_or(trial.step, |counted| counted.step);
+        let step = self.steps.whole(trial, counted);
         for objective in &study.header().objectives {
             if let Some(value) = trial.objective(objective) {
                 let key = result_key(objective);
@@ -264,11 +266,12 @@ impl Projection {
             LogRecord::Absent { metric, why } => {
                 self.tag(run, &format!("swath.absent.{metric}"), why);
             }
-            LogRecord::Checkpoint { .. } => {}
+            LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => {}
         }
     }
 
-    /// Returns the step of the report that a trial has just made, and changes the earlier steps of all trials that this changes.
+    /// Returns the step of the report that a trial has just made, and changes the earlier steps of
+    /// all trials that this changes.
     fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {
@@ -307,7 +310,9 @@ impl Projection {
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit | Closing::DiskLimit => Status::Killed,
+            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
+                Status::Killed
+            }
             Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
         };
         self.status(PARENT, status, Some(at));

@@ -93,6 +93,6 @@ fn of_the_workers_of_a_launcher_only_the_first_decides_whatever_rank_swath_itsel
         }
         let run = run.output().unwrap();
         assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
-        assert_eq!(world.column("loss"), ["5"]);
+        assert_eq!(world.column("loss"), ["5.0"]);
     }
 }

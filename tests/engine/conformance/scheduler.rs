@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use swath::numerics::pareto::dominates;
 use swath::scheduler::simulation::{Curve, Mishap, Simulation};
 use swath::scheduler::{Next, SCHEDULERS, TrialScheduler};
 use swath::source::{Diagnostics, Section, Table};
@@ -20,21 +21,31 @@ const SUBJECTS: &[(&str, &str, bool)] = &[
     ("pbt", "max = 9\ninterval = 3\npopulation = 4", true),
 ];
 
+/// The subjects that judge by several objectives too.
+const SEVERAL: &[(&str, &str, bool)] = SUBJECTS.split_at(1).1;
+
 const TRIALS: u32 = 24;
 
 fn objective() -> Objective {
     Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }
 }
 
+/// One objective, or the same and another one that pulls the other way.
+fn objectives(count: usize) -> Vec<Objective> {
+    let speed = Objective { metric: "speed".into(), goal: Goal::Max, take: Take::Best };
+    [objective(), speed].into_iter().take(count).collect()
+}
+
 fn build(
     name: &str,
     options: &str,
     checkpoint: bool,
+    count: usize,
     said: &mut Diagnostics,
 ) -> Option<Box<dyn TrialScheduler>> {
     let setting = Setting {
         space: Arc::new(Space::default()),
-        objectives: vec![objective()],
+        objectives: objectives(count),
         seed: 3,
         trials: Some(u64::from(TRIALS)),
         slots: 3,
@@ -47,9 +58,13 @@ fn build(
     kind.make(section, &setting, said)
 }
 
-fn made((name, options, checkpoint): (&str, &str, bool)) -> Box<dyn TrialScheduler> {
+fn made(subject: (&str, &str, bool)) -> Box<dyn TrialScheduler> {
+    made_for(subject, 1)
+}
+
+fn made_for((name, options, checkpoint): (&str, &str, bool), objectives: usize) -> Box<dyn TrialScheduler> {
     let mut said = Diagnostics::default();
-    let built = build(name, options, checkpoint, &mut said);
+    let built = build(name, options, checkpoint, objectives, &mut said);
     assert_eq!(said.list, vec![], "{name}");
     built.expect("nothing was wrong with it")
 }
@@ -61,7 +76,9 @@ fn curves() -> Vec<Curve> {
             let end = f64::from(trial * 7 % 11) / 11.0;
             let epochs = if trial == 7 { 4 } else { 9 };
             let loss = |epoch: f64| if trial == 5 && epoch > 2.0 { f64::NAN } else { end + 1.0 / epoch };
+            let speed = f64::from(trial * 5 % 13);
             Curve {
+                others: (1..=epochs).map(|epoch| vec![speed + f64::from(epoch)]).collect(),
                 points: (1..=epochs).map(|epoch| (f64::from(epoch), loss(f64::from(epoch)))).collect(),
                 pace: if trial % 3 == 0 { 2.5 } else { 1.0 },
             }
@@ -76,14 +93,18 @@ fn mishap(TrialId(trial): TrialId, Attempt(attempt): Attempt) -> Mishap {
 }
 
 fn live(subject: (&str, &str, bool), slots: usize, check: impl FnOnce(&Simulation<'_>)) {
+    live_for(subject, 1, slots, check);
+}
+
+fn live_for(subject: (&str, &str, bool), count: usize, slots: usize, check: impl FnOnce(&Simulation<'_>)) {
     let header = Header {
-        objectives: vec![objective()],
+        objectives: objectives(count),
         resource: Some("epoch".into()),
         trials: Some(u64::from(TRIALS)),
         ..Header::default()
     };
     let curves = curves();
-    let mut simulation = Simulation::new(header, made(subject), slots, &curves)
+    let mut simulation = Simulation::new(header, made_for(subject, count), slots, &curves)
         .expect("the header is good")
         .with_checkpoints(subject.2)
         .with_mishaps(&mishap)
@@ -201,8 +222,64 @@ fn without_room_nothing_new_is_asked_for() {
 fn a_key_that_means_nothing_is_a_mistake() {
     for (name, options, checkpoint) in SUBJECTS {
         let mut said = Diagnostics::default();
-        build(name, &format!("{options}\nnonsense = 1"), *checkpoint, &mut said);
+        build(name, &format!("{options}\nnonsense = 1"), *checkpoint, 1, &mut said);
         let said: Vec<_> = said.list.iter().map(|diagnostic| diagnostic.code).collect();
         assert_eq!(said, ["unknown-key"], "{name}");
+    }
+}
+
+/// Returns what a trial had shown by an epoch, oriented so that small is good.
+fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
+    let until = curve.points.partition_point(|(at, _)| *at <= epoch);
+    let loss = curve.points[..until].iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    let speed = curve.others[..until].iter().map(|others| -others[0]);
+    vec![loss, speed.fold(f64::INFINITY, f64::min)]
+}
+
+#[test]
+fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_got_as_far() {
+    let curves = curves();
+    let mut ended = 0;
+    for (subject, slots) in SEVERAL.iter().flat_map(|subject| [(subject, 1), (subject, 4)]) {
+        live_for(*subject, 2, slots, |simulation| {
+            let study = &simulation.study;
+            let steps = study.trials().iter().filter_map(|trial| Some((trial, trial.step?)));
+            let got_to = |epoch: f64| {
+                let there = steps.clone().filter(move |(_, step)| *step >= epoch);
+                there.map(|(trial, _)| &curves[trial.id.0 as usize - 1])
+            };
+            for (trial, step) in steps.clone() {
+                // Of what has diverged in one objective nothing is worth another epoch.
+                let is_ended = matches!(trial.state.word(), "stopped" | "paused");
+                if !is_ended || trial.id == TrialId(5) {
+                    continue;
+                }
+                ended += 1;
+                let own = shown(&curves[trial.id.0 as usize - 1], step);
+                assert!(
+                    got_to(step).any(|curve| dominates(&shown(curve, step), &own)),
+                    "{subject:?}: no trial dominates trial {} at epoch {step}",
+                    trial.id
+                );
+            }
+        });
+    }
+    assert!(ended > 50, "{ended} trials were ended early, so hardly anything was tested");
+}
+
+#[test]
+fn of_several_objectives_the_same_events_give_the_same_answers() {
+    for subject in SEVERAL {
+        live_for(*subject, 2, 3, |simulation| {
+            let mut scheduler = made_for(*subject, 2);
+            let mut study = Study::default();
+            for entry in &simulation.entries {
+                study.apply(entry).expect("it was legal once");
+                scheduler.observe(&study, &entry.event);
+                let now = answers(&*scheduler, &study);
+                assert_eq!(answers(&*scheduler, &study), now, "{subject:?}");
+            }
+            assert_eq!(answers(&*scheduler, &study), answers(simulation.scheduler(), &study), "{subject:?}");
+        });
     }
 }

@@ -187,7 +187,7 @@ fn eventful() -> Vec<Entry> {
     ]);
     let at =
         |seq: u64| Timestamp::from_micros(1_767_225_600_000_000 + i64::try_from(seq).unwrap() * 1_250_000);
-    (0..).zip(events).map(|(seq, event)| Entry { seq, at: at(seq), event }).collect()
+    (0..).zip(events).map(|(seq, event)| Entry { seq, at: at(seq), event, away: None }).collect()
 }
 
 /// A study on disk that has run and of which no tracker has heard.

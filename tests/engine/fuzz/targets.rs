@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use swath::journal::{self, Journal, StudyDir, salvage};
 use swath::logger::wire::Parser;
-use swath::report::formula::{Ask, Cells, Formula};
+use swath::report::formula::{Ask, Cells, Formula, Names};
 use swath::run::import::{Wanted, import};
 use swath::run::{self, Options};
 use swath::source::{Diagnostics, Source};
@@ -81,8 +81,10 @@ pub(crate) fn expression(bytes: &[u8]) {
         assert_eq!(expr.text(), text);
         let _ = (expr.names().count(), expr.check(&type_of), expr.eval(&value_of));
     }
-    if let Ok(formula) = Formula::parse(&text, &|name| name == "x") {
-        let _ = (formula.names().count(), formula.check(), formula.value(&Trial));
+    let names = Names::from_iter(["x", "val/AR@100", "n-estimators", "a b"]);
+    if let Ok(formula) = Formula::parse(&text, &names) {
+        let checked = formula.check(&names, &|name| type_of(name).unwrap_or(Type::Any));
+        let _ = (formula.names().count(), checked, formula.value(&Trial));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[[limit]]`: what a good answer must also keep.
+//! `[[outcome_constraint]]`: bounds on reported metrics that a good configuration satisfies.
 
 use super::keys::tables;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
@@ -16,38 +16,48 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Limit> {
     let mut limits: Vec<Limit> = Vec::new();
-    for mut section in tables(file, "limit", diagnostics) {
+    for mut section in tables(file, "outcome_constraint", diagnostics) {
         let (span, before) = (section.span.clone(), diagnostics.list.len());
         let metric = section.take_text("metric", diagnostics);
         let max = section.take_number("max", diagnostics);
         let min = section.take_number("min", diagnostics);
-        if diagnostics.list.len() > before {
+        if section.has_refused() || diagnostics.list.len() > before {
             continue;
         }
         let Some((metric, at)) = metric.filter(|(metric, _)| !metric.is_empty()) else {
-            let error = Diagnostic::error("missing-metric", "a limit needs a `metric`").at(span, "");
+            let error =
+                Diagnostic::error("missing-metric", "an outcome constraint needs a `metric`").at(span, "");
             diagnostics.push(error.hint("name what your program reports: metric = \"latency\""));
             continue;
         };
         let refused = match (&min, &max) {
             (None, None) => {
                 let error =
-                    Diagnostic::error("missing-bound", "a limit needs a `max` or a `min`").at(span, "");
+                    Diagnostic::error("missing-bound", "an outcome constraint needs a `max` or a `min`")
+                        .at(span, "");
                 Some(error.hint("such as max = 20"))
             }
             (Some((min, low)), Some((max, high))) if min > max => Some(
-                Diagnostic::error("empty-range", format!("no `{metric}` can keep this limit"))
-                    .at(low.clone(), format!("at least {min}"))
-                    .at(high.clone(), format!("at most {max}"))
-                    .hint("swap them"),
+                Diagnostic::error(
+                    "empty-range",
+                    format!("no value of `{metric}` satisfies this outcome constraint"),
+                )
+                .at(low.clone(), format!("at least {min}"))
+                .at(high.clone(), format!("at most {max}"))
+                .hint("swap them"),
             ),
             _ if objectives.is_empty() => {
-                let error =
-                    Diagnostic::error("limit-without-objective", "there is a limit, but no objective");
+                let error = Diagnostic::error(
+                    "constraint-without-objective",
+                    "there is an outcome constraint, but no objective",
+                );
                 Some(error.at(span, "").hint("say what is to be best within it: [objective]"))
             }
             _ if limits.iter().any(|other| *other.metric == *metric) => {
-                let error = Diagnostic::error("duplicate-limit", format!("`{metric}` has a limit twice"));
+                let error = Diagnostic::error(
+                    "duplicate-constraint",
+                    format!("`{metric}` has two outcome constraints"),
+                );
                 Some(error.at(at, "").hint("give `min` and `max` in one"))
             }
             _ => None,

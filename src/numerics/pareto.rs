@@ -1,0 +1,379 @@
+//! Many objectives: who is better than whom, and who fills the front best.
+
+use super::hypervolume::hypervolume;
+
+/// Returns whether `a` is at least as good as `b` in every objective and better in one; smaller is better.
+#[must_use]
+pub fn dominates(a: &[f64], b: &[f64]) -> bool {
+    a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
+}
+
+/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded first. One with a violation comes after all
+/// without, and after those with a smaller one (constrained domination, section VI).
+///
+/// Deb, Pratap, Agarwal & Meyarivan, *A fast and elitist multiobjective genetic algorithm: NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
+#[must_use]
+pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
+    let (mut left, mut broken): (Vec<usize>, Vec<usize>) =
+        (0..scores.len()).partition(|at| violations[*at] == 0.0);
+    broken.sort_by(|a, b| {
+        let first = |at: &usize| scores[*at].first().copied().unwrap_or(0.0);
+        violations[*a].total_cmp(&violations[*b]).then(first(a).total_cmp(&first(b))).then(a.cmp(b))
+    });
+    let mut sorted = Vec::with_capacity(left.len());
+    if scores.first().is_some_and(|first| first.len() == 1) {
+        left.sort_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0]).then(a.cmp(b)));
+        left.extend(broken);
+        return left;
+    }
+    for front in fronts(scores, left) {
+        let room = crowding(scores, &front);
+        let mut by_room: Vec<usize> = (0..front.len()).collect();
+        by_room.sort_by(|a, b| room[*b].total_cmp(&room[*a]).then(front[*a].cmp(&front[*b])));
+        sorted.extend(by_room.into_iter().map(|at| front[at]));
+    }
+    sorted.extend(broken);
+    sorted
+}
+
+/// Splits indices of `scores` into those that nobody among them beats, those that only these beat, and so on.
+#[must_use]
+pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    while !left.is_empty() {
+        let beaten = |at: &usize| left.iter().any(|other| dominates(scores[*other], scores[*at]));
+        let (rest, front) = left.iter().partition(|at| beaten(at));
+        found.push(front);
+        left = rest;
+    }
+    found
+}
+
+/// Moves points into the unit cube, so that what each dominates up to 1.1 in every coordinate can be compared.
+#[must_use]
+pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
+    let count = points.first().map_or(0, |point| point.len());
+    let mut scaled = vec![Vec::with_capacity(count); points.len()];
+    for objective in 0..count {
+        let halves = || points.iter().map(|point| point[objective] / 2.0);
+        let (low, high) =
+            (halves().fold(f64::INFINITY, f64::min), halves().fold(f64::NEG_INFINITY, f64::max));
+        let range = high - low;
+        for (point, x) in scaled.iter_mut().zip(halves()) {
+            point.push(if range > 0.0 { (x - low) / range } else { 0.0 });
+        }
+    }
+    scaled
+}
+
+/// Returns the volume that a point adds to that of others, all from [`scaled`].
+#[must_use]
+pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
+    let reference = vec![1.1; point.len()];
+    let own: f64 = point.iter().map(|x| 1.1 - x).product();
+    let shadow =
+        |other: &&Vec<f64>| -> Vec<f64> { other.iter().zip(point).map(|(a, b)| a.max(*b)).collect() };
+    let shadows: Vec<Vec<f64>> = others.iter().map(shadow).collect();
+    let edge = |at: &usize| {
+        !shadows.iter().enumerate().any(|(other, shadow)| {
+            dominates(shadow, &shadows[*at]) || (other < *at && shadow == &shadows[*at])
+        })
+    };
+    let kept: Vec<Vec<f64>> = (0..shadows.len()).filter(edge).map(|at| shadows[at].clone()).collect();
+    (own - hypervolume(&kept, &reference)).max(0.0)
+}
+
+/// Chooses `count` points that together dominate much: each in turn the one that adds most (Guerreiro, Fonseca & Paquete, 2016).
+#[must_use]
+pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
+    let mut adds: Vec<(f64, usize)> =
+        points.iter().enumerate().map(|(at, point)| (contribution(point, &[]), at)).collect();
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count && !adds.is_empty() {
+        // What a point adds only falls as others are chosen, so one that still adds most when asked again is the one.
+        let lead = |adds: &[(f64, usize)]| {
+            let better =
+                |a: &usize, b: &usize| adds[*a].0.total_cmp(&adds[*b].0).then(adds[*b].1.cmp(&adds[*a].1));
+            (0..adds.len()).max_by(better)
+        };
+        let Some(first) = lead(&adds) else { break };
+        let others: Vec<&Vec<f64>> = chosen.iter().map(|at| &points[*at]).collect();
+        adds[first].0 = contribution(&points[adds[first].1], &others);
+        if lead(&adds) == Some(first) {
+            chosen.push(adds.swap_remove(first).1);
+        }
+    }
+    chosen
+}
+
+/// Orders points so that each beginning of the order is spread over all of them: first the point
+/// nearest to the best values of all objectives, then always the one farthest from those before.
+/// At most `count` are ordered.
+///
+/// Farthest-first traversal, which is the epsilon-net that Schmucker et al., *Multi-objective
+/// Asynchronous Successive Halving*, 2021 (arXiv 2106.12639), found to promote best. They begin
+/// with the best of one objective; the point in the middle prefers none. O(count · n · m).
+#[must_use]
+pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
+    let points = scaled(points);
+    let sum = |at: &usize| points[*at].iter().sum::<f64>();
+    let mut order: Vec<usize> =
+        (0..points.len()).min_by(|a, b| sum(a).total_cmp(&sum(b)).then(a.cmp(b))).into_iter().collect();
+    let mut distances = vec![f64::INFINITY; points.len()];
+    while let Some(last) = order.last().copied().filter(|_| order.len() < count.min(points.len())) {
+        for (distance, point) in distances.iter_mut().zip(&points) {
+            let squares = point.iter().zip(&points[last]).map(|(a, b)| (a - b) * (a - b));
+            *distance = distance.min(squares.sum());
+        }
+        // Equal points are at distance 0 from each other, so what was taken is marked.
+        distances[last] = -1.0;
+        let farther = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(b.cmp(a));
+        order.extend((0..points.len()).max_by(farther));
+    }
+    order.truncate(count);
+    order
+}
+
+/// Points in their non-dominated fronts, kept up to date as points come.
+///
+/// What it says depends on the points alone, not on the order in which they came. All values are
+/// finite, and smaller is better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fronts<K> {
+    fronts: Vec<Vec<(Vec<f64>, K)>>,
+}
+
+impl<K> Default for Fronts<K> {
+    fn default() -> Self {
+        Self { fronts: Vec::new() }
+    }
+}
+
+impl<K: Copy + Ord> Fronts<K> {
+    /// Adds a point. Each front is looked through at most once; most need not be.
+    ///
+    /// Li, Deb, Zhang & Zhang, *Efficient Nondomination Level Update Method for Steady-State
+    /// Evolutionary Multiobjective Optimization*, IEEE Transactions on Cybernetics 47(9), 2017.
+    pub fn insert(&mut self, point: Vec<f64>, key: K) {
+        let mut at = self.front(&point);
+        let mut moving = vec![(point, key)];
+        while !moving.is_empty() {
+            let Some(front) = self.fronts.get_mut(at) else {
+                self.fronts.push(moving);
+                return;
+            };
+            let is_pushed = |(point, _): &(Vec<f64>, K)| moving.iter().any(|(new, _)| dominates(new, point));
+            let (pushed, kept) = std::mem::take(front).into_iter().partition(is_pushed);
+            *front = kept;
+            front.append(&mut moving);
+            moving = pushed;
+            at += 1;
+        }
+    }
+
+    /// Removes a point, if it is there. The fronts are then found anew: O(n) insertions.
+    pub fn remove(&mut self, key: K) {
+        if !self.fronts.iter().flatten().any(|(_, other)| *other == key) {
+            return;
+        }
+        for (point, other) in std::mem::take(self).into_points() {
+            if other != key {
+                self.insert(point, other);
+            }
+        }
+    }
+
+    /// Returns all points.
+    pub fn into_points(self) -> impl Iterator<Item = (Vec<f64>, K)> {
+        self.fronts.into_iter().flatten()
+    }
+
+    /// Returns how many points there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fronts.iter().map(Vec::len).sum()
+    }
+
+    /// Returns whether there is no point.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fronts.is_empty()
+    }
+
+    /// Returns the front that a point is in or would be in, from 0 for what no point dominates.
+    #[must_use]
+    pub fn front(&self, point: &[f64]) -> usize {
+        let is_dominated =
+            |front: &Vec<(Vec<f64>, K)>| front.iter().any(|(other, _)| dominates(other, point));
+        // What dominates a member of a front dominates what that member dominates.
+        self.fronts.partition_point(is_dominated)
+    }
+
+    /// Returns the place that a point has or would have in [`ranked`](Self::ranked), from 0.
+    #[must_use]
+    pub fn place(&self, point: &[f64], key: K) -> usize {
+        let at = self.front(point);
+        let before: usize = self.fronts[..at].iter().map(Vec::len).sum();
+        let mut front = self.sorted(at);
+        let own = (point, key);
+        if !front.contains(&own) {
+            front.insert(front.partition_point(|other| compare(other, &own).is_lt()), own);
+        }
+        let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
+        let order = spread(&points, points.len());
+        before + order.iter().position(|at| front[*at].1 == key).unwrap_or(0)
+    }
+
+    /// Returns the keys of the first `count` points: front by front, within a front by
+    /// [`spread`].
+    #[must_use]
+    pub fn ranked(&self, count: usize) -> Vec<K> {
+        let mut ranked = Vec::new();
+        for at in 0..self.fronts.len() {
+            let front = self.sorted(at);
+            let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
+            ranked.extend(spread(&points, count - ranked.len()).into_iter().map(|at| front[at].1));
+            if ranked.len() >= count {
+                break;
+            }
+        }
+        ranked
+    }
+
+    /// Returns the keys of the points that no point dominates, in the order of
+    /// [`ranked`](Self::ranked).
+    #[must_use]
+    pub fn undominated(&self) -> Vec<K> {
+        self.ranked(self.fronts.first().map_or(0, Vec::len))
+    }
+
+    /// Returns a front in an order that does not depend on how it came about.
+    fn sorted(&self, at: usize) -> Vec<(&[f64], K)> {
+        let front = self.fronts.get(at).into_iter().flatten();
+        let mut front: Vec<(&[f64], K)> = front.map(|(point, key)| (&**point, *key)).collect();
+        front.sort_by(compare);
+        front
+    }
+}
+
+/// Orders points by their values, then by their keys.
+fn compare<K: Ord>(a: &(&[f64], K), b: &(&[f64], K)) -> std::cmp::Ordering {
+    let values = a.0.iter().zip(b.0).map(|(a, b)| a.total_cmp(b));
+    values.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then_with(|| a.1.cmp(&b.1))
+}
+
+/// Returns for each of a front how far its neighbours are apart, infinite at the ends: section III B.
+fn crowding(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
+    let mut room = vec![0.0; front.len()];
+    let objectives = front.first().map_or(0, |at| scores[*at].len());
+    let column = |objective: usize| front.iter().map(|at| scores[*at][objective] / 2.0).collect::<Vec<f64>>();
+    for values in (0..objectives).map(column) {
+        let mut sorted: Vec<usize> = (0..front.len()).collect();
+        sorted.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { continue };
+        room[*first] = f64::INFINITY;
+        room[*last] = f64::INFINITY;
+        let range = values[*last] - values[*first];
+        for three in sorted.windows(3) {
+            let gap = values[three[2]] - values[three[0]];
+            room[three[1]] += if range > 0.0 { gap / range } else { 0.0 };
+        }
+    }
+    room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fronts_come_in_order_and_the_ends_of_a_front_first() {
+        let scores: [&[f64]; 6] =
+            [&[3.0, 3.0], &[0.0, 2.0], &[1.0, 1.0], &[2.0, 0.0], &[1.2, 0.9], &[2.5, 2.5]];
+        assert_eq!(order(&scores, &[0.0; 6]), [1, 3, 2, 4, 5, 0]);
+        assert_eq!(
+            order(&scores, &[0.0, 2.0, 0.0, 0.5, 0.0, 0.0]),
+            [2, 4, 5, 0, 3, 1],
+            "what breaks a limit comes last"
+        );
+    }
+
+    #[test]
+    fn what_a_point_adds_is_the_difference_of_the_volumes() {
+        let points = scaled(&[&[0.0, 9.0, 3.0], &[5.0, 5.0, 1.0], &[9.0, 0.0, 2.0], &[4.0, 6.0, 0.0]]);
+        let whole = hypervolume(&points, &[1.1; 3]);
+        for at in 0..points.len() {
+            let others: Vec<Vec<f64>> =
+                points.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, p)| p.clone()).collect();
+            let without = hypervolume(&others, &[1.1; 3]);
+            let found = contribution(&points[at], &others.iter().collect::<Vec<_>>());
+            assert!((whole - without - found).abs() < 1e-12, "{at}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_widest_choice_takes_the_knee_and_then_the_ends() {
+        let points = scaled(&[&[0.0, 10.0], &[0.1, 9.99], &[2.0, 2.0], &[2.2, 1.9], &[10.0, 0.0]]);
+        let mut found = widest(&points, 3);
+        assert_eq!(found[0], 2);
+        found.sort_unstable();
+        assert_eq!(found, [0, 2, 4]);
+        assert_eq!(widest(&points, 9).len(), 5);
+    }
+
+    #[test]
+    fn the_spread_begins_in_the_middle_and_takes_the_ends_before_what_is_crowded() {
+        let points: [&[f64]; 6] =
+            [&[0.0, 10.0], &[1.0, 6.0], &[2.0, 2.0], &[2.2, 1.9], &[6.0, 1.0], &[10.0, 0.0]];
+        assert_eq!(spread(&points, 3), [2, 0, 5]);
+        assert_eq!(spread(&points, 9).last(), Some(&3), "its neighbour says the same");
+        assert_eq!(spread(&[&[1.0, 1.0], &[1.0, 1.0], &[1.0, 1.0]], 3), [0, 1, 2]);
+        assert_eq!(spread(&[], 3), [0; 0]);
+    }
+
+    /// Points with few values, so that many are equal or dominate each other.
+    fn points() -> impl proptest::strategy::Strategy<Value = Vec<Vec<f64>>> {
+        use proptest::prelude::*;
+        prop::collection::vec(prop::collection::vec((0..6i32).prop_map(f64::from), 3), 0..40)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fronts_that_grow_are_those_that_are_sorted_at_once(points in points()) {
+            let mut grown = Fronts::default();
+            for (key, point) in points.iter().enumerate() {
+                grown.insert(point.clone(), key);
+            }
+            let scores: Vec<&[f64]> = points.iter().map(Vec::as_slice).collect();
+            for (at, front) in fronts(&scores, (0..points.len()).collect()).into_iter().enumerate() {
+                for key in front {
+                    proptest::prop_assert_eq!(grown.front(&points[key]), at);
+                }
+            }
+        }
+
+        #[test]
+        fn ranks_depend_on_the_points_alone(points in points(), gone in 0..40usize) {
+            let mut one = Fronts::default();
+            let mut other = Fronts::default();
+            for (key, point) in points.iter().enumerate() {
+                one.insert(point.clone(), key);
+            }
+            one.remove(gone);
+            for (key, point) in points.iter().enumerate().rev().filter(|(key, _)| *key != gone) {
+                other.insert(point.clone(), key);
+            }
+            let ranked = one.ranked(points.len());
+            proptest::prop_assert_eq!(&ranked, &other.ranked(points.len()));
+            for (place, key) in ranked.iter().enumerate() {
+                proptest::prop_assert_eq!(one.place(&points[*key], *key), place);
+            }
+            proptest::prop_assert_eq!(one.ranked(3), &ranked[..ranked.len().min(3)]);
+        }
+    }
+
+    #[test]
+    fn equals_do_not_dominate_each_other() {
+        assert!(!dominates(&[1.0, 2.0], &[1.0, 2.0]) && dominates(&[1.0, 1.0], &[1.0, 2.0]));
+    }
+}
