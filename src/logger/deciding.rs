@@ -35,6 +35,8 @@ pub(super) enum Instead {
     Metric,
     /// It was recorded as a result of the trial.
     Output,
+    /// It was reported by another worker than the first.
+    OtherRank(u64),
     /// Nothing, for the reason that the output gives.
     Unreported(String),
 }
@@ -59,6 +61,9 @@ impl Instead {
             Self::Output => "was recorded as an output, which decides nothing: report it, \
                              without `\"kind\": \"output\"`"
                 .to_owned(),
+            Self::OtherRank(rank) => {
+                format!("was reported by rank {rank} and not by rank 0, which decides: report it there")
+            }
             Self::Unreported(reason) => reason.clone(),
         }
     }
@@ -83,32 +88,39 @@ impl DecidingMetrics {
 
     /// Takes a reported value; a number in quotes becomes the number, and the first time a flaw.
     pub(super) fn read(&mut self, name: &Name, datum: Datum, flaws: &mut Vec<String>) -> Datum {
-        let is_number = matches!(datum, Datum::Number(_));
-        // Nearly every value is a number, after the first report of no interest any more.
-        if is_number && self.without_number == 0 {
-            return datum;
-        }
+        let text = match &datum {
+            Datum::Number(_) => return datum,
+            Datum::Flag(flag) => flag.to_string(),
+            Datum::Text(text) => text.clone(),
+        };
         let Some(metric) = self.metric(name) else { return datum };
-        let number = match &datum {
-            Datum::Number(Metric(number)) => Some(*number),
-            Datum::Text(text) => number_in_quotes(text),
-            Datum::Flag(_) => None,
-        };
-        let Some(number) = number else {
-            metric.instead = Some(Instead::Text(match datum {
-                Datum::Flag(flag) => flag.to_string(),
-                Datum::Text(ref text) => shortened(text),
-                Datum::Number(_) => String::new(),
-            }));
+        let Some(number) = number_in_quotes(&text) else {
+            metric.instead = Some(Instead::Text(shortened(&text)));
             return datum;
         };
-        let is_first = !std::mem::replace(&mut metric.has_number, true);
-        let is_told = is_number || std::mem::replace(&mut metric.quotes_warned, true);
-        if !is_told {
+        if !std::mem::replace(&mut metric.quotes_warned, true) {
             flaws.push(format!("`{name}` is a number in quotes and counts as the number: write it without"));
         }
-        self.without_number -= usize::from(is_first);
         Datum::Number(Metric(number))
+    }
+
+    /// Notes which metrics a report that decides gave a number.
+    pub(super) fn note_numbers(&mut self, values: &[(Name, Datum)]) {
+        if self.without_number == 0 {
+            return;
+        }
+        for metric in self.metrics.iter_mut().filter(|metric| !metric.has_number) {
+            metric.has_number =
+                values.iter().any(|(name, datum)| *name == metric.name && matches!(datum, Datum::Number(_)));
+            self.without_number -= usize::from(metric.has_number);
+        }
+    }
+
+    /// Notes the values of a report that another worker than the first made, which does not decide.
+    pub(super) fn note_other_rank<'n>(&mut self, names: impl Iterator<Item = &'n Name>, rank: u64) {
+        for name in names {
+            self.note_elsewhere(name, || Instead::OtherRank(rank));
+        }
     }
 
     /// Takes the values of a report, as [`read`](Self::read) does.
@@ -189,7 +201,7 @@ mod tests {
     #[test]
     fn a_number_in_quotes_is_a_number_where_it_decides_and_a_text_elsewhere() {
         let (acc, word): (Name, Name) = ("acc".into(), "word".into());
-        let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+        let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
         let mut flaws = Vec::new();
         let number = Datum::Number(Metric(0.71));
         assert_eq!(deciding.read(&acc, text("0.71"), &mut flaws), number);
@@ -203,7 +215,7 @@ mod tests {
     fn of_a_metric_without_a_number_the_last_report_gives_the_reason() {
         let acc: Name = "acc".into();
         let reason = |note: &dyn Fn(&mut DecidingMetrics)| {
-            let mut deciding = DecidingMetrics::new(&[acc.clone()]);
+            let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
             note(&mut deciding);
             match deciding.absent().pop() {
                 Some(LogRecord::Absent { why, .. }) => why,
@@ -218,11 +230,13 @@ mod tests {
             metric(deciding);
         });
         assert_eq!(both, "was `null`, not a number");
+        let other = reason(&|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
+        assert!(other.starts_with("was reported by rank 3 and not by rank 0"), "{other}");
         let refused = reason(&|deciding| deciding.note_refused("line 3: it is not JSON"));
         assert!(refused.ends_with("a line of its records was left out: line 3: it is not JSON"));
         let reported = reason(&|deciding| {
             deciding.note(&acc, || Instead::Null);
-            deciding.read(&acc, Datum::Number(Metric(1.0)), &mut Vec::new());
+            deciding.note_numbers(&[(acc.clone(), Datum::Number(Metric(1.0)))]);
         });
         assert_eq!(reported, "", "a metric with a number needs no reason");
         assert_eq!(reason(&|_| ()), "", "nothing is known of one that was never reported");

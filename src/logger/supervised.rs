@@ -332,6 +332,8 @@ impl Supervised {
         self.written(written);
         if rank == 0 {
             self.decide(values, label);
+        } else {
+            self.parser.note_other_rank();
         }
     }
 
@@ -401,6 +403,9 @@ impl Supervised {
         self.written(written);
         if rank == 0 {
             self.decide(kept, &Label::Report);
+        } else {
+            let names = kept.iter().map(|(name, _)| name);
+            self.parser.deciding().note_other_rank(names, rank.into());
         }
     }
 
@@ -411,6 +416,7 @@ impl Supervised {
 
     fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {
         self.recorded.reports += 1;
+        self.parser.deciding().note_numbers(&values);
         if let Some(said) = self.kinds.look(&values) {
             self.warn(format!("{label}: {said}"));
         }

@@ -582,6 +582,7 @@ fn why_a_deciding_metric_has_no_number_is_recorded_at_the_end() {
         (&[r#"{"kind": "metric", "acc": 0.7}"#], Some("was recorded as a metric")),
         (&[r#"{"kind": "output", "acc": 0.7}"#], Some("was recorded as an output")),
         (&[r#"{"acc": 0.7"#], Some("was not in what could be read; a line of its records was left out: ")),
+        (&[r#"{"acc": 0.7, "rank": 3}"#], Some("was reported by rank 3 and not by rank 0")),
         (&[r#"{"acc": null}"#, r#"{"acc": 0.7}"#], None),
         (&[r#"{"epoch": 1}"#], None),
     ] {

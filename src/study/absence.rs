@@ -17,7 +17,8 @@ impl Header {
     pub fn deciding_metrics(&self) -> Vec<Name> {
         let objectives = self.objectives.iter().map(|objective| &objective.metric);
         let constrained = self.limits.iter().map(|limit| &limit.metric);
-        objectives.chain(&self.resource).chain(constrained).cloned().collect()
+        let names: BTreeSet<&Name> = objectives.chain(&self.resource).chain(constrained).collect();
+        names.into_iter().cloned().collect()
     }
 }
 
@@ -26,7 +27,7 @@ impl Trial {
     #[must_use]
     pub fn absence(&self, metric: &Name) -> String {
         if let Some(tally) = self.metrics.get(metric) {
-            return format!("was reported, but is {}", tally.last.0);
+            return self.not_finite(metric, tally.last.0);
         }
         let absent = self.records.iter().rev().find_map(|record| match record {
             LogRecord::Absent { metric: absent, why } if absent == metric => Some(why),
@@ -38,6 +39,17 @@ impl Trial {
         match self.texts.get(metric) {
             Some(text) => not_a_number(text),
             None => format!("was never reported{}", self.reported_names()),
+        }
+    }
+
+    /// Says which reported value of `metric` is not finite. `last` is the last one.
+    fn not_finite(&self, metric: &Name, last: f64) -> String {
+        let counted = self.counted.as_ref().and_then(|counted| counted.number(metric));
+        let value = counted.unwrap_or(last);
+        let averaged = self.series.get(metric).into_iter().flatten().map(|metric| metric.0);
+        match averaged.filter(|_| value.is_finite()).find(|number| !number.is_finite()) {
+            Some(number) => format!("was reported, but is {number} in one of the reports that count"),
+            None => format!("was reported, but is {value}"),
         }
     }
 

@@ -40,7 +40,7 @@ pub enum Failure {
         /// The error in its own words.
         error: String,
         /// The status or the signal.
-        ended: Box<Failure>,
+        ended: Box<Self>,
     },
     /// The function returned this error.
     Error(String),

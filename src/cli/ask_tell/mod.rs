@@ -38,9 +38,9 @@ struct NotBegun {
     trouble: Trouble,
 }
 
-impl From<Failure> for NotBegun {
+impl From<Failure> for Box<NotBegun> {
     fn from(failure: Failure) -> Self {
-        Self { trouble: Trouble::of_failure(&failure), failure }
+        Self::new(NotBegun { trouble: Trouble::of_failure(&failure), failure })
     }
 }
 
@@ -56,11 +56,11 @@ impl NotBegun {
 }
 
 /// Reads the sweep file and shows its warnings.
-fn read(args: &Args, context: &mut Context) -> Result<Sweep, NotBegun> {
+fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
     let colour = context.out.paint_err.on;
-    let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| NotBegun {
-        trouble: Trouble::of_rejected(&rejected, "mend the sweep file"),
-        failure: super::sweeps::rejected(&rejected, colour),
+    let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| {
+        let trouble = Trouble::of_rejected(&rejected, "mend the sweep file");
+        Box::new(NotBegun { trouble, failure: super::sweeps::rejected(&rejected, colour) })
     })?;
     let current_dir = std::env::current_dir().map_err(Failure::from)?;
     sweep.look_around(&Surroundings { current_dir, path: None });
@@ -75,7 +75,7 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, NotBegun> {
 }
 
 /// Opens the study.
-fn open<'s>(sweep: &'s Sweep, args: &Args, context: &Context) -> Result<AskTell<'s>, NotBegun> {
+fn open<'s>(sweep: &'s Sweep, args: &Args, context: &Context) -> Result<AskTell<'s>, Box<NotBegun>> {
     let options = Options {
         jobs: args.jobs.map(usize::from),
         command_line: std::env::args().collect(),

@@ -313,6 +313,19 @@ fn old_and_new_failures_are_read_back() {
 }
 
 #[test]
+fn of_a_mean_the_reason_names_the_value_that_is_not_finite() {
+    let mut world = World::new(Goal::Min, Take::Mean);
+    world.starts(1);
+    for (fold, loss) in [(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.5)] {
+        world.reports(1, fold, loss);
+    }
+    assert_eq!(world.ends(1, Exit::Done), TrialState::Failed);
+    let exit = world.study.trial(TrialId(1)).and_then(|trial| trial.exit.clone());
+    let why = "`loss` was reported, but is NaN in one of the reports that count";
+    assert_eq!(exit, Some(Exit::Failed(Failure::NoObjective(why.to_owned()))));
+}
+
+#[test]
 fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
     let mut study = Study::default();
     let mut happens = |second: i64, event: Event, away: Option<u64>| {
