@@ -95,7 +95,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if !feasible && !args.json {
-        context.out.warn("no trial keeps the outcome limits: the best of those that break them is shown");
+        context
+            .out
+            .warn("no trial keeps the outcome constraints: the best of those that break them is shown");
     } else if args.args {
         // Arguments carry no remark.
         for trial in ranked.iter().filter(|trial| !summary::broken(study, trial).is_empty()) {
@@ -111,7 +113,7 @@ fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     let best = best.map_or_else(String::new, |best| {
         format!("trial {}, {}", best.id, plain(&summary::standing(study, best)))
     });
-    Failure::new(Code::NoSuccess, "no trial keeps the outcome limits, so there are no arguments to use")
+    Failure::new(Code::NoSuccess, "no trial keeps the outcome constraints, so there are no arguments to use")
         .hint(format!("the best of those that break them is {best}; `swath best` shows its parameters"))
 }
 
@@ -237,13 +239,16 @@ mod tests {
         let demo = with_limit(&[4.0, 3.0]);
         let refused = best(&demo, &Args { args: true, ..args() }).unwrap_err();
         assert_eq!(refused.code, Code::NoSuccess);
-        assert!(refused.message.contains("no trial keeps the outcome limits"), "{refused:?}");
-        assert!(refused.hints[0].contains("trial 2, val_loss 0.5, breaks a limit: mib is 3"), "{refused:?}");
+        assert!(refused.message.contains("no trial keeps the outcome constraints"), "{refused:?}");
+        assert!(
+            refused.hints[0].contains("trial 2, val_loss 0.5, breaks an outcome constraint: mib is 3"),
+            "{refused:?}"
+        );
         for args in [args(), Args { toml: true, ..args() }] {
             let (result, out, err) = demo::run(&demo, None, |context| run(&args, context));
             assert_eq!(result, Ok(Code::Done));
-            assert!(out.contains("breaks a limit: mib is 3, the limit is mib <= 2"), "{out}");
-            assert!(err.contains("no trial keeps the outcome limits"), "{err}");
+            assert!(out.contains("breaks an outcome constraint: mib is 3, the limit is mib <= 2"), "{out}");
+            assert!(err.contains("no trial keeps the outcome constraints"), "{err}");
         }
         let json = |demo: &Demo| -> serde_json::Value {
             let text = best(demo, &Args { json: true, ..args() }).unwrap();
