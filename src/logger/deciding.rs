@@ -36,7 +36,7 @@ pub(super) enum Instead {
     /// It was recorded as a result of the trial.
     Output,
     /// It was reported by another worker than the first.
-    OtherRank(u64),
+    OtherRank(u32),
     /// Nothing, for the reason that the output gives.
     Unreported(String),
 }
@@ -117,7 +117,7 @@ impl DecidingMetrics {
     }
 
     /// Notes the values of a report that another worker than the first made, which does not decide.
-    pub(super) fn note_other_rank<'n>(&mut self, names: impl Iterator<Item = &'n Name>, rank: u64) {
+    pub(super) fn note_other_rank<'n>(&mut self, names: impl Iterator<Item = &'n Name>, rank: u32) {
         for name in names {
             self.note_elsewhere(name, || Instead::OtherRank(rank));
         }

@@ -333,7 +333,8 @@ impl Supervised {
         if rank == 0 {
             self.decide(values, label);
         } else {
-            self.parser.note_other_rank();
+            let names = values.iter().map(|(name, _)| name);
+            self.parser.deciding().note_other_rank(names, rank);
         }
     }
 
@@ -405,7 +406,7 @@ impl Supervised {
             self.decide(kept, &Label::Report);
         } else {
             let names = kept.iter().map(|(name, _)| name);
-            self.parser.deciding().note_other_rank(names, rank.into());
+            self.parser.deciding().note_other_rank(names, rank);
         }
     }
 

@@ -226,11 +226,6 @@ impl Parser {
         &mut self.deciding
     }
 
-    /// Notes that the last line is a report of another worker than the first.
-    pub(super) fn note_other_rank(&mut self) {
-        self.deciding.note_other_rank(self.keys.iter(), self.rank);
-    }
-
     fn enter<'a>(&mut self, entries: &mut Entries<'a>, key: Cow<'a, str>, raw: Raw<'a>) {
         if let Err(problem) = check_name(&key) {
             return self.flaws.push(problem);
