@@ -88,7 +88,7 @@ const TOP: &[Opt] = &[
 /// The tables whose keys are names that the user chooses, and that have a language of their own.
 pub(super) const FREE_TABLES: &[&str] = &["space", "constraints", "point"];
 
-/// Every table but [`FREE_TABLES`], in the order of the documentation.
+/// Every table but `[space]`, `[constraints]` and `[[point]]`, in the order of the documentation.
 pub const SECTIONS: &[SectionReference] = &[
     SectionReference::once("", "the top of the file", TOP),
     SectionReference::once("run", "what a trial runs", run::OPTIONS),
