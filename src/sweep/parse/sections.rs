@@ -101,7 +101,8 @@ pub const SECTIONS: &[SectionReference] = &[
         former: "limit",
         ..SectionReference::once(
             "outcome_constraint",
-            "a bound that a good configuration satisfies: `max`, `min` or both for the last value of a metric",
+            "a bound that a good configuration satisfies: `max`, `min` or both for the last value of \
+             a metric",
             outcome_constraint::OPTIONS,
         )
     },
@@ -137,7 +138,8 @@ pub const SECTIONS: &[SectionReference] = &[
         further: Further::Names,
         ..SectionReference::once(
             "capture",
-            "programs that only print: a reported name, and a regular expression whose first group is its value",
+            "programs that only print: a reported name, and a regular expression whose first group \
+             is its value",
             &[],
         )
     },
