@@ -1,4 +1,5 @@
-//! `swath kinds`: every sampler, scheduler, executor and tracker that a sweep file can name, and the options of each.
+//! `swath kinds`: every sampler, scheduler, executor and tracker that a sweep file can name, and
+//! the options of each.
 
 use super::Context;
 use super::exit::{Code, Failure};

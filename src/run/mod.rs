@@ -334,8 +334,8 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     }
 }
 
-/// Runs a sweep whose trials are programs, without a word: for programs that use swath as a library, with kinds of their own for example.
-/// `[run] setup` runs first.
+/// Runs a sweep whose trials are programs, without a word: for programs that use swath as a
+/// library, with kinds of their own for example. `[run] setup` runs first.
 ///
 /// # Errors
 /// As [`open`], [`Opened::setup`] and [`Opened::run`].

@@ -22,7 +22,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "gp",
     about: "Gaussian process with expected improvement: up to some hundred expensive trials",
     paper: Some(
-        "Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023 (arXiv 2310.20708); \
+        "Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, \
+         NeurIPS 2023 (arXiv 2310.20708); \
          Eriksson et al., Scalable Global Optimization via Local Bayesian Optimization, NeurIPS 2019",
     ),
     options: &[],

@@ -14,7 +14,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "sobol",
     about: "points spread evenly: a scrambled Sobol sequence",
     paper: Some(
-        "Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995; Joe and Kuo, SIAM J. Sci. Comput. 30, 2008",
+        "Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995; \
+         Joe and Kuo, SIAM J. Sci. Comput. 30, 2008",
     ),
     options: &[],
     capabilities: &[Capability::Independent],

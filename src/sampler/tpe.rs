@@ -19,7 +19,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "tpe",
     about: "tree-structured Parzen estimator: any space, many trials, many slots",
     paper: Some(
-        "Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Watanabe, arXiv 2304.11127, 2023",
+        "Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; \
+         Watanabe, arXiv 2304.11127, 2023",
     ),
     options: &[],
     capabilities: &[],

@@ -38,8 +38,8 @@ pub(super) const MODE: Opt = Opt::new(
     "mode",
     Takes::OneOf(&["stopping", "promotion"]),
     Preset::Derived("`promotion` with `[run] checkpoint = true`, else `stopping`"),
-    "whether a rung stops the trials that are not among its best, or pauses every trial and resumes the best; \
-     `promotion` needs checkpoints",
+    "whether a rung stops the trials that are not among its best, or pauses every trial and \
+     resumes the best; `promotion` needs checkpoints",
 );
 
 /// What happens at a rung to those who are not among its best.

@@ -14,7 +14,8 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "hyperband",
     about: "asha with several brackets: part of the trials are first compared at a higher rung",
     paper: Some(
-        "Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, JMLR 18, 2018 (arXiv 1603.06560)",
+        "Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, \
+         JMLR 18, 2018 (arXiv 1603.06560)",
     ),
     options: &[ladder::MIN, ladder::MAX, ladder::REDUCTION, BRACKETS, asha::MODE, gauge::METRIC],
     capabilities: &[Capability::Rungs],

@@ -1,9 +1,10 @@
 //! Text with positions: what a person wrote, and where.
 //!
-//! A [`Source`] is a named text; a [`Span`] a byte range in it. [`tree`] is a TOML document in which every key and
-//! value keeps its span, [`section`] a table of it that is taken apart key by key, [`opt`] the declaration of the keys
-//! that a table takes, [`diagnostic`] what is said about
-//! any of it, and [`render`] how that looks on a terminal, [`units`] durations and sizes as people write them. Nothing here knows what a sweep is.
+//! A [`Source`] is a named text; a [`Span`] a byte range in it. [`tree`] is a TOML document in
+//! which every key and value keeps its span, [`section`] a table of it that is taken apart key by
+//! key, [`opt`] the declaration of the keys that a table takes, [`diagnostic`] what is said about
+//! any of it, and [`render`] how that looks on a terminal, [`units`] durations and sizes as people
+//! write them. Nothing here knows what a sweep is.
 
 pub mod diagnostic;
 pub mod opt;

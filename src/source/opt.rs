@@ -1,6 +1,7 @@
 //! Options as data: the keys that a table of the sweep file takes, each declared once.
 //!
-//! The parser accepts the declared keys and no others; the documentation, the JSON schema and `swath kinds` print them.
+//! The parser accepts the declared keys and no others; the documentation, the JSON schema and
+//! `swath kinds` print them.
 
 use super::units::{Bytes, Span};
 use std::fmt;

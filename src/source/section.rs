@@ -4,9 +4,10 @@ use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Span, Table};
 
 /// A table of the sweep file while it is read.
 ///
-/// [`refuse_unknown`](Self::refuse_unknown) reports the keys that are not declared as options, with "did you mean" over those that
-/// are; a table without declared options reports at its [`finish`](Self::finish) the keys that were never asked for. A value of the
-/// wrong type is reported at once and reads as absent.
+/// [`refuse_unknown`](Self::refuse_unknown) reports the keys that are not declared as options, with
+/// "did you mean" over those that are; a table without declared options reports at its
+/// [`finish`](Self::finish) the keys that were never asked for. A value of the wrong type is
+/// reported at once and reads as absent.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// How to call it: `search.tpe`; empty for the whole file.
@@ -151,7 +152,8 @@ impl Section {
         &self.known
     }
 
-    /// Returns whether keys were removed that are not known: one of them may have been meant for a key that is missing.
+    /// Returns whether keys were removed that are not known: one of them may have been meant for a
+    /// key that is missing.
     #[must_use]
     pub fn has_refused(&self) -> bool {
         self.refused
@@ -167,7 +169,8 @@ impl Section {
         unknown.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Declares the options that this table takes, and reports and removes every key that is none of them.
+    /// Declares the options that this table takes, and reports and removes every key that is none
+    /// of them.
     pub fn refuse_unknown(&mut self, options: &'static [Opt], diagnostics: &mut Diagnostics) {
         self.declare(options.iter().map(|option| option.name));
         for key in self.take_unknown() {

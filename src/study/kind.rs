@@ -14,12 +14,13 @@ pub struct Kind<T: ?Sized> {
     pub about: &'static str,
     /// The publication that describes its method.
     pub paper: Option<&'static str>,
-    /// The keys that its own table takes. Other keys are refused before [`build`](Self::build) is called.
+    /// The keys that its own table takes. Other keys are refused before [`build`](Self::build) is
+    /// called.
     pub options: &'static [Opt],
     /// Facts that other parts act on, so that none of them compares names.
     pub capabilities: &'static [Capability],
-    /// Makes one from its own table of the sweep file (empty if there is none); returns `None` after reporting what is wrong. Called
-    /// by [`make`](Self::make).
+    /// Makes one from its own table of the sweep file (empty if there is none); returns `None`
+    /// after reporting what is wrong. Called by [`make`](Self::make).
     pub build: fn(Section, &Setting, &mut Diagnostics) -> Option<Box<T>>,
 }
 
@@ -27,10 +28,12 @@ pub struct Kind<T: ?Sized> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Capability {
-    /// A scheduler lets trials go on from copies of other trials' checkpoints: the checkpoints of trials that may be copied are kept,
-    /// a configuration has no replicates, and recorded curves cannot show what would have happened.
+    /// A scheduler lets trials go on from copies of other trials' checkpoints: the checkpoints of
+    /// trials that may be copied are kept, a configuration has no replicates, and recorded curves
+    /// cannot show what would have happened.
     Clones,
-    /// A sampler proposes each configuration once and then ends: without `trials` a sweep runs until then.
+    /// A sampler proposes each configuration once and then ends: without `trials` a sweep runs
+    /// until then.
     Enumerates,
     /// A sampler proposes configurations without regard to results.
     Independent,
@@ -41,8 +44,8 @@ pub enum Capability {
 }
 
 impl<T: ?Sized> Kind<T> {
-    /// Makes one from its own table of the sweep file, after refusing the keys that it does not take; returns `None` after reporting
-    /// what is wrong.
+    /// Makes one from its own table of the sweep file, after refusing the keys that it does not
+    /// take; returns `None` after reporting what is wrong.
     pub fn make(
         &self,
         mut section: Section,

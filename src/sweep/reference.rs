@@ -1,7 +1,9 @@
-//! The reference of the sweep file, made from the declared options: tables for the documentation, a JSON schema for editors.
+//! The reference of the sweep file, made from the declared options: tables for the documentation, a
+//! JSON schema for editors.
 //!
-//! `docs/sweep-file.md` and `docs/kinds.md` are written by hand but for the blocks between a line such as `<!-- keys: run -->` and
-//! `<!-- end -->`, which [`fill`] makes of [`SECTIONS`] and the registry.
+//! `docs/sweep-file.md` and `docs/kinds.md` are written by hand but for the blocks between a line
+//! such as `<!-- keys: run -->` and `<!-- end -->`, which [`fill`] makes of [`SECTIONS`] and the
+//! registry.
 
 pub use super::parse::{Further, Occurs, SECTIONS, SectionReference};
 
@@ -108,8 +110,8 @@ fn names_table<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     table
 }
 
-/// Returns a JSON schema of the sweep file, for editors. A table that names a kind has a branch for each kind, which takes the options
-/// of that kind and no others.
+/// Returns a JSON schema of the sweep file, for editors. A table that names a kind has a branch for
+/// each kind, which takes the options of that kind and no others.
 #[must_use]
 pub fn schema(registry: &Registry) -> Value {
     let kinds = registry.declarations();
@@ -183,7 +185,8 @@ fn section_schema(section: &SectionReference, kinds: &[Declaration]) -> Value {
     }
 }
 
-/// Returns the schema of a table that names a kind. The branch of the default kind may leave the name out.
+/// Returns the schema of a table that names a kind. The branch of the default kind may leave the
+/// name out.
 fn branch(section: &SectionReference, kind: &Declaration, kinds: &[Declaration]) -> Value {
     let mut branch = table_schema(kind.about, kind.options, kinds);
     branch["title"] = Value::from(kind.name);
@@ -271,7 +274,8 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
     }
 }
 
-/// A parameter that is a table may have branches or members of the user's own names beside its options.
+/// A parameter that is a table may have branches or members of the user's own names beside its
+/// options.
 fn space_schema() -> Value {
     let options: Map<_, _> = space::options().map(|option| property(&option, &[])).collect();
     json!({

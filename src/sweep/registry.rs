@@ -1,4 +1,5 @@
-//! The kinds of samplers, schedulers, executors and trackers that a sweep file can name: those of swath, and those that a program adds.
+//! The kinds of samplers, schedulers, executors and trackers that a sweep file can name: those of
+//! swath, and those that a program adds.
 
 use super::kinds::CSV;
 use super::{Rejected, Sweep};
@@ -13,8 +14,9 @@ use std::path::Path;
 
 /// The kinds that a sweep file can name.
 ///
-/// `Registry::standard().sampler(MINE).read(path)` reads a sweep file that can name one more sampler; `examples/kinds` adds a kind of
-/// each part. A sweep keeps the registry that it was read with, so that everything that builds its parts knows the added kinds too.
+/// `Registry::standard().sampler(MINE).read(path)` reads a sweep file that can name one more
+/// sampler; `examples/kinds` adds a kind of each part. A sweep keeps the registry that it was read
+/// with, so that everything that builds its parts knows the added kinds too.
 #[derive(Debug, Clone)]
 pub struct Registry {
     samplers: Vec<Kind<dyn Sampler>>,
@@ -139,7 +141,8 @@ impl Registry {
         self.parse(super::read::load(path)?)
     }
 
-    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
+    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be
+    /// absent.
     ///
     /// # Errors
     /// Everything that is wrong with it, also that it cannot be read.

@@ -1,4 +1,5 @@
-//! A program that adds a sampler, a scheduler, an executor and a tracker to swath, and runs a sweep file that names them.
+//! A program that adds a sampler, a scheduler, an executor and a tracker to swath, and runs a sweep
+//! file that names them.
 //!
 //! ```console
 //! $ cargo run --manifest-path examples/kinds/Cargo.toml

@@ -277,3 +277,22 @@ fn trials_that_break_a_limit_are_counted_and_told() {
     let (_, _, err) = compare(&demo, None, &args());
     assert!(err.contains("1 complete trial breaks an outcome constraint"), "{err}");
 }
+
+#[test]
+fn a_sampler_that_learns_from_results_is_named_and_an_independent_one_is_not() {
+    let notes = |origin: fn() -> Origin| {
+        let mut demo = Demo::new(&["lr"]);
+        for (lr, loss) in [(0.1, 1.0), (0.1, 1.1), (0.2, 2.0), (0.2, 2.1)] {
+            let trial = demo.start_from(&[("lr", Value::Float(lr))], origin());
+            demo.report(trial, &[("val_loss", loss)]);
+            demo.end(trial, Exit::Done);
+        }
+        compare(&demo, None, &Args { by: Some("lr".into()), ..args() }).2
+    };
+    assert!(!notes(|| Origin::Suggested("grid".into())).contains("caution"));
+    let unknown = notes(|| Origin::Suggested("mine".into()));
+    assert!(
+        unknown.contains("caution: the sampler `mine` chose trials in view of earlier ones"),
+        "{unknown}"
+    );
+}

@@ -123,8 +123,8 @@ impl Source {
         }
     }
 
-    /// Names the sampler or scheduler that chose configurations in view of earlier results, if one did. A sampler that swath does not
-    /// have is taken for such a one.
+    /// Names the sampler or scheduler that chose configurations in view of earlier results, if one
+    /// did. A sampler that swath does not have is taken for such a one.
     #[must_use]
     pub fn adaptive(&self) -> Option<String> {
         let Rows::Study { study, .. } = &self.rows else { return None };

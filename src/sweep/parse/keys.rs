@@ -27,7 +27,8 @@ pub(super) fn table(
     Some(section)
 }
 
-/// Takes a table, or an array of tables, with their declared options; those of the earlier name with a warning.
+/// Takes a table, or an array of tables, with their declared options; those of the earlier name
+/// with a warning.
 pub(super) fn tables(file: &mut Section, name: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
     let mut sections = open_tables(file, name, diagnostics);
     let former = SECTIONS.iter().find(|section| section.name == name).map_or("", |section| section.former);
@@ -130,8 +131,8 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
         .did_you_mean(&key.name, section.known().iter().copied())
 }
 
-/// Returns the tables that a key of another table may have been meant for: those that take most of the `unknown` keys beside it, and
-/// of these the one whose name resembles the table's own.
+/// Returns the tables that a key of another table may have been meant for: those that take most of
+/// the `unknown` keys beside it, and of these the one whose name resembles the table's own.
 fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReference> {
     let takes =
         |home: &SectionReference, key: &Key| home.options.iter().any(|option| option.name == key.name);

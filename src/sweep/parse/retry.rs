@@ -42,7 +42,8 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "backoff",
         Takes::Either(&[Takes::Duration, Takes::Table(&Takes::Duration)]),
         Preset::Duration(Duration::ZERO),
-        "how long the first repetition waits, each further one twice as long; for every class, or a table by class",
+        "how long the first repetition waits, each further one twice as long; for every class, \
+         or a table by class",
     ),
     Opt::new("max_backoff", Takes::Duration, Preset::Duration(LONGEST), "the longest wait"),
 ];

@@ -88,7 +88,7 @@ const TOP: &[Opt] = &[
 /// The tables whose keys are names that the user chooses, and that have a language of their own.
 pub(super) const FREE_TABLES: &[&str] = &["space", "constraints", "point"];
 
-/// Every table but [`FREE_TABLES`], in the order of the documentation.
+/// Every table but `[space]`, `[constraints]` and `[[point]]`, in the order of the documentation.
 pub const SECTIONS: &[SectionReference] = &[
     SectionReference::once("", "the top of the file", TOP),
     SectionReference::once("run", "what a trial runs", run::OPTIONS),
@@ -101,7 +101,8 @@ pub const SECTIONS: &[SectionReference] = &[
         former: "limit",
         ..SectionReference::once(
             "outcome_constraint",
-            "a bound that a good configuration satisfies: `max`, `min` or both for the last value of a metric",
+            "a bound that a good configuration satisfies: `max`, `min` or both for the last value of \
+             a metric",
             outcome_constraint::OPTIONS,
         )
     },
@@ -137,7 +138,8 @@ pub const SECTIONS: &[SectionReference] = &[
         further: Further::Names,
         ..SectionReference::once(
             "capture",
-            "programs that only print: a reported name, and a regular expression whose first group is its value",
+            "programs that only print: a reported name, and a regular expression whose first group \
+             is its value",
             &[],
         )
     },
