@@ -1,6 +1,7 @@
 //! How long one proposal takes, by sampler and number of trials: `cargo bench --bench suggest`.
 //!
-//! Ten parameters. What a sampler learns as trials end is not counted here; `regret` prints both together.
+//! Ten parameters. What a sampler learns as trials end is not counted here; `regret` prints both
+//! together.
 
 #[path = "search/play.rs"]
 mod play;
@@ -9,7 +10,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use play::{Game, space};
 
 fn suggest(c: &mut Criterion) {
-    let text: String = (0..10).map(|at| format!("x{at} = {{ min = -5.0, max = 5.0 }}\n")).collect();
+    let text: String = (0..10)
+        .map(|at| format!("x{at} = {{ min = -5.0, max = 5.0 }}\n"))
+        .collect();
     for (name, sizes) in [
         ("random", &[100, 10_000][..]),
         ("sobol", &[100, 10_000]),
@@ -21,13 +24,17 @@ fn suggest(c: &mut Criterion) {
     ] {
         for &trials in sizes {
             // The history comes from random search, so that it costs nothing to make.
-            let mut history = Game::new("random", space(&text), 1, 1, trials).expect("random is a sampler");
-            let mut game =
-                Game::new(name, space(&text), 1, 1, trials).expect("the sampler is in the registry");
+            let mut history =
+                Game::new("random", space(&text), 1, 1, trials).expect("random is a sampler");
+            let mut game = Game::new(name, space(&text), 1, 1, trials)
+                .expect("the sampler is in the registry");
             for _ in 0..trials {
                 let params = history.ask().expect("random always proposes");
-                let value =
-                    params.iter().filter_map(|(_, x)| x.as_f64()).map(|x| (x - 1.0) * (x - 1.0)).sum();
+                let value = params
+                    .iter()
+                    .filter_map(|(_, x)| x.as_f64())
+                    .map(|x| (x - 1.0) * (x - 1.0))
+                    .sum();
                 for game in [&mut history, &mut game] {
                     let trial = game.start(params.clone());
                     game.tell(trial, &[value]);

@@ -1,4 +1,5 @@
-//! How many reports a second go from a growing `records.jsonl` to the sink, and what a metric costs a Rust trial.
+//! How many reports a second go from a growing `records.jsonl` to the sink, and what a metric costs
+//! a Rust trial.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::fmt::Write;
@@ -10,22 +11,36 @@ use swath::study::{Attempt, LogRecord, TrialId};
 
 const REPORTS: u64 = 100_000;
 
-/// Measures the time this thread had on a core, so that what else runs on the machine does not count; elsewhere than on Linux the time that
-/// passed.
+/// Measures the time this thread had on a core, so that what else runs on the machine does not
+/// count; elsewhere than on Linux the time that passed.
 fn on_core(mut work: impl FnMut()) -> Duration {
     let on_core = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        text.split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+            .map(Duration::from_nanos)
     };
     let (cpu, clock) = (on_core(), Instant::now());
     work();
-    cpu.zip(on_core()).map_or_else(|| clock.elapsed(), |(before, after)| after - before)
+    cpu.zip(on_core())
+        .map_or_else(|| clock.elapsed(), |(before, after)| after - before)
 }
 
 fn logger(dir: &std::path::Path) -> TrialLogger {
     let (study, pipeline, stage) = ("s".into(), "p".into(), "tune".into());
-    let identity = Identity { study, pipeline, stage, trial: TrialId(1), attempt: Attempt(1) };
-    let dirs = Dirs { workdir: dir.to_path_buf(), trial: dir.to_path_buf() };
+    let identity = Identity {
+        study,
+        pipeline,
+        stage,
+        trial: TrialId(1),
+        attempt: Attempt(1),
+    };
+    let dirs = Dirs {
+        workdir: dir.to_path_buf(),
+        trial: dir.to_path_buf(),
+    };
     let sink = |record: LogRecord| {
         black_box(record);
         Directive::Continue
@@ -35,14 +50,20 @@ fn logger(dir: &std::path::Path) -> TrialLogger {
 
 fn ingest(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("tail");
-    group.sample_size(20).throughput(Throughput::Elements(REPORTS));
+    group
+        .sample_size(20)
+        .throughput(Throughput::Elements(REPORTS));
     for (name, begin) in [("reports", "{\""), ("metrics", "{\"kind\": \"metric\", \"")] {
         let dir = tempfile::tempdir().expect("a folder");
         let mut lines = String::new();
         for n in 0..REPORTS {
             let loss = 1.0 / (n + 3) as f64;
-            writeln!(lines, "{begin}epoch\": {n}, \"train_loss\": {loss}, \"val_loss\": {}}}", loss * 1.1)
-                .expect("a string takes all text");
+            writeln!(
+                lines,
+                "{begin}epoch\": {n}, \"train_loss\": {loss}, \"val_loss\": {}}}",
+                loss * 1.1
+            )
+            .expect("a string takes all text");
         }
         let records = dir.path().join("records.jsonl");
         fs::write(&records, lines).expect("a file");
@@ -57,8 +78,13 @@ fn ingest(bench: &mut Criterion) {
                     .expect("the file is there");
                     log.finish().expect("it flushes");
                 };
-                let clear = || fs::remove_dir_all(dir.path().join("metrics")).expect("metrics were written");
-                (0..times).map(|_| (on_core(&mut once), clear())).map(|(time, ())| time).sum()
+                let clear = || {
+                    fs::remove_dir_all(dir.path().join("metrics")).expect("metrics were written")
+                };
+                (0..times)
+                    .map(|_| (on_core(&mut once), clear()))
+                    .map(|(time, ())| time)
+                    .sum()
             });
         });
     }
@@ -69,12 +95,18 @@ fn metric(bench: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut log = logger(dir.path());
     let mut group = bench.benchmark_group("metric append");
-    group.sample_size(20).throughput(Throughput::Elements(REPORTS));
+    group
+        .sample_size(20)
+        .throughput(Throughput::Elements(REPORTS));
     group.bench_function("in process", |bench| {
         let mut once = || {
             for step in 1..=REPORTS {
-                log.metric("loss", 1.0 / step as f64, Point::step(step).context("train"))
-                    .expect("it is kept");
+                log.metric(
+                    "loss",
+                    1.0 / step as f64,
+                    Point::step(step).context("train"),
+                )
+                .expect("it is kept");
             }
         };
         bench.iter_custom(|times| (0..times).map(|_| on_core(&mut once)).sum());

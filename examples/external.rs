@@ -1,24 +1,35 @@
-//! A program that records through the library's [`TrialLogger`]: bound to its pipeline, stage and trial, checked and buffered.
+//! A program that records through the library's [`TrialLogger`]: bound to its pipeline, stage and
+//! trial, checked and buffered.
 //!
 //! ```console
 //! $ cargo run --release --example external -- --lr=0.001 --momentum=0.9
 //! ```
 //!
-//! Only the logger has to be compiled: `swath = { version = "0.1", default-features = false }`. It walks down Rosenbrock's valley, whose
-//! floor is easy to find and hard to follow; the smallest value is 0, at (1, 1).
+//! Only the logger has to be compiled: `swath = { version = "0.1", default-features = false }`. It
+//! walks down Rosenbrock's valley, whose floor is easy to find and hard to follow; the smallest
+//! value is 0, at (1, 1).
 
-#![expect(clippy::print_stdout, reason = "a program that talks to the person who runs it")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a program that talks to the person who runs it"
+)]
 
 use std::error::Error;
 use swath::logger::{Directive, Point, TrialLogger};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (lr, momentum) = (option("lr")?.unwrap_or(1e-3), option("momentum")?.unwrap_or(0.9));
+    let (lr, momentum) = (
+        option("lr")?.unwrap_or(1e-3),
+        option("momentum")?.unwrap_or(0.9),
+    );
     let mut log = TrialLogger::from_env()?; // `None` if swath did not start this process
     let ([mut x, mut y], mut velocity) = ([-1.5, 2.0], [0.0, 0.0]);
 
     for step in 1..=2000_u64 {
-        let slope = [-2.0 * (1.0 - x) - 400.0 * x * (y - x * x), 200.0 * (y - x * x)];
+        let slope = [
+            -2.0 * (1.0 - x) - 400.0 * x * (y - x * x),
+            200.0 * (y - x * x),
+        ];
         for (velocity, slope) in velocity.iter_mut().zip(slope) {
             *velocity = momentum * *velocity - lr * slope;
         }
@@ -26,7 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loss = (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
 
         if let Some(log) = &mut log {
-            log.metric("slope", slope[0].hypot(slope[1]), Point::step(step).context("train"))?; // describes: the trial's own files
+            log.metric(
+                "slope",
+                slope[0].hypot(slope[1]),
+                Point::step(step).context("train"),
+            )?; // describes: the trial's own files
         }
         if step % 100 == 0 {
             println!("step {step:5}  loss {loss:.6}");
@@ -48,6 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Returns the number given as `--name=value`.
 fn option(name: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
     let args: Vec<String> = std::env::args().collect();
-    let given = args.iter().find_map(|arg| arg.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('='));
+    let given = args.iter().find_map(|arg| {
+        arg.strip_prefix("--")?
+            .strip_prefix(name)?
+            .strip_prefix('=')
+    });
     given.map(str::parse).transpose()
 }

@@ -4,7 +4,10 @@
 //! $ cargo run --release --example quickstart
 //! ```
 
-#![expect(clippy::print_stdout, reason = "a program that talks to the person who runs it")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a program that talks to the person who runs it"
+)]
 
 use std::env;
 use std::error::Error;
@@ -32,7 +35,8 @@ lr = { min = 1e-6, max = 1e-2, log = true }
 momentum = { min = 0.0, max = 0.99 }
 "#;
 
-/// Follows the gradient of Rosenbrock's function from (-1.5, 2) for 500 steps; returns the value every 50 steps.
+/// Follows the gradient of Rosenbrock's function from (-1.5, 2) for 500 steps; returns the value
+/// every 50 steps.
 fn descend(lr: f64, momentum: f64) -> impl Iterator<Item = f64> {
     let (mut x, mut y, mut vx, mut vy) = (-1.5_f64, 2.0_f64, 0.0, 0.0);
     (0..10).map(move |_| {
@@ -46,7 +50,10 @@ fn descend(lr: f64, momentum: f64) -> impl Iterator<Item = f64> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let source = Source { name: "valley.toml".to_owned(), text: SWEEP.to_owned() };
+    let source = Source {
+        name: "valley.toml".to_owned(),
+        text: SWEEP.to_owned(),
+    };
     let sweep = Sweep::parse_for_function(source)?;
     let options = Options {
         logs: "logs".into(),
@@ -56,7 +63,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let study = run::closure(&sweep, options, |trial, log| {
-        let number = |name| trial.params().get(name).and_then(Value::as_f64).ok_or("a parameter is missing");
+        let number = |name| {
+            trial
+                .params()
+                .get(name)
+                .and_then(Value::as_f64)
+                .ok_or("a parameter is missing")
+        };
         for (round, loss) in (1_u32..).zip(descend(number("lr")?, number("momentum")?)) {
             if log.report(&[("round", f64::from(round)), ("loss", loss)])? != Directive::Continue {
                 break;
@@ -66,7 +79,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     if let Some(best) = study.incumbent() {
-        println!("best of {} trials: number {}, with", study.trials().len(), best.id);
+        println!(
+            "best of {} trials: number {}, with",
+            study.trials().len(),
+            best.id
+        );
         for (name, value) in best.params.iter() {
             println!("  {name} = {value}");
         }

@@ -1,8 +1,10 @@
 //! `swath`: hyperparameter sweeps with trial logging.
 //!
-//! A **sweep** file says what to search and how. Its [`space`] is expanded by a `sampler` and paced by a `scheduler` into **trials**. An
-//! `executor` runs each trial; each gets a logger bound to pipeline, stage and trial id. All that happens comes back as events to one driver,
-//! which appends each to the journal, folds it into the [`study`], tells sampler and scheduler, and hands it to the `tracker`s.
+//! A **sweep** file says what to search and how. Its [`space`] is expanded by a `sampler` and paced
+//! by a `scheduler` into **trials**. An `executor` runs each trial; each gets a logger bound to
+//! pipeline, stage and trial id. All that happens comes back as events to one driver, which appends
+//! each to the journal, folds it into the [`study`], tells sampler and scheduler, and hands it to
+//! the `tracker`s.
 
 #[cfg(feature = "engine")]
 mod cgroup;

@@ -1,7 +1,8 @@
-//! What trivial programs cost as trials of the pool, without a driver: beside `spawn_baseline` it says what the executor adds.
+//! What trivial programs cost as trials of the pool, without a driver: beside `spawn_baseline` it
+//! says what the executor adds.
 //!
-//! `launch COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be removed after the last run:
-//! ext4 slows down for minutes after many files were removed.
+//! `launch COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be
+//! removed after the last run: ext4 slows down for minutes after many files were removed.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::collections::BTreeSet;
@@ -15,7 +16,10 @@ use swath::study::{Attempt, Exit, TrialId};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
-    let count: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
+    let count: u32 = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
     let dir = tempfile::tempdir()?.keep();
@@ -66,14 +70,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     drop(pool);
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{{\"trials\": {count}, \"seconds\": {seconds:.4}, \"cpu\": {:.4}}}", cpu_seconds()?);
+    println!(
+        "{{\"trials\": {count}, \"seconds\": {seconds:.4}, \"cpu\": {:.4}}}",
+        cpu_seconds()?
+    );
     Ok(())
 }
 
 /// Returns the CPU time of this process and of the children it waited for.
 fn cpu_seconds() -> std::io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit(") ").next().unwrap_or_default().split_ascii_whitespace().skip(11).take(4);
+    let fields = stat
+        .rsplit(") ")
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(4);
     let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks / 100.0)
 }

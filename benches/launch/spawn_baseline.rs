@@ -1,7 +1,9 @@
-//! What starting trivial programs costs at the very least: a folder, two log files and a posix_spawn for each, some at a time.
+//! What starting trivial programs costs at the very least: a folder, two log files and a
+//! posix_spawn for each, some at a time.
 //!
-//! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be removed after the last run:
-//! ext4 slows down for minutes after many files were removed. The yardstick for what a trial costs beyond that.
+//! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`,
+//! to be removed after the last run: ext4 slows down for minutes after many files were removed. The
+//! yardstick for what a trial costs beyond that.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +15,10 @@ use std::time::Instant;
 
 fn main() -> io::Result<()> {
     let mut words = std::env::args().skip(1);
-    let count: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
+    let count: u32 = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
     let dir = tempfile::tempdir()?.keep();
@@ -30,26 +35,44 @@ fn main() -> io::Result<()> {
     };
     std::thread::scope(|threads| {
         let slots: Vec<_> = (0..slots).map(|_| threads.spawn(work)).collect();
-        slots
-            .into_iter()
-            .try_for_each(|slot| slot.join().unwrap_or_else(|_| Err(io::Error::other("a panic"))))
+        slots.into_iter().try_for_each(|slot| {
+            slot.join()
+                .unwrap_or_else(|_| Err(io::Error::other("a panic")))
+        })
     })?;
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{{\"trials\": {count}, \"seconds\": {seconds:.4}, \"cpu\": {:.4}}}", cpu_seconds()?);
+    println!(
+        "{{\"trials\": {count}, \"seconds\": {seconds:.4}, \"cpu\": {:.4}}}",
+        cpu_seconds()?
+    );
     Ok(())
 }
 
 fn spawn(program: &str, dir: &Path) -> io::Result<Child> {
     fs::create_dir(dir)?;
-    let log =
-        |name| -> io::Result<File> { OpenOptions::new().append(true).create(true).open(dir.join(name)) };
-    Command::new(program).stdin(Stdio::null()).stdout(log("stdout.log")?).stderr(log("stderr.log")?).spawn()
+    let log = |name| -> io::Result<File> {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(dir.join(name))
+    };
+    Command::new(program)
+        .stdin(Stdio::null())
+        .stdout(log("stdout.log")?)
+        .stderr(log("stderr.log")?)
+        .spawn()
 }
 
 /// Returns the CPU time of this process and of the children it waited for.
 fn cpu_seconds() -> io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit(") ").next().unwrap_or_default().split_ascii_whitespace().skip(11).take(4);
+    let fields = stat
+        .rsplit(") ")
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(4);
     let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks / 100.0)
 }

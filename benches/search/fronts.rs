@@ -1,4 +1,5 @@
-//! Pairs and triples of objective functions with their sweep spaces, each with the point up to which the dominated volume counts.
+//! Pairs and triples of objective functions with their sweep spaces, each with the point up to
+//! which the dominated volume counts.
 
 use super::tasks::number;
 use std::f64::consts::PI;
@@ -14,11 +15,18 @@ pub(crate) struct Front {
 }
 
 fn coordinates(p: &Params) -> Vec<f64> {
-    (0..).map_while(|i| p.get(&format!("x{i}")).and_then(swath::space::Value::as_f64)).collect()
+    (0..)
+        .map_while(|i| {
+            p.get(&format!("x{i}"))
+                .and_then(swath::space::Value::as_f64)
+        })
+        .collect()
 }
 
 fn reals(d: usize, low: f64, high: f64) -> String {
-    (0..d).map(|i| format!("x{i} = {{ min = {low:?}, max = {high:?} }}\n")).collect()
+    (0..d)
+        .map(|i| format!("x{i} = {{ min = {low:?}, max = {high:?} }}\n"))
+        .collect()
 }
 
 /// Fonseca & Fleming, IEEE Transactions on Systems, Man and Cybernetics A 28(1), 1998.
@@ -32,8 +40,15 @@ fn fonseca(p: &Params) -> Vec<f64> {
 /// Kursawe, PPSN I, 1991: a front in pieces.
 fn kursawe(p: &Params) -> Vec<f64> {
     let x = coordinates(p);
-    let pairs = x.windows(2).map(|x| -10.0 * (-0.2 * x[0].hypot(x[1])).exp());
-    vec![pairs.sum(), x.iter().map(|x| x.abs().powf(0.8) + 5.0 * x.powi(3).sin()).sum()]
+    let pairs = x
+        .windows(2)
+        .map(|x| -10.0 * (-0.2 * x[0].hypot(x[1])).exp());
+    vec![
+        pairs.sum(),
+        x.iter()
+            .map(|x| x.abs().powf(0.8) + 5.0 * x.powi(3).sin())
+            .sum(),
+    ]
 }
 
 /// Viennet, Fonteix & Marc, International Journal of Systems Science 27(2), 1996: three objectives.
@@ -50,7 +65,11 @@ fn viennet(p: &Params) -> Vec<f64> {
 /// One coordinate moves along the front, nine lead to it, each to a place of its own.
 fn bowl(p: &Params) -> Vec<f64> {
     let x = coordinates(p);
-    let off = x[1..].iter().enumerate().map(|(i, x)| (x - 0.15 - 0.08 * i as f64).powi(2)).sum::<f64>();
+    let off = x[1..]
+        .iter()
+        .enumerate()
+        .map(|(i, x)| (x - 0.15 - 0.08 * i as f64).powi(2))
+        .sum::<f64>();
     let (far, turn) = (1.0 + 3.0 * off, 0.5 * PI * x[0]);
     vec![far * turn.cos(), far * turn.sin()]
 }
@@ -59,8 +78,14 @@ fn bowl(p: &Params) -> Vec<f64> {
 fn size(p: &Params) -> Vec<f64> {
     let (layers, units, lr) = (number(p, "layers"), number(p, "units"), number(p, "lr"));
     let weights = layers * units.log2();
-    let aim =
-        if p.get("optimizer").is_some_and(|word| word.to_string().contains("adam")) { -3.0 } else { -1.5 };
+    let aim = if p
+        .get("optimizer")
+        .is_some_and(|word| word.to_string().contains("adam"))
+    {
+        -3.0
+    } else {
+        -1.5
+    };
     let error = 0.05
         + 1.2 * (-weights / 9.0).exp()
         + 0.08 * (lr.log10() - aim + 0.1 * layers).powi(2)
@@ -73,10 +98,35 @@ pub(crate) fn all() -> Vec<Front> {
     let size_space = "layers = { min = 1, max = 8 }\nunits = { min = 8, max = 1024, log = true }\n\
         lr = { min = 1e-5, max = 1.0, log = true }\ndropout = { min = 0.0, max = 0.8 }\noptimizer = [\"sgd\", \"adam\"]\n";
     vec![
-        Front { name: "fonseca5", space: reals(5, -4.0, 4.0), reference: &[1.0, 1.0], value: fonseca },
-        Front { name: "kursawe3", space: reals(3, -5.0, 5.0), reference: &[-4.0, 10.0], value: kursawe },
-        Front { name: "viennet", space: reals(2, -3.0, 3.0), reference: &[9.0, 18.0, 0.2], value: viennet },
-        Front { name: "bowl10", space: reals(10, 0.0, 1.0), reference: &[4.0, 4.0], value: bowl },
-        Front { name: "size", space: size_space.to_owned(), reference: &[2.0, 1.0], value: size },
+        Front {
+            name: "fonseca5",
+            space: reals(5, -4.0, 4.0),
+            reference: &[1.0, 1.0],
+            value: fonseca,
+        },
+        Front {
+            name: "kursawe3",
+            space: reals(3, -5.0, 5.0),
+            reference: &[-4.0, 10.0],
+            value: kursawe,
+        },
+        Front {
+            name: "viennet",
+            space: reals(2, -3.0, 3.0),
+            reference: &[9.0, 18.0, 0.2],
+            value: viennet,
+        },
+        Front {
+            name: "bowl10",
+            space: reals(10, 0.0, 1.0),
+            reference: &[4.0, 4.0],
+            value: bowl,
+        },
+        Front {
+            name: "size",
+            space: size_space.to_owned(),
+            reference: &[2.0, 1.0],
+            value: size,
+        },
     ]
 }

@@ -1,12 +1,13 @@
-//! Plays a sampler against a function, in the driver's place: one trial at a time, no processes, no journal.
+//! Plays a sampler against a function, in the driver's place: one trial at a time, no processes, no
+//! journal.
 
 use std::sync::Arc;
 use swath::sampler::{Ask, SAMPLERS, Sampler};
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Params, Space};
 use swath::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Setting,
-    Study, Take, Timestamp, TrialId, Usage, kind,
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+    Setting, Study, Take, Timestamp, TrialId, Usage, kind,
 };
 
 /// Reads a `[space]` table.
@@ -17,8 +18,9 @@ pub(crate) fn space(text: &str) -> Arc<Space> {
 /// Reads a `[space]` and a `[constraints]` table.
 pub(crate) fn constrained(text: &str, constraints: &str) -> Arc<Space> {
     let mut diagnostics = Diagnostics::default();
-    let mut section =
-        |path: &str, text: &str| Section::new(path, 0..text.len(), Table::parse(text, &mut diagnostics));
+    let mut section = |path: &str, text: &str| {
+        Section::new(path, 0..text.len(), Table::parse(text, &mut diagnostics))
+    };
     let (space, constraints) = (section("space", text), section("constraints", constraints));
     let space = Space::parse(space, Some(constraints), &mut diagnostics);
     Arc::new(space.unwrap_or_else(|| panic!("{diagnostics:?}")))
@@ -61,16 +63,33 @@ impl Game {
         let mut diagnostics = Diagnostics::default();
         let section = Section::new(format!("search.{name}"), 0..0, Table::default());
         let sampler = kind::find(SAMPLERS, name)?.make(section, &setting, &mut diagnostics)?;
-        let mut game =
-            Self { setting, study: Study::default(), sampler, name: name.to_owned(), entries: Vec::new() };
-        let header = Header { objectives: game.setting.objectives.clone(), seed, ..Header::default() };
-        game.commit(Event::Opened { format: FORMAT, header });
+        let mut game = Self {
+            setting,
+            study: Study::default(),
+            sampler,
+            name: name.to_owned(),
+            entries: Vec::new(),
+        };
+        let header = Header {
+            objectives: game.setting.objectives.clone(),
+            seed,
+            ..Header::default()
+        };
+        game.commit(Event::Opened {
+            format: FORMAT,
+            header,
+        });
         Some(game)
     }
 
     pub(crate) fn commit(&mut self, event: Event) {
         let seq = self.study.next_seq();
-        let entry = Entry { seq, at: Timestamp::from_micros(seq as i64), event, away: None };
+        let entry = Entry {
+            seq,
+            at: Timestamp::from_micros(seq as i64),
+            event,
+            away: None,
+        };
         self.study.apply(&entry).expect("the game keeps the rules");
         self.sampler.observe(&self.study, &entry.event);
         self.entries.push(entry);
@@ -89,20 +108,47 @@ impl Game {
     pub(crate) fn start(&mut self, params: Params) -> TrialId {
         let trial = self.study.next_id();
         let origin = Origin::Suggested(self.name.clone());
-        self.commit(Event::Created { trial, params, origin, seed: 0 });
-        self.commit(Event::Started { trial, attempt: Attempt(1), until: None, slot: 0, resume: false });
+        self.commit(Event::Created {
+            trial,
+            params,
+            origin,
+            seed: 0,
+        });
+        self.commit(Event::Started {
+            trial,
+            attempt: Attempt(1),
+            until: None,
+            slot: 0,
+            resume: false,
+        });
         trial
     }
 
     pub(crate) fn report(&mut self, trial: TrialId, values: &[f64]) {
-        let names = self.setting.objectives.iter().map(|objective| objective.metric.clone());
-        let values = names.zip(values).map(|(name, value)| (name, Datum::Number(Metric(*value)))).collect();
+        let names = self
+            .setting
+            .objectives
+            .iter()
+            .map(|objective| objective.metric.clone());
+        let values = names
+            .zip(values)
+            .map(|(name, value)| (name, Datum::Number(Metric(*value))))
+            .collect();
         let record = LogRecord::Report { values };
-        self.commit(Event::Logged { trial, attempt: Attempt(1), record });
+        self.commit(Event::Logged {
+            trial,
+            attempt: Attempt(1),
+            record,
+        });
     }
 
     pub(crate) fn tell(&mut self, trial: TrialId, values: &[f64]) {
         self.report(trial, values);
-        self.commit(Event::Ended { trial, attempt: Attempt(1), exit: Exit::Done, usage: Usage::default() });
+        self.commit(Event::Ended {
+            trial,
+            attempt: Attempt(1),
+            exit: Exit::Done,
+            usage: Usage::default(),
+        });
     }
 }

@@ -1,6 +1,8 @@
-//! Compares the samplers with each other on the tasks of `tasks.rs` and `fronts.rs`: `cargo run --release --example regret -- [trials] [seeds] [samplers] [tasks]`.
+//! Compares the samplers with each other on the tasks of `tasks.rs` and `fronts.rs`: `cargo run
+//! --release --example regret -- [trials] [seeds] [samplers] [tasks]`.
 //!
-//! Prints the median best value at the end by task, for several objectives the dominated volume below zero, and the mean rank over tasks and seeds at a quarter, half and all of the trials.
+//! Prints the median best value at the end by task, for several objectives the dominated volume
+//! below zero, and the mean rank over tasks and seeds at a quarter, half and all of the trials.
 
 #![expect(clippy::print_stdout, reason = "a report")]
 
@@ -24,8 +26,18 @@ fn main() {
     let mut ranks = vec![[0.0; 3]; samplers.len()];
     let mut spent = vec![0.0; samplers.len()];
     let mut games = 0.0;
-    println!("{:12} {}", "", samplers.iter().map(|name| format!("{name:>12}")).collect::<String>());
-    for task in every().iter().filter(|task| only.split(',').any(|word| task.name.contains(word))) {
+    println!(
+        "{:12} {}",
+        "",
+        samplers
+            .iter()
+            .map(|name| format!("{name:>12}"))
+            .collect::<String>()
+    );
+    for task in every()
+        .iter()
+        .filter(|task| only.split(',').any(|word| task.name.contains(word)))
+    {
         let mut finals = vec![Vec::new(); samplers.len()];
         for seed in 0..seeds {
             let courses: Vec<[f64; 3]> = samplers
@@ -56,10 +68,16 @@ fn main() {
         println!("{:12} {}", task.name, medians.collect::<String>());
     }
     for (slot, mark) in marks.iter().enumerate() {
-        let row: String = ranks.iter().map(|rank| format!("{:12.2}", rank[slot] / games)).collect();
+        let row: String = ranks
+            .iter()
+            .map(|rank| format!("{:12.2}", rank[slot] / games))
+            .collect();
         println!("rank at {mark:<4} {row}");
     }
-    let row: String = spent.iter().map(|s| format!("{:12.3}", s * 1e3 / games / trials as f64)).collect();
+    let row: String = spent
+        .iter()
+        .map(|s| format!("{:12.3}", s * 1e3 / games / trials as f64))
+        .collect();
     println!("ms a trial   {row}");
 }
 
@@ -82,7 +100,12 @@ fn every() -> Vec<Challenge> {
         space: task.space,
         objectives: 1,
         value: Box::new(move |params| vec![(task.value)(params)]),
-        score: Box::new(|values| values.iter().map(|value| value[0]).fold(f64::INFINITY, f64::min)),
+        score: Box::new(|values| {
+            values
+                .iter()
+                .map(|value| value[0])
+                .fold(f64::INFINITY, f64::min)
+        }),
     });
     let several = fronts::all().into_iter().map(|front| Challenge {
         name: front.name,

@@ -1,4 +1,5 @@
-//! Objective functions with their sweep spaces: classical ones, shifted so that no optimum lies in the middle; mixed ones; conditional ones.
+//! Objective functions with their sweep spaces: classical ones, shifted so that no optimum lies in
+//! the middle; mixed ones; conditional ones.
 
 use std::f64::consts::PI;
 use swath::space::{Params, Value};
@@ -12,7 +13,9 @@ pub(crate) struct Task {
 }
 
 fn reals(d: usize) -> String {
-    (0..d).map(|i| format!("x{i} = {{ min = -5.0, max = 5.0 }}\n")).collect()
+    (0..d)
+        .map(|i| format!("x{i} = {{ min = -5.0, max = 5.0 }}\n"))
+        .collect()
 }
 
 pub(crate) fn number(params: &Params, name: &str) -> f64 {
@@ -26,7 +29,9 @@ fn is(params: &Params, name: &str, text: &str) -> bool {
 /// The coordinates x0, x1 … less a shift that differs by coordinate.
 fn x(params: &Params) -> Vec<f64> {
     let shift = |i: usize| 2.6 * ((i as f64 + 1.0) * 1.618).sin() + 0.4;
-    (0..).map_while(|i| params.get(&format!("x{i}"))?.as_f64().map(|x| x - shift(i))).collect()
+    (0..)
+        .map_while(|i| params.get(&format!("x{i}"))?.as_f64().map(|x| x - shift(i)))
+        .collect()
 }
 
 /// Turns the coordinates in each plane of neighbours.
@@ -45,16 +50,23 @@ fn sphere(p: &Params) -> f64 {
 fn ellipsoid(p: &Params) -> f64 {
     let z = turned(x(p));
     let d = z.len();
-    z.iter().enumerate().map(|(i, z)| 10f64.powf(3.0 * i as f64 / (d.max(2) - 1) as f64) * z * z).sum()
+    z.iter()
+        .enumerate()
+        .map(|(i, z)| 10f64.powf(3.0 * i as f64 / (d.max(2) - 1) as f64) * z * z)
+        .sum()
 }
 
 fn rosenbrock(p: &Params) -> f64 {
     let z: Vec<f64> = x(p).iter().map(|x| 0.6 * x + 1.0).collect();
-    z.windows(2).map(|w| 100.0 * (w[1] - w[0] * w[0]).powi(2) + (1.0 - w[0]).powi(2)).sum()
+    z.windows(2)
+        .map(|w| 100.0 * (w[1] - w[0] * w[0]).powi(2) + (1.0 - w[0]).powi(2))
+        .sum()
 }
 
 fn rastrigin(p: &Params) -> f64 {
-    x(p).iter().map(|x| x * x * 0.5 + 10.0 - 10.0 * (2.0 * PI * x * 0.5).cos()).sum()
+    x(p).iter()
+        .map(|x| x * x * 0.5 + 10.0 - 10.0 * (2.0 * PI * x * 0.5).cos())
+        .sum()
 }
 
 fn ackley(p: &Params) -> f64 {
@@ -72,18 +84,28 @@ fn levy(p: &Params) -> f64 {
         .iter()
         .map(|w| (w - 1.0).powi(2) * (1.0 + 10.0 * (PI * w + 1.0).sin().powi(2)))
         .sum();
-    (PI * w[0]).sin().powi(2) + middle + (last - 1.0).powi(2) * (1.0 + (2.0 * PI * last).sin().powi(2))
+    (PI * w[0]).sin().powi(2)
+        + middle
+        + (last - 1.0).powi(2) * (1.0 + (2.0 * PI * last).sin().powi(2))
 }
 
 fn griewank(p: &Params) -> f64 {
     let z: Vec<f64> = x(p).iter().map(|x| x * 4.0).collect();
     let square = z.iter().map(|z| z * z).sum::<f64>() / 400.0;
-    let wave: f64 = z.iter().enumerate().map(|(i, z)| (z / (i as f64 + 1.0).sqrt()).cos()).product();
+    let wave: f64 = z
+        .iter()
+        .enumerate()
+        .map(|(i, z)| (z / (i as f64 + 1.0).sqrt()).cos())
+        .product();
     square - wave + 1.0
 }
 
 fn step_ellipsoid(p: &Params) -> f64 {
-    turned(x(p)).iter().enumerate().map(|(i, z)| 10f64.powf(i as f64 / 3.0) * (z + 0.5).floor().powi(2)).sum()
+    turned(x(p))
+        .iter()
+        .enumerate()
+        .map(|(i, z)| 10f64.powf(i as f64 / 3.0) * (z + 0.5).floor().powi(2))
+        .sum()
 }
 
 fn sharp_ridge(p: &Params) -> f64 {
@@ -112,22 +134,40 @@ const HARTMANN_P: [[f64; 6]; 4] = [
 
 fn hartmann(p: &Params) -> f64 {
     let z: Vec<f64> = (0..6).map(|i| number(p, &format!("h{i}"))).collect();
-    let bump =
-        |k: usize| (-(0..6).map(|i| HARTMANN_A[k][i] * (z[i] - HARTMANN_P[k][i]).powi(2)).sum::<f64>()).exp();
-    3.322_368_011_415_515 - [1.0, 1.2, 3.0, 3.2].iter().enumerate().map(|(k, c)| c * bump(k)).sum::<f64>()
+    let bump = |k: usize| {
+        (-(0..6)
+            .map(|i| HARTMANN_A[k][i] * (z[i] - HARTMANN_P[k][i]).powi(2))
+            .sum::<f64>())
+        .exp()
+    };
+    3.322_368_011_415_515
+        - [1.0, 1.2, 3.0, 3.2]
+            .iter()
+            .enumerate()
+            .map(|(k, c)| c * bump(k))
+            .sum::<f64>()
 }
 
-/// Like tuning a small network: log scales, integers, a choice that interacts, a switch that hardly matters.
+/// Like tuning a small network: log scales, integers, a choice that interacts, a switch that hardly
+/// matters.
 fn network(p: &Params) -> f64 {
     let lr = number(p, "lr").log10();
-    let best_lr = if is(p, "optimizer", "sgd") { -1.2 } else { -2.7 };
+    let best_lr = if is(p, "optimizer", "sgd") {
+        -1.2
+    } else {
+        -2.7
+    };
     let base = match p.get("optimizer") {
         Some(Value::Text(t)) if &**t == "adam" => 0.0,
         Some(Value::Text(t)) if &**t == "sgd" => 0.05,
         _ => 0.12,
     };
     let (layers, units) = (number(p, "layers"), number(p, "units").log2());
-    let diverged = if lr > best_lr + 0.9 { 2.0 * (lr - best_lr - 0.9) + 0.5 } else { 0.0 };
+    let diverged = if lr > best_lr + 0.9 {
+        2.0 * (lr - best_lr - 0.9) + 0.5
+    } else {
+        0.0
+    };
     base + 0.15 * (lr - best_lr).powi(2)
         + 0.02 * (layers - 3.0).powi(2)
         + 0.03 * (units + 0.5 * layers - 8.5).powi(2)
@@ -155,8 +195,9 @@ fn choices(p: &Params) -> f64 {
 
 /// Integers only.
 fn lattice(p: &Params) -> f64 {
-    let z: Vec<f64> =
-        (0..6).map(|i| number(p, &format!("n{i}")) - [12.0, 3.0, 27.0, 8.0, 19.0, 1.0][i]).collect();
+    let z: Vec<f64> = (0..6)
+        .map(|i| number(p, &format!("n{i}")) - [12.0, 3.0, 27.0, 8.0, 19.0, 1.0][i])
+        .collect();
     z.iter().map(|z| z * z).sum::<f64>() + 0.5 * z.windows(2).map(|w| w[0] * w[1]).sum::<f64>()
 }
 
@@ -164,7 +205,14 @@ fn lattice(p: &Params) -> f64 {
 fn boosters(p: &Params) -> f64 {
     let depth = number(p, "depth");
     let common = 0.05 * (number(p, "rounds").log10() - 2.3).powi(2);
-    let tail = |z: f64| z * z + if z.abs() > 1.5 { (z.abs() - 1.5).exp() - 1.0 } else { 0.0 };
+    let tail = |z: f64| {
+        z * z
+            + if z.abs() > 1.5 {
+                (z.abs() - 1.5).exp() - 1.0
+            } else {
+                0.0
+            }
+    };
     common
         + if is(p, "booster", "tree") {
             tail(number(p, "eta").log10() + 1.2) * 0.3
@@ -195,7 +243,11 @@ fn tower(p: &Params) -> f64 {
     0.1 * (layers - 3.0).powi(2)
         + sizes / layers.max(1.0)
         + 0.2 * (number(p, "lr").log10() + 2.5).powi(2)
-        + if is(p, "optimizer", "sgd") { 0.1 + 0.5 * (number(p, "momentum") - 0.9).powi(2) } else { 0.12 }
+        + if is(p, "optimizer", "sgd") {
+            0.1 + 0.5 * (number(p, "momentum") - 0.9).powi(2)
+        } else {
+            0.12
+        }
 }
 
 /// All tasks.
@@ -216,11 +268,23 @@ pub(crate) fn all() -> Vec<Task> {
     let tower_space = "layers = { min = 1, max = 4 }\nunits = { min = 8, max = 512, log = true, repeat = \"layers\" }\n\
         lr = { min = 1e-5, max = 1.0, log = true }\noptimizer = [\"sgd\", \"adam\"]\n\
         momentum = { min = 0.0, max = 0.99, when = \"optimizer == 'sgd'\" }\n";
-    let lattice_space: String = (0..6).map(|i| format!("n{i} = {{ min = 0, max = 30 }}\n")).collect();
-    let hartmann_space: String = (0..6).map(|i| format!("h{i} = {{ min = 0.0, max = 1.0 }}\n")).collect();
-    let task = |name, space: &str, value| Task { name, space: space.to_owned(), value };
+    let lattice_space: String = (0..6)
+        .map(|i| format!("n{i} = {{ min = 0, max = 30 }}\n"))
+        .collect();
+    let hartmann_space: String = (0..6)
+        .map(|i| format!("h{i} = {{ min = 0.0, max = 1.0 }}\n"))
+        .collect();
+    let task = |name, space: &str, value| Task {
+        name,
+        space: space.to_owned(),
+        value,
+    };
     vec![
-        task("branin", "a = { min = -5.0, max = 10.0 }\nb = { min = 0.0, max = 15.0 }\n", branin),
+        task(
+            "branin",
+            "a = { min = -5.0, max = 10.0 }\nb = { min = 0.0, max = 15.0 }\n",
+            branin,
+        ),
         task("hartmann6", &hartmann_space, hartmann),
         task("sphere5", &reals(5), sphere),
         task("ellipsoid8", &reals(8), ellipsoid),

@@ -1,4 +1,5 @@
-//! What metric points cost: appended by a trial in Rust, and written on by each file tracker. Prints one line of JSON; `compare.py` runs it.
+//! What metric points cost: appended by a trial in Rust, and written on by each file tracker.
+//! Prints one line of JSON; `compare.py` runs it.
 //!
 //! usage: points [POINTS]
 
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use swath::logger::{Directive, Dirs, Identity, Point, TrialLogger};
 use swath::source::Source;
 use swath::study::{
-    Attempt, Entry, Event, Exit, FORMAT, Header, LogRecord, Origin, Study, Timestamp, TrialId, Usage,
+    Attempt, Entry, Event, Exit, FORMAT, Header, LogRecord, Origin, Study, Timestamp, TrialId,
+    Usage,
 };
 use swath::sweep::Sweep;
 
@@ -20,12 +22,21 @@ type Failure = Box<dyn std::error::Error>;
 fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration, Duration) {
     let on_core = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        text.split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+            .map(Duration::from_nanos)
     };
     let (cpu, clock) = (on_core(), Instant::now());
     let done = work();
     let wall = clock.elapsed();
-    (done, cpu.zip(on_core()).map_or(wall, |(before, after)| after - before), wall)
+    (
+        done,
+        cpu.zip(on_core())
+            .map_or(wall, |(before, after)| after - before),
+        wall,
+    )
 }
 
 /// Writes the metrics of trial 1.
@@ -38,10 +49,18 @@ fn append(study: &std::path::Path, points: u64) -> Result<(), Failure> {
         trial: TrialId(1),
         attempt: Attempt(1),
     };
-    let dirs = Dirs { workdir: study.to_path_buf(), trial: dir };
-    let mut log = TrialLogger::in_process(identity, dirs, Box::new(|_: LogRecord| Directive::Continue))?;
+    let dirs = Dirs {
+        workdir: study.to_path_buf(),
+        trial: dir,
+    };
+    let mut log =
+        TrialLogger::in_process(identity, dirs, Box::new(|_: LogRecord| Directive::Continue))?;
     for step in 1..=points {
-        log.metric("loss", 1.0 / step as f64, Point::step(step).context("train"))?;
+        log.metric(
+            "loss",
+            1.0 / step as f64,
+            Point::step(step).context("train"),
+        )?;
     }
     log.finish()?;
     Ok(())
@@ -50,23 +69,63 @@ fn append(study: &std::path::Path, points: u64) -> Result<(), Failure> {
 /// The life of one trial.
 fn entries() -> Vec<Entry> {
     let (trial, attempt) = (TrialId(1), Attempt(1));
-    let header = Header { name: "s".into(), pipeline: "p".into(), ..Header::default() };
+    let header = Header {
+        name: "s".into(),
+        pipeline: "p".into(),
+        ..Header::default()
+    };
     let events = [
-        Event::Opened { format: FORMAT, header },
-        Event::Created { trial, params: [].into_iter().collect(), origin: Origin::Added, seed: 1 },
-        Event::Started { trial, attempt, until: None, slot: 0, resume: false },
-        Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() },
+        Event::Opened {
+            format: FORMAT,
+            header,
+        },
+        Event::Created {
+            trial,
+            params: [].into_iter().collect(),
+            origin: Origin::Added,
+            seed: 1,
+        },
+        Event::Started {
+            trial,
+            attempt,
+            until: None,
+            slot: 0,
+            resume: false,
+        },
+        Event::Ended {
+            trial,
+            attempt,
+            exit: Exit::Done,
+            usage: Usage::default(),
+        },
     ];
     let at = Timestamp::now();
-    (0..).zip(events).map(|(seq, event)| Entry { seq, at, event, away: None }).collect()
+    (0..)
+        .zip(events)
+        .map(|(seq, event)| Entry {
+            seq,
+            at,
+            event,
+            away: None,
+        })
+        .collect()
 }
 
 fn track(study: &std::path::Path, names: &[&str]) -> Result<(Duration, Duration), Failure> {
-    let trackers: String = names.iter().map(|name| format!("[[tracker]]\nname = \"{name}\"\n")).collect();
-    let text = format!("[run]\ncommand = [\"true\"]\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{trackers}");
-    let sweep = Sweep::parse(Source { name: "bench.toml".into(), text })
-        .map_err(|_| format!("{names:?} is refused"))?;
-    let plan = sweep.build(1, Some(study)).map_err(|_| format!("{names:?} cannot be built"))?;
+    let trackers: String = names
+        .iter()
+        .map(|name| format!("[[tracker]]\nname = \"{name}\"\n"))
+        .collect();
+    let text =
+        format!("[run]\ncommand = [\"true\"]\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{trackers}");
+    let sweep = Sweep::parse(Source {
+        name: "bench.toml".into(),
+        text,
+    })
+    .map_err(|_| format!("{names:?} is refused"))?;
+    let plan = sweep
+        .build(1, Some(study))
+        .map_err(|_| format!("{names:?} cannot be built"))?;
     let mut trackers = plan.trackers;
     let entries = entries();
     let (done, cpu, wall) = measured(|| -> Result<(), Failure> {
@@ -87,8 +146,14 @@ fn track(study: &std::path::Path, names: &[&str]) -> Result<(Duration, Duration)
 }
 
 fn main() -> Result<(), Failure> {
-    let points: u64 = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse())?;
-    let there = |name: &&&str| swath::tracker::TRACKERS.iter().any(|kind| kind.name == **name);
+    let points: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(200_000), |text| text.parse())?;
+    let there = |name: &&&str| {
+        swath::tracker::TRACKERS
+            .iter()
+            .any(|kind| kind.name == **name)
+    };
     let names: Vec<&str> = TRACKERS.iter().filter(there).copied().collect();
     let mut told: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     let study = tempfile::tempdir()?;
@@ -102,9 +167,15 @@ fn main() -> Result<(), Failure> {
         let (cpu, wall) = track(study.path(), &set)?;
         told.insert(called.to_owned(), [cpu.as_secs_f64(), wall.as_secs_f64()]);
     }
-    let told: Vec<_> =
-        told.iter().map(|(name, [cpu, wall])| format!("\"{name}\": [{cpu}, {wall}]")).collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(name, [cpu, wall])| format!("\"{name}\": [{cpu}, {wall}]"))
+        .collect();
     use std::io::Write as _;
-    writeln!(std::io::stdout(), "{{\"points\": {points}, {}}}", told.join(", "))?;
+    writeln!(
+        std::io::stdout(),
+        "{{\"points\": {points}, {}}}",
+        told.join(", ")
+    )?;
     Ok(())
 }

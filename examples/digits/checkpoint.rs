@@ -1,4 +1,5 @@
-//! A training as a file, so exact that a resumed training ends with the same numbers as one that was never interrupted.
+//! A training as a file, so exact that a resumed training ends with the same numbers as one that
+//! was never interrupted.
 
 use crate::network::{Network, replace};
 use crate::training::Training;
@@ -11,7 +12,8 @@ const MAGIC: &[u8] = b"digits checkpoint 1\n";
 /// Writes the checkpoint, whole or not at all.
 pub(crate) fn save(path: &Path, training: &Training) -> io::Result<()> {
     let vectors = vectors(training);
-    let mut bytes = Vec::with_capacity(64 + vectors.iter().map(|vector| 4 * vector.len()).sum::<usize>());
+    let mut bytes =
+        Vec::with_capacity(64 + vectors.iter().map(|vector| 4 * vector.len()).sum::<usize>());
     bytes.extend(MAGIC);
     bytes.extend(training.epoch.to_le_bytes());
     bytes.extend(training.optimizer.steps.to_le_bytes());
@@ -25,9 +27,11 @@ pub(crate) fn save(path: &Path, training: &Training) -> io::Result<()> {
 
 /// Returns `fresh` as it was when the checkpoint was written.
 ///
-/// The options may differ from those it was written with, as population-based training wants; the layers may not.
+/// The options may differ from those it was written with, as population-based training wants; the
+/// layers may not.
 pub(crate) fn load(path: &Path, mut fresh: Training) -> Result<Training, String> {
-    let bytes = fs::read(path).map_err(|why| format!("could not read `{}`: {why}", path.display()))?;
+    let bytes =
+        fs::read(path).map_err(|why| format!("could not read `{}`: {why}", path.display()))?;
     read(&bytes, &mut fresh)
         .ok_or_else(|| format!("`{}` is no checkpoint of this network", path.display()))?;
     Ok(fresh)
@@ -38,9 +42,19 @@ fn read(bytes: &[u8], training: &mut Training) -> Option<()> {
     training.epoch = u64::from_le_bytes(take(&mut rest)?);
     training.optimizer.steps = u64::from_le_bytes(take(&mut rest)?);
     training.best_loss = f64::from_le_bytes(take(&mut rest)?);
-    let Training { network, best, optimizer, .. } = training;
+    let Training {
+        network,
+        best,
+        optimizer,
+        ..
+    } = training;
     let Network { weights, .. } = network;
-    for vector in [weights, &mut best.weights, &mut optimizer.first, &mut optimizer.second] {
+    for vector in [
+        weights,
+        &mut best.weights,
+        &mut optimizer.first,
+        &mut optimizer.second,
+    ] {
         if u64::from_le_bytes(take(&mut rest)?) != vector.len() as u64 {
             return None;
         }
@@ -52,8 +66,18 @@ fn read(bytes: &[u8], training: &mut Training) -> Option<()> {
 }
 
 fn vectors(training: &Training) -> [&[f32]; 4] {
-    let Training { network, best, optimizer, .. } = training;
-    [&network.weights, &best.weights, &optimizer.first, &optimizer.second]
+    let Training {
+        network,
+        best,
+        optimizer,
+        ..
+    } = training;
+    [
+        &network.weights,
+        &best.weights,
+        &optimizer.first,
+        &optimizer.second,
+    ]
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

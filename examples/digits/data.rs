@@ -40,14 +40,24 @@ pub(crate) struct Digits {
 impl Digits {
     /// Reads `digits.csv`.
     ///
-    /// The split depends on the number of images alone, never on a trial's seed: all trials are judged by the same images.
+    /// The split depends on the number of images alone, never on a trial's seed: all trials are
+    /// judged by the same images.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let text =
-            fs::read_to_string(path).map_err(|why| format!("could not read `{}`: {why}", path.display()))?;
+        let text = fs::read_to_string(path)
+            .map_err(|why| format!("could not read `{}`: {why}", path.display()))?;
         let mut all = Images::default();
-        for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty()) {
+        for (number, line) in text
+            .lines()
+            .enumerate()
+            .skip(1)
+            .filter(|(_, line)| !line.is_empty())
+        {
             let image = parse(line).ok_or_else(|| {
-                format!("`{}`, line {}: not {PIXELS} pixels and a label", path.display(), number + 1)
+                format!(
+                    "`{}`, line {}: not {PIXELS} pixels and a label",
+                    path.display(),
+                    number + 1
+                )
             })?;
             all.pixels.extend(image.0);
             all.labels.push(image.1);
@@ -58,22 +68,37 @@ impl Digits {
         if train.is_empty() {
             return Err(format!("`{}` holds no images", path.display()));
         }
-        Ok(Self { train: all.select(train), validation: all.select(validation) })
+        Ok(Self {
+            train: all.select(train),
+            validation: all.select(validation),
+        })
     }
 }
 
 impl Images {
     fn select(&self, images: &[usize]) -> Self {
         Self {
-            pixels: images.iter().flat_map(|&image| self.pixels(image)).copied().collect(),
+            pixels: images
+                .iter()
+                .flat_map(|&image| self.pixels(image))
+                .copied()
+                .collect(),
             labels: images.iter().map(|&image| self.labels[image]).collect(),
         }
     }
 }
 
 fn parse(line: &str) -> Option<(Vec<f32>, u8)> {
-    let fields: Vec<u8> = line.split(',').map(|field| field.trim().parse().ok()).collect::<Option<_>>()?;
+    let fields: Vec<u8> = line
+        .split(',')
+        .map(|field| field.trim().parse().ok())
+        .collect::<Option<_>>()?;
     let (&label, pixels) = fields.split_last()?;
     let fits = pixels.len() == PIXELS && usize::from(label) < CLASSES;
-    fits.then(|| (pixels.iter().map(|&ink| f32::from(ink) / 16.0).collect(), label))
+    fits.then(|| {
+        (
+            pixels.iter().map(|&ink| f32::from(ink) / 16.0).collect(),
+            label,
+        )
+    })
 }

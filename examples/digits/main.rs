@@ -1,12 +1,15 @@
-//! A small neural network that learns handwritten digits: a program for `swath` to sweep, or to run by hand.
+//! A small neural network that learns handwritten digits: a program for `swath` to sweep, or to run
+//! by hand.
 //!
 //! ```console
 //! $ cargo run --release --example digits -- --lr=0.003 --units=64,32 --epochs=5
 //! ```
 //!
-//! It needs the standard library and nothing else, not even `swath`'s: what a trial is told stands in its environment, and what it says
-//! are lines in a file (`trial.rs`; the program `external.rs` does the same through the library). What makes it a good trainable is all
-//! in this file: it reads its options, reports once an epoch, keeps a checkpoint, ends where it is told to and names its model.
+//! It needs the standard library and nothing else, not even `swath`'s: what a trial is told stands
+//! in its environment, and what it says are lines in a file (`trial.rs`; the program `external.rs`
+//! does the same through the library). What makes it a good trainable is all in this file: it reads
+//! its options, reports once an epoch, keeps a checkpoint, ends where it is told to and names its
+//! model.
 
 #![expect(
     clippy::print_stdout,
@@ -31,7 +34,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).map_err(Into::into).and_then(|options| train(&options)) {
+    match Options::parse(std::env::args().skip(1))
+        .map_err(Into::into)
+        .and_then(|options| train(&options))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("digits: {error}");
@@ -48,7 +54,9 @@ fn train(options: &Options) -> Result<(), Box<dyn Error>> {
         Some(path) => checkpoint::load(&path, fresh)?,
         None => fresh,
     };
-    let last = trial.until.map_or(options.epochs, |until| until.min(options.epochs));
+    let last = trial
+        .until
+        .map_or(options.epochs, |until| until.min(options.epochs));
 
     while training.epoch < last {
         let train_loss = training.learn(options, &digits.train);
@@ -67,7 +75,11 @@ fn train(options: &Options) -> Result<(), Box<dyn Error>> {
             ("val_acc", seen.accuracy),
         ])?;
         if !train_loss.is_finite() {
-            return Err(format!("the loss is not a number any more after epoch {}", training.epoch).into());
+            return Err(format!(
+                "the loss is not a number any more after epoch {}",
+                training.epoch
+            )
+            .into());
         }
         if trial.stopping() {
             break;

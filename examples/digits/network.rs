@@ -46,7 +46,8 @@ impl Activation {
     }
 }
 
-/// The network: all weights in one vector; layer by layer (inputs × outputs) weights, then the biases.
+/// The network: all weights in one vector; layer by layer (inputs × outputs) weights, then the
+/// biases.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Network {
     pub(crate) widths: Vec<usize>,
@@ -69,9 +70,15 @@ pub(crate) struct Workspace {
 }
 
 impl Network {
-    /// Returns a network with these hidden layers, its weights drawn as He (relu) or Glorot (others) advise.
+    /// Returns a network with these hidden layers, its weights drawn as He (relu) or Glorot
+    /// (others) advise.
     pub(crate) fn new(units: &[usize], activation: Activation, seed: u64) -> Self {
-        let widths: Vec<usize> = [PIXELS].iter().chain(units).chain(&[CLASSES]).copied().collect();
+        let widths: Vec<usize> = [PIXELS]
+            .iter()
+            .chain(units)
+            .chain(&[CLASSES])
+            .copied()
+            .collect();
         let mut stream = Stream::new(&[seed, 1]);
         let mut weights = Vec::new();
         for pair in widths.windows(2) {
@@ -82,12 +89,19 @@ impl Network {
             weights.extend((0..pair[0] * pair[1]).map(|_| spread * (2.0 * stream.unit() - 1.0)));
             weights.extend((0..pair[1]).map(|_| 0.0));
         }
-        Self { widths, weights, activation }
+        Self {
+            widths,
+            weights,
+            activation,
+        }
     }
 
     pub(crate) fn workspace(&self) -> Workspace {
         let zeros: Vec<Vec<f32>> = self.widths.iter().map(|&width| vec![0.0; width]).collect();
-        Workspace { values: zeros.clone(), errors: zeros }
+        Workspace {
+            values: zeros.clone(),
+            errors: zeros,
+        }
     }
 
     /// Returns loss and accuracy over images, learning nothing.
@@ -101,10 +115,14 @@ impl Network {
             right += usize::from(hit);
         }
         let count = images.len().max(1) as f64;
-        Seen { loss: loss / count, accuracy: right as f64 / count }
+        Seen {
+            loss: loss / count,
+            accuracy: right as f64 / count,
+        }
     }
 
-    /// Adds one image's gradient to `gradient`; returns its loss. `dropout` is the share of hidden units left out.
+    /// Adds one image's gradient to `gradient`; returns its loss. `dropout` is the share of hidden
+    /// units left out.
     pub(crate) fn accumulate(
         &self,
         (pixels, label): (&[f32], usize),
@@ -119,7 +137,12 @@ impl Network {
         loss
     }
 
-    fn forward(&self, pixels: &[f32], space: &mut Workspace, mut dropout: Option<(f32, &mut Stream)>) {
+    fn forward(
+        &self,
+        pixels: &[f32],
+        space: &mut Workspace,
+        mut dropout: Option<(f32, &mut Stream)>,
+    ) {
         space.values[0].copy_from_slice(pixels);
         let mut at = 0;
         let last = self.widths.len() - 2;
@@ -131,16 +154,25 @@ impl Network {
             after.copy_from_slice(biases);
             for (&value, row) in before[layer].iter().zip(weights.chunks_exact(outs)) {
                 if value != 0.0 {
-                    after.iter_mut().zip(row).for_each(|(sum, weight)| *sum += value * weight);
+                    after
+                        .iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, weight)| *sum += value * weight);
                 }
             }
             if layer < last {
-                after.iter_mut().for_each(|sum| *sum = self.activation.apply(*sum));
+                after
+                    .iter_mut()
+                    .for_each(|sum| *sum = self.activation.apply(*sum));
                 if let Some((share, stream)) = &mut dropout {
                     let scale = 1.0 / (1.0 - *share);
-                    after
-                        .iter_mut()
-                        .for_each(|out| *out = if stream.unit() < *share { 0.0 } else { *out * scale });
+                    after.iter_mut().for_each(|out| {
+                        *out = if stream.unit() < *share {
+                            0.0
+                        } else {
+                            *out * scale
+                        }
+                    });
                 }
             }
             at += (ins + 1) * outs;
@@ -157,11 +189,20 @@ impl Network {
             let (slopes, bias_slopes) = gradient[begin..end].split_at_mut(ins * outs);
             let (before, after) = space.errors.split_at_mut(layer + 1);
             let (before, after) = (&mut before[layer], &after[0]);
-            bias_slopes.iter_mut().zip(after).for_each(|(slope, error)| *slope += error);
-            let rows = weights.chunks_exact(outs).zip(slopes.chunks_exact_mut(outs));
-            for ((&value, error), (row, slope)) in space.values[layer].iter().zip(before).zip(rows) {
+            bias_slopes
+                .iter_mut()
+                .zip(after)
+                .for_each(|(slope, error)| *slope += error);
+            let rows = weights
+                .chunks_exact(outs)
+                .zip(slopes.chunks_exact_mut(outs));
+            for ((&value, error), (row, slope)) in space.values[layer].iter().zip(before).zip(rows)
+            {
                 if value != 0.0 {
-                    slope.iter_mut().zip(after).for_each(|(slope, error)| *slope += value * error);
+                    slope
+                        .iter_mut()
+                        .zip(after)
+                        .for_each(|(slope, error)| *slope += value * error);
                 }
                 if layer > 0 {
                     // A unit that dropout silenced has no slope; one that it kept was scaled up.
@@ -181,7 +222,11 @@ impl Network {
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(8 * self.widths.len() + 4 * self.weights.len() + 8);
         bytes.extend((self.widths.len() as u64).to_le_bytes());
-        bytes.extend(self.widths.iter().flat_map(|&width| (width as u64).to_le_bytes()));
+        bytes.extend(
+            self.widths
+                .iter()
+                .flat_map(|&width| (width as u64).to_le_bytes()),
+        );
         bytes.extend(self.weights.iter().flat_map(|weight| weight.to_le_bytes()));
         replace(path, &bytes)
     }
@@ -197,7 +242,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(unfinished, path)
 }
 
-/// Turns the outputs into the gradient of the cross-entropy; returns the loss and whether the largest output was right.
+/// Turns the outputs into the gradient of the cross-entropy; returns the loss and whether the
+/// largest output was right.
 fn softmax_loss(space: &mut Workspace, label: usize) -> (f64, bool) {
     let (Some(outs), Some(errors)) = (space.values.last(), space.errors.last_mut()) else {
         return (0.0, false);
@@ -208,17 +254,23 @@ fn softmax_loss(space: &mut Workspace, label: usize) -> (f64, bool) {
         *error = exp(out - largest) / total;
     }
     errors[label] -= 1.0;
-    (f64::from(largest - outs[label]) + f64::from(total).ln(), outs[label] >= largest)
+    (
+        f64::from(largest - outs[label]) + f64::from(total).ln(),
+        outs[label] >= largest,
+    )
 }
 
-/// Returns e to the power of `x`, to seven digits, by arithmetic alone: the same bits on every machine, and several at a time.
+/// Returns e to the power of `x`, to seven digits, by arithmetic alone: the same bits on every
+/// machine, and several at a time.
 fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: what is added to it has no room for a fraction
     let x = x.clamp(-87.0, 88.0);
     let twos = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let rest = x - twos * 0.693_359_4 + twos * 2.121_944_4e-4; // minus twos * ln 2, in two parts
     let series = [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    let power = series.iter().fold(1.0 / 720.0, |sum, term| sum * rest + term);
+    let power = series
+        .iter()
+        .fold(1.0 / 720.0, |sum, term| sum * rest + term);
     power * f32::from_bits(((twos as i32 + 127) as u32) << 23)
 }
 
@@ -226,9 +278,17 @@ fn exp(x: f32) -> f32 {
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; 8];
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    let rest: f32 = a
+        .remainder()
+        .iter()
+        .zip(b.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
     for (x, y) in a.zip(b) {
-        lanes.iter_mut().zip(x.iter().zip(y)).for_each(|(lane, (x, y))| *lane += x * y);
+        lanes
+            .iter_mut()
+            .zip(x.iter().zip(y))
+            .for_each(|(lane, (x, y))| *lane += x * y);
     }
     lanes.iter().sum::<f32>() + rest
 }

@@ -23,7 +23,8 @@ impl FromStr for Method {
     }
 }
 
-/// What an optimizer remembers: the step count and two moments for every weight (SGD uses the first).
+/// What an optimizer remembers: the step count and two moments for every weight (SGD uses the
+/// first).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Optimizer {
     pub(crate) steps: u64,
@@ -33,7 +34,11 @@ pub(crate) struct Optimizer {
 
 impl Optimizer {
     pub(crate) fn new(weights: usize) -> Self {
-        Self { steps: 0, first: vec![0.0; weights], second: vec![0.0; weights] }
+        Self {
+            steps: 0,
+            first: vec![0.0; weights],
+            second: vec![0.0; weights],
+        }
     }
 
     /// Moves the weights one step against the mean gradient of a batch.
@@ -49,17 +54,23 @@ impl Optimizer {
                     *weight -= lr * *velocity;
                 }
             }
-            // Kingma & Ba, 2015; for AdamW the decay goes past the moments (Loshchilov & Hutter, 2019).
+            // Kingma & Ba, 2015; for AdamW the decay goes past the moments (Loshchilov & Hutter,
+            // 2019).
             method @ (Method::Adam | Method::AdamW) => {
                 let (beta1, beta2, epsilon) = (0.9_f32, 0.999_f32, 1e-8_f32);
                 let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
                 let (fix1, fix2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
-                let (inside, outside) = if method == Method::Adam { (decay, 0.0) } else { (0.0, lr * decay) };
+                let (inside, outside) = if method == Method::Adam {
+                    (decay, 0.0)
+                } else {
+                    (0.0, lr * decay)
+                };
                 for ((weight, slope), (mean, square)) in each {
                     let slope = slope + inside * *weight;
                     *mean += (1.0 - beta1) * (slope - *mean);
                     *square += (1.0 - beta2) * (slope * slope - *square);
-                    *weight -= outside * *weight + lr * (*mean / fix1) / ((*square / fix2).sqrt() + epsilon);
+                    *weight -= outside * *weight
+                        + lr * (*mean / fix1) / ((*square / fix2).sqrt() + epsilon);
                 }
             }
         }

@@ -21,7 +21,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads `--name=value` and `--name value`; a list is `[64,32]`, `64,32`, or the option given twice.
+    /// Reads `--name=value` and `--name value`; a list is `[64,32]`, `64,32`, or the option given
+    /// twice.
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             lr: 0.003,
@@ -49,8 +50,10 @@ impl Options {
                 "--lr" => options.lr = number(&name, &value, 0.0, 1e3)?,
                 "--layers" => layers = Some(number::<usize>(&name, &value, 0, 16)?),
                 "--units" => {
-                    for units in
-                        value.trim_matches(['[', ']']).split(',').filter(|item| !item.trim().is_empty())
+                    for units in value
+                        .trim_matches(['[', ']'])
+                        .split(',')
+                        .filter(|item| !item.trim().is_empty())
                     {
                         options.units.push(number(&name, units, 1, 4096)?);
                     }
@@ -75,7 +78,8 @@ impl Options {
         Ok(options)
     }
 
-    /// Makes `units` as long as `layers` says: one width serves all layers, any other difference is a mistake.
+    /// Makes `units` as long as `layers` says: one width serves all layers, any other difference is
+    /// a mistake.
     fn fit_units(&mut self, layers: Option<usize>) -> Result<(), String> {
         if self.units.is_empty() && layers != Some(0) {
             self.units.push(64);
@@ -83,7 +87,10 @@ impl Options {
         match layers {
             Some(layers) if self.units.len() == 1 => self.units = vec![self.units[0]; layers],
             Some(layers) if self.units.len() != layers => {
-                return Err(format!("--layers is {layers}, but --units has {} widths", self.units.len()));
+                return Err(format!(
+                    "--layers is {layers}, but --units has {} widths",
+                    self.units.len()
+                ));
             }
             _ => {}
         }
@@ -99,6 +106,8 @@ fn number<T: FromStr + PartialOrd + std::fmt::Display>(
 ) -> Result<T, String> {
     match text.trim().parse::<T>() {
         Ok(number) if number >= min && number <= max => Ok(number),
-        _ => Err(format!("`{name}` must be a number from {min} to {max}, not `{text}`")),
+        _ => Err(format!(
+            "`{name}` must be a number from {min} to {max}, not `{text}`"
+        )),
     }
 }

@@ -2,7 +2,8 @@
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
 ///
-/// Every epoch has a stream of its own, so a resumed training needs no saved state to draw what an uninterrupted one draws.
+/// Every epoch has a stream of its own, so a resumed training needs no saved state to draw what an
+/// uninterrupted one draws.
 #[derive(Debug)]
 pub(crate) struct Stream(u64);
 

@@ -6,7 +6,8 @@ use crate::optimizer::Optimizer;
 use crate::options::Options;
 use crate::stream::Stream;
 
-/// The longest a batch's mean gradient may be: a step too far is then a poor model, not an overflow.
+/// The longest a batch's mean gradient may be: a step too far is then a poor model, not an
+/// overflow.
 const LONGEST: f32 = 5.0;
 
 /// The state of a training after `epoch` epochs.
@@ -48,13 +49,25 @@ impl Training {
             for &image in batch {
                 let dropout = (options.dropout > 0.0).then_some((options.dropout, &mut masks));
                 let example = (images.pixels(image), images.label(image));
-                loss += self.network.accumulate(example, &mut gradient, &mut space, dropout);
+                loss += self
+                    .network
+                    .accumulate(example, &mut gradient, &mut space, dropout);
             }
             let mean = 1.0 / batch.len() as f32;
-            let length = mean * gradient.iter().map(|slope| slope * slope).sum::<f32>().sqrt();
-            let scale = if length > LONGEST { mean * LONGEST / length } else { mean };
+            let length = mean
+                * gradient
+                    .iter()
+                    .map(|slope| slope * slope)
+                    .sum::<f32>()
+                    .sqrt();
+            let scale = if length > LONGEST {
+                mean * LONGEST / length
+            } else {
+                mean
+            };
             gradient.iter_mut().for_each(|slope| *slope *= scale);
-            self.optimizer.step(options, &mut self.network.weights, &gradient);
+            self.optimizer
+                .step(options, &mut self.network.weights, &gradient);
         }
         loss / images.len() as f64
     }

@@ -1,4 +1,5 @@
-//! What `swath` tells a trial, and what the trial tells `swath`. By hand there is nobody to tell, and everything has a default.
+//! What `swath` tells a trial, and what the trial tells `swath`. By hand there is nobody to tell,
+//! and everything has a default.
 
 use std::env;
 use std::fs::{File, OpenOptions};
@@ -26,7 +27,10 @@ impl Trial {
         };
         Ok(Self {
             data_dir: path("SWATH_DATA_DIR").unwrap_or_else(|| "data/digits".into()),
-            seed: env::var("SWATH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0),
+            seed: env::var("SWATH_SEED")
+                .ok()
+                .and_then(|seed| seed.parse().ok())
+                .unwrap_or(0),
             until: env::var("SWATH_UNTIL")
                 .ok()
                 .and_then(|until| until.parse::<f64>().ok())
@@ -40,17 +44,21 @@ impl Trial {
 
     /// Returns where the checkpoint goes, if there is a place for it.
     pub(crate) fn checkpoint(&self) -> Option<PathBuf> {
-        self.checkpoints.as_ref().map(|folder| folder.join("training.bin"))
+        self.checkpoints
+            .as_ref()
+            .map(|folder| folder.join("training.bin"))
     }
 
     /// Returns the checkpoint to go on from, if that is asked for and possible.
     pub(crate) fn checkpoint_to_resume(&self) -> Option<PathBuf> {
-        self.checkpoint().filter(|path| self.resume && path.exists())
+        self.checkpoint()
+            .filter(|path| self.resume && path.exists())
     }
 
     /// Returns where the model goes: where the person said, in the trial's folder, or nowhere.
     ///
-    /// A `model_path` lies inside the working directory; a trial whose folder is elsewhere puts its model under `models/`.
+    /// A `model_path` lies inside the working directory; a trial whose folder is elsewhere puts its
+    /// model under `models/`.
     pub(crate) fn model_path(&self, said: Option<&Path>) -> Option<PathBuf> {
         if let Some(path) = said {
             return Some(path.to_owned());
@@ -68,7 +76,9 @@ impl Trial {
 
     /// Tells whether this trial is to end early.
     pub(crate) fn stopping(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.join("stop").exists())
+        self.folder
+            .as_ref()
+            .is_some_and(|folder| folder.join("stop").exists())
     }
 
     pub(crate) fn report(&mut self, values: &[(&str, f64)]) -> io::Result<()> {
@@ -83,14 +93,21 @@ impl Trial {
     }
 
     pub(crate) fn model(&mut self, path: &Path) -> io::Result<()> {
-        self.record(&format!("{{\"kind\": \"model\", \"model_path\": \"{}\"}}\n", path.display()))
+        self.record(&format!(
+            "{{\"kind\": \"model\", \"model_path\": \"{}\"}}\n",
+            path.display()
+        ))
     }
 
     fn record(&mut self, line: &str) -> io::Result<()> {
-        self.records.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()))
+        self.records
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_all(line.as_bytes()))
     }
 }
 
 fn path(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }

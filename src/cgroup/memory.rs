@@ -1,7 +1,8 @@
 //! The memory controller: whether the groups that are made in one can have a limit of their own.
 //!
-//! The kernel gives controllers to the children of a group only while no process is in the group itself, the topmost one excepted. So who is
-//! alone in its group moves into a child of it. Who is not alone goes without: the processes of others are never moved.
+//! The kernel gives controllers to the children of a group only while no process is in the group
+//! itself, the topmost one excepted. So who is alone in its group moves into a child of it. Who is
+//! not alone goes without: the processes of others are never moved.
 
 use super::Cgroup;
 use std::io;
@@ -35,7 +36,8 @@ pub(crate) struct Loan {
 }
 
 impl Cgroup {
-    /// Returns whether the children of this group, in which this process is, can have the memory controller.
+    /// Returns whether the children of this group, in which this process is, can have the memory
+    /// controller.
     pub(crate) fn memory_prospect(&self, is_ours: impl Fn(u32) -> bool) -> Prospect {
         // Only the topmost group has no type.
         let topmost = !self.path.join("cgroup.type").exists();
@@ -45,7 +47,12 @@ impl Cgroup {
         if topmost || self.lists("cgroup.subtree_control", "memory") {
             return Prospect::Ready;
         }
-        match self.members().into_iter().filter(|pid| !is_ours(*pid)).count() {
+        match self
+            .members()
+            .into_iter()
+            .filter(|pid| !is_ours(*pid))
+            .count()
+        {
             0 => Prospect::Alone,
             others => Prospect::Others(others),
         }
@@ -62,32 +69,45 @@ impl Cgroup {
         self.set("cgroup.subtree_control", ENABLE)
     }
 
-    /// Limits the memory of all processes in this group together. If they want more the kernel ends them all.
+    /// Limits the memory of all processes in this group together. If they want more the kernel ends
+    /// them all.
     ///
     /// # Errors
     /// If this group has no memory controller.
     pub(crate) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         self.set("memory.max", &bytes.to_string())?;
-        // Not in every kernel: without the first only one process is ended, without the second there is no swap.
+        // Not in every kernel: without the first only one process is ended, without the second
+        // there is no swap.
         self.set("memory.oom.group", "1").ok();
         self.set("memory.swap.max", "0").ok();
         Ok(())
     }
 
-    /// Gives the memory controller to the children of this group, in which this process is. If it has to move for that, to `shelter`, a child that is not
-    /// there yet. Processes that are not ours are not moved.
+    /// Gives the memory controller to the children of this group, in which this process is. If it
+    /// has to move for that, to `shelter`, a child that is not there yet. Processes that are not
+    /// ours are not moved.
     ///
     /// # Errors
     /// If the children cannot have it. Nothing has changed then.
-    pub(crate) fn borrow_memory(&self, shelter: Self, is_ours: impl Fn(u32) -> bool) -> io::Result<Loan> {
+    pub(crate) fn borrow_memory(
+        &self,
+        shelter: Self,
+        is_ours: impl Fn(u32) -> bool,
+    ) -> io::Result<Loan> {
         match self.memory_prospect(&is_ours) {
             Prospect::Ready => {
                 self.enable_memory()?;
-                Ok(Loan { of: self.clone(), shelter: None })
+                Ok(Loan {
+                    of: self.clone(),
+                    shelter: None,
+                })
             }
             Prospect::Alone => {
                 shelter.make()?;
-                let loan = Loan { of: self.clone(), shelter: Some(shelter) };
+                let loan = Loan {
+                    of: self.clone(),
+                    shelter: Some(shelter),
+                };
                 // What fails leaves a loan behind, which is given back.
                 loan.move_out(is_ours)?;
                 self.enable_memory()?;
@@ -99,9 +119,12 @@ impl Cgroup {
 }
 
 impl Loan {
-    /// Moves this process first, so that what it starts from now on is born elsewhere, then what it had started.
+    /// Moves this process first, so that what it starts from now on is born elsewhere, then what it
+    /// had started.
     fn move_out(&self, is_ours: impl Fn(u32) -> bool) -> io::Result<()> {
-        let Some(shelter) = &self.shelter else { return Ok(()) };
+        let Some(shelter) = &self.shelter else {
+            return Ok(());
+        };
         shelter.take(std::process::id())?;
         for _ in 0..LOOKS {
             let left = self.of.members();
@@ -153,7 +176,10 @@ mod tests {
 
     #[test]
     fn the_topmost_group_can_give_its_controllers_whoever_is_in_it() {
-        let files = [("cgroup.controllers", "cpu memory"), ("cgroup.procs", "1\n7\n")];
+        let files = [
+            ("cgroup.controllers", "cpu memory"),
+            ("cgroup.procs", "1\n7\n"),
+        ];
         assert_eq!(prospect(&files), Prospect::Ready);
     }
 
@@ -172,7 +198,10 @@ mod tests {
 
     #[test]
     fn one_without_the_controller_can_not() {
-        let files = [("cgroup.controllers", "cpu memoryless"), ("cgroup.procs", "7\n")];
+        let files = [
+            ("cgroup.controllers", "cpu memoryless"),
+            ("cgroup.procs", "7\n"),
+        ];
         assert_eq!(prospect(&files), Prospect::NoController);
     }
 
@@ -185,8 +214,15 @@ mod tests {
             ("cgroup.subtree_control", ""),
         ]);
         let shelter = cgroup.child("shelter");
-        assert!(cgroup.borrow_memory(shelter.clone(), |pid| pid == 7).is_err());
+        assert!(
+            cgroup
+                .borrow_memory(shelter.clone(), |pid| pid == 7)
+                .is_err()
+        );
         assert!(!shelter.path().exists());
-        assert_eq!(std::fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap(), "");
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap(),
+            ""
+        );
     }
 }

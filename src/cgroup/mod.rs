@@ -1,6 +1,8 @@
-//! Control groups of the kernel, version 2: folders that hold processes, whatever these do to their parents, sessions and environments.
+//! Control groups of the kernel, version 2: folders that hold processes, whatever these do to their
+//! parents, sessions and environments.
 //!
-//! Everything here is a file that is read or written. Where there is no such file system, [`Cgroup::own`] finds none.
+//! Everything here is a file that is read or written. Where there is no such file system,
+//! [`Cgroup::own`] finds none.
 
 mod memory;
 mod mounts;
@@ -36,7 +38,10 @@ impl Cgroup {
     /// Returns the topmost ones that can be seen.
     pub(crate) fn tops() -> Vec<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        mounts::all(&mounts).into_iter().map(|mount| Self::at(mount.at)).collect()
+        mounts::all(&mounts)
+            .into_iter()
+            .map(|mount| Self::at(mount.at))
+            .collect()
     }
 
     /// Returns where it is.
@@ -46,7 +51,10 @@ impl Cgroup {
 
     /// Returns its name: that of its folder.
     pub(crate) fn name(&self) -> &str {
-        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+        self.path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
     }
 
     /// Names one right below it.
@@ -56,7 +64,10 @@ impl Cgroup {
 
     /// Returns those right below it.
     pub(crate) fn children(&self) -> Vec<Self> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().filter_map(Result::ok);
+        let entries = fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.map(|entry| Self::at(entry.path())).collect()
     }
@@ -71,7 +82,8 @@ impl Cgroup {
 
     /// Returns whether this process may move its children from here to what it makes here.
     pub(crate) fn lends(&self) -> bool {
-        let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let may_write =
+            |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
         may_write(&self.path) && may_write(&self.path.join("cgroup.procs"))
     }
 
@@ -83,10 +95,15 @@ impl Cgroup {
         self.set("cgroup.procs", &pid.to_string())
     }
 
-    /// Returns the processes that are right here. The dead, and those that this process cannot see, are left out.
+    /// Returns the processes that are right here. The dead, and those that this process cannot see,
+    /// are left out.
     pub(crate) fn members(&self) -> BTreeSet<u32> {
         let listed = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        listed.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != 0).collect()
+        listed
+            .lines()
+            .filter_map(|pid| pid.parse().ok())
+            .filter(|pid| *pid != 0)
+            .collect()
     }
 
     /// Returns the processes that are here or below.
@@ -98,7 +115,8 @@ impl Cgroup {
         found
     }
 
-    /// Sends SIGKILL to every process here and below at once, also to those that are just being born.
+    /// Sends SIGKILL to every process here and below at once, also to those that are just being
+    /// born.
     ///
     /// # Errors
     /// If the kernel is older than 5.14, or this process may not.
@@ -126,12 +144,22 @@ impl Cgroup {
     /// Returns the number behind `key` in one of its files.
     pub(crate) fn number(&self, file: &str, key: &str) -> Option<u64> {
         let text = fs::read_to_string(self.path.join(file)).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        text.lines().find_map(|line| {
+            line.strip_prefix(key)?
+                .strip_prefix(' ')?
+                .trim()
+                .parse()
+                .ok()
+        })
     }
 
     /// Returns the number that one of its files holds.
     pub(crate) fn value(&self, file: &str) -> Option<u64> {
-        fs::read_to_string(self.path.join(file)).ok()?.trim().parse().ok()
+        fs::read_to_string(self.path.join(file))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Writes to one of its files.
@@ -140,7 +168,10 @@ impl Cgroup {
     /// If there is none, or the kernel does not take it.
     pub(crate) fn set(&self, file: &str, value: &str) -> io::Result<()> {
         // Not made if it is not there.
-        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+        OpenOptions::new()
+            .write(true)
+            .open(self.path.join(file))?
+            .write_all(value.as_bytes())
     }
 
     /// Returns whether one of its files, a list of words, has that word.
@@ -167,7 +198,10 @@ pub(super) mod tests {
     #[test]
     fn the_numbers_of_its_files_are_read_by_their_whole_key() {
         let (_dir, cgroup) = pretended(&[
-            ("memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 1\n"),
+            (
+                "memory.events",
+                "low 0\noom 3\noom_kill 2\noom_group_kill 1\n",
+            ),
             ("cgroup.events", "populated 1\nfrozen 0\n"),
             ("memory.peak", "4096\n"),
             ("memory.max", "max\n"),
@@ -175,7 +209,10 @@ pub(super) mod tests {
         assert_eq!(cgroup.number("memory.events", "oom_kill"), Some(2));
         assert_eq!(cgroup.number("memory.events", "oom"), Some(3));
         assert_eq!(cgroup.number("memory.events", "o"), None);
-        assert_eq!((cgroup.value("memory.peak"), cgroup.value("memory.max")), (Some(4096), None));
+        assert_eq!(
+            (cgroup.value("memory.peak"), cgroup.value("memory.max")),
+            (Some(4096), None)
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ fn mount(line: &str) -> Option<Mount> {
         return None;
     }
     let mut fields = place.split(' ').skip(3);
-    Some(Mount { root: unescaped(fields.next()?).into(), at: unescaped(fields.next()?).into() })
+    Some(Mount {
+        root: unescaped(fields.next()?).into(),
+        at: unescaped(fields.next()?).into(),
+    })
 }
 
 /// Undoes `\040` and the like, with which blanks are written.
@@ -31,7 +34,10 @@ fn unescaped(field: &str) -> String {
     let mut parts = field.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+        match part
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+        {
             Some(byte) => {
                 plain.push(char::from(byte));
                 plain.push_str(&part[3..]);
@@ -45,7 +51,8 @@ fn unescaped(field: &str) -> String {
     plain
 }
 
-/// Returns the folder of the process whose `mountinfo` and `cgroup` these are; `None` if no mount shows it.
+/// Returns the folder of the process whose `mountinfo` and `cgroup` these are; `None` if no mount
+/// shows it.
 pub(super) fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let own = Path::new(cgroup.lines().find_map(|line| line.strip_prefix("0::"))?);
     let seen = |mount: Mount| {
@@ -81,13 +88,22 @@ mod tests {
             found(&mounted("/"), "/user.slice/a b.scope").as_deref(),
             Some("/sys/fs/cgroup/user.slice/a b.scope")
         );
-        assert_eq!(found(HYBRID, "/").as_deref(), Some("/sys/fs/cgroup/unified/"));
-        assert_eq!(found(HYBRID, "/x").as_deref(), Some("/sys/fs/cgroup/unified/x"));
+        assert_eq!(
+            found(HYBRID, "/").as_deref(),
+            Some("/sys/fs/cgroup/unified/")
+        );
+        assert_eq!(
+            found(HYBRID, "/x").as_deref(),
+            Some("/sys/fs/cgroup/unified/x")
+        );
     }
 
     #[test]
     fn a_mount_that_shows_only_a_part_shows_only_that_part() {
-        assert_eq!(found(&mounted("/docker/c1"), "/docker/c1/jobs").as_deref(), Some("/sys/fs/cgroup/jobs"));
+        assert_eq!(
+            found(&mounted("/docker/c1"), "/docker/c1/jobs").as_deref(),
+            Some("/sys/fs/cgroup/jobs")
+        );
         assert_eq!(found(&mounted("/docker/c1"), "/docker/c10"), None);
         assert_eq!(found(&mounted("/docker/c1"), "/"), None);
     }
@@ -95,8 +111,15 @@ mod tests {
     #[test]
     fn what_lies_outside_of_the_namespace_is_found_only_if_the_mount_shows_it() {
         assert_eq!(found(&mounted("/"), "/../other"), None);
-        assert_eq!(found(&mounted("/.."), "/../other").as_deref(), Some("/sys/fs/cgroup/other"));
-        assert_eq!(found(&mounted("/.."), "/"), None, "its name up there is not known");
+        assert_eq!(
+            found(&mounted("/.."), "/../other").as_deref(),
+            Some("/sys/fs/cgroup/other")
+        );
+        assert_eq!(
+            found(&mounted("/.."), "/"),
+            None,
+            "its name up there is not known"
+        );
         assert_eq!(found(&mounted("/.."), "/../../other"), None);
     }
 
@@ -111,6 +134,9 @@ mod tests {
     #[test]
     fn a_mountpoint_may_have_blanks() {
         let mount = "41 31 0:38 / /mnt/control\\040groups\\x rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(found(mount, "/x").as_deref(), Some("/mnt/control groups\\x/x"));
+        assert_eq!(
+            found(mount, "/x").as_deref(),
+            Some("/mnt/control groups\\x/x")
+        );
     }
 }

@@ -18,7 +18,8 @@ use std::path::PathBuf;
     after_help = "Parameters that are left out are drawn. Added trials run before all that the sampler proposes, and count towards `trials`."
 )]
 pub(crate) struct Args {
-    /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1 layers=2 optimizer=adam units=[64,32]`
+    /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1
+    /// layers=2 optimizer=adam units=[64,32]`
     #[arg(value_name = "STUDY] [NAME=VALUE")]
     pub(crate) words: Vec<String>,
 
@@ -47,22 +48,36 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             continue;
         }
         let twin = propose::twin(&sweep.space, &study, point).map(|trial| format!("trial {trial}"));
-        let twin =
-            twin.or_else(|| points[..at].contains(point).then(|| "an earlier one of these".to_owned()));
+        let twin = twin.or_else(|| {
+            points[..at]
+                .contains(point)
+                .then(|| "an earlier one of these".to_owned())
+        });
         if let Some(twin) = twin {
-            return Err(Failure::usage(format!("{twin} has this configuration already: {}", shown(point)))
-                .hint("`--again` adds it all the same"));
+            return Err(Failure::usage(format!(
+                "{twin} has this configuration already: {}",
+                shown(point)
+            ))
+            .hint("`--again` adds it all the same"));
         }
         if propose::added_to(&sweep.space, sweep.seed, &study, point).is_none() {
-            return Err(Failure::usage(format!("the constraints leave nothing of this: {}", shown(point)))
-                .hint("change it, or the constraints of the sweep file"));
+            return Err(Failure::usage(format!(
+                "the constraints leave nothing of this: {}",
+                shown(point)
+            ))
+            .hint("change it, or the constraints of the sweep file"));
         }
     }
     deliver(&dir, &sweep, &points, context)
 }
 
 /// Writes them into the journal, or leaves them for whoever runs the study.
-fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Context) -> Result<Code, Failure> {
+fn deliver(
+    dir: &StudyDir,
+    sweep: &Sweep,
+    points: &[Params],
+    context: &mut Context,
+) -> Result<Code, Failure> {
     let now = Timestamp::now();
     let before = journal::settled(dir)?.trials().len();
     let written = amend::amend(dir, &Machine::here().holder(now), now, |study| {
@@ -70,9 +85,15 @@ fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Conte
         let mut known = study.clone();
         let mut events = Vec::new();
         for point in points {
-            let Some(event) = propose::added_to(&sweep.space, sweep.seed, &known, point) else { continue };
-            let entry =
-                crate::study::Entry { seq: known.next_seq(), at: now, event: event.clone(), away: None };
+            let Some(event) = propose::added_to(&sweep.space, sweep.seed, &known, point) else {
+                continue;
+            };
+            let entry = crate::study::Entry {
+                seq: known.next_seq(),
+                at: now,
+                event: event.clone(),
+                away: None,
+            };
             if known.apply(&entry).is_ok() {
                 events.push(event);
             }
@@ -82,22 +103,30 @@ fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Conte
     match written {
         Ok(study) => {
             for trial in &study.trials()[before.min(study.trials().len())..] {
-                context.out.say(format_args!("trial {} waits: {}", trial.id, shown(&trial.params)));
+                context.out.say(format_args!(
+                    "trial {} waits: {}",
+                    trial.id,
+                    shown(&trial.params)
+                ));
             }
-            context.out.hint("`swath run` with the sweep file starts it first");
+            context
+                .out
+                .hint("`swath run` with the sweep file starts it first");
         }
         Err(DriverError::Journal(JournalError::Held { holder, .. })) => {
             for point in points {
-                inbox::send(dir, point, now).map_err(|error| Failure::caused(Code::Tool, &error))?;
+                inbox::send(dir, point, now)
+                    .map_err(|error| Failure::caused(Code::Tool, &error))?;
             }
             let by = holder.map_or_else(
                 || "the process that runs it".to_owned(),
                 |holder| format!("process {} on {}", holder.pid, holder.host),
             );
             let plural = if points.len() == 1 { "" } else { "s" };
-            context
-                .out
-                .say(format_args!("left {} configuration{plural} for {by}, to run next", points.len()));
+            context.out.say(format_args!(
+                "left {} configuration{plural} for {by}, to run next",
+                points.len()
+            ));
         }
         Err(error) => return Err(error.into()),
     }
@@ -107,7 +136,9 @@ fn deliver(dir: &StudyDir, sweep: &Sweep, points: &[Params], context: &mut Conte
 /// Tells the study from the values.
 fn split<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String]), Failure> {
     match args.words.split_first() {
-        Some((word, rest)) if !word.contains('=') => Ok((studies::named(&context.logs, word)?, rest)),
+        Some((word, rest)) if !word.contains('=') => {
+            Ok((studies::named(&context.logs, word)?, rest))
+        }
         _ => Ok((studies::latest(&context.logs)?, &args.words)),
     }
 }
@@ -115,7 +146,9 @@ fn split<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String
 fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
     if let Some(path) = &args.toml {
         if let Some(pair) = pairs.first() {
-            return Err(Failure::usage(format!("`{pair}` and `--toml` cannot be used together")));
+            return Err(Failure::usage(format!(
+                "`{pair}` and `--toml` cannot be used together"
+            )));
         }
         let mut text = String::new();
         let read = if path.as_os_str() == "-" {
@@ -138,19 +171,28 @@ fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
         Some((name, value)) if !name.is_empty() => {
             Ok((name.trim_start_matches("--").to_owned(), given::word(value)))
         }
-        _ => {
-            Err(Failure::usage(format!("`{pair}` gives no parameter a value")).hint("write it as name=value"))
-        }
+        _ => Err(
+            Failure::usage(format!("`{pair}` gives no parameter a value"))
+                .hint("write it as name=value"),
+        ),
     };
     let pairs: Vec<(String, String)> = pairs.iter().map(pair).collect::<Result<_, _>>()?;
-    let text = given::lines(pairs.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    Ok(Source { name: "the configuration".to_owned(), text })
+    let text = given::lines(
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
+    );
+    Ok(Source {
+        name: "the configuration".to_owned(),
+        text,
+    })
 }
 
 /// Reads the sweep file that a study keeps.
 pub(super) fn sweep_of(dir: &StudyDir, context: &Context) -> Result<Sweep, Failure> {
     let path = dir.sweep_toml();
-    Sweep::read_for_function(&path).map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))
+    Sweep::read_for_function(&path)
+        .map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))
 }
 
 fn shown(params: &Params) -> String {

@@ -5,14 +5,25 @@ use std::path::PathBuf;
 
 /// Hyperparameter sweeps with trial logging: one binary, no server, nothing lost.
 #[derive(Debug, Parser)]
-#[command(name = "swath", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    name = "swath",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 #[command(
     after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
 file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
 )]
 pub(crate) struct Cli {
     /// The folder of all studies
-    #[arg(long, global = true, env = "SWATH_LOGS", default_value = "logs", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "SWATH_LOGS",
+        default_value = "logs",
+        value_name = "DIR"
+    )]
     pub(crate) logs: PathBuf,
 
     #[command(subcommand)]
@@ -48,7 +59,8 @@ pub(crate) enum Command {
     Top(super::top::Args),
     /// Show the best trial, ready to paste
     Best(super::best::Args),
-    /// Compare trials of studies and CSV files: groups, means, and whether a difference is more than noise
+    /// Compare trials of studies and CSV files: groups, means, and whether a difference is more
+    /// than noise
     Compare(Box<super::compare::Args>),
     /// Say why a trial is where it is
     Why(super::why::Args),
@@ -70,7 +82,8 @@ pub(crate) enum Command {
     Plot(super::plot::Args),
     /// Show studies in the browser as they run
     Ui(super::ui::Args),
-    /// Write the trials of a study, or their reports, as CSV, JSON lines, Parquet or an HTML page, or make the files of a tracker again
+    /// Write the trials of a study, or their reports, as CSV, JSON lines, Parquet or an HTML page,
+    /// or make the files of a tracker again
     Export(super::export::Args),
     /// Say what a sweep's scheduler would have saved on trials that ran already
     Simulate(super::simulate::Args),

@@ -43,28 +43,37 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let study = &found.study;
     let several = study.header().objectives.len() > 1;
     let allowed = found.is_selective().then(|| found.trials()).transpose()?;
-    let mut ranked = if several { rank::pareto(study) } else { rank::best(study, usize::MAX) };
+    let mut ranked = if several {
+        rank::pareto(study)
+    } else {
+        rank::best(study, usize::MAX)
+    };
     if let Some(allowed) = allowed {
         let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
         ranked.retain(|trial| ids.contains(&trial.id));
     }
-    ranked.truncate(args.count.unwrap_or(if several && !args.toml && !args.args && !args.model {
-        usize::MAX
-    } else {
-        1
-    }));
+    ranked.truncate(
+        args.count
+            .unwrap_or(if several && !args.toml && !args.args && !args.model {
+                usize::MAX
+            } else {
+                1
+            }),
+    );
     if ranked.is_empty() {
         return Err(none(study));
     }
-    let feasible = ranked.iter().any(|trial| summary::broken(study, trial).is_empty());
+    let feasible = ranked
+        .iter()
+        .any(|trial| summary::broken(study, trial).is_empty());
     if args.args && !feasible {
         return Err(infeasible(study, ranked.first().copied()));
     }
     let out = &mut context.out;
     if args.json {
         let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
-        let volume =
-            front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference }));
+        let volume = front::volume(study)
+            .map(|found| json!({ "volume": found.volume, "reference": found.reference }));
         out.json(&json!({
             "version": JSON_VERSION, "study": study.header().name, "best": rows, "feasible": feasible, "hypervolume": volume,
         }))?;
@@ -75,17 +84,30 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     } else if args.toml || args.args {
         for trial in &ranked {
-            let text = if args.toml { point(study, trial) } else { paste::arguments(&trial.params) };
+            let text = if args.toml {
+                point(study, trial)
+            } else {
+                paste::arguments(&trial.params)
+            };
             writeln!(out.stdout, "{text}")?;
         }
     } else if let [trial] = ranked.as_slice() {
         writeln!(
             out.stdout,
             "{}",
-            out.paint.bold(&plain(&format!("trial {}: {}", trial.id, summary::standing(study, trial))))
+            out.paint.bold(&plain(&format!(
+                "trial {}: {}",
+                trial.id,
+                summary::standing(study, trial)
+            )))
         )?;
         for (name, value) in &trial.params {
-            writeln!(out.stdout, "  {} = {}", plain(name), plain(&listing::shown(value)))?;
+            writeln!(
+                out.stdout,
+                "  {} = {}",
+                plain(name),
+                plain(&listing::shown(value))
+            )?;
         }
     } else {
         let rendered = listing::ranked(study, &ranked, Detail::Exact).render(out.width, out.paint);
@@ -95,14 +117,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if !feasible && !args.json {
-        context
-            .out
-            .warn("no trial keeps the outcome constraints: the best of those that break them is shown");
+        context.out.warn(
+            "no trial keeps the outcome constraints: the best of those that break them is shown",
+        );
     } else if args.args {
         // Arguments carry no remark.
-        for trial in ranked.iter().filter(|trial| !summary::broken(study, trial).is_empty()) {
+        for trial in ranked
+            .iter()
+            .filter(|trial| !summary::broken(study, trial).is_empty())
+        {
             let standing = plain(&summary::standing(study, trial)).into_owned();
-            context.out.warn(format_args!("trial {}: {standing}", trial.id));
+            context
+                .out
+                .warn(format_args!("trial {}: {standing}", trial.id));
         }
     }
     Ok(Code::Done)
@@ -111,17 +138,34 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Says that there is nothing to hand to a program.
 fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     let best = best.map_or_else(String::new, |best| {
-        format!("trial {}, {}", best.id, plain(&summary::standing(study, best)))
+        format!(
+            "trial {}, {}",
+            best.id,
+            plain(&summary::standing(study, best))
+        )
     });
-    Failure::new(Code::NoSuccess, "no trial keeps the outcome constraints, so there are no arguments to use")
-        .hint(format!("the best of those that break them is {best}; `swath best` shows its parameters"))
+    Failure::new(
+        Code::NoSuccess,
+        "no trial keeps the outcome constraints, so there are no arguments to use",
+    )
+    .hint(format!(
+        "the best of those that break them is {best}; `swath best` shows its parameters"
+    ))
 }
 
 /// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
 fn point(study: &Study, trial: &Trial) -> String {
-    let from =
-        format!("# trial {} of {}: {}", trial.id, study.header().name, summary::standing(study, trial));
-    format!("[[point]]  {}\n{}", plain(&from), paste::toml(&trial.params))
+    let from = format!(
+        "# trial {} of {}: {}",
+        trial.id,
+        study.header().name,
+        summary::standing(study, trial)
+    );
+    format!(
+        "[[point]]  {}\n{}",
+        plain(&from),
+        paste::toml(&trial.params)
+    )
 }
 
 fn no_model(trial: &Trial) -> Failure {
@@ -134,8 +178,9 @@ fn none(study: &Study) -> Failure {
     let failure = Failure::new(Code::NoSuccess, "no trial has succeeded");
     match study.counts().failed {
         0 => failure.hint(summary::counts(study)),
-        _ => failure
-            .hint("`swath ls failed` lists what went wrong, `swath logs TRIAL` shows what a trial wrote"),
+        _ => failure.hint(
+            "`swath ls failed` lists what went wrong, `swath logs TRIAL` shows what a trial wrote",
+        ),
     }
 }
 
@@ -150,7 +195,10 @@ mod tests {
 
     fn args() -> Args {
         Args {
-            which: Which { words: Vec::new(), condition: None },
+            which: Which {
+                words: Vec::new(),
+                condition: None,
+            },
             count: None,
             toml: false,
             args: false,
@@ -162,7 +210,10 @@ mod tests {
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "model.name"]);
         for (lr, loss) in [(0.1, 0.5), (1e-5, 0.25), (0.2, 0.75)] {
-            demo.complete(&[("lr", Value::Float(lr)), ("model.name", text("a b"))], &[("val_loss", loss)]);
+            demo.complete(
+                &[("lr", Value::Float(lr)), ("model.name", text("a b"))],
+                &[("val_loss", loss)],
+            );
         }
         demo
     }
@@ -182,20 +233,43 @@ mod tests {
 
     #[test]
     fn it_can_be_pasted_into_a_sweep_file_or_a_command() {
-        let toml = best(&world(), &Args { toml: true, ..args() }).unwrap();
+        let toml = best(
+            &world(),
+            &Args {
+                toml: true,
+                ..args()
+            },
+        )
+        .unwrap();
         assert_eq!(
             toml,
             "[[point]]  # trial 2 of digits: val_loss 0.25\nlr = 1e-5\nmodel.name = \"a b\"\n\n"
         );
         assert!(toml.parse::<toml::Table>().is_ok());
-        assert_eq!(best(&world(), &Args { args: true, ..args() }).unwrap(), "--lr=1e-5 '--model.name=a b'\n");
+        assert_eq!(
+            best(
+                &world(),
+                &Args {
+                    args: true,
+                    ..args()
+                }
+            )
+            .unwrap(),
+            "--lr=1e-5 '--model.name=a b'\n"
+        );
     }
 
     #[test]
     fn the_model_of_the_best_report_is_printed_as_a_path() {
         let mut demo = world();
-        let ask = Args { model: true, ..args() };
-        assert_eq!(best(&demo, &ask).unwrap_err().message, "trial 2 recorded no model");
+        let ask = Args {
+            model: true,
+            ..args()
+        };
+        assert_eq!(
+            best(&demo, &ask).unwrap_err().message,
+            "trial 2 recorded no model"
+        );
         let trial = demo.start(&[]);
         for (epoch, loss) in [0.9, 0.05, 0.4].into_iter().enumerate() {
             demo.report(trial, &[("val_loss", loss)]);
@@ -220,28 +294,56 @@ mod tests {
 
     #[test]
     fn the_best_among_some_trials_is_found() {
-        let which = Which { words: Vec::new(), condition: Some("lr > 0.01".into()) };
-        assert!(best(&world(), &Args { which, ..args() }).unwrap().starts_with("trial 1:"));
+        let which = Which {
+            words: Vec::new(),
+            condition: Some("lr > 0.01".into()),
+        };
+        assert!(
+            best(&world(), &Args { which, ..args() })
+                .unwrap()
+                .starts_with("trial 1:")
+        );
     }
 
     #[test]
     fn several_objectives_give_the_front() {
-        let mut demo = Demo::with(&[], vec![objective("loss", Goal::Min), objective("acc", Goal::Max)]);
+        let mut demo = Demo::with(
+            &[],
+            vec![objective("loss", Goal::Min), objective("acc", Goal::Max)],
+        );
         for (loss, acc) in [(0.5, 0.9), (0.3, 0.8), (0.6, 0.7)] {
             demo.complete(&[], &[("loss", loss), ("acc", acc)]);
         }
         let shown = best(&demo, &args()).unwrap();
-        assert_eq!(shown, "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n");
+        assert_eq!(
+            shown,
+            "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n"
+        );
     }
 
     fn with_limit(values: &[f64]) -> Demo {
         let mut demo = Demo::new(&["lr"]);
-        let limits = vec![Limit { metric: "mib".into(), min: None, max: Some(2.0) }];
-        let header = Header { limits, ..demo.study.header().clone() };
+        let limits = vec![Limit {
+            metric: "mib".into(),
+            min: None,
+            max: Some(2.0),
+        }];
+        let header = Header {
+            limits,
+            ..demo.study.header().clone()
+        };
         let (changes, fill, outside) = (Vec::new(), Params::default(), Vec::new());
-        demo.event(Event::Edited { header, changes, fill, outside });
+        demo.event(Event::Edited {
+            header,
+            changes,
+            fill,
+            outside,
+        });
         for mib in values {
-            demo.complete(&[("lr", Value::Float(*mib))], &[("val_loss", 0.5), ("mib", *mib)]);
+            demo.complete(
+                &[("lr", Value::Float(*mib))],
+                &[("val_loss", 0.5), ("mib", *mib)],
+            );
         }
         demo
     }
@@ -249,27 +351,69 @@ mod tests {
     #[test]
     fn arguments_of_a_trial_that_breaks_a_limit_are_refused_and_views_say_so() {
         let demo = with_limit(&[4.0, 3.0]);
-        let refused = best(&demo, &Args { args: true, ..args() }).unwrap_err();
+        let refused = best(
+            &demo,
+            &Args {
+                args: true,
+                ..args()
+            },
+        )
+        .unwrap_err();
         assert_eq!(refused.code, Code::NoSuccess);
-        assert!(refused.message.contains("no trial keeps the outcome constraints"), "{refused:?}");
         assert!(
-            refused.hints[0].contains("trial 2, val_loss 0.5, breaks an outcome constraint: mib is 3"),
+            refused
+                .message
+                .contains("no trial keeps the outcome constraints"),
             "{refused:?}"
         );
-        for args in [args(), Args { toml: true, ..args() }] {
+        assert!(
+            refused.hints[0]
+                .contains("trial 2, val_loss 0.5, breaks an outcome constraint: mib is 3"),
+            "{refused:?}"
+        );
+        for args in [
+            args(),
+            Args {
+                toml: true,
+                ..args()
+            },
+        ] {
             let (result, out, err) = demo::run(&demo, None, |context| run(&args, context));
             assert_eq!(result, Ok(Code::Done));
-            assert!(out.contains("breaks an outcome constraint: mib is 3, the limit is mib <= 2"), "{out}");
-            assert!(err.contains("no trial keeps the outcome constraints"), "{err}");
+            assert!(
+                out.contains("breaks an outcome constraint: mib is 3, the limit is mib <= 2"),
+                "{out}"
+            );
+            assert!(
+                err.contains("no trial keeps the outcome constraints"),
+                "{err}"
+            );
         }
         let json = |demo: &Demo| -> serde_json::Value {
-            let text = best(demo, &Args { json: true, ..args() }).unwrap();
+            let text = best(
+                demo,
+                &Args {
+                    json: true,
+                    ..args()
+                },
+            )
+            .unwrap();
             serde_json::from_str(&text).unwrap()
         };
         assert_eq!(json(&demo)["feasible"], false);
         let kept = with_limit(&[4.0, 1.0]);
         assert_eq!(json(&kept)["feasible"], true);
-        assert_eq!(best(&kept, &Args { args: true, ..args() }).unwrap(), "--lr=1.0\n");
+        assert_eq!(
+            best(
+                &kept,
+                &Args {
+                    args: true,
+                    ..args()
+                }
+            )
+            .unwrap(),
+            "--lr=1.0\n"
+        );
     }
 
     #[test]

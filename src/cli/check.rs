@@ -56,7 +56,9 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         Err(rejected) => {
             let diagnostics = rejected.json();
-            context.out.json(&json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }))?;
+            context.out.json(
+                &json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }),
+            )?;
             Ok(Code::Usage)
         }
     }
@@ -84,8 +86,12 @@ impl Facts {
             params_file: &folder.join("params.json"),
             data_dir: &sweep.run.data_dir,
         });
-        let mut searched: Vec<_> =
-            sweep.space.axes().iter().map(|axis| axis.name.split('[').next().unwrap_or_default()).collect();
+        let mut searched: Vec<_> = sweep
+            .space
+            .axes()
+            .iter()
+            .map(|axis| axis.name.split('[').next().unwrap_or_default())
+            .collect();
         searched.sort_unstable();
         searched.dedup();
         Self {
@@ -101,38 +107,63 @@ impl Facts {
     fn rows(&self, sweep: &Sweep) -> Vec<(&'static str, String)> {
         let mut rows = vec![
             ("study", sweep.name.clone()),
-            ("parameters", format!("{}, {} searched", self.names.len(), self.searched)),
+            (
+                "parameters",
+                format!("{}, {} searched", self.names.len(), self.searched),
+            ),
             ("space", self.space()),
         ];
-        let trials = sweep
-            .trials
-            .map_or_else(|| "until the end of the grid or the time".to_owned(), |n| n.to_string());
+        let trials = sweep.trials.map_or_else(
+            || "until the end of the grid or the time".to_owned(),
+            |n| n.to_string(),
+        );
         rows.push(("trials", trials));
         if let Some(seeds) = sweep.replicate {
             let configurations = sweep.trials.map(|trials| trials / u64::from(seeds));
-            let least =
-                configurations.map_or_else(String::new, |count| format!(": at least {count} configurations"));
-            rows.push(("replicates", format!("{seeds} seeds each, which count as trials{least}")));
+            let least = configurations.map_or_else(String::new, |count| {
+                format!(": at least {count} configurations")
+            });
+            rows.push((
+                "replicates",
+                format!("{seeds} seeds each, which count as trials{least}"),
+            ));
         }
         if !sweep.points.is_empty() {
             rows.push(("points", format!("{} to try first", sweep.points.len())));
         }
         rows.push(("sampler", sweep.sampler.name.clone()));
         rows.push(("scheduler", sweep.scheduler.name.clone()));
-        rows.extend(sweep.objectives.iter().map(|objective| ("objective", words(objective))));
-        rows.extend(sweep.outcome_limits.iter().map(|limit| ("constraint", limit.to_string())));
-        rows.push(("executor", format!("{}, {} at a time", sweep.executor.name, sweep.slots())));
+        rows.extend(
+            sweep
+                .objectives
+                .iter()
+                .map(|objective| ("objective", words(objective))),
+        );
+        rows.extend(
+            sweep
+                .outcome_limits
+                .iter()
+                .map(|limit| ("constraint", limit.to_string())),
+        );
+        rows.push((
+            "executor",
+            format!("{}, {} at a time", sweep.executor.name, sweep.slots()),
+        ));
         let limits = limits(sweep);
         if !limits.is_empty() {
             rows.push(("limits", limits));
         }
-        rows.extend(sweep.trackers.iter().map(|tracker| ("tracker", tracker.name.clone())));
+        rows.extend(
+            sweep
+                .trackers
+                .iter()
+                .map(|tracker| ("tracker", tracker.name.clone())),
+        );
         rows.push((
             "command",
             match self.command.as_slice() {
-                [] => {
-                    "none: trials are asked for by `swath ask-tell`; `swath run` needs a `[run]`".to_owned()
-                }
+                [] => "none: trials are asked for by `swath ask-tell`; `swath run` needs a `[run]`"
+                    .to_owned(),
                 command => super::quote::line(command),
             },
         ));
@@ -145,13 +176,19 @@ impl Facts {
             Some(size) => format!("{size} configurations"),
             None => "a continuum".to_owned(),
         };
-        match (&self.acceptance, self.acceptance.accepted == self.acceptance.draws) {
+        match (
+            &self.acceptance,
+            self.acceptance.accepted == self.acceptance.draws,
+        ) {
             (_, true) => size,
             (measured, _) if measured.whole => {
                 format!("{size}, {} satisfy the constraints", measured.accepted)
             }
             (measured, _) => {
-                format!("{size}, of which the constraints accept {:.2} %", 100.0 * measured.rate())
+                format!(
+                    "{size}, of which the constraints accept {:.2} %",
+                    100.0 * measured.rate()
+                )
             }
         }
     }
@@ -183,17 +220,28 @@ impl Facts {
     }
 }
 
-/// Returns the configuration that is tried first if there is one, else the first of a few points that the constraints accept.
+/// Returns the configuration that is tried first if there is one, else the first of a few points
+/// that the constraints accept.
 fn example(sweep: &Sweep) -> Params {
-    let given = sweep.points.first().cloned().unwrap_or_else(|| sweep.space.defaults());
+    let given = sweep
+        .points
+        .first()
+        .cloned()
+        .unwrap_or_else(|| sweep.space.defaults());
     let dims = sweep.space.dims();
     // A lattice by the golden ratio visits every corner soon.
     let point = |at: u32| -> Vec<f64> {
-        (0..dims).map(|axis| (0.5 + f64::from(at) * 0.618_034 * (axis + 1) as f64).fract()).collect()
+        (0..dims)
+            .map(|axis| (0.5 + f64::from(at) * 0.618_034 * (axis + 1) as f64).fract())
+            .collect()
     };
-    let mut points = (0..1000).map(|at| sweep.space.complete(&given, &point(at))).peekable();
+    let mut points = (0..1000)
+        .map(|at| sweep.space.complete(&given, &point(at)))
+        .peekable();
     let first = points.peek().cloned().unwrap_or_default();
-    points.find(|params| sweep.space.admits(params).is_ok()).unwrap_or(first)
+    points
+        .find(|params| sweep.space.admits(params).is_ok())
+        .unwrap_or(first)
 }
 
 fn words(objective: &Objective) -> String {
@@ -201,15 +249,31 @@ fn words(objective: &Objective) -> String {
         Goal::Min => "smaller is better",
         Goal::Max => "larger is better",
     };
-    format!("{}, {goal}, {}", objective.metric, objective.take.describe())
+    format!(
+        "{}, {goal}, {}",
+        objective.metric,
+        objective.take.describe()
+    )
 }
 
 fn limits(sweep: &Sweep) -> String {
     let limits = &sweep.limits;
     let mut words = Vec::new();
     words.extend(limits.time.map(|time| format!("{} in all", Span(time))));
-    words.extend(limits.trial_time.map(|time| format!("{} a trial", Span(time))));
-    words.extend(limits.failures.map(|count| format!("{count} failed trials")));
-    words.extend(limits.disk.map(|bytes| format!("{} free on disk", Bytes(bytes))));
+    words.extend(
+        limits
+            .trial_time
+            .map(|time| format!("{} a trial", Span(time))),
+    );
+    words.extend(
+        limits
+            .failures
+            .map(|count| format!("{count} failed trials")),
+    );
+    words.extend(
+        limits
+            .disk
+            .map(|bytes| format!("{} free on disk", Bytes(bytes))),
+    );
     words.join(", ")
 }

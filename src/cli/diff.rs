@@ -51,29 +51,49 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     for section in Section::ALL {
-        let rows: Vec<_> = pairs.iter().filter(|pair| pair.section == section).collect();
+        let rows: Vec<_> = pairs
+            .iter()
+            .filter(|pair| pair.section == section)
+            .collect();
         if rows.is_empty() {
             continue;
         }
         writeln!(out.stdout, "{}", out.paint.bold(section.name()))?;
         let table = table(&rows, &a.name, &b.name);
-        out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?;
+        out.stdout
+            .write_all(table.render(out.width, out.paint).text.as_bytes())?;
     }
     if pairs.is_empty() {
-        out.say(format_args!("{} and {} have all {all} facts in common", plain(&a.name), plain(&b.name)));
+        out.say(format_args!(
+            "{} and {} have all {all} facts in common",
+            plain(&a.name),
+            plain(&b.name)
+        ));
     } else if !args.all {
-        out.hint(format_args!("{} facts are the same; `--all` shows them", all - pairs.len()));
+        out.hint(format_args!(
+            "{} facts are the same; `--all` shows them",
+            all - pairs.len()
+        ));
     }
     for side in [a, b] {
         if !side.complete {
-            out.warn(format_args!("of {} the environment is not known, only the journal", plain(&side.name)));
+            out.warn(format_args!(
+                "of {} the environment is not known, only the journal",
+                plain(&side.name)
+            ));
         }
     }
     Ok(Code::Done)
 }
 
 fn table(rows: &[&Pair], a: &str, b: &str) -> Table {
-    let tone = |pair: &&Pair| if pair.a == pair.b { Tone::Faint } else { Tone::Usual };
+    let tone = |pair: &&Pair| {
+        if pair.a == pair.b {
+            Tone::Faint
+        } else {
+            Tone::Usual
+        }
+    };
     let mut table = Table::new(rows.iter().map(tone).collect());
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     table.push(Column::texts("  what", rows.iter().map(|pair| format!("  {}", pair.name))).keep());
@@ -92,8 +112,12 @@ fn change_is_known(pair: &Pair) -> bool {
 
 /// Says how far a number has moved, if both are numbers.
 fn change(pair: &Pair) -> Option<String> {
-    let number =
-        |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|number| number.is_finite());
+    let number = |text: &Option<String>| {
+        text.as_ref()?
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
+    };
     let counts = matches!(pair.section, Section::Metrics | Section::Parameters)
         && pair.a != pair.b
         && pair.name != "(seed)";
@@ -115,7 +139,13 @@ fn told(word: &str, context: &Context) -> Result<Side, Failure> {
     let made = record.made(trial.id);
     let patch = patch_of(&record, trial.id);
     let environment = record.environment(trial.id);
-    let subject = Subject { study: &found.study, trial, made, environment, patch: &patch };
+    let subject = Subject {
+        study: &found.study,
+        trial,
+        made,
+        environment,
+        patch: &patch,
+    };
     Ok(Side {
         name: format!("{}/{}", found.study.header().name, trial.id),
         facts: facts(&subject),
@@ -125,18 +155,28 @@ fn told(word: &str, context: &Context) -> Result<Side, Failure> {
 
 /// Reads the patch that a trial ran with; empty if there was none or it is gone.
 fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
-    let md5 = record.made(trial).and_then(|made| made.header.code_patch.as_ref());
-    md5.and_then(|md5| std::fs::read(record.patches.get(md5)?).ok()).unwrap_or_default()
+    let md5 = record
+        .made(trial)
+        .and_then(|made| made.header.code_patch.as_ref());
+    md5.and_then(|md5| std::fs::read(record.patches.get(md5)?).ok())
+        .unwrap_or_default()
 }
 
 /// Finds the study and the trial that a word names.
 fn find(word: &str, context: &Context) -> Result<Found, Failure> {
-    let whole = Which { words: vec![word.to_owned()], condition: None };
-    let is_study = [StudyDir::new(&context.logs, word), StudyDir::at(word)].iter().any(StudyDir::exists);
+    let whole = Which {
+        words: vec![word.to_owned()],
+        condition: None,
+    };
+    let is_study = [StudyDir::new(&context.logs, word), StudyDir::at(word)]
+        .iter()
+        .any(StudyDir::exists);
     match word.trim_end_matches('/').rsplit_once('/') {
-        Some((study, trial)) if !is_study && !study.is_empty() => {
-            Which { words: vec![study.to_owned(), trial.to_owned()], condition: None }.find(context)
+        Some((study, trial)) if !is_study && !study.is_empty() => Which {
+            words: vec![study.to_owned(), trial.to_owned()],
+            condition: None,
         }
+        .find(context),
         _ => whole.find(context),
     }
 }
@@ -152,7 +192,12 @@ mod tests {
         let mut study = Demo::new(&["lr"]);
         study.complete(&[("lr", Value::Float(0.5))], &[("val_loss", 0.5)]);
         study.complete(&[("lr", Value::Float(0.25))], &[("val_loss", 0.25)]);
-        let args = Args { a: a.to_owned(), b: b.to_owned(), all, json };
+        let args = Args {
+            a: a.to_owned(),
+            b: b.to_owned(),
+            all,
+            json,
+        };
         let (result, out, _) = demo::run(&study, Some(100), |context| run(&args, context));
         result.map(|_| out).map_err(|failure| failure.message)
     }
@@ -165,7 +210,11 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("sweep file"), "{shown}");
-        assert!(diff("1", "best", true, false).unwrap().contains("sweep file"));
+        assert!(
+            diff("1", "best", true, false)
+                .unwrap()
+                .contains("sweep file")
+        );
         let document: serde_json::Value =
             serde_json::from_str(&diff("1", "2", false, true).unwrap()).unwrap();
         assert_eq!(document["facts"][0]["name"], "lr");
@@ -174,9 +223,22 @@ mod tests {
 
     #[test]
     fn what_names_no_single_trial_is_refused() {
-        assert_eq!(diff("1", "7", false, false).unwrap_err(), "there is no trial 7; the last one is 2");
-        assert_eq!(diff("digits", "1", false, false).unwrap_err(), "no such trial in `digits`");
-        assert_eq!(diff("1-2", "1", false, false).unwrap_err(), "2 trials are meant, but only one can be");
-        assert!(diff("nope/1", "1", false, false).unwrap_err().contains("there is no study `nope`"));
+        assert_eq!(
+            diff("1", "7", false, false).unwrap_err(),
+            "there is no trial 7; the last one is 2"
+        );
+        assert_eq!(
+            diff("digits", "1", false, false).unwrap_err(),
+            "no such trial in `digits`"
+        );
+        assert_eq!(
+            diff("1-2", "1", false, false).unwrap_err(),
+            "2 trials are meant, but only one can be"
+        );
+        assert!(
+            diff("nope/1", "1", false, false)
+                .unwrap_err()
+                .contains("there is no study `nope`")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `swath doctor [STUDY]`: what this machine can enforce, whether a study is in order, and the salvage of a damaged journal.
+//! `swath doctor [STUDY]`: what this machine can enforce, whether a study is in order, and the
+//! salvage of a damaged journal.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -21,7 +22,8 @@ pub(crate) struct Args {
     /// The study (its name or folder)
     study: Option<String>,
 
-    /// Write the study's journal anew from every entry that is good; the damaged one is kept beside it
+    /// Write the study's journal anew from every entry that is good; the damaged one is kept beside
+    /// it
     #[arg(long, requires = "study")]
     salvage: bool,
 
@@ -32,12 +34,20 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = args.study.as_ref().map(|word| studies::named(&context.logs, word)).transpose()?;
+    let dir = args
+        .study
+        .as_ref()
+        .map(|word| studies::named(&context.logs, word))
+        .transpose()?;
     let salvaged = match &dir {
         Some(dir) if args.salvage => Some(salvage(dir)?),
         _ => None,
     };
-    let machine = if args.salvage { Vec::new() } else { probe::machine(&context.logs) };
+    let machine = if args.salvage {
+        Vec::new()
+    } else {
+        probe::machine(&context.logs)
+    };
     let study = dir.as_ref().map(checkup);
     if args.json {
         let document = json!({
@@ -54,16 +64,27 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         show(&machine, context)?;
         if let (Some(dir), Some(found)) = (&dir, &study) {
             let separate = if machine.is_empty() { "" } else { "\n" };
-            writeln!(context.out.stdout, "{separate}{}", plain(&dir.root().display().to_string()))?;
+            writeln!(
+                context.out.stdout,
+                "{separate}{}",
+                plain(&dir.root().display().to_string())
+            )?;
             show(found, context)?;
         }
     }
-    let wrong = machine.iter().chain(study.iter().flatten()).any(|finding| finding.state == State::Bad);
+    let wrong = machine
+        .iter()
+        .chain(study.iter().flatten())
+        .any(|finding| finding.state == State::Bad);
     Ok(if wrong { Code::Difference } else { Code::Done })
 }
 
 fn show(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {
-    let width = findings.iter().map(|finding| finding.what.len()).max().unwrap_or(0);
+    let width = findings
+        .iter()
+        .map(|finding| finding.what.len())
+        .max()
+        .unwrap_or(0);
     let out = &mut context.out;
     for Finding { what, state, says } in findings {
         let mark = match state {
@@ -84,9 +105,17 @@ fn salvage(dir: &StudyDir) -> Result<Salvaged, Failure> {
 /// Returns what the first line of the journal must have said, from the study's sweep file.
 fn from_sweep(dir: &StudyDir) -> Header {
     let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
-    let source = Source { name: dir.sweep_toml().display().to_string(), text };
+    let source = Source {
+        name: dir.sweep_toml().display().to_string(),
+        text,
+    };
     let unknown = || Header {
-        name: dir.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        name: dir
+            .root()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         ..Header::default()
     };
     Sweep::parse(source).map_or_else(|_| unknown(), |sweep| header(&sweep, None, sweep.slots()))
@@ -95,7 +124,10 @@ fn from_sweep(dir: &StudyDir) -> Header {
 fn tell(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
     let Some(backup) = &salvaged.backup else {
-        out.say(format_args!("the journal is good: all {} entries are as they were written", salvaged.kept));
+        out.say(format_args!(
+            "the journal is good: all {} entries are as they were written",
+            salvaged.kept
+        ));
         return Ok(());
     };
     writeln!(out.stdout, "{} entries were kept", salvaged.kept)?;
@@ -105,13 +137,19 @@ fn tell(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     for words in &salvaged.filled {
         writeln!(out.stdout, "made up to fill a gap: {}", plain(words))?;
     }
-    out.say(format_args!("the damaged journal is now `{}`", plain(&backup.display().to_string())));
+    out.say(format_args!(
+        "the damaged journal is now `{}`",
+        plain(&backup.display().to_string())
+    ));
     Ok(())
 }
 
 fn document(salvaged: &Salvaged) -> serde_json::Value {
-    let dropped: Vec<_> =
-        salvaged.dropped.iter().map(|(line, why)| json!({ "line": line, "why": why })).collect();
+    let dropped: Vec<_> = salvaged
+        .dropped
+        .iter()
+        .map(|(line, why)| json!({ "line": line, "why": why }))
+        .collect();
     json!({
         "kept": salvaged.kept,
         "dropped": dropped,

@@ -63,7 +63,13 @@ impl Failure {
     /// Ends with this code and message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         let rendered = String::new();
-        Self { code, message: message.into(), causes: Vec::new(), hints: Vec::new(), rendered }
+        Self {
+            code,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            rendered,
+        }
     }
 
     /// Ends with this code without a word.
@@ -74,7 +80,10 @@ impl Failure {
     /// Takes over an error with its chain of causes.
     pub(crate) fn caused(code: Code, error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
-        Self { causes: causes.map(ToString::to_string).collect(), ..Self::new(code, error.to_string()) }
+        Self {
+            causes: causes.map(ToString::to_string).collect(),
+            ..Self::new(code, error.to_string())
+        }
     }
 
     /// Adds what to do about it.
@@ -90,7 +99,10 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::silent(Code::Done);
         }
-        Self { causes: vec![error.to_string()], ..Self::tool("could not write the output") }
+        Self {
+            causes: vec![error.to_string()],
+            ..Self::tool("could not write the output")
+        }
     }
 }
 

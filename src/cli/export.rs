@@ -1,6 +1,8 @@
-//! `swath export`: the trials of a study or their reports as CSV, JSON lines or Parquet, or the files of a tracker made again.
+//! `swath export`: the trials of a study or their reports as CSV, JSON lines or Parquet, or the
+//! files of a tracker made again.
 //!
-//! `swath export TRACKER [STUDY]` feeds a tracker the whole journal: the same bytes come out as while the study ran.
+//! `swath export TRACKER [STUDY]` feeds a tracker the whole journal: the same bytes come out as
+//! while the study ran.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -79,8 +81,11 @@ enum Format {
 impl Args {
     /// Returns the format that was asked for, or that the name of the file says.
     fn format(&self) -> Format {
-        let extension =
-            self.output.as_deref().and_then(Path::extension).and_then(|extension| extension.to_str());
+        let extension = self
+            .output
+            .as_deref()
+            .and_then(Path::extension)
+            .and_then(|extension| extension.to_str());
         match (self.csv, self.json, self.parquet, extension) {
             (true, ..) => Format::Csv,
             (_, true, ..) => Format::Json,
@@ -111,7 +116,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let rows = save(args, &found, path)?;
     let what = if args.long { "reports" } else { "trials" };
-    context.out.say(format_args!("{rows} {what}: {}", path.display()));
+    context
+        .out
+        .say(format_args!("{rows} {what}: {}", path.display()));
     Ok(Code::Done)
 }
 
@@ -123,7 +130,12 @@ fn tracker(args: &Args) -> Option<&str> {
         && !args.long
         && args.output.is_none()
         && args.which.condition.is_none();
-    let first = args.which.words.first().map(String::as_str).filter(|_| plain)?;
+    let first = args
+        .which
+        .words
+        .first()
+        .map(String::as_str)
+        .filter(|_| plain)?;
     find(TRACKERS, first).map(|kind| kind.name)
 }
 
@@ -137,7 +149,10 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
         RebuildError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
         other => Failure::caused(Code::Tool, &other),
     })?;
-    context.out.say(format_args!("`{tracker}` is up to date with `{}`", dir.root().display()));
+    context.out.say(format_args!(
+        "`{tracker}` is up to date with `{}`",
+        dir.root().display()
+    ));
     Ok(Code::Done)
 }
 
@@ -152,7 +167,16 @@ fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure
             for trial in trials {
                 let (study, pipeline, stage) = (&*header.name, &*header.pipeline, &*header.stage);
                 let row = json::row(&found.study, trial);
-                line(&Line { v: JSON_VERSION, study, pipeline, stage, row }, out)?;
+                line(
+                    &Line {
+                        v: JSON_VERSION,
+                        study,
+                        pipeline,
+                        stage,
+                        row,
+                    },
+                    out,
+                )?;
             }
         }
         (Format::Csv, true) => {
@@ -223,7 +247,8 @@ fn each_report(
     found: &Found,
     each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let wanted: std::collections::HashSet<_> = found.trials()?.iter().map(|trial| trial.id).collect();
+    let wanted: std::collections::HashSet<_> =
+        found.trials()?.iter().map(|trial| trial.id).collect();
     let mut rows = 0;
     reports::each(&found.dir, &found.study, &mut |report| {
         if !wanted.contains(&report.trial) {
@@ -237,7 +262,10 @@ fn each_report(
 
 impl From<ParquetError> for Failure {
     fn from(error: ParquetError) -> Self {
-        Self { causes: vec![error.to_string()], ..Self::tool("could not write Parquet") }
+        Self {
+            causes: vec![error.to_string()],
+            ..Self::tool("could not write Parquet")
+        }
     }
 }
 
@@ -248,17 +276,28 @@ fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
         ..Failure::tool(format!("could not write `{}`", path.display()))
     };
     if path.exists() && !path.is_file() {
-        let mut file = BufWriter::new(std::fs::File::options().write(true).open(path).map_err(failed)?);
+        let mut file = BufWriter::new(
+            std::fs::File::options()
+                .write(true)
+                .open(path)
+                .map_err(failed)?,
+        );
         let rows = write(args, found, &mut file)?;
         return file.flush().map_err(failed).map(|()| rows);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut draft = csv::draft(folder).map_err(failed)?;
     let mut file = BufWriter::new(draft.as_file_mut());
     let rows = write(args, found, &mut file)?;
     file.flush().map_err(failed)?;
     drop(file);
-    draft.persist(path).map(|_| rows).map_err(|error| failed(error.error))
+    draft
+        .persist(path)
+        .map(|_| rows)
+        .map_err(|error| failed(error.error))
 }
 
 #[cfg(test)]
@@ -279,8 +318,19 @@ mod tests {
     }
 
     fn args(trials: &[&str]) -> Args {
-        let which = Which { words: trials.iter().map(|word| (*word).to_owned()).collect(), condition: None };
-        Args { which, csv: false, json: false, parquet: false, long: false, html: None, output: None }
+        let which = Which {
+            words: trials.iter().map(|word| (*word).to_owned()).collect(),
+            condition: None,
+        };
+        Args {
+            which,
+            csv: false,
+            json: false,
+            parquet: false,
+            long: false,
+            html: None,
+            output: None,
+        }
     }
 
     #[test]
@@ -295,17 +345,32 @@ mod tests {
     fn some_trials_have_the_columns_of_all() {
         let (_, out, _) = demo::run(&world(), None, |context| run(&args(&["failed"]), context));
         assert_eq!(out.lines().count(), 2);
-        assert!(out.starts_with("pipeline,stage,trial_id,state,val_loss,param.lr,"), "{out}");
+        assert!(
+            out.starts_with("pipeline,stage,trial_id,state,val_loss,param.lr,"),
+            "{out}"
+        );
     }
 
     #[test]
     fn json_lines_stand_for_themselves() {
-        let (_, out, _) =
-            demo::run(&world(), None, |context| run(&Args { json: true, ..args(&[]) }, context));
-        let lines: Vec<serde_json::Value> =
-            out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (_, out, _) = demo::run(&world(), None, |context| {
+            run(
+                &Args {
+                    json: true,
+                    ..args(&[])
+                },
+                context,
+            )
+        });
+        let lines: Vec<serde_json::Value> = out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines.len(), 2);
-        assert_eq!((&lines[1]["study"], &lines[1]["trial"]), (&"digits".into(), &2.into()));
+        assert_eq!(
+            (&lines[1]["study"], &lines[1]["trial"]),
+            (&"digits".into(), &2.into())
+        );
         assert_eq!(lines[1]["metrics"]["val_loss"]["last"], "inf");
     }
 
@@ -313,8 +378,17 @@ mod tests {
     fn long_is_a_row_a_report_as_csv_and_as_json() {
         let mut demo = world();
         let trial = demo.start(&[]);
-        demo.log(trial, LogRecord::Report { values: vec![("note".into(), Datum::Text("a,b".into()))] });
-        let long = |json| Args { long: true, json, ..args(&[]) };
+        demo.log(
+            trial,
+            LogRecord::Report {
+                values: vec![("note".into(), Datum::Text("a,b".into()))],
+            },
+        );
+        let long = |json| Args {
+            long: true,
+            json,
+            ..args(&[])
+        };
         let (_, out, _) = demo::run(&demo, None, |context| run(&long(false), context));
         assert_eq!(
             out,
@@ -329,8 +403,15 @@ mod tests {
             "{\"v\":1,\"study\":\"digits\",\"pipeline\":\"digits\",\"stage\":\"train\",\"trial\":2,\"attempt\":1,\"report\":1,\"step\":1.0,\
              \"at\":\"2026-01-01T00:00:08Z\",\"values\":{\"val_loss\":\"inf\"}}"
         );
-        let (_, out, _) =
-            demo::run(&demo, None, |context| run(&Args { long: true, ..args(&["failed"]) }, context));
+        let (_, out, _) = demo::run(&demo, None, |context| {
+            run(
+                &Args {
+                    long: true,
+                    ..args(&["failed"])
+                },
+                context,
+            )
+        });
         assert_eq!(out.lines().count(), 2, "{out}");
     }
 
@@ -341,17 +422,35 @@ mod tests {
         for (long, rows, column) in [(false, 2, "param.lr"), (true, 2, "metric.val_loss")] {
             let path = folder.path().join("x.parquet");
             let (result, ..) = demo::run(&world(), Some(80), |context| {
-                run(&Args { long, output: Some(path.clone()), ..args(&[]) }, context)
+                run(
+                    &Args {
+                        long,
+                        output: Some(path.clone()),
+                        ..args(&[])
+                    },
+                    context,
+                )
             });
             assert_eq!(result, Ok(Code::Done));
             let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
             let schema = reader.metadata().file_metadata().schema_descr();
-            let found = schema.columns().iter().find(|found| found.name() == column).unwrap();
+            let found = schema
+                .columns()
+                .iter()
+                .find(|found| found.name() == column)
+                .unwrap();
             assert_eq!(found.physical_type(), ::parquet::basic::Type::DOUBLE);
             assert_eq!(reader.metadata().file_metadata().num_rows(), rows);
         }
-        let (result, ..) =
-            demo::run(&world(), Some(80), |context| run(&Args { parquet: true, ..args(&[]) }, context));
+        let (result, ..) = demo::run(&world(), Some(80), |context| {
+            run(
+                &Args {
+                    parquet: true,
+                    ..args(&[])
+                },
+                context,
+            )
+        });
         assert_eq!(result.unwrap_err().code, Code::Usage);
     }
 
@@ -362,11 +461,19 @@ mod tests {
         let sweep = "name = \"digits\"\n[objective]\nmetric = \"val_loss\"\ngoal = \"min\"\n[run]\ncommand = [\"true\"]\n[search]\nsampler = \"random\"\ntrials = 2\n[space]\nlr = { min = 0.0, max = 1.0 }\n";
         std::fs::write(dir.sweep_toml(), sweep).unwrap();
         let (out, _, stderr) = crate::cli::output::captured::output(None);
-        let mut context = crate::cli::Context { logs: logs.path().to_owned(), out };
+        let mut context = crate::cli::Context {
+            logs: logs.path().to_owned(),
+            out,
+        };
         let result = run(&args(&["tensorboard", "digits"]), &mut context);
         assert_eq!(result, Ok(Code::Done), "{}", stderr.text());
         assert!(dir.trackers().join("tensorboard/2").is_dir());
-        assert_eq!(run(&args(&["tensorboard", "digit"]), &mut context).unwrap_err().code, Code::Usage);
+        assert_eq!(
+            run(&args(&["tensorboard", "digit"]), &mut context)
+                .unwrap_err()
+                .code,
+            Code::Usage
+        );
     }
 
     #[test]
@@ -375,13 +482,25 @@ mod tests {
         let path = folder.path().join("x.csv");
         std::fs::write(&path, "old").unwrap();
         let (result, out, _) = demo::run(&world(), None, |context| {
-            run(&Args { output: Some(path.clone()), ..args(&[]) }, context)
+            run(
+                &Args {
+                    output: Some(path.clone()),
+                    ..args(&[])
+                },
+                context,
+            )
         });
         assert_eq!((result, out.as_str()), (Ok(Code::Done), ""));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
         let missing = folder.path().join("no/x.csv");
         let (result, ..) = demo::run(&world(), None, |context| {
-            run(&Args { output: Some(missing.clone()), ..args(&[]) }, context)
+            run(
+                &Args {
+                    output: Some(missing.clone()),
+                    ..args(&[])
+                },
+                context,
+            )
         });
         assert_eq!(result.unwrap_err().code, Code::Tool);
     }

@@ -60,7 +60,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut freed = 0;
     let mut code = Code::Done;
     for waste in &found {
-        match if args.dry_run { Ok(()) } else { waste.remove(&dir) } {
+        match if args.dry_run {
+            Ok(())
+        } else {
+            waste.remove(&dir)
+        } {
             Ok(()) => {
                 freed += waste.bytes;
                 tell(waste, args, context)?;
@@ -77,19 +81,26 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .iter()
             .map(|waste| json!({ "path": waste.path.display().to_string(), "bytes": waste.bytes, "why": waste.why }))
             .collect();
-        let document =
-            json!({ "version": JSON_VERSION, "dry_run": args.dry_run, "freed": freed, "removed": rows });
+        let document = json!({ "version": JSON_VERSION, "dry_run": args.dry_run, "freed": freed, "removed": rows });
         context.out.json(&document)?;
     }
-    let would = if args.dry_run { "would be freed" } else { "freed" };
+    let would = if args.dry_run {
+        "would be freed"
+    } else {
+        "freed"
+    };
     context.out.say(format_args!("{} {would}", about(freed)));
     Ok(code)
 }
 
 fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure> {
     if !args.json {
-        let line =
-            format!("{:>10}  {}  ({})", about(waste.bytes).to_string(), waste.path.display(), waste.why);
+        let line = format!(
+            "{:>10}  {}  ({})",
+            about(waste.bytes).to_string(),
+            waste.path.display(),
+            waste.why
+        );
         writeln!(context.out.stdout, "{}", plain(&line))?;
     }
     Ok(())
@@ -98,11 +109,19 @@ fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure
 /// Returns the policy of the sweep file, if none is given.
 fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
     let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
-    match Sweep::parse(Source { name: dir.sweep_toml().display().to_string(), text }) {
-        Ok(sweep) => (args.keep.unwrap_or(sweep.run.keep), sweep.scheduler.can(Capability::Clones)),
+    match Sweep::parse(Source {
+        name: dir.sweep_toml().display().to_string(),
+        text,
+    }) {
+        Ok(sweep) => (
+            args.keep.unwrap_or(sweep.run.keep),
+            sweep.scheduler.can(Capability::Clones),
+        ),
         Err(_) => {
             if args.keep.is_none() {
-                context.out.warn("the study's sweep file cannot be read, so all checkpoints are kept");
+                context
+                    .out
+                    .warn("the study's sweep file cannot be read, so all checkpoints are kept");
             }
             (args.keep.unwrap_or_default(), true)
         }
@@ -111,6 +130,9 @@ fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
 
 /// Rounds a size to what a person reads.
 pub(super) fn about(bytes: u64) -> Bytes {
-    let unit = [30, 20, 10].into_iter().find(|shift| bytes >= 10 << shift).unwrap_or(0);
+    let unit = [30, 20, 10]
+        .into_iter()
+        .find(|shift| bytes >= 10 << shift)
+        .unwrap_or(0);
     Bytes(bytes >> unit << unit)
 }

@@ -1,4 +1,5 @@
-//! The process that ends the trials when the orchestrator is killed. Started by `run`, never by a person.
+//! The process that ends the trials when the orchestrator is killed. Started by `run`, never by a
+//! person.
 
 use super::Context;
 use super::exit::{Code, Failure};

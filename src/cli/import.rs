@@ -1,4 +1,5 @@
-//! `swath import`: trials that ran elsewhere become finished trials of a study, for its sampler to learn from.
+//! `swath import`: trials that ran elsewhere become finished trials of a study, for its sampler to
+//! learn from.
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
@@ -19,7 +20,8 @@ pub(crate) struct Args {
     #[arg(value_name = "SWEEP|STUDY")]
     target: String,
 
-    /// A `trials.csv` of swath, an SQLite file or journal of Optuna, or any CSV with a row for each trial
+    /// A `trials.csv` of swath, an SQLite file or journal of Optuna, or any CSV with a row for each
+    /// trial
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -47,7 +49,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (dir, sweep) = if path.is_file() {
         let sweep = Sweep::read_for_function(path)
             .map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))?;
-        let options = Options { command_line: std::env::args().collect(), ..Options::at(&context.logs) };
+        let options = Options {
+            command_line: std::env::args().collect(),
+            ..Options::at(&context.logs)
+        };
         let dir = crate::run::open(&sweep, options)?.dir().clone();
         (dir, sweep)
     } else {
@@ -55,14 +60,24 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         let sweep = super::add::sweep_of(&dir, context)?;
         (dir, sweep)
     };
-    let wanted = Wanted { study: args.study.clone(), map: args.map.clone() };
+    let wanted = Wanted {
+        study: args.study.clone(),
+        map: args.map.clone(),
+    };
     let told = import(&dir, &sweep, &args.file, &wanted)?;
     tell(&told, &dir.root().display().to_string(), context);
     Ok(Code::Done)
 }
 
 fn tell(told: &Imported, study: &str, context: &mut Context) {
-    let Imported { from, trials, outside, known, unfinished, ignored } = told;
+    let Imported {
+        from,
+        trials,
+        outside,
+        known,
+        unfinished,
+        ignored,
+    } = told;
     let out = &mut context.out;
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let count = trials.len();
@@ -71,9 +86,15 @@ fn tell(told: &Imported, study: &str, context: &mut Context) {
         (Some(first), _) => format!(": {first}"),
         _ => String::new(),
     };
-    out.say(plain(&format!("imported {count} trial{} from {from} into `{study}`{ids}", plural(count))));
+    out.say(plain(&format!(
+        "imported {count} trial{} from {from} into `{study}`{ids}",
+        plural(count)
+    )));
     if *known > 0 {
-        out.say(format_args!("{known} trial{} had been imported before", plural(*known)));
+        out.say(format_args!(
+            "{known} trial{} had been imported before",
+            plural(*known)
+        ));
     }
     if *unfinished > 0 {
         out.say(format_args!(
@@ -83,13 +104,21 @@ fn tell(told: &Imported, study: &str, context: &mut Context) {
         ));
     }
     if !ignored.is_empty() {
-        out.warn(plain(&format!("left out what the sweep does not have: {}", ignored.join(", "))));
+        out.warn(plain(&format!(
+            "left out what the sweep does not have: {}",
+            ignored.join(", ")
+        )));
     }
     for (trial, why) in outside.iter().take(5) {
-        out.warn(plain(&format!("trial {trial} is outside the space and counts for nothing: {why}")));
+        out.warn(plain(&format!(
+            "trial {trial} is outside the space and counts for nothing: {why}"
+        )));
     }
     if outside.len() > 5 {
-        out.warn(format_args!("{} more are outside the space", outside.len() - 5));
+        out.warn(format_args!(
+            "{} more are outside the space",
+            outside.len() - 5
+        ));
     }
 }
 
@@ -97,7 +126,9 @@ impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Driver(error) => error.into(),
-            ImportError::Unfit { ref hint, .. } => Self::usage(plain(&error.to_string())).hint(plain(hint)),
+            ImportError::Unfit { ref hint, .. } => {
+                Self::usage(plain(&error.to_string())).hint(plain(hint))
+            }
             ImportError::Read { .. } => Self::caused(Code::Usage, &error),
         }
     }

@@ -23,19 +23,30 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let script = read(&args.program)?;
-    let path = args.output.clone().unwrap_or_else(|| args.program.with_extension("toml"));
+    let path = args
+        .output
+        .clone()
+        .unwrap_or_else(|| args.program.with_extension("toml"));
     let shown = path.display();
     let text = starter(&args.program, &script, &shown.to_string());
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => file.write_all(text.as_bytes())?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(format!("`{shown}` exists already and is left as it is"))
-                .hint("name another file with `--output`"));
+            return Err(
+                Failure::usage(format!("`{shown}` exists already and is left as it is"))
+                    .hint("name another file with `--output`"),
+            );
         }
-        Err(error) => return Err(Failure::usage(format!("could not write `{shown}`: {error}"))),
+        Err(error) => {
+            return Err(Failure::usage(format!(
+                "could not write `{shown}`: {error}"
+            )));
+        }
     }
     context.out.say(format_args!("wrote `{shown}`"));
-    context.out.hint(format_args!("look at `[space]` and `[objective]`, then `swath check {shown}`"));
+    context.out.hint(format_args!(
+        "look at `[space]` and `[objective]`, then `swath check {shown}`"
+    ));
     Ok(Code::Done)
 }
 
@@ -46,20 +57,29 @@ const LONGEST_SCRIPT: u64 = 1 << 20;
 fn read(program: &Path) -> Result<String, Failure> {
     let shown = program.display();
     if program.is_dir() {
-        return Err(Failure::usage(format!("`{shown}` is a folder, not a program")));
+        return Err(Failure::usage(format!(
+            "`{shown}` is a folder, not a program"
+        )));
     }
     let mut bytes = Vec::new();
-    let read = File::open(program).and_then(|file| file.take(LONGEST_SCRIPT).read_to_end(&mut bytes));
+    let read =
+        File::open(program).and_then(|file| file.take(LONGEST_SCRIPT).read_to_end(&mut bytes));
     match read {
         Ok(_) => Ok(String::from_utf8(bytes).unwrap_or_default()),
-        Err(error) => Err(Failure::usage(format!("could not read the program `{shown}`: {error}"))
-            .hint("name the script or executable that trains once")),
+        Err(error) => Err(
+            Failure::usage(format!("could not read the program `{shown}`: {error}"))
+                .hint("name the script or executable that trains once"),
+        ),
     }
 }
 
 fn starter(program: &Path, script: &str, path: &str) -> String {
     let options = options(script);
-    let space = if options.is_empty() { EXAMPLES.to_owned() } else { options };
+    let space = if options.is_empty() {
+        EXAMPLES.to_owned()
+    } else {
+        options
+    };
     format!(
         r#"# A sweep over `{program}`: `swath check {path}`, then `swath run {path}`.
 # Running it again continues. `trials` is a total: raise it to go on.
@@ -116,17 +136,30 @@ fn command(program: &Path) -> String {
         path.insert_str(0, "./");
     }
     let words = interpreter.into_iter().chain([path.as_str()]);
-    words.map(|word| toml::Value::from(word).to_string()).collect::<Vec<_>>().join(", ")
+    words
+        .map(|word| toml::Value::from(word).to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
-/// Guesses parameters from the options a script declares with a default, as argparse, click and typer write them.
+/// Guesses parameters from the options a script declares with a default, as argparse, click and
+/// typer write them.
 fn options(script: &str) -> String {
-    let Ok(option) = Regex::new(r#"["']--([A-Za-z][A-Za-z0-9_-]*)["']"#) else { return String::new() };
+    let Ok(option) = Regex::new(r#"["']--([A-Za-z][A-Za-z0-9_-]*)["']"#) else {
+        return String::new();
+    };
     let mut space = String::new();
     let mut seen = Vec::new();
-    for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        let Some(name) = option.captures(line).map(|found| found[1].to_owned()) else { continue };
-        let Some(guess) = guess(&name, line) else { continue };
+    for line in script
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
+        let Some(name) = option.captures(line).map(|found| found[1].to_owned()) else {
+            continue;
+        };
+        let Some(guess) = guess(&name, line) else {
+            continue;
+        };
         if !seen.contains(&name) {
             let _ = writeln!(space, "{name} = {guess}");
             seen.push(name);
@@ -138,25 +171,50 @@ fn options(script: &str) -> String {
 fn guess(name: &str, line: &str) -> Option<String> {
     let find = |pattern: &str| Some(Regex::new(pattern).ok()?.captures(line)?[1].to_owned());
     if let Some(choices) = find(r"choices\s*=\s*[\[\(]([^\]\)]*)[\]\)]") {
-        let words = choices.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let words = choices
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty());
         let list = format!("[{}]", words.collect::<Vec<_>>().join(", "));
-        return toml::from_str::<toml::Table>(&format!("x = {list}")).is_ok().then_some(list);
+        return toml::from_str::<toml::Table>(&format!("x = {list}"))
+            .is_ok()
+            .then_some(list);
     }
     let default = find(r"default\s*=\s*([-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?)\s*[,)]")?;
     let lower = name.to_lowercase();
-    let fixed = ["epoch", "step", "seed", "worker", "device", "port", "rank", "interval", "every"];
+    let fixed = [
+        "epoch", "step", "seed", "worker", "device", "port", "rank", "interval", "every",
+    ];
     let is_fixed = fixed.iter().any(|word| lower.contains(word));
     if let Ok(number) = default.parse::<i64>() {
-        let range = || format!("{{ min = {}, max = {} }}", (number / 2).max(1), number.saturating_mul(2));
-        return Some(if is_fixed || number < 2 { default } else { range() });
+        let range = || {
+            format!(
+                "{{ min = {}, max = {} }}",
+                (number / 2).max(1),
+                number.saturating_mul(2)
+            )
+        };
+        return Some(if is_fixed || number < 2 {
+            default
+        } else {
+            range()
+        });
     }
-    let number = default.parse::<f64>().ok().filter(|number| *number > 0.0 && !is_fixed)?;
-    let is_share =
-        ["drop", "momentum", "beta", "ratio", "gamma", "frac"].iter().any(|word| lower.contains(word));
+    let number = default
+        .parse::<f64>()
+        .ok()
+        .filter(|number| *number > 0.0 && !is_fixed)?;
+    let is_share = ["drop", "momentum", "beta", "ratio", "gamma", "frac"]
+        .iter()
+        .any(|word| lower.contains(word));
     if is_share && number < 1.0 {
         return Some("{ min = 0.0, max = 0.99 }".to_owned());
     }
-    Some(format!("{{ min = {:e}, max = {:e}, log = true }}", number / 10.0, number * 10.0))
+    Some(format!(
+        "{{ min = {:e}, max = {:e}, log = true }}",
+        number / 10.0,
+        number * 10.0
+    ))
 }
 
 #[cfg(test)]
@@ -187,19 +245,33 @@ parser.add_argument("--data", default="data.csv")
 
     #[test]
     fn a_starter_is_a_valid_sweep_file() {
-        for (program, script) in
-            [("train.py", SCRIPT), ("bin/a \"b\"", ""), ("run.sh", "echo '--é' default=3")]
-        {
+        for (program, script) in [
+            ("train.py", SCRIPT),
+            ("bin/a \"b\"", ""),
+            ("run.sh", "echo '--é' default=3"),
+        ] {
             let text = starter(Path::new(program), script, "train.toml");
-            let parsed = Sweep::parse(Source { name: "train.toml".into(), text });
-            let warnings = parsed.map(|sweep| sweep.warnings).map_err(|rejected| rejected.to_string());
-            assert_eq!(warnings, Ok(crate::source::Diagnostics::default()), "{program}");
+            let parsed = Sweep::parse(Source {
+                name: "train.toml".into(),
+                text,
+            });
+            let warnings = parsed
+                .map(|sweep| sweep.warnings)
+                .map_err(|rejected| rejected.to_string());
+            assert_eq!(
+                warnings,
+                Ok(crate::source::Diagnostics::default()),
+                "{program}"
+            );
         }
     }
 
     #[test]
     fn scripts_get_their_interpreter_and_executables_a_path() {
-        assert_eq!(command(Path::new("src/train.py")), r#""python3", "src/train.py""#);
+        assert_eq!(
+            command(Path::new("src/train.py")),
+            r#""python3", "src/train.py""#
+        );
         assert_eq!(command(Path::new("train")), r#""./train""#);
     }
 }

@@ -49,11 +49,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let mut table = Table::new(vec![Tone::Usual; kinds.len()]);
-    let column = |title: &str, cell: fn(&Declaration) -> String| Column::texts(title, kinds.iter().map(cell));
+    let column = |title: &str, cell: fn(&Declaration) -> String| {
+        Column::texts(title, kinds.iter().map(cell))
+    };
     table.push(column("part", |kind| kind.part.to_owned()).keep());
     table.push(column("name", |kind| kind.name.to_owned()).keep());
     table.push(column("what it is", |kind| kind.about.to_owned()).keep());
-    out.stdout.write_all(table.render(None, out.paint).text.as_bytes())?;
+    out.stdout
+        .write_all(table.render(None, out.paint).text.as_bytes())?;
     out.hint("`swath kinds NAME` shows the options of one");
     Ok(Code::Done)
 }
@@ -109,7 +112,8 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
         return writeln!(out, "\nno options");
     }
     let mut table = Table::new(vec![Tone::Usual; kind.options.len()]);
-    let column = |title: &str, cell: fn(&Opt) -> String| Column::texts(title, kind.options.iter().map(cell));
+    let column =
+        |title: &str, cell: fn(&Opt) -> String| Column::texts(title, kind.options.iter().map(cell));
     table.push(column("option", |option| option.name.to_owned()).keep());
     table.push(column("takes", |option| plain(&option.takes.to_string())).keep());
     table.push(column("default", |option| plain(&option.default.to_string())).keep());
@@ -131,8 +135,17 @@ mod tests {
     fn printed(name: Option<&str>, json: bool) -> (Result<Code, Failure>, String) {
         let logs = tempfile::tempdir().unwrap();
         let (out, stdout, _) = crate::cli::output::captured::output(None);
-        let mut context = Context { logs: logs.path().to_owned(), out };
-        let result = run(&Args { name: name.map(str::to_owned), json }, &mut context);
+        let mut context = Context {
+            logs: logs.path().to_owned(),
+            out,
+        };
+        let result = run(
+            &Args {
+                name: name.map(str::to_owned),
+                json,
+            },
+            &mut context,
+        );
         (result, stdout.text())
     }
 
@@ -140,10 +153,20 @@ mod tests {
     fn a_kind_is_described_with_its_paper_and_every_option() {
         let (result, text) = printed(Some("asha"), false);
         assert_eq!(result, Ok(Code::Done));
-        assert!(text.starts_with("scheduler asha: asynchronous successive halving"), "{text}");
-        assert!(text.contains("\npaper: Li et al., A System for Massively Parallel"), "{text}");
+        assert!(
+            text.starts_with("scheduler asha: asynchronous successive halving"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\npaper: Li et al., A System for Massively Parallel"),
+            "{text}"
+        );
         for option in ["min", "max", "reduction", "mode", "metric"] {
-            assert!(text.lines().any(|line| line.trim_start().starts_with(option)), "{option}: {text}");
+            assert!(
+                text.lines()
+                    .any(|line| line.trim_start().starts_with(option)),
+                "{option}: {text}"
+            );
         }
     }
 
@@ -151,14 +174,22 @@ mod tests {
     fn a_name_that_is_nearly_right_is_corrected() {
         let (result, _) = printed(Some("ahsa"), false);
         let failure = result.unwrap_err();
-        assert_eq!((failure.code, failure.hints), (Code::Usage, vec!["did you mean `asha`?".to_owned()]));
+        assert_eq!(
+            (failure.code, failure.hints),
+            (Code::Usage, vec!["did you mean `asha`?".to_owned()])
+        );
     }
 
     #[test]
     fn every_kind_and_plot_is_listed() {
         let (_, text) = printed(None, true);
         let document: Value = serde_json::from_str(&text).unwrap();
-        let names: Vec<_> = document["kinds"].as_array().unwrap().iter().map(|kind| &kind["name"]).collect();
+        let names: Vec<_> = document["kinds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|kind| &kind["name"])
+            .collect();
         for name in ["grid", "pbt", "slurm", "csv", "history"] {
             assert!(names.contains(&&json!(name)), "{name}");
         }

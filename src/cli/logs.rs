@@ -59,12 +59,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let out = &mut context.out;
     let safe = out.width.is_some() && !args.raw;
     if logs.is_empty() {
-        let what = if trial.attempts == 0 { "has not started" } else { "has written nothing" };
+        let what = if trial.attempts == 0 {
+            "has not started"
+        } else {
+            "has written nothing"
+        };
         out.say(format_args!("trial {} {what}", trial.id));
     }
     for log in &mut logs {
         if several {
-            let title = out.paint_err.dim(&format!("==> {} <==", plain(&log.path.display().to_string())));
+            let title = out.paint_err.dim(&format!(
+                "==> {} <==",
+                plain(&log.path.display().to_string())
+            ));
             out.say(title);
         }
         log.copy(out, args.head.unwrap_or(usize::MAX), safe)?;
@@ -78,9 +85,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Returns the trial that is meant when none is named: to follow, one that runs; else the last one that started.
+/// Returns the trial that is meant when none is named: to follow, one that runs; else the last one
+/// that started.
 fn default_trial(study: &Study, follow: bool) -> Option<&Trial> {
-    let running = study.running().last().and_then(|id| study.trial(id)).filter(|_| follow);
+    let running = study
+        .running()
+        .last()
+        .and_then(|id| study.trial(id))
+        .filter(|_| follow);
     running.or_else(|| study.trials().iter().rev().find(|trial| trial.attempts > 0))
 }
 
@@ -104,9 +116,15 @@ impl Log {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let start = tail.map_or(Ok(0), |count| tail::offset_of_last(&mut file, count)).map_err(failed)?;
+        let start = tail
+            .map_or(Ok(0), |count| tail::offset_of_last(&mut file, count))
+            .map_err(failed)?;
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        Ok(Some(Self { path, reader: BufReader::new(file), begun: Vec::new() }))
+        Ok(Some(Self {
+            path,
+            reader: BufReader::new(file),
+            begun: Vec::new(),
+        }))
     }
 
     /// Copies the next whole lines.
@@ -121,7 +139,11 @@ impl Log {
 
     /// Copies a last line that has no end.
     fn copy_rest(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
-        if self.begun.is_empty() { Ok(()) } else { self.write(out, safe) }
+        if self.begun.is_empty() {
+            Ok(())
+        } else {
+            self.write(out, safe)
+        }
     }
 
     /// Copies a whole line; returns whether there was one.
@@ -140,7 +162,11 @@ impl Log {
             return Ok(out.stdout.write_all(&line)?);
         }
         let text = String::from_utf8_lossy(&line);
-        Ok(writeln!(out.stdout, "{}", log_line(text.trim_end_matches('\n')))?)
+        Ok(writeln!(
+            out.stdout,
+            "{}",
+            log_line(text.trim_end_matches('\n'))
+        )?)
     }
 }
 
@@ -165,7 +191,10 @@ fn follow(
 ) -> Result<(), Failure> {
     let mut state = trial.state.clone();
     let mut asked = Instant::now();
-    while matches!(state, TrialState::Running | TrialState::Waiting | TrialState::Paused) {
+    while matches!(
+        state,
+        TrialState::Running | TrialState::Waiting | TrialState::Paused
+    ) {
         std::thread::sleep(LOOK);
         if logs.is_empty() {
             logs = open(args, folder)?;
@@ -175,8 +204,11 @@ fn follow(
         }
         if asked.elapsed() >= ASK {
             let study = journal::settled(&found.dir)?;
-            state = study.trial(trial.id).map_or(TrialState::Failed, |trial| trial.state.clone());
-            let abandoned = state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
+            state = study
+                .trial(trial.id)
+                .map_or(TrialState::Failed, |trial| trial.state.clone());
+            let abandoned =
+                state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
             if abandoned {
                 break;
             }
@@ -199,12 +231,27 @@ mod tests {
     use crate::tracker::demo::Demo;
 
     fn args() -> Args {
-        let which = Which { words: vec!["1".into()], condition: None };
-        Args { which, stderr: false, stdout: false, follow: false, head: None, tail: None, raw: false }
+        let which = Which {
+            words: vec!["1".into()],
+            condition: None,
+        };
+        Args {
+            which,
+            stderr: false,
+            stdout: false,
+            follow: false,
+            head: None,
+            tail: None,
+            raw: false,
+        }
     }
 
     /// Prints the logs of a trial that wrote this.
-    fn logs(args: &Args, width: Option<usize>, stdout: &[u8]) -> (Result<Code, Failure>, String, String) {
+    fn logs(
+        args: &Args,
+        width: Option<usize>,
+        stdout: &[u8],
+    ) -> (Result<Code, Failure>, String, String) {
         let mut world = Demo::new(&[]);
         let trial = world.start(&[]);
         world.end(trial, Exit::Stopped);
@@ -223,32 +270,100 @@ mod tests {
     fn both_streams_are_printed_and_told_apart_on_standard_error() {
         let (_, out, err) = logs(&args(), None, b"one\ntwo");
         assert_eq!(out, "one\ntwooops\n");
-        assert_eq!(err, "==> logs/digits/1/stdout.log <==\n==> logs/digits/1/stderr.log <==\n");
+        assert_eq!(
+            err,
+            "==> logs/digits/1/stdout.log <==\n==> logs/digits/1/stderr.log <==\n"
+        );
     }
 
     #[test]
     fn bytes_pass_unchanged_except_on_a_terminal() {
         let bytes = b"\x1b[31mred\x1b[0m\r 9%\r10%\n\x07bell\n";
-        let stdout = Args { stdout: true, ..args() };
+        let stdout = Args {
+            stdout: true,
+            ..args()
+        };
         assert_eq!(logs(&stdout, None, bytes).1.as_bytes(), bytes);
         assert_eq!(logs(&stdout, Some(80), bytes).1, "10%\n\\x07bell\n");
-        assert_eq!(logs(&Args { raw: true, ..stdout }, Some(80), bytes).1.as_bytes(), bytes);
+        assert_eq!(
+            logs(
+                &Args {
+                    raw: true,
+                    ..stdout
+                },
+                Some(80),
+                bytes
+            )
+            .1
+            .as_bytes(),
+            bytes
+        );
     }
 
     #[test]
     fn a_last_line_without_an_end_is_printed_on_a_terminal_too() {
-        let stdout = Args { stdout: true, ..args() };
+        let stdout = Args {
+            stdout: true,
+            ..args()
+        };
         assert_eq!(logs(&stdout, Some(80), b"a\nb").1, "a\nb\n");
-        assert_eq!(logs(&Args { follow: true, ..stdout }, Some(80), b"a\nb").1, "a\nb\n");
+        assert_eq!(
+            logs(
+                &Args {
+                    follow: true,
+                    ..stdout
+                },
+                Some(80),
+                b"a\nb"
+            )
+            .1,
+            "a\nb\n"
+        );
     }
 
     #[test]
     fn head_and_tail_count_lines() {
         let text = b"1\n2\n3\n4\n";
-        let stdout = || Args { stdout: true, ..args() };
-        assert_eq!(logs(&Args { head: Some(2), ..stdout() }, None, text).1, "1\n2\n");
-        assert_eq!(logs(&Args { tail: Some(1), ..stdout() }, None, text).1, "4\n");
-        assert_eq!(logs(&Args { stderr: true, ..args() }, None, text).1, "oops\n");
+        let stdout = || Args {
+            stdout: true,
+            ..args()
+        };
+        assert_eq!(
+            logs(
+                &Args {
+                    head: Some(2),
+                    ..stdout()
+                },
+                None,
+                text
+            )
+            .1,
+            "1\n2\n"
+        );
+        assert_eq!(
+            logs(
+                &Args {
+                    tail: Some(1),
+                    ..stdout()
+                },
+                None,
+                text
+            )
+            .1,
+            "4\n"
+        );
+        assert_eq!(
+            logs(
+                &Args {
+                    stderr: true,
+                    ..args()
+                },
+                None,
+                text
+            )
+            .1,
+            "oops\n"
+        );
     }
 
     #[test]

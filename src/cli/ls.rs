@@ -56,8 +56,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut trials = found.trials()?;
     let names = row::vocabulary(study);
     let cols = args.cols.iter().flat_map(|list| formula::split(list));
-    let cols: Vec<Formula> = cols.map(|text| Formula::parse(text, &names)).collect::<Result<_, _>>()?;
-    let sort = args.sort.as_deref().map(|text| sorting(text, &names)).transpose()?;
+    let cols: Vec<Formula> = cols
+        .map(|text| Formula::parse(text, &names))
+        .collect::<Result<_, _>>()?;
+    let sort = args
+        .sort
+        .as_deref()
+        .map(|text| sorting(text, &names))
+        .transpose()?;
     let asked: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
     let history = formula::study::read(&found.dir, study, &names, &asked)?;
     if let Some((by, reverse)) = &sort {
@@ -66,9 +72,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     shorten(&mut trials, args);
     if args.json {
         let rows: Vec<_> = trials.iter().map(|trial| json::row(study, trial)).collect();
-        context
-            .out
-            .json(&json!({ "version": JSON_VERSION, "study": study.header().name, "trials": rows }))?;
+        context.out.json(
+            &json!({ "version": JSON_VERSION, "study": study.header().name, "trials": rows }),
+        )?;
         return Ok(Code::Done);
     }
     let exact = args.wide || context.out.width.is_none();
@@ -102,7 +108,12 @@ fn tell(study: &Study, context: &mut Context) {
         .incumbent()
         .filter(|_| study.header().objectives.len() == 1)
         .map(|best| format!("; best {}: {}", best.id, summary::standing(study, best)));
-    let line = format!("{}: {}{}", study.header().name, summary::counts(study), best.unwrap_or_default());
+    let line = format!(
+        "{}: {}{}",
+        study.header().name,
+        summary::counts(study),
+        best.unwrap_or_default()
+    );
     let line = context.out.paint_err.dim(&plain(&line));
     context.out.say(line);
 }
@@ -118,7 +129,14 @@ fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
 /// Sorts by a column, an objective's best value first; trials that do not have it come last.
 fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
     let turned = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
-    trials.sort_by_cached_key(|trial| Key { value: by.value(&TrialCells { study, trial, history }), turned });
+    trials.sort_by_cached_key(|trial| Key {
+        value: by.value(&TrialCells {
+            study,
+            trial,
+            history,
+        }),
+        turned,
+    });
 }
 
 struct Key {
@@ -128,13 +146,21 @@ struct Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let turn = |ordering: Ordering| if self.turned { ordering.reverse() } else { ordering };
+        let turn = |ordering: Ordering| {
+            if self.turned {
+                ordering.reverse()
+            } else {
+                ordering
+            }
+        };
         match (&self.value, &other.value) {
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
             (Some(one), Some(two)) => match (one.as_f64(), two.as_f64()) {
-                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => one.is_nan().cmp(&two.is_nan()),
+                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
+                    one.is_nan().cmp(&two.is_nan())
+                }
                 (Some(one), Some(two)) => turn(one.total_cmp(&two)),
                 _ => turn(one.to_string().cmp(&two.to_string())),
             },
@@ -170,29 +196,46 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     for (name, _) in studies::all(&context.logs) {
         match journal::settled(&StudyDir::new(&context.logs, &name)) {
             Ok(study) => found.push((name, study)),
-            Err(error) => context.out.warn(plain(&format!("`{name}` is left out: {error}"))),
+            Err(error) => context
+                .out
+                .warn(plain(&format!("`{name}` is left out: {error}"))),
         }
     }
     if args.json {
-        let rows: Vec<_> = found.iter().map(|(name, study)| study_row(name, study)).collect();
-        context.out.json(&json!({ "version": JSON_VERSION, "studies": rows }))?;
+        let rows: Vec<_> = found
+            .iter()
+            .map(|(name, study)| study_row(name, study))
+            .collect();
+        context
+            .out
+            .json(&json!({ "version": JSON_VERSION, "studies": rows }))?;
         return Ok(Code::Done);
     }
     if found.is_empty() {
         studies::latest(&context.logs)?;
     }
     let column = |title: &str, cell: &dyn Fn(&Study) -> String| {
-        Column::texts(title, found.iter().map(|(_, study)| cell(study)).collect::<Vec<_>>())
+        Column::texts(
+            title,
+            found
+                .iter()
+                .map(|(_, study)| cell(study))
+                .collect::<Vec<_>>(),
+        )
     };
     let mut table = Table::new(vec![Tone::Usual; found.len()]);
     table.push(Column::texts("study", found.iter().map(|(name, _)| name.clone())).keep());
     table.push(column("trials", &summary::counts));
     table.push(column("best", &|study| {
-        rank::best(study, 1).first().map_or_else(String::new, |best| summary::standing(study, best))
+        rank::best(study, 1)
+            .first()
+            .map_or_else(String::new, |best| summary::standing(study, best))
     }));
     let now = Timestamp::now();
     table.push(column("last event", &|study| {
-        study.at().map_or_else(String::new, |at| format!("{} ago", number::duration(now.since(at))))
+        study.at().map_or_else(String::new, |at| {
+            format!("{} ago", number::duration(now.since(at)))
+        })
     }));
     print(&table, args, context)?;
     Ok(Code::Done)
@@ -227,7 +270,10 @@ mod tests {
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "optimizer"]);
         for (lr, optimizer, loss) in [(0.1, "sgd", 0.5), (1e-5, "adam", 0.25), (0.2, "sgd", 0.75)] {
-            demo.complete(&[("lr", Value::Float(lr)), ("optimizer", text(optimizer))], &[("val_loss", loss)]);
+            demo.complete(
+                &[("lr", Value::Float(lr)), ("optimizer", text(optimizer))],
+                &[("val_loss", loss)],
+            );
         }
         let failed = demo.start(&[("lr", Value::Float(9.0)), ("optimizer", text("sgd"))]);
         demo.end(failed, Exit::Failed(Cause::Code(1)));
@@ -235,8 +281,19 @@ mod tests {
     }
 
     fn args() -> Args {
-        let which = Which { words: Vec::new(), condition: None };
-        Args { which, studies: false, sort: None, cols: Vec::new(), count: None, wide: false, json: false }
+        let which = Which {
+            words: Vec::new(),
+            condition: None,
+        };
+        Args {
+            which,
+            studies: false,
+            sort: None,
+            cols: Vec::new(),
+            count: None,
+            wide: false,
+            json: false,
+        }
     }
 
     fn ls(args: &Args, width: Option<usize>) -> (String, String) {
@@ -247,14 +304,23 @@ mod tests {
 
     fn column(args: &Args) -> Vec<String> {
         let (out, _) = ls(args, None);
-        out.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+        out.lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().next().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
     fn trials_stand_in_the_order_of_their_ids_and_the_study_is_summed_up() {
         let (out, err) = ls(&args(), None);
-        assert_eq!(out.lines().next(), Some("trial  state     val_loss  time    lr  optimizer  note"));
-        assert_eq!(err, "digits: 4 of 20 trials: 3 complete, 1 failed; best 2: val_loss 0.25\n");
+        assert_eq!(
+            out.lines().next(),
+            Some("trial  state     val_loss  time    lr  optimizer  note")
+        );
+        assert_eq!(
+            err,
+            "digits: 4 of 20 trials: 3 complete, 1 failed; best 2: val_loss 0.25\n"
+        );
     }
 
     #[test]
@@ -266,24 +332,58 @@ mod tests {
 
     #[test]
     fn sorting_puts_the_best_first_and_what_is_absent_last() {
-        assert_eq!(column(&Args { sort: Some("val_loss".into()), ..args() }), ["2", "1", "3", "4"]);
-        assert_eq!(column(&Args { sort: Some("-val_loss".into()), ..args() }), ["3", "1", "2", "4"]);
-        assert_eq!(column(&Args { sort: Some("optimizer".into()), count: Some(2), ..args() }), ["2", "1"]);
-        assert_eq!(column(&Args { count: Some(2), ..args() }), ["3", "4"]);
+        assert_eq!(
+            column(&Args {
+                sort: Some("val_loss".into()),
+                ..args()
+            }),
+            ["2", "1", "3", "4"]
+        );
+        assert_eq!(
+            column(&Args {
+                sort: Some("-val_loss".into()),
+                ..args()
+            }),
+            ["3", "1", "2", "4"]
+        );
+        assert_eq!(
+            column(&Args {
+                sort: Some("optimizer".into()),
+                count: Some(2),
+                ..args()
+            }),
+            ["2", "1"]
+        );
+        assert_eq!(
+            column(&Args {
+                count: Some(2),
+                ..args()
+            }),
+            ["3", "4"]
+        );
     }
 
     #[test]
     fn a_condition_leaves_out_what_does_not_fulfil_it() {
-        let which =
-            Which { words: Vec::new(), condition: Some("optimizer == 'sgd' and val_loss < 0.6".into()) };
+        let which = Which {
+            words: Vec::new(),
+            condition: Some("optimizer == 'sgd' and val_loss < 0.6".into()),
+        };
         assert_eq!(column(&Args { which, ..args() }), ["1"]);
     }
 
     /// Two trials with several reports; the best is in the middle. `latency` is limited from above.
     fn with_reports() -> Demo {
         let mut demo = Demo::new(&["lr"]);
-        let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
-        let header = Header { limits, ..demo.study.header().clone() };
+        let limits = vec![Limit {
+            metric: "latency".into(),
+            max: Some(10.0),
+            min: None,
+        }];
+        let header = Header {
+            limits,
+            ..demo.study.header().clone()
+        };
         demo.event(Event::Edited {
             header,
             changes: Vec::new(),
@@ -293,7 +393,11 @@ mod tests {
         for offset in [0.0, 0.25] {
             let trial = demo.start(&[("lr", Value::Float(offset))]);
             for (loss, acc) in [(0.75, 0.5), (0.25, 0.75), (0.5, 1.0)] {
-                let values = [("val_loss", loss + offset), ("val/acc", acc - offset), ("latency", 8.0 * acc)];
+                let values = [
+                    ("val_loss", loss + offset),
+                    ("val/acc", acc - offset),
+                    ("latency", 8.0 * acc),
+                ];
                 demo.report(trial, &values);
             }
             demo.end(trial, Exit::Done);
@@ -307,13 +411,17 @@ mod tests {
     }
 
     fn with_cols(cols: &str) -> Result<String, Failure> {
-        ls_of(&Args { cols: vec![cols.into()], ..args() })
+        ls_of(&Args {
+            cols: vec![cols.into()],
+            ..args()
+        })
     }
 
     #[test]
     fn a_column_asks_the_reports_of_a_trial() {
         let out =
-            with_cols("at_best(val/acc),best(val_loss),last(val_loss),mean(val_loss),val/acc@1").unwrap();
+            with_cols("at_best(val/acc),best(val_loss),last(val_loss),mean(val_loss),val/acc@1")
+                .unwrap();
         assert_eq!(
             out,
             "trial  at_best(val/acc)  best(val_loss)  last(val_loss)  mean(val_loss)  val/acc@1\n    \
@@ -321,17 +429,40 @@ mod tests {
              2              0.50            0.50            0.75            0.75       0.25\n"
         );
         let out = with_cols("best(latency), min(lr, 0.125)").unwrap();
-        assert!(out.lines().nth(2).unwrap().split_whitespace().eq(["2", "4", "0.125"]), "{out}");
+        assert!(
+            out.lines()
+                .nth(2)
+                .unwrap()
+                .split_whitespace()
+                .eq(["2", "4", "0.125"]),
+            "{out}"
+        );
     }
 
     #[test]
     fn trials_are_sorted_by_an_expression() {
         let first = |sort: &str| {
-            let out = ls_of(&Args { sort: Some(sort.into()), ..args() }).unwrap();
-            out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+            let out = ls_of(&Args {
+                sort: Some(sort.into()),
+                ..args()
+            })
+            .unwrap();
+            out.lines()
+                .nth(1)
+                .unwrap()
+                .split_whitespace()
+                .next()
+                .unwrap()
+                .to_owned()
         };
-        assert_eq!((first("at_best(val/acc)"), first("-at_best(val/acc)")), ("2".into(), "1".into()));
-        assert_eq!((first("mean(val_loss)"), first("-val/acc")), ("1".into(), "1".into()));
+        assert_eq!(
+            (first("at_best(val/acc)"), first("-at_best(val/acc)")),
+            ("2".into(), "1".into())
+        );
+        assert_eq!(
+            (first("mean(val_loss)"), first("-val/acc")),
+            ("1".into(), "1".into())
+        );
     }
 
     #[test]
@@ -345,36 +476,75 @@ mod tests {
             message.ends_with("it is not known whether a small or a large `val/acc` is good"),
             "{message}"
         );
-        assert!(hint.starts_with("write `min(val/acc)` or `max(val/acc)`, or `at_best(val/acc)`"), "{hint}");
+        assert!(
+            hint.starts_with("write `min(val/acc)` or `max(val/acc)`, or `at_best(val/acc)`"),
+            "{hint}"
+        );
         assert_eq!(message_and_hint("best.val/acc").1, hint);
-        assert_eq!(message_and_hint("at_best(val/ac)").1, "did you mean `at_best(val/acc)`?");
+        assert_eq!(
+            message_and_hint("at_best(val/ac)").1,
+            "did you mean `at_best(val/acc)`?"
+        );
         assert_eq!(message_and_hint("val/ac").1, "did you mean `val/acc`?");
         assert_eq!(message_and_hint("val_loss@7").1, "its steps go from 1 to 3");
-        assert_eq!(message_and_hint("lr / 0").0, "`lr / 0`: has a value in no trial: division by zero");
-        assert_eq!(message_and_hint("last(lr)").1, "write `lr`: it has one value a trial");
-        assert_eq!(message_and_hint("'val_loss'").1, "quotes make a text; the name is written `val_loss`");
+        assert_eq!(
+            message_and_hint("lr / 0").0,
+            "`lr / 0`: has a value in no trial: division by zero"
+        );
+        assert_eq!(
+            message_and_hint("last(lr)").1,
+            "write `lr`: it has one value a trial"
+        );
+        assert_eq!(
+            message_and_hint("'val_loss'").1,
+            "quotes make a text; the name is written `val_loss`"
+        );
         assert!(with_cols("metric.lr").is_err() && with_cols("param.val_loss").is_err());
     }
 
     #[test]
     fn a_misspelt_column_is_told() {
         let (result, ..) = demo::run(&world(), None, |context| {
-            run(&Args { sort: Some("valloss".into()), ..args() }, context)
+            run(
+                &Args {
+                    sort: Some("valloss".into()),
+                    ..args()
+                },
+                context,
+            )
         });
         assert_eq!(result.unwrap_err().hints, ["did you mean `val_loss`?"]);
     }
 
     #[test]
     fn json_has_a_version_and_whole_rows() {
-        let (out, _) = ls(&Args { json: true, ..args() }, None);
+        let (out, _) = ls(
+            &Args {
+                json: true,
+                ..args()
+            },
+            None,
+        );
         let document: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!((&document["version"], &document["study"]), (&1.into(), &"digits".into()));
+        assert_eq!(
+            (&document["version"], &document["study"]),
+            (&1.into(), &"digits".into())
+        );
         assert_eq!(document["trials"][1]["params"]["lr"], 1e-5);
     }
 
     #[test]
     fn studies_are_listed_with_their_best() {
-        let (out, _) = ls(&Args { studies: true, ..args() }, None);
-        assert!(out.contains("digits  4 of 20 trials: 3 complete, 1 failed  val_loss 0.25"), "{out}");
+        let (out, _) = ls(
+            &Args {
+                studies: true,
+                ..args()
+            },
+            None,
+        );
+        assert!(
+            out.contains("digits  4 of 20 trials: 3 complete, 1 failed  val_loss 0.25"),
+            "{out}"
+        );
     }
 }

@@ -32,17 +32,39 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
         line("left out", &git.left_out.join(", "))?;
     }
     if let Some(md5) = &made.header.code_patch {
-        let path = record.patches.get(md5).map(|path| path.display().to_string());
-        line("changes", &path.unwrap_or_else(|| format!("lost: no patch with md5 {md5} is kept")))?;
+        let path = record
+            .patches
+            .get(md5)
+            .map(|path| path.display().to_string());
+        line(
+            "changes",
+            &path.unwrap_or_else(|| format!("lost: no patch with md5 {md5} is kept")),
+        )?;
     }
     line("machine", &machine(environment))?;
-    let Some(found) = &environment.found else { return Ok(()) };
+    let Some(found) = &environment.found else {
+        return Ok(());
+    };
     for gpu in &found.gpus {
-        let memory = gpu.memory.map(|bytes| format!(", {}", number::bytes(bytes))).unwrap_or_default();
-        let driver = gpu.driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
+        let memory = gpu
+            .memory
+            .map(|bytes| format!(", {}", number::bytes(bytes)))
+            .unwrap_or_default();
+        let driver = gpu
+            .driver
+            .as_ref()
+            .map(|driver| format!(", driver {driver}"))
+            .unwrap_or_default();
         line("gpu", &format!("{}{memory}{driver}", gpu.name))?;
     }
-    let pinned = |file: &Pinned| format!("{}  {}, md5 {}", file.name, number::bytes(file.size), file.md5);
+    let pinned = |file: &Pinned| {
+        format!(
+            "{}  {}, md5 {}",
+            file.name,
+            number::bytes(file.size),
+            file.md5
+        )
+    };
     for file in &found.files {
         line("file", &pinned(file))?;
     }
@@ -51,14 +73,25 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
     }
     if let Some(python) = &found.python {
         let (count, kind) = (python.packages.len(), &python.environment);
-        line("python", &format!("{} ({kind}, {count} packages)  {}", python.version, python.executable))?;
+        line(
+            "python",
+            &format!(
+                "{} ({kind}, {count} packages)  {}",
+                python.version, python.executable
+            ),
+        )?;
     }
-    let steering =
-        |(name, _): &(&String, &String)| crate::provenance::variables::STEERING.contains(&name.as_str());
+    let steering = |(name, _): &(&String, &String)| {
+        crate::provenance::variables::STEERING.contains(&name.as_str())
+    };
     let variables: Vec<_> = environment.variables.iter().filter(steering).collect();
     line(
         "variables",
-        &variables.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
+        &variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join(" "),
     )
 }
 
@@ -73,15 +106,31 @@ pub(super) fn json(record: &Record, trial: TrialId) -> Option<Value> {
 }
 
 fn code(environment: &Environment) -> String {
-    let Some(git) = &environment.git else { return "in no git repository".to_owned() };
-    let branch = git.branch.as_ref().map(|branch| format!(" on {branch}")).unwrap_or_default();
-    let dirty = if git.dirty { ", with uncommitted changes" } else { "" };
+    let Some(git) = &environment.git else {
+        return "in no git repository".to_owned();
+    };
+    let branch = git
+        .branch
+        .as_ref()
+        .map(|branch| format!(" on {branch}"))
+        .unwrap_or_default();
+    let dirty = if git.dirty {
+        ", with uncommitted changes"
+    } else {
+        ""
+    };
     format!("{}{branch}{dirty}", git.commit)
 }
 
 fn machine(environment: &Environment) -> String {
     let machine = &environment.machine;
     let cpu = machine.cpu.clone().unwrap_or_else(|| machine.arch.clone());
-    let memory = machine.memory.map(|bytes| format!(", {}", number::bytes(bytes))).unwrap_or_default();
-    format!("{}@{}, {}, {} × {cpu}{memory}", machine.user, machine.host, machine.os, machine.cpus)
+    let memory = machine
+        .memory
+        .map(|bytes| format!(", {}", number::bytes(bytes)))
+        .unwrap_or_default();
+    format!(
+        "{}@{}, {}, {} × {cpu}{memory}",
+        machine.user, machine.host, machine.os, machine.cpus
+    )
 }

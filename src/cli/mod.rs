@@ -1,7 +1,8 @@
 //! The command line: parse, run, print the error with its hints, exit code.
 //!
-//! One file a command, with its arguments and its `run`. To add one: the file, a variant in `args::Command` and a line in `dispatch`.
-//! Standard output carries data only; progress, warnings and hints go to standard error.
+//! One file a command, with its arguments and its `run`. To add one: the file, a variant in
+//! `args::Command` and a line in `dispatch`. Standard output carries data only; progress, warnings
+//! and hints go to standard error.
 
 pub(crate) mod add;
 pub(crate) mod args;
@@ -75,10 +76,18 @@ pub fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Code::Usage } else { Code::Done }.into();
+            return if error.use_stderr() {
+                Code::Usage
+            } else {
+                Code::Done
+            }
+            .into();
         }
     };
-    let mut context = Context { logs: cli.logs, out: Output::of_process() };
+    let mut context = Context {
+        logs: cli.logs,
+        out: Output::of_process(),
+    };
     let result = dispatch(&cli.command, &mut context);
     let flushed = context.out.stdout.flush().map_err(Failure::from);
     match result.and_then(|code| flushed.map(|()| code)) {

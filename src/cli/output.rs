@@ -5,7 +5,8 @@ use crate::report::text::Paint;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-/// The version of every `--json` output. It grows when a field changes its meaning or goes; new fields may come at any time.
+/// The version of every `--json` output. It grows when a field changes its meaning or goes; new
+/// fields may come at any time.
 pub(crate) const JSON_VERSION: u32 = 1;
 
 /// Standard output and standard error, and what they can show.
@@ -13,7 +14,8 @@ pub(crate) struct Output {
     /// For data. Buffered; flushed at the end.
     pub(crate) stdout: Box<dyn Write>,
     stderr: Box<dyn Write>,
-    /// How wide a table may be; `None` if the data go to a file or another program, which get all of it.
+    /// How wide a table may be; `None` if the data go to a file or another program, which get all
+    /// of it.
     pub(crate) width: Option<usize>,
     /// Colours for standard output.
     pub(crate) paint: Paint,
@@ -24,7 +26,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes to the process's own streams. `NO_COLOR` wins over everything, a terminal called `dumb` has no colours.
+    /// Writes to the process's own streams. `NO_COLOR` wins over everything, a terminal called
+    /// `dumb` has no colours.
     pub(crate) fn of_process() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colourless = dumb || std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
@@ -33,8 +36,12 @@ impl Output {
             stdout: Box::new(BufWriter::new(io::stdout())),
             stderr: Box::new(io::stderr()),
             width: out.then(|| columns(io::stdout())),
-            paint: Paint { on: out && !colourless },
-            paint_err: Paint { on: err && !colourless },
+            paint: Paint {
+                on: out && !colourless,
+            },
+            paint_err: Paint {
+                on: err && !colourless,
+            },
             live: err && !dumb,
         }
     }
@@ -86,7 +93,10 @@ impl Output {
 fn columns(stream: impl std::os::fd::AsFd) -> usize {
     let asked = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
     let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    Some(asked).filter(|columns| *columns > 0).or_else(told).unwrap_or(80)
+    Some(asked)
+        .filter(|columns| *columns > 0)
+        .or_else(told)
+        .unwrap_or(80)
 }
 
 #[cfg(test)]
@@ -115,7 +125,8 @@ pub(crate) mod captured {
         }
     }
 
-    /// Returns an output of that width, and what is written to its standard output and standard error.
+    /// Returns an output of that width, and what is written to its standard output and standard
+    /// error.
     pub(crate) fn output(width: Option<usize>) -> (Output, Sink, Sink) {
         let (out, err) = (Sink::default(), Sink::default());
         let output = Output {

@@ -1,4 +1,5 @@
-//! The HTML page: one file that holds its data, its charts and their library, and loads nothing from anywhere.
+//! The HTML page: one file that holds its data, its charts and their library, and loads nothing
+//! from anywhere.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -54,15 +55,26 @@ pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Resul
     let views = super::plot::open(&which.words, None, context)?;
     let condition = |view: &View| {
         let text = which.condition.as_deref();
-        text.map(|text| Condition::parse(text, &view.study, &view.dir)).transpose()
+        text.map(|text| Condition::parse(text, &view.study, &view.dir))
+            .transpose()
     };
-    let conditions: Vec<Option<Condition>> = views.iter().map(condition).collect::<Result<_, _>>()?;
+    let conditions: Vec<Option<Condition>> =
+        views.iter().map(condition).collect::<Result<_, _>>()?;
     let page = Page::only(&views, &conditions);
-    let names: Vec<&str> = views.iter().map(|view| view.study.header().name.as_str()).collect();
+    let names: Vec<&str> = views
+        .iter()
+        .map(|view| view.study.header().name.as_str())
+        .collect();
     let mut html = Vec::new();
-    write(Some(&page), &format!("{} – swath", names.join(", ")), &mut html)?;
+    write(
+        Some(&page),
+        &format!("{} – swath", names.join(", ")),
+        &mut html,
+    )?;
     super::plot::write(path, &html)?;
-    context.out.say(format_args!("page: {}", plain(&path.display().to_string())));
+    context
+        .out
+        .say(format_args!("page: {}", plain(&path.display().to_string())));
     Ok(Code::Done)
 }
 
@@ -81,13 +93,19 @@ fn digest(text: &str) -> String {
     STANDARD.encode(Sha256::digest(text))
 }
 
-/// Returns JSON in which no `<` is left that could end the element it stands in: those are in strings, which can be written otherwise.
+/// Returns JSON in which no `<` is left that could end the element it stands in: those are in
+/// strings, which can be written otherwise.
 fn inert(json: &str) -> String {
-    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+    json.replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -106,15 +124,23 @@ mod tests {
     fn the_library_is_the_published_file() {
         let digest = Sha256::digest(LIBRARY);
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0");
-        assert!(LIBRARY.contains(&format!("version=\"{LIBRARY_VERSION}\"")), "see assets/README.md");
+        assert_eq!(
+            digest,
+            "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0"
+        );
+        assert!(
+            LIBRARY.contains(&format!("version=\"{LIBRARY_VERSION}\"")),
+            "see assets/README.md"
+        );
     }
 
     #[test]
     fn nothing_built_in_could_end_its_element() {
         for text in [LIBRARY, SCRIPT, STYLE] {
             let text = text.to_ascii_lowercase();
-            assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
+            assert!(
+                !text.contains("</script") && !text.contains("</style") && !text.contains("<!--")
+            );
         }
     }
 
@@ -137,7 +163,13 @@ mod tests {
         assert_eq!(html.matches(SCRIPT).count(), 1);
         assert!(!html.contains("<script>alert"));
         assert!(html.len() < 2_000_000, "{}", html.len());
-        let data = html.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+        let data = html
+            .split_once("id=\"data\">")
+            .unwrap()
+            .1
+            .split_once("</script>")
+            .unwrap()
+            .0;
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data["studies"][0]["trials"]["axes"][0]["labels"][0], evil);
     }
@@ -148,17 +180,31 @@ mod tests {
         for x in [1.0, 2.0, 3.0] {
             world.complete(&[("x", Value::Float(x))], &[("val_loss", x)]);
         }
-        world.event(Event::Removed { trials: vec![TrialId(1)] });
+        world.event(Event::Removed {
+            trials: vec![TrialId(1)],
+        });
         let logs = tempfile::tempdir().unwrap();
         demo::write(logs.path(), "digits", &world);
         let (out, ..) = crate::cli::output::captured::output(None);
-        let mut context = crate::cli::Context { logs: logs.path().to_owned(), out };
+        let mut context = crate::cli::Context {
+            logs: logs.path().to_owned(),
+            out,
+        };
         let path = logs.path().join("report.html");
         let mut ids = |condition: Option<&str>| {
-            let which = Which { words: vec!["digits".into()], condition: condition.map(str::to_owned) };
+            let which = Which {
+                words: vec!["digits".into()],
+                condition: condition.map(str::to_owned),
+            };
             export(&path, &which, &mut context).map(|_| {
                 let html = std::fs::read_to_string(&path).unwrap();
-                let data = html.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+                let data = html
+                    .split_once("id=\"data\">")
+                    .unwrap()
+                    .1
+                    .split_once("</script>")
+                    .unwrap()
+                    .0;
                 let data: serde_json::Value = serde_json::from_str(data).unwrap();
                 data["studies"][0]["trials"]["id"].clone()
             })

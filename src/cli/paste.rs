@@ -6,29 +6,46 @@ use crate::space::{Params, Value};
 
 /// Returns a line of TOML a parameter.
 pub(super) fn toml(params: &Params) -> String {
-    params.iter().map(|(name, value)| format!("{} = {}\n", key(name), toml_value(value))).collect()
+    params
+        .iter()
+        .map(|(name, value)| format!("{} = {}\n", key(name), toml_value(value)))
+        .collect()
 }
 
 /// Returns a dotted key; parts that are no bare keys are quoted.
 fn key(name: &str) -> String {
     let bare = |part: &str| {
-        !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'))
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'))
     };
-    let parts = name.split('.').map(|part| if bare(part) { part.to_owned() } else { quoted(part) });
+    let parts = name.split('.').map(|part| {
+        if bare(part) {
+            part.to_owned()
+        } else {
+            quoted(part)
+        }
+    });
     parts.collect::<Vec<_>>().join(".")
 }
 
 fn toml_value(value: &Value) -> String {
     match value {
         Value::Text(text) => quoted(text),
-        Value::List(items) => format!("[{}]", items.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        Value::List(items) => format!(
+            "[{}]",
+            items.iter().map(toml_value).collect::<Vec<_>>().join(", ")
+        ),
         other => listing::shown(other),
     }
 }
 
 /// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007f")
 }
 
 /// Returns `--name=value` for every parameter, quoted for a shell, on one line.
@@ -47,7 +64,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn params(entries: &[(&str, Value)]) -> Params {
-        entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+        entries
+            .iter()
+            .map(|(name, value)| (Name::from(*name), value.clone()))
+            .collect()
     }
 
     #[test]

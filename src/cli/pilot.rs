@@ -1,4 +1,5 @@
-//! The process that runs trials inside a job of a batch system. Started by the job's script, never by a person.
+//! The process that runs trials inside a job of a batch system. Started by the job's script, never
+//! by a person.
 
 use super::exit::{Code, Failure};
 use super::{Context, guard};
@@ -36,7 +37,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         study: args.study.clone(),
         batch: args.batch.clone(),
         index: args.index,
-        job: IDS.iter().find_map(|name| variable(name)).map(|id| format!("{id}{array}")),
+        job: IDS
+            .iter()
+            .find_map(|name| variable(name))
+            .map(|id| format!("{id}{array}")),
         node: variable("SLURMD_NODENAME"),
         began: number("SWATH_JOB_BEGAN"),
         ends: number("SLURM_JOB_END_TIME"),

@@ -38,7 +38,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
     // As `swath ask-tell` opens the study.
-    let asked = sweep.run.command.is_empty().then(|| sweep.resources.jobs.unwrap_or(1));
+    let asked = sweep
+        .run
+        .command
+        .is_empty()
+        .then(|| sweep.resources.jobs.unwrap_or(1));
     let options = Options {
         gpus: super::run::gpus(None),
         logs: context.logs.clone(),
@@ -50,7 +54,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;
     if args.json {
         let trials: Vec<_> = planned.iter().map(document).collect();
-        context.out.json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
+        context
+            .out
+            .json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
         return Ok(Code::Done);
     }
     for trial in &planned {
@@ -72,10 +78,20 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {
     let launch = &planned.launch;
     let out = &mut context.out.stdout;
-    let again = if launch.attempt.0 > 1 { format!(", attempt {}", launch.attempt) } else { String::new() };
-    let until = launch.until.map(|until| format!(", until {until}")).unwrap_or_default();
+    let again = if launch.attempt.0 > 1 {
+        format!(", attempt {}", launch.attempt)
+    } else {
+        String::new()
+    };
+    let until = launch
+        .until
+        .map(|until| format!(", until {until}"))
+        .unwrap_or_default();
     writeln!(out, "trial {}{again}{until}", launch.trial)?;
-    let params = launch.params.iter().map(|(name, value)| format!("{name}={value}"));
+    let params = launch
+        .params
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     writeln!(out, "  {}", plain(&params.collect::<Vec<_>>().join("  ")))?;
     if !planned.command.is_empty() {
         writeln!(out, "  $ {}", plain(&quote::line(&planned.command)))?;
@@ -90,8 +106,11 @@ fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failu
 
 fn document(planned: &Planned) -> Value {
     let launch = &planned.launch;
-    let environment: Map<_, _> =
-        planned.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let environment: Map<_, _> = planned
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
     json!({
         "trial": launch.trial,
         "attempt": launch.attempt,

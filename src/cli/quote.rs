@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 /// Joins arguments so that a shell reads them back as they are.
 pub(crate) fn line(args: &[String]) -> String {
-    args.iter().map(|arg| word(arg)).collect::<Vec<_>>().join(" ")
+    args.iter()
+        .map(|arg| word(arg))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn word(arg: &str) -> Cow<'_, str> {

@@ -1,4 +1,5 @@
-//! `swath replay [STUDY]`: recomputes every proposal of a study from its journal, and compares bit for bit.
+//! `swath replay [STUDY]`: recomputes every proposal of a study from its journal, and compares bit
+//! for bit.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -40,14 +41,20 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     } else {
         tell(&found, context)?;
     }
-    Ok(if found.differences.is_empty() { Code::Done } else { Code::Difference })
+    Ok(if found.differences.is_empty() {
+        Code::Done
+    } else {
+        Code::Difference
+    })
 }
 
 fn recompute(dir: &StudyDir) -> Result<Replayed, Failure> {
     let versions = Versions::of(&Registry::standard(), dir);
     replay(dir, |header| versions.parts(header)).map_err(|error| match error {
         ReplayError::Journal(journal) => journal.into(),
-        ReplayError::Build(VersionError::Rejected(rejected)) => super::sweeps::rejected(&rejected, false),
+        ReplayError::Build(VersionError::Rejected(rejected)) => {
+            super::sweeps::rejected(&rejected, false)
+        }
         ReplayError::Build(missing) => Failure::caused(Code::Tool, &missing),
     })
 }
@@ -62,9 +69,16 @@ fn tell(found: &Replayed, context: &mut Context) -> Result<(), Failure> {
         )?;
     }
     let same = found.checked - found.differences.len() as u64;
-    writeln!(out.stdout, "{same} of {} proposals came out the same, bit for bit", found.checked)?;
+    writeln!(
+        out.stdout,
+        "{same} of {} proposals came out the same, bit for bit",
+        found.checked
+    )?;
     if found.given > 0 {
-        out.say(format_args!("{} trials were given, not proposed", found.given));
+        out.say(format_args!(
+            "{} trials were given, not proposed",
+            found.given
+        ));
     }
     if !found.differences.is_empty() {
         out.hint(

@@ -1,9 +1,12 @@
 //! `swath report name=value …`: appends one record from inside a trial, for shell scripts.
 //!
-//! It may run many times in a trial, so it is reached before the command line is parsed, and needs nothing but the logger.
+//! It may run many times in a trial, so it is reached before the command line is parsed, and needs
+//! nothing but the logger.
 
 use super::exit::Code;
-use crate::logger::wire::{LONGEST_NAME, begin_pair, check_name, is_number, json_number, json_text, special};
+use crate::logger::wire::{
+    LONGEST_NAME, begin_pair, check_name, is_number, json_number, json_text, special,
+};
 use crate::logger::{Answer, Directive, LoggerError, TrialLogger};
 use std::error::Error;
 use std::ffi::OsString;
@@ -25,7 +28,11 @@ The other kinds of records are in docs/records.md.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to report
-    #[arg(value_name = "NAME=VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "NAME=VALUE",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) words: Vec<OsString>,
 }
 
@@ -58,8 +65,8 @@ enum Problem {
     Logger(#[from] LoggerError),
 }
 
-/// Runs the command with the arguments behind `report`. Returns the exit status: 0, 1 if the record could not be written, 2 if what was
-/// asked for makes no sense.
+/// Runs the command with the arguments behind `report`. Returns the exit status: 0, 1 if the record
+/// could not be written, 2 if what was asked for makes no sense.
 pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
         let _ = err.write_all(USAGE.as_bytes());
@@ -88,7 +95,11 @@ fn decided(answer: &Answer) -> u8 {
         Directive::Pause => ("pause", END),
         Directive::Stop => ("stop", END),
     };
-    let why = if answer.why.is_empty() { String::new() } else { format!(": {}", answer.why) };
+    let why = if answer.why.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", answer.why)
+    };
     // Who does not read it has the exit status.
     let _ = writeln!(std::io::stdout(), "{word}{why}");
     status
@@ -104,13 +115,22 @@ fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
         cause = error.source();
     }
     let hint = match problem {
-        Problem::Outside => "swath sets it for the programs it runs; try the program with `swath run`",
+        Problem::Outside => {
+            "swath sets it for the programs it runs; try the program with `swath run`"
+        }
         Problem::Logger(_) => "",
         _ => "write `swath report epoch=3 val_loss=0.41`",
     };
-    let hint = if hint.is_empty() { String::new() } else { format!("\nhelp: {hint}") };
+    let hint = if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\nhelp: {hint}")
+    };
     let _ = writeln!(err, "{text}{hint}");
-    if matches!(problem, Problem::Logger(LoggerError::Append { .. } | LoggerError::NoAnswer(_))) {
+    if matches!(
+        problem,
+        Problem::Logger(LoggerError::Append { .. } | LoggerError::NoAnswer(_))
+    ) {
         1
     } else {
         2
@@ -122,10 +142,15 @@ fn line(args: &[OsString]) -> Result<String, Problem> {
     let mut row = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for arg in args {
-        let arg = arg.to_str().ok_or_else(|| Problem::NotText(arg.to_string_lossy().into_owned()))?;
-        let (name, value) = arg.split_once('=').ok_or_else(|| Problem::NoValue(arg.to_owned()))?;
+        let arg = arg
+            .to_str()
+            .ok_or_else(|| Problem::NotText(arg.to_string_lossy().into_owned()))?;
+        let (name, value) = arg
+            .split_once('=')
+            .ok_or_else(|| Problem::NoValue(arg.to_owned()))?;
         if check_name(name).is_err() {
-            let why = format!("`{arg}` has no name that can be used: it has 1 to {LONGEST_NAME} bytes");
+            let why =
+                format!("`{arg}` has no name that can be used: it has 1 to {LONGEST_NAME} bytes");
             return Err(Problem::Name(why));
         }
         if names.contains(&name) {
@@ -170,8 +195,17 @@ mod tests {
 
     #[test]
     fn numbers_switches_and_texts_are_told_apart() {
-        let given =
-            ["epoch=3", "loss=4.1e-1", "n=nan", "i=-inf", "b=true", "t=a=b \"c\"", "e=", "p=+.5", "v=1.2.3"];
+        let given = [
+            "epoch=3",
+            "loss=4.1e-1",
+            "n=nan",
+            "i=-inf",
+            "b=true",
+            "t=a=b \"c\"",
+            "e=",
+            "p=+.5",
+            "v=1.2.3",
+        ];
         let wanted = r#"{"epoch": 3, "loss": 4.1e-1, "n": NaN, "i": -Infinity, "b": true, "t": "a=b \"c\"", "e": "", "p": 0.5, "v": "1.2.3"}"#;
         assert_eq!(line(&args(&given)).unwrap(), wanted);
     }
@@ -183,7 +217,10 @@ mod tests {
             (&[][..], "error: there is nothing to report"),
             (&["0.41"], "error: `0.41` is not of the form NAME=VALUE"),
             (&["a=1", "a=2"], "error: `a` is given twice"),
-            (&["=1"], "error: `=1` has no name that can be used: it has 1 to 250 bytes"),
+            (
+                &["=1"],
+                "error: `=1` has no name that can be used: it has 1 to 250 bytes",
+            ),
         ] {
             assert_eq!(told(given), (2, format!("{wanted}{help}")));
         }
@@ -193,6 +230,9 @@ mod tests {
     fn outside_a_trial_it_says_so() {
         let (status, text) = told(&["a=1"]);
         assert_eq!(status, 2);
-        assert!(text.starts_with("error: `swath report` works only inside a trial"), "{text}");
+        assert!(
+            text.starts_with("error: `swath report` works only inside a trial"),
+            "{text}"
+        );
     }
 }

@@ -11,7 +11,9 @@ use crate::report::facts::{Section, Subject, facts, pairs};
 use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::Options;
-use crate::run::rerun::{Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare};
+use crate::run::rerun::{
+    Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare,
+};
 use crate::study::{Exit, Trial, TrialId};
 use crate::sweep::Registry;
 use serde_json::json;
@@ -57,7 +59,9 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if !(args.rtol >= 0.0 && args.rtol.is_finite()) {
-        return Err(Failure::usage("`--rtol` must be a number from 0 up, such as 1e-6"));
+        return Err(Failure::usage(
+            "`--rtol` must be a number from 0 up, such as 1e-6",
+        ));
     }
     let found = args.which.find(context)?;
     let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
@@ -78,8 +82,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         project: args.workdir.as_deref(),
         anyway: args.anyway,
     };
-    let Prepared { mut opened, notices, cut } =
-        prepare(&request, options).map_err(|error| refused(error, trial))?;
+    let Prepared {
+        mut opened,
+        notices,
+        cut,
+    } = prepare(&request, options).map_err(|error| refused(error, trial))?;
     for notice in notices {
         context.out.warn(plain(&notice));
     }
@@ -103,7 +110,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let again = opened.study().trials().first().cloned();
     drop(opened);
-    let tolerance = Tolerance { rtol: args.rtol, ignore: args.ignore.iter().cloned().collect() };
+    let tolerance = Tolerance {
+        rtol: args.rtol,
+        ignore: args.ignore.iter().cloned().collect(),
+    };
     let compared = compare((&found.dir, trial.id), (&dir, TrialId(1)), cut, &tolerance)?;
     let document = json!({
         "version": JSON_VERSION, "study": name, "trial": trial.id, "repetition": dir.root().display().to_string(),
@@ -114,12 +124,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.json(&document)?;
     } else {
         tell(&compared, trial, context)?;
-        if let Some(again) = again.as_ref().filter(|again| matches!(again.exit, Some(Exit::Failed(_)))) {
+        if let Some(again) = again
+            .as_ref()
+            .filter(|again| matches!(again.exit, Some(Exit::Failed(_))))
+        {
             last_words(again, &dir.trial(again.id), context);
         }
         tell_environment(&found, &request, &dir, context)?;
     }
-    Ok(if compared.differences.is_empty() { Code::Done } else { Code::Difference })
+    Ok(if compared.differences.is_empty() {
+        Code::Done
+    } else {
+        Code::Difference
+    })
 }
 
 fn refused(error: RerunError, trial: &Trial) -> Failure {
@@ -150,16 +167,33 @@ fn refused(error: RerunError, trial: &Trial) -> Failure {
 
 fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
-    for Difference { what, recorded, now } in compared.differences.iter().take(SHOWN) {
+    for Difference {
+        what,
+        recorded,
+        now,
+    } in compared.differences.iter().take(SHOWN)
+    {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        writeln!(out.stdout, "{}", plain(&format!("{what}: was {}, is {}", shown(recorded), shown(now))))?;
+        writeln!(
+            out.stdout,
+            "{}",
+            plain(&format!(
+                "{what}: was {}, is {}",
+                shown(recorded),
+                shown(now)
+            ))
+        )?;
     }
     let count = compared.differences.len();
     if count > SHOWN {
         out.say(format_args!("and {} more", count - SHOWN));
     }
     if !compared.ignored.is_empty() {
-        let names: Vec<_> = compared.ignored.iter().map(|name| plain(name).into_owned()).collect();
+        let names: Vec<_> = compared
+            .ignored
+            .iter()
+            .map(|name| plain(name).into_owned())
+            .collect();
         out.say(format_args!("not compared: {}", names.join(", ")));
     }
     let (values, reports) = (compared.values, compared.reports);
@@ -174,7 +208,10 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
             trial.id
         ));
     } else {
-        out.say(format_args!("trial {} came out differently: {count} of {values} values", trial.id));
+        out.say(format_args!(
+            "trial {} came out differently: {count} of {values} values",
+            trial.id
+        ));
         if compared.largest > 0.0 {
             out.hint(format_args!(
                 "numbers are at most {:.1e} apart; `--rtol` tolerates that",
@@ -187,7 +224,9 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
 
 fn last_words(again: &Trial, folder: &std::path::Path, context: &mut Context) {
     if let Some(cause) = summary::cause(again.exit.as_ref()) {
-        context.out.say(format_args!("the repetition failed: {}", plain(&cause)));
+        context
+            .out
+            .say(format_args!("the repetition failed: {}", plain(&cause)));
     }
     for line in tail::last_words(folder, LAST_WORDS).1 {
         context.out.say(format_args!("  {line}"));
@@ -215,18 +254,29 @@ fn tell_environment(
     let pairs = pairs(&of(&before, request.trial.id), &of(&after, TrialId(1)));
     let told = ["command line", "folder", "$PATH"];
     let differs = |section: Section| {
-        let pairs = pairs.iter().filter(|pair| pair.section == section && pair.a != pair.b);
-        pairs.filter(|pair| !told.contains(&pair.name.as_str())).collect::<Vec<_>>()
+        let pairs = pairs
+            .iter()
+            .filter(|pair| pair.section == section && pair.a != pair.b);
+        pairs
+            .filter(|pair| !told.contains(&pair.name.as_str()))
+            .collect::<Vec<_>>()
     };
     let changed = [differs(Section::Environment), differs(Section::Packages)].concat();
     for pair in changed.iter().take(SHOWN) {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        let text =
-            format!("another environment: {} was {}, is {}", pair.name, shown(&pair.a), shown(&pair.b));
+        let text = format!(
+            "another environment: {} was {}, is {}",
+            pair.name,
+            shown(&pair.a),
+            shown(&pair.b)
+        );
         context.out.warn(plain(&text));
     }
     if changed.len() > SHOWN {
-        context.out.say(format_args!("and {} more; `swath diff` tells them", changed.len() - SHOWN));
+        context.out.say(format_args!(
+            "and {} more; `swath diff` tells them",
+            changed.len() - SHOWN
+        ));
     }
     Ok(())
 }

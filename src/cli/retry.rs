@@ -25,10 +25,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         match trial.state {
             _ if matches!(trial.origin, Origin::Imported(_)) && !found.is_selective() => {}
             _ if matches!(trial.origin, Origin::Imported(_)) => {
-                context.out.warn(format_args!("trial {} was imported and is left alone", trial.id));
+                context.out.warn(format_args!(
+                    "trial {} was imported and is left alone",
+                    trial.id
+                ));
             }
             _ if trial.removed => {
-                context.out.warn(format_args!("trial {} is in the trash and is left alone", trial.id));
+                context.out.warn(format_args!(
+                    "trial {} is in the trash and is left alone",
+                    trial.id
+                ));
             }
             TrialState::Failed | TrialState::Stopped if trial.outside && !found.is_selective() => {}
             TrialState::Failed | TrialState::Stopped if trial.outside => {
@@ -55,11 +61,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let now = Timestamp::now();
     amend::amend(&found.dir, &Machine::here().holder(now), now, |_| {
-        again.iter().map(|trial| Event::requeued(*trial, "asked for by `swath retry`")).collect()
+        again
+            .iter()
+            .map(|trial| Event::requeued(*trial, "asked for by `swath retry`"))
+            .collect()
     })?;
     let count = again.len();
-    context.out.say(format_args!("{count} trial{} will run again", if count == 1 { "" } else { "s" }));
-    context.out.hint("`swath run` with the sweep file starts them first");
+    context.out.say(format_args!(
+        "{count} trial{} will run again",
+        if count == 1 { "" } else { "s" }
+    ));
+    context
+        .out
+        .hint("`swath run` with the sweep file starts them first");
     Ok(Code::Done)
 }
 

@@ -34,11 +34,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         true => found.trials()?,
         false => found.study.trials().iter().collect(),
     };
-    let (good, bad): (Vec<&Trial>, Vec<&Trial>) =
-        meant.into_iter().partition(|trial| fits(trial, args.restore));
+    let (good, bad): (Vec<&Trial>, Vec<&Trial>) = meant
+        .into_iter()
+        .partition(|trial| fits(trial, args.restore));
     if found.is_selective() {
         for trial in bad {
-            context.out.warn(format_args!("trial {} {}", trial.id, why_not(trial, args.restore)));
+            context.out.warn(format_args!(
+                "trial {} {}",
+                trial.id,
+                why_not(trial, args.restore)
+            ));
         }
     }
     let trials: Vec<TrialId> = good.into_iter().map(|trial| trial.id).collect();
@@ -55,9 +60,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(plain(&text));
     }
     if let Err(error) = crate::tracker::csv::save(&study, &found.dir.trials_csv()) {
-        context.out.warn(format_args!("`trials.csv` could not be written anew: {error}"));
+        context.out.warn(format_args!(
+            "`trials.csv` could not be written anew: {error}"
+        ));
     }
-    context.out.say(format_args!("{count} trial{} {what}", if count == 1 { "" } else { "s" }));
+    context.out.say(format_args!(
+        "{count} trial{} {what}",
+        if count == 1 { "" } else { "s" }
+    ));
     if !args.restore {
         context.out.hint("`swath rm --restore` takes them back");
     }
@@ -66,7 +76,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 fn fits(trial: &Trial, restore: bool) -> bool {
     let ended = trial.state.is_final() || trial.state == TrialState::Waiting;
-    if restore { trial.removed } else { !trial.removed && ended }
+    if restore {
+        trial.removed
+    } else {
+        !trial.removed && ended
+    }
 }
 
 fn why_not(trial: &Trial, restore: bool) -> String {
@@ -88,7 +102,9 @@ mod tests {
 
     fn say(context: &mut Context, words: &str) {
         let cli = Cli::try_parse_from(words.split(' ')).unwrap();
-        dispatch(&cli.command, context).map_err(|failure| failure.message).unwrap();
+        dispatch(&cli.command, context)
+            .map_err(|failure| failure.message)
+            .unwrap();
     }
 
     #[test]
@@ -104,19 +120,32 @@ mod tests {
             std::fs::create_dir(dir.trial(TrialId(id))).unwrap();
         }
         let (out, stdout, stderr) = crate::cli::output::captured::output(None);
-        let mut context = Context { logs: logs.path().to_owned(), out };
+        let mut context = Context {
+            logs: logs.path().to_owned(),
+            out,
+        };
         say(&mut context, "swath rm 2,4");
         let after = read(&dir).unwrap();
         assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(3)));
         assert_eq!((after.counted(), after.next_id()), (2, TrialId(5)));
         assert!(!dir.trial(TrialId(2)).exists() && dir.trashed(TrialId(2)).exists());
-        assert_eq!(std::fs::read_to_string(dir.trials_csv()).unwrap().lines().count(), 3);
+        assert_eq!(
+            std::fs::read_to_string(dir.trials_csv())
+                .unwrap()
+                .lines()
+                .count(),
+            3
+        );
         say(&mut context, "swath ls --json");
         assert!(!stdout.text().contains("\"trial\":2"), "{}", stdout.text());
         say(&mut context, "swath rm --restore");
         let back = read(&dir).unwrap();
         assert_eq!(back.incumbent().map(|trial| trial.id), Some(TrialId(2)));
         assert!(dir.trial(TrialId(2)).exists() && !dir.trashed(TrialId(2)).exists());
-        assert!(stderr.text().contains("2 trials removed"), "{}", stderr.text());
+        assert!(
+            stderr.text().contains("2 trials removed"),
+            "{}",
+            stderr.text()
+        );
     }
 }

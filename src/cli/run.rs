@@ -19,7 +19,8 @@ pub(crate) struct Args {
     /// How many trials to run at a time, instead of what the sweep file says
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
-    /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that says `gpus`
+    /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that
+    /// says `gpus`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Option<Vec<String>>,
     /// End this run after a time such as `10m`; the same command goes on later
@@ -45,8 +46,10 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = super::sweeps::read(&args.sweep, args.strict, &mut context.out)?;
     if sweep.run.command.is_empty() {
-        return Err(Failure::usage("the sweep file has no `[run] command`, so there is nothing to run")
-            .hint("add `command = [\"./train\", \"{args}\"]` under `[run]`"));
+        return Err(Failure::usage(
+            "the sweep file has no `[run] command`, so there is nothing to run",
+        )
+        .hint("add `command = [\"./train\", \"{args}\"]` under `[run]`"));
     }
     let options = Options {
         logs: context.logs.clone(),
@@ -70,12 +73,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // The run itself ends at once, after what an earlier one may have left was told to stop.
     let is_out_of_time = opened.is_out_of_time();
     if is_out_of_time {
-        context.out.say("no time is left for this sweep, so no trial is started");
+        context
+            .out
+            .say("no time is left for this sweep, so no trial is started");
     }
-    let set_up = if is_out_of_time { Ok(()) } else { opened.setup() };
+    let set_up = if is_out_of_time {
+        Ok(())
+    } else {
+        opened.setup()
+    };
     match set_up {
         Err(_) if interrupt.urgency() > Urgency::None => {
-            context.out.say("interrupted during `[run] setup`, before any trial");
+            context
+                .out
+                .say("interrupted during `[run] setup`, before any trial");
             context.out.say(format_args!("continue with: {}", again()));
             return Ok(interrupted(&interrupt));
         }
@@ -87,7 +98,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 /// Says that there is nothing left to run.
 fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    context.out.say("nothing left to run: the study is finished; raise `trials` in the sweep file to go on");
+    context.out.say(
+        "nothing left to run: the study is finished; raise `trials` in the sweep file to go on",
+    );
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
     progress.finish(opened.study(), &Closing::Finished, "");
@@ -112,23 +125,40 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     let closing = opened.run(&mut *executor, interrupt)?;
     drop(executor);
     let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
-    Ok(if code == Code::Interrupted { interrupted(interrupt) } else { code })
+    Ok(if code == Code::Interrupted {
+        interrupted(interrupt)
+    } else {
+        code
+    })
 }
 
 /// Returns how a program ends that was asked to by a signal.
 pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
     use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
     let by_the_system = [SIGTERM, SIGHUP, SIGUSR1].contains(&interrupt.signal());
-    if by_the_system { Code::Terminated } else { Code::Interrupted }
+    if by_the_system {
+        Code::Terminated
+    } else {
+        Code::Interrupted
+    }
 }
 
-/// Returns the GPUs to use: those that were named, else those that a batch system lets this process see; `None` if nobody says.
+/// Returns the GPUs to use: those that were named, else those that a batch system lets this process
+/// see; `None` if nobody says.
 pub(super) fn gpus(named: Option<Vec<String>>) -> Option<Vec<String>> {
     let list = || {
-        ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"].into_iter().find_map(|name| std::env::var(name).ok())
+        ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok())
     };
     let named = named.or_else(|| Some(list()?.split(',').map(str::to_owned).collect()))?;
-    Some(named.into_iter().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty() && id != "-1").collect())
+    Some(
+        named
+            .into_iter()
+            .map(|id| id.trim().to_owned())
+            .filter(|id| !id.is_empty() && id != "-1")
+            .collect(),
+    )
 }
 
 fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
@@ -137,7 +167,12 @@ fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
         (false, true) => Style::Quiet,
         (false, false) => Style::Human,
     };
-    Progress::new(style, opened.dir().clone(), Output::of_process(), opened.study())
+    Progress::new(
+        style,
+        opened.dir().clone(),
+        Output::of_process(),
+        opened.study(),
+    )
 }
 
 /// Returns the command that goes on with the run: the one that began it.

@@ -15,6 +15,10 @@ pub(crate) struct Args {}
 
 /// Runs it.
 pub(crate) fn run(_: &Args, context: &mut Context) -> Result<Code, Failure> {
-    writeln!(context.out.stdout, "{:#}", reference::schema(&Registry::standard()))?;
+    writeln!(
+        context.out.stdout,
+        "{:#}",
+        reference::schema(&Registry::standard())
+    )?;
     Ok(Code::Done)
 }

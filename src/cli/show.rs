@@ -51,7 +51,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             row
         };
         let rows: Vec<_> = trials.iter().map(row).collect();
-        out.json(&json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }))?;
+        out.json(
+            &json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }),
+        )?;
         return Ok(Code::Done);
     }
     let record = Record::of(&found.dir)?;
@@ -80,11 +82,20 @@ fn heading(out: &mut Output, text: &str) -> Result<(), Failure> {
 
 fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     let (study, header) = (&found.study, found.study.header());
-    writeln!(out.stdout, "{}  {}", out.paint.bold(&plain(&header.name)), summary::counts(study))?;
+    writeln!(
+        out.stdout,
+        "{}  {}",
+        out.paint.bold(&plain(&header.name)),
+        summary::counts(study)
+    )?;
     line(out, "status", status(found))?;
     if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
         let (objectives, params) = (summary::standing(study, best), summary::params(best));
-        line(out, "best", format!("trial {}: {objectives}  {params}", best.id))?;
+        line(
+            out,
+            "best",
+            format!("trial {}: {objectives}  {params}", best.id),
+        )?;
     }
     let objectives: Vec<_> = header
         .objectives
@@ -94,7 +105,11 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
                 Goal::Min => "minimum",
                 Goal::Max => "maximum",
             };
-            format!("{} ({goal}, {})", objective.metric, objective.take.describe())
+            format!(
+                "{} ({goal}, {})",
+                objective.metric,
+                objective.take.describe()
+            )
         })
         .collect();
     line(out, "objective", objectives.join(", "))?;
@@ -102,32 +117,73 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     line(out, "limits", limits.join(", "))?;
     if header.objectives.len() > 1 {
         let front = rank::pareto(study).len();
-        line(out, "front", format!("{front} trials that no other beats; `swath best` lists them"))?;
+        line(
+            out,
+            "front",
+            format!("{front} trials that no other beats; `swath best` lists them"),
+        )?;
         line(out, "hypervolume", front::shown(study).unwrap_or_default())?;
     }
     if let Some(seeds) = header.replicate {
-        line(out, "replicates", format!("{seeds} seeds a configuration, ranked by the mean"))?;
+        line(
+            out,
+            "replicates",
+            format!("{seeds} seeds a configuration, ranked by the mean"),
+        )?;
     }
     line(out, "parameters", header.params.join(", "))?;
-    line(out, "pipeline", format!("{}, stage {}", header.pipeline, header.stage))?;
+    line(
+        out,
+        "pipeline",
+        format!("{}, stage {}", header.pipeline, header.stage),
+    )?;
     line(out, "seed", header.seed)?;
-    line(out, "code", header.git_commit.as_deref().unwrap_or_default())?;
-    line(out, "sweep", format!("{} (md5 {})", found.dir.sweep_toml().display(), header.sweep))?;
+    line(
+        out,
+        "code",
+        header.git_commit.as_deref().unwrap_or_default(),
+    )?;
+    line(
+        out,
+        "sweep",
+        format!(
+            "{} (md5 {})",
+            found.dir.sweep_toml().display(),
+            header.sweep
+        ),
+    )?;
     line(out, "table", found.dir.trials_csv().display())?;
     let seconds: f64 = study.trials().iter().map(|trial| trial.seconds).sum();
-    let cpu: f64 = study.trials().iter().map(|trial| trial.usage.cpu_seconds).sum();
-    line(out, "time", format!("trials ran {}, {} of CPU", number::seconds(seconds), number::seconds(cpu)))
+    let cpu: f64 = study
+        .trials()
+        .iter()
+        .map(|trial| trial.usage.cpu_seconds)
+        .sum();
+    line(
+        out,
+        "time",
+        format!(
+            "trials ran {}, {} of CPU",
+            number::seconds(seconds),
+            number::seconds(cpu)
+        ),
+    )
 }
 
 fn status(found: &Found) -> String {
     let ended = |why| format!("not running: {}", summary::closing(why));
     match (lock::holder(&found.dir), found.study.closed()) {
         (Some(holder), _) => {
-            format!("running: process {} on {} since {}", holder.pid, holder.host, holder.since)
+            format!(
+                "running: process {} on {} since {}",
+                holder.pid, holder.host, holder.since
+            )
         }
         (None, Some(why)) => ended(why),
         (None, None) if found.study.trials().is_empty() => "not running".to_owned(),
-        (None, None) => "not running: the last run was killed; `swath run` goes on where it was".to_owned(),
+        (None, None) => {
+            "not running: the last run was killed; `swath run` goes on where it was".to_owned()
+        }
     }
 }
 
@@ -151,7 +207,12 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
     }))
 }
 
-fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -> Result<(), Failure> {
+fn show_trial(
+    out: &mut Output,
+    found: &Found,
+    record: &Record,
+    trial: &Trial,
+) -> Result<(), Failure> {
     let study = &found.study;
     let state = trial.state.word();
     let state = match trial.state {
@@ -160,20 +221,42 @@ fn show_trial(out: &mut Output, found: &Found, record: &Record, trial: &Trial) -
         _ => state.to_owned(),
     };
     let id = out.paint.bold(&format!("trial {}", trial.id));
-    writeln!(out.stdout, "{id}  {state}  {}", plain(&summary::objectives(study, trial)))?;
-    line(out, "cause", summary::cause(trial.exit.as_ref()).unwrap_or_default())?;
+    writeln!(
+        out.stdout,
+        "{id}  {state}  {}",
+        plain(&summary::objectives(study, trial))
+    )?;
+    line(
+        out,
+        "cause",
+        summary::cause(trial.exit.as_ref()).unwrap_or_default(),
+    )?;
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
     line(out, "constraint", summary::broken(study, trial).join(", "))?;
     if study.header().replicate.is_some() {
         let head = study.head(trial.id);
         let number = study.replicate(trial.id);
-        let mean = study.trial(head).map_or_else(String::new, |head| summary::standing(study, head));
-        line(out, "seeds", format!("number {number} of configuration {head}: {mean}"))?;
+        let mean = study
+            .trial(head)
+            .map_or_else(String::new, |head| summary::standing(study, head));
+        line(
+            out,
+            "seeds",
+            format!("number {number} of configuration {head}: {mean}"),
+        )?;
     }
     if trial.removed {
-        line(out, "removed", "it is in the trash and counts for nothing; `swath rm --restore` takes it out")?;
+        line(
+            out,
+            "removed",
+            "it is in the trash and counts for nothing; `swath rm --restore` takes it out",
+        )?;
     } else if trial.outside {
-        line(out, "outside", "the sweep file has been edited and no longer admits this configuration")?;
+        line(
+            out,
+            "outside",
+            "the sweep file has been edited and no longer admits this configuration",
+        )?;
     }
     line(out, "origin", origin(&trial.origin))?;
     line(out, "time", times(study, trial))?;
@@ -205,14 +288,22 @@ fn origin(origin: &Origin) -> String {
 }
 
 fn times(study: &Study, trial: &Trial) -> String {
-    let Some(started) = trial.started_at else { return "has not started".to_owned() };
-    let attempts =
-        if trial.attempts > 1 { format!(" in {} attempts", trial.attempts) } else { String::new() };
+    let Some(started) = trial.started_at else {
+        return "has not started".to_owned();
+    };
+    let attempts = if trial.attempts > 1 {
+        format!(" in {} attempts", trial.attempts)
+    } else {
+        String::new()
+    };
     let ended = match (&trial.state, trial.ended_at) {
         (TrialState::Running, _) | (_, None) => String::new(),
         (_, Some(ended)) => format!(", ended {ended}"),
     };
-    format!("{}{attempts}, started {started}{ended}", listing::time(study, trial))
+    format!(
+        "{}{attempts}, started {started}{ended}",
+        listing::time(study, trial)
+    )
 }
 
 fn used(trial: &Trial) -> String {
@@ -230,9 +321,19 @@ fn used(trial: &Trial) -> String {
 fn place(trial: &Trial) -> String {
     let slot = trial.slot.map(|slot| format!("slot {slot}"));
     let host = trial.place.as_ref().map(|place| place.host.clone());
-    let process = trial.place.as_ref().and_then(|place| Some(format!("process {}", place.pid?)));
-    let job = trial.place.as_ref().and_then(|place| Some(format!("job {}", place.job.as_ref()?)));
-    [host, slot, process, job].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let process = trial
+        .place
+        .as_ref()
+        .and_then(|place| Some(format!("process {}", place.pid?)));
+    let job = trial
+        .place
+        .as_ref()
+        .and_then(|place| Some(format!("job {}", place.job.as_ref()?)));
+    [host, slot, process, job]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn show_params(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
@@ -240,11 +341,20 @@ fn show_params(out: &mut Output, trial: &Trial) -> Result<(), Failure> {
         return Ok(());
     }
     heading(out, "parameters")?;
-    let widest =
-        trial.params.iter().map(|(name, _)| crate::report::text::width(&plain(name))).max().unwrap_or(0);
+    let widest = trial
+        .params
+        .iter()
+        .map(|(name, _)| crate::report::text::width(&plain(name)))
+        .max()
+        .unwrap_or(0);
     for (name, value) in &trial.params {
         let gap = " ".repeat(widest.saturating_sub(crate::report::text::width(&plain(name))));
-        writeln!(out.stdout, "  {}{gap}  {}", plain(name), plain(&listing::shown(value)))?;
+        writeln!(
+            out.stdout,
+            "  {}{gap}  {}",
+            plain(name),
+            plain(&listing::shown(value))
+        )?;
     }
     Ok(())
 }
@@ -254,7 +364,11 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         return Ok(());
     }
     let step = trial.step.map_or_else(String::new, |step| {
-        format!(", the last at {} {}", trial.axis.word(), number::short(step))
+        format!(
+            ", the last at {} {}",
+            trial.axis.word(),
+            number::short(step)
+        )
     });
     let count = trial.reports;
     let plural = if count == 1 { "report" } else { "reports" };
@@ -264,12 +378,17 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         more => format!("; {more} more came past the most that a trial gets and do not count"),
     };
     let counted = counted_words(study, trial);
-    heading(out, &plain(&format!("{count} {plural}{step}{beyond}{counted}")))?;
+    heading(
+        out,
+        &plain(&format!("{count} {plural}{step}{beyond}{counted}")),
+    )?;
     let tallies = || trial.metrics.values();
     let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
     table.push(Column::texts("  metric", names.map(|name| format!("  {name}"))).keep());
-    let last = tallies().map(|tally| number::short(tally.last.0)).chain(trial.texts.values().cloned());
+    let last = tallies()
+        .map(|tally| number::short(tally.last.0))
+        .chain(trial.texts.values().cloned());
     table.push(Column::numbers("last", last).keep());
     if let Some(counted) = earlier_counted(trial) {
         let names = trial.metrics.keys().chain(trial.texts.keys());
@@ -282,27 +401,45 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         table.push(Column::numbers("at best", at_best).keep());
     }
     let bound = |bound: Option<f64>| bound.map_or_else(String::new, number::short);
-    table.push(Column::numbers("smallest", tallies().map(|tally| bound(tally.min))));
-    table.push(Column::numbers("largest", tallies().map(|tally| bound(tally.max))));
-    table.push(Column::numbers("times", tallies().map(|tally| tally.count.to_string())));
-    Ok(out.stdout.write_all(table.render(out.width, out.paint).text.as_bytes())?)
+    table.push(Column::numbers(
+        "smallest",
+        tallies().map(|tally| bound(tally.min)),
+    ));
+    table.push(Column::numbers(
+        "largest",
+        tallies().map(|tally| bound(tally.max)),
+    ));
+    table.push(Column::numbers(
+        "times",
+        tallies().map(|tally| tally.count.to_string()),
+    ));
+    Ok(out
+        .stdout
+        .write_all(table.render(out.width, out.paint).text.as_bytes())?)
 }
 
 /// Returns the report that counts if it is not the last one.
 fn earlier_counted(trial: &Trial) -> Option<&Counted> {
-    trial.counted.as_ref().filter(|counted| counted.report != trial.reports)
+    trial
+        .counted
+        .as_ref()
+        .filter(|counted| counted.report != trial.reports)
 }
 
 /// Says which report is the trial's result.
 fn counted_words(study: &Study, trial: &Trial) -> String {
-    let Some(objective) = study.header().objectives.first() else { return String::new() };
+    let Some(objective) = study.header().objectives.first() else {
+        return String::new();
+    };
     if objective.take.averages() {
         return format!("; {} counts", objective.take.describe());
     }
-    let Some(counted) = earlier_counted(trial) else { return String::new() };
-    let step = counted
-        .step
-        .map_or_else(String::new, |step| format!(" at {} {}", trial.axis.word(), number::short(step)));
+    let Some(counted) = earlier_counted(trial) else {
+        return String::new();
+    };
+    let step = counted.step.map_or_else(String::new, |step| {
+        format!(" at {} {}", trial.axis.word(), number::short(step))
+    });
     format!("; report {}{step} is the best and counts", counted.report)
 }
 
@@ -312,8 +449,7 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
     let several_models = trial.models.len() > 1;
     // A reason that the cause of a failure repeats is shown there alone.
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
-    let is_cause =
-        |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
+    let is_cause = |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
     let mut shown = trial
         .records
         .iter()
@@ -322,7 +458,8 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
         .filter_map(|(at, record)| {
             let (kind, text) = describe_record(record)?;
             let held = held_path(&found.dir, trial.id, record);
-            let held = held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
+            let held =
+                held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
             Some((at, (kind, text + &held)))
         })
         .peekable();
@@ -353,12 +490,24 @@ fn model_words(study: &Study, trial: &Trial) -> &'static str {
 
 fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
     let md5 = |md5: &Option<String>| {
-        md5.clone().map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
+        md5.clone()
+            .map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
     };
     Some(match record {
         LogRecord::Report { .. } | LogRecord::Beyond { .. } => return None,
-        LogRecord::Dataset { data_dir, role, md5: digest, size, files, partial } => {
-            let role = if role.is_empty() { String::new() } else { format!(" ({role})") };
+        LogRecord::Dataset {
+            data_dir,
+            role,
+            md5: digest,
+            size,
+            files,
+            partial,
+        } => {
+            let role = if role.is_empty() {
+                String::new()
+            } else {
+                format!(" ({role})")
+            };
             let plural = if *files == 1 { "file" } else { "files" };
             (
                 "data set",
@@ -370,28 +519,56 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
                 ),
             )
         }
-        LogRecord::Model { model_path, size, step, md5: digest, doubt, partial, .. } => {
+        LogRecord::Model {
+            model_path,
+            size,
+            step,
+            md5: digest,
+            doubt,
+            partial,
+            ..
+        } => {
             let step = step.map_or_else(String::new, |step| format!(" at {}", number::short(step)));
             let what = match doubt {
                 Some(doubt) => format!("no digest: {doubt}"),
-                None => format!("{}, {}{}", number::bytes(*size), md5(digest), partial_digest(partial)),
+                None => format!(
+                    "{}, {}{}",
+                    number::bytes(*size),
+                    md5(digest),
+                    partial_digest(partial)
+                ),
             };
             ("model", format!("{model_path}{step}  {what}"))
         }
-        LogRecord::Artifact { path, md5: digest, size, partial } => {
+        LogRecord::Artifact {
+            path,
+            md5: digest,
+            size,
+            partial,
+        } => {
             let partial = partial_digest(partial);
-            ("artifact", format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)))
+            (
+                "artifact",
+                format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)),
+            )
         }
         LogRecord::Facts { model_path, facts } => {
-            let facts: Vec<_> =
-                facts.iter().map(|(name, value)| format!("{name} = {}", listing::shown(value))).collect();
+            let facts: Vec<_> = facts
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", listing::shown(value)))
+                .collect();
             ("model", format!("{model_path}: {}", facts.join(", ")))
         }
-        LogRecord::Param { name, value } => ("param", format!("{name} = {}", listing::shown(value))),
-        LogRecord::Output { name, value } => ("output", format!("{name} = {}", listing::shown(value))),
-        LogRecord::Checkpoint { step } => {
-            ("checkpoint", step.map_or_else(String::new, |step| format!("at {}", number::short(step))))
+        LogRecord::Param { name, value } => {
+            ("param", format!("{name} = {}", listing::shown(value)))
         }
+        LogRecord::Output { name, value } => {
+            ("output", format!("{name} = {}", listing::shown(value)))
+        }
+        LogRecord::Checkpoint { step } => (
+            "checkpoint",
+            step.map_or_else(String::new, |step| format!("at {}", number::short(step))),
+        ),
         LogRecord::Note { text } => ("note", text.clone()),
         LogRecord::Warning { text } => ("warning", text.clone()),
         LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
@@ -400,7 +577,11 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
 
 /// Names what is not part of a digest.
 fn partial_digest(partial: &[String]) -> String {
-    if partial.is_empty() { String::new() } else { format!(", partial: without {}", partial.join(", ")) }
+    if partial.is_empty() {
+        String::new()
+    } else {
+        format!(", partial: without {}", partial.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -443,17 +624,29 @@ mod tests {
                 partial: Vec::new(),
             },
         );
-        demo.log(trial, LogRecord::Note { text: "two\nlines".into() });
+        demo.log(
+            trial,
+            LogRecord::Note {
+                text: "two\nlines".into(),
+            },
+        );
         demo.end(trial, Exit::Done);
         let failed = demo.start(&[]);
         demo.end(failed, Exit::Failed(Cause::Error("no \x07".into())));
-        demo.event(Event::Closed { why: Closing::Interrupted });
+        demo.event(Event::Closed {
+            why: Closing::Interrupted,
+        });
         demo
     }
 
     fn show(words: &[&str], json: bool) -> Result<String, Failure> {
-        let which = Which { words: words.iter().map(|word| (*word).to_owned()).collect(), condition: None };
-        let (result, out, _) = demo::run(&world(), Some(80), |context| run(&Args { which, json }, context));
+        let which = Which {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            condition: None,
+        };
+        let (result, out, _) = demo::run(&world(), Some(80), |context| {
+            run(&Args { which, json }, context)
+        });
         result.map(|code| {
             assert_eq!(code, Code::Done);
             out
@@ -491,43 +684,73 @@ mod tests {
                 },
             );
         }
-        let which = Which { words: vec!["1".into()], condition: None };
-        let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));
+        let which = Which {
+            words: vec!["1".into()],
+            condition: None,
+        };
+        let (result, out, _) = demo::run(&demo, None, |context| {
+            run(&Args { which, json: false }, context)
+        });
         result.unwrap();
-        assert!(out.contains("3 reports, the last at step 3; report 2 at step 2 is the best and counts"));
         assert!(
-            out.lines().any(|line| line.split_whitespace().take(3).eq(["Acc", "0.75", "0.625"])),
+            out.contains(
+                "3 reports, the last at step 3; report 2 at step 2 is the best and counts"
+            )
+        );
+        assert!(
+            out.lines()
+                .any(|line| line.split_whitespace().take(3).eq(["Acc", "0.75", "0.625"])),
             "{out}"
         );
         let marked: Vec<_> = out.lines().filter(|line| line.contains("<-")).collect();
-        assert!(matches!(marked[..], [line] if line.contains("epoch-2.bin") && line.contains("best")));
+        assert!(
+            matches!(marked[..], [line] if line.contains("epoch-2.bin") && line.contains("best"))
+        );
     }
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_shown() {
         let shown = show(&["1-2"], false).unwrap();
-        assert!(!shown.chars().any(|char| char.is_control() && char != '\n'), "{shown:?}");
+        assert!(
+            !shown.chars().any(|char| char.is_control() && char != '\n'),
+            "{shown:?}"
+        );
     }
 
     #[test]
     fn json_holds_the_records() {
-        let document: serde_json::Value = serde_json::from_str(&show(&["1"], true).unwrap()).unwrap();
-        assert_eq!(document["trials"][0]["records"][0]["dataset"]["data_dir"], "data/digits");
+        let document: serde_json::Value =
+            serde_json::from_str(&show(&["1"], true).unwrap()).unwrap();
+        assert_eq!(
+            document["trials"][0]["records"][0]["dataset"]["data_dir"],
+            "data/digits"
+        );
         let document: serde_json::Value = serde_json::from_str(&show(&[], true).unwrap()).unwrap();
-        assert_eq!((&document["closed"], &document["best"]["trial"]), (&"interrupted".into(), &1.into()));
+        assert_eq!(
+            (&document["closed"], &document["best"]["trial"]),
+            (&"interrupted".into(), &1.into())
+        );
     }
 
     #[test]
     fn metrics_keep_the_case_of_their_names() {
         let demo = Demo::with(&[], vec![objective("val/AR@100", Goal::Max)]);
-        let which = Which { words: Vec::new(), condition: None };
-        let (result, out, _) = demo::run(&demo, None, |context| run(&Args { which, json: false }, context));
+        let which = Which {
+            words: Vec::new(),
+            condition: None,
+        };
+        let (result, out, _) = demo::run(&demo, None, |context| {
+            run(&Args { which, json: false }, context)
+        });
         assert_eq!(result, Ok(Code::Done));
         assert!(out.contains("val/AR@100 (maximum, the best of"), "{out}");
     }
 
     #[test]
     fn a_selection_without_trials_is_told() {
-        assert_eq!(show(&["running"], false).unwrap_err().message, "no such trial in `digits`");
+        assert_eq!(
+            show(&["running"], false).unwrap_err().message,
+            "no such trial in `digits`"
+        );
     }
 }

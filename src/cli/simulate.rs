@@ -1,4 +1,5 @@
-//! `swath simulate SWEEP --from STUDY`: what the sweep's scheduler would have made of trials that ran already.
+//! `swath simulate SWEEP --from STUDY`: what the sweep's scheduler would have made of trials that
+//! ran already.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -23,7 +24,8 @@ pub(crate) struct Args {
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
 
-    /// Whose learning curves to replay: a study (its name or folder), or a CSV file with a row for each trial
+    /// Whose learning curves to replay: a study (its name or folder), or a CSV file with a row for
+    /// each trial
     #[arg(long, value_name = "STUDY|FILE")]
     from: String,
 
@@ -74,18 +76,30 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         std::fs::write(path, recording.table(4))?;
     }
     if sweep.scheduler.can(Capability::Clones) {
-        let others = sweep.registry().schedulers().iter().filter(|kind| !kind.can(Capability::Clones));
+        let others = sweep
+            .registry()
+            .schedulers()
+            .iter()
+            .filter(|kind| !kind.can(Capability::Clones));
         let others: Vec<_> = others.map(|kind| format!("`{}`", kind.name)).collect();
-        let refused =
-            Failure::usage("recorded curves cannot show what changed copies of trials would have done");
+        let refused = Failure::usage(
+            "recorded curves cannot show what changed copies of trials would have done",
+        );
         return Err(refused.hint(format!("simulate works for {}", others.join(", "))));
     }
     if sweep.objectives.len() > 1 {
         let metric = &objective.metric;
-        context.out.warn(format_args!("simulated as if `{metric}` were the only objective"));
+        context.out.warn(format_args!(
+            "simulated as if `{metric}` were the only objective"
+        ));
     }
     let slots = args.jobs.map_or_else(|| sweep.slots(), usize::from);
-    let world = World { sweep: &sweep, objective, recording: &recording, slots };
+    let world = World {
+        sweep: &sweep,
+        objective,
+        recording: &recording,
+        slots,
+    };
     let order: Vec<usize> = (0..recording.curves.len()).collect();
     let recorded = world.recorded();
     let simulated = world.simulate(&order)?;
@@ -127,8 +141,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let scheduler = &sweep.scheduler.name;
-    let slots = if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") };
-    writeln!(out.stdout, "{scheduler} over {} recorded trials, {slots}", recording.curves.len())?;
+    let slots = if slots == 1 {
+        "1 slot".to_owned()
+    } else {
+        format!("{slots} slots")
+    };
+    writeln!(
+        out.stdout,
+        "{scheduler} over {} recorded trials, {slots}",
+        recording.curves.len()
+    )?;
     if recording.left_out > 0 {
         out.warn(format_args!(
             "{} trials are left out: they did not run to their own end",
@@ -141,22 +163,51 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         None => "none".to_owned(),
     };
     let rows = [
-        (format!("{resource} in all"), short(recorded.resource), short(simulated.resource)),
-        ("time".to_owned(), seconds(recorded.seconds), seconds(simulated.seconds)),
-        ("to the end".to_owned(), recorded.complete.to_string(), simulated.complete.to_string()),
-        (format!("best {}", objective.metric), best(&recorded), best(&simulated)),
+        (
+            format!("{resource} in all"),
+            short(recorded.resource),
+            short(simulated.resource),
+        ),
+        (
+            "time".to_owned(),
+            seconds(recorded.seconds),
+            seconds(simulated.seconds),
+        ),
+        (
+            "to the end".to_owned(),
+            recorded.complete.to_string(),
+            simulated.complete.to_string(),
+        ),
+        (
+            format!("best {}", objective.metric),
+            best(&recorded),
+            best(&simulated),
+        ),
     ];
-    let width =
-        |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let width = |texts: &mut dyn Iterator<Item = &String>| {
+        texts.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
     let first = width(&mut rows.iter().map(|(name, ..)| name));
     let second = width(&mut rows.iter().map(|(_, all, _)| all)).max("recorded".len());
-    writeln!(out.stdout, "{:first$}  {:>second$}  {scheduler}", "", "recorded")?;
+    writeln!(
+        out.stdout,
+        "{:first$}  {:>second$}  {scheduler}",
+        "", "recorded"
+    )?;
     for (name, all, now) in &rows {
         writeln!(out.stdout, "{name:first$}  {all:>second$}  {now}")?;
     }
     let percent = |part: f64| format!("{:.1} %", part * 100.0);
-    let fate = if survived(&simulated) { "survives" } else { "would have been stopped" };
-    writeln!(out.stdout, "{} spent; the best trial {fate}", percent(part(&simulated)))?;
+    let fate = if survived(&simulated) {
+        "survives"
+    } else {
+        "would have been stopped"
+    };
+    writeln!(
+        out.stdout,
+        "{} spent; the best trial {fate}",
+        percent(part(&simulated))
+    )?;
     if !others.is_empty() {
         writeln!(
             out.stdout,
@@ -176,11 +227,19 @@ fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
     })?;
     let mut section = sweep.scheduler.section.clone();
     let named = section.take_text("metric", &mut Diagnostics::default());
-    let is_named =
-        |objective: &&Objective| named.as_ref().is_some_and(|(name, _)| **name == *objective.metric);
-    let objective = sweep.objectives.iter().find(is_named).or(sweep.objectives.first());
+    let is_named = |objective: &&Objective| {
+        named
+            .as_ref()
+            .is_some_and(|(name, _)| **name == *objective.metric)
+    };
+    let objective = sweep
+        .objectives
+        .iter()
+        .find(is_named)
+        .or(sweep.objectives.first());
     let objective = objective.ok_or_else(|| {
-        Failure::usage("the sweep file has no objective").hint("`[objective]` names the metric to judge by")
+        Failure::usage("the sweep file has no objective")
+            .hint("`[objective]` names the metric to judge by")
     })?;
     Ok((resource, objective))
 }
@@ -192,7 +251,10 @@ fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, 
     let recording = if path.is_file() {
         let text = std::fs::read_to_string(path)?;
         Recording::parse(&text).map_err(|error| {
-            Failure::usage(format!("`{}` cannot be read as learning curves: {error}", path.display()))
+            Failure::usage(format!(
+                "`{}` cannot be read as learning curves: {error}",
+                path.display()
+            ))
         })?
     } else {
         let dir = studies::named(&context.logs, from)?;
@@ -215,7 +277,9 @@ fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, 
             "no trial of `{from}` ran to its end and reported `{}` over `{resource}`",
             objective.metric
         );
-        return Err(Failure::usage(what).hint("record some without a scheduler first: `name = \"fifo\"`"));
+        return Err(
+            Failure::usage(what).hint("record some without a scheduler first: `name = \"fifo\"`")
+        );
     }
     Ok(recording)
 }
@@ -226,22 +290,36 @@ impl World<'_> {
         let curves = || self.recording.curves.iter();
         let length = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
         let value = |curve: &Curve| {
-            let mut scores = curve.points.iter().filter_map(|(_, value)| self.objective.score(*value));
+            let mut scores = curve
+                .points
+                .iter()
+                .filter_map(|(_, value)| self.objective.score(*value));
             let score = match self.objective.take {
                 Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
                 Take::Last => scores.next_back(),
                 averaging => {
-                    let values: Vec<_> = curve.points.iter().map(|(_, value)| Metric(*value)).collect();
+                    let values: Vec<_> = curve
+                        .points
+                        .iter()
+                        .map(|(_, value)| Metric(*value))
+                        .collect();
                     return averaging.average(&values);
                 }
             };
             score.map(|score| self.objective.value(score))
         };
         let scored = curves().filter_map(|(trial, curve)| Some((*trial, value(curve)?)));
-        let oriented = |value: f64| self.objective.score(value).map_or(f64::INFINITY, |score| score.get());
+        let oriented = |value: f64| {
+            self.objective
+                .score(value)
+                .map_or(f64::INFINITY, |score| score.get())
+        };
         Outcome {
             resource: curves().map(|(_, curve)| length(curve)).sum(),
-            seconds: curves().map(|(_, curve)| length(curve) * curve.pace).sum::<f64>() / self.slots as f64,
+            seconds: curves()
+                .map(|(_, curve)| length(curve) * curve.pace)
+                .sum::<f64>()
+                / self.slots as f64,
             best: scored.min_by(|a, b| oriented(a.1).total_cmp(&oriented(b.1))),
             complete: self.recording.curves.len() as u64,
             stopped: 0,
@@ -255,25 +333,38 @@ impl World<'_> {
         // The recording is of one objective, so the scheduler has to judge by that alone.
         let mut sweep = self.sweep.clone();
         sweep.objectives = vec![self.objective.clone()];
-        let plan = sweep.build(self.slots, None).map_err(|rejected| sweeps::rejected(&rejected, colour))?;
-        let curves: Vec<Curve> = order.iter().map(|at| self.recording.curves[*at].1.clone()).collect();
+        let plan = sweep
+            .build(self.slots, None)
+            .map_err(|rejected| sweeps::rejected(&rejected, colour))?;
+        let curves: Vec<Curve> = order
+            .iter()
+            .map(|at| self.recording.curves[*at].1.clone())
+            .collect();
         let header = Header {
             objectives: vec![self.objective.clone()],
             resource: self.sweep.resource.clone(),
             trials: Some(curves.len() as u64),
             ..Header::default()
         };
-        let broken =
-            |_| Failure::new(Code::Tool, "internal error: the scheduler asked for something impossible");
-        let simulation = Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
+        let broken = |_| {
+            Failure::new(
+                Code::Tool,
+                "internal error: the scheduler asked for something impossible",
+            )
+        };
+        let simulation =
+            Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
         let mut simulation = simulation.with_checkpoints(self.sweep.checkpoint);
         simulation.run(|_| false).map_err(broken)?;
         let study = &simulation.study;
         let counts = study.counts();
-        let best = study.incumbent().filter(|trial| trial.state == TrialState::Complete).and_then(|trial| {
-            let recorded = self.recording.curves[order[trial.id.0 as usize - 1]].0;
-            Some((recorded, trial.objective(self.objective)?))
-        });
+        let best = study
+            .incumbent()
+            .filter(|trial| trial.state == TrialState::Complete)
+            .and_then(|trial| {
+                let recorded = self.recording.curves[order[trial.id.0 as usize - 1]].0;
+                Some((recorded, trial.objective(self.objective)?))
+            });
         Ok(Outcome {
             resource: simulation.spent,
             seconds: simulation.seconds,
@@ -309,7 +400,10 @@ mod tests {
 
     fn simulate(scheduler: &str, curves: &str, json: bool) -> Result<String, Failure> {
         let folder = tempfile::tempdir().unwrap();
-        let (sweep, from) = (folder.path().join("sweep.toml"), folder.path().join("curves.csv"));
+        let (sweep, from) = (
+            folder.path().join("sweep.toml"),
+            folder.path().join("curves.csv"),
+        );
         let text = format!(
             "[run]\ncommand = [\"true\", \"{{args}}\"]\ncheckpoint = true\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
              [search]\ntrials = 9\nsampler = \"random\"\n[resources]\njobs = 1\n[scheduler]\n{scheduler}\n\
@@ -318,15 +412,29 @@ mod tests {
         std::fs::write(&sweep, text).unwrap();
         std::fs::write(&from, curves).unwrap();
         let (out, stdout, _) = captured::output(None);
-        let mut context = Context { logs: folder.path().join("logs"), out };
+        let mut context = Context {
+            logs: folder.path().join("logs"),
+            out,
+        };
         let from = from.display().to_string();
-        run(&Args { sweep, from, jobs: None, orders: 3, save: None, json }, &mut context)?;
+        run(
+            &Args {
+                sweep,
+                from,
+                jobs: None,
+                orders: 3,
+                save: None,
+                json,
+            },
+            &mut context,
+        )?;
         Ok(stdout.text())
     }
 
     #[test]
     fn it_says_what_was_saved_and_whether_the_best_survives() {
-        let stopping = "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nmode = \"stopping\"";
+        let stopping =
+            "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nmode = \"stopping\"";
         let text = simulate(stopping, CURVES, false).unwrap();
         let wanted = "asha over 9 recorded trials, 1 slot
                     recorded  asha
@@ -346,7 +454,10 @@ best loss     0.05 (trial 9)  0.05 (trial 9)
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(told["recorded"]["resource"], 81.0);
         assert_eq!(told["simulated"]["resource"], 21.0, "{text}");
-        assert_eq!((&told["survived"], &told["orders"]["tried"]), (&true.into(), &3.into()));
+        assert_eq!(
+            (&told["survived"], &told["orders"]["tried"]),
+            (&true.into(), &3.into())
+        );
     }
 
     #[test]
@@ -357,7 +468,10 @@ best loss     0.05 (trial 9)  0.05 (trial 9)
             failure.message
         };
         let asha = "name = \"asha\"\nresource = \"epoch\"\nmax = 9";
-        assert!(said(asha, "trial,seconds,1\n1,1,x\n").ends_with("line 2, column 3: `x` is not a number"));
+        assert!(
+            said(asha, "trial,seconds,1\n1,1,x\n")
+                .ends_with("line 2, column 3: `x` is not a number")
+        );
         assert!(said(asha, "trial,seconds,1\n").contains("no trial of"));
         assert!(said("name = \"fifo\"", CURVES).contains("does not name the reported key"));
         let pbt = "name = \"pbt\"\nresource = \"epoch\"\nmax = 9";

@@ -1,4 +1,5 @@
-//! `swath stop [STUDY]`: tells the run of a study, in another terminal or on another machine, to end.
+//! `swath stop [STUDY]`: tells the run of a study, in another terminal or on another machine, to
+//! end.
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
@@ -19,7 +20,8 @@ pub(crate) struct Args {
     #[arg(long)]
     now: bool,
 
-    /// Do not end it, but run so many trials at a time from now on: fewer, or more than it was started with
+    /// Do not end it, but run so many trials at a time from now on: fewer, or more than it was
+    /// started with
     #[arg(long, value_name = "N", conflicts_with_all = ["drain", "now"])]
     jobs: Option<std::num::NonZeroUsize>,
 }
@@ -35,15 +37,23 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Err(Failure::usage(format!("nobody runs `{shown}`")));
     };
     let (stop, what) = match (args.drain, args.now, args.jobs) {
-        (true, ..) => {
-            (Some(Urgency::Drain), "start nothing new and end when the running trials have ended".to_owned())
-        }
+        (true, ..) => (
+            Some(Urgency::Drain),
+            "start nothing new and end when the running trials have ended".to_owned(),
+        ),
         (_, true, _) => (Some(Urgency::Kill), "kill its trials and end".to_owned()),
         (.., Some(jobs)) => (None, format!("run {jobs} at a time")),
         _ => (Some(Urgency::Stop), "stop its trials and end".to_owned()),
     };
-    let sent = Control { stop, jobs: args.jobs.map(usize::from) }.send(&dir);
+    let sent = Control {
+        stop,
+        jobs: args.jobs.map(usize::from),
+    }
+    .send(&dir);
     sent.map_err(|error| Failure::caused(Code::Tool, &error))?;
-    context.out.say(format_args!("told process {} on {} to {what}", holder.pid, holder.host));
+    context.out.say(format_args!(
+        "told process {} on {} to {what}",
+        holder.pid, holder.host
+    ));
     Ok(Code::Done)
 }

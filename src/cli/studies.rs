@@ -15,7 +15,8 @@ use std::time::SystemTime;
 /// Which study, and which of its trials: `[STUDY] [TRIALS]`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Which {
-    /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`, `last`, `best:5`, `failed`…
+    /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`,
+    /// `last`, `best:5`, `failed`…
     #[arg(value_name = "STUDY] [TRIALS", num_args = 0..=2)]
     pub(crate) words: Vec<String>,
 
@@ -38,9 +39,17 @@ impl Which {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
-        let condition =
-            self.condition.as_deref().map(|text| Condition::parse(text, &study, &dir)).transpose()?;
-        Ok(Found { dir, study, selector, condition })
+        let condition = self
+            .condition
+            .as_deref()
+            .map(|text| Condition::parse(text, &study, &dir))
+            .transpose()?;
+        Ok(Found {
+            dir,
+            study,
+            selector,
+            condition,
+        })
     }
 
     /// Tells the study from the trials. A single word is a study if there is one of that name.
@@ -67,7 +76,12 @@ impl Found {
     pub(crate) fn trials(&self) -> Result<Vec<&Trial>, Failure> {
         let mut trials = match &self.selector {
             Some(selector) => selector.select(&self.study)?,
-            None => self.study.trials().iter().filter(|trial| !trial.removed).collect(),
+            None => self
+                .study
+                .trials()
+                .iter()
+                .filter(|trial| !trial.removed)
+                .collect(),
         };
         if let Some(condition) = &self.condition {
             trials.retain(|trial| condition.holds(&self.study, trial));
@@ -76,17 +90,21 @@ impl Found {
     }
 
     /// Returns the one trial that was asked for, or the one that `default` names.
-    pub(crate) fn trial(&self, default: impl FnOnce(&Study) -> Option<&Trial>) -> Result<&Trial, Failure> {
+    pub(crate) fn trial(
+        &self,
+        default: impl FnOnce(&Study) -> Option<&Trial>,
+    ) -> Result<&Trial, Failure> {
         if !self.is_selective() {
             return default(&self.study).ok_or_else(|| self.nothing());
         }
         match self.trials()?.as_slice() {
             [trial] => Ok(trial),
             [] => Err(self.nothing()),
-            several => {
-                Err(Failure::usage(format!("{} trials are meant, but only one can be", several.len()))
-                    .hint("name one by its number"))
-            }
+            several => Err(Failure::usage(format!(
+                "{} trials are meant, but only one can be",
+                several.len()
+            ))
+            .hint("name one by its number")),
         }
     }
 
@@ -133,12 +151,18 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
     if let Some(dir) = candidates.into_iter().find(StudyDir::exists) {
         return Ok(dir);
     }
-    let failure = Failure::usage(format!("there is no study `{}` in `{}`", plain(word), logs.display()));
+    let failure = Failure::usage(format!(
+        "there is no study `{}` in `{}`",
+        plain(word),
+        logs.display()
+    ));
     let known = all(logs);
     let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
     Err(match nearest(word, names.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
-        None if names.is_empty() => failure.hint("`--logs DIR` or SWATH_LOGS says where the studies are"),
+        None if names.is_empty() => {
+            failure.hint("`--logs DIR` or SWATH_LOGS says where the studies are")
+        }
         None => failure.hint(format!("there are: {}", plain(&names.join(", ")))),
     })
 }
@@ -147,7 +171,10 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
     // The repetition of a trial is looked at by its name.
     let own = |(name, _): &(String, SystemTime)| !StudyDir::new(logs, name).repro().exists();
-    let newest = all(logs).into_iter().filter(own).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+    let newest = all(logs)
+        .into_iter()
+        .filter(own)
+        .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
         Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
             .hint("`swath run sweep.toml` makes one; `--logs DIR` or SWATH_LOGS says where the studies are")
@@ -156,11 +183,17 @@ pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
 
 /// Returns every study with the time it was last written to, by name.
 pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
-    let entries = std::fs::read_dir(logs).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(logs)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let written = std::fs::metadata(StudyDir::new(logs, &name).journal()).ok()?.modified().ok()?;
+            let written = std::fs::metadata(StudyDir::new(logs, &name).journal())
+                .ok()?
+                .modified()
+                .ok()?;
             Some((name, written))
         })
         .collect();
@@ -181,13 +214,17 @@ pub(crate) mod demo {
     pub(crate) fn write(logs: &std::path::Path, name: &str, demo: &Demo) -> StudyDir {
         let dir = StudyDir::new(logs, name);
         std::fs::create_dir_all(dir.root()).unwrap();
-        let lines: Vec<_> =
-            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let lines: Vec<_> = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
         std::fs::write(dir.journal(), lines.concat()).unwrap();
         dir
     }
 
-    /// Runs a command over the study `digits`; returns its result, standard output and standard error.
+    /// Runs a command over the study `digits`; returns its result, standard output and standard
+    /// error.
     pub(crate) fn run(
         demo: &Demo,
         width: Option<usize>,
@@ -196,10 +233,17 @@ pub(crate) mod demo {
         let logs = tempfile::tempdir().unwrap();
         write(logs.path(), "digits", demo);
         let (out, stdout, stderr) = captured::output(width);
-        let mut context = Context { logs: logs.path().to_owned(), out };
+        let mut context = Context {
+            logs: logs.path().to_owned(),
+            out,
+        };
         let result = command(&mut context);
         let root = logs.path().display().to_string();
-        (result, stdout.text().replace(&root, "logs"), stderr.text().replace(&root, "logs"))
+        (
+            result,
+            stdout.text().replace(&root, "logs"),
+            stderr.text().replace(&root, "logs"),
+        )
     }
 }
 
@@ -211,7 +255,10 @@ mod tests {
     use crate::tracker::demo::Demo;
 
     fn which(words: &[&str]) -> Which {
-        Which { words: words.iter().map(|word| (*word).to_owned()).collect(), condition: None }
+        Which {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            condition: None,
+        }
     }
 
     fn world() -> (tempfile::TempDir, Context) {
@@ -222,18 +269,38 @@ mod tests {
         demo::write(logs.path(), "older", &study);
         demo::write(logs.path(), "digits", &study);
         let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
-        let journal =
-            std::fs::File::options().append(true).open(logs.path().join("older/journal.jsonl")).unwrap();
+        let journal = std::fs::File::options()
+            .append(true)
+            .open(logs.path().join("older/journal.jsonl"))
+            .unwrap();
         journal.set_modified(past).unwrap();
-        let context = Context { logs: logs.path().to_owned(), out: captured::output(None).0 };
+        let context = Context {
+            logs: logs.path().to_owned(),
+            out: captured::output(None).0,
+        };
         (logs, context)
     }
 
     fn found(words: &[&str]) -> (String, Vec<u32>) {
         let (_logs, context) = world();
         let found = which(words).find(&context).unwrap();
-        let name = found.dir.root().file_name().unwrap().to_str().unwrap().to_owned();
-        (name, found.trials().unwrap().iter().map(|trial| trial.id.0).collect())
+        let name = found
+            .dir
+            .root()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (
+            name,
+            found
+                .trials()
+                .unwrap()
+                .iter()
+                .map(|trial| trial.id.0)
+                .collect(),
+        )
     }
 
     #[test]
@@ -257,6 +324,11 @@ mod tests {
         let (_logs, context) = world();
         let failure = which(&["digit"]).find(&context).err().unwrap();
         assert_eq!(failure.hints, ["did you mean `digits`?"]);
-        assert!(latest(std::path::Path::new("/nowhere")).unwrap_err().message.contains("there is no study"));
+        assert!(
+            latest(std::path::Path::new("/nowhere"))
+                .unwrap_err()
+                .message
+                .contains("there is no study")
+        );
     }
 }

@@ -13,7 +13,11 @@ pub(super) fn read(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep,
 
 /// Reads a sweep file as [`read`] does, also one without `[run]` that is meant for
 /// `swath ask-tell`.
-pub(super) fn read_for_either(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
+pub(super) fn read_for_either(
+    path: &Path,
+    strict: bool,
+    out: &mut Output,
+) -> Result<Sweep, Failure> {
     accept(read_quietly(path), strict, out)
 }
 
@@ -25,8 +29,15 @@ fn accept(read: Result<Sweep, Rejected>, strict: bool, out: &mut Output) -> Resu
     }
     out.say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
     if strict {
-        let what = if sweep.warnings.list.len() == 1 { "a warning" } else { "warnings" };
-        return Err(Failure::usage(format!("`{}` has {what}, which `--strict` refuses", sweep.source.name)));
+        let what = if sweep.warnings.list.len() == 1 {
+            "a warning"
+        } else {
+            "warnings"
+        };
+        return Err(Failure::usage(format!(
+            "`{}` has {what}, which `--strict` refuses",
+            sweep.source.name
+        )));
     }
     Ok(sweep)
 }
@@ -38,11 +49,17 @@ pub(super) fn read_quietly(path: &Path) -> Result<Sweep, Rejected> {
 
 fn look_around(mut sweep: Sweep) -> Sweep {
     let current_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    sweep.look_around(&Surroundings { current_dir, path: std::env::var_os("PATH") });
+    sweep.look_around(&Surroundings {
+        current_dir,
+        path: std::env::var_os("PATH"),
+    });
     sweep
 }
 
 /// Makes what is wrong with a sweep file the reason why a command fails.
 pub(super) fn rejected(rejected: &Rejected, colour: bool) -> Failure {
-    Failure { rendered: rejected.render(colour).trim_end().to_owned(), ..Failure::silent(Code::Usage) }
+    Failure {
+        rendered: rejected.render(colour).trim_end().to_owned(),
+        ..Failure::silent(Code::Usage)
+    }
 }

@@ -13,7 +13,8 @@ pub(super) const LAST_WORDS: usize = 12;
 /// How much of a log is looked at for its last words.
 const LOOK: u64 = 16 * 1024;
 
-/// Returns the last lines that are not empty of what a trial wrote to its standard error, or else to its standard output, safe to show.
+/// Returns the last lines that are not empty of what a trial wrote to its standard error, or else
+/// to its standard output, safe to show.
 pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) {
     let of = |name: &str| {
         let path = folder.join(name);
@@ -21,11 +22,19 @@ pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) 
         (path, lines)
     };
     let (path, lines) = of("stderr.log");
-    if lines.is_empty() { of("stdout.log") } else { (path, lines) }
+    if lines.is_empty() {
+        of("stdout.log")
+    } else {
+        (path, lines)
+    }
 }
 
 /// Shows the last words of a trial that failed.
-pub(super) fn show_last_words(out: &mut Output, folder: &Path, count: usize) -> Result<(), Failure> {
+pub(super) fn show_last_words(
+    out: &mut Output,
+    folder: &Path,
+    count: usize,
+) -> Result<(), Failure> {
     let (log, lines) = last_words(folder, count);
     if lines.is_empty() {
         return Ok(());
@@ -47,7 +56,11 @@ pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut bytes = Vec::new();
     file.take(LOOK).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().map(log_line).filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .map(log_line)
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     Ok(lines[lines.len().saturating_sub(count)..].to_vec())
 }
 
@@ -73,7 +86,11 @@ pub(super) fn offset_of_last(file: &mut File, count: usize) -> io::Result<u64> {
             }
         }
     }
-    Ok(if count == 0 { file.metadata()?.len() } else { 0 })
+    Ok(if count == 0 {
+        file.metadata()?.len()
+    } else {
+        0
+    })
 }
 
 #[cfg(test)]
@@ -86,8 +103,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("stdout.log"), "a\nb\n\n").unwrap();
         std::fs::write(folder.path().join("stderr.log"), "").unwrap();
-        assert_eq!(last_words(folder.path(), 1), (folder.path().join("stdout.log"), vec!["b".to_owned()]));
-        std::fs::write(folder.path().join("stderr.log"), b"\xff\x1b[1mno\x1b[0m\n".repeat(9000)).unwrap();
+        assert_eq!(
+            last_words(folder.path(), 1),
+            (folder.path().join("stdout.log"), vec!["b".to_owned()])
+        );
+        std::fs::write(
+            folder.path().join("stderr.log"),
+            b"\xff\x1b[1mno\x1b[0m\n".repeat(9000),
+        )
+        .unwrap();
         assert_eq!(last_words(folder.path(), 2).1, ["\u{fffd}no", "\u{fffd}no"]);
     }
 

@@ -47,8 +47,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             plain(&workdir.display().to_string())
         )));
     }
-    let subject =
-        |name: &String| Subject::ALL.iter().find(|(known, _)| known == name).map(|(_, subject)| *subject);
+    let subject = |name: &String| {
+        Subject::ALL
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, subject)| *subject)
+    };
     let only: BTreeSet<Subject> = args.only.iter().filter_map(subject).collect();
     let verified = verify(&found.dir, &trials, args.workdir.as_deref(), &only)?;
     let out = &mut context.out;
@@ -70,9 +74,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             out.say(format_args!("not checked: {}", plain(unchecked)));
         }
         let count: usize = verified.checked.values().sum();
-        let kinds: Vec<_> =
-            verified.checked.iter().map(|(subject, count)| format!("{count} {}", subject.name())).collect();
-        let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+        let kinds: Vec<_> = verified
+            .checked
+            .iter()
+            .map(|(subject, count)| format!("{count} {}", subject.name()))
+            .collect();
+        let kinds = if kinds.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", kinds.join(", "))
+        };
         let same = match verified.drift.len() {
             0 => "all as recorded".to_owned(),
             1 => "1 difference".to_owned(),
@@ -80,14 +91,38 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         };
         out.say(format_args!("{count} things checked{kinds}: {same}"));
     }
-    Ok(if verified.drift.is_empty() { Code::Done } else { Code::Difference })
+    Ok(if verified.drift.is_empty() {
+        Code::Done
+    } else {
+        Code::Difference
+    })
 }
 
 fn told(drift: &Drift) -> String {
-    let Drift { subject, name, recorded, found, why, since, trials, .. } = drift;
-    let short = |text: &String| if text.len() >= 32 { text.chars().take(12).collect() } else { text.clone() };
-    let found = found.as_ref().map(|found| format!(", is {}", short(found))).unwrap_or_default();
-    let since = since.map(|since| format!("; since {since}")).unwrap_or_default();
+    let Drift {
+        subject,
+        name,
+        recorded,
+        found,
+        why,
+        since,
+        trials,
+        ..
+    } = drift;
+    let short = |text: &String| {
+        if text.len() >= 32 {
+            text.chars().take(12).collect()
+        } else {
+            text.clone()
+        }
+    };
+    let found = found
+        .as_ref()
+        .map(|found| format!(", is {}", short(found)))
+        .unwrap_or_default();
+    let since = since
+        .map(|since| format!("; since {since}"))
+        .unwrap_or_default();
     let recorded = short(recorded);
     let thing = match subject {
         Subject::Data => format!("data set {name}"),
@@ -99,7 +134,10 @@ fn told(drift: &Drift) -> String {
         Subject::Sweep => format!("sweep file {name}"),
         other => format!("{} {name}", other.name()),
     };
-    format!("{thing} {why}: was {recorded}{found}{since}; {}", ids(trials))
+    format!(
+        "{thing} {why}: was {recorded}{found}{since}; {}",
+        ids(trials)
+    )
 }
 
 /// Names trials: `trials 1-4, 7`.
@@ -112,10 +150,18 @@ pub(crate) fn ids(trials: &[TrialId]) -> String {
         }
     }
     let shown = |(first, last): &(u32, u32)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
     };
     let shown: Vec<_> = ranges.iter().map(shown).collect();
-    format!("{} {}", if trials.len() == 1 { "trial" } else { "trials" }, shown.join(", "))
+    format!(
+        "{} {}",
+        if trials.len() == 1 { "trial" } else { "trials" },
+        shown.join(", ")
+    )
 }
 
 #[cfg(test)]

@@ -33,7 +33,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         plain(&reason(found.study.closed(), trial))
     )?;
     for broken in summary::broken(study, trial) {
-        writeln!(out.stdout, "  it breaks an outcome constraint: {}", plain(&broken))?;
+        writeln!(
+            out.stdout,
+            "  it breaks an outcome constraint: {}",
+            plain(&broken)
+        )?;
     }
     if let Some(line) = raced(study, study.head(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
@@ -44,7 +48,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         if entry.event.trial() != Some(trial.id) {
             continue;
         }
-        if let Event::Judged { verdict: judged, .. } = &entry.event {
+        if let Event::Judged {
+            verdict: judged, ..
+        } = &entry.event
+        {
             verdict = Some(*judged);
         }
         if let Some(line) = told(&entry.event, trial, verdict) {
@@ -92,11 +99,15 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
         (TrialState::Waiting, None) => "it waits for a slot; the next run starts it".to_owned(),
         (TrialState::Waiting, Some(exit)) => waiting(closed, trial, exit),
         (TrialState::Running, _) => {
-            format!("attempt {} runs, or did when its run was killed", trial.attempts)
+            format!(
+                "attempt {} runs, or did when its run was killed",
+                trial.attempts
+            )
         }
-        (TrialState::Paused | TrialState::Stopped, _) => {
-            trial.why.clone().unwrap_or_else(|| "the program that ran it gave it up".to_owned())
-        }
+        (TrialState::Paused | TrialState::Stopped, _) => trial
+            .why
+            .clone()
+            .unwrap_or_else(|| "the program that ran it gave it up".to_owned()),
         (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
             let why = trial.why.as_deref().unwrap_or_default();
             format!("{why}: it was ended there, with every objective reported and finite")
@@ -104,7 +115,9 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
         (TrialState::Complete, _) => {
             "it ended without an error, and every objective was reported and is finite".to_owned()
         }
-        (TrialState::Failed, exit) => summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned()),
+        (TrialState::Failed, exit) => {
+            summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned())
+        }
     }
 }
 
@@ -131,7 +144,10 @@ fn waiting(closed: Option<&Closing>, trial: &Trial, exit: &Exit) -> String {
 fn raced(study: &Study, head: TrialId) -> Option<String> {
     let wanted = study.header().replicate? as usize;
     let standing = study.standing(head)?;
-    let so_far = format!("{} of {wanted} seeds of configuration {head} are complete", standing.seeds);
+    let so_far = format!(
+        "{} of {wanted} seeds of configuration {head} are complete",
+        standing.seeds
+    );
     let race = Race::of(study).filter(|race| standing.seeds < wanted && race.drops(study, head));
     Some(match (race, standing.scores.first()) {
         (Some(race), Some(mean)) => format!(
@@ -158,9 +174,19 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
         },
         // It ran elsewhere, and at another time than it was imported.
         Event::Started { .. } | Event::Ended { .. } if is_imported => return None,
-        Event::Started { attempt, until, resume, .. } => {
-            let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
-            format!("attempt {attempt} started{}{until}", if *resume { " from its checkpoint" } else { "" })
+        Event::Started {
+            attempt,
+            until,
+            resume,
+            ..
+        } => {
+            let until = until
+                .map(|until| format!(", until {until}"))
+                .unwrap_or_default();
+            format!(
+                "attempt {attempt} started{}{until}",
+                if *resume { " from its checkpoint" } else { "" }
+            )
         }
         Event::Judged { verdict, why, .. } => {
             let word = match verdict {
@@ -176,12 +202,20 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
             Exit::Done => format!("attempt {attempt} ended without an error"),
             other => format!("attempt {attempt} ended: {other}"),
         },
-        Event::Requeued { why, not_before, .. } => {
+        Event::Requeued {
+            why, not_before, ..
+        } => {
             let until = not_before.map_or_else(String::new, |until| format!(" until {until}"));
             format!("waits again{until}: {why}")
         }
-        Event::Logged { record: LogRecord::Warning { text }, .. } => format!("warning: {text}"),
-        Event::Logged { record: LogRecord::Note { text }, .. } if is_imported => format!("note: {text}"),
+        Event::Logged {
+            record: LogRecord::Warning { text },
+            ..
+        } => format!("warning: {text}"),
+        Event::Logged {
+            record: LogRecord::Note { text },
+            ..
+        } if is_imported => format!("note: {text}"),
         _ => return None,
     })
 }
@@ -194,7 +228,10 @@ mod tests {
     use crate::tracker::demo::Demo;
 
     fn why(demo: &Demo) -> String {
-        let which = Which { words: Vec::new(), condition: None };
+        let which = Which {
+            words: Vec::new(),
+            condition: None,
+        };
         let (result, out, _) = demo::run(demo, None, |context| run(&Args { which }, context));
         result.unwrap();
         out
@@ -208,13 +245,17 @@ mod tests {
     fn a_failed_trial_is_told_with_the_error_that_it_wrote() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
-        let (error, ended) = ("ValueError: bad shapes".to_owned(), Box::new(Cause::Code(1)));
+        let (error, ended) = (
+            "ValueError: bad shapes".to_owned(),
+            Box::new(Cause::Code(1)),
+        );
         demo.end(trial, Exit::Failed(Cause::Raised { error, ended }));
         let cause = "ValueError: bad shapes (exit status 1)";
         assert_eq!(headline(&demo), format!("trial 1 is failed: {cause}"));
         assert!(why(&demo).contains(&format!("attempt 1 ended: {cause}")));
         demo.event(Event::requeued(trial, "retry 1 of 2"));
-        let waits = format!("trial 1 is waiting: its last attempt failed: {cause}; the next run starts");
+        let waits =
+            format!("trial 1 is waiting: its last attempt failed: {cause}; the next run starts");
         assert!(headline(&demo).starts_with(&waits), "{}", headline(&demo));
     }
 
@@ -223,19 +264,34 @@ mod tests {
         let from = || Origin::Imported("optuna study s of s.db".into());
         for (exit, wanted) in [
             (Exit::Stopped, "stopped: it was stopped early where it ran"),
-            (Exit::Failed(Cause::Told("no luck".into())), "failed: it failed where it ran: no luck"),
+            (
+                Exit::Failed(Cause::Told("no luck".into())),
+                "failed: it failed where it ran: no luck",
+            ),
             (Exit::Done, "complete: it was complete where it ran"),
         ] {
             let mut demo = Demo::new(&[]);
             let trial = demo.start_from(&[], from());
-            demo.log(trial, LogRecord::Note { text: "trial 7 of s, from 10:00 to 10:05".into() });
+            demo.log(
+                trial,
+                LogRecord::Note {
+                    text: "trial 7 of s, from 10:00 to 10:05".into(),
+                },
+            );
             demo.report(trial, &[("val_loss", 0.5)]);
             demo.end(trial, exit);
             let told = why(&demo);
-            let headline = format!("trial 1 is {wanted}; it was imported from optuna study s of s.db\n");
+            let headline =
+                format!("trial 1 is {wanted}; it was imported from optuna study s of s.db\n");
             assert!(told.starts_with(&headline), "{told}");
-            assert!(told.contains("note: trial 7 of s, from 10:00 to 10:05\n"), "{told}");
-            assert!(!told.contains("attempt"), "nothing was attempted here: {told}");
+            assert!(
+                told.contains("note: trial 7 of s, from 10:00 to 10:05\n"),
+                "{told}"
+            );
+            assert!(
+                !told.contains("attempt"),
+                "nothing was attempted here: {told}"
+            );
         }
     }
 
@@ -244,15 +300,27 @@ mod tests {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         let why = "the program that ran it gave it up: diverged".to_owned();
-        demo.event(Event::Judged { trial, verdict: Verdict::Stop, why });
+        demo.event(Event::Judged {
+            trial,
+            verdict: Verdict::Stop,
+            why,
+        });
         demo.end(trial, Exit::Stopped);
         let wanted = "trial 1 is stopped: the program that ran it gave it up: diverged";
         assert_eq!(headline(&demo), wanted);
         // A study of an earlier version has no reason.
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
-        demo.log(trial, LogRecord::Note { text: "epoch 5".into() });
+        demo.log(
+            trial,
+            LogRecord::Note {
+                text: "epoch 5".into(),
+            },
+        );
         demo.end(trial, Exit::Stopped);
-        assert_eq!(headline(&demo), "trial 1 is stopped: the program that ran it gave it up");
+        assert_eq!(
+            headline(&demo),
+            "trial 1 is stopped: the program that ran it gave it up"
+        );
     }
 }

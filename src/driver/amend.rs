@@ -4,10 +4,12 @@ use super::DriverError;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::study::{Event, Study, Timestamp};
 
-/// Appends what `decide` makes of a study, as one who runs it would. Nothing is written unless all of it can be.
+/// Appends what `decide` makes of a study, as one who runs it would. Nothing is written unless all
+/// of it can be.
 ///
 /// # Errors
-/// If somebody runs the study, it cannot be read or written, or an event cannot follow what happened before.
+/// If somebody runs the study, it cannot be read or written, or an event cannot follow what
+/// happened before.
 pub fn amend(
     dir: &StudyDir,
     holder: &Holder,

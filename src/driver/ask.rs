@@ -1,11 +1,12 @@
-//! Trials that somebody else runs: asked for one by one, told by whoever ran them. The same events, the same study, no executor.
+//! Trials that somebody else runs: asked for one by one, told by whoever ran them. The same events,
+//! the same study, no executor.
 
 use super::{Driver, DriverError, propose};
 use crate::logger::DecidingMetrics;
 use crate::space::{Name, Params};
 use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, TrialId, TrialState, Usage,
-    Verdict,
+    Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, TrialId, TrialState,
+    Usage, Verdict,
 };
 
 /// A trial that was handed out.
@@ -37,7 +38,8 @@ pub enum Offer {
 }
 
 impl Driver<'_> {
-    /// Hands out the next trial: one that waits, else what scheduler and sampler say. The kernel has it before this returns.
+    /// Hands out the next trial: one that waits, else what scheduler and sampler say. The kernel
+    /// has it before this returns.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -52,13 +54,17 @@ impl Driver<'_> {
                 _ => Offer::Wait,
             });
         };
-        let paused = self.study.trial(trial).is_some_and(|found| found.state == TrialState::Paused);
+        let paused = self
+            .study
+            .trial(trial)
+            .is_some_and(|found| found.state == TrialState::Paused);
         let asked = self.hand_out(trial, paused)?;
         self.journal.flush()?;
         Ok(Offer::Trial(asked))
     }
 
-    /// Takes up a trial that waits, keeping what it reported: somebody was asked to run it before this process began.
+    /// Takes up a trial that waits, keeping what it reported: somebody was asked to run it before
+    /// this process began.
     ///
     /// # Errors
     /// If the trial cannot be started or the journal cannot be written.
@@ -69,18 +75,40 @@ impl Driver<'_> {
     fn hand_out(&mut self, id: TrialId, resume: bool) -> Result<Asked, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
-        let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
+        let (attempt, params, seed) = (
+            Attempt(trial.attempts + 1),
+            trial.params.clone(),
+            trial.seed,
+        );
         let slot = self.free_slot(usize::MAX).unwrap_or(u32::MAX);
-        self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
+        self.commit(Event::Started {
+            trial: id,
+            attempt,
+            until,
+            slot,
+            resume,
+        })?;
         self.busy_slots.insert(slot);
-        Ok(Asked { trial: id, attempt, params, seed, until, resume })
+        Ok(Asked {
+            trial: id,
+            attempt,
+            params,
+            seed,
+            until,
+            resume,
+        })
     }
 
-    /// Takes in a report of an open trial and says whether it may go on. One that may not has ended with this.
+    /// Takes in a report of an open trial and says whether it may go on. One that may not has ended
+    /// with this.
     ///
     /// # Errors
     /// If the trial is not open or the journal cannot be written.
-    pub fn report(&mut self, trial: TrialId, values: Vec<(Name, Datum)>) -> Result<Verdict, DriverError> {
+    pub fn report(
+        &mut self,
+        trial: TrialId,
+        values: Vec<(Name, Datum)>,
+    ) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
         self.log_report(trial, attempt, values)?;
         let verdict = self.judged(trial, false)?;
@@ -114,28 +142,39 @@ impl Driver<'_> {
         let reason = why.map_or_else(String::new, |why| format!(": {why}"));
         if exit == Exit::Stopped {
             let why = format!("the program that ran it gave it up{reason}");
-            self.commit(Event::Judged { trial, verdict: Verdict::Stop, why })?;
+            self.commit(Event::Judged {
+                trial,
+                verdict: Verdict::Stop,
+                why,
+            })?;
         } else if why.is_some() && exit == Exit::Interrupted {
             let text = format!("the program that ran it gave it back{reason}");
-            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+            self.commit(Event::Logged {
+                trial,
+                attempt,
+                record: LogRecord::Warning { text },
+            })?;
         }
         self.ended(trial, attempt, exit, Usage::default())?;
         Ok(self.journal.flush()?)
     }
 
-    /// Puts a configuration in front of all that the sampler would propose; what `given` leaves out is drawn. `None` if nothing completes it
-    /// within the constraints.
+    /// Puts a configuration in front of all that the sampler would propose; what `given` leaves out
+    /// is drawn. `None` if nothing completes it within the constraints.
     ///
     /// # Errors
     /// If the journal cannot be written.
     pub fn add(&mut self, given: &Params) -> Result<Option<TrialId>, DriverError> {
-        let Some(event) = propose::added(&self.parts, &self.study, given) else { return Ok(None) };
+        let Some(event) = propose::added(&self.parts, &self.study, given) else {
+            return Ok(None);
+        };
         let trial = self.create(event)?;
         self.journal.flush()?;
         Ok(Some(trial))
     }
 
-    /// Looks after what has to be done now and then: the disk, the snapshot, the listeners, what another terminal asked for.
+    /// Looks after what has to be done now and then: the disk, the snapshot, the listeners, what
+    /// another terminal asked for.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -170,24 +209,44 @@ impl Driver<'_> {
         mut values: Vec<(Name, Datum)>,
     ) -> Result<(), DriverError> {
         let mut flaws = Vec::new();
-        DecidingMetrics::new(&self.study.header().deciding_metrics()).read_all(&mut values, &mut flaws);
+        DecidingMetrics::new(&self.study.header().deciding_metrics())
+            .read_all(&mut values, &mut flaws);
         let record = self.weighed(trial, LogRecord::Report { values });
-        self.commit(Event::Logged { trial, attempt, record })?;
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record,
+        })?;
         for text in flaws {
             let warning = LogRecord::Warning { text };
-            let is_told = self.study.trial(trial).is_some_and(|found| found.records.contains(&warning));
+            let is_told = self
+                .study
+                .trial(trial)
+                .is_some_and(|found| found.records.contains(&warning));
             if !is_told {
-                self.commit(Event::Logged { trial, attempt, record: warning })?;
+                self.commit(Event::Logged {
+                    trial,
+                    attempt,
+                    record: warning,
+                })?;
             }
         }
         Ok(())
     }
 
     fn open_attempt(&self, trial: TrialId) -> Result<Attempt, DriverError> {
-        let found = self.study.trial(trial).ok_or(IllegalEvent::NoSuchTrial(trial))?;
+        let found = self
+            .study
+            .trial(trial)
+            .ok_or(IllegalEvent::NoSuchTrial(trial))?;
         if found.state == TrialState::Running {
             return Ok(Attempt(found.attempts));
         }
-        Err(IllegalEvent::WrongState { trial, state: found.state.word(), what: "told" }.into())
+        Err(IllegalEvent::WrongState {
+            trial,
+            state: found.state.word(),
+            what: "told",
+        }
+        .into())
     }
 }

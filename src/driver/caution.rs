@@ -1,4 +1,5 @@
-//! What is odd about a trial: a resource that goes backwards, a checkpoint that is gone or broken. It is said on the trial, once.
+//! What is odd about a trial: a resource that goes backwards, a checkpoint that is gone or broken.
+//! It is said on the trial, once.
 
 use super::{Driver, DriverError};
 use crate::space::Name;
@@ -33,9 +34,16 @@ impl Caution {
     }
 
     /// Takes a report; returns what is to be said of it.
-    fn report(&mut self, trial: TrialId, resource: &Name, values: &[(Name, Datum)]) -> Option<String> {
+    fn report(
+        &mut self,
+        trial: TrialId,
+        resource: &Name,
+        values: &[(Name, Datum)],
+    ) -> Option<String> {
         let now = values.iter().find_map(|(name, datum)| match datum {
-            Datum::Number(Metric(number)) if name == resource && number.is_finite() => Some(*number),
+            Datum::Number(Metric(number)) if name == resource && number.is_finite() => {
+                Some(*number)
+            }
             _ => None,
         })?;
         let before = self.steps.entry(trial).or_insert(Some(now));
@@ -71,18 +79,25 @@ impl Driver<'_> {
             }
             _ => return Ok(()),
         };
-        self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning { text },
+        })
     }
 
     /// Looks at a record that is to be committed; returns what is to be said of it.
     pub(super) fn caution_look(&mut self, trial: TrialId, record: &LogRecord) -> Option<String> {
-        let LogRecord::Report { values } = record else { return None };
+        let LogRecord::Report { values } = record else {
+            return None;
+        };
         self.caution.silent.remove(&trial);
         let resource = self.study.header().resource.as_ref()?;
         self.caution.report(trial, resource, values)
     }
 
-    /// Looks at how an attempt ends, before that is committed: returns whether it broke on its checkpoint, which is then put aside.
+    /// Looks at how an attempt ends, before that is committed: returns whether it broke on its
+    /// checkpoint, which is then put aside.
     pub(super) fn caution_end(
         &mut self,
         trial: TrialId,
@@ -90,12 +105,16 @@ impl Driver<'_> {
         exit: &Exit,
     ) -> Result<bool, DriverError> {
         let silent = self.caution.ended(trial);
-        let crashed = matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
+        let crashed =
+            matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
         let tried = self.study.trial(trial).map_or(0, |found| found.failures);
         if !silent || !crashed || tried >= TRIES {
             return Ok(false);
         }
-        let aside = self.dir.trial(trial).join(format!("broken-checkpoints.{attempt}"));
+        let aside = self
+            .dir
+            .trial(trial)
+            .join(format!("broken-checkpoints.{attempt}"));
         let text = match std::fs::rename(self.dir.checkpoints(trial), &aside) {
             Ok(()) => format!(
                 "it went on from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
@@ -104,10 +123,15 @@ impl Driver<'_> {
             ),
             // Without one it starts anew all the same.
             Err(_) => {
-                "it failed before its first report, and its checkpoint is gone: it starts anew".to_owned()
+                "it failed before its first report, and its checkpoint is gone: it starts anew"
+                    .to_owned()
             }
         };
-        self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning { text },
+        })?;
         Ok(true)
     }
 }
@@ -121,17 +145,28 @@ mod tests {
         let mut caution = Caution::default();
         let epoch: Name = "epoch".into();
         let report = |caution: &mut Caution, at: f64| {
-            caution.report(TrialId(1), &epoch, &[("epoch".into(), Datum::Number(Metric(at)))])
+            caution.report(
+                TrialId(1),
+                &epoch,
+                &[("epoch".into(), Datum::Number(Metric(at)))],
+            )
         };
         caution.began(TrialId(1), false);
-        let said: Vec<bool> =
-            [1.0, 2.0, 2.0, 1.0, 3.0, 1.0].iter().map(|at| report(&mut caution, *at).is_some()).collect();
+        let said: Vec<bool> = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
+            .iter()
+            .map(|at| report(&mut caution, *at).is_some())
+            .collect();
         assert_eq!(said, [false, false, false, true, false, false]);
         caution.ended(TrialId(1));
         caution.began(TrialId(1), true);
-        assert_eq!(report(&mut caution, 1.0), None, "a checkpoint may be older than the last report");
+        assert_eq!(
+            report(&mut caution, 1.0),
+            None,
+            "a checkpoint may be older than the last report"
+        );
         assert!(
-            report(&mut caution, 0.5).is_some_and(|text| text.starts_with("`epoch` went back from 1 to 0.5"))
+            report(&mut caution, 0.5)
+                .is_some_and(|text| text.starts_with("`epoch` went back from 1 to 0.5"))
         );
     }
 }

@@ -1,6 +1,8 @@
-//! Being told what to do from another terminal, or another machine: a small file in the study's folder, looked at a few times a second.
+//! Being told what to do from another terminal, or another machine: a small file in the study's
+//! folder, looked at a few times a second.
 //!
-//! No signal and no socket, so it works wherever the folder can be written. The run takes the file away once it has read it.
+//! No signal and no socket, so it works wherever the folder can be written. The run takes the file
+//! away once it has read it.
 
 use super::Urgency;
 use crate::journal::StudyDir;
@@ -36,7 +38,8 @@ impl Control {
         Ok(())
     }
 
-    /// Takes the word that was left, if there is one. A file that cannot be understood is taken away too.
+    /// Takes the word that was left, if there is one. A file that cannot be understood is taken
+    /// away too.
     pub(super) fn receive(dir: &StudyDir) -> Option<Self> {
         let path = path(dir);
         let text = std::fs::read(&path).ok()?;
@@ -53,7 +56,10 @@ mod tests {
     fn a_word_left_is_received_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
-        let word = Control { stop: Some(Urgency::Drain), jobs: Some(3) };
+        let word = Control {
+            stop: Some(Urgency::Drain),
+            jobs: Some(3),
+        };
         word.send(&dir).expect("it can be sent");
         assert_eq!(Control::receive(&dir), Some(word));
         assert_eq!(Control::receive(&dir), None);

@@ -11,8 +11,20 @@ impl DataSets {
     /// Takes a record that is to be committed; returns a warning if it shows that data has changed.
     ///
     /// The trials of one table are then not comparable, which is said at once and once a change.
-    pub(super) fn look(&mut self, study: &Study, trial: TrialId, record: &LogRecord) -> Option<String> {
-        let LogRecord::Dataset { data_dir, md5: Some(md5), .. } = record else { return None };
+    pub(super) fn look(
+        &mut self,
+        study: &Study,
+        trial: TrialId,
+        record: &LogRecord,
+    ) -> Option<String> {
+        let LogRecord::Dataset {
+            data_dir,
+            md5: Some(md5),
+            ..
+        } = record
+        else {
+            return None;
+        };
         let known = self.0.get_or_insert_with(|| known(study));
         let before = known.insert(data_dir.clone(), (md5.clone(), trial));
         let (before, other) = before.filter(|(before, other)| before != md5 && *other != trial)?;
@@ -28,7 +40,12 @@ fn known(study: &Study) -> BTreeMap<String, (String, TrialId)> {
     let mut known = BTreeMap::new();
     for trial in study.trials() {
         for record in &trial.records {
-            if let LogRecord::Dataset { data_dir, md5: Some(md5), .. } = record {
+            if let LogRecord::Dataset {
+                data_dir,
+                md5: Some(md5),
+                ..
+            } = record
+            {
                 known.insert(data_dir.clone(), (md5.clone(), trial.id));
             }
         }
@@ -43,7 +60,14 @@ mod tests {
 
     fn data(md5: Option<&str>) -> LogRecord {
         let (data_dir, role, md5) = ("data".to_owned(), String::new(), md5.map(str::to_owned));
-        LogRecord::Dataset { data_dir, role, md5, size: 1, files: 1, partial: Vec::new() }
+        LogRecord::Dataset {
+            data_dir,
+            role,
+            md5,
+            size: 1,
+            files: 1,
+            partial: Vec::new(),
+        }
     }
 
     #[test]
@@ -56,8 +80,15 @@ mod tests {
         assert_eq!(look(2, Some("one")), None);
         assert_eq!(look(3, None), None);
         let said = look(3, Some("two")).unwrap();
-        assert!(said.starts_with("data set `data` has changed: trial 2 read md5 one"), "{said}");
+        assert!(
+            said.starts_with("data set `data` has changed: trial 2 read md5 one"),
+            "{said}"
+        );
         assert_eq!(look(4, Some("two")), None, "once");
-        assert_eq!(look(4, Some("three")), None, "a trial that changes its own data knows it");
+        assert_eq!(
+            look(4, Some("three")),
+            None,
+            "a trial that changes its own data knows it"
+        );
     }
 }

@@ -4,29 +4,54 @@ use super::Parts;
 use crate::space::Params;
 use crate::study::{Event, Study};
 
-/// Returns the event that says what changed. Trials that lack a new parameter are filled with its default; those that do not fit the space
-/// even then are kept outside.
+/// Returns the event that says what changed. Trials that lack a new parameter are filled with its
+/// default; those that do not fit the space even then are kept outside.
 #[must_use]
 pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
     let old = study.header();
-    let fill: Params =
-        parts.space.defaults().iter().filter(|(name, _)| !old.params.contains(name)).cloned().collect();
+    let fill: Params = parts
+        .space
+        .defaults()
+        .iter()
+        .filter(|(name, _)| !old.params.contains(name))
+        .cloned()
+        .collect();
     let fits = |params: &Params| {
-        let missing = fill.iter().filter(|(name, _)| params.get(name).is_none()).cloned();
+        let missing = fill
+            .iter()
+            .filter(|(name, _)| params.get(name).is_none())
+            .cloned();
         let filled: Params = params.iter().cloned().chain(missing).collect();
         parts.space.admits(&filled).is_ok()
     };
-    let outside = study.trials().iter().filter(|trial| !fits(&trial.params)).map(|trial| trial.id).collect();
-    Event::Edited { header: parts.header.clone(), changes: changes(parts, study), fill, outside }
+    let outside = study
+        .trials()
+        .iter()
+        .filter(|trial| !fits(&trial.params))
+        .map(|trial| trial.id)
+        .collect();
+    Event::Edited {
+        header: parts.header.clone(),
+        changes: changes(parts, study),
+        fill,
+        outside,
+    }
 }
 
 /// Says in a line what an edit comes to.
 pub(super) fn told(edited: &Event) -> String {
-    let Event::Edited { changes, outside, .. } = edited else { return String::new() };
+    let Event::Edited {
+        changes, outside, ..
+    } = edited
+    else {
+        return String::new();
+    };
     let kept = match outside.len() {
         0 => String::new(),
         1 => "; 1 trial does not fit any more: it is kept, and counts for nothing".to_owned(),
-        count => format!("; {count} trials do not fit any more: they are kept, and count for nothing"),
+        count => {
+            format!("; {count} trials do not fit any more: they are kept, and count for nothing")
+        }
     };
     format!("since the last run: {}{kept}", changes.join("; "))
 }
@@ -40,15 +65,25 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
             changes.push(format!("{what}: {from} → {to}"));
         }
     };
-    let count = |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
+    let count =
+        |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
     say("study", old.name.clone(), new.name.clone());
     say("trials", count(old.trials), count(new.trials));
-    say("trials at a time", old.slots.to_string(), new.slots.to_string());
-    let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
+    say(
+        "trials at a time",
+        old.slots.to_string(),
+        new.slots.to_string(),
+    );
+    let commit =
+        |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
     say("code", commit(&old.git_commit), commit(&new.git_commit));
     if old.git_commit == new.git_commit && old.code_patch != new.code_patch {
         let patch = |patch: &Option<String>| patch.clone().unwrap_or_else(|| "none".to_owned());
-        say("uncommitted changes (md5)", patch(&old.code_patch), patch(&new.code_patch));
+        say(
+            "uncommitted changes (md5)",
+            patch(&old.code_patch),
+            patch(&new.code_patch),
+        );
     }
     say("swath", old.swath.clone(), new.swath.clone());
     say("seed", old.seed.to_string(), new.seed.to_string());
@@ -62,7 +97,11 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     }
     let seeds = |seeds: Option<u32>| seeds.unwrap_or(1).to_string();
     if old.replicate != new.replicate {
-        changes.push(format!("seeds: {} → {}", seeds(old.replicate), seeds(new.replicate)));
+        changes.push(format!(
+            "seeds: {} → {}",
+            seeds(old.replicate),
+            seeds(new.replicate)
+        ));
     }
     if old.limits != new.limits {
         changes.push("the outcome constraints changed".to_owned());

@@ -1,4 +1,5 @@
-//! What follows when attempts fail: a trial is tried again, now or later; a slot is paused; the run ends before all its points are used up.
+//! What follows when attempts fail: a trial is tried again, now or later; a slot is paused; the run
+//! ends before all its points are used up.
 
 use super::breaker::{self, Trip};
 use super::{Driver, DriverError};
@@ -10,19 +11,28 @@ use std::time::Duration;
 impl Driver<'_> {
     /// Lets a trial that failed run again if `[retry]` says so; returns whether it does.
     pub(super) fn retry(&mut self, id: TrialId) -> Result<bool, DriverError> {
-        let Some(failure) = self.retryable(id) else { return Ok(false) };
+        let Some(failure) = self.retryable(id) else {
+            return Ok(false);
+        };
         let failures = self.study.trial(id).map_or(0, |trial| trial.failures);
         let wait = self.parts.retry.wait(failure.class(), failures);
         let not_before = (!wait.is_zero()).then(|| after((self.clock)(), wait));
         let why = format!("retry after: {failure}");
-        self.commit(Event::Requeued { trial: id, why, not_before, forgiven: false })?;
+        self.commit(Event::Requeued {
+            trial: id,
+            why,
+            not_before,
+            forgiven: false,
+        })?;
         Ok(true)
     }
 
     /// Returns the failure of a trial that is to be tried again.
     fn retryable(&self, trial: TrialId) -> Option<Failure> {
         let trial = self.study.trial(trial)?;
-        let Some(Exit::Failed(failure)) = &trial.exit else { return None };
+        let Some(Exit::Failed(failure)) = &trial.exit else {
+            return None;
+        };
         let again = trial.state == TrialState::Failed
             && !trial.outside
             && !matches!(trial.origin, Origin::Imported(_))
@@ -53,7 +63,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Returns what is at fault if a trial fails, and others elsewhere do not: its slot, or its machine where slots are no places.
+    /// Returns what is at fault if a trial fails, and others elsewhere do not: its slot, or its
+    /// machine where slots are no places.
     fn suspect(&self, id: TrialId, executor: &dyn Executor) -> Option<u32> {
         match executor.machines() {
             Some(_) => executor.machine(id),
@@ -61,7 +72,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Notes how an attempt ended that ran so long, and does what follows if it was one failure too many.
+    /// Notes how an attempt ended that ran so long, and does what follows if it was one failure too
+    /// many.
     pub(super) fn watch_failures(
         &mut self,
         id: TrialId,
@@ -95,16 +107,26 @@ impl Driver<'_> {
             Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
                 let host = executor.shun(slot);
                 self.breaker.shunned(slot);
-                self.give_back(&trials, &format!("{host}, on which it failed, is given no more trials"))
+                self.give_back(
+                    &trials,
+                    &format!("{host}, on which it failed, is given no more trials"),
+                )
             }
-            Some(Trip::Slot { slot, pause, trials }) => {
+            Some(Trip::Slot {
+                slot,
+                pause,
+                trials,
+            }) => {
                 let why = format!(
                     "its trials failed within seconds, one after the other; it is tried again after {} s",
                     pause.as_secs()
                 );
                 self.commit(Event::SlotPaused { slot, why })?;
                 self.breaker.paused_until(slot, after(now, pause));
-                self.give_back(&trials, &format!("slot {slot}, in which it failed, is paused"))
+                self.give_back(
+                    &trials,
+                    &format!("slot {slot}, in which it failed, is paused"),
+                )
             }
         }
     }
@@ -112,28 +134,49 @@ impl Driver<'_> {
     /// Lets trials that failed run again, as if they had not.
     fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
         for id in trials {
-            if self.study.trial(*id).is_some_and(|trial| trial.state == TrialState::Failed) {
+            if self
+                .study
+                .trial(*id)
+                .is_some_and(|trial| trial.state == TrialState::Failed)
+            {
                 let why = why.to_owned();
-                self.commit(Event::Requeued { trial: *id, why, not_before: None, forgiven: true })?;
+                self.commit(Event::Requeued {
+                    trial: *id,
+                    why,
+                    not_before: None,
+                    forgiven: true,
+                })?;
                 self.failures = self.failures.saturating_sub(1);
             }
         }
         Ok(())
     }
 
-    /// Notes which slots can be used again because their pause is over, and which cannot because of what their last trial left.
+    /// Notes which slots can be used again because their pause is over, and which cannot because of
+    /// what their last trial left.
     pub(super) fn note_slots(&mut self, executor: &dyn Executor) -> Result<(), DriverError> {
         for slot in self.breaker.rested((self.clock)()) {
             self.commit(Event::SlotResumed { slot })?;
         }
         let now = executor.unusable();
         let before = std::mem::replace(&mut self.unusable, now.clone());
-        let told = |slots: &BTreeMap<u32, String>, slot| slots.get(slot).is_some_and(|why| !why.is_empty());
-        for slot in before.keys().filter(|slot| told(&before, slot) && !told(&now, slot)) {
+        let told = |slots: &BTreeMap<u32, String>, slot| {
+            slots.get(slot).is_some_and(|why| !why.is_empty())
+        };
+        for slot in before
+            .keys()
+            .filter(|slot| told(&before, slot) && !told(&now, slot))
+        {
             self.commit(Event::SlotResumed { slot: *slot })?;
         }
-        for (slot, why) in now.iter().filter(|(slot, _)| told(&now, slot) && !told(&before, slot)) {
-            self.commit(Event::SlotPaused { slot: *slot, why: why.clone() })?;
+        for (slot, why) in now
+            .iter()
+            .filter(|(slot, _)| told(&now, slot) && !told(&before, slot))
+        {
+            self.commit(Event::SlotPaused {
+                slot: *slot,
+                why: why.clone(),
+            })?;
         }
         Ok(())
     }
@@ -141,6 +184,7 @@ impl Driver<'_> {
 
 fn after(now: Timestamp, wait: Duration) -> Timestamp {
     Timestamp::from_micros(
-        now.as_micros().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)),
+        now.as_micros()
+            .saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)),
     )
 }

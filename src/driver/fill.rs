@@ -17,7 +17,9 @@ impl Driver<'_> {
             if !self.may_launch() {
                 break;
             }
-            let Some(trial) = self.next_trial()? else { break };
+            let Some(trial) = self.next_trial()? else {
+                break;
+            };
             let launch = self.launch(trial, slot)?;
             self.held.push(launch);
         }
@@ -33,7 +35,8 @@ impl Driver<'_> {
 
     pub(super) fn free_slot(&self, slots: usize) -> Option<u32> {
         let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
-        let usable = |slot: &u32| !self.breaker.is_paused(*slot) && !self.unusable.contains_key(slot);
+        let usable =
+            |slot: &u32| !self.breaker.is_paused(*slot) && !self.unusable.contains_key(slot);
         all.find(|slot| !self.busy_slots.contains(slot) && usable(slot))
     }
 
@@ -51,12 +54,21 @@ impl Driver<'_> {
                     self.next_trial()
                 }
             },
-            Next::Given { params, from, instead, why } => {
+            Next::Given {
+                params,
+                from,
+                instead,
+                why,
+            } => {
                 let clone = propose::given(&self.parts, &self.study, params, from, instead, why);
                 self.create(clone).map(Some)
             }
             Next::Resume { trial, why } => {
-                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
+                self.commit(Event::Judged {
+                    trial,
+                    verdict: Verdict::Continue,
+                    why,
+                })?;
                 Ok(Some(trial))
             }
             Next::Wait | Next::Done => Ok(None),
@@ -76,7 +88,11 @@ impl Driver<'_> {
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
-        let (attempt, params, seed) = (Attempt(trial.attempts + 1), trial.params.clone(), trial.seed);
+        let (attempt, params, seed) = (
+            Attempt(trial.attempts + 1),
+            trial.params.clone(),
+            trial.seed,
+        );
         let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
         let from = match trial.origin {
             Origin::Cloned { from: parent, .. } if !own => {
@@ -86,9 +102,25 @@ impl Driver<'_> {
         };
         let resume = own || from.is_some();
         let was = trial.state.clone();
-        self.commit(Event::Started { trial: id, attempt, until, slot, resume })?;
+        self.commit(Event::Started {
+            trial: id,
+            attempt,
+            until,
+            slot,
+            resume,
+        })?;
         self.caution_begin(id, attempt, resume, &was)?;
         self.busy_slots.insert(slot);
-        Ok(Launch { trial: id, attempt, params, seed, slot, dir: self.dir.trial(id), until, resume, from })
+        Ok(Launch {
+            trial: id,
+            attempt,
+            params,
+            seed,
+            slot,
+            dir: self.dir.trial(id),
+            until,
+            resume,
+            from,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left half done.
+//! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left
+//! half done.
 
 use super::{has_entries, holding, size, tidy};
 use crate::journal::StudyDir;
@@ -24,14 +25,19 @@ pub struct Waste {
 #[must_use]
 pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
     let ids = || study.trials().iter().map(|trial| trial.id);
-    let candidates = ids().filter(|id| has_entries(&dir.checkpoints(*id))).collect();
+    let candidates = ids()
+        .filter(|id| has_entries(&dir.checkpoints(*id)))
+        .collect();
     let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
     let gone = policy.expendable(study, &candidates, &keep::models(study), clones, over);
     let mut found: Vec<Waste> = gone
         .into_iter()
         .map(|id| Waste {
             checkpoints: Some(id),
-            ..Waste::new(dir.checkpoints(id), "checkpoints that `keep` in [run] does not ask for")
+            ..Waste::new(
+                dir.checkpoints(id),
+                "checkpoints that `keep` in [run] does not ask for",
+            )
         })
         .collect();
     found.extend(leavings(dir, study));
@@ -46,13 +52,25 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
 pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     let mut found = Vec::new();
     if dir.torn().exists() {
-        found.push(Waste::new(dir.torn(), "a torn end of the journal that was never committed"));
+        found.push(Waste::new(
+            dir.torn(),
+            "a torn end of the journal that was never committed",
+        ));
     }
     let mut look = |folder: &Path| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let entries = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         names.sort();
-        found.extend(names.iter().filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?))));
+        found.extend(
+            names
+                .iter()
+                .filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?))),
+        );
     };
     look(dir.root());
     for trial in study.trials() {
@@ -61,14 +79,26 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     }
     // A program may well save its model under such a name.
     found.retain(|waste| !keep::is_model(study, &waste.path));
-    for trial in study.trials().iter().filter(|trial| trial.state != TrialState::Running) {
+    for trial in study
+        .trials()
+        .iter()
+        .filter(|trial| trial.state != TrialState::Running)
+    {
         let versions = holding::superfluous(dir, trial).into_iter();
         let why = "a held model that is neither the one that counts nor the last";
         found.extend(versions.map(|version| Waste::new(version, why)));
-        let attempts = (1..=trial.attempts)
-            .map(|attempt| dir.trial(trial.id).join("attempts").join(attempt.to_string()).join(HELD));
+        let attempts = (1..=trial.attempts).map(|attempt| {
+            dir.trial(trial.id)
+                .join("attempts")
+                .join(attempt.to_string())
+                .join(HELD)
+        });
         let why = "held models of an attempt after which the trial began anew";
-        found.extend(attempts.filter(|held| held.exists()).map(|held| Waste::new(held, why)));
+        found.extend(
+            attempts
+                .filter(|held| held.exists())
+                .map(|held| Waste::new(held, why)),
+        );
     }
     found
 }
@@ -91,7 +121,12 @@ fn half_done(name: &str) -> Option<&'static str> {
 
 impl Waste {
     fn new(path: PathBuf, why: &'static str) -> Self {
-        Self { bytes: size::taken(&path), path, why, checkpoints: None }
+        Self {
+            bytes: size::taken(&path),
+            path,
+            why,
+            checkpoints: None,
+        }
     }
 
     /// Removes it. To be called by who holds the lock.
@@ -103,7 +138,11 @@ impl Waste {
             Some(id) => tidy::put_aside(dir, id)?,
             None => self.path.clone(),
         };
-        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+        if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        }
     }
 }
 
@@ -121,7 +160,12 @@ mod tests {
         let dir = StudyDir::at(folder.path().join("logs/digits"));
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
-        for name in [".tmp-epoch-1.pt", ".tmp-epoch-2.pt", ".draft-3/model.pt", ".draft-4/model.pt"] {
+        for name in [
+            ".tmp-epoch-1.pt",
+            ".tmp-epoch-2.pt",
+            ".draft-3/model.pt",
+            ".draft-4/model.pt",
+        ] {
             let path = dir.trial(trial).join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "weights").unwrap();
@@ -143,7 +187,9 @@ mod tests {
             );
         }
         let found = leavings(&dir, &demo.study);
-        let names = found.iter().map(|waste| waste.path.file_name().unwrap().to_str().unwrap());
+        let names = found
+            .iter()
+            .map(|waste| waste.path.file_name().unwrap().to_str().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), [".draft-4", ".tmp-epoch-1.pt"]);
     }
 }

@@ -1,4 +1,5 @@
-//! Releasing the held bytes of models that are neither the one that counts nor the last, while the study runs.
+//! Releasing the held bytes of models that are neither the one that counts nor the last, while the
+//! study runs.
 
 use super::Driver;
 use crate::journal::StudyDir;
@@ -24,8 +25,8 @@ pub fn model_that_counts(trial: &Trial) -> Option<usize> {
     trial.model_that_counts().map(|model| model.record)
 }
 
-/// Returns the held versions of a trial that are not released: the model that counts, the last one, and those
-/// that the trial asked to keep.
+/// Returns the held versions of a trial that are not released: the model that counts, the last one,
+/// and those that the trial asked to keep.
 #[must_use]
 pub fn needed(trial: &Trial) -> BTreeSet<&str> {
     let is_model = |record: &LogRecord| matches!(record, LogRecord::Model { .. });
@@ -33,24 +34,34 @@ pub fn needed(trial: &Trial) -> BTreeSet<&str> {
     let counts = last.and_then(|_| model_that_counts(trial));
     let models = trial.records.iter().enumerate();
     let needed = models.filter_map(|(at, record)| match record {
-        LogRecord::Model { held: Some(held), keep, .. } => {
-            (*keep || Some(at) == counts || Some(at) == last).then_some(held.as_str())
-        }
+        LogRecord::Model {
+            held: Some(held),
+            keep,
+            ..
+        } => (*keep || Some(at) == counts || Some(at) == last).then_some(held.as_str()),
         _ => None,
     });
     needed.collect()
 }
 
-/// Returns the folders of a trial's held versions that are not needed, also those that a crash left half done.
+/// Returns the folders of a trial's held versions that are not needed, also those that a crash left
+/// half done.
 #[must_use]
 pub fn superfluous(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
     let root = dir.trial(trial.id);
-    let entries = std::fs::read_dir(root.join(HELD)).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(root.join(HELD))
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let needed = needed(trial);
-    let needed: BTreeSet<PathBuf> =
-        needed.iter().filter_map(|held| Some(root.join(held).parent()?.to_owned())).collect();
-    let mut found: Vec<_> =
-        entries.map(|entry| entry.path()).filter(|folder| !needed.contains(folder)).collect();
+    let needed: BTreeSet<PathBuf> = needed
+        .iter()
+        .filter_map(|held| Some(root.join(held).parent()?.to_owned()))
+        .collect();
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|folder| !needed.contains(folder))
+        .collect();
     found.sort();
     found
 }
@@ -66,7 +77,10 @@ impl Driver<'_> {
     /// Notes that an attempt has ended: nothing is held for it any more.
     pub(super) fn note_held_ended(&mut self, trial: TrialId) {
         let holds = |trial: &Trial| {
-            trial.records.iter().any(|record| matches!(record, LogRecord::Model { held: Some(_), .. }))
+            trial
+                .records
+                .iter()
+                .any(|record| matches!(record, LogRecord::Model { held: Some(_), .. }))
         };
         let had = self.holding.held.remove(&trial).is_some();
         self.holding.stale.remove(&trial);
@@ -75,13 +89,15 @@ impl Driver<'_> {
         }
     }
 
-    /// Releases what is not needed any more. To be called once the journal holds the records that say so: after
-    /// a crash before that the older version is still the last one.
+    /// Releases what is not needed any more. To be called once the journal holds the records that
+    /// say so: after a crash before that the older version is still the last one.
     ///
-    /// A version that cannot be removed stays, and the end of the attempt or `swath gc` tries again.
+    /// A version that cannot be removed stays, and the end of the attempt or `swath gc` tries
+    /// again.
     pub(super) fn release_held(&mut self) {
         for id in std::mem::take(&mut self.holding.stale) {
-            let (Some(trial), Some(held)) = (self.study.trial(id), self.holding.held.get_mut(&id)) else {
+            let (Some(trial), Some(held)) = (self.study.trial(id), self.holding.held.get_mut(&id))
+            else {
                 continue;
             };
             let needed = needed(trial);
@@ -95,7 +111,9 @@ impl Driver<'_> {
             });
         }
         for id in std::mem::take(&mut self.holding.ended) {
-            let Some(trial) = self.study.trial(id) else { continue };
+            let Some(trial) = self.study.trial(id) else {
+                continue;
+            };
             for version in superfluous(&self.dir, trial) {
                 std::fs::remove_dir_all(version).ok();
             }
@@ -106,7 +124,12 @@ impl Driver<'_> {
 /// Returns where the bytes of a held model are, if they have not been released.
 #[must_use]
 pub fn held_path(dir: &StudyDir, trial: TrialId, record: &LogRecord) -> Option<PathBuf> {
-    let LogRecord::Model { held: Some(held), .. } = record else { return None };
+    let LogRecord::Model {
+        held: Some(held), ..
+    } = record
+    else {
+        return None;
+    };
     Some(dir.trial(trial).join(held)).filter(|path| path.symlink_metadata().is_ok())
 }
 
@@ -146,7 +169,10 @@ mod tests {
             std::fs::create_dir_all(dir.trial(trial.id).join("held").join(version)).unwrap();
         }
         let found = superfluous(&dir, trial);
-        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["0", "3", "half-done"]);
     }
 }

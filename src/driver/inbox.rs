@@ -1,4 +1,5 @@
-//! Configurations that are left for the run of a study: a file each in its folder, taken in the order they came.
+//! Configurations that are left for the run of a study: a file each in its folder, taken in the
+//! order they came.
 
 use crate::journal::StudyDir;
 use crate::space::Params;
@@ -17,13 +18,17 @@ fn folder(dir: &StudyDir) -> PathBuf {
 pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder)?;
-    let mut file = tempfile::Builder::new().prefix(".new").tempfile_in(&folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new")
+        .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
     let unique = (0..).map(|at| folder.join(format!("{:020}.{at:03}.json", now.as_micros())));
     for path in unique.take(1000) {
         match file.persist_noclobber(path) {
             Ok(_) => return Ok(()),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => file = error.file,
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                file = error.file
+            }
             Err(error) => return Err(error.error),
         }
     }
@@ -32,9 +37,18 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
 
 /// Takes what was left. A file that cannot be understood is taken away too.
 pub(super) fn receive(dir: &StudyDir) -> Vec<Params> {
-    let Ok(entries) = std::fs::read_dir(folder(dir)) else { return Vec::new() };
-    let complete = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(complete).collect();
+    let Ok(entries) = std::fs::read_dir(folder(dir)) else {
+        return Vec::new();
+    };
+    let complete = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(complete)
+        .collect();
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read(&path).ok()?;

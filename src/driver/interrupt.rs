@@ -32,8 +32,8 @@ pub enum Urgency {
 }
 
 impl Interrupt {
-    /// Makes one that counts SIGINT, SIGTERM, SIGHUP and SIGUSR1 (Slurm's warning) of this process. SIGHUP stays ignored if it was when the
-    /// process began, as under `nohup`.
+    /// Makes one that counts SIGINT, SIGTERM, SIGHUP and SIGUSR1 (Slurm's warning) of this process.
+    /// SIGHUP stays ignored if it was when the process began, as under `nohup`.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -41,14 +41,18 @@ impl Interrupt {
         let interrupt = Self::default();
         let told = interrupt.clone();
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        hear([SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup), move |signal| {
-            told.signal.store(signal, Ordering::SeqCst);
-            told.ask();
-        })?;
+        hear(
+            [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup),
+            move |signal| {
+                told.signal.store(signal, Ordering::SeqCst);
+                told.ask();
+            },
+        )?;
         Ok(interrupt)
     }
 
-    /// Notes SIGTSTP and SIGCONT too, from now on. Who calls it has to run a study: a process that only notes SIGTSTP does not stop.
+    /// Notes SIGTSTP and SIGCONT too, from now on. Who calls it has to run a study: a process that
+    /// only notes SIGTSTP does not stop.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -73,7 +77,8 @@ impl Interrupt {
         self.halt.swap(false, Ordering::SeqCst)
     }
 
-    /// Stops this process, as SIGTSTP would have; returns when it goes on, and how long it stood still.
+    /// Stops this process, as SIGTSTP would have; returns when it goes on, and how long it stood
+    /// still.
     pub(super) fn stand_still(&self) -> Duration {
         use rustix::process::{Signal, getpid, kill_process};
         let begun = Instant::now();
@@ -111,13 +116,17 @@ fn hear(
 ) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new(signals)?;
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(move || signals.forever().for_each(&mut each)).map(drop)
+    thread
+        .spawn(move || signals.forever().for_each(&mut each))
+        .map(drop)
 }
 
 /// Returns whether this process was started with a signal ignored.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let ignored = ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
     ignored >> (signal - 1) & 1 == 1
 }

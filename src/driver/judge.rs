@@ -30,10 +30,20 @@ impl Driver<'_> {
     }
 
     /// Tells a trial that asked what was decided, once that is safe in the journal.
-    pub(super) fn answer(&mut self, trial: TrialId, attempt: Attempt, id: String) -> Result<(), DriverError> {
+    pub(super) fn answer(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        id: String,
+    ) -> Result<(), DriverError> {
         if !self.save()? {
             let at = (self.clock)();
-            self.backlog.push(Signal { trial, attempt, at, what: What::Asked(id) });
+            self.backlog.push(Signal {
+                trial,
+                attempt,
+                at,
+                what: What::Asked(id),
+            });
             return Ok(());
         }
         let asked = self.ending.get(&trial);
@@ -59,7 +69,11 @@ impl Driver<'_> {
     pub(super) fn judged(&mut self, trial: TrialId, asks: bool) -> Result<Verdict, DriverError> {
         let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial, asks);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
-            self.commit(Event::Judged { trial, verdict: judgement.verdict, why: judgement.why })?;
+            self.commit(Event::Judged {
+                trial,
+                verdict: judgement.verdict,
+                why: judgement.why,
+            })?;
         }
         Ok(judgement.verdict)
     }

@@ -1,7 +1,7 @@
 //! The driver: the single writer of a study, and the loop that decides every trial's life.
 //!
-//! Whatever happens becomes an event; `Driver::commit` makes it durable, then true, then known. Resuming a study goes through the same
-//! `Driver::absorb` as running it.
+//! Whatever happens becomes an event; `Driver::commit` makes it durable, then true, then known.
+//! Resuming a study goes through the same `Driver::absorb` as running it.
 
 pub mod amend;
 pub mod ask;
@@ -42,13 +42,14 @@ use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::logger::TrialFolder;
 use crate::scheduler::{self, Next};
 use crate::study::{
-    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Study, Timestamp, TrialId, TrialState,
-    Usage, Verdict,
+    Attempt, Closing, Entry, Event, Exit, IllegalEvent, LogRecord, Study, Timestamp, TrialId,
+    TrialState, Usage, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// Somebody who wants to know what happens: a progress display, an event stream, the recorder that feeds the trackers.
+/// Somebody who wants to know what happens: a progress display, an event stream, the recorder that
+/// feeds the trackers.
 pub trait Listener {
     /// Takes in an entry that the study has just absorbed; the journal holds it already.
     fn entry(&mut self, study: &Study, entry: &Entry);
@@ -167,14 +168,20 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         self.begin_clock();
         let _ = Control::receive(&self.dir);
-        self.size = self.parts.limits.disk.map(|_| size::Size::measure(&self.dir, &self.study));
+        self.size = self
+            .parts
+            .limits
+            .disk
+            .map(|_| size::Size::measure(&self.dir, &self.study));
         self.begin_tidy();
         self.take_over(executor)?;
         loop {
             if interrupt.takes_halt() {
                 self.halt(executor, interrupt)?;
             }
-            let urgency = interrupt.urgency().max(self.told.stop.unwrap_or(Urgency::None));
+            let urgency = interrupt
+                .urgency()
+                .max(self.told.stop.unwrap_or(Urgency::None));
             let ending = self.reason_to_end(urgency);
             let mut waits = !self.has_room(executor)?;
             if ending.is_some() {
@@ -192,8 +199,11 @@ impl<'a> Driver<'a> {
             let over = ending.is_some() || !self.waits(executor);
             if self.study.running_count() == 0 && !waits && over {
                 let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
-                let why =
-                    ending.unwrap_or(if self.exhausted { Closing::Exhausted } else { Closing::Finished });
+                let why = ending.unwrap_or(if self.exhausted {
+                    Closing::Exhausted
+                } else {
+                    Closing::Finished
+                });
                 executor.finish();
                 self.pass_on(executor);
                 return self.close(why);
@@ -213,11 +223,16 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Returns how many trials could start now if there were slots for them; as far as anybody can tell before they are proposed.
+    /// Returns how many trials could start now if there were slots for them; as far as anybody can
+    /// tell before they are proposed.
     fn more(&self) -> usize {
         let waiting = self.study.waiting().count();
         let counted = self.study.counted();
-        let most = self.parts.header.trials.map_or(u64::MAX, |most| most.saturating_sub(counted));
+        let most = self
+            .parts
+            .header
+            .trials
+            .map_or(u64::MAX, |most| most.saturating_sub(counted));
         let next = match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => usize::try_from(most).unwrap_or(usize::MAX),
             Next::Given { .. } | Next::Resume { .. } => 1,
@@ -242,12 +257,17 @@ impl<'a> Driver<'a> {
             return false;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
-        matches!(self.parts.scheduler.next(&self.study, room), Next::Wait | Next::Done)
+        matches!(
+            self.parts.scheduler.next(&self.study, room),
+            Next::Wait | Next::Done
+        )
     }
 
     /// Makes `event` durable, then true, then known. The only way a study changes.
     fn commit(&mut self, event: Event) -> Result<(), DriverError> {
-        let entry = self.journal.append_after(self.away.take(), event, (self.clock)())?;
+        let entry = self
+            .journal
+            .append_after(self.away.take(), event, (self.clock)())?;
         self.absorb(&entry)
     }
 
@@ -272,14 +292,20 @@ impl<'a> Driver<'a> {
     /// Returns how long all runs of the study have taken so far, this one included.
     #[must_use]
     pub fn used(&self) -> Duration {
-        let since = self.study.at().map_or(Duration::ZERO, |last| (self.clock)().since(last));
+        let since = self
+            .study
+            .at()
+            .map_or(Duration::ZERO, |last| (self.clock)().since(last));
         self.study.used() + since.saturating_sub(self.away.unwrap_or_default())
     }
 
     /// Returns whether `limits.time` is used up, so that a run would start nothing.
     #[must_use]
     pub fn is_out_of_time(&self) -> bool {
-        self.parts.limits.time.is_some_and(|most| self.used() >= most)
+        self.parts
+            .limits
+            .time
+            .is_some_and(|most| self.used() >= most)
     }
 
     /// Returns whether this run has had the time that it was given.
@@ -323,7 +349,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Stands still, with everything that runs, until this process is told to go on.
-    fn halt(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<(), DriverError> {
+    fn halt(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<(), DriverError> {
         executor.halt(true);
         self.save_to_disk()?;
         let stood = interrupt.stand_still();
@@ -343,14 +373,24 @@ impl<'a> Driver<'a> {
 
     /// Takes in what happened to an attempt. What a stale attempt says is dropped.
     fn take(&mut self, signal: Signal, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let Signal { trial, attempt, what, .. } = signal;
-        let current =
-            |found: &crate::study::Trial| found.state == TrialState::Running && found.attempts == attempt.0;
+        let Signal {
+            trial,
+            attempt,
+            what,
+            ..
+        } = signal;
+        let current = |found: &crate::study::Trial| {
+            found.state == TrialState::Running && found.attempts == attempt.0
+        };
         if !self.study.trial(trial).is_some_and(current) {
             return Ok(());
         }
         match what {
-            What::Placed(place) => self.commit(Event::Placed { trial, attempt, place }),
+            What::Placed(place) => self.commit(Event::Placed {
+                trial,
+                attempt,
+                place,
+            }),
             What::Logged(record) => {
                 self.note_model(&record);
                 let record = self.weighed(trial, record);
@@ -361,10 +401,18 @@ impl<'a> Driver<'a> {
                     LogRecord::Model { held, .. } => held.clone(),
                     _ => None,
                 };
-                self.commit(Event::Logged { trial, attempt, record })?;
+                self.commit(Event::Logged {
+                    trial,
+                    attempt,
+                    record,
+                })?;
                 self.note_held(trial, held);
                 if let Some(text) = odd {
-                    self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+                    self.commit(Event::Logged {
+                        trial,
+                        attempt,
+                        record: LogRecord::Warning { text },
+                    })?;
                 }
                 if !report {
                     return Ok(());
@@ -393,9 +441,17 @@ impl<'a> Driver<'a> {
     ) -> Result<Duration, DriverError> {
         self.ending.remove(&trial);
         let now = (self.clock)();
-        let (slot, ran) = self.study.trial(trial).map_or((None, Duration::ZERO), |found| {
-            (found.slot, found.attempt_at.map_or(Duration::ZERO, |began| now.since(began)))
-        });
+        let (slot, ran) = self
+            .study
+            .trial(trial)
+            .map_or((None, Duration::ZERO), |found| {
+                (
+                    found.slot,
+                    found
+                        .attempt_at
+                        .map_or(Duration::ZERO, |began| now.since(began)),
+                )
+            });
         let exit_of_process = exit.clone();
         let verdict = self.study.trial(trial).and_then(|found| found.verdict);
         let exit = match exit {
@@ -404,10 +460,19 @@ impl<'a> Driver<'a> {
             other => other,
         };
         if let Some(text) = scheduler::complaint(&self.study, trial) {
-            self.commit(Event::Logged { trial, attempt, record: LogRecord::Warning { text } })?;
+            self.commit(Event::Logged {
+                trial,
+                attempt,
+                record: LogRecord::Warning { text },
+            })?;
         }
         let broken = self.caution_end(trial, attempt, &exit)?;
-        self.commit(Event::Ended { trial, attempt, exit, usage })?;
+        self.commit(Event::Ended {
+            trial,
+            attempt,
+            exit,
+            usage,
+        })?;
         self.amend_folder(trial, Some(&exit_of_process));
         if let Some(size) = &mut self.size {
             size.trial(trial);
@@ -418,10 +483,18 @@ impl<'a> Driver<'a> {
         // What a full disk or a broken checkpoint did was not the trial's fault.
         if broken {
             let why = "its checkpoint may be broken: it starts anew".to_owned();
-            self.commit(Event::Requeued { trial, why, not_before: None, forgiven: false })?;
+            self.commit(Event::Requeued {
+                trial,
+                why,
+                not_before: None,
+                forgiven: false,
+            })?;
         } else if !self.requeue_if_full(trial)?
             && !self.retry(trial)?
-            && self.study.trial(trial).is_some_and(|found| found.state == TrialState::Failed)
+            && self
+                .study
+                .trial(trial)
+                .is_some_and(|found| found.state == TrialState::Failed)
         {
             self.failures += 1;
         }
@@ -434,11 +507,13 @@ impl<'a> Driver<'a> {
         Ok(ran)
     }
 
-    /// Completes the trial's folder with what the study knows better than the slot it ran in: how it
-    /// ended, and which of several reports and models is its result. Failing is no error, since the
-    /// journal has the truth.
+    /// Completes the trial's folder with what the study knows better than the slot it ran in: how
+    /// it ended, and which of several reports and models is its result. Failing is no error, since
+    /// the journal has the truth.
     fn amend_folder(&self, trial: TrialId, told: Option<&Exit>) {
-        let Some(found) = self.study.trial(trial) else { return };
+        let Some(found) = self.study.trial(trial) else {
+            return;
+        };
         let Some(exit) = &found.exit else { return };
         // A single report without a model is its own result: short trials are spared the file.
         let has_result = found.reports > 1 || !found.models.is_empty();
@@ -448,7 +523,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// After a round of signals: hands what was gathered to the kernel, once a second to the disk, and tells the listeners the time.
+    /// After a round of signals: hands what was gathered to the kernel, once a second to the disk,
+    /// and tells the listeners the time.
     fn settle(&mut self) -> Result<(), DriverError> {
         self.look_for_room();
         if !self.paused && self.save()? && self.synced.elapsed() >= Duration::from_secs(1) {
@@ -462,7 +538,10 @@ impl<'a> Driver<'a> {
             size.refresh(&self.study);
         }
         if let Some(told) = Control::receive(&self.dir) {
-            self.told = Control { stop: told.stop.max(self.told.stop), jobs: told.jobs.or(self.told.jobs) };
+            self.told = Control {
+                stop: told.stop.max(self.told.stop),
+                jobs: told.jobs.or(self.told.jobs),
+            };
         }
         if !self.paused {
             self.take_added()?;
@@ -476,7 +555,8 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Writes the snapshot, and not again before a hundred times as long as that took. It is a convenience: failing is no error.
+    /// Writes the snapshot, and not again before a hundred times as long as that took. It is a
+    /// convenience: failing is no error.
     fn keep_snapshot(&mut self) {
         let began = Instant::now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());

@@ -4,17 +4,24 @@ use super::breaker::Breaker;
 use super::{Clock, Driver, DriverError, Ground, Parts};
 use crate::executor::{Executor, Held, Stop};
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict};
+use crate::study::{
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 impl<'a> Driver<'a> {
-    /// Opens the study in `dir`, making it if there is none, and absorbs its journal. Trials that ran when the last driver went away are
-    /// lost, and wait again.
+    /// Opens the study in `dir`, making it if there is none, and absorbs its journal. Trials that
+    /// ran when the last driver went away are lost, and wait again.
     ///
     /// # Errors
     /// If another process has it, or its journal cannot be read or written.
-    pub fn open(dir: StudyDir, parts: Parts, holder: &Holder, clock: Clock) -> Result<Self, DriverError> {
+    pub fn open(
+        dir: StudyDir,
+        parts: Parts,
+        holder: &Holder,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
         Self::open_on(dir, parts, holder, clock, Ground::default())
     }
 
@@ -30,7 +37,10 @@ impl<'a> Driver<'a> {
         ground: Ground,
     ) -> Result<Self, DriverError> {
         let made = std::fs::create_dir_all(dir.root());
-        made.map_err(|source| JournalError::Io { path: dir.root().to_owned(), source })?;
+        made.map_err(|source| JournalError::Io {
+            path: dir.root().to_owned(),
+            source,
+        })?;
         let lock = Lock::take(&dir, holder)?;
         let mut replay = Journal::open(&dir)?;
         let mut study = Study::default();
@@ -42,7 +52,10 @@ impl<'a> Driver<'a> {
             match &entry.event {
                 Event::Started { trial, .. } => drop(heard.insert(*trial, 0)),
                 // Some warnings are the driver's own: the executor never sent them.
-                Event::Logged { record: LogRecord::Warning { .. }, .. } => {}
+                Event::Logged {
+                    record: LogRecord::Warning { .. },
+                    ..
+                } => {}
                 Event::Logged { trial, .. } => *heard.entry(*trial).or_default() += 1,
                 Event::Ended { trial, .. } => drop(heard.remove(trial)),
                 _ => {}
@@ -90,32 +103,54 @@ impl<'a> Driver<'a> {
         Ok(driver)
     }
 
-    /// Ends what is left of the trials of a run that was killed: under the lock, and only what is proven to be the study's own.
+    /// Ends what is left of the trials of a run that was killed: under the lock, and only what is
+    /// proven to be the study's own.
     fn end_leftovers(&self, orphans: &[(TrialId, Attempt)]) {
         if orphans.is_empty() {
             return;
         }
-        let places = orphans.iter().filter_map(|(id, _)| self.study.trial(*id)?.place.clone());
-        (self.end_leftovers)(self.dir.root(), &places.collect::<Vec<_>>(), self.parts.grace);
+        let places = orphans
+            .iter()
+            .filter_map(|(id, _)| self.study.trial(*id)?.place.clone());
+        (self.end_leftovers)(
+            self.dir.root(),
+            &places.collect::<Vec<_>>(),
+            self.parts.grace,
+        );
     }
 
     /// Returns what a lost trial had written and nobody had read.
     fn unread(&self, id: TrialId) -> Vec<LogRecord> {
-        let Some(trial) = self.study.trial(id) else { return Vec::new() };
-        super::unread::records(&self.dir, &self.parts.workdir, &self.study, trial, self.parts.models)
+        let Some(trial) = self.study.trial(id) else {
+            return Vec::new();
+        };
+        super::unread::records(
+            &self.dir,
+            &self.parts.workdir,
+            &self.study,
+            trial,
+            self.parts.models,
+        )
     }
 
     fn begin(&mut self) -> Result<(), DriverError> {
         if self.study.next_seq() == 0 {
             let header = self.parts.header.clone();
-            self.commit(Event::Opened { format: FORMAT, header })?;
+            self.commit(Event::Opened {
+                format: FORMAT,
+                header,
+            })?;
         } else if self.study.header() != &self.parts.header {
             let edited = super::edit::edited(&self.parts, &self.study);
             self.opening = Some(super::edit::told(&edited));
             self.commit(edited)?;
         }
         if !self.parts.elsewhere {
-            let orphans: Vec<_> = self.unended().into_iter().map(|held| (held.trial, held.attempt)).collect();
+            let orphans: Vec<_> = self
+                .unended()
+                .into_iter()
+                .map(|held| (held.trial, held.attempt))
+                .collect();
             self.end_leftovers(&orphans);
             self.lose(&orphans)?;
         }
@@ -148,15 +183,25 @@ impl<'a> Driver<'a> {
         for (trial, attempt) in orphans.iter().copied() {
             for record in self.unread(trial) {
                 let record = self.weighed(trial, record);
-                self.commit(Event::Logged { trial, attempt, record })?;
+                self.commit(Event::Logged {
+                    trial,
+                    attempt,
+                    record,
+                })?;
             }
-            self.commit(Event::Ended { trial, attempt, exit: Exit::Lost, usage: Usage::default() })?;
+            self.commit(Event::Ended {
+                trial,
+                attempt,
+                exit: Exit::Lost,
+                usage: Usage::default(),
+            })?;
             self.amend_folder(trial, None);
         }
         Ok(())
     }
 
-    /// Lets the executor take over what an earlier run began; what it does not know is lost. What was decided meanwhile is said again.
+    /// Lets the executor take over what an earlier run began; what it does not know is lost. What
+    /// was decided meanwhile is said again.
     pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         let held = self.unended();
         if held.is_empty() {
@@ -165,7 +210,10 @@ impl<'a> Driver<'a> {
         let lost = executor.adopt(held.clone());
         self.lose(&lost)?;
         for Held { trial, slot, .. } in held {
-            let Some(found) = self.study.trial(trial).filter(|found| found.state == TrialState::Running)
+            let Some(found) = self
+                .study
+                .trial(trial)
+                .filter(|found| found.state == TrialState::Running)
             else {
                 continue;
             };

@@ -38,7 +38,8 @@ pub struct Parts {
     pub clones: bool,
     /// How long a process has between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// Whether attempts go on while no driver is there: the executor is then asked about them before they count as lost.
+    /// Whether attempts go on while no driver is there: the executor is then asked about them
+    /// before they count as lost.
     pub elsewhere: bool,
 }
 
@@ -53,7 +54,8 @@ pub struct Limits {
     pub failures: Option<u64>,
     /// Bytes that the study's folder takes.
     pub disk: Option<u64>,
-    /// Trials in a row that fail within seconds: a slot is then paused, or the run ends. `None`: however many.
+    /// Trials in a row that fail within seconds: a slot is then paused, or the run ends. `None`:
+    /// however many.
     pub quick_failures: Option<u32>,
 }
 
@@ -71,12 +73,15 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Returns how long a trial waits that has failed so often, the last time in this way; zero if it may run at once.
+    /// Returns how long a trial waits that has failed so often, the last time in this way; zero if
+    /// it may run at once.
     #[must_use]
     pub fn wait(&self, class: FailureClass, failures: u32) -> Duration {
         let first = self.backoff.iter().find(|(of, _)| *of == class);
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
-        first.map_or(Duration::ZERO, |(_, first)| first.saturating_mul(doubled).min(self.max_backoff))
+        first.map_or(Duration::ZERO, |(_, first)| {
+            first.saturating_mul(doubled).min(self.max_backoff)
+        })
     }
 }
 
@@ -88,8 +93,13 @@ mod tests {
     fn each_repetition_waits_twice_as_long_up_to_the_longest() {
         let second = Duration::from_secs(1);
         let backoff = vec![(FailureClass::Crash, 10 * second)];
-        let retry = Retry { backoff, max_backoff: 60 * second, ..Retry::default() };
-        let waits = [1, 2, 3, 4, 90].map(|failures| retry.wait(FailureClass::Crash, failures).as_secs());
+        let retry = Retry {
+            backoff,
+            max_backoff: 60 * second,
+            ..Retry::default()
+        };
+        let waits =
+            [1, 2, 3, 4, 90].map(|failures| retry.wait(FailureClass::Crash, failures).as_secs());
         assert_eq!(waits, [10, 20, 40, 60, 60]);
         assert_eq!(retry.wait(FailureClass::Memory, 1), Duration::ZERO);
     }

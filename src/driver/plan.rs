@@ -6,12 +6,16 @@ use crate::study::TrialId;
 use std::time::Duration;
 
 impl Driver<'_> {
-    /// Fills that many slots and returns what would have started in them. The journal has it afterwards, so this is for a copy of a study.
+    /// Fills that many slots and returns what would have started in them. The journal has it
+    /// afterwards, so this is for a copy of a study.
     ///
     /// # Errors
     /// If the journal cannot be written.
     pub fn ahead(&mut self, slots: usize) -> Result<Vec<Launch>, DriverError> {
-        let mut noted = Noted { slots, launches: Vec::new() };
+        let mut noted = Noted {
+            slots,
+            launches: Vec::new(),
+        };
         self.fill(&mut noted)?;
         Ok(noted.launches)
     }

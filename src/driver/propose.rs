@@ -15,9 +15,19 @@ use rand_chacha::ChaCha8Rng;
 pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     let trial = study.next_id();
     if let Some(head) = race::next(study).and_then(|id| study.trial(id)) {
-        return Some(created(parts, trial, head.params.clone(), Origin::Replicate(head.id)));
+        return Some(created(
+            parts,
+            trial,
+            head.params.clone(),
+            Origin::Replicate(head.id),
+        ));
     }
-    let ask = Ask { space: &parts.space, study, trial, seed: parts.header.seed };
+    let ask = Ask {
+        space: &parts.space,
+        study,
+        trial,
+        seed: parts.header.seed,
+    };
     let (params, origin) = point(parts, &ask).or_else(|| {
         let params = parts.sampler.suggest(&ask)?;
         Some((params, Origin::Suggested(parts.sampler_name.clone())))
@@ -25,8 +35,8 @@ pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     Some(created(parts, trial, params, origin))
 }
 
-/// Returns the event that creates the next trial with the configuration the scheduler made, from the checkpoint of another and in the place of
-/// a third, if it says so.
+/// Returns the event that creates the next trial with the configuration the scheduler made, from
+/// the checkpoint of another and in the place of a third, if it says so.
 #[must_use]
 pub fn given(
     parts: &Parts,
@@ -44,7 +54,12 @@ pub fn given(
 }
 
 fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Event {
-    Event::Created { trial, params, origin, seed: trial_seed(parts.header.seed, trial) }
+    Event::Created {
+        trial,
+        params,
+        origin,
+        seed: trial_seed(parts.header.seed, trial),
+    }
 }
 
 /// Returns what `SWATH_SEED` is for a trial: 31 bits, so that every language's generator takes it.
@@ -57,8 +72,15 @@ pub fn trial_seed(seed: u64, trial: TrialId) -> u64 {
 /// Returns the first point of the sweep file that no trial has tried yet, completed.
 fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
     let tried = |given: &Params| {
-        let has = |params: &Params| given.iter().all(|(name, value)| params.get(name) == Some(value));
-        ask.study.trials().iter().any(|trial| !trial.outside && has(&trial.params))
+        let has = |params: &Params| {
+            given
+                .iter()
+                .all(|(name, value)| params.get(name) == Some(value))
+        };
+        ask.study
+            .trials()
+            .iter()
+            .any(|trial| !trial.outside && has(&trial.params))
     };
     let mut rng = ask.rng();
     for (index, given) in parts.points.iter().enumerate() {
@@ -67,7 +89,10 @@ fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
         }
         let complete = completed(ask, given, &mut rng);
         if let Some(params) = complete {
-            return Some((params, Origin::Point(u32::try_from(index).unwrap_or(u32::MAX))));
+            return Some((
+                params,
+                Origin::Point(u32::try_from(index).unwrap_or(u32::MAX)),
+            ));
         }
     }
     None
@@ -82,7 +107,8 @@ fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Para
     })
 }
 
-/// Returns the event that creates the next trial with a configuration that a person gave, completed; `None` if the constraints leave nothing.
+/// Returns the event that creates the next trial with a configuration that a person gave,
+/// completed; `None` if the constraints leave nothing.
 #[must_use]
 pub fn added(parts: &Parts, study: &Study, given: &Params) -> Option<Event> {
     added_to(&parts.space, parts.header.seed, study, given)
@@ -92,18 +118,36 @@ pub fn added(parts: &Parts, study: &Study, given: &Params) -> Option<Event> {
 #[must_use]
 pub fn added_to(space: &Space, seed: u64, study: &Study, given: &Params) -> Option<Event> {
     let trial = study.next_id();
-    let ask = Ask { space, study, trial, seed };
+    let ask = Ask {
+        space,
+        study,
+        trial,
+        seed,
+    };
     let params = completed(&ask, given, &mut ask.rng())?;
-    Some(Event::Created { trial, params, origin: Origin::Added, seed: trial_seed(seed, trial) })
+    Some(Event::Created {
+        trial,
+        params,
+        origin: Origin::Added,
+        seed: trial_seed(seed, trial),
+    })
 }
 
-/// Returns the trial of the same values, if `given` names every value that is not a constant or derived.
+/// Returns the trial of the same values, if `given` names every value that is not a constant or
+/// derived.
 #[must_use]
 pub fn twin(space: &Space, study: &Study, given: &Params) -> Option<TrialId> {
     let same = |unit: f64| space.complete(given, &vec![unit; space.dims()]);
     let whole = same(0.25);
-    if [0.0, 0.5, 0.75, 0.999].into_iter().any(|unit| same(unit) != whole) {
+    if [0.0, 0.5, 0.75, 0.999]
+        .into_iter()
+        .any(|unit| same(unit) != whole)
+    {
         return None;
     }
-    study.trials().iter().find(|trial| trial.params == whole).map(|trial| trial.id)
+    study
+        .trials()
+        .iter()
+        .find(|trial| trial.params == whole)
+        .map(|trial| trial.id)
 }

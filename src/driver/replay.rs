@@ -38,8 +38,8 @@ pub enum ReplayError<E: std::error::Error + 'static> {
     Build(#[source] E),
 }
 
-/// Recomputes every proposal in the journal. `build` makes the parts that a header describes: the study may have run several versions of its
-/// sweep file, one after the other.
+/// Recomputes every proposal in the journal. `build` makes the parts that a header describes: the
+/// study may have run several versions of its sweep file, one after the other.
 ///
 /// # Errors
 /// If the journal cannot be read or a version of the sweep file cannot be built.
@@ -64,7 +64,11 @@ pub fn replay<E: std::error::Error>(
         }
         study.apply(&entry).map_err(|source| {
             let path = journal.path().to_owned();
-            ReplayError::Journal(JournalError::Illegal { path, line: journal.line(), source })
+            ReplayError::Journal(JournalError::Illegal {
+                path,
+                line: journal.line(),
+                source,
+            })
         })?;
         if let Some(parts) = &mut parts {
             if matches!(entry.event, Event::Edited { .. }) {
@@ -77,7 +81,8 @@ pub fn replay<E: std::error::Error>(
     Ok(found)
 }
 
-/// Lets new parts observe everything before entry `seq`, as they did when the study was opened with the edited sweep file.
+/// Lets new parts observe everything before entry `seq`, as they did when the study was opened with
+/// the edited sweep file.
 fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalError> {
     let mut study = Study::default();
     let mut journal = Journal::open(dir)?;
@@ -86,11 +91,13 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
         if entry.seq == seq {
             break;
         }
-        study.apply(&entry).map_err(|source| JournalError::Illegal {
-            path: journal.path().to_owned(),
-            line: journal.line(),
-            source,
-        })?;
+        study
+            .apply(&entry)
+            .map_err(|source| JournalError::Illegal {
+                path: journal.path().to_owned(),
+                line: journal.line(),
+                source,
+            })?;
         parts.sampler.observe(&study, &entry.event);
         parts.scheduler.observe(&study, &entry.event);
     }
@@ -99,12 +106,18 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
 
 /// Returns the event that would create the next trial now.
 fn again(parts: &Parts, study: &Study) -> Option<Event> {
-    let room = parts.header.trials.is_none_or(|most| study.counted() < most);
+    let room = parts
+        .header
+        .trials
+        .is_none_or(|most| study.counted() < most);
     match parts.scheduler.next(study, room) {
         Next::Fresh => propose::propose(parts, study),
-        Next::Given { params, from, instead, why } => {
-            Some(propose::given(parts, study, params, from, instead, why))
-        }
+        Next::Given {
+            params,
+            from,
+            instead,
+            why,
+        } => Some(propose::given(parts, study, params, from, instead, why)),
         Next::Resume { .. } | Next::Wait | Next::Done => None,
     }
 }

@@ -1,7 +1,8 @@
 //! A full disk: the run waits until there is room, and loses nothing meanwhile.
 //!
-//! What is to be written stays in memory, what trials say stays with them, nothing new is started, and nothing is acted on. As soon as there
-//! is room it is all written and the run goes on. Only who wants to end does not wait.
+//! What is to be written stays in memory, what trials say stays with them, nothing new is started,
+//! and nothing is acted on. As soon as there is room it is all written and the run goes on. Only
+//! who wants to end does not wait.
 
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Left, Stop};
@@ -38,7 +39,8 @@ impl Default for Ground {
         Self {
             medium: Box::new(|file| Box::new(file)),
             left: Box::new(Left::at),
-            // What cannot be looked for cannot be ended; a new attempt has records of its own all the same.
+            // What cannot be looked for cannot be ended; a new attempt has records of its own all
+            // the same.
             end_leftovers: Box::new(|root, places, grace| {
                 let _ = crate::executor::end_leftovers(root, places, grace);
             }),
@@ -70,7 +72,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Returns whether the run need not wait for room; after a wait that has ended, does what was put off.
+    /// Returns whether the run need not wait for room; after a wait that has ended, does what was
+    /// put off.
     pub(super) fn has_room(&mut self, executor: &mut dyn Executor) -> Result<bool, DriverError> {
         if !self.paused {
             return Ok(true);
@@ -107,7 +110,8 @@ impl Driver<'_> {
 
     /// Waits too if trials that have ended do so already.
     pub(super) fn look_for_room(&mut self) {
-        if !self.paused && (self.left)(self.dir.root()).is_some_and(|left| !left.is_enough_to_end()) {
+        if !self.paused && (self.left)(self.dir.root()).is_some_and(|left| !left.is_enough_to_end())
+        {
             self.pause();
         }
     }
@@ -141,24 +145,40 @@ impl Driver<'_> {
         for launch in std::mem::take(&mut self.held) {
             let (trial, attempt) = (launch.trial, launch.attempt);
             self.busy_slots.remove(&launch.slot);
-            self.commit(Event::Ended { trial, attempt, exit: Exit::Interrupted, usage: Usage::default() })?;
+            self.commit(Event::Ended {
+                trial,
+                attempt,
+                exit: Exit::Interrupted,
+                usage: Usage::default(),
+            })?;
         }
         Ok(())
     }
 
     /// Lets a trial run again that failed while the disk was full; returns whether it does.
     pub(super) fn requeue_if_full(&mut self, id: TrialId) -> Result<bool, DriverError> {
-        let Some(trial) = self.study.trial(id) else { return Ok(false) };
-        let Some(Exit::Failed(failure)) = &trial.exit else { return Ok(false) };
+        let Some(trial) = self.study.trial(id) else {
+            return Ok(false);
+        };
+        let Some(Exit::Failed(failure)) = &trial.exit else {
+            return Ok(false);
+        };
         let likely = matches!(failure.class(), FailureClass::Crash | FailureClass::Spawn);
         // What it met may be over when its end is read.
-        let was_full = self.full_at.is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
+        let was_full = self
+            .full_at
+            .is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
         let is_full = self.paused || !self.is_roomy();
         if !likely || trial.failures > TRIES || !(is_full || was_full) {
             return Ok(false);
         }
         let why = "the disk was full when it failed".to_owned();
-        self.commit(Event::Requeued { trial: id, why, not_before: None, forgiven: false })?;
+        self.commit(Event::Requeued {
+            trial: id,
+            why,
+            not_before: None,
+            forgiven: false,
+        })?;
         if is_full {
             self.pause();
         }

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What changes by itself is measured this often, and less often if that takes long: at most one part in a hundred of the time.
+/// What changes by itself is measured this often, and less often if that takes long: at most one
+/// part in a hundred of the time.
 const EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 100;
 
@@ -22,7 +23,13 @@ pub(super) struct Size {
 impl Size {
     /// Measures everything, once.
     pub(super) fn measure(dir: &StudyDir, study: &Study) -> Self {
-        let mut size = Self { dir: dir.clone(), trials: Vec::new(), rest: 0, total: 0, due: Instant::now() };
+        let mut size = Self {
+            dir: dir.clone(),
+            trials: Vec::new(),
+            rest: 0,
+            total: 0,
+            due: Instant::now(),
+        };
         for trial in study.trials() {
             size.trial(trial.id);
         }
@@ -66,9 +73,15 @@ impl Size {
             self.trial(id);
         }
         let before = self.rest;
-        let entries = std::fs::read_dir(self.dir.root()).into_iter().flatten().filter_map(Result::ok);
+        let entries = std::fs::read_dir(self.dir.root())
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
         let others = entries.filter(|entry| {
-            !entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+            !entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
         });
         self.rest = others.map(|entry| taken(&entry.path())).sum();
         self.total = (self.total + self.rest).saturating_sub(before);
@@ -76,14 +89,20 @@ impl Size {
     }
 }
 
-/// Returns the bytes that a file or folder takes with all in it. Links are not followed, and what cannot be read counts for nothing.
+/// Returns the bytes that a file or folder takes with all in it. Links are not followed, and what
+/// cannot be read counts for nothing.
 pub fn taken(path: &Path) -> u64 {
-    let Ok(about) = path.symlink_metadata() else { return 0 };
+    let Ok(about) = path.symlink_metadata() else {
+        return 0;
+    };
     let own = about.blocks() * 512;
     if !about.is_dir() {
         return own;
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     own + entries.map(|entry| taken(&entry.path())).sum::<u64>()
 }
 

@@ -18,7 +18,8 @@ pub(super) struct Tidy {
     removals: Vec<JoinHandle<()>>,
 }
 
-/// Takes a trial's checkpoints out of sight at once and returns where they are to be removed from: a half-removed checkpoint is never found.
+/// Takes a trial's checkpoints out of sight at once and returns where they are to be removed from:
+/// a half-removed checkpoint is never found.
 ///
 /// # Errors
 /// If they cannot be moved.
@@ -39,7 +40,13 @@ impl Driver<'_> {
         }
         let dir = &self.dir;
         let has = |id: &TrialId| has_entries(&dir.checkpoints(*id));
-        self.tidy.kept = self.study.trials().iter().map(|trial| trial.id).filter(has).collect();
+        self.tidy.kept = self
+            .study
+            .trials()
+            .iter()
+            .map(|trial| trial.id)
+            .filter(has)
+            .collect();
         self.tidy.models = keep::models(&self.study);
         self.remove_expendable(false);
     }
@@ -79,13 +86,17 @@ impl Driver<'_> {
         for id in gone {
             self.tidy.kept.remove(&id);
             // What cannot be moved stays: a policy is no reason to end a run, and `swath gc` tells.
-            let Ok(aside) = put_aside(&self.dir, id) else { continue };
+            let Ok(aside) = put_aside(&self.dir, id) else {
+                continue;
+            };
             if let Some(size) = &mut self.size {
                 size.forget(id, &aside);
             }
-            let removal = std::thread::Builder::new().name("tidy".to_owned()).spawn(move || {
-                std::fs::remove_dir_all(aside).ok();
-            });
+            let removal = std::thread::Builder::new()
+                .name("tidy".to_owned())
+                .spawn(move || {
+                    std::fs::remove_dir_all(aside).ok();
+                });
             self.tidy.removals.extend(removal);
         }
         self.tidy.removals.retain(|removal| !removal.is_finished());

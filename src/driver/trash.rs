@@ -1,11 +1,13 @@
-//! Removed trials: the journal says so, and their folders lie in `trash/` until they are restored or the trash is emptied.
+//! Removed trials: the journal says so, and their folders lie in `trash/` until they are restored
+//! or the trash is emptied.
 
 use super::{DriverError, amend};
 use crate::journal::{Holder, StudyDir};
 use crate::study::{Attempt, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
 use std::io;
 
-/// Removes trials, or restores them. The journal is first: a folder that a crash left where it was is moved the next time.
+/// Removes trials, or restores them. The journal is first: a folder that a crash left where it was
+/// is moved the next time.
 ///
 /// # Errors
 /// If somebody runs the study, or a trial is in no state for it.
@@ -31,11 +33,18 @@ pub fn remove(
             exit: Exit::Lost,
             usage: Usage::default(),
         });
-        ended.collect::<Vec<_>>().into_iter().chain([Event::Removed { trials: trials.clone() }]).collect()
+        ended
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain([Event::Removed {
+                trials: trials.clone(),
+            }])
+            .collect()
     })
 }
 
-/// Moves folders to where the study says that they belong; returns those that could not be moved, and why.
+/// Moves folders to where the study says that they belong; returns those that could not be moved,
+/// and why.
 #[must_use]
 pub fn settle(dir: &StudyDir, study: &Study) -> Vec<(TrialId, io::Error)> {
     let mut failed = Vec::new();

@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Returns the records that stand in a trial's `records.jsonl` behind the last report that the study knows, and takes them into the trial's own
-/// files, as its supervisor would have done. A file that cannot be read has none.
+/// Returns the records that stand in a trial's `records.jsonl` behind the last report that the
+/// study knows, and takes them into the trial's own files, as its supervisor would have done. A
+/// file that cannot be read has none.
 pub(super) fn records(
     dir: &StudyDir,
     workdir: &Path,
@@ -32,16 +33,21 @@ pub(super) fn records(
     if read.is_err() || lines.is_empty() {
         return Vec::new();
     }
-    let dirs = Dirs { workdir: workdir.to_owned(), trial: folder };
+    let dirs = Dirs {
+        workdir: workdir.to_owned(),
+        trial: folder,
+    };
     take_in(dirs, study, trial, models, &lines).unwrap_or_default()
 }
 
 /// Returns whether a line is a report that decides: an object without a kind, or of that kind, of
 /// the first worker. `is_rank` says whether its `rank` is that of a worker.
 fn decides(line: &[u8], is_rank: bool) -> bool {
-    let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(line);
+    let object: Result<serde_json::Map<String, serde_json::Value>, _> =
+        serde_json::from_slice(line);
     object.is_ok_and(|object| {
-        object.get("kind").is_none_or(|kind| kind == "report") && !(is_rank && rank::of_line(&object) > 0)
+        object.get("kind").is_none_or(|kind| kind == "report")
+            && !(is_rank && rank::of_line(&object) > 0)
     })
 }
 
@@ -63,7 +69,9 @@ fn take_in(
     let taken = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&taken);
     let sink = move |record: LogRecord| {
-        into.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        into.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record);
         Directive::Continue
     };
     let about = dirs.trial.join("records.jsonl").metadata().ok()?;
@@ -86,9 +94,14 @@ mod tests {
     #[test]
     fn a_report_may_say_that_it_is_one_and_decides_if_it_is_of_the_first_worker() {
         let is_report = |line: &str| decides(line.as_bytes(), true);
-        assert!(is_report(r#"{"loss": 1}"#) && is_report(r#"{"kind": "report", "loss": 1, "rank": 0}"#));
+        assert!(
+            is_report(r#"{"loss": 1}"#) && is_report(r#"{"kind": "report", "loss": 1, "rank": 0}"#)
+        );
         assert!(!is_report(r#"{"kind": "note", "text": "a"}"#) && !is_report("[1]"));
         assert!(!is_report(r#"{"loss": 1, "rank": 2}"#));
-        assert!(decides(br#"{"rank": 2}"#, false), "the objective is called `rank`");
+        assert!(
+            decides(br#"{"rank": 2}"#, false),
+            "the objective is called `rank`"
+        );
     }
 }

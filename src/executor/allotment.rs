@@ -27,13 +27,19 @@ const THREADS: [&str; 9] = [
 ];
 
 impl Allotment {
-    /// Returns the variables of a trial in a slot. What `is_set` says the person has set is left as it is, but for the devices.
+    /// Returns the variables of a trial in a slot. What `is_set` says the person has set is left as
+    /// it is, but for the devices.
     #[must_use]
     pub fn variables(&self, slot: u32, is_set: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-        let threads = self.cpus.map(|cpus| cpus.to_string()).into_iter().flat_map(|cpus| {
-            let free = THREADS.iter().filter(|name| !is_set(name));
-            free.map(|name| ((*name).to_owned(), cpus.clone())).collect::<Vec<_>>()
-        });
+        let threads = self
+            .cpus
+            .map(|cpus| cpus.to_string())
+            .into_iter()
+            .flat_map(|cpus| {
+                let free = THREADS.iter().filter(|name| !is_set(name));
+                free.map(|name| ((*name).to_owned(), cpus.clone()))
+                    .collect::<Vec<_>>()
+            });
         let devices = self.gpus.iter().flat_map(|gpus| gpus.variables(slot));
         threads.chain(devices).collect()
     }
@@ -45,7 +51,10 @@ mod tests {
 
     #[test]
     fn thread_counts_are_set_unless_the_person_did() {
-        let allotment = Allotment { cpus: Some(3), ..Allotment::default() };
+        let allotment = Allotment {
+            cpus: Some(3),
+            ..Allotment::default()
+        };
         let told = allotment.variables(0, |name| name == "OMP_NUM_THREADS");
         assert!(told.contains(&("RAYON_NUM_THREADS".to_owned(), "3".to_owned())));
         assert!(told.iter().all(|(name, _)| name != "OMP_NUM_THREADS"));

@@ -1,7 +1,9 @@
-//! The control group of a run, below which every attempt has a [`Leaf`] of its own, and what is left of it when the run was killed.
+//! The control group of a run, below which every attempt has a [`Leaf`] of its own, and what is
+//! left of it when the run was killed.
 //!
-//! Its name tells the study and the process that made it, so that a later run knows it for its own. Where the kernel or its rules allow no
-//! group, there is none, and everything else that finds and ends processes does its part as before.
+//! Its name tells the study and the process that made it, so that a later run knows it for its own.
+//! Where the kernel or its rules allow no group, there is none, and everything else that finds and
+//! ends processes does its part as before.
 
 use super::leaf::Leaf;
 use super::{Launch, processes};
@@ -12,7 +14,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What the name of a group that holds an orchestrator ends with, if it had to leave its own for the memory controller.
+/// What the name of a group that holds an orchestrator ends with, if it had to leave its own for
+/// the memory controller.
 const SHELTER: &str = "-own";
 
 /// How long a group whose processes are dead may take to be empty.
@@ -28,8 +31,9 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Makes the group of the run `mark` of the study in `root`, `None` where there can be none. `memory` is what each leaf may hold, if the
-    /// kernel can be made to see to that. `tell` hears where it will be before it is there.
+    /// Makes the group of the run `mark` of the study in `root`, `None` where there can be none.
+    /// `memory` is what each leaf may hold, if the kernel can be made to see to that. `tell` hears
+    /// where it will be before it is there.
     pub(super) fn open(
         root: &Path,
         mark: &str,
@@ -38,19 +42,28 @@ impl Cgroups {
     ) -> Option<Self> {
         let own = Cgroup::own().filter(Cgroup::lends)?;
         let prefix = prefix(root)?;
-        own.children().iter().filter(|group| is_left(group, &prefix)).for_each(clear);
+        own.children()
+            .iter()
+            .filter(|group| is_left(group, &prefix))
+            .for_each(clear);
         let run = own.child(&format!("{prefix}{mark}"));
         tell(run.path());
         run.make().ok()?;
         let shelter = || own.child(&format!("{prefix}{mark}{SHELTER}"));
         let loan = memory.and_then(|_| own.borrow_memory(shelter(), is_ours).ok());
         let memory = memory.filter(|_| loan.is_some() && run.enable_memory().is_ok());
-        Some(Self { run, memory, _loan: loan })
+        Some(Self {
+            run,
+            memory,
+            _loan: loan,
+        })
     }
 
     /// Makes the leaf of an attempt.
     pub(super) fn leaf(&self, launch: &Launch) -> Option<Leaf> {
-        let cgroup = self.run.child(&format!("{}-{}", launch.trial, launch.attempt));
+        let cgroup = self
+            .run
+            .child(&format!("{}-{}", launch.trial, launch.attempt));
         Leaf::new(cgroup, self.memory).ok()
     }
 
@@ -67,22 +80,29 @@ fn is_ours(pid: u32) -> bool {
     std::iter::successors(Some(pid), |pid| processes::parent(*pid)).any(|pid| pid == own)
 }
 
-/// Returns how the names of the groups of a study begin. The folder itself counts, not its path: containers that see each other's groups may have
-/// different studies at the same path.
+/// Returns how the names of the groups of a study begin. The folder itself counts, not its path:
+/// containers that see each other's groups may have different studies at the same path.
 fn prefix(root: &Path) -> Option<String> {
     let folder = std::fs::metadata(root).ok()?;
     let digest = Md5::digest(format!("{}:{}", folder.dev(), folder.ino()));
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Some(format!("swath-{digits}-"))
 }
 
 /// Returns whether a group is of that study and whoever made it is no more.
 fn is_left(group: &Cgroup, prefix: &str) -> bool {
-    let Some(mark) = group.name().strip_prefix(prefix) else { return false };
+    let Some(mark) = group.name().strip_prefix(prefix) else {
+        return false;
+    };
     let mut numbers = mark.split('-');
-    let (Some(Ok(pid)), Some(Ok(ticks))) =
-        (numbers.next().map(str::parse), numbers.next().map(str::parse::<u64>))
-    else {
+    let (Some(Ok(pid)), Some(Ok(ticks))) = (
+        numbers.next().map(str::parse),
+        numbers.next().map(str::parse::<u64>),
+    ) else {
         return false;
     };
     processes::start_ticks(pid) != Some(ticks)
@@ -99,7 +119,9 @@ fn clear(group: &Cgroup) {
 
 /// Returns the groups of the study in `root`, wherever they can be seen, whose runs were killed.
 pub(super) fn left_by(root: &Path) -> Vec<Cgroup> {
-    let Some(prefix) = prefix(root) else { return Vec::new() };
+    let Some(prefix) = prefix(root) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut waiting = Cgroup::tops();
     while let Some(group) = waiting.pop() {
@@ -113,16 +135,26 @@ pub(super) fn left_by(root: &Path) -> Vec<Cgroup> {
     found
 }
 
-/// Returns the processes of such groups. Who borrowed the memory controller, and the guard beside it, are in none.
+/// Returns the processes of such groups. Who borrowed the memory controller, and the guard beside
+/// it, are in none.
 pub(super) fn left_processes(groups: &[Cgroup]) -> BTreeSet<u32> {
-    let of_trials = groups.iter().filter(|group| !group.name().ends_with(SHELTER));
+    let of_trials = groups
+        .iter()
+        .filter(|group| !group.name().ends_with(SHELTER));
     of_trials.flat_map(Cgroup::processes).collect()
 }
 
 /// Ends such groups at once and removes them, but for the leaves in which one of `spared` is.
 pub(super) fn end_left(groups: &[Cgroup], spared: &BTreeSet<u32>) {
-    for group in groups.iter().filter(|group| !group.name().ends_with(SHELTER)) {
-        for leaf in group.children().into_iter().filter(|leaf| leaf.processes().is_disjoint(spared)) {
+    for group in groups
+        .iter()
+        .filter(|group| !group.name().ends_with(SHELTER))
+    {
+        for leaf in group
+            .children()
+            .into_iter()
+            .filter(|leaf| leaf.processes().is_disjoint(spared))
+        {
             end(&leaf, Duration::ZERO);
             remove(&leaf);
         }
@@ -191,7 +223,10 @@ mod tests {
         assert!(!left(format!("{prefix}{own}-{ticks}-1")));
         assert!(left(format!("{prefix}{own}-{}-1", ticks + 1)));
         assert!(left(format!("{prefix}{own}-{}-1{SHELTER}", ticks + 1)));
-        assert!(!left(format!("swath-0123456789abcdef-{own}-{}-1", ticks + 1)));
+        assert!(!left(format!(
+            "swath-0123456789abcdef-{own}-{}-1",
+            ticks + 1
+        )));
         assert!(!left(format!("{prefix}nonsense")));
     }
 }

@@ -4,14 +4,17 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Copies the folder `from` to `to`, replacing what is there. The copy is made beside `to` and then renamed, so that a crash leaves no half of it.
+/// Copies the folder `from` to `to`, replacing what is there. The copy is made beside `to` and then
+/// renamed, so that a crash leaves no half of it.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(parent)?;
-    let half = tempfile::Builder::new().prefix(".checkpoints").tempdir_in(parent)?;
+    let half = tempfile::Builder::new()
+        .prefix(".checkpoints")
+        .tempdir_in(parent)?;
     let inside = half.path().join("copy");
     copy_folder(from, &inside)?;
     match fs::remove_dir_all(to) {
@@ -44,14 +47,22 @@ mod tests {
     #[test]
     fn a_copy_replaces_what_was_there_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (from, to) = (folder.path().join("1/checkpoints"), folder.path().join("2/checkpoints"));
+        let (from, to) = (
+            folder.path().join("1/checkpoints"),
+            folder.path().join("2/checkpoints"),
+        );
         fs::create_dir_all(from.join("deep")).expect("it can be made");
         fs::write(from.join("deep/weights"), "new").expect("it can be written");
         fs::create_dir_all(&to).expect("it can be made");
         fs::write(to.join("old"), "old").expect("it can be written");
         copy(&from, &to).expect("it can be copied");
-        assert_eq!(fs::read_to_string(to.join("deep/weights")).expect("it is there"), "new");
-        let beside = fs::read_dir(folder.path().join("2")).expect("it can be read").count();
+        assert_eq!(
+            fs::read_to_string(to.join("deep/weights")).expect("it is there"),
+            "new"
+        );
+        let beside = fs::read_dir(folder.path().join("2"))
+            .expect("it can be read")
+            .count();
         assert_eq!((to.join("old").exists(), beside), (false, 1));
     }
 }

@@ -1,4 +1,5 @@
-//! GPUs: which there are, which of them a slot has, and whether their memory is free again when its trial has ended.
+//! GPUs: which there are, which of them a slot has, and whether their memory is free again when its
+//! trial has ended.
 //!
 //! The driver's own program is asked, `nvidia-smi` or `rocm-smi`, whichever is on PATH.
 
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a device may hold more than at the start of the run and still count as free: drivers keep a little.
+/// What a device may hold more than at the start of the run and still count as free: drivers keep a
+/// little.
 const SPARE_MIB: u64 = 128;
 
 /// The devices of a run.
@@ -53,7 +55,8 @@ pub enum GpuError {
 }
 
 impl Gpus {
-    /// Finds the devices, or those of them that are `given`. Given ones are believed where no driver can be asked.
+    /// Finds the devices, or those of them that are `given`. Given ones are believed where no
+    /// driver can be asked.
     ///
     /// # Errors
     /// If there are none, the driver cannot be asked, or one that is given does not exist.
@@ -61,15 +64,24 @@ impl Gpus {
         let Some((vendor, found)) = query::first().map_err(GpuError::Query)? else {
             let ids = given.ok_or(GpuError::None)?;
             let devices = ids.iter().map(|id| Device::new(id.clone(), None)).collect();
-            return Ok(Self { vendor: None, devices });
+            return Ok(Self {
+                vendor: None,
+                devices,
+            });
         };
         let program = vendor.program();
         let Some(given) = given else {
             if found.is_empty() {
                 return Err(GpuError::Empty(program));
             }
-            let devices = found.into_iter().map(|gpu| Device::new(gpu.index, Some(gpu.used))).collect();
-            return Ok(Self { vendor: Some(vendor), devices });
+            let devices = found
+                .into_iter()
+                .map(|gpu| Device::new(gpu.index, Some(gpu.used)))
+                .collect();
+            return Ok(Self {
+                vendor: Some(vendor),
+                devices,
+            });
         };
         let mut devices = Vec::new();
         for id in given {
@@ -77,12 +89,23 @@ impl Gpus {
             // A name such as that of a part of a device is the driver's business.
             if held.is_none() && id.bytes().all(|byte| byte.is_ascii_digit()) {
                 let there: Vec<_> = found.iter().map(|gpu| gpu.index.as_str()).collect();
-                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                return Err(GpuError::Unknown { id: id.clone(), program, there });
+                let there = if there.is_empty() {
+                    "none".to_owned()
+                } else {
+                    there.join(", ")
+                };
+                return Err(GpuError::Unknown {
+                    id: id.clone(),
+                    program,
+                    there,
+                });
             }
             devices.push(Device::new(id.clone(), held));
         }
-        Ok(Self { vendor: Some(vendor), devices })
+        Ok(Self {
+            vendor: Some(vendor),
+            devices,
+        })
     }
 
     /// Returns how many there are.
@@ -94,7 +117,11 @@ impl Gpus {
 
 impl Device {
     fn new(id: String, held: Option<u64>) -> Self {
-        Self { id, held, users: AtomicU32::new(0) }
+        Self {
+            id,
+            held,
+            users: AtomicU32::new(0),
+        }
     }
 }
 
@@ -112,8 +139,16 @@ impl GpuShares {
     /// Deals devices: `want` of them for each trial, or, below 1, that part of one.
     #[must_use]
     pub fn new(gpus: Gpus, want: f64) -> Self {
-        let (each, sharing) = if want < 1.0 { (1, (1.0 / want).floor()) } else { (want as usize, 1.0) };
-        Self { gpus: Arc::new(gpus), each: each.max(1), sharing: (sharing as usize).max(1) }
+        let (each, sharing) = if want < 1.0 {
+            (1, (1.0 / want).floor())
+        } else {
+            (want as usize, 1.0)
+        };
+        Self {
+            gpus: Arc::new(gpus),
+            each: each.max(1),
+            sharing: (sharing as usize).max(1),
+        }
     }
 
     /// Returns how many trials can run at a time.
@@ -131,18 +166,28 @@ impl GpuShares {
     /// Returns the devices of a slot. Slots that share are spread over the devices first.
     fn of(&self, slot: u32) -> &[Device] {
         let group = slot as usize % (self.gpus.count() / self.each).max(1);
-        self.gpus.devices.get(group * self.each..(group + 1) * self.each).unwrap_or_default()
+        self.gpus
+            .devices
+            .get(group * self.each..(group + 1) * self.each)
+            .unwrap_or_default()
     }
 
     /// Returns the variables that show a slot's trial its devices and no others.
     #[must_use]
     pub fn variables(&self, slot: u32) -> Vec<(String, String)> {
-        let ids: Vec<_> = self.of(slot).iter().map(|device| device.id.as_str()).collect();
+        let ids: Vec<_> = self
+            .of(slot)
+            .iter()
+            .map(|device| device.id.as_str())
+            .collect();
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         match self.gpus.vendor {
             Some(Vendor::Amd) => vec![set("ROCR_VISIBLE_DEVICES", &ids.join(","))],
             // Without it CUDA counts the devices in another order than the driver does.
-            _ => vec![set("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), set("CUDA_VISIBLE_DEVICES", &ids.join(","))],
+            _ => vec![
+                set("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+                set("CUDA_VISIBLE_DEVICES", &ids.join(",")),
+            ],
         }
     }
 
@@ -160,23 +205,36 @@ impl GpuShares {
         }
     }
 
-    /// Says why the devices of a slot cannot be used again yet; `Ok` if they can, or if nobody can tell.
+    /// Says why the devices of a slot cannot be used again yet; `Ok` if they can, or if nobody can
+    /// tell.
     pub(super) fn ready(&self, slot: u32) -> Result<(), String> {
-        let Some(vendor) = self.gpus.vendor else { return Ok(()) };
+        let Some(vendor) = self.gpus.vendor else {
+            return Ok(());
+        };
         // What a device holds while others use it tells nothing.
         let idle = |device: &&Device| device.users.load(Ordering::Acquire) == 0;
-        let asked: Vec<_> =
-            self.of(slot).iter().filter(idle).filter_map(|device| Some((device, device.held?))).collect();
+        let asked: Vec<_> = self
+            .of(slot)
+            .iter()
+            .filter(idle)
+            .filter_map(|device| Some((device, device.held?)))
+            .collect();
         if asked.is_empty() {
             return Ok(());
         }
         let now = query::ask(vendor)?;
-        let used: BTreeMap<&str, u64> =
-            now.iter().flat_map(|gpu| gpu.names().map(|name| (name, gpu.used))).collect();
+        let used: BTreeMap<&str, u64> = now
+            .iter()
+            .flat_map(|gpu| gpu.names().map(|name| (name, gpu.used)))
+            .collect();
         for (device, held) in asked {
             match used.get(device.id.as_str()) {
                 None => {
-                    return Err(format!("`{}` does not list GPU {} any more", vendor.program(), device.id));
+                    return Err(format!(
+                        "`{}` does not list GPU {} any more",
+                        vendor.program(),
+                        device.id
+                    ));
                 }
                 Some(used) if *used > held + SPARE_MIB => {
                     return Err(format!(
@@ -197,19 +255,34 @@ mod tests {
     use super::*;
 
     fn shares(ids: &[&str], want: f64) -> GpuShares {
-        let devices = ids.iter().map(|id| Device::new((*id).to_owned(), None)).collect();
-        GpuShares::new(Gpus { vendor: Some(Vendor::Nvidia), devices }, want)
+        let devices = ids
+            .iter()
+            .map(|id| Device::new((*id).to_owned(), None))
+            .collect();
+        GpuShares::new(
+            Gpus {
+                vendor: Some(Vendor::Nvidia),
+                devices,
+            },
+            want,
+        )
     }
 
     fn devices(shares: &GpuShares) -> Vec<String> {
         let slots = 0..u32::try_from(shares.slots()).expect("few");
-        slots.filter_map(|slot| shares.variables(slot).pop()).map(|(_, value)| value).collect()
+        slots
+            .filter_map(|slot| shares.variables(slot).pop())
+            .map(|(_, value)| value)
+            .collect()
     }
 
     #[test]
     fn whole_devices_belong_to_one_slot_each() {
         assert_eq!(devices(&shares(&["0", "1", "5"], 1.0)), ["0", "1", "5"]);
-        assert_eq!(devices(&shares(&["0", "1", "2", "3", "4"], 2.0)), ["0,1", "2,3"]);
+        assert_eq!(
+            devices(&shares(&["0", "1", "2", "3", "4"], 2.0)),
+            ["0,1", "2,3"]
+        );
         assert!(devices(&shares(&["0"], 2.0)).is_empty());
     }
 

@@ -1,12 +1,15 @@
-//! A process that ends the trials when the orchestrator is killed so suddenly that it cannot do so itself.
+//! A process that ends the trials when the orchestrator is killed so suddenly that it cannot do so
+//! itself.
 //!
-//! The kernel can send a signal when a parent dies, but asking for it takes code between fork and exec, which safe Rust has not. So the
-//! orchestrator starts one small process a run and keeps a pipe to it, on which it tells the groups it starts. When the pipe closes without a
-//! farewell the orchestrator is dead, and the guard kills those groups, whatever is in the run's control group, and every process that carries
-//! the run's mark in its environment.
+//! The kernel can send a signal when a parent dies, but asking for it takes code between fork and
+//! exec, which safe Rust has not. So the orchestrator starts one small process a run and keeps a
+//! pipe to it, on which it tells the groups it starts. When the pipe closes without a farewell the
+//! orchestrator is dead, and the guard kills those groups, whatever is in the run's control group,
+//! and every process that carries the run's mark in its environment.
 //!
-//! The guard reads the pipe only now and then, so that a trial costs it no wake-up. It leads a session of its own: what is sent to the
-//! orchestrator's process group or terminal does not reach it.
+//! The guard reads the pipe only now and then, so that a trial costs it no wake-up. It leads a
+//! session of its own: what is sent to the orchestrator's process group or terminal does not reach
+//! it.
 
 use super::cgroups;
 use super::processes::{self, as_pid};
@@ -26,7 +29,10 @@ use std::time::Duration;
 const PIPE_BYTES: usize = 1 << 20;
 
 /// How often the guard empties a pipe that is in use.
-const READ_EVERY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const READ_EVERY: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// How often the guard looks for survivors, and how long it waits in between.
 const LOOKS: u32 = 5;
@@ -45,7 +51,11 @@ impl Guard {
         // Where it is refused the pipe holds less, which is enough too.
         rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
         fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
-        command.current_dir("/").stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .current_dir("/")
+            .stdin(theirs)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // It is not waited for: it ends after the farewell, or when this process is no more.
         drop(command.spawn()?);
         let guard = Self { pipe };
@@ -68,7 +78,8 @@ impl Guard {
         self.tell(&format!("cgroup {}\n", path.display()));
     }
 
-    /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark in the environment is the second way.
+    /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark
+    /// in the environment is the second way.
     fn tell(&self, line: &str) {
         rustix::io::write(&self.pipe, line.as_bytes()).ok();
     }
@@ -80,7 +91,8 @@ impl Drop for Guard {
     }
 }
 
-/// Is the guard: returns when the orchestrator has said farewell, or has died and its trials with it.
+/// Is the guard: returns when the orchestrator has said farewell, or has died and its trials with
+/// it.
 ///
 /// `pipe` is the standard input with which the orchestrator started this process.
 ///
@@ -152,7 +164,9 @@ impl Ledger {
 
     fn take(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return };
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+            return;
+        };
         let lines: Vec<u8> = self.rest.drain(..=end).collect();
         for line in String::from_utf8_lossy(&lines).lines() {
             self.note(line);
@@ -176,8 +190,8 @@ impl Ledger {
         }
     }
 
-    /// Kills the groups that are still what they were, what is in the run's control group, then everything that carries the run's mark, until
-    /// there is nothing.
+    /// Kills the groups that are still what they were, what is in the run's control group, then
+    /// everything that carries the run's mark, until there is nothing.
     fn kill_all(&self) {
         for (group, ticks) in &self.groups {
             let now = processes::start_ticks(*group);
@@ -193,9 +207,13 @@ impl Ledger {
             return;
         }
         let mark = format!("{RUN}={}", self.run);
-        // A process that is just becoming another program has no environment for a moment: hence several looks.
+        // A process that is just becoming another program has no environment for a moment: hence
+        // several looks.
         for _ in 0..LOOKS {
-            processes::end(|| processes::with_environment(|entry| entry == mark.as_bytes()), Duration::ZERO);
+            processes::end(
+                || processes::with_environment(|entry| entry == mark.as_bytes()),
+                Duration::ZERO,
+            );
             std::thread::sleep(BETWEEN_LOOKS);
         }
     }
@@ -216,7 +234,10 @@ mod tests {
     #[test]
     fn the_ledger_holds_the_groups_that_began_and_did_not_end() {
         let ledger = told(&["run a-1\ncgroup /x/a b\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
-        assert_eq!((&*ledger.run, ledger.cgroup), ("a-1", Some("/x/a b".into())));
+        assert_eq!(
+            (&*ledger.run, ledger.cgroup),
+            ("a-1", Some("/x/a b".into()))
+        );
         assert_eq!(ledger.groups, BTreeMap::from([(11, 6), (12, 7)]));
         assert!(!ledger.farewell && ledger.rest.is_empty());
     }

@@ -1,4 +1,5 @@
-//! The control group of one attempt: whoever is born in it stays in it, so that it can be counted, limited and ended as a whole.
+//! The control group of one attempt: whoever is born in it stays in it, so that it can be counted,
+//! limited and ended as a whole.
 
 use super::{cgroups, processes};
 use crate::cgroup::Cgroup;
@@ -18,7 +19,8 @@ pub(super) struct Leaf {
 pub(super) struct Tally {
     /// Their processor time.
     pub(super) cpu: Duration,
-    /// The most bytes of memory that were charged to them, files that they read included; 0 if that is not known.
+    /// The most bytes of memory that were charged to them, files that they read included; 0 if that
+    /// is not known.
     pub(super) peak: u64,
 }
 
@@ -33,8 +35,8 @@ impl Leaf {
         Ok(Self { cgroup, walled })
     }
 
-    /// Takes in the leader of a trial that has just begun, and all that it has started meanwhile: `others` finds those that are not its
-    /// descendants any more.
+    /// Takes in the leader of a trial that has just begun, and all that it has started meanwhile:
+    /// `others` finds those that are not its descendants any more.
     ///
     /// # Errors
     /// If the leader cannot be moved.
@@ -45,8 +47,10 @@ impl Leaf {
             let inside = self.cgroup.processes();
             let found = processes::trees(others().into_iter().chain([leader]));
             // Who is in a tree but not here was born before its parent was moved.
-            let outside: Vec<u32> =
-                found.into_iter().filter(|pid| !inside.contains(pid) && tried.insert(*pid)).collect();
+            let outside: Vec<u32> = found
+                .into_iter()
+                .filter(|pid| !inside.contains(pid) && tried.insert(*pid))
+                .collect();
             if outside.is_empty() {
                 return Ok(());
             }
@@ -67,12 +71,17 @@ impl Leaf {
         self.cgroup.processes()
     }
 
-    /// Returns how many of its processes the kernel has ended because they wanted more than the limit.
+    /// Returns how many of its processes the kernel has ended because they wanted more than the
+    /// limit.
     pub(super) fn out_of_memory_kills(&self) -> u64 {
-        self.cgroup.number("memory.events", "oom_kill").filter(|_| self.walled).unwrap_or(0)
+        self.cgroup
+            .number("memory.events", "oom_kill")
+            .filter(|_| self.walled)
+            .unwrap_or(0)
     }
 
-    /// Ends who is left, after `grace`, and removes the group; returns what was used, and whether nobody is left.
+    /// Ends who is left, after `grace`, and removes the group; returns what was used, and whether
+    /// nobody is left.
     pub(super) fn end(self, grace: Duration) -> (Tally, bool) {
         let tally = self.tally();
         // The usual case, and the cheapest way to know it.
@@ -110,7 +119,11 @@ mod tests {
     fn leaf(name: &str) -> Option<Leaf> {
         let own = Cgroup::own().filter(Cgroup::lends);
         let leaf = own.and_then(|own| {
-            Leaf::new(own.child(&format!("swath-test-{}-{name}", std::process::id())), None).ok()
+            Leaf::new(
+                own.child(&format!("swath-test-{}-{name}", std::process::id())),
+                None,
+            )
+            .ok()
         });
         if leaf.is_none() {
             println!("skipped: no control group can be made here");
@@ -120,7 +133,11 @@ mod tests {
 
     /// A family of so many, all there when this returns.
     fn family(script: &str, size: usize) -> Child {
-        let child = Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
+        let child = Command::new("sh")
+            .args(["-c", script])
+            .process_group(0)
+            .spawn()
+            .unwrap();
         while processes::trees([child.id()]).len() < size {
             std::thread::yield_now();
         }
@@ -133,7 +150,10 @@ mod tests {
         let mut trial = family("sleep 60 & sh -c 'sleep 60 & wait' & wait", 4);
         let mut orphan = family("sleep 60 & wait", 2);
         leaf.take(trial.id(), || vec![orphan.id()]).unwrap();
-        assert_eq!(leaf.processes(), processes::trees([trial.id(), orphan.id()]));
+        assert_eq!(
+            leaf.processes(),
+            processes::trees([trial.id(), orphan.id()])
+        );
         let path = leaf.cgroup.path().to_owned();
         assert!(leaf.end(Duration::from_secs(5)).1);
         assert!(!path.exists());

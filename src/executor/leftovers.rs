@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, absolute};
 use std::time::Duration;
 
-/// Ends the trials of the study in `root` that nobody supervises any more; returns how many processes there were.
+/// Ends the trials of the study in `root` that nobody supervises any more; returns how many
+/// processes there were.
 ///
-/// To be called by who holds the study's lock. A process is ended only with proof: its environment names a trial folder of this study, it is in
-/// a control group that a dead orchestrator made for this study, or it is the very one that one of `places` tells of, by number, start and
-/// boot. `grace` lies between SIGTERM and SIGKILL.
+/// To be called by who holds the study's lock. A process is ended only with proof: its environment
+/// names a trial folder of this study, it is in a control group that a dead orchestrator made for
+/// this study, or it is the very one that one of `places` tells of, by number, start and boot.
+/// `grace` lies between SIGTERM and SIGKILL.
 ///
 /// # Errors
 /// If the path of the study cannot be made absolute.
@@ -31,10 +33,16 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     let find = || {
         let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
         let leaders = places.iter().filter_map(proven);
-        let found = marked.into_iter().chain(leaders).chain(cgroups::left_processes(&left));
+        let found = marked
+            .into_iter()
+            .chain(leaders)
+            .chain(cgroups::left_processes(&left));
         // What is spared is no root either: its other children are not the study's.
         let roots = found.filter(|pid| !spared.contains(pid));
-        let found: BTreeSet<u32> = processes::trees(roots).difference(&spared).copied().collect();
+        let found: BTreeSet<u32> = processes::trees(roots)
+            .difference(&spared)
+            .copied()
+            .collect();
         seen.extend(&found);
         found
     };
@@ -43,14 +51,19 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     Ok(seen.len())
 }
 
-/// Returns the processes whose environment names a trial folder of the study in `root`, or that are in a control group which a dead
-/// orchestrator made for it, but for this one and those it descends from.
+/// Returns the processes whose environment names a trial folder of the study in `root`, or that are
+/// in a control group which a dead orchestrator made for it, but for this one and those it descends
+/// from.
 #[must_use]
 pub fn survivors(root: &Path) -> BTreeSet<u32> {
-    let Ok(root) = absolute(root) else { return BTreeSet::new() };
+    let Ok(root) = absolute(root) else {
+        return BTreeSet::new();
+    };
     let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
     let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
-    let found = marked.into_iter().chain(cgroups::left_processes(&cgroups::left_by(&root)));
+    let found = marked
+        .into_iter()
+        .chain(cgroups::left_processes(&cgroups::left_by(&root)));
     let spared = lineage();
     found.filter(|pid| !spared.contains(pid)).collect()
 }
@@ -63,7 +76,8 @@ fn proven(place: &Place) -> Option<u32> {
     (same && now.boot_id.is_some() && now.boot_id == place.boot_id).then_some(pid)
 }
 
-/// Returns this process and those it descends from: whoever runs a sweep inside one of its own trials does not end itself.
+/// Returns this process and those it descends from: whoever runs a sweep inside one of its own
+/// trials does not end itself.
 fn lineage() -> BTreeSet<u32> {
     let mut lineage = BTreeSet::new();
     let mut next = Some(std::process::id());
@@ -88,7 +102,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (mine, mut other) = (sleeper().unwrap(), sleeper().unwrap());
         let place = processes::place(mine.id());
-        let reused = Place { start_ticks: Some(1), ..processes::place(other.id()) };
+        let reused = Place {
+            start_ticks: Some(1),
+            ..processes::place(other.id())
+        };
         end_leftovers(root.path(), &[place, reused], Duration::from_secs(1)).unwrap();
         assert_eq!(processes::start_ticks(mine.id()), None);
         assert!(other.try_wait().unwrap().is_none());

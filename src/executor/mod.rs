@@ -1,6 +1,8 @@
-//! Executors run trials somewhere: in a rayon pool, on a cluster, on a virtual clock. They know nothing of objectives.
+//! Executors run trials somewhere: in a rayon pool, on a cluster, on a virtual clock. They know
+//! nothing of objectives.
 //!
-//! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and a line in `EXECUTORS`.
+//! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and
+//! a line in `EXECUTORS`.
 
 mod allotment;
 mod cgroups;
@@ -53,7 +55,8 @@ pub const EXECUTORS: &[Kind<dyn Site>] = &[site::POOL, slurm::KIND, command::KIN
 
 /// Runs trials.
 ///
-/// Every started attempt ends with exactly one [`What::Ended`]; the signals of one trial arrive in order.
+/// Every started attempt ends with exactly one [`What::Ended`]; the signals of one trial arrive in
+/// order.
 pub trait Executor: Send {
     /// Returns how many trials can run at a time, now.
     fn slots(&self) -> usize;
@@ -61,31 +64,37 @@ pub trait Executor: Send {
     /// Begins an attempt in the slot that [`Launch::slot`] names, which is free.
     ///
     /// # Errors
-    /// If the executor as a whole cannot work any more. A trial that cannot be started is no error: it ends as `Failed(Spawn)`.
+    /// If the executor as a whole cannot work any more. A trial that cannot be started is no error:
+    /// it ends as `Failed(Spawn)`.
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError>;
 
-    /// Asks a running trial to end; idempotent, unknown trials are ignored. [`What::Ended`] always follows.
+    /// Asks a running trial to end; idempotent, unknown trials are ignored. [`What::Ended`] always
+    /// follows.
     fn stop(&mut self, trial: TrialId, how: Stop);
 
     /// Returns what has happened, waiting at most that long for the first signal.
     fn wait(&mut self, at_most: Duration) -> Vec<Signal>;
 
-    /// Provides so many slots if it can; returns how many of them there are. Those beyond stay, unused.
+    /// Provides so many slots if it can; returns how many of them there are. Those beyond stay,
+    /// unused.
     fn resize(&mut self, slots: usize) -> usize {
         slots.min(self.slots())
     }
 
-    /// Returns the free slots that cannot be used now, each with the reason; an empty one says that it is a matter of moments.
+    /// Returns the free slots that cannot be used now, each with the reason; an empty one says that
+    /// it is a matter of moments.
     fn unusable(&self) -> BTreeMap<u32, String> {
         BTreeMap::new()
     }
 
-    /// Returns on how many machines trials may run, if slots are no places of their own: then machines are found at fault, not slots.
+    /// Returns on how many machines trials may run, if slots are no places of their own: then
+    /// machines are found at fault, not slots.
     fn machines(&self) -> Option<usize> {
         None
     }
 
-    /// Returns the number of the machine on which a trial runs, or failed last, if [`machines`](Self::machines) are counted.
+    /// Returns the number of the machine on which a trial runs, or failed last, if
+    /// [`machines`](Self::machines) are counted.
     fn machine(&self, trial: TrialId) -> Option<u32> {
         let _ = trial;
         None
@@ -101,12 +110,16 @@ pub trait Executor: Send {
         let _ = halt;
     }
 
-    /// Takes over attempts that an earlier run began; returns those that it knows nothing of, which are lost. Called once, before anything else.
+    /// Takes over attempts that an earlier run began; returns those that it knows nothing of, which
+    /// are lost. Called once, before anything else.
     fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
-        held.into_iter().map(|held| (held.trial, held.attempt)).collect()
+        held.into_iter()
+            .map(|held| (held.trial, held.attempt))
+            .collect()
     }
 
-    /// Makes room if it can: `more` says how many trials could start beyond those that were. Called when no slot is free.
+    /// Makes room if it can: `more` says how many trials could start beyond those that were. Called
+    /// when no slot is free.
     ///
     /// # Errors
     /// If there can be no room any more, in which case nothing runs.

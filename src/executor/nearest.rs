@@ -37,27 +37,41 @@ pub(super) struct Clue {
 /// has.
 pub(super) fn clue(metric: &str, outputs: &[(&str, String)]) -> Option<Clue> {
     let words = words(metric);
-    let near = outputs.iter().filter_map(|(stream, text)| Some((stream, nearest(&words, text)?)));
+    let near = outputs
+        .iter()
+        .filter_map(|(stream, text)| Some((stream, nearest(&words, text)?)));
     let near: Vec<(&&str, Near)> = near.collect();
     // Of equals the first stream, where results are usually printed.
     let (_, best) = near.iter().rev().max_by_key(|(_, near)| near.score)?;
-    let lines: Vec<String> =
-        near.iter().map(|(stream, near)| format!("{stream} has `{}`", shortened(&near.line))).collect();
+    let lines: Vec<String> = near
+        .iter()
+        .map(|(stream, near)| format!("{stream} has `{}`", shortened(&near.line)))
+        .collect();
     let expression = best.expression();
     let entry = expression.map(|expression| format!("{} = '{expression}'", key(metric)));
-    Some(Clue { lines: lines.join(", "), expression: entry })
+    Some(Clue {
+        lines: lines.join(", "),
+        expression: entry,
+    })
 }
 
 /// Returns the words of a name or a label in lower case: `val_loss` has two.
 fn words(name: &str) -> Vec<String> {
     let words = name.split(|c: char| !c.is_alphanumeric());
-    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 /// Returns the last of the lines that have the most words of the name before a number.
 fn nearest(words: &[String], text: &str) -> Option<Near> {
-    let lines = text.split(['\n', '\r']).map(|line| without_colours(line).into_owned());
-    lines.filter_map(|line| nearest_in(words, &line)).max_by_key(|near| near.score)
+    let lines = text
+        .split(['\n', '\r'])
+        .map(|line| without_colours(line).into_owned());
+    lines
+        .filter_map(|line| nearest_in(words, &line))
+        .max_by_key(|near| near.score)
 }
 
 fn nearest_in(words: &[String], line: &str) -> Option<Near> {
@@ -70,10 +84,20 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
             continue;
         }
         let segment = &line[std::mem::replace(&mut before, found.end())..found.start()];
-        let Ok(number) = found.as_str().parse() else { continue };
-        let Some((label, separator, score)) = label(words, segment) else { continue };
+        let Ok(number) = found.as_str().parse() else {
+            continue;
+        };
+        let Some((label, separator, score)) = label(words, segment) else {
+            continue;
+        };
         if best.as_ref().is_none_or(|best| best.score <= score) {
-            best = Some(Near { line: line.trim().to_owned(), score, label, separator, number });
+            best = Some(Near {
+                line: line.trim().to_owned(),
+                score,
+                label,
+                separator,
+                number,
+            });
         }
     }
     best
@@ -82,20 +106,34 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
 /// Returns the part of a segment from the first word of the name on, what stands between it and
 /// the number, how many words of the name it has, and whether it ends with one.
 fn label(words: &[String], segment: &str) -> Option<(String, String, (usize, bool))> {
-    let end = segment.trim_end_matches(|c: char| !c.is_alphanumeric()).len();
+    let end = segment
+        .trim_end_matches(|c: char| !c.is_alphanumeric())
+        .len();
     let clause = segment[..end].rfind([',', ';', '|']).map_or(0, |at| at + 1);
     let (label, separator) = (&segment[clause..end], &segment[end..]);
-    let tokens = label.split(|c: char| !c.is_alphanumeric()).filter(|token| !token.is_empty());
-    let named: Vec<&str> = tokens.filter(|token| words.iter().any(|word| means(token, word))).collect();
+    let tokens = label
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|token| !token.is_empty());
+    let named: Vec<&str> = tokens
+        .filter(|token| words.iter().any(|word| means(token, word)))
+        .collect();
     let start = label.find(named.first()?).unwrap_or(0);
     let ends_with_one = named.last().is_some_and(|last| label.ends_with(last));
-    Some((label[start..].to_owned(), separator.to_owned(), (named.len(), ends_with_one)))
+    Some((
+        label[start..].to_owned(),
+        separator.to_owned(),
+        (named.len(), ends_with_one),
+    ))
 }
 
 /// Returns whether a printed word is a word of a name, or one is short for the other.
 fn means(token: &str, word: &str) -> bool {
     let token = token.to_lowercase();
-    let (short, long) = if token.len() < word.len() { (&*token, word) } else { (word, &*token) };
+    let (short, long) = if token.len() < word.len() {
+        (&*token, word)
+    } else {
+        (word, &*token)
+    };
     short == long || (short.len() >= ABBREVIATION && long.starts_with(short))
 }
 
@@ -117,7 +155,11 @@ impl Near {
 /// Returns an expression for what stands between a label and its number.
 fn separator(text: &str) -> String {
     let sign = text.trim();
-    let before = if text.starts_with(char::is_whitespace) { "\\s*" } else { "" };
+    let before = if text.starts_with(char::is_whitespace) {
+        "\\s*"
+    } else {
+        ""
+    };
     match sign {
         "" => "\\s+".to_owned(),
         ":" | "=" => format!("{before}[:=]\\s*"),
@@ -128,7 +170,11 @@ fn separator(text: &str) -> String {
 /// Returns a name as a key of TOML.
 fn key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { format!("{name:?}") }
+    if !name.is_empty() && name.chars().all(is_bare) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
 }
 
 #[cfg(test)]
@@ -136,39 +182,70 @@ mod tests {
     use super::*;
 
     fn of(metric: &str, out: &str, err: &str) -> Option<String> {
-        let clue = clue(metric, &[("stdout", out.to_owned()), ("stderr", err.to_owned())])?;
-        Some(format!("{}: try `{}`", clue.lines, clue.expression.unwrap_or_default()))
+        let clue = clue(
+            metric,
+            &[("stdout", out.to_owned()), ("stderr", err.to_owned())],
+        )?;
+        Some(format!(
+            "{}: try `{}`",
+            clue.lines,
+            clue.expression.unwrap_or_default()
+        ))
     }
 
     #[test]
     fn the_nearest_line_and_an_expression_for_it_are_shown() {
         for (metric, line, wanted) in [
-            ("auc", "Test AUC: 0.99", r"stdout has `Test AUC: 0.99`: try `auc = 'AUC[:=]\s*(\S+)'`"),
+            (
+                "auc",
+                "Test AUC: 0.99",
+                r"stdout has `Test AUC: 0.99`: try `auc = 'AUC[:=]\s*(\S+)'`",
+            ),
             (
                 "val_loss",
                 "epoch 3, Val Loss = 0.4 (best 0.2)",
                 r"stdout has `epoch 3, Val Loss = 0.4 (best 0.2)`: try `val_loss = 'Val Loss\s*[:=]\s*(\S+)'`",
             ),
-            ("acc", "accuracy 93.1%", r"stdout has `accuracy 93.1%`: try `acc = 'accuracy\s+(\S+)'`"),
+            (
+                "acc",
+                "accuracy 93.1%",
+                r"stdout has `accuracy 93.1%`: try `acc = 'accuracy\s+(\S+)'`",
+            ),
             (
                 "val/AR@100",
                 "AR@100=0.5,AR@10=0.2",
                 r#"stdout has `AR@100=0.5,AR@10=0.2`: try `"val/AR@100" = 'AR@100[:=]\s*([-+.\w]+)'`"#,
             ),
-            ("f1", "f1: 0.7", r"stdout has `f1: 0.7`: try `f1 = 'f1[:=]\s*(\S+)'`"),
+            (
+                "f1",
+                "f1: 0.7",
+                r"stdout has `f1: 0.7`: try `f1 = 'f1[:=]\s*(\S+)'`",
+            ),
         ] {
-            assert_eq!(of(metric, line, "").as_deref(), Some(wanted), "{metric}: {line}");
+            assert_eq!(
+                of(metric, line, "").as_deref(),
+                Some(wanted),
+                "{metric}: {line}"
+            );
         }
     }
 
     #[test]
     fn both_streams_are_searched_and_the_last_of_the_nearest_lines_counts() {
-        let clue = of("val_loss", "val loss 0.5\nval loss 0.4\nloss 0.1\n", "loss: 0.3\n").unwrap();
+        let clue = of(
+            "val_loss",
+            "val loss 0.5\nval loss 0.4\nloss 0.1\n",
+            "loss: 0.3\n",
+        )
+        .unwrap();
         assert_eq!(
             clue,
             r"stdout has `val loss 0.4`, stderr has `loss: 0.3`: try `val_loss = 'val loss\s+(\S+)'`"
         );
-        assert_eq!(of("auc", "epoch 1\nloss 0.3\n", "\u{1b}[1m100%\u{1b}[0m\n"), None);
+        assert_eq!(
+            of("auc", "epoch 1\nloss 0.3\n", "\u{1b}[1m100%\u{1b}[0m\n"),
+            None
+        );
         assert_eq!(of("auc", "auc unknown, loss 0.3\n", ""), None);
     }
 }

@@ -10,7 +10,8 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The smallest cap that is obeyed: below it there would be no room for a head, a tail and the line between them.
+/// The smallest cap that is obeyed: below it there would be no room for a head, a tail and the line
+/// between them.
 const SMALLEST_CAP: u64 = 4096;
 
 /// How much of the end of a file is read to find out why a trial failed.
@@ -31,7 +32,10 @@ impl Output {
     pub(super) fn new(dir: &Path, capture: &[(Name, Regex)], cap: u64, resumes: bool) -> Self {
         let log = |name, stream| LogFile::new(dir.join(name), stream, resumes);
         Self {
-            streams: [log("stdout.log", Stream::Out), log("stderr.log", Stream::Err)],
+            streams: [
+                log("stdout.log", Stream::Out),
+                log("stderr.log", Stream::Err),
+            ],
             scrape: (!capture.is_empty()).then(|| Scrape::new(capture)),
             cap: cap.max(SMALLEST_CAP),
         }
@@ -39,12 +43,18 @@ impl Output {
 
     /// Opens a new or old file for a child to append to.
     pub(super) fn open(dir: &Path, name: &str) -> io::Result<File> {
-        OpenOptions::new().append(true).create(true).open(dir.join(name))
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(dir.join(name))
     }
 
     /// Returns the files whose growth matters at once.
     pub(super) fn searched(&self) -> impl Iterator<Item = &Path> {
-        self.streams.iter().map(|log| log.path.as_path()).filter(|_| self.scrape.is_some())
+        self.streams
+            .iter()
+            .map(|log| log.path.as_path())
+            .filter(|_| self.scrape.is_some())
     }
 
     /// Returns when the output was last written to, in nanoseconds since 1970; `None` if it is not
@@ -55,19 +65,28 @@ impl Output {
             let about = log.path.metadata().ok()?;
             Some(i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()))
         };
-        Some(self.streams.iter().filter_map(written).max().unwrap_or(i128::MIN))
+        Some(
+            self.streams
+                .iter()
+                .filter_map(written)
+                .max()
+                .unwrap_or(i128::MIN),
+        )
     }
 
     /// Searches what was printed since the last time and hands each report to `each`.
     pub(super) fn search(&mut self, each: &mut dyn FnMut(Vec<(Name, Datum)>)) -> io::Result<()> {
-        let Some(scrape) = &mut self.scrape else { return Ok(()) };
+        let Some(scrape) = &mut self.scrape else {
+            return Ok(());
+        };
         for log in &mut self.streams {
             log.read_on(&mut |bytes, stream| scrape.feed(stream, bytes, each))?;
         }
         Ok(())
     }
 
-    /// Cuts the middle out of files that became too long; returns the names of those it cut for the first time.
+    /// Cuts the middle out of files that became too long; returns the names of those it cut for the
+    /// first time.
     ///
     /// Belongs right after [`search`](Self::search).
     pub(super) fn trim(&mut self) -> io::Result<Vec<&'static str>> {
@@ -98,18 +117,31 @@ impl Output {
     /// Says why nothing was reported under a name, as far as what was printed tells.
     pub(super) fn why_unreported(&self, name: &Name, printed: &[(&str, String)]) -> Option<String> {
         let clue = nearest::clue(name, printed);
-        let is_captured = self.scrape.as_ref().is_some_and(|scrape| scrape.is_unmatched(name));
+        let is_captured = self
+            .scrape
+            .as_ref()
+            .is_some_and(|scrape| scrape.is_unmatched(name));
         let found = clue.as_ref().map(|clue| clue.lines.as_str());
         let try_this = clue.as_ref().and_then(|clue| clue.expression.as_deref());
         if !is_captured {
-            let add = try_this.map(|this| format!(": add `{this}` to `[capture]`")).unwrap_or_default();
+            let add = try_this
+                .map(|this| format!(": add `{this}` to `[capture]`"))
+                .unwrap_or_default();
             return Some(format!("was never reported; {}{add}", found?));
         }
         let is_empty = printed.iter().all(|(_, text)| text.trim().is_empty());
-        let none = if is_empty { "it printed nothing" } else { "no line has such a word and a number" };
-        let try_this = try_this.map(|this| format!(": try `{this}`")).unwrap_or_default();
+        let none = if is_empty {
+            "it printed nothing"
+        } else {
+            "no line has such a word and a number"
+        };
+        let try_this = try_this
+            .map(|this| format!(": try `{this}`"))
+            .unwrap_or_default();
         let found = found.unwrap_or(none);
-        Some(format!("was not found: the pattern of `[capture]` matched nothing; {found}{try_this}"))
+        Some(format!(
+            "was not found: the pattern of `[capture]` matched nothing; {found}{try_this}"
+        ))
     }
 
     /// Searches for the last time.
@@ -138,8 +170,19 @@ struct LogFile {
 
 impl LogFile {
     fn new(path: PathBuf, stream: Stream, resumes: bool) -> Self {
-        let seen = if resumes { path.metadata().map_or(0, |found| found.len()) } else { 0 };
-        Self { path, stream, file: None, begin: seen, seen, left_out: 0 }
+        let seen = if resumes {
+            path.metadata().map_or(0, |found| found.len())
+        } else {
+            0
+        };
+        Self {
+            path,
+            stream,
+            file: None,
+            begin: seen,
+            seen,
+            left_out: 0,
+        }
     }
 
     /// Returns the end of what the attempt wrote; nothing if it cannot be read.
@@ -156,12 +199,15 @@ impl LogFile {
         String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
-    /// Returns the file, opened for reading and for writing anywhere: one opened for appending could only append.
+    /// Returns the file, opened for reading and for writing anywhere: one opened for appending
+    /// could only append.
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
             self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path)?);
         }
-        self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.file
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn read_on(&mut self, each: &mut dyn FnMut(&[u8], Stream)) -> io::Result<()> {
@@ -189,10 +235,12 @@ impl LogFile {
         Ok(())
     }
 
-    /// Cuts the middle out if the file is longer than `cap`; returns whether it did so for the first time.
+    /// Cuts the middle out if the file is longer than `cap`; returns whether it did so for the
+    /// first time.
     ///
-    /// The first half of the cap stays, then comes a line that says what is missing, then the last quarter: so there is room for the
-    /// next quarter. The child appends meanwhile; what it writes between the last look at the size and the cut is lost.
+    /// The first half of the cap stays, then comes a line that says what is missing, then the last
+    /// quarter: so there is room for the next quarter. The child appends meanwhile; what it writes
+    /// between the last look at the size and the cut is lost.
     fn trim(&mut self, cap: u64) -> io::Result<bool> {
         // The program may have removed it.
         let size = self.path.metadata().map_or(0, |found| found.len());
@@ -202,7 +250,11 @@ impl LogFile {
         let first = self.left_out == 0;
         let (head, tail) = (cap / 2, cap / 4);
         let begin = size - tail;
-        let cut_before = if first { head } else { head + gap(0, cap).len() as u64 };
+        let cut_before = if first {
+            head
+        } else {
+            head + gap(0, cap).len() as u64
+        };
         self.left_out += begin - cut_before;
         let gap = gap(self.left_out, cap);
         let file = self.file()?;
@@ -257,7 +309,9 @@ mod tests {
         assert!(kept.len() <= 8192 + 16, "{}", kept.len());
         let (head, rest) = kept.split_once("\n[swath: ").unwrap();
         let (said, tail) = rest.split_once("]\n").unwrap();
-        assert!(written.starts_with(head) && written.ends_with(tail) && tail.ends_with("line 4999\n"));
+        assert!(
+            written.starts_with(head) && written.ends_with(tail) && tail.ends_with("line 4999\n")
+        );
         let left_out: usize = said.split_whitespace().next().unwrap().parse().unwrap();
         assert_eq!(head.len() + left_out + tail.len(), written.len());
     }
@@ -275,11 +329,15 @@ mod tests {
             child.write_all(line.as_bytes()).unwrap();
             written.push_str(&line);
             if number % 7 == 0 {
-                output.streams[0].read_on(&mut |bytes, _| read.extend_from_slice(bytes)).unwrap();
+                output.streams[0]
+                    .read_on(&mut |bytes, _| read.extend_from_slice(bytes))
+                    .unwrap();
                 output.trim().unwrap();
             }
         }
-        output.streams[0].read_on(&mut |bytes, _| read.extend_from_slice(bytes)).unwrap();
+        output.streams[0]
+            .read_on(&mut |bytes, _| read.extend_from_slice(bytes))
+            .unwrap();
         assert_eq!(String::from_utf8(read).unwrap(), written);
     }
 }

@@ -1,7 +1,8 @@
 //! The rayon pool: one broadcast worker a slot, one trial a worker.
 //!
-//! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal, so a trial that uses rayon itself can
-//! never find another trial on its stack (rayon#872), and the worker's index is the slot.
+//! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal,
+//! so a trial that uses rayon itself can never find another trial on its stack (rayon#872), and the
+//! worker's index is the slot.
 
 use super::checkpoint;
 use super::stop_line::StopLine;
@@ -18,10 +19,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many signals may wait for the driver: then a function waits in `report`, and a program's file grows.
+/// How many signals may wait for the driver: then a function waits in `report`, and a program's
+/// file grows.
 const WAITING_SIGNALS: usize = 1024;
 
-/// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties now and then.
+/// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties
+/// now and then.
 const SIGNALS_AT_ONCE: usize = 1024;
 
 /// More slots than this there never are.
@@ -30,8 +33,8 @@ const MOST_SLOTS: usize = 4096;
 /// How often a trial that has ended on a full disk looks whether there is room for its last files.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// How long a dropped pool waits for its trials. Programs are dead within milliseconds; a function that never asks whether it is to end is
-/// abandoned after this.
+/// How long a dropped pool waits for its trials. Programs are dead within milliseconds; a function
+/// that never asks whether it is to end is abandoned after this.
 const ABANDON_AFTER: Duration = Duration::from_secs(5);
 
 /// How long what a trial used may take to be free again, before it is said that it is not.
@@ -72,7 +75,8 @@ struct Slot {
     rest: Rest,
 }
 
-/// Why a slot cannot be used although no trial runs in it; shared with its worker. An empty reason: it is a matter of moments.
+/// Why a slot cannot be used although no trial runs in it; shared with its worker. An empty reason:
+/// it is a matter of moments.
 type Rest = Arc<Mutex<Option<String>>>;
 
 fn set(rest: &Rest, to: Option<String>) {
@@ -95,7 +99,11 @@ impl Pool {
             slots: Vec::new(),
             signals: received,
             trainable,
-            forge: Forge { study: Arc::new(study), signals, alive: Some(alive) },
+            forge: Forge {
+                study: Arc::new(study),
+                signals,
+                alive: Some(alive),
+            },
             most: MOST_SLOTS,
             workers,
             threads: Vec::new(),
@@ -118,8 +126,13 @@ impl Pool {
             .num_threads(count)
             .thread_name(move |slot| format!("slot-{}", first + slot))
             .build()
-            .map_err(|error| ExecutorError::Pool { slots: count, source: std::io::Error::other(error) })?;
-        let Some(alive) = &self.forge.alive else { return Ok(()) };
+            .map_err(|error| ExecutorError::Pool {
+                slots: count,
+                source: std::io::Error::other(error),
+            })?;
+        let Some(alive) = &self.forge.alive else {
+            return Ok(());
+        };
         // Each worker takes the workbench of its own index, once, and drops it when it ends.
         let mut workbenches = Vec::new();
         for _ in 0..count {
@@ -137,7 +150,12 @@ impl Pool {
             let (give, take) = bounded(1);
             give.send(workbench).ok();
             workbenches.push(take);
-            self.slots.push(Slot { jobs, line, running: None, rest });
+            self.slots.push(Slot {
+                jobs,
+                line,
+                running: None,
+                rest,
+            });
         }
         threads.spawn_broadcast(move |context| {
             if let Some(Ok(workbench)) = workbenches.get(context.index()).map(Receiver::try_recv) {
@@ -165,12 +183,17 @@ impl Executor for Pool {
 
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
         let index = launch.slot;
-        let slot = self.slots.get_mut(index as usize).ok_or(ExecutorError::SlotGone(index))?;
+        let slot = self
+            .slots
+            .get_mut(index as usize)
+            .ok_or(ExecutorError::SlotGone(index))?;
         if slot.running.is_some() || slot.rest.lock().is_ok_and(|rest| rest.is_some()) {
             return Err(ExecutorError::SlotBusy(index));
         }
         slot.running = Some((launch.trial, launch.attempt));
-        slot.jobs.send(launch).map_err(|_| ExecutorError::SlotGone(index))
+        slot.jobs
+            .send(launch)
+            .map_err(|_| ExecutorError::SlotGone(index))
     }
 
     fn stop(&mut self, trial: TrialId, how: Stop) {
@@ -184,7 +207,9 @@ impl Executor for Pool {
     }
 
     fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
-        let Ok(first) = self.signals.recv_timeout(at_most) else { return Vec::new() };
+        let Ok(first) = self.signals.recv_timeout(at_most) else {
+            return Vec::new();
+        };
         let mut signals = vec![first];
         signals.extend(self.signals.try_iter().take(SIGNALS_AT_ONCE - 1));
         for signal in &signals {
@@ -204,7 +229,9 @@ impl Executor for Pool {
 
     fn unusable(&self) -> BTreeMap<u32, String> {
         let rests = (0..).zip(&self.slots);
-        rests.filter_map(|(number, slot)| Some((number, slot.rest.lock().ok()?.clone()?))).collect()
+        rests
+            .filter_map(|(number, slot)| Some((number, slot.rest.lock().ok()?.clone()?)))
+            .collect()
     }
 
     fn halt(&mut self, halt: bool) {
@@ -287,7 +314,10 @@ impl Workbench {
             }
             let pause = if long { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
             // No trial comes before the slot is free; this waits for the pool's end.
-            if matches!(self.jobs.recv_timeout(pause), Err(RecvTimeoutError::Disconnected)) {
+            if matches!(
+                self.jobs.recv_timeout(pause),
+                Err(RecvTimeoutError::Disconnected)
+            ) {
                 return;
             }
         }
@@ -304,10 +334,15 @@ impl Workbench {
             }
             (_, Err(_)) => {}
         }
-        let dirs = Dirs { workdir: self.study.workdir.clone(), trial: trial.launch.dir.clone() };
+        let dirs = Dirs {
+            workdir: self.study.workdir.clone(),
+            trial: trial.launch.dir.clone(),
+        };
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
             Ok(log) => log,
-            Err(error) => return not_begun(format!("the trial's records could not be made: {error}")),
+            Err(error) => {
+                return not_begun(format!("the trial's records could not be made: {error}"));
+            }
         };
         log = log.with_models(Arc::clone(&self.study.models));
         if let Some(digests) = &self.study.digests {
@@ -332,11 +367,16 @@ impl Workbench {
         if let Some(from) = &trial.launch.from
             && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
         {
-            return not_begun(format!("the checkpoint in `{}` could not be copied: {error}", from.display()));
+            return not_begun(format!(
+                "the checkpoint in `{}` could not be copied: {error}",
+                from.display()
+            ));
         }
         for data_dir in &self.study.data_dir {
             if let Err(error) = log.dataset(data_dir, "") {
-                log.warn(format!("the data set `{data_dir}` could not be recorded: {error}"));
+                log.warn(format!(
+                    "the data set `{data_dir}` could not be recorded: {error}"
+                ));
             }
         }
         self.trainable.train(trial, log)
@@ -384,35 +424,58 @@ struct Forward {
 impl Sink for Forward {
     fn logged(&mut self, record: LogRecord) -> Directive {
         let Launch { trial, attempt, .. } = self.launch;
-        let signal = Signal { trial, attempt, at: Timestamp::now(), what: What::Logged(record) };
+        let signal = Signal {
+            trial,
+            attempt,
+            at: Timestamp::now(),
+            what: What::Logged(record),
+        };
         if self.signals.send(signal).is_err() {
             return Directive::Stop;
         }
-        self.line.notice(&self.launch).map_or(Directive::Continue, |asked| asked.why.directive())
+        self.line
+            .notice(&self.launch)
+            .map_or(Directive::Continue, |asked| asked.why.directive())
     }
 
     fn ask(&mut self, id: String) {
         let Launch { trial, attempt, .. } = self.launch;
         // Nobody listens any more: the trial is being ended.
-        self.signals.send(Signal { trial, attempt, at: Timestamp::now(), what: What::Asked(id) }).ok();
+        self.signals
+            .send(Signal {
+                trial,
+                attempt,
+                at: Timestamp::now(),
+                what: What::Asked(id),
+            })
+            .ok();
     }
 }
 
 fn not_begun(why: String) -> Outcome {
-    Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+    Outcome {
+        exit: Exit::Failed(Failure::Spawn(why)),
+        usage: Usage::default(),
+    }
 }
 
-/// Waits while the disk is so full that the trial's last files would be lost, unless the run is to end.
+/// Waits while the disk is so full that the trial's last files would be lost, unless the run is to
+/// end.
 fn wait_for_room(trial: &TrialContext) {
     let hurried = |trial: &TrialContext| {
-        trial.asked().is_some_and(|asked| matches!(asked.why, Stop::Interrupt | Stop::Kill) || asked.kill)
+        trial
+            .asked()
+            .is_some_and(|asked| matches!(asked.why, Stop::Interrupt | Stop::Kill) || asked.kill)
     };
-    while Left::at(&trial.launch.dir).is_some_and(|left| !left.is_enough_to_end()) && !hurried(trial) {
+    while Left::at(&trial.launch.dir).is_some_and(|left| !left.is_enough_to_end())
+        && !hurried(trial)
+    {
         std::thread::sleep(BETWEEN_LOOKS);
     }
 }
 
-/// Completes the trial's folder. What cannot be written there is told, and changes nothing about how the trial ended.
+/// Completes the trial's folder. What cannot be written there is told, and changes nothing about
+/// how the trial ended.
 fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
     if outcome.exit == Exit::Done {
         log.explain_absence();
@@ -421,10 +484,18 @@ fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
         log.warn(format!("the trial's own files are not complete: {error}"));
         Recorded::default()
     });
-    let folder = trial.folder.lock().ok().and_then(|mut folder| folder.take());
-    let end = |folder: TrialFolder| folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now());
+    let folder = trial
+        .folder
+        .lock()
+        .ok()
+        .and_then(|mut folder| folder.take());
+    let end = |folder: TrialFolder| {
+        folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now())
+    };
     if let Some(Err(error)) = folder.map(end) {
-        log.warn(format!("the trial's `info.yaml` could not be written: {error}"));
+        log.warn(format!(
+            "the trial's `info.yaml` could not be written: {error}"
+        ));
     }
 }
 

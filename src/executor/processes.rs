@@ -17,7 +17,8 @@ pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     stat_field(pid, 22)?.parse().ok()
 }
 
-/// Returns a field of `/proc/PID/stat`, numbered from 1 as in proc(5), at least 3: the name in field 2 may contain anything.
+/// Returns a field of `/proc/PID/stat`, numbered from 1 as in proc(5), at least 3: the name in
+/// field 2 may contain anything.
 fn stat_field(pid: u32, number: usize) -> Option<String> {
     let fields = stat_fields(pid, number)?;
     fields.split_ascii_whitespace().next().map(str::to_owned)
@@ -32,12 +33,14 @@ fn stat_fields(pid: u32, number: usize) -> Option<String> {
     rest.splitn(at + 1, ' ').nth(at).map(str::to_owned)
 }
 
-/// Returns the processor time of a process and of its children that it has waited for, in clock ticks.
+/// Returns the processor time of a process and of its children that it has waited for, in clock
+/// ticks.
 pub(super) fn cpu_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    // utime, stime, cutime and cstime are the fields 14 to 17 of proc(5); the first after the name is 3.
+    // utime, stime, cutime and cstime are the fields 14 to 17 of proc(5); the first after the name
+    // is 3.
     let times = rest.split_ascii_whitespace().skip(11).take(4);
     Some(times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
 }
@@ -46,7 +49,10 @@ pub(super) fn cpu_ticks(pid: u32) -> Option<u64> {
 pub(super) fn place(pid: u32) -> Place {
     static MACHINE: OnceLock<(String, Option<String>)> = OnceLock::new();
     let (host, boot_id) = MACHINE.get_or_init(|| {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         (host, boot_id.map(|id| id.trim().to_owned()))
     });
@@ -64,14 +70,18 @@ pub(super) fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse().ok()
 }
 
-/// Returns whether an entry `NAME=value` of the environment that a process was started with is what is asked for; `false` for the dead.
+/// Returns whether an entry `NAME=value` of the environment that a process was started with is what
+/// is asked for; `false` for the dead.
 pub(super) fn environment_holds(pid: u32, asked: impl Fn(&[u8]) -> bool) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
 }
 
 /// Returns all processes, but for this one, that have such an entry.
 pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
-    let Ok(listed) = fs::read_dir("/proc") else { return BTreeSet::new() };
+    let Ok(listed) = fs::read_dir("/proc") else {
+        return BTreeSet::new();
+    };
     listed
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &asked))
@@ -80,10 +90,17 @@ pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
 
 /// Returns the children of a process, also those that are dead and not yet waited for.
 pub(super) fn children(pid: u32) -> BTreeSet<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeSet::new() };
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return BTreeSet::new();
+    };
     tasks
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
-        .flat_map(|listed| listed.split_ascii_whitespace().flat_map(str::parse).collect::<Vec<u32>>())
+        .flat_map(|listed| {
+            listed
+                .split_ascii_whitespace()
+                .flat_map(str::parse)
+                .collect::<Vec<u32>>()
+        })
         .collect()
 }
 
@@ -111,7 +128,9 @@ pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
     for field in stat.split_ascii_whitespace().take(4) {
         ticks += field.parse::<u64>().ok()?;
     }
-    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    Some(Duration::from_secs_f64(
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    ))
 }
 
 /// Returns the bytes of memory a process holds; what it shares with others counts in full.
@@ -121,12 +140,15 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Returns the bytes of memory a process holds, of what it shares with others only its part; in full if the kernel does not tell.
+/// Returns the bytes of memory a process holds, of what it shares with others only its part; in
+/// full if the kernel does not tell.
 pub(super) fn share(pid: u32) -> Option<u64> {
-    let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok().and_then(|text| {
-        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-        kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-    });
+    let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .ok()
+        .and_then(|text| {
+            let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        });
     told.map(|kib| kib * 1024).or_else(|| resident(pid))
 }
 
@@ -146,14 +168,17 @@ pub(super) fn is_in_group(pid: u32, group: u32) -> bool {
 
 /// Returns whether a process is in another process group than this one.
 pub(super) fn is_foreign(pid: u32) -> bool {
-    // Not getpgrp(2), of which the library takes no 0: the group of who was started from outside of a container.
+    // Not getpgrp(2), of which the library takes no 0: the group of who was started from outside of
+    // a container.
     let own = stat_field(std::process::id(), 5);
     stat_field(pid, 5).is_some_and(|group| own.is_some_and(|own| own != group))
 }
 
-/// Ends processes, and what they start meanwhile: SIGTERM, a grace period, SIGKILL. Waits for those that are this process's children.
+/// Ends processes, and what they start meanwhile: SIGTERM, a grace period, SIGKILL. Waits for those
+/// that are this process's children.
 ///
-/// `find` says which there are, and is asked again until there are none. Returns whether there are none.
+/// `find` says which there are, and is asked again until there are none. Returns whether there are
+/// none.
 pub(super) fn end(mut find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
     ask_to_end(&mut find, grace) || until_none(find, KILLED_WITHIN, |pid| signal(pid, Signal::KILL))
 }
@@ -175,8 +200,13 @@ pub(super) fn are_gone(find: impl FnMut() -> BTreeSet<u32>) -> bool {
     until_none(find, KILLED_WITHIN, |_| {})
 }
 
-/// Does something to each of them again and again until there are none, or the time is over; returns whether there are none.
-fn until_none(mut find: impl FnMut() -> BTreeSet<u32>, within: Duration, mut act: impl FnMut(u32)) -> bool {
+/// Does something to each of them again and again until there are none, or the time is over;
+/// returns whether there are none.
+fn until_none(
+    mut find: impl FnMut() -> BTreeSet<u32>,
+    within: Duration,
+    mut act: impl FnMut(u32),
+) -> bool {
     let begun = Instant::now();
     let mut nap = Duration::from_micros(500);
     loop {
@@ -199,7 +229,8 @@ pub(super) fn bury(pid: u32) -> bool {
     if matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(Some(_))) {
         return true;
     }
-    test_kill_process(id).is_err() || stat_field(pid, 3).is_none_or(|state| state == "Z" || state == "X")
+    test_kill_process(id).is_err()
+        || stat_field(pid, 3).is_none_or(|state| state == "Z" || state == "X")
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -223,15 +254,26 @@ mod tests {
     fn a_process_is_found_by_its_environment_and_ended() {
         let mark = format!("SWATH_TEST_MARK=processes-{}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
-        let mut child = Command::new("sleep").arg("60").env(name, value).spawn().unwrap();
-        // The kernel shows it a moment after the program has taken the place of the one that started it.
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .env(name, value)
+            .spawn()
+            .unwrap();
+        // The kernel shows it a moment after the program has taken the place of the one that
+        // started it.
         while with_environment(|entry| entry == mark.as_bytes()).is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(with_environment(|entry| entry == mark.as_bytes()), BTreeSet::from([child.id()]));
+        assert_eq!(
+            with_environment(|entry| entry == mark.as_bytes()),
+            BTreeSet::from([child.id()])
+        );
         assert!(children(std::process::id()).contains(&child.id()));
         assert!(start_ticks(child.id()).is_some());
-        assert!(end(|| with_environment(|entry| entry == mark.as_bytes()), Duration::from_secs(1)));
+        assert!(end(
+            || with_environment(|entry| entry == mark.as_bytes()),
+            Duration::from_secs(1)
+        ));
         assert_eq!(child.wait().unwrap().signal(), Some(15));
         assert_eq!(start_ticks(child.id()), None);
     }

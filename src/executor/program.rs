@@ -1,4 +1,5 @@
-//! A program as a trainable: its command, its environment, its files, and a group of processes of its own.
+//! A program as a trainable: its command, its environment, its files, and a group of processes of
+//! its own.
 
 use super::cgroups::Cgroups;
 use super::guard::Guard;
@@ -7,7 +8,8 @@ use super::output::Output;
 use super::strays::{RUN, Strays};
 use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
 use super::{
-    Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext, processes, usage,
+    Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext,
+    processes, usage,
 };
 use crate::logger::{TrialLogger, rank};
 use crate::space::Name;
@@ -24,10 +26,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a program is tried again that somebody is just writing, or that another thread's child still holds open.
+/// How often a program is tried again that somebody is just writing, or that another thread's child
+/// still holds open.
 const BUSY_TRIES: u32 = 20;
 
-/// After a trial that was shorter, a control group would cost the next one too much: it gets one when it has lived through its first nap.
+/// After a trial that was shorter, a control group would cost the next one too much: it gets one
+/// when it has lived through its first nap.
 const SHORT: Duration = Duration::from_millis(50);
 
 /// Tells apart the runs of one process, so that none ends the trials of another.
@@ -38,7 +42,8 @@ pub type Argv = Box<dyn Fn(&Launch) -> Vec<String> + Send + Sync>;
 
 /// What a [`Program`] is made from.
 pub struct ProgramSettings {
-    /// The command. A relative path with a slash in its first word starts at the workdir, a word without is looked for on `PATH`.
+    /// The command. A relative path with a slash in its first word starts at the workdir, a word
+    /// without is looked for on `PATH`.
     pub argv: Argv,
     /// Variables beside those that swath sets, which win.
     pub env: Vec<(String, String)>,
@@ -54,13 +59,15 @@ pub struct ProgramSettings {
     pub log: u64,
     /// What to look for in its output.
     pub capture: Vec<(Name, Regex)>,
-    /// Whether it writes checkpoints: their folder is then made before every attempt, else only when one is to pause or go on.
+    /// Whether it writes checkpoints: their folder is then made before every attempt, else only
+    /// when one is to pause or go on.
     pub checkpoint: bool,
     /// The command of the [guard](super::guard::run); `None`: without one.
     pub guard: Option<Command>,
     /// What a trial may take of the machine.
     pub allotment: Allotment,
-    /// A folder put at the end of the trials' PATH if there is no `swath` on it: where this very program lies.
+    /// A folder put at the end of the trials' PATH if there is no `swath` on it: where this very
+    /// program lies.
     pub tools: Option<PathBuf>,
 }
 
@@ -85,7 +92,8 @@ pub struct Program {
     allotment: Allotment,
     /// The trials' PATH, where it differs from what they would have anyway.
     longer_path: Option<OsString>,
-    /// How many processes of this machine the kernel had ended for want of memory when it was last looked at.
+    /// How many processes of this machine the kernel had ended for want of memory when it was last
+    /// looked at.
     memory_kills: AtomicU64,
     /// The first program that was looked for on `PATH`, and where it was.
     found: OnceLock<(String, PathBuf)>,
@@ -102,7 +110,10 @@ pub fn environment(
         ("SWATH_STUDY", Some(study.name.clone().into())),
         ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
         ("SWATH_STAGE", Some(study.stage.clone().into())),
-        ("SWATH_TRIAL", Some(study.stands_for.unwrap_or(launch.trial).to_string().into())),
+        (
+            "SWATH_TRIAL",
+            Some(study.stands_for.unwrap_or(launch.trial).to_string().into()),
+        ),
         ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
         ("SWATH_TRIAL_DIR", Some(dir.into())),
         ("SWATH_PARAMS", Some(dir.join("params.json").into())),
@@ -110,13 +121,17 @@ pub fn environment(
         ("SWATH_CHECKPOINT_DIR", Some(dir.join("checkpoints").into())),
         ("SWATH_DATA_DIR", Some(study.data_dir.join(":").into())),
         ("SWATH_SEED", Some(launch.seed.to_string().into())),
-        ("SWATH_UNTIL", launch.until.map(|until| until.to_string().into())),
+        (
+            "SWATH_UNTIL",
+            launch.until.map(|until| until.to_string().into()),
+        ),
         ("SWATH_RESUME", launch.resume.then(|| "1".into())),
     ]
 }
 
 impl Program {
-    /// Makes a trainable of a command, and this process the one that gets what its trials leave behind.
+    /// Makes a trainable of a command, and this process the one that gets what its trials leave
+    /// behind.
     ///
     /// # Errors
     /// If the guard cannot be started.
@@ -139,16 +154,29 @@ impl Program {
         let pid = std::process::id();
         let count = RUNS.fetch_add(1, Ordering::Relaxed);
         let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
-        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsString::from(value));
-        let path = path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        let path = env
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| OsString::from(value));
+        let path = path
+            .or_else(|| std::env::var_os("PATH"))
+            .unwrap_or_default();
         let workdir = absolute(workdir).map_err(prepare)?;
         let longer_path = tools.and_then(|tools| with_tools(&path, tools, &workdir));
-        let guard = guard.map(|command| Guard::start(command, &run)).transpose().map_err(prepare)?;
+        let guard = guard
+            .map(|command| Guard::start(command, &run))
+            .transpose()
+            .map_err(prepare)?;
         Ok(Self {
             argv,
             env,
             workdir,
-            terms: Terms { limit: trial_time, grace, memory: allotment.memory, system },
+            terms: Terms {
+                limit: trial_time,
+                grace,
+                memory: allotment.memory,
+                system,
+            },
             allotment,
             longer_path,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
@@ -177,14 +205,20 @@ impl Program {
             .args(words)
             .current_dir(&self.workdir)
             .process_group(0)
-            .stdin(self.nothing.try_clone().map_or_else(|_| Stdio::null(), Stdio::from))
+            .stdin(
+                self.nothing
+                    .try_clone()
+                    .map_or_else(|_| Stdio::null(), Stdio::from),
+            )
             .stdout(log("stdout.log")?)
             .stderr(log("stderr.log")?);
         self.set_environment(&mut command, trial, dir);
         let mut tries = 0;
         loop {
             match command.spawn() {
-                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+                {
                     tries += 1;
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -194,8 +228,13 @@ impl Program {
     }
 
     fn set_environment(&self, command: &mut Command, trial: &TrialContext, dir: &Path) {
-        command.envs(self.allotment.variables(trial.launch.slot, |name| std::env::var_os(name).is_some()));
-        command.envs(self.env.iter().map(|(name, value)| (name, value))).env(RUN, &self.run);
+        command.envs(
+            self.allotment
+                .variables(trial.launch.slot, |name| std::env::var_os(name).is_some()),
+        );
+        command
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .env(RUN, &self.run);
         if let Some(path) = &self.longer_path {
             command.env("PATH", path);
         }
@@ -203,7 +242,8 @@ impl Program {
         for (name, value) in told.into_iter().chain([(rank::OUTER, self.outer_ranks())]) {
             match value {
                 Some(value) => command.env(name, value),
-                // This process may itself run in a trial, whose variables are not for its own trials.
+                // This process may itself run in a trial, whose variables are not for its own
+                // trials.
                 None => command.env_remove(name),
             };
         }
@@ -218,7 +258,8 @@ impl Program {
         })
     }
 
-    /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a slash.
+    /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a
+    /// slash.
     fn find(&self, name: &str) -> Result<PathBuf, String> {
         if name.contains('/') {
             return Ok(self.workdir.join(name));
@@ -227,7 +268,10 @@ impl Program {
             return Ok(path.clone());
         }
         let given = self.env.iter().find(|(variable, _)| variable == "PATH");
-        let path = given.map_or_else(|| std::env::var_os("PATH"), |(_, value)| Some(OsString::from(value)));
+        let path = given.map_or_else(
+            || std::env::var_os("PATH"),
+            |(_, value)| Some(OsString::from(value)),
+        );
         let found = on_path(name, path.as_deref().unwrap_or_default(), &self.workdir);
         let path = found.ok_or_else(|| self.not_on_path(name))?;
         // Another slot may have been first; both found the same.
@@ -237,9 +281,13 @@ impl Program {
 
     fn not_on_path(&self, name: &str) -> String {
         if self.workdir.join(name).is_file() {
-            return format!("`{name}` is not on PATH; to run the file in the workdir write `./{name}`");
+            return format!(
+                "`{name}` is not on PATH; to run the file in the workdir write `./{name}`"
+            );
         }
-        format!("`{name}` is not on PATH; install it, or write the path of a program, as in `./train.sh`")
+        format!(
+            "`{name}` is not on PATH; install it, or write the path of a program, as in `./train.sh`"
+        )
     }
 
     /// Says why a program could not be started and what would help.
@@ -290,7 +338,12 @@ impl Program {
         Ok(())
     }
 
-    fn run(&self, trial: &TrialContext, log: &mut TrialLogger, dir: &Path) -> Result<Outcome, String> {
+    fn run(
+        &self,
+        trial: &TrialContext,
+        log: &mut TrialLogger,
+        dir: &Path,
+    ) -> Result<Outcome, String> {
         let resumes = trial.launch.resume;
         self.prepare(&trial.launch, dir)?;
         let records = Records::new(dir, resumes);
@@ -298,7 +351,11 @@ impl Program {
         let output = Output::new(dir, &self.capture, self.log, resumes);
         // Made before, so that as little time as can be lies between birth and move.
         let at_once = self.terms.memory.is_some() || !self.hurries.load(Ordering::Relaxed);
-        let made = if at_once { self.leaf(&trial.launch, dir) } else { None };
+        let made = if at_once {
+            self.leaf(&trial.launch, dir)
+        } else {
+            None
+        };
         let begun = Instant::now();
         let child = self.spawn(trial, dir)?;
         let group = child.id();
@@ -322,13 +379,20 @@ impl Program {
         let seen = || leaf.get().and_then(Option::as_ref);
         let orphans = || {
             let inside = seen().map(Leaf::processes).unwrap_or_default();
-            strays().into_iter().chain(inside.into_iter().filter(|pid| *pid != group)).collect()
+            strays()
+                .into_iter()
+                .chain(inside.into_iter().filter(|pid| *pid != group))
+                .collect()
         };
         let is_walled = seen().is_some_and(Leaf::is_walled);
-        let terms = Terms { memory: self.terms.memory.filter(|_| !is_walled), ..self.terms };
+        let terms = Terms {
+            memory: self.terms.memory.filter(|_| !is_walled),
+            ..self.terms
+        };
         let supervision = Supervision::new(child, trial, log, &terms, records, output, &orphans);
         let mut outcome = supervision.run(settle);
-        self.hurries.store(begun.elapsed() < SHORT, Ordering::Relaxed);
+        self.hurries
+            .store(begun.elapsed() < SHORT, Ordering::Relaxed);
         if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL))
             && let Some(why) = self.want_of_memory(seen())
         {
@@ -361,10 +425,12 @@ impl Program {
         let tally = leaf.map(|leaf| leaf.end(grace));
         if let Some((tally, _)) = &tally {
             let usage = &mut outcome.usage;
-            // Each has what the other missed: the group what came before it was there, the leader's sum who was not waited for.
+            // Each has what the other missed: the group what came before it was there, the leader's
+            // sum who was not waited for.
             usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
             if outcome.exit == Exit::Failed(Failure::Memory) {
-                // Else it is no measure of need: files that were read count until somebody wants their room.
+                // Else it is no measure of need: files that were read count until somebody wants
+                // their room.
                 usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
             }
         }
@@ -383,14 +449,18 @@ impl Program {
                 "the kernel ended it as it wanted more memory: {limit} MiB is what `resources.memory` gives it"
             ));
         }
-        self.memory_ran_out().then(|| "the kernel ended it because the machine had no memory left".to_owned())
+        self.memory_ran_out()
+            .then(|| "the kernel ended it because the machine had no memory left".to_owned())
     }
 
-    /// Returns whether the kernel has ended one more process for want of memory; each counts for one trial.
+    /// Returns whether the kernel has ended one more process for want of memory; each counts for
+    /// one trial.
     fn memory_ran_out(&self) -> bool {
         let now = usage::out_of_memory_kills();
         let one_more = |seen: u64| (seen < now).then_some(seen + 1);
-        self.memory_kills.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+        self.memory_kills
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .is_ok()
     }
 }
 
@@ -402,7 +472,9 @@ impl Trainable for Program {
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         let dir = match absolute(&trial.launch.dir) {
             Ok(dir) => dir,
-            Err(error) => return spawn_failed(format!("the trial's folder cannot be named: {error}")),
+            Err(error) => {
+                return spawn_failed(format!("the trial's folder cannot be named: {error}"));
+            }
         };
         let (gpus, slot) = (self.allotment.gpus.as_ref(), trial.launch.slot);
         gpus.inspect(|gpus| gpus.take(slot));
@@ -412,7 +484,10 @@ impl Trainable for Program {
     }
 
     fn ready(&self, slot: u32) -> Result<(), String> {
-        self.allotment.gpus.as_ref().map_or(Ok(()), |gpus| gpus.ready(slot))
+        self.allotment
+            .gpus
+            .as_ref()
+            .map_or(Ok(()), |gpus| gpus.ready(slot))
     }
 
     fn close(&self) {
@@ -425,12 +500,16 @@ impl Trainable for Program {
 }
 
 fn spawn_failed(why: String) -> Outcome {
-    Outcome { exit: Exit::Failed(Failure::Spawn(why)), usage: Usage::default() }
+    Outcome {
+        exit: Exit::Failed(Failure::Spawn(why)),
+        usage: Usage::default(),
+    }
 }
 
 const SIGKILL: i32 = 9;
 
-/// Returns `path` with the folder `tools` at its end, unless `swath` is on it already or is not in that folder.
+/// Returns `path` with the folder `tools` at its end, unless `swath` is on it already or is not in
+/// that folder.
 fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> {
     if on_path("swath", path, workdir).is_some() || !tools.join("swath").is_file() {
         return None;
@@ -438,7 +517,8 @@ fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> 
     std::env::join_paths(std::env::split_paths(path).chain([tools])).ok()
 }
 
-/// Looks for an executable in the directories of `path`; relative ones start at the workdir, as they will for the program.
+/// Looks for an executable in the directories of `path`; relative ones start at the workdir, as
+/// they will for the program.
 fn on_path(name: &str, path: &OsStr, workdir: &Path) -> Option<PathBuf> {
     use rustix::fs::{Access, access};
     std::env::split_paths(path)

@@ -26,9 +26,16 @@ impl Left {
     pub fn at(folder: &Path) -> Option<Self> {
         let found = rustix::fs::statvfs(folder).ok()?;
         let no_files = found.f_files > 0 && found.f_favail == 0;
-        let free = if no_files { 0 } else { found.f_bavail.saturating_mul(found.f_frsize) };
+        let free = if no_files {
+            0
+        } else {
+            found.f_bavail.saturating_mul(found.f_frsize)
+        };
         // A file system without blocks is no disk: it cannot be full.
-        (found.f_blocks > 0).then(|| Self { free, total: found.f_blocks.saturating_mul(found.f_frsize) })
+        (found.f_blocks > 0).then(|| Self {
+            free,
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+        })
     }
 
     /// Returns whether a trial may be started.

@@ -1,4 +1,5 @@
-//! A virtual clock and a function instead of trials: for tests and `swath simulate`. The same calls give the same signals.
+//! A virtual clock and a function instead of trials: for tests and `swath simulate`. The same calls
+//! give the same signals.
 
 use super::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
@@ -12,9 +13,10 @@ type Script = Box<dyn FnMut(&Launch) -> Vec<(Duration, What)> + Send>;
 
 /// Runs trials on a virtual clock.
 ///
-/// A function says what each attempt will do. What it says after an [`Ended`](What::Ended) is dropped; if it says none, the attempt ends as
-/// `Done` right after its last signal. A trial that is asked to stop ends at that moment. Signals of the same moment come in the order in
-/// which their trials started.
+/// A function says what each attempt will do. What it says after an [`Ended`](What::Ended) is
+/// dropped; if it says none, the attempt ends as `Done` right after its last signal. A trial that
+/// is asked to stop ends at that moment. Signals of the same moment come in the order in which
+/// their trials started.
 pub struct Simulated {
     script: Script,
     clock: Arc<AtomicI64>,
@@ -25,8 +27,12 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Makes an executor of so many slots, at least one, whose clock stands at the beginning of 1970.
-    pub fn new(slots: usize, script: impl FnMut(&Launch) -> Vec<(Duration, What)> + Send + 'static) -> Self {
+    /// Makes an executor of so many slots, at least one, whose clock stands at the beginning of
+    /// 1970.
+    pub fn new(
+        slots: usize,
+        script: impl FnMut(&Launch) -> Vec<(Duration, What)> + Send + 'static,
+    ) -> Self {
         Self {
             script: Box::new(script),
             clock: Arc::default(),
@@ -58,7 +64,12 @@ impl Simulated {
     fn plan(&mut self, (trial, attempt): (TrialId, Attempt), after: Duration, what: What) {
         let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
         let at = self.now().as_micros().saturating_add(micros);
-        let signal = Signal { trial, attempt, at: Timestamp::from_micros(at), what };
+        let signal = Signal {
+            trial,
+            attempt,
+            at: Timestamp::from_micros(at),
+            what,
+        };
         self.agenda.insert((at, self.planned), signal);
         self.planned += 1;
     }
@@ -76,7 +87,10 @@ impl Executor for Simulated {
     }
 
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
-        let slot = self.slots.get_mut(launch.slot as usize).ok_or(ExecutorError::SlotGone(launch.slot))?;
+        let slot = self
+            .slots
+            .get_mut(launch.slot as usize)
+            .ok_or(ExecutorError::SlotGone(launch.slot))?;
         if slot.is_some() {
             return Err(ExecutorError::SlotBusy(launch.slot));
         }
@@ -98,29 +112,48 @@ impl Executor for Simulated {
     }
 
     fn stop(&mut self, trial: TrialId, how: Stop) {
-        let Some(running) = self.slots.iter().flatten().find(|running| running.0 == trial).copied() else {
+        let Some(running) = self
+            .slots
+            .iter()
+            .flatten()
+            .find(|running| running.0 == trial)
+            .copied()
+        else {
             return;
         };
         if self.is_ending(trial) {
             return;
         }
         let now = self.now().as_micros();
-        self.agenda.retain(|(at, _), signal| signal.trial != trial || *at <= now);
-        self.plan(running, Duration::ZERO, What::Ended(how.exit(), Usage::default()));
+        self.agenda
+            .retain(|(at, _), signal| signal.trial != trial || *at <= now);
+        self.plan(
+            running,
+            Duration::ZERO,
+            What::Ended(how.exit(), Usage::default()),
+        );
     }
 
     fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
         let now = self.now().as_micros();
         let latest = now.saturating_add(i64::try_from(at_most.as_micros()).unwrap_or(i64::MAX));
-        let next = self.agenda.first_key_value().map(|((at, _), _)| (*at).max(now));
+        let next = self
+            .agenda
+            .first_key_value()
+            .map(|((at, _), _)| (*at).max(now));
         let Some(at) = next.filter(|at| *at <= latest) else {
             self.clock.store(latest, Ordering::Relaxed);
             return Vec::new();
         };
         self.clock.store(at, Ordering::Relaxed);
         let later = self.agenda.split_off(&(at.saturating_add(1), 0));
-        let due: Vec<_> = std::mem::replace(&mut self.agenda, later).into_values().collect();
-        for signal in due.iter().filter(|signal| matches!(signal.what, What::Ended(..))) {
+        let due: Vec<_> = std::mem::replace(&mut self.agenda, later)
+            .into_values()
+            .collect();
+        for signal in due
+            .iter()
+            .filter(|signal| matches!(signal.what, What::Ended(..)))
+        {
             let ended = Some((signal.trial, signal.attempt));
             for slot in self.slots.iter_mut().filter(|slot| **slot == ended) {
                 *slot = None;

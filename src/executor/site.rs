@@ -1,4 +1,5 @@
-//! Where a sweep's trials run, as its file says it: `[executor]` read and checked, and the executor made from it once a study is open.
+//! Where a sweep's trials run, as its file says it: `[executor]` read and checked, and the executor
+//! made from it once a study is open.
 
 use super::{Executor, ExecutorError, Pool, Program, ProgramSettings, StudyContext};
 use crate::logger::DigestCache;
@@ -12,7 +13,8 @@ pub trait Site: Send + Sync {
     /// Returns how many trials run at a time when each takes that share of a machine; at least 1.
     fn slots(&self, share: &Share) -> usize;
 
-    /// Returns whether attempts go on while the orchestrator is away, so that they are not lost with it.
+    /// Returns whether attempts go on while the orchestrator is away, so that they are not lost
+    /// with it.
     fn outlives(&self) -> bool {
         false
     }
@@ -80,7 +82,10 @@ impl Site for Here {
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
         let digests = Some(Arc::new(DigestCache::open(&work.dir.join("digests"))));
-        let study = StudyContext { digests, ..work.study };
+        let study = StudyContext {
+            digests,
+            ..work.study
+        };
         let gpus = work.program.allotment.gpus.clone();
         let pool = Pool::new(Arc::new(Program::new(work.program)?), work.slots, study)?;
         Ok(Box::new(match gpus {

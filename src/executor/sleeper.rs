@@ -32,7 +32,10 @@ pub(super) struct Sleeper {
 impl Sleeper {
     pub(super) fn new(group: Pid) -> Self {
         use rustix::process::{PidfdFlags, pidfd_open};
-        Self { pidfd: pidfd_open(group, PidfdFlags::empty()).ok(), group }
+        Self {
+            pidfd: pidfd_open(group, PidfdFlags::empty()).ok(),
+            group,
+        }
     }
 
     pub(super) fn sleep(
@@ -43,20 +46,35 @@ impl Sleeper {
         looked: Option<Instant>,
     ) -> Woken {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(pidfd) = &self.pidfd else { return self.look(nap) };
+        let Some(pidfd) = &self.pidfd else {
+            return self.look(nap);
+        };
         let breather = looked.and_then(|looked| BREATHER.checked_sub(looked.elapsed()));
         let mut fds = vec![PollFd::new(pidfd, PollFlags::IN)];
         let waker = line.waker();
-        fds.extend(waker.as_ref().map(|waker| PollFd::new(waker, PollFlags::IN)));
+        fds.extend(
+            waker
+                .as_ref()
+                .map(|waker| PollFd::new(waker, PollFlags::IN)),
+        );
         let growth = watch.filter(|_| breather.is_none()).map(Watch::fd);
-        fds.extend(growth.as_ref().map(|growth| PollFd::new(growth, PollFlags::IN)));
+        fds.extend(
+            growth
+                .as_ref()
+                .map(|growth| PollFd::new(growth, PollFlags::IN)),
+        );
         let at_most = breather.map_or(nap, |breather| nap.min(breather));
-        let at_most = Timespec { tv_sec: at_most.as_secs() as _, tv_nsec: at_most.subsec_nanos() as _ };
+        let at_most = Timespec {
+            tv_sec: at_most.as_secs() as _,
+            tv_nsec: at_most.subsec_nanos() as _,
+        };
         // An error is an interruption by a signal: as if nothing had happened.
         poll(&mut fds, Some(&at_most)).ok();
         let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-        let woken =
-            Woken { exited: ready(0), grown: breather.is_some() || growth.is_some() && ready(fds.len() - 1) };
+        let woken = Woken {
+            exited: ready(0),
+            grown: breather.is_some() || growth.is_some() && ready(fds.len() - 1),
+        };
         if waker.is_some() && ready(1) {
             line.quiet();
         }
@@ -79,7 +97,13 @@ impl Sleeper {
         Self { group }
     }
 
-    pub(super) fn sleep(&self, _: &StopLine, _: Option<&Watch>, nap: Duration, _: Option<Instant>) -> Woken {
+    pub(super) fn sleep(
+        &self,
+        _: &StopLine,
+        _: Option<&Watch>,
+        nap: Duration,
+        _: Option<Instant>,
+    ) -> Woken {
         self.look(nap)
     }
 }
@@ -89,6 +113,9 @@ impl Sleeper {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         std::thread::sleep(nap.min(LONGEST_BLIND_NAP));
         let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        Woken { exited: !matches!(waitid(WaitId::Pid(self.group), how), Ok(None)), grown: false }
+        Woken {
+            exited: !matches!(waitid(WaitId::Pid(self.group), how), Ok(None)),
+            grown: false,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The line on which a slot is asked to stop its trial: an atomic that says what, and on Linux an eventfd that wakes who sleeps.
+//! The line on which a slot is asked to stop its trial: an atomic that says what, and on Linux an
+//! eventfd that wakes who sleeps.
 
 use super::{Exit, Launch, Stop};
 use crate::study::{Attempt, TrialId};
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What one slot's thread and the executor share.
 ///
-/// A request names the attempt it is for, so one that comes too late cannot reach the next trial of the slot.
+/// A request names the attempt it is for, so one that comes too late cannot reach the next trial of
+/// the slot.
 pub(super) struct StopLine {
     /// Trial, attempt, and in the low byte the [`Asked`].
     request: AtomicU64,
@@ -31,7 +33,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Returns how an attempt ends that was asked this. One that was to pause and was then killed has no checkpoint to count on.
+    /// Returns how an attempt ends that was asked this. One that was to pause and was then killed
+    /// has no checkpoint to count on.
     pub(super) fn exit(self) -> Exit {
         match (self.why, self.kill) {
             (Stop::Pause, true) => Exit::Interrupted,
@@ -40,7 +43,10 @@ impl Asked {
     }
 
     fn merged(self, how: Stop) -> Self {
-        Self { kill: self.kill || how == Stop::Kill, ..self }
+        Self {
+            kill: self.kill || how == Stop::Kill,
+            ..self
+        }
     }
 
     fn byte(self) -> u64 {
@@ -61,7 +67,10 @@ impl Asked {
             4 => Stop::Kill,
             _ => return None,
         };
-        Some(Self { why, kill: byte & 8 != 0 })
+        Some(Self {
+            why,
+            kill: byte & 8 != 0,
+        })
     }
 }
 
@@ -70,7 +79,11 @@ fn key(trial: TrialId, attempt: Attempt) -> u64 {
 }
 
 fn decode(request: u64, key: u64) -> Option<Asked> {
-    if request & !0xff == key { Asked::from_byte(request & 0xff) } else { None }
+    if request & !0xff == key {
+        Asked::from_byte(request & 0xff)
+    } else {
+        None
+    }
 }
 
 impl StopLine {
@@ -92,18 +105,30 @@ impl StopLine {
     pub(super) fn ask(&self, trial: TrialId, attempt: Attempt, how: Stop) {
         let key = key(trial, attempt);
         let merge = |request| {
-            let asked = decode(request, key).unwrap_or(Asked { why: how, kill: false }).merged(how);
+            let asked = decode(request, key)
+                .unwrap_or(Asked {
+                    why: how,
+                    kill: false,
+                })
+                .merged(how);
             let next = key | asked.byte();
             (next != request).then_some(next)
         };
-        if self.request.fetch_update(Ordering::AcqRel, Ordering::Acquire, merge).is_ok() {
+        if self
+            .request
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, merge)
+            .is_ok()
+        {
             self.wake();
         }
     }
 
     /// Returns what the attempt was asked, if anything.
     pub(super) fn asked(&self, launch: &Launch) -> Option<Asked> {
-        decode(self.request.load(Ordering::Acquire), key(launch.trial, launch.attempt))
+        decode(
+            self.request.load(Ordering::Acquire),
+            key(launch.trial, launch.attempt),
+        )
     }
 
     /// Notes that no one in this slot has been told to stop yet.
@@ -121,7 +146,8 @@ impl StopLine {
 
     /// Returns what the attempt was asked, if it knows.
     pub(super) fn noticed(&self, launch: &Launch) -> Option<Asked> {
-        self.asked(launch).filter(|_| self.noticed.load(Ordering::Relaxed))
+        self.asked(launch)
+            .filter(|_| self.noticed.load(Ordering::Relaxed))
     }
 
     /// Asks whoever runs in this slot to stand still, or to go on.
@@ -156,7 +182,8 @@ impl StopLine {
     #[cfg(not(target_os = "linux"))]
     fn wake(&self) {}
 
-    /// Returns what becomes readable when a request comes; `None` where there is no such thing and one has to look now and then.
+    /// Returns what becomes readable when a request comes; `None` where there is no such thing and
+    /// one has to look now and then.
     #[cfg(target_os = "linux")]
     pub(super) fn waker(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(AsFd::as_fd)
@@ -182,7 +209,13 @@ mod tests {
         line.ask(TrialId(1), Attempt(1), Stop::Verdict);
         line.ask(TrialId(1), Attempt(1), Stop::Kill);
         line.ask(TrialId(1), Attempt(1), Stop::Interrupt);
-        assert_eq!(line.asked(&launch(1)), Some(Asked { why: Stop::Verdict, kill: true }));
+        assert_eq!(
+            line.asked(&launch(1)),
+            Some(Asked {
+                why: Stop::Verdict,
+                kill: true
+            })
+        );
     }
 
     #[test]
@@ -194,7 +227,21 @@ mod tests {
 
     #[test]
     fn a_pause_that_became_a_kill_is_an_interruption() {
-        assert_eq!(Asked { why: Stop::Pause, kill: true }.exit(), Exit::Interrupted);
-        assert_eq!(Asked { why: Stop::Pause, kill: false }.exit(), Exit::Paused);
+        assert_eq!(
+            Asked {
+                why: Stop::Pause,
+                kill: true
+            }
+            .exit(),
+            Exit::Interrupted
+        );
+        assert_eq!(
+            Asked {
+                why: Stop::Pause,
+                kill: false
+            }
+            .exit(),
+            Exit::Paused
+        );
     }
 }

@@ -1,8 +1,10 @@
 //! Descendants of trials that left their process group: daemons, double forks, `setsid`.
 //!
-//! This process makes itself the one that orphans among its descendants are given to (`PR_SET_CHILD_SUBREAPER`). When the leader of a trial has
-//! ended, whatever it left is therefore below a child that this process did not start. The kernel gives orphans to the main thread and slots
-//! start programs from their own threads, so one small file says whether there is any: that is all it costs a trial that leaves nothing.
+//! This process makes itself the one that orphans among its descendants are given to
+//! (`PR_SET_CHILD_SUBREAPER`). When the leader of a trial has ended, whatever it left is therefore
+//! below a child that this process did not start. The kernel gives orphans to the main thread and
+//! slots start programs from their own threads, so one small file says whether there is any: that
+//! is all it costs a trial that leaves nothing.
 
 use super::processes;
 use std::collections::BTreeSet;
@@ -24,7 +26,8 @@ pub(super) struct Strays {
 }
 
 impl Strays {
-    /// Begins to receive orphans. `run` is the mark of this run's trials; the children that exist now are no trial's.
+    /// Begins to receive orphans. `run` is the mark of this run's trials; the children that exist
+    /// now are no trial's.
     pub(super) fn new(run: &str) -> Self {
         let pid = std::process::id();
         #[cfg(target_os = "linux")]
@@ -36,24 +39,32 @@ impl Strays {
         }
     }
 
-    /// Returns the orphans of a living trial, found by `mark` or because they are still in its process group.
+    /// Returns the orphans of a living trial, found by `mark` or because they are still in its
+    /// process group.
     pub(super) fn of_trial(&self, mark: &str, group: u32) -> Vec<u32> {
         let is_marked = |pid: &u32| {
             processes::is_in_group(*pid, group)
                 || processes::environment_holds(*pid, |entry| entry == mark.as_bytes())
         };
-        self.adopted().into_iter().filter(|pid| *pid != group).filter(is_marked).collect()
+        self.adopted()
+            .into_iter()
+            .filter(|pid| *pid != group)
+            .filter(is_marked)
+            .collect()
     }
 
-    /// Ends what a trial left, found by `mark`, `NAME=value` in its environment; returns whether nothing is left.
+    /// Ends what a trial left, found by `mark`, `NAME=value` in its environment; returns whether
+    /// nothing is left.
     pub(super) fn end_of_trial(&self, mark: &str, grace: Duration) -> bool {
         if self.adopted().is_empty() {
             return true;
         }
         let find = || {
             // A dead orphan has no environment any more and needs only to be waited for.
-            let is_marked = |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
-            let (marked, rest): (Vec<u32>, Vec<u32>) = self.adopted().into_iter().partition(is_marked);
+            let is_marked =
+                |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
+            let (marked, rest): (Vec<u32>, Vec<u32>) =
+                self.adopted().into_iter().partition(is_marked);
             for pid in rest {
                 processes::bury(pid);
             }
@@ -62,27 +73,37 @@ impl Strays {
         processes::end(find, grace)
     }
 
-    /// Ends whatever is left of the run's trials, also what cleared its environment; returns whether nothing is left.
+    /// Ends whatever is left of the run's trials, also what cleared its environment; returns
+    /// whether nothing is left.
     pub(super) fn end_of_run(&self, grace: Duration) -> bool {
         let find = || {
             let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
             let marks = format!("{RUN}=");
             let any = |entry: &[u8]| entry.starts_with(marks.as_bytes());
-            let unmarked = self.adopted().into_iter().filter(|pid| !processes::environment_holds(*pid, any));
+            let unmarked = self
+                .adopted()
+                .into_iter()
+                .filter(|pid| !processes::environment_holds(*pid, any));
             processes::trees(marked.into_iter().chain(unmarked))
         };
         processes::end(find, grace)
     }
 
-    /// Returns the children that were given to this process: not there at the beginning, and in another process group.
+    /// Returns the children that were given to this process: not there at the beginning, and in
+    /// another process group.
     fn adopted(&self) -> Vec<u32> {
         let children = self.children.as_ref().map(list).unwrap_or_default();
-        let others = children.split_ascii_whitespace().flat_map(str::parse::<u32>);
-        others.filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid)).collect()
+        let others = children
+            .split_ascii_whitespace()
+            .flat_map(str::parse::<u32>);
+        others
+            .filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid))
+            .collect()
     }
 }
 
-/// Reads a file of `/proc` from its beginning, with one system call if it is short: it was opened once for all.
+/// Reads a file of `/proc` from its beginning, with one system call if it is short: it was opened
+/// once for all.
 fn list(file: &File) -> String {
     let mut text = vec![0; 4096];
     let mut length = 0;

@@ -1,7 +1,9 @@
-//! The supervision of one child: its records, its output, its deadline, requests to stop, its end and the end of all it leaves.
+//! The supervision of one child: its records, its output, its deadline, requests to stop, its end
+//! and the end of all it leaves.
 //!
-//! One thread and no others. On Linux it sleeps in one `poll` over the child's pidfd, the wake-up for stop requests and an inotify watch of
-//! what the child writes; elsewhere it naps. A child that ends within the first nap costs no watch.
+//! One thread and no others. On Linux it sleeps in one `poll` over the child's pidfd, the wake-up
+//! for stop requests and an inotify watch of what the child writes; elsewhere it naps. A child that
+//! ends within the first nap costs no watch.
 
 use super::output::Output;
 use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
@@ -14,7 +16,9 @@ use crate::logger::{Point, Tail, TrialLogger};
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid,
+};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -26,7 +30,8 @@ use wait4::Wait4;
 /// The first nap; each is twice as long as the one before.
 const FIRST_NAP: Duration = Duration::from_millis(5);
 
-/// The longest nap while what the child writes is watched: the sizes of its logs are looked at that often.
+/// The longest nap while what the child writes is watched: the sizes of its logs are looked at that
+/// often.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// A child that lives this long is worth a watch.
@@ -88,14 +93,23 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Takes the records of an attempt; one that resumes leaves out those of the attempts before it.
+    /// Takes the records of an attempt; one that resumes leaves out those of the attempts before
+    /// it.
     ///
     /// # Errors
     /// If those cannot be read.
     pub(super) fn new(dir: &Path, resumes: bool) -> io::Result<Self> {
         let path = dir.join("records.jsonl");
-        let tail = if resumes { Tail::after_existing(&path)? } else { Tail::new(&path) };
-        Ok(Self { path, tail, watched: false })
+        let tail = if resumes {
+            Tail::after_existing(&path)?
+        } else {
+            Tail::new(&path)
+        };
+        Ok(Self {
+            path,
+            tail,
+            watched: false,
+        })
     }
 }
 
@@ -150,7 +164,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Returns when the child has ended and its process group is empty. Calls `settled` once if it has not ended after the first nap.
+    /// Returns when the child has ended and its process group is empty. Calls `settled` once if it
+    /// has not ended after the first nap.
     pub(super) fn run(mut self, settled: impl FnOnce()) -> Outcome {
         let status = self.until_exit(settled);
         let (exit, usage) = match status {
@@ -162,7 +177,10 @@ impl<'a> Supervision<'a> {
         if exit == Exit::Done {
             self.note_unreported();
         }
-        Outcome { exit: self.with_error(exit), usage }
+        Outcome {
+            exit: self.with_error(exit),
+            usage,
+        }
     }
 
     fn until_exit(&mut self, settled: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
@@ -200,7 +218,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Waits for the dead child, after a last look at what it leaves: that is given to others from now on.
+    /// Waits for the dead child, after a last look at what it leaves: that is given to others from
+    /// now on.
     fn bury(&mut self) -> io::Result<(ExitStatus, Usage)> {
         let orphans = (self.orphans)();
         if !orphans.is_empty() {
@@ -223,8 +242,14 @@ impl<'a> Supervision<'a> {
                 self.signal_all(Signal::CONT);
                 let stood = since.elapsed();
                 self.stood += stood;
-                if let Some(Ending { term_at, kill_at, .. }) = &mut self.ending {
-                    term_at.iter_mut().chain(kill_at).for_each(|due| *due += stood);
+                if let Some(Ending {
+                    term_at, kill_at, ..
+                }) = &mut self.ending
+                {
+                    term_at
+                        .iter_mut()
+                        .chain(kill_at)
+                        .for_each(|due| *due += stood);
                 }
                 self.halted = None;
                 self.trial.line.note_halted(false);
@@ -240,18 +265,29 @@ impl<'a> Supervision<'a> {
         processes::signal_outside(orphans.into_iter().chain([leader]), leader, signal);
     }
 
-    /// Looks at what the child's processes use, once it has lived long enough, and ends them if it is too much.
+    /// Looks at what the child's processes use, once it has lived long enough, and ends them if it
+    /// is too much.
     fn weigh(&mut self) {
         let young = self.begun.elapsed() < WORTH_A_WATCH;
-        let pace = if self.terms.memory.is_some() { WEIGH_EVERY } else { LOOK_EVERY };
+        let pace = if self.terms.memory.is_some() {
+            WEIGH_EVERY
+        } else {
+            LOOK_EVERY
+        };
         let first = self.weighed == self.begun;
         if young || (!first && self.weighed.elapsed() < pace) {
             return;
         }
         self.weighed = Instant::now();
         let held = self.meter.look(&(self.orphans)(), self.terms.memory);
-        let Some(limit) = self.terms.memory.filter(|limit| held.bytes > *limit) else { return };
-        if self.ending.as_ref().is_some_and(|ending| matches!(ending.why, Why::TooMuch)) {
+        let Some(limit) = self.terms.memory.filter(|limit| held.bytes > *limit) else {
+            return;
+        };
+        if self
+            .ending
+            .as_ref()
+            .is_some_and(|ending| matches!(ending.why, Why::TooMuch))
+        {
             return;
         }
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -260,11 +296,16 @@ impl<'a> Supervision<'a> {
             1 => "its process held".to_owned(),
             several => format!("its {several} processes held"),
         };
-        self.log
-            .warn(format!("{whose} {bytes} MiB of memory, {limit} MiB is what `resources.memory` gives it"));
+        self.log.warn(format!(
+            "{whose} {bytes} MiB of memory, {limit} MiB is what `resources.memory` gives it"
+        ));
         // Whoever is short of memory does not get time to take more.
         self.signal_all(Signal::KILL);
-        self.ending = Some(Ending { why: Why::TooMuch, term_at: None, kill_at: None });
+        self.ending = Some(Ending {
+            why: Why::TooMuch,
+            term_at: None,
+            kill_at: None,
+        });
     }
 
     /// Returns how long the child has run, without the time it stood still.
@@ -277,17 +318,30 @@ impl<'a> Supervision<'a> {
         if self.halted.is_some() {
             return nap;
         }
-        let nap = if self.terms.memory.is_some() { nap.min(WEIGH_EVERY) } else { nap };
+        let nap = if self.terms.memory.is_some() {
+            nap.min(WEIGH_EVERY)
+        } else {
+            nap
+        };
         let due = match &self.ending {
             Some(ending) => ending.term_at.or(ending.kill_at),
-            None => self.terms.limit.map(|limit| self.begun + self.stood + limit),
+            None => self
+                .terms
+                .limit
+                .map(|limit| self.begun + self.stood + limit),
         };
-        due.map_or(nap, |due| nap.min(due.saturating_duration_since(Instant::now())))
+        due.map_or(nap, |due| {
+            nap.min(due.saturating_duration_since(Instant::now()))
+        })
     }
 
     fn next_nap(&self, nap: Duration) -> Duration {
         let all_watched = self.watch.is_some() && self.records.watched;
-        (nap * 2).min(if all_watched { LONGEST_NAP } else { LONGEST_BLIND_NAP })
+        (nap * 2).min(if all_watched {
+            LONGEST_NAP
+        } else {
+            LONGEST_BLIND_NAP
+        })
     }
 
     /// Does what the executor asks.
@@ -295,7 +349,14 @@ impl<'a> Supervision<'a> {
         match (self.trial.asked(), &mut self.ending) {
             (None, _) => {}
             (Some(asked), None) => self.begin_to_end(Why::Asked, asked),
-            (Some(Asked { kill: true, .. }), Some(Ending { term_at, kill_at: kill_at @ Some(_), .. })) => {
+            (
+                Some(Asked { kill: true, .. }),
+                Some(Ending {
+                    term_at,
+                    kill_at: kill_at @ Some(_),
+                    ..
+                }),
+            ) => {
                 (*term_at, *kill_at) = (None, None);
                 self.signal(Signal::KILL);
             }
@@ -307,7 +368,12 @@ impl<'a> Supervision<'a> {
     fn keep_time(&mut self) {
         let (now, ran) = (Instant::now(), self.ran());
         match (&mut self.ending, self.terms.limit) {
-            (Some(Ending { term_at, kill_at, .. }), _) => {
+            (
+                Some(Ending {
+                    term_at, kill_at, ..
+                }),
+                _,
+            ) => {
                 if term_at.is_some_and(|due| now >= due) {
                     *term_at = None;
                     self.terminate();
@@ -317,7 +383,10 @@ impl<'a> Supervision<'a> {
                 }
             }
             (None, Some(limit)) if ran >= limit => {
-                let asked = Asked { why: super::Stop::Verdict, kill: false };
+                let asked = Asked {
+                    why: super::Stop::Verdict,
+                    kill: false,
+                };
                 self.begin_to_end(Why::TooLong(limit), asked);
             }
             (None, _) => {}
@@ -331,7 +400,11 @@ impl<'a> Supervision<'a> {
             (None, None)
         } else {
             // Only a help for those who poll: SIGTERM says the same.
-            let word = if asked.why == super::Stop::Pause { "pause\n" } else { "" };
+            let word = if asked.why == super::Stop::Pause {
+                "pause\n"
+            } else {
+                ""
+            };
             std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
             if self.log.waits() && matches!(asked.why, super::Stop::Pause | super::Stop::Verdict) {
                 (Some(now + grace), Some(now + grace * 2))
@@ -340,7 +413,11 @@ impl<'a> Supervision<'a> {
                 (None, Some(now + grace))
             }
         };
-        self.ending = Some(Ending { why, term_at, kill_at });
+        self.ending = Some(Ending {
+            why,
+            term_at,
+            kill_at,
+        });
     }
 
     fn terminate(&self) {
@@ -357,8 +434,14 @@ impl<'a> Supervision<'a> {
     fn sample(&mut self) {
         let sample = self.sampler.as_mut().map(Sampler::take).unwrap_or_default();
         if !sample.is_empty() {
-            let values: Vec<(&str, f64)> = sample.iter().map(|(name, value)| (&**name, *value)).collect();
-            let lost = self.log.metrics(&values, Point::default().log(SYSTEM)).err();
+            let values: Vec<(&str, f64)> = sample
+                .iter()
+                .map(|(name, value)| (&**name, *value))
+                .collect();
+            let lost = self
+                .log
+                .metrics(&values, Point::default().log(SYSTEM))
+                .err();
             self.complain("a sample of the system", lost);
         }
     }
@@ -377,14 +460,19 @@ impl<'a> Supervision<'a> {
                 }
             }
         }
-        self.records.watched = self.watch.as_ref().is_some_and(|watch| watch.add(&self.records.path));
+        self.records.watched = self
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.add(&self.records.path));
     }
 
     /// Takes what the child has written since the last time.
     fn read(&mut self) {
         let read = self.log.follow(&mut self.records.tail);
         let searched = match self.output.written_at() {
-            Some(modified) => self.log.take_output(modified, false, |each| self.output.search(each)),
+            Some(modified) => self
+                .log
+                .take_output(modified, false, |each| self.output.search(each)),
             None => None,
         };
         let flushed = self.log.flush();
@@ -396,7 +484,9 @@ impl<'a> Supervision<'a> {
     fn read_to_the_end(&mut self) {
         let read = self.log.follow_to_the_end(&mut self.records.tail);
         let searched = match self.output.written_at() {
-            Some(modified) => self.log.take_output(modified, true, |each| self.output.finish(each)),
+            Some(modified) => self
+                .log
+                .take_output(modified, true, |each| self.output.finish(each)),
             None => None,
         };
         self.complain("`records.jsonl`", read.err());
@@ -427,7 +517,10 @@ impl<'a> Supervision<'a> {
                 if !matches!(ended, Failure::Signal(KILL | TERM)) =>
             {
                 Exit::Failed(match self.output.error() {
-                    Some(error) => Failure::Raised { error, ended: Box::new(ended) },
+                    Some(error) => Failure::Raised {
+                        error,
+                        ended: Box::new(ended),
+                    },
                     None => ended,
                 })
             }
@@ -440,7 +533,9 @@ impl<'a> Supervision<'a> {
         match self.output.trim() {
             Ok(cut) => {
                 for name in cut {
-                    self.log.warn(format!("`{name}` went over `limits.log`: its head and tail are kept"));
+                    self.log.warn(format!(
+                        "`{name}` went over `limits.log`: its head and tail are kept"
+                    ));
                 }
             }
             Err(error) => self.complain("a log that is too long", Some(error)),
@@ -452,17 +547,32 @@ impl<'a> Supervision<'a> {
         if let Some(error) = error
             && self.complaints.insert(what)
         {
-            self.log.warn(format!("{what} could not be taken in: {error}"));
+            self.log
+                .warn(format!("{what} could not be taken in: {error}"));
         }
     }
 
     fn exit(&self, status: ExitStatus) -> Exit {
         match (&self.ending, status.code(), status.signal()) {
-            (Some(Ending { why: Why::TooLong(limit), .. }), ..) => Exit::Failed(Failure::Timeout(*limit)),
-            (Some(Ending { why: Why::TooMuch, .. }), ..) => Exit::Failed(Failure::Memory),
-            (Some(Ending { why: Why::Asked, .. }), ..) => {
-                self.trial.asked().map_or(Exit::Interrupted, Asked::exit)
-            }
+            (
+                Some(Ending {
+                    why: Why::TooLong(limit),
+                    ..
+                }),
+                ..,
+            ) => Exit::Failed(Failure::Timeout(*limit)),
+            (
+                Some(Ending {
+                    why: Why::TooMuch, ..
+                }),
+                ..,
+            ) => Exit::Failed(Failure::Memory),
+            (
+                Some(Ending {
+                    why: Why::Asked, ..
+                }),
+                ..,
+            ) => self.trial.asked().map_or(Exit::Interrupted, Asked::exit),
             (None, Some(0), _) => Exit::Done,
             (None, Some(code), _) => Exit::Failed(Failure::Code(code)),
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
@@ -490,7 +600,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Returns whether somebody of the group is alive; waits for its dead that were given to this process.
+    /// Returns whether somebody of the group is alive; waits for its dead that were given to this
+    /// process.
     fn group_lives(&self) -> bool {
         while matches!(waitpgid(self.group, WaitOptions::NOHANG), Ok(Some(_))) {}
         test_kill_process_group(self.group).is_ok()
@@ -503,5 +614,7 @@ pub(super) fn stop_file(dir: &Path) -> PathBuf {
 }
 
 fn supervision_failed(error: &io::Error) -> Exit {
-    Exit::Failed(Failure::Error(format!("its exit status could not be had: {error}")))
+    Exit::Failed(Failure::Error(format!(
+        "its exit status could not be had: {error}"
+    )))
 }

@@ -1,7 +1,9 @@
-//! Samples what a trial uses of the machine while it runs: cores, memory, disk; GPUs where `nvidia-smi` is, energy where counters are readable.
+//! Samples what a trial uses of the machine while it runs: cores, memory, disk; GPUs where
+//! `nvidia-smi` is, energy where counters are readable.
 //!
-//! One sample costs three small files of `/proc` a process and no thread. GPUs are asked by a process of their own, whose answer is taken up
-//! when it is there. Where there is no `/proc`, there is nothing to sample.
+//! One sample costs three small files of `/proc` a process and no thread. GPUs are asked by a
+//! process of their own, whose answer is taken up when it is there. Where there is no `/proc`,
+//! there is nothing to sample.
 
 use super::processes;
 use std::collections::BTreeMap;
@@ -63,7 +65,11 @@ impl Sampler {
         }
         self.due = now + self.every;
         sample.extend(self.tree(now));
-        sample.extend(self.energy.joules().map(|joules| ("energy_joules".to_owned(), joules)));
+        sample.extend(
+            self.energy
+                .joules()
+                .map(|joules| ("energy_joules".to_owned(), joules)),
+        );
         self.ask();
         sample
     }
@@ -71,7 +77,10 @@ impl Sampler {
     /// Adds up what the trial's processes use.
     fn tree(&mut self, now: Instant) -> Sample {
         let (mut all, mut count) = (Process::default(), 0);
-        for process in processes::trees([self.root]).into_iter().filter_map(Process::read) {
+        for process in processes::trees([self.root])
+            .into_iter()
+            .filter_map(Process::read)
+        {
             all.cpu_seconds += process.cpu_seconds;
             all.memory += process.memory;
             all.read += process.read;
@@ -84,7 +93,11 @@ impl Sampler {
         let (before, then) = std::mem::replace(&mut self.before, (all.cpu_seconds, now));
         let passed = now.duration_since(then).as_secs_f64();
         // A child that was not waited for takes its time with it.
-        let cpu = if passed > 0.0 { (all.cpu_seconds - before).max(0.0) / passed * 100.0 } else { 0.0 };
+        let cpu = if passed > 0.0 {
+            (all.cpu_seconds - before).max(0.0) / passed * 100.0
+        } else {
+            0.0
+        };
         let mib = |bytes: f64| bytes / f64::from(1 << 20);
         [
             ("cpu_percent", cpu),
@@ -119,7 +132,9 @@ impl Sampler {
 
     /// Returns what the GPUs answered, if they have.
     fn answered(&mut self, now: Instant) -> Sample {
-        let Some((child, asked)) = &mut self.gpus else { return Sample::new() };
+        let Some((child, asked)) = &mut self.gpus else {
+            return Sample::new();
+        };
         match child.try_wait() {
             Ok(None) if now.duration_since(*asked) < PATIENCE => return Sample::new(),
             Ok(None) => {
@@ -148,13 +163,16 @@ impl Drop for Sampler {
     }
 }
 
-/// Reads the lines of `nvidia-smi`: index, use, memory, power, temperature. What a GPU does not tell is `[N/A]`.
+/// Reads the lines of `nvidia-smi`: index, use, memory, power, temperature. What a GPU does not
+/// tell is `[N/A]`.
 fn gpus(answer: &str) -> Sample {
     let names = ["percent", "memory_mib", "power_watts", "temperature_c"];
     let mut sample = Sample::new();
     for line in answer.lines() {
         let mut cells = line.split(',').map(str::trim);
-        let Some(index) = cells.next().and_then(|index| index.parse::<u32>().ok()) else { continue };
+        let Some(index) = cells.next().and_then(|index| index.parse::<u32>().ok()) else {
+            continue;
+        };
         for (name, cell) in names.into_iter().zip(cells) {
             if let Some(number) = cell.parse::<f64>().ok().filter(|number| number.is_finite()) {
                 sample.push((format!("gpu{index}_{name}"), number));
@@ -177,11 +195,14 @@ impl Process {
     fn read(pid: u32) -> Option<Self> {
         let ticks = processes::cpu_ticks(pid)?;
         let resident = fs::read_to_string(format!("/proc/{pid}/statm")).ok();
-        let pages = resident.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+        let pages =
+            resident.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
         // Of a process of another user the kernel does not tell what it reads and writes.
         let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
         let bytes = |key: &str| {
-            io.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok()).unwrap_or(0.0)
+            io.lines()
+                .find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok())
+                .unwrap_or(0.0)
         };
         Some(Self {
             cpu_seconds: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
@@ -220,7 +241,11 @@ impl Energy {
         for (name, micros, range) in counters {
             let before = self.last.insert(name, micros).unwrap_or(micros);
             // A counter that reaches its range begins again.
-            let passed = if micros >= before { micros - before } else { micros - before + range };
+            let passed = if micros >= before {
+                micros - before
+            } else {
+                micros - before + range
+            };
             self.joules += passed.max(0.0) / 1e6;
         }
         (self.joules * 1000.0).round() / 1000.0
@@ -229,15 +254,26 @@ impl Energy {
 
 /// Reads the counters of whole processors, `intel-rapl:0`; those below are parts of them.
 fn counters(folder: &str) -> Vec<(String, f64, f64)> {
-    let Ok(zones) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(zones) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let zone = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         if !name.starts_with("intel-rapl:") || name.matches(':').count() != 1 {
             return None;
         }
-        let number =
-            |file: &str| fs::read_to_string(entry.path().join(file)).ok()?.trim().parse::<f64>().ok();
-        Some((name, number("energy_uj")?, number("max_energy_range_uj").unwrap_or(0.0)))
+        let number = |file: &str| {
+            fs::read_to_string(entry.path().join(file))
+                .ok()?
+                .trim()
+                .parse::<f64>()
+                .ok()
+        };
+        Some((
+            name,
+            number("energy_uj")?,
+            number("max_energy_range_uj").unwrap_or(0.0),
+        ))
     };
     zones.filter_map(|entry| zone(entry.ok()?)).collect()
 }
@@ -248,8 +284,12 @@ mod tests {
 
     #[test]
     fn what_a_gpu_does_not_tell_is_left_out() {
-        let answer = "0, 98, 1024, 250.31, 71\n1, [N/A], 0, [Not Supported], 30\nNo devices were found\n";
-        let found: Vec<String> = gpus(answer).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer =
+            "0, 98, 1024, 250.31, 71\n1, [N/A], 0, [Not Supported], 30\nNo devices were found\n";
+        let found: Vec<String> = gpus(answer)
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         assert_eq!(
             found,
             [
@@ -289,7 +329,10 @@ mod tests {
     #[test]
     fn a_busy_process_is_seen_and_a_sample_is_not_taken_before_its_time() {
         use std::time::{Duration, Instant};
-        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
         let every = Duration::from_millis(400);
         let mut sampler = super::Sampler::new(child.id(), every);
         assert!(sampler.take().is_empty());
@@ -304,9 +347,17 @@ mod tests {
         assert!(begun.elapsed() >= every - Duration::from_millis(50));
         child.kill().unwrap();
         child.wait().unwrap();
-        let value =
-            |wanted: &str| sample.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value).unwrap();
+        let value = |wanted: &str| {
+            sample
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| *value)
+                .unwrap()
+        };
         assert!(value("cpu_percent") > 1.0, "{sample:?}");
-        assert!(value("memory_mib") > 0.1 && value("processes") == 1.0, "{sample:?}");
+        assert!(
+            value("memory_mib") > 0.1 && value("processes") == 1.0,
+            "{sample:?}"
+        );
     }
 }

@@ -18,8 +18,10 @@ const KEPT: usize = 200;
 const TRACEBACK: &str = "Traceback (most recent call last):";
 
 /// Errors of launchers, which say only that a process that they started has failed.
-const LAUNCHERS: [&str; 2] =
-    ["torch.distributed.elastic.multiprocessing.errors.ChildFailedError", "subprocess.CalledProcessError"];
+const LAUNCHERS: [&str; 2] = [
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError",
+    "subprocess.CalledProcessError",
+];
 
 /// A line that is an error message by its form: `ValueError: …`, `error: …`, `train.py: error: …`.
 static MESSAGE: LazyLock<Regex> = LazyLock::new(|| {
@@ -43,7 +45,9 @@ static RANK: LazyLock<Regex> =
 /// Returns the error at the end of what a program wrote to its standard error.
 pub(super) fn error(text: &str) -> Option<String> {
     let lines = lines(text);
-    traceback_error(&lines).or_else(|| message(&lines)).map(kept)
+    traceback_error(&lines)
+        .or_else(|| message(&lines))
+        .map(kept)
 }
 
 /// Returns the error of the traceback at the end of what a program wrote to its standard output,
@@ -59,16 +63,24 @@ fn lines(text: &str) -> Vec<String> {
         let line = without_colours(line.rsplit('\r').next().unwrap_or(line)).into_owned();
         RANK.replace(&line, "").trim_end().to_owned()
     };
-    text.lines().map(shown).filter(|line| !line.is_empty()).collect()
+    text.lines()
+        .map(shown)
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 /// Returns the error of the last traceback that tells more than that another process failed.
 fn traceback_error(lines: &[String]) -> Option<&str> {
     let mut launcher = None;
-    for at in (0..lines.len()).rev().filter(|at| lines[*at].ends_with(TRACEBACK)) {
+    for at in (0..lines.len())
+        .rev()
+        .filter(|at| lines[*at].ends_with(TRACEBACK))
+    {
         let indent = indentation(&lines[at]);
         let frames = &lines[at + 1..];
-        let Some(error) = frames.iter().find(|line| indentation(line) <= indent) else { continue };
+        let Some(error) = frames.iter().find(|line| indentation(line) <= indent) else {
+            continue;
+        };
         let error = error.trim_start_matches([' ', '|', '+']);
         if !LAUNCHERS.iter().any(|launcher| error.starts_with(launcher)) {
             return Some(error);
@@ -85,7 +97,10 @@ fn indentation(line: &str) -> usize {
 
 /// Returns the last error message among the last lines.
 fn message(lines: &[String]) -> Option<&str> {
-    let at = (0..lines.len()).rev().take(LAST_LINES).find(|at| MESSAGE.is_match(&lines[*at]))?;
+    let at = (0..lines.len())
+        .rev()
+        .take(LAST_LINES)
+        .find(|at| MESSAGE.is_match(&lines[*at]))?;
     let line = lines[at].trim();
     // Rust writes the message of a panic on a line of its own.
     if line.starts_with("thread '") && line.ends_with(':') {
@@ -111,7 +126,10 @@ mod tests {
                        KeyError: 'lr'\n\nDuring handling of the above exception, another exception \
                        occurred:\n\nTraceback (most recent call last):\n  File \"a.py\", line 3\n    \
                        f()\n    ~^^\nRuntimeError: Error(s) in loading:\n\tsize mismatch\n";
-        assert_eq!(error(chained).unwrap(), "RuntimeError: Error(s) in loading:");
+        assert_eq!(
+            error(chained).unwrap(),
+            "RuntimeError: Error(s) in loading:"
+        );
         let ranked = "[rank1]: Traceback (most recent call last):\n[rank1]:   File \"t.py\", line 9\n\
                       [rank1]: Diverged: loss is nan\nTraceback (most recent call last):\n  File \
                       \"/bin/torchrun\"\n\
@@ -119,7 +137,10 @@ mod tests {
         assert_eq!(error(ranked).unwrap(), "Diverged: loss is nan");
         let group = "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\"\n  \
                      | ExceptionGroup: two (2 sub-exceptions)\n  +-+----- 1 -----\n";
-        assert_eq!(error(group).unwrap(), "ExceptionGroup: two (2 sub-exceptions)");
+        assert_eq!(
+            error(group).unwrap(),
+            "ExceptionGroup: two (2 sub-exceptions)"
+        );
         assert_eq!(error_of_traceback(ranked).unwrap(), "Diverged: loss is nan");
     }
 
@@ -135,9 +156,18 @@ mod tests {
                 "  File \"t.py\", line 1\n    def(\n       ^\nSyntaxError: invalid syntax\n",
                 Some("SyntaxError: invalid syntax"),
             ),
-            ("thread 'main' panicked at src/main.rs:2:5:\nno data\nnote: run with …\n", Some("no data")),
-            ("Error: no data\n    at main (t.js:1:7)\n\nNode.js v18.0\n", Some("Error: no data")),
-            ("terminate called after throwing an instance of 'E'\n  what():  no data\n", Some("no data")),
+            (
+                "thread 'main' panicked at src/main.rs:2:5:\nno data\nnote: run with …\n",
+                Some("no data"),
+            ),
+            (
+                "Error: no data\n    at main (t.js:1:7)\n\nNode.js v18.0\n",
+                Some("Error: no data"),
+            ),
+            (
+                "terminate called after throwing an instance of 'E'\n  what():  no data\n",
+                Some("no data"),
+            ),
             ("epoch 3 val_error: 0.3\n", None),
             ("mean squared error: 0.2\n 50%|##\r100%|####\n", None),
             ("not enough luck\n", None),
@@ -145,6 +175,12 @@ mod tests {
             assert_eq!(error(text).as_deref(), wanted, "{text}");
         }
         assert_eq!(error_of_traceback("ERROR: logged and handled\n"), None);
-        assert_eq!(error(&format!("ValueError: {}", "é".repeat(500))).unwrap().chars().count(), 201);
+        assert_eq!(
+            error(&format!("ValueError: {}", "é".repeat(500)))
+                .unwrap()
+                .chars()
+                .count(),
+            201
+        );
     }
 }

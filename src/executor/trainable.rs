@@ -13,17 +13,20 @@ use std::sync::{Arc, Mutex};
 
 /// Runs one attempt from its beginning to its end, in the thread of its slot.
 ///
-/// It may panic: that ends the trial, not the slot. It looks at [`TrialContext::stopping`] (a function) or is woken (a program).
+/// It may panic: that ends the trial, not the slot. It looks at [`TrialContext::stopping`] (a
+/// function) or is woken (a program).
 pub trait Trainable: Send + Sync {
     /// Trains, recording with `log`, and says how it ended.
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome;
 
-    /// Returns the command of an attempt, to be kept in its record; empty for what runs in this process.
+    /// Returns the command of an attempt, to be kept in its record; empty for what runs in this
+    /// process.
     fn command(&self, _launch: &Launch) -> Vec<String> {
         Vec::new()
     }
 
-    /// Says why the next attempt in a slot cannot begin yet, after one has ended there: what it used may not be free again.
+    /// Says why the next attempt in a slot cannot begin yet, after one has ended there: what it
+    /// used may not be free again.
     ///
     /// # Errors
     /// The reason.
@@ -65,7 +68,8 @@ pub struct StudyContext {
     pub resource: Option<Name>,
     /// Holds the bytes of models.
     pub models: Arc<ModelStore>,
-    /// The trial of another study that the trials of this one repeat: what they are told as their number.
+    /// The trial of another study that the trials of this one repeat: what they are told as their
+    /// number.
     pub stands_for: Option<TrialId>,
 }
 
@@ -79,7 +83,8 @@ pub struct TrialContext {
     pub command: Vec<String>,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,
-    /// Only the trial's own thread uses it; the lock lets a function share its context with threads of its own.
+    /// Only the trial's own thread uses it; the lock lets a function share its context with threads
+    /// of its own.
     pub(super) folder: Mutex<Option<TrialFolder>>,
 }
 
@@ -109,7 +114,8 @@ impl TrialContext {
 
     /// Says where the attempt runs, to who listens and in the trial's folder.
     ///
-    /// Only of one that has run for a moment: one that is over by then needs no one who could find it.
+    /// Only of one that has run for a moment: one that is over by then needs no one who could find
+    /// it.
     pub(super) fn placed(&self, place: Place) {
         self.note_running(place.pid.unwrap_or(0));
         self.send(What::Placed(place));
@@ -117,7 +123,13 @@ impl TrialContext {
 
     /// Writes in the trial's folder that it runs.
     pub(super) fn note_running(&self, pid: u32) {
-        if let Some(folder) = self.folder.lock().ok().as_mut().and_then(|folder| folder.as_mut()) {
+        if let Some(folder) = self
+            .folder
+            .lock()
+            .ok()
+            .as_mut()
+            .and_then(|folder| folder.as_mut())
+        {
             // The same file is written at the end, and what goes wrong then is told.
             folder.placed(pid).ok();
         }
@@ -126,7 +138,14 @@ impl TrialContext {
     /// Sends a signal; if nobody listens any more, the pool is being dropped and so is the signal.
     pub(super) fn send(&self, what: What) {
         let Launch { trial, attempt, .. } = self.launch;
-        self.signals.send(Signal { trial, attempt, at: Timestamp::now(), what }).ok();
+        self.signals
+            .send(Signal {
+                trial,
+                attempt,
+                at: Timestamp::now(),
+                what,
+            })
+            .ok();
     }
 }
 
@@ -162,7 +181,8 @@ impl fmt::Debug for TrialError {
 
 /// A Rust function as a trainable.
 ///
-/// It learns that it is to end from what `report` returns or from [`TrialContext::stopping`]. One that asks neither cannot be stopped.
+/// It learns that it is to end from what `report` returns or from [`TrialContext::stopping`]. One
+/// that asks neither cannot be stopped.
 pub struct Closure<F>(pub F);
 
 impl<F> Trainable for Closure<F>
@@ -176,7 +196,10 @@ where
             (None, Ok(())) => Exit::Done,
             (None, Err(error)) => Exit::Failed(Failure::Error(error.to_string())),
         };
-        Outcome { exit, usage: Usage::default() }
+        Outcome {
+            exit,
+            usage: Usage::default(),
+        }
     }
 }
 

@@ -27,7 +27,12 @@ impl Watch {
     pub(super) fn add_births(&self, folder: &Path) {
         use rustix::fs::inotify::{WatchFlags, add_watch};
         // Without it, one looks now and then.
-        add_watch(&self.inotify, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).ok();
+        add_watch(
+            &self.inotify,
+            folder,
+            WatchFlags::CREATE | WatchFlags::MOVED_TO,
+        )
+        .ok();
     }
 
     /// Returns what is readable when a file has grown.

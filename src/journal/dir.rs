@@ -1,4 +1,5 @@
-//! Every path of a study in one place. All of them are relative to its folder, so that a study can be moved.
+//! Every path of a study in one place. All of them are relative to its folder, so that a study can
+//! be moved.
 
 use crate::study::TrialId;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ impl StudyDir {
     /// Names the study `name` under the folder of all studies.
     #[must_use]
     pub fn new(logs: &Path, name: &str) -> Self {
-        Self { root: logs.join(name) }
+        Self {
+            root: logs.join(name),
+        }
     }
 
     /// Names the study in this very folder.

@@ -1,6 +1,7 @@
 //! One line of the journal: an entry as JSON, with a checksum as its last key.
 //!
-//! A flipped bit often leaves good JSON behind, with another number in it; the checksum tells. Lines without one are of earlier versions.
+//! A flipped bit often leaves good JSON behind, with another number in it; the checksum tells.
+//! Lines without one are of earlier versions.
 
 use crate::study::{Entry, Event, Timestamp};
 use serde::Deserialize;
@@ -11,7 +12,8 @@ const KEY: &[u8] = b",\"crc\":\"";
 const DIGITS: usize = 8;
 const END: &[u8] = b"\"}";
 
-/// An entry as it stands in a line. A key that is not known is a flipped bit, not a newer version: those have a format of their own.
+/// An entry as it stands in a line. A key that is not known is a flipped bit, not a newer version:
+/// those have a format of their own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -27,7 +29,8 @@ struct Wire {
 /// Appends an entry as a line.
 ///
 /// # Errors
-/// Only if the entry cannot be written as JSON, which is a bug. What was appended of it is for the caller to take away.
+/// Only if the entry cannot be written as JSON, which is a bug. What was appended of it is for the
+/// caller to take away.
 pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> {
     let start = out.len();
     serde_json::to_writer(&mut *out, entry)?;
@@ -46,12 +49,22 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
 /// What is wrong with it, in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
     let verified = verify(line)?;
-    let Wire { seq, at, event, away, crc } =
-        serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let Wire {
+        seq,
+        at,
+        event,
+        away,
+        crc,
+    } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     if crc.is_some() && !verified {
         return Err("its checksum is damaged".to_owned());
     }
-    Ok(Entry { seq, at, event, away })
+    Ok(Entry {
+        seq,
+        at,
+        event,
+        away,
+    })
 }
 
 /// Makes sure that a line is as it was written; returns whether it has a checksum that says so.
@@ -59,19 +72,29 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub(super) fn verify(line: &[u8]) -> Result<bool, String> {
-    let Some((body, written)) = checksum(line) else { return Ok(false) };
+    let Some((body, written)) = checksum(line) else {
+        return Ok(false);
+    };
     if format!("{:08x}", crc32fast::hash(body)).as_bytes() == written {
         return Ok(true);
     }
     Err("its checksum does not fit, so a part of it has changed".to_owned())
 }
 
-/// Returns the length of the entry with which `bytes` begin, if there is a whole one with a checksum.
+/// Returns the length of the entry with which `bytes` begin, if there is a whole one with a
+/// checksum.
 pub(super) fn whole(bytes: &[u8]) -> Option<usize> {
     let tail = KEY.len() + DIGITS + END.len();
-    let starts = bytes.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY);
+    let starts = bytes
+        .windows(KEY.len())
+        .enumerate()
+        .filter(|(_, window)| *window == KEY);
     let mut ends = starts.map(|(at, _)| at + tail);
-    ends.find(|end| bytes.get(..*end).is_some_and(|line| checksum(line).is_some() && read(line).is_ok()))
+    ends.find(|end| {
+        bytes
+            .get(..*end)
+            .is_some_and(|line| checksum(line).is_some() && read(line).is_ok())
+    })
 }
 
 /// Splits a line into what the checksum is of, and its digits.

@@ -1,4 +1,5 @@
-//! One writer per study, by a lock of the kernel's: when its holder dies it is free, so a stale lock cannot exist.
+//! One writer per study, by a lock of the kernel's: when its holder dies it is free, so a stale
+//! lock cannot exist.
 
 use super::{JournalError, StudyDir};
 use crate::study::Timestamp;
@@ -41,7 +42,10 @@ impl Lock {
     /// [`JournalError::Held`], naming the holder, if another process has it.
     pub fn take(dir: &StudyDir, holder: &Holder) -> Result<Self, JournalError> {
         let path = dir.lock();
-        let fail = |source| JournalError::Io { path: path.clone(), source };
+        let fail = |source| JournalError::Io {
+            path: path.clone(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,7 +73,8 @@ impl Lock {
     }
 }
 
-/// Tries for a tenth of a second: a reader that asks who holds the lock has it for some microseconds itself.
+/// Tries for a tenth of a second: a reader that asks who holds the lock has it for some
+/// microseconds itself.
 fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..20 {
         match file.try_lock() {
@@ -80,7 +85,8 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Returns whether somebody runs a study, also where it cannot be found out who. A folder that cannot be locked counts as held.
+/// Returns whether somebody runs a study, also where it cannot be found out who. A folder that
+/// cannot be locked counts as held.
 #[must_use]
 pub fn is_held(dir: &StudyDir) -> bool {
     match File::open(dir.lock()) {

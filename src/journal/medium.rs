@@ -1,4 +1,5 @@
-//! What a journal is written on: a file, or in tests one whose disk is full, or whose machine stops in the middle of a line.
+//! What a journal is written on: a file, or in tests one whose disk is full, or whose machine stops
+//! in the middle of a line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -42,5 +43,8 @@ impl Medium for File {
 /// Returns whether an error says that there is no room: neither on the disk nor in a quota.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

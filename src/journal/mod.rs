@@ -1,7 +1,8 @@
 //! The journal: the one truth about a study. JSON lines, append only, one writer.
 //!
-//! `\n` is the commit mark. A journal can be written only after it was read to its end, so reading it *returns* the writer:
-//! [`Journal::open`] gives a [`Replay`], whose [`into_writer`](Replay::into_writer) cuts a torn tail and hands over the [`Journal`].
+//! `\n` is the commit mark. A journal can be written only after it was read to its end, so reading
+//! it *returns* the writer: [`Journal::open`] gives a [`Replay`], whose
+//! [`into_writer`](Replay::into_writer) cuts a torn tail and hands over the [`Journal`].
 
 pub mod dir;
 mod line;
@@ -25,9 +26,10 @@ use std::time::Duration;
 
 /// The writer of a journal.
 ///
-/// [`append`](Self::append) gathers, [`flush`](Self::flush) hands to the kernel (safe from SIGKILL), [`sync`](Self::sync) to the disk
-/// (safe from power loss). Nothing may be acted on before it was flushed. When there is no room for it, nothing is lost: all that is not
-/// safe stays in memory and is written again by the next call.
+/// [`append`](Self::append) gathers, [`flush`](Self::flush) hands to the kernel (safe from
+/// SIGKILL), [`sync`](Self::sync) to the disk (safe from power loss). Nothing may be acted on
+/// before it was flushed. When there is no room for it, nothing is lost: all that is not safe stays
+/// in memory and is written again by the next call.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -73,7 +75,12 @@ impl Journal {
         at: Timestamp,
     ) -> Result<Entry, JournalError> {
         let away = away.map(|away| u64::try_from(away.as_micros()).unwrap_or(u64::MAX));
-        let entry = Entry { seq: self.next_seq, at, event, away };
+        let entry = Entry {
+            seq: self.next_seq,
+            at,
+            event,
+            away,
+        };
         let start = self.buffer.len();
         if let Err(source) = line::write(&mut self.buffer, &entry) {
             self.buffer.truncate(start);
@@ -86,10 +93,13 @@ impl Journal {
     /// Hands everything gathered to the kernel.
     ///
     /// # Errors
-    /// If it cannot be written. What was gathered is kept, the file is cut back to whole lines, and a later call tries again.
+    /// If it cannot be written. What was gathered is kept, the file is cut back to whole lines, and
+    /// a later call tries again.
     pub fn flush(&mut self) -> Result<(), JournalError> {
         if self.torn {
-            self.medium.cut(self.offset).map_err(|source| self.failed(source))?;
+            self.medium
+                .cut(self.offset)
+                .map_err(|source| self.failed(source))?;
             self.torn = false;
         }
         if self.buffer.is_empty() {
@@ -101,20 +111,26 @@ impl Journal {
         }
         self.offset += self.buffer.len() as u64;
         self.unsynced.append(&mut self.buffer);
-        if self.unsynced.len() > MOST_UNSYNCED { self.sync() } else { Ok(()) }
+        if self.unsynced.len() > MOST_UNSYNCED {
+            self.sync()
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands everything gathered to the disk.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). What may not have reached the disk is written once more by the next call.
+    /// As [`flush`](Self::flush). What may not have reached the disk is written once more by the
+    /// next call.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.flush()?;
         if self.unsynced.is_empty() {
             return Ok(());
         }
         if let Err(source) = self.medium.sync() {
-            // After a failed sync nobody knows what the disk has, and the next sync would call it good.
+            // After a failed sync nobody knows what the disk has, and the next sync would call it
+            // good.
             self.offset -= self.unsynced.len() as u64;
             std::mem::swap(&mut self.buffer, &mut self.unsynced);
             self.torn = self.medium.cut(self.offset).is_err();
@@ -131,7 +147,10 @@ impl Journal {
     }
 
     fn failed(&self, source: std::io::Error) -> JournalError {
-        JournalError::Io { path: self.path.clone(), source }
+        JournalError::Io {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -182,7 +201,8 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Returns whether there was no room to write: then nothing is lost, and trying again may succeed.
+    /// Returns whether there was no room to write: then nothing is lost, and trying again may
+    /// succeed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
@@ -193,7 +213,10 @@ fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
     let by = holder.map_or_else(
         || "another process".to_owned(),
         |holder| {
-            format!("process {} of {} on {} since {}", holder.pid, holder.user, holder.host, holder.since)
+            format!(
+                "process {} of {} on {} since {}",
+                holder.pid, holder.user, holder.host, holder.since
+            )
         },
     );
     format!("`{}` is being run by {by}", study.display())
@@ -208,21 +231,39 @@ mod tests {
     fn events() -> Vec<Event> {
         let created = |id| Event::Created {
             trial: TrialId(id),
-            params: [("größe".into(), crate::space::Value::Float(0.1))].into_iter().collect(),
+            params: [("größe".into(), crate::space::Value::Float(0.1))]
+                .into_iter()
+                .collect(),
             origin: Origin::Suggested("random".into()),
             seed: 7,
         };
-        let opened =
-            Event::Opened { format: FORMAT, header: Header { name: "digits".into(), ..Header::default() } };
-        vec![opened, created(1), created(2), Event::Closed { why: Closing::Finished }]
+        let opened = Event::Opened {
+            format: FORMAT,
+            header: Header {
+                name: "digits".into(),
+                ..Header::default()
+            },
+        };
+        vec![
+            opened,
+            created(1),
+            created(2),
+            Event::Closed {
+                why: Closing::Finished,
+            },
+        ]
     }
 
     fn written() -> (tempfile::TempDir, StudyDir) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
-        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("a new journal");
+        let mut journal = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("a new journal");
         for event in events() {
-            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+            journal
+                .append(event, Timestamp::from_micros(0))
+                .expect("it can be appended");
         }
         journal.sync().expect("it can be written");
         (folder, dir)
@@ -231,8 +272,10 @@ mod tests {
     #[test]
     fn what_was_appended_is_read_back_in_order() {
         let (_folder, dir) = written();
-        let read: Vec<Event> =
-            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("good").event).collect();
+        let read: Vec<Event> = Journal::open(&dir)
+            .expect("it opens")
+            .map(|entry| entry.expect("good").event)
+            .collect();
         assert_eq!(read, events());
     }
 
@@ -242,16 +285,37 @@ mod tests {
         let whole = fs::read(dir.journal()).expect("it can be read");
         let starts: Vec<usize> = [0]
             .into_iter()
-            .chain(whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1))
+            .chain(
+                whole
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, b)| **b == b'\n')
+                    .map(|(at, _)| at + 1),
+            )
             .collect();
         for cut in 0..whole.len() {
             let _ = fs::remove_file(dir.torn());
             fs::write(dir.journal(), &whole[..cut]).expect("it can be written");
-            let entries = Journal::open(&dir).expect("it opens").filter(Result::is_ok).count();
-            let journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
-            let kept = *starts.iter().filter(|start| **start <= cut).max().expect("0 is one");
-            assert_eq!((journal.offset(), journal.next_seq), (kept as u64, entries as u64));
-            assert_eq!(fs::read(dir.journal()).expect("it can be read"), &whole[..kept]);
+            let entries = Journal::open(&dir)
+                .expect("it opens")
+                .filter(Result::is_ok)
+                .count();
+            let journal = Journal::open(&dir)
+                .and_then(Replay::into_writer)
+                .expect("it becomes a writer");
+            let kept = *starts
+                .iter()
+                .filter(|start| **start <= cut)
+                .max()
+                .expect("0 is one");
+            assert_eq!(
+                (journal.offset(), journal.next_seq),
+                (kept as u64, entries as u64)
+            );
+            assert_eq!(
+                fs::read(dir.journal()).expect("it can be read"),
+                &whole[..kept]
+            );
             let torn = fs::read(dir.torn()).unwrap_or_default();
             assert_eq!(torn.strip_suffix(b"\n").unwrap_or(&torn), &whole[kept..cut]);
         }
@@ -263,17 +327,26 @@ mod tests {
         let text = fs::read_to_string(dir.journal()).expect("it can be read");
         let flipped = text.replacen("\"seq\":2", "\"seq\";2", 1);
         fs::write(dir.journal(), flipped).expect("it can be written");
-        let error = Journal::open(&dir).and_then(Replay::into_writer).expect_err("it is refused");
-        assert!(matches!(error, JournalError::BadLine { line: 3, .. }), "{error}");
+        let error = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect_err("it is refused");
+        assert!(
+            matches!(error, JournalError::BadLine { line: 3, .. }),
+            "{error}"
+        );
     }
 
     #[test]
     fn every_flipped_bit_is_refused_by_the_number_of_its_line() {
         let (_folder, dir) = written();
         let whole = fs::read(dir.journal()).expect("it can be read");
-        let file = fs::OpenOptions::new().write(true).open(dir.journal()).expect("it opens");
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.journal())
+            .expect("it opens");
         let put = |at: usize, byte| {
-            std::os::unix::fs::FileExt::write_all_at(&file, &[byte], at as u64).expect("it can be written");
+            std::os::unix::fs::FileExt::write_all_at(&file, &[byte], at as u64)
+                .expect("it can be written");
         };
         for at in 0..whole.len() {
             let line = whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
@@ -291,18 +364,34 @@ mod tests {
     #[test]
     fn a_journal_of_an_earlier_version_has_no_checksums_and_is_read_and_continued() {
         let (_folder, dir) = written();
-        let read_all =
-            || Journal::open(&dir).expect("it opens").collect::<Result<Vec<_>, _>>().expect("good");
+        let read_all = || {
+            Journal::open(&dir)
+                .expect("it opens")
+                .collect::<Result<Vec<_>, _>>()
+                .expect("good")
+        };
         let entries = read_all();
-        let plain: String =
-            entries.iter().map(|entry| serde_json::to_string(entry).expect("it is JSON") + "\n").collect();
+        let plain: String = entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).expect("it is JSON") + "\n")
+            .collect();
         fs::write(dir.journal(), plain).expect("it can be written");
-        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+        let mut journal = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("it becomes a writer");
         let more = journal
-            .append(Event::Closed { why: Closing::Exhausted }, Timestamp::from_micros(9))
+            .append(
+                Event::Closed {
+                    why: Closing::Exhausted,
+                },
+                Timestamp::from_micros(9),
+            )
             .expect("it can be appended");
         journal.sync().expect("it can be written");
-        assert_eq!(read_all(), entries.into_iter().chain([more]).collect::<Vec<_>>());
+        assert_eq!(
+            read_all(),
+            entries.into_iter().chain([more]).collect::<Vec<_>>()
+        );
     }
 
     /// Has room for so many bytes; what does not fit is written in part.
@@ -320,12 +409,19 @@ mod tests {
             let fits = bytes.len().min(room);
             self.file.append(&bytes[..fits])?;
             self.room.store(room - fits, Relaxed);
-            if fits < bytes.len() { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+            if fits < bytes.len() {
+                Err(std::io::ErrorKind::StorageFull.into())
+            } else {
+                Ok(())
+            }
         }
 
         fn cut(&mut self, length: u64) -> std::io::Result<()> {
             let freed = self.file.metadata()?.len().saturating_sub(length);
-            self.room.fetch_add(usize::try_from(freed).unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+            self.room.fetch_add(
+                usize::try_from(freed).unwrap_or(0),
+                std::sync::atomic::Ordering::Relaxed,
+            );
             self.file.cut(length)
         }
 
@@ -346,21 +442,38 @@ mod tests {
         let room = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let small = std::sync::Arc::clone(&room);
         let replay = Journal::open(&dir).expect("it opens");
-        let medium = |file| -> Box<dyn Medium> { Box::new(Small { file, room: small, loses: true }) };
+        let medium = |file| -> Box<dyn Medium> {
+            Box::new(Small {
+                file,
+                room: small,
+                loses: true,
+            })
+        };
         let mut journal = replay.into_writer_on(medium).expect("a new journal");
         let mut refused = 0;
         for event in events() {
-            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+            journal
+                .append(event, Timestamp::from_micros(0))
+                .expect("it can be appended");
             while let Err(error) = journal.sync() {
                 assert!(error.is_full(), "{error}");
                 refused += 1;
-                assert!(Journal::open(&dir).expect("it opens").all(|entry| entry.is_ok()));
-                assert_eq!(fs::metadata(dir.journal()).expect("it is there").len(), journal.offset());
+                assert!(
+                    Journal::open(&dir)
+                        .expect("it opens")
+                        .all(|entry| entry.is_ok())
+                );
+                assert_eq!(
+                    fs::metadata(dir.journal()).expect("it is there").len(),
+                    journal.offset()
+                );
                 room.fetch_add(61, std::sync::atomic::Ordering::Relaxed);
             }
         }
-        let read: Vec<Event> =
-            Journal::open(&dir).expect("it opens").map(|entry| entry.expect("good").event).collect();
+        let read: Vec<Event> = Journal::open(&dir)
+            .expect("it opens")
+            .map(|entry| entry.expect("good").event)
+            .collect();
         assert!(refused > 10, "{refused}");
         assert_eq!(read, events());
     }
@@ -386,13 +499,18 @@ mod tests {
         }
         fs::write(dir.journal(), text).expect("it can be written");
         let other = read(&dir).expect("it can be read");
-        assert_eq!((other.closed(), other.trials().len()), (Some(&Closing::Exhausted), study.trials().len()));
+        assert_eq!(
+            (other.closed(), other.trials().len()),
+            (Some(&Closing::Exhausted), study.trials().len())
+        );
     }
 
     #[test]
     fn a_snapshot_of_many_trials_is_read_as_it_was_and_not_used_if_a_part_is_missing() {
         let (_folder, dir) = written();
-        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).expect("it becomes a writer");
+        let mut journal = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("it becomes a writer");
         for id in 3..700 {
             let origin = Origin::Suggested("random".into());
             let event = Event::Created {
@@ -401,7 +519,9 @@ mod tests {
                 origin,
                 seed: 1,
             };
-            journal.append(event, Timestamp::from_micros(0)).expect("it can be appended");
+            journal
+                .append(event, Timestamp::from_micros(0))
+                .expect("it can be appended");
         }
         journal.sync().expect("it can be written");
         let study = read(&dir).expect("it can be read");
@@ -410,7 +530,8 @@ mod tests {
         assert_eq!(text.lines().count(), 4);
         assert_eq!(read(&dir).expect("it can be read"), study);
         // Made of the snapshot: what only that says is what is read.
-        fs::write(dir.snapshot(), text.replacen("\"seed\":1", "\"seed\":2", 1)).expect("it can be written");
+        fs::write(dir.snapshot(), text.replacen("\"seed\":1", "\"seed\":2", 1))
+            .expect("it can be written");
         assert_ne!(read(&dir).expect("it can be read"), study);
         let (head, _) = text.rsplit_once('\n').expect("it has lines");
         fs::write(dir.snapshot(), head).expect("it can be written");
@@ -420,10 +541,16 @@ mod tests {
     #[test]
     fn a_second_writer_is_told_who_holds_the_study() {
         let (_folder, dir) = written();
-        let holder =
-            Holder { host: "here".into(), pid: 42, user: "me".into(), since: Timestamp::from_micros(0) };
+        let holder = Holder {
+            host: "here".into(),
+            pid: 42,
+            user: "me".into(),
+            since: Timestamp::from_micros(0),
+        };
         let lock = Lock::take(&dir, &holder).expect("it is free");
-        let error = Lock::take(&dir, &holder).expect_err("it is held").to_string();
+        let error = Lock::take(&dir, &holder)
+            .expect_err("it is held")
+            .to_string();
         assert!(
             error.ends_with("is being run by process 42 of me on here since 1970-01-01T00:00:00Z"),
             "{error}"

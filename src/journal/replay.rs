@@ -6,7 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// A journal that is being read. Iterates over its entries; a torn last line (no newline) is not one.
+/// A journal that is being read. Iterates over its entries; a torn last line (no newline) is not
+/// one.
 #[derive(Debug)]
 pub struct Replay {
     path: PathBuf,
@@ -29,14 +30,27 @@ impl Replay {
             Err(source) => return Err(JournalError::Io { path, source }),
         };
         let torn = dir.torn();
-        Ok(Self { path, torn, reader, line: Vec::new(), offset: 0, lines: 0, next_seq: 0, done: false })
+        Ok(Self {
+            path,
+            torn,
+            reader,
+            line: Vec::new(),
+            offset: 0,
+            lines: 0,
+            next_seq: 0,
+            done: false,
+        })
     }
 
-    /// Continues from a place that is known to be the start of a line: entry `seq` at byte `offset`.
+    /// Continues from a place that is known to be the start of a line: entry `seq` at byte
+    /// `offset`.
     pub(super) fn skip_to(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
         if let Some(reader) = &mut self.reader {
             let moved = reader.seek(SeekFrom::Start(offset));
-            moved.map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+            moved.map_err(|source| JournalError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
         }
         (self.offset, self.lines, self.next_seq) = (offset, seq, seq);
         Ok(())
@@ -61,13 +75,23 @@ impl Replay {
     }
 
     fn read_line(&mut self) -> Result<Option<Entry>, JournalError> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let Some(reader) = &mut self.reader else {
+            return Ok(None);
+        };
         self.line.clear();
         let read = reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
-        let bad = |line, why| JournalError::BadLine { path: self.path.clone(), line, why };
+        read.map_err(|source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        let bad = |line, why| JournalError::BadLine {
+            path: self.path.clone(),
+            line,
+            why,
+        };
         let Some(whole) = self.line.strip_suffix(b"\n") else {
-            // A line that was torn has not come to its end; one that has, and goes on, has lost its line break in another way.
+            // A line that was torn has not come to its end; one that has, and goes on, has lost its
+            // line break in another way.
             if line::whole(&self.line).is_some_and(|end| end < self.line.len()) {
                 return Err(bad(self.lines + 1, "its line break has changed".to_owned()));
             }
@@ -91,17 +115,20 @@ impl Replay {
     ) -> Result<(), JournalError> {
         while let Some(entry) = self.next() {
             let entry = entry?;
-            study.apply(&entry).map_err(|source| JournalError::Illegal {
-                path: self.path.clone(),
-                line: self.lines,
-                source,
-            })?;
+            study
+                .apply(&entry)
+                .map_err(|source| JournalError::Illegal {
+                    path: self.path.clone(),
+                    line: self.lines,
+                    source,
+                })?;
             each(study, &entry);
         }
         Ok(())
     }
 
-    /// Becomes the writer. What stands behind the last newline was never committed: it is kept in `journal.torn` and cut off.
+    /// Becomes the writer. What stands behind the last newline was never committed: it is kept in
+    /// `journal.torn` and cut off.
     ///
     /// # Errors
     /// If entries are left that were not read, or the file cannot be written.
@@ -109,7 +136,8 @@ impl Replay {
         self.into_writer_on(|file| Box::new(file))
     }
 
-    /// Becomes the writer as [`into_writer`](Self::into_writer) does, on what `medium` makes of the file.
+    /// Becomes the writer as [`into_writer`](Self::into_writer) does, on what `medium` makes of the
+    /// file.
     ///
     /// # Errors
     /// As there.
@@ -120,15 +148,26 @@ impl Replay {
         while !self.done {
             self.next().transpose()?;
         }
-        let fail = |source| JournalError::Io { path: self.path.clone(), source };
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(&self.path).map_err(fail)?;
+        let fail = |source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&self.path)
+            .map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
         if length > self.offset {
             let mut rest = Vec::new();
             file.seek(SeekFrom::Start(self.offset)).map_err(fail)?;
             file.read_to_end(&mut rest).map_err(fail)?;
-            let mut torn = OpenOptions::new().append(true).create(true).open(&self.torn).map_err(fail)?;
+            let mut torn = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&self.torn)
+                .map_err(fail)?;
             // What was never committed need not be kept where there is no room for it.
             match torn.write_all(&rest).and_then(|()| torn.write_all(b"\n")) {
                 Err(error) if !is_full(&error) => return Err(fail(error)),

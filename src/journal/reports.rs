@@ -1,4 +1,5 @@
-//! The reports of a study, which its fold only counts: read from the journal, one by one, when somebody wants the curves.
+//! The reports of a study, which its fold only counts: read from the journal, one by one, when
+//! somebody wants the curves.
 
 use super::{JournalError, StudyDir};
 use crate::space::Name;
@@ -35,8 +36,15 @@ struct Line {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Happened {
-    Logged { trial: TrialId, attempt: u32, record: LogRecord },
-    Started { trial: TrialId, resume: bool },
+    Logged {
+        trial: TrialId,
+        attempt: u32,
+        record: LogRecord,
+    },
+    Started {
+        trial: TrialId,
+        resume: bool,
+    },
 }
 
 /// How far a trial has come.
@@ -50,8 +58,8 @@ struct Progress {
     step: Option<f64>,
 }
 
-/// Calls `each` for every report that counts of the trials that the study has, in the order they came. Reports of attempts after which a
-/// trial began anew do not count.
+/// Calls `each` for every report that counts of the trials that the study has, in the order they
+/// came. Reports of attempts after which a trial began anew do not count.
 ///
 /// # Errors
 /// If the journal cannot be read, a line of it is no entry, or `each` fails.
@@ -64,13 +72,19 @@ pub fn each<E: From<JournalError>>(
     let mut progress: Vec<Progress> = (study.trials().iter())
         .map(|trial| {
             let axis = resource.map_or_else(|| trial.axis.clone(), |_| Axis::of(resource));
-            Progress { axis, ..Progress::default() }
+            Progress {
+                axis,
+                ..Progress::default()
+            }
         })
         .collect();
     // Only a trial with several attempts can have begun anew, and only those need a look ahead.
     if study.trials().iter().any(|trial| trial.attempts > 1) {
         lines(dir, b"\"started\"", &mut |number, line| {
-            if let Happened::Started { trial, resume: false } = line.event
+            if let Happened::Started {
+                trial,
+                resume: false,
+            } = line.event
                 && let Some(progress) = of_trial(&mut progress, trial)
             {
                 progress.begun = number;
@@ -79,16 +93,30 @@ pub fn each<E: From<JournalError>>(
         })?;
     }
     lines(dir, b"\"logged\"", &mut |line, Line { at, event }| {
-        let Happened::Logged { trial, attempt, record: LogRecord::Report { values } } = event else {
+        let Happened::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Report { values },
+        } = event
+        else {
             return Ok(());
         };
-        let Some(progress) = of_trial(&mut progress, trial).filter(|progress| progress.begun < line) else {
+        let Some(progress) =
+            of_trial(&mut progress, trial).filter(|progress| progress.begun < line)
+        else {
             return Ok(());
         };
         progress.number += 1;
         let value = |key: &str| axis::number(&values, key);
         progress.step = progress.axis.place(progress.number, progress.step, value);
-        each(Report { trial, attempt, number: progress.number, step: progress.step, at, values })
+        each(Report {
+            trial,
+            attempt,
+            number: progress.number,
+            step: progress.step,
+            at,
+            values,
+        })
     })
 }
 
@@ -96,14 +124,18 @@ fn of_trial(trials: &mut [Progress], trial: TrialId) -> Option<&mut Progress> {
     trials.get_mut((trial.0 as usize).checked_sub(1)?)
 }
 
-/// Calls `each` with the number of every whole line that has that word near its front, where the journal's writer puts the kind of event.
+/// Calls `each` with the number of every whole line that has that word near its front, where the
+/// journal's writer puts the kind of event.
 fn lines<E: From<JournalError>>(
     dir: &StudyDir,
     word: &[u8],
     each: &mut dyn FnMut(u64, Line) -> Result<(), E>,
 ) -> Result<(), E> {
     let path = dir.journal();
-    let failed = |source| JournalError::Io { path: path.clone(), source };
+    let failed = |source| JournalError::Io {
+        path: path.clone(),
+        source,
+    };
     let mut reader = BufReader::with_capacity(1 << 18, File::open(&path).map_err(failed)?);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
@@ -113,13 +145,23 @@ fn lines<E: From<JournalError>>(
             return Ok(());
         }
         number += 1;
-        if !line[..line.len().min(120)].windows(word.len()).any(|window| window == word) {
+        if !line[..line.len().min(120)]
+            .windows(word.len())
+            .any(|window| window == word)
+        {
             continue;
         }
-        let bad = |why| JournalError::BadLine { path: path.clone(), line: number, why };
+        let bad = |why| JournalError::BadLine {
+            path: path.clone(),
+            line: number,
+            why,
+        };
         let whole = line.strip_suffix(b"\n").unwrap_or(&line);
         super::line::verify(whole).map_err(bad)?;
-        each(number, serde_json::from_slice(whole).map_err(|error| bad(error.to_string()))?)?;
+        each(
+            number,
+            serde_json::from_slice(whole).map_err(|error| bad(error.to_string()))?,
+        )?;
     }
 }
 
@@ -133,8 +175,11 @@ mod tests {
     fn reports(demo: &Demo) -> Vec<(u32, u32, u64, Option<f64>)> {
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path());
-        let lines: String =
-            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let lines: String = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
         std::fs::write(dir.journal(), lines + "{\"torn").unwrap();
         let mut found = Vec::new();
         each(&dir, &demo.study, &mut |report: Report| {
@@ -176,7 +221,14 @@ mod tests {
         });
         demo.event(again(3, true));
         demo.report(one, &[("val_loss", 0.2)]);
-        assert_eq!(reports(&demo), [(2, 1, 1, Some(1.0)), (1, 2, 1, Some(1.0)), (1, 3, 2, Some(2.0))]);
+        assert_eq!(
+            reports(&demo),
+            [
+                (2, 1, 1, Some(1.0)),
+                (1, 2, 1, Some(1.0)),
+                (1, 3, 2, Some(2.0))
+            ]
+        );
     }
 
     #[test]
@@ -187,7 +239,10 @@ mod tests {
         for epoch in [0.0, 0.25] {
             demo.report(trial, &[("val_loss", 0.5), ("epoch", epoch)]);
         }
-        let steps: Vec<_> = reports(&demo).into_iter().map(|(_, _, number, step)| (number, step)).collect();
+        let steps: Vec<_> = reports(&demo)
+            .into_iter()
+            .map(|(_, _, number, step)| (number, step))
+            .collect();
         assert_eq!(steps, [(1, None), (2, Some(0.0)), (3, Some(0.25))]);
         assert_eq!(demo.study.trial(trial).unwrap().step, Some(0.25));
     }

@@ -1,13 +1,14 @@
 //! Saving what is good of a damaged journal.
 //!
-//! Every entry that can be read is kept. Where a lost one leaves a gap (a trial that was never created, an attempt that never started) the gap
-//! is filled with the least that can have happened, taken from the trial's folder where that is possible. The damaged journal stays beside.
+//! Every entry that can be read is kept. Where a lost one leaves a gap (a trial that was never
+//! created, an attempt that never started) the gap is filled with the least that can have happened,
+//! taken from the trial's folder where that is possible. The damaged journal stays beside.
 
 use super::{JournalError, StudyDir, line};
 use crate::space::Params;
 use crate::study::{
-    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId, TrialState,
-    Usage,
+    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
+    TrialState, Usage,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,14 +28,18 @@ pub struct Salvaged {
     pub backup: Option<PathBuf>,
 }
 
-/// Writes the journal anew from all that is good in it, if anything in it is not. To be called by who holds the lock. `header` is for a journal
-/// that has lost its first line.
+/// Writes the journal anew from all that is good in it, if anything in it is not. To be called by
+/// who holds the lock. `header` is for a journal that has lost its first line.
 ///
 /// # Errors
-/// If the journal cannot be read, or no new one can be written; then the old one is as it was. One of a newer version is left alone.
+/// If the journal cannot be read, or no new one can be written; then the old one is as it was. One
+/// of a newer version is left alone.
 pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError> {
     let path = dir.journal();
-    let fail = |source| JournalError::Io { path: path.clone(), source };
+    let fail = |source| JournalError::Io {
+        path: path.clone(),
+        source,
+    };
     let bytes = fs::read(&path).map_err(fail)?;
     let mut mending = Mending {
         dir,
@@ -43,7 +48,12 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         out: Vec::new(),
         bare: BTreeSet::new(),
         has_gap: false,
-        found: Salvaged { kept: 0, dropped: Vec::new(), filled: Vec::new(), backup: None },
+        found: Salvaged {
+            kept: 0,
+            dropped: Vec::new(),
+            filled: Vec::new(),
+            backup: None,
+        },
     };
     let mut number = 0;
     let mut broken = false;
@@ -70,13 +80,19 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
     }
     mending.end();
     let backup = (1..).map(|number| dir.root().join(format!("journal.damaged-{number}.jsonl")));
-    let Some(backup) = backup.into_iter().find(|path| !path.exists()) else { return Ok(mending.found) };
+    let Some(backup) = backup.into_iter().find(|path| !path.exists()) else {
+        return Ok(mending.found);
+    };
     fs::copy(&path, &backup).map_err(fail)?;
     let mut file = tempfile::NamedTempFile::new_in(dir.root()).map_err(fail)?;
-    let written = file.write_all(&mending.out).and_then(|()| file.as_file().sync_all());
+    let written = file
+        .write_all(&mending.out)
+        .and_then(|()| file.as_file().sync_all());
     written.map_err(fail)?;
     let about = fs::metadata(&path).map_err(fail)?;
-    file.as_file().set_permissions(about.permissions()).map_err(fail)?;
+    file.as_file()
+        .set_permissions(about.permissions())
+        .map_err(fail)?;
     file.persist(&path).map_err(|error| fail(error.error))?;
     let _ = fs::remove_file(dir.snapshot());
     mending.found.backup = Some(backup);
@@ -90,7 +106,8 @@ struct Mending<'a> {
     out: Vec<u8>,
     /// Trials of whose configuration nothing is known.
     bare: BTreeSet<TrialId>,
-    /// Whether a whole line is missing before one that is good, so that its number is not the next one.
+    /// Whether a whole line is missing before one that is good, so that its number is not the next
+    /// one.
     has_gap: bool,
     found: Salvaged,
 }
@@ -124,7 +141,12 @@ impl Mending<'_> {
 
     /// Keeps an entry, filling the gap before it.
     fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
-        let Entry { seq, at, event, away } = entry;
+        let Entry {
+            seq,
+            at,
+            event,
+            away,
+        } = entry;
         self.has_gap |= seq != self.study.next_seq();
         loop {
             let error = match self.put(at, event.clone(), away) {
@@ -135,7 +157,11 @@ impl Mending<'_> {
                 Err(error) => error,
             };
             if matches!(error, IllegalEvent::Newer { .. }) {
-                return Err(JournalError::Illegal { path: self.dir.journal(), line: number, source: error });
+                return Err(JournalError::Illegal {
+                    path: self.dir.journal(),
+                    line: number,
+                    source: error,
+                });
             }
             let Some((before, words)) = self.before(&event, &error) else {
                 self.found.dropped.push((number, error.to_string()));
@@ -150,21 +176,32 @@ impl Mending<'_> {
     }
 
     fn put(&mut self, at: Timestamp, event: Event, away: Option<u64>) -> Result<(), IllegalEvent> {
-        let entry = Entry { seq: self.study.next_seq(), at, event, away };
+        let entry = Entry {
+            seq: self.study.next_seq(),
+            at,
+            event,
+            away,
+        };
         self.study.apply(&entry)?;
         // An event that was read can be written.
         line::write(&mut self.out, &entry).ok();
         Ok(())
     }
 
-    /// Returns what must have happened before an event that cannot stand here; `None` if nothing can explain it.
+    /// Returns what must have happened before an event that cannot stand here; `None` if nothing
+    /// can explain it.
     fn before(&mut self, event: &Event, error: &IllegalEvent) -> Option<(Event, String)> {
         match error {
             IllegalEvent::Opening if self.study.next_seq() == 0 => {
-                let opened = Event::Opened { format: FORMAT, header: self.header.clone() };
+                let opened = Event::Opened {
+                    format: FORMAT,
+                    header: self.header.clone(),
+                };
                 Some((opened, "the opening of the study".to_owned()))
             }
-            IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => self.created(*id),
+            IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => {
+                self.created(*id)
+            }
             IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {
                 self.attempt(*trial, event)
             }
@@ -172,7 +209,8 @@ impl Mending<'_> {
         }
     }
 
-    /// Creates the next trial from its folder. Each lost trial is a lost line, so there cannot be more of them.
+    /// Creates the next trial from its folder. Each lost trial is a lost line, so there cannot be
+    /// more of them.
     fn created(&mut self, wanted: TrialId) -> Option<(Event, String)> {
         let trial = self.study.next_id();
         let lost = self.found.dropped.len() as u64;
@@ -183,7 +221,10 @@ impl Mending<'_> {
         let params = fs::read(folder.join("params.json")).ok();
         let params: Option<Params> = params.and_then(|text| serde_json::from_slice(&text).ok());
         let info = fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
-        let seed = info.lines().find_map(|line| line.strip_prefix("  seed: ")?.parse().ok()).unwrap_or(0);
+        let seed = info
+            .lines()
+            .find_map(|line| line.strip_prefix("  seed: ")?.parse().ok())
+            .unwrap_or(0);
         let words = match params {
             Some(_) => format!("trial {trial}, from the parameters in its folder"),
             None => format!("trial {trial}, of which nothing is known: it is removed"),
@@ -192,7 +233,15 @@ impl Mending<'_> {
             self.bare.insert(trial);
         }
         let params = params.unwrap_or_default();
-        Some((Event::Created { trial, params, origin: Origin::Added, seed }, words))
+        Some((
+            Event::Created {
+                trial,
+                params,
+                origin: Origin::Added,
+                seed,
+            },
+            words,
+        ))
     }
 
     /// Starts, ends or requeues a trial so that an event about it can follow.
@@ -200,13 +249,19 @@ impl Mending<'_> {
         let trial = self.study.trial(id)?;
         let running = Attempt(trial.attempts);
         let lost = || {
-            let ended =
-                Event::Ended { trial: id, attempt: running, exit: Exit::Lost, usage: Usage::default() };
+            let ended = Event::Ended {
+                trial: id,
+                attempt: running,
+                exit: Exit::Lost,
+                usage: Usage::default(),
+            };
             Some((ended, format!("the end of attempt {running} of trial {id}")))
         };
         let wanted = match event {
             Event::Started { attempt, .. } => attempt.0,
-            Event::Placed { attempt, .. } | Event::Logged { attempt, .. } | Event::Ended { attempt, .. } => {
+            Event::Placed { attempt, .. }
+            | Event::Logged { attempt, .. }
+            | Event::Ended { attempt, .. } => {
                 // What is about an attempt that is over cannot be placed any more.
                 if attempt.0 <= running.0 {
                     return None;
@@ -214,7 +269,9 @@ impl Mending<'_> {
                 attempt.0 + 1
             }
             Event::Judged { .. } => running.0 + 2,
-            Event::Requeued { .. } | Event::Removed { .. } if trial.state == TrialState::Running => {
+            Event::Requeued { .. } | Event::Removed { .. }
+                if trial.state == TrialState::Running =>
+            {
                 return lost();
             }
             _ => return None,
@@ -224,15 +281,29 @@ impl Mending<'_> {
             TrialState::Failed | TrialState::Stopped => {
                 let why = "the journal was salvaged".to_owned();
                 Some((
-                    Event::Requeued { trial: id, why, not_before: None, forgiven: true },
+                    Event::Requeued {
+                        trial: id,
+                        why,
+                        not_before: None,
+                        forgiven: true,
+                    },
                     format!("that trial {id} waited again"),
                 ))
             }
             TrialState::Waiting | TrialState::Paused if running.0 + 1 < wanted => {
                 let attempt = Attempt(running.0 + 1);
                 let resume = running.0 > 0;
-                let started = Event::Started { trial: id, attempt, until: None, slot: 0, resume };
-                Some((started, format!("the start of attempt {attempt} of trial {id}")))
+                let started = Event::Started {
+                    trial: id,
+                    attempt,
+                    until: None,
+                    slot: 0,
+                    resume,
+                };
+                Some((
+                    started,
+                    format!("the start of attempt {attempt} of trial {id}"),
+                ))
             }
             _ => None,
         }
@@ -242,9 +313,18 @@ impl Mending<'_> {
     fn end(&mut self) {
         let at = self.study.at().unwrap_or(Timestamp::from_micros(0));
         for id in std::mem::take(&mut self.bare) {
-            if let Some(trial) = self.study.trial(id).filter(|trial| trial.state == TrialState::Running) {
+            if let Some(trial) = self
+                .study
+                .trial(id)
+                .filter(|trial| trial.state == TrialState::Running)
+            {
                 let attempt = Attempt(trial.attempts);
-                let lost = Event::Ended { trial: id, attempt, exit: Exit::Lost, usage: Usage::default() };
+                let lost = Event::Ended {
+                    trial: id,
+                    attempt,
+                    exit: Exit::Lost,
+                    usage: Usage::default(),
+                };
                 self.put(at, lost, None).ok();
             }
             self.put(at, Event::Removed { trials: vec![id] }, None).ok();
@@ -259,27 +339,62 @@ mod tests {
     use crate::study::{Closing, Datum, LogRecord, Metric};
 
     fn events() -> Vec<Event> {
-        let mut events =
-            vec![Event::Opened { format: FORMAT, header: Header { name: "s".into(), ..Header::default() } }];
+        let mut events = vec![Event::Opened {
+            format: FORMAT,
+            header: Header {
+                name: "s".into(),
+                ..Header::default()
+            },
+        }];
         for id in 1..=2 {
             let trial = TrialId(id);
-            let params = [("x".into(), crate::space::Value::Float(0.5))].into_iter().collect();
-            events.push(Event::Created { trial, params, origin: Origin::Suggested("r".into()), seed: 1 });
+            let params = [("x".into(), crate::space::Value::Float(0.5))]
+                .into_iter()
+                .collect();
+            events.push(Event::Created {
+                trial,
+                params,
+                origin: Origin::Suggested("r".into()),
+                seed: 1,
+            });
             for attempt in [Attempt(1), Attempt(2)] {
-                events.push(Event::Started { trial, attempt, until: None, slot: 0, resume: true });
+                events.push(Event::Started {
+                    trial,
+                    attempt,
+                    until: None,
+                    slot: 0,
+                    resume: true,
+                });
                 let values = vec![("loss".into(), Datum::Number(Metric(0.5)))];
-                events.push(Event::Logged { trial, attempt, record: LogRecord::Report { values } });
-                let exit = if attempt.0 == 1 { Exit::Lost } else { Exit::Done };
-                events.push(Event::Ended { trial, attempt, exit, usage: Usage::default() });
+                events.push(Event::Logged {
+                    trial,
+                    attempt,
+                    record: LogRecord::Report { values },
+                });
+                let exit = if attempt.0 == 1 {
+                    Exit::Lost
+                } else {
+                    Exit::Done
+                };
+                events.push(Event::Ended {
+                    trial,
+                    attempt,
+                    exit,
+                    usage: Usage::default(),
+                });
             }
         }
-        events.push(Event::Closed { why: Closing::Finished });
+        events.push(Event::Closed {
+            why: Closing::Finished,
+        });
         events
     }
 
     fn written() -> (tempfile::TempDir, StudyDir) {
         // In memory where there is such a folder: the tests write thousands of journals.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         let dir = StudyDir::at(folder.path());
         let mut journal = Journal::open(&dir).and_then(Replay::into_writer).unwrap();
         for event in events() {
@@ -308,10 +423,17 @@ mod tests {
         let whole = fs::read_to_string(dir.journal()).unwrap();
         // All of trial 1 but its creation: what follows is what can follow, under other numbers.
         let lines: Vec<&str> = whole.lines().collect();
-        fs::write(dir.journal(), [&lines[..2], &lines[8..]].concat().join("\n") + "\n").unwrap();
+        fs::write(
+            dir.journal(),
+            [&lines[..2], &lines[8..]].concat().join("\n") + "\n",
+        )
+        .unwrap();
         assert!(read(&dir).is_err());
         let found = salvage(&dir, Header::default()).unwrap();
-        assert_eq!((found.kept, found.dropped.len(), found.filled.len()), (lines.len() as u64 - 6, 0, 0));
+        assert_eq!(
+            (found.kept, found.dropped.len(), found.filled.len()),
+            (lines.len() as u64 - 6, 0, 0)
+        );
         assert!(found.backup.is_some());
         assert_eq!(read(&dir).unwrap().trials().len(), 2);
     }
@@ -321,30 +443,59 @@ mod tests {
         let (_folder, dir) = written();
         let whole = fs::read(dir.journal()).unwrap();
         let all = events();
-        let header = || Header { name: "s".into(), ..Header::default() };
+        let header = || Header {
+            name: "s".into(),
+            ..Header::default()
+        };
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);
             fs::write(dir.journal(), &flipped).unwrap();
             let found = salvage(&dir, header()).unwrap();
-            let backup = found.backup.clone().unwrap_or_else(|| panic!("byte {at}: not found"));
+            let backup = found
+                .backup
+                .clone()
+                .unwrap_or_else(|| panic!("byte {at}: not found"));
             assert_eq!(fs::read(&backup).unwrap(), flipped);
             fs::remove_file(backup).unwrap();
             let study = read(&dir).unwrap_or_else(|error| panic!("byte {at}: {error}"));
             let line = whole[..at].iter().filter(|byte| **byte == b'\n').count();
             let lost = u64::from(whole[at] != b'\n');
             assert_eq!(found.kept, all.len() as u64 - lost, "byte {at}: {found:?}");
-            assert!(found.dropped.iter().all(|(number, _)| *number as usize > line), "byte {at}: {found:?}");
+            assert!(
+                found
+                    .dropped
+                    .iter()
+                    .all(|(number, _)| *number as usize > line),
+                "byte {at}: {found:?}"
+            );
             // What is kept is what was there, in order.
-            let kept: Vec<Event> = Journal::open(&dir).unwrap().map(|entry| entry.unwrap().event).collect();
+            let kept: Vec<Event> = Journal::open(&dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().event)
+                .collect();
             let mut rest = kept.iter();
-            let wanted = all.iter().enumerate().filter(|(number, _)| lost == 0 || *number != line);
+            let wanted = all
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| lost == 0 || *number != line);
             for (_, event) in wanted {
-                assert!(rest.any(|found| found == event), "byte {at}: {event:?} is not there");
+                assert!(
+                    rest.any(|found| found == event),
+                    "byte {at}: {event:?} is not there"
+                );
             }
             // Without its last end the last trial is one that was lost with its run.
-            assert!(study.trials().len() == 2 && study.running_count() <= 1, "byte {at}");
-            assert!(study.trials().iter().all(|trial| trial.params.get("x").is_some() && !trial.removed));
+            assert!(
+                study.trials().len() == 2 && study.running_count() <= 1,
+                "byte {at}"
+            );
+            assert!(
+                study
+                    .trials()
+                    .iter()
+                    .all(|trial| trial.params.get("x").is_some() && !trial.removed)
+            );
         }
     }
 
@@ -353,10 +504,17 @@ mod tests {
         let (_folder, dir) = written();
         fs::remove_dir_all(dir.trial(TrialId(2))).unwrap();
         let text = fs::read_to_string(dir.journal()).unwrap();
-        fs::write(dir.journal(), text.replace("{\"created\":{\"trial\":2", "{\"created\":{\"trial\":7"))
-            .unwrap();
+        fs::write(
+            dir.journal(),
+            text.replace("{\"created\":{\"trial\":2", "{\"created\":{\"trial\":7"),
+        )
+        .unwrap();
         let found = salvage(&dir, Header::default()).unwrap();
-        assert_eq!((found.dropped.len(), found.filled.len()), (1, 1), "{found:?}");
+        assert_eq!(
+            (found.dropped.len(), found.filled.len()),
+            (1, 1),
+            "{found:?}"
+        );
         let study = read(&dir).unwrap();
         let removed: Vec<bool> = study.trials().iter().map(|trial| trial.removed).collect();
         assert_eq!((removed, study.next_id()), (vec![false, true], TrialId(3)));
@@ -366,13 +524,15 @@ mod tests {
     fn a_journal_of_a_newer_version_is_left_alone() {
         let (_folder, dir) = written();
         let text = fs::read_to_string(dir.journal()).unwrap();
-        let newer =
-            "{\"seq\":0,\"at\":\"1970-01-01T00:00:00Z\",\"event\":{\"opened\":{\"format\":99,\"header\":";
+        let newer = "{\"seq\":0,\"at\":\"1970-01-01T00:00:00Z\",\"event\":{\"opened\":{\"format\":99,\"header\":";
         let header = serde_json::to_string(&Header::default()).unwrap();
         let rest = text.split_once('\n').unwrap().1;
         fs::write(dir.journal(), format!("{newer}{header}}}}}}}\n{rest}")).unwrap();
         let before = fs::read(dir.journal()).unwrap();
-        assert!(matches!(salvage(&dir, Header::default()), Err(JournalError::Illegal { line: 1, .. })));
+        assert!(matches!(
+            salvage(&dir, Header::default()),
+            Err(JournalError::Illegal { line: 1, .. })
+        ));
         assert_eq!(fs::read(dir.journal()).unwrap(), before);
     }
 }

@@ -1,7 +1,8 @@
 //! The folded journal, kept beside it so that a reader folds only what came after.
 //!
-//! A projection: deleted, it is missed by nobody; written by another version or for another journal, it is not used. Its first line is
-//! the study without its trials, every further one an array of some of them, so that all cores can read it.
+//! A projection: deleted, it is missed by nobody; written by another version or for another
+//! journal, it is not used. Its first line is the study without its trials, every further one an
+//! array of some of them, so that all cores can read it.
 
 use super::{JournalError, Replay, StudyDir, lock};
 use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
@@ -39,7 +40,8 @@ struct Kept {
     study: Study,
 }
 
-/// Reads a study without taking anything: from its snapshot, if that is good, and the journal after it.
+/// Reads a study without taking anything: from its snapshot, if that is good, and the journal after
+/// it.
 ///
 /// # Errors
 /// [`JournalError::NoStudy`] if there is none; as for reading a journal otherwise.
@@ -57,7 +59,8 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
     Ok(study)
 }
 
-/// Reads a study as [`read`] does, and knows what the next run will find: that trials which run in a study that nobody runs are lost.
+/// Reads a study as [`read`] does, and knows what the next run will find: that trials which run in
+/// a study that nobody runs are lost.
 ///
 /// # Errors
 /// As [`read`].
@@ -73,12 +76,24 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
         return;
     }
     let at = study.at().unwrap_or(Timestamp::from_micros(0));
-    let lost: Vec<_> =
-        study.running().filter_map(|id| study.trial(id)).map(|trial| (trial.id, trial.attempts)).collect();
+    let lost: Vec<_> = study
+        .running()
+        .filter_map(|id| study.trial(id))
+        .map(|trial| (trial.id, trial.attempts))
+        .collect();
     for (trial, attempt) in lost {
-        let event =
-            Event::Ended { trial, attempt: Attempt(attempt), exit: Exit::Lost, usage: Usage::default() };
-        let entry = Entry { seq: study.next_seq(), at, event, away: None };
+        let event = Event::Ended {
+            trial,
+            attempt: Attempt(attempt),
+            exit: Exit::Lost,
+            usage: Usage::default(),
+        };
+        let entry = Entry {
+            seq: study.next_seq(),
+            at,
+            event,
+            away: None,
+        };
         // It runs, so it can end.
         let _ = study.apply(&entry);
     }
@@ -92,7 +107,10 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
     let witness = witness(dir, offset)?;
     // As any new file, so that whoever may read the journal may read this.
     let mode = Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new().prefix(".snapshot").permissions(mode).tempfile_in(dir.root())?;
+    let file = tempfile::Builder::new()
+        .prefix(".snapshot")
+        .permissions(mode)
+        .tempfile_in(dir.root())?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
     let shell = study.without_trials();
     serde_json::to_writer(
@@ -111,7 +129,9 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
         serde_json::to_writer(&mut out, trials)?;
     }
     out.flush()?;
-    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(dir.snapshot())?;
+    out.into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?
+        .persist(dir.snapshot())?;
     Ok(())
 }
 
@@ -119,12 +139,17 @@ fn load(dir: &StudyDir) -> Option<Kept> {
     let text = std::fs::read(dir.snapshot()).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut kept: Kept = serde_json::from_slice(lines.next()?).ok()?;
-    if kept.version != VERSION || kept.format != FORMAT || witness(dir, kept.offset).ok()? != kept.witness {
+    if kept.version != VERSION
+        || kept.format != FORMAT
+        || witness(dir, kept.offset).ok()? != kept.witness
+    {
         return None;
     }
     let lines: Vec<&[u8]> = lines.collect();
-    let trials: Option<Vec<Vec<Trial>>> =
-        lines.par_iter().map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok()).collect();
+    let trials: Option<Vec<Vec<Trial>>> = lines
+        .par_iter()
+        .map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok())
+        .collect();
     kept.study = kept.study.with_trials(trials?.into_iter().flatten());
     (kept.study.trials().len() == kept.trials).then_some(kept)
 }

@@ -1,7 +1,8 @@
-//! The answer to a trial that asked whether it may go on: one small file in the trial's folder, written whole.
+//! The answer to a trial that asked whether it may go on: one small file in the trial's folder,
+//! written whole.
 //!
-//! A trial asks by the line `{"kind": "ask", "id": "…"}` behind a report. Whoever runs the study answers when everything before that line is
-//! decided and in the journal.
+//! A trial asks by the line `{"kind": "ask", "id": "…"}` behind a report. Whoever runs the study
+//! answers when everything before that line is decided and in the journal.
 
 use super::Directive;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,9 @@ impl Answer {
     pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
         let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
         loop {
-            let found = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+            let found = fs::read(&file)
+                .ok()
+                .and_then(|text| serde_json::from_slice::<Self>(&text).ok());
             if let Some(answer) = found.filter(|answer| answer.id == id) {
                 return Some(answer);
             }
@@ -77,14 +80,28 @@ mod tests {
     #[test]
     fn only_the_answer_to_the_question_counts_and_nobody_waits_for_ever() {
         let folder = tempfile::tempdir().unwrap();
-        let old = Answer { id: "1".into(), directive: Directive::Continue, why: String::new() };
+        let old = Answer {
+            id: "1".into(),
+            directive: Directive::Continue,
+            why: String::new(),
+        };
         old.give(folder.path()).unwrap();
-        assert_eq!(Answer::wait(folder.path(), "2", Duration::from_millis(10)), None);
-        let new = Answer { id: "2".into(), directive: Directive::Stop, why: "rank 8 of 9".into() };
+        assert_eq!(
+            Answer::wait(folder.path(), "2", Duration::from_millis(10)),
+            None
+        );
+        let new = Answer {
+            id: "2".into(),
+            directive: Directive::Stop,
+            why: "rank 8 of 9".into(),
+        };
         let given = new.clone();
         let path = folder.path().to_owned();
         let other = std::thread::spawn(move || given.give(&path));
-        assert_eq!(Answer::wait(folder.path(), "2", Duration::from_secs(10)), Some(new));
+        assert_eq!(
+            Answer::wait(folder.path(), "2", Duration::from_secs(10)),
+            Some(new)
+        );
         other.join().unwrap().unwrap();
     }
 }

@@ -24,8 +24,18 @@ impl Appender {
     /// Opens `path` to append to; `trial` is the folder in which a file `stop` may appear.
     pub(super) fn open(path: PathBuf, trial: PathBuf, now: i64) -> Result<Self, LoggerError> {
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|source| LoggerError::Append { path: path.clone(), source })?;
-        Ok(Self { path, stop: trial.join("stop"), trial, file, lines: Vec::new(), flushed: now })
+        let file = file.map_err(|source| LoggerError::Append {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            path,
+            stop: trial.join("stop"),
+            trial,
+            file,
+            lines: Vec::new(),
+            flushed: now,
+        })
     }
 
     /// Returns the trial's folder.
@@ -48,7 +58,10 @@ impl Appender {
 
     fn wait(&mut self, line: &[u8]) -> Result<(), LoggerError> {
         if line.len() > LONGEST {
-            return Err(LoggerError::TooLong { bytes: line.len(), limit: LONGEST });
+            return Err(LoggerError::TooLong {
+                bytes: line.len(),
+                limit: LONGEST,
+            });
         }
         if let Some(at) = line.iter().position(|byte| *byte == b'\n') {
             return Err(LoggerError::LineBreak { at });
@@ -61,8 +74,10 @@ impl Appender {
     /// Appends what waits.
     pub(super) fn flush(&mut self, now: i64) -> Result<(), LoggerError> {
         self.flushed = now;
-        drain(&mut self.file, &mut self.lines)
-            .map_err(|source| LoggerError::Append { path: self.path.clone(), source })
+        drain(&mut self.file, &mut self.lines).map_err(|source| LoggerError::Append {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Returns what the file `stop` says: it may hold the word `pause`.

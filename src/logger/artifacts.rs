@@ -20,24 +20,44 @@ pub(super) struct Stored {
 
 /// Copies `real`, which the trial named `relative`, into the trial's folder.
 ///
-/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its name only when it is complete.
-pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&str>) -> io::Result<Stored> {
+/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its
+/// name only when it is complete.
+pub(super) fn store(
+    trial: &Path,
+    real: &Path,
+    relative: &str,
+    folder: Option<&str>,
+) -> io::Result<Stored> {
     let home = trial.join("artifacts");
-    if let Some(inside) =
-        home.canonicalize().ok().and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
+    if let Some(inside) = home
+        .canonicalize()
+        .ok()
+        .and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
     {
         list(&home)?;
         let path = format!("artifacts/{}", inside.display());
-        return Ok(Stored { path, left_out: Vec::new() });
+        return Ok(Stored {
+            path,
+            left_out: Vec::new(),
+        });
     }
-    if trial.canonicalize().is_ok_and(|trial| trial.starts_with(real)) {
-        return Err(io::Error::other(format!("`{relative}` holds the trial's own folder")));
+    if trial
+        .canonicalize()
+        .is_ok_and(|trial| trial.starts_with(real))
+    {
+        return Err(io::Error::other(format!(
+            "`{relative}` holds the trial's own folder"
+        )));
     }
-    let folder = folder.filter(|folder| check_log(folder).is_ok()).unwrap_or_else(|| folder_of(relative));
+    let folder = folder
+        .filter(|folder| check_log(folder).is_ok())
+        .unwrap_or_else(|| folder_of(relative));
     let target = home.join(folder).join(relative);
     let parent = target.parent().unwrap_or(&home);
     fs::create_dir_all(parent)?;
-    let whole = tempfile::Builder::new().prefix(".copy").tempdir_in(parent)?;
+    let whole = tempfile::Builder::new()
+        .prefix(".copy")
+        .tempdir_in(parent)?;
     let draft = whole.path().join("copy");
     let left_out = copy(real, &draft, &mut |_| Ok(()))?;
     if target.is_dir() {
@@ -46,12 +66,18 @@ pub(super) fn store(trial: &Path, real: &Path, relative: &str, folder: Option<&s
     fs::rename(&draft, &target)?;
     drop(whole);
     list(&home)?;
-    Ok(Stored { path: format!("artifacts/{folder}/{relative}"), left_out })
+    Ok(Stored {
+        path: format!("artifacts/{folder}/{relative}"),
+        left_out,
+    })
 }
 
-/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder, in place of what was there. Returns where that is.
+/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder, in place of what was there.
+/// Returns where that is.
 pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::Result<String> {
-    let plain = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let plain = Path::new(name)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
     if name.is_empty() || !plain || name.len() > 200 || name.chars().any(char::is_control) {
         let shown: String = name.chars().take(40).collect();
         return Err(io::Error::other(format!(
@@ -63,9 +89,13 @@ pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::
     let target = home.join(folder).join(name);
     let parent = target.parent().unwrap_or(&home);
     fs::create_dir_all(parent)?;
-    let mut draft = tempfile::Builder::new().prefix(".copy").tempfile_in(parent)?;
+    let mut draft = tempfile::Builder::new()
+        .prefix(".copy")
+        .tempfile_in(parent)?;
     io::Write::write_all(&mut draft, bytes)?;
-    draft.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    draft
+        .as_file()
+        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     draft.persist(&target).map_err(|error| error.error)?;
     list(&home)?;
     Ok(format!("artifacts/{folder}/{name}"))
@@ -73,7 +103,10 @@ pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::
 
 /// The folders that MLXP loads from by itself; everything else is a file.
 fn folder_of(path: &str) -> &'static str {
-    match Path::new(path).extension().and_then(|extension| extension.to_str()) {
+    match Path::new(path)
+        .extension()
+        .and_then(|extension| extension.to_str())
+    {
         Some("pkl" | "pickle" | "dill") => "pickle",
         Some("npy") => "numpy",
         Some("pt" | "pth") => "torch",
@@ -98,7 +131,12 @@ fn list(home: &Path) -> io::Result<()> {
                 waiting.push((entry.path(), inside));
             } else if let Some((kind, folders)) = path.split_first() {
                 let key: String = folders.iter().map(|folder| format!(".{folder}")).collect();
-                types.entry(kind.clone()).or_default().entry(key).or_default().push(name);
+                types
+                    .entry(kind.clone())
+                    .or_default()
+                    .entry(key)
+                    .or_default()
+                    .push(name);
             }
         }
     }
@@ -108,7 +146,11 @@ fn list(home: &Path) -> io::Result<()> {
         for (folder, names) in folders {
             names.sort();
             text.extend(["  ", &quoted(folder), ":\n"]);
-            text.extend(names.iter().map(|name| format!("    {}: ''\n", quoted(name))));
+            text.extend(
+                names
+                    .iter()
+                    .map(|name| format!("    {}: ''\n", quoted(name))),
+            );
         }
     }
     fs::create_dir_all(home.join(".keys"))?;
@@ -140,7 +182,10 @@ mod tests {
         assert_eq!(put("notes.txt", Some("../out")), "artifacts/file/notes.txt");
         assert_eq!(put("sub", None), "artifacts/file/sub");
         let wanted = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
-        assert_eq!(fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(), wanted);
+        assert_eq!(
+            fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
+            wanted
+        );
     }
 
     #[test]
@@ -150,9 +195,20 @@ mod tests {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "a").unwrap();
         let real = file.canonicalize().unwrap();
-        let stored = store(&dir.path().join("1"), &real, "1/artifacts/image/a.png", None).unwrap();
+        let stored = store(
+            &dir.path().join("1"),
+            &real,
+            "1/artifacts/image/a.png",
+            None,
+        )
+        .unwrap();
         assert_eq!(stored.path, "artifacts/image/a.png");
-        assert_eq!(fs::read_dir(dir.path().join("1/artifacts")).unwrap().count(), 2);
+        assert_eq!(
+            fs::read_dir(dir.path().join("1/artifacts"))
+                .unwrap()
+                .count(),
+            2
+        );
     }
 
     #[test]
@@ -160,10 +216,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for text in ["one", "two"] {
             fs::write(dir.path().join("a.txt"), text).unwrap();
-            store(&dir.path().join("t"), &dir.path().join("a.txt"), "a.txt", None).unwrap();
+            store(
+                &dir.path().join("t"),
+                &dir.path().join("a.txt"),
+                "a.txt",
+                None,
+            )
+            .unwrap();
         }
-        assert_eq!(fs::read_to_string(dir.path().join("t/artifacts/file/a.txt")).unwrap(), "two");
-        assert_eq!(fs::read_dir(dir.path().join("t/artifacts/file")).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_to_string(dir.path().join("t/artifacts/file/a.txt")).unwrap(),
+            "two"
+        );
+        assert_eq!(
+            fs::read_dir(dir.path().join("t/artifacts/file"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -187,7 +257,15 @@ mod tests {
             ]
         );
         let read = |name: &str| fs::read_to_string(trial.join(&stored.path).join(name)).unwrap();
-        assert_eq!([read("step-10/w.bin"), read("step-10/same.bin")], ["a", "a"]);
-        assert_eq!(fs::read_dir(trial.join("artifacts/file/ck")).unwrap().count(), 1);
+        assert_eq!(
+            [read("step-10/w.bin"), read("step-10/same.bin")],
+            ["a", "a"]
+        );
+        assert_eq!(
+            fs::read_dir(trial.join("artifacts/file/ck"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 }

@@ -64,10 +64,18 @@ pub(super) fn copy(
     Ok(left_out)
 }
 
-fn copy_file(original: &File, to: &Path, reserve: &mut dyn FnMut(u64) -> io::Result<()>) -> io::Result<()> {
+fn copy_file(
+    original: &File,
+    to: &Path,
+    reserve: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
     let about = original.metadata()?;
     let mode = about.permissions().mode() & 0o777 | 0o600;
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(to)?;
     if share_blocks(original, &copy) {
         return Ok(());
     }

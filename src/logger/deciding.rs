@@ -62,7 +62,9 @@ impl Instead {
                              without `\"kind\": \"output\"`"
                 .to_owned(),
             Self::OtherRank(rank) => {
-                format!("was reported by rank {rank} and not by rank 0, which decides: report it there")
+                format!(
+                    "was reported by rank {rank} and not by rank 0, which decides: report it there"
+                )
             }
             Self::Unreported(reason) => reason.clone(),
         }
@@ -79,7 +81,11 @@ impl DecidingMetrics {
             instead: None,
         };
         let metrics: Vec<DecidingMetric> = names.iter().map(metric).collect();
-        Self { without_number: metrics.len(), metrics, ..Self::default() }
+        Self {
+            without_number: metrics.len(),
+            metrics,
+            ..Self::default()
+        }
     }
 
     fn metric(&mut self, name: &Name) -> Option<&mut DecidingMetric> {
@@ -93,13 +99,17 @@ impl DecidingMetrics {
             Datum::Flag(flag) => flag.to_string(),
             Datum::Text(text) => text.clone(),
         };
-        let Some(metric) = self.metric(name) else { return datum };
+        let Some(metric) = self.metric(name) else {
+            return datum;
+        };
         let Some(number) = number_in_quotes(&text) else {
             metric.instead = Some(Instead::Text(shortened(&text)));
             return datum;
         };
         if !std::mem::replace(&mut metric.quotes_warned, true) {
-            flaws.push(format!("`{name}` is a number in quotes and counts as the number: write it without"));
+            flaws.push(format!(
+                "`{name}` is a number in quotes and counts as the number: write it without"
+            ));
         }
         Datum::Number(Metric(number))
     }
@@ -110,8 +120,9 @@ impl DecidingMetrics {
             return;
         }
         for metric in self.metrics.iter_mut().filter(|metric| !metric.has_number) {
-            metric.has_number =
-                values.iter().any(|(name, datum)| *name == metric.name && matches!(datum, Datum::Number(_)));
+            metric.has_number = values
+                .iter()
+                .any(|(name, datum)| *name == metric.name && matches!(datum, Datum::Number(_)));
             self.without_number -= usize::from(metric.has_number);
         }
     }
@@ -166,9 +177,16 @@ impl DecidingMetrics {
     /// Returns a record for each metric without a number of which it is known why.
     pub(super) fn absent(&self) -> Vec<LogRecord> {
         let absent = |metric: &DecidingMetric| {
-            let reason = metric.instead.as_ref().map(Instead::reason).or_else(|| self.refusals());
+            let reason = metric
+                .instead
+                .as_ref()
+                .map(Instead::reason)
+                .or_else(|| self.refusals());
             let why = reason.filter(|_| !metric.has_number)?;
-            Some(LogRecord::Absent { metric: metric.name.clone(), why })
+            Some(LogRecord::Absent {
+                metric: metric.name.clone(),
+                why,
+            })
         };
         self.metrics.iter().filter_map(absent).collect()
     }
@@ -180,7 +198,9 @@ impl DecidingMetrics {
             1 => "a line of its records was".to_owned(),
             count => format!("{count} lines of its records were"),
         };
-        Some(format!("was not in what could be read; {lines} left out: {last}"))
+        Some(format!(
+            "was not in what could be read; {lines} left out: {last}"
+        ))
     }
 }
 
@@ -207,7 +227,11 @@ mod tests {
         assert_eq!(deciding.read(&acc, text("0.71"), &mut flaws), number);
         assert_eq!(deciding.read(&acc, text("'0.71',"), &mut flaws), number);
         assert_eq!(deciding.read(&word, text("0.71"), &mut flaws), text("0.71"));
-        assert_eq!(flaws, ["`acc` is a number in quotes and counts as the number: write it without"], "once");
+        assert_eq!(
+            flaws,
+            ["`acc` is a number in quotes and counts as the number: write it without"],
+            "once"
+        );
         assert_eq!(deciding.absent(), []);
     }
 
@@ -222,7 +246,8 @@ mod tests {
                 _ => String::new(),
             }
         };
-        let metric = |deciding: &mut DecidingMetrics| deciding.note_elsewhere(&acc, || Instead::Metric);
+        let metric =
+            |deciding: &mut DecidingMetrics| deciding.note_elsewhere(&acc, || Instead::Metric);
         assert!(reason(&metric).starts_with("was recorded as a metric"));
         let both = reason(&|deciding| {
             metric(deciding);
@@ -231,7 +256,10 @@ mod tests {
         });
         assert_eq!(both, "was `null`, not a number");
         let other = reason(&|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
-        assert!(other.starts_with("was reported by rank 3 and not by rank 0"), "{other}");
+        assert!(
+            other.starts_with("was reported by rank 3 and not by rank 0"),
+            "{other}"
+        );
         let refused = reason(&|deciding| deciding.note_refused("line 3: it is not JSON"));
         assert!(refused.ends_with("a line of its records was left out: line 3: it is not JSON"));
         let reported = reason(&|deciding| {
@@ -239,6 +267,10 @@ mod tests {
             deciding.note_numbers(&[(acc.clone(), Datum::Number(Metric(1.0)))]);
         });
         assert_eq!(reported, "", "a metric with a number needs no reason");
-        assert_eq!(reason(&|_| ()), "", "nothing is known of one that was never reported");
+        assert_eq!(
+            reason(&|_| ()),
+            "",
+            "nothing is known of one that was never reported"
+        );
     }
 }

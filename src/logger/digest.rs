@@ -1,8 +1,10 @@
-//! DVC digests: of a file its md5; of a folder the md5 of the sorted JSON list of its files, with `.dir` behind it.
+//! DVC digests: of a file its md5; of a folder the md5 of the sorted JSON list of its files, with
+//! `.dir` behind it.
 //!
-//! What DVC 3 records for the same data (`X.dvc`, CMF) is the same text. Like DVC, a folder's digest follows links to files and leaves out
-//! links to folders. Links to nothing, named pipes and unreadable files are left out too, where DVC gives up; everything that is left out is
-//! named in the digest.
+//! What DVC 3 records for the same data (`X.dvc`, CMF) is the same text. Like DVC, a folder's
+//! digest follows links to files and leaves out links to folders. Links to nothing, named pipes and
+//! unreadable files are left out too, where DVC gives up; everything that is left out is named in
+//! the digest.
 
 use super::DigestCache;
 use md5::{Digest as _, Md5};
@@ -43,8 +45,13 @@ pub struct LeftOut {
 
 impl LeftOut {
     pub(super) fn new(relative: &[u8], why: impl Into<String>) -> Self {
-        let path = String::from_utf8_lossy(relative).trim_end_matches('/').to_owned();
-        Self { path, why: why.into() }
+        let path = String::from_utf8_lossy(relative)
+            .trim_end_matches('/')
+            .to_owned();
+        Self {
+            path,
+            why: why.into(),
+        }
     }
 }
 
@@ -113,7 +120,8 @@ impl From<DigestError> for io::Error {
     }
 }
 
-/// Returns the DVC digest of a file or folder, reading its files in parallel. A symbolic link stands for what it leads to.
+/// Returns the DVC digest of a file or folder, reading its files in parallel. A symbolic link
+/// stands for what it leads to.
 ///
 /// # Errors
 /// [`DigestError`] names the file in the way.
@@ -122,9 +130,18 @@ pub fn digest(path: &Path, cache: Option<&DigestCache>) -> Result<Digest, Digest
     if about.is_dir() {
         return folder(path, cache);
     }
-    let file = Found { path: path.to_path_buf(), relative: Vec::new(), state: state_of(path, &about)? };
+    let file = Found {
+        path: path.to_path_buf(),
+        relative: Vec::new(),
+        state: state_of(path, &about)?,
+    };
     let md5 = hashes(std::slice::from_ref(&file), cache).remove(0)?;
-    Ok(Digest { md5: hex(&md5), size: file.state.size, files: 1, left_out: Vec::new() })
+    Ok(Digest {
+        md5: hex(&md5),
+        size: file.state.size,
+        files: 1,
+        left_out: Vec::new(),
+    })
 }
 
 fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
@@ -141,7 +158,11 @@ fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestErro
     let mut list = Md5::new();
     let mut text = b"[".to_vec();
     for (at, (file, md5)) in hashed.iter().enumerate() {
-        text.extend_from_slice(if at == 0 { b"{\"md5\": \"" } else { b", {\"md5\": \"" });
+        text.extend_from_slice(if at == 0 {
+            b"{\"md5\": \""
+        } else {
+            b", {\"md5\": \""
+        });
         text.extend_from_slice(hex(md5).as_bytes());
         text.extend_from_slice(b"\", \"relpath\": ");
         python_text(&mut text, &file.relative);
@@ -153,7 +174,12 @@ fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestErro
     list.update(&text);
     let size = hashed.iter().map(|(file, _)| file.state.size).sum();
     let md5 = hex(&list.finalize().into()) + ".dir";
-    Ok(Digest { md5, size, files: hashed.len() as u64, left_out })
+    Ok(Digest {
+        md5,
+        size,
+        files: hashed.len() as u64,
+        left_out,
+    })
 }
 
 /// A file to hash.
@@ -189,7 +215,10 @@ impl State {
 
 fn state_of(path: &Path, about: &Metadata) -> Result<State, DigestError> {
     match special(about.file_type()) {
-        Some(kind) => Err(DigestError::Special { path: path.to_path_buf(), kind }),
+        Some(kind) => Err(DigestError::Special {
+            path: path.to_path_buf(),
+            kind,
+        }),
         None => Ok(State::of(about)),
     }
 }
@@ -222,14 +251,18 @@ pub(super) fn kind_of(path: &Path, about: &Metadata) -> Option<String> {
 /// Opens a regular file for reading. Whatever else is there by now is never waited for.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
     match special(file.metadata()?.file_type()) {
         Some(kind) => Err(io::Error::other(format!("it is {kind}"))),
         None => Ok(file),
     }
 }
 
-/// Lists every file below `root`, and what is neither file nor folder. Links to folders are not followed.
+/// Lists every file below `root`, and what is neither file nor folder. Links to folders are not
+/// followed.
 fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
     let mut files = Vec::new();
     let mut left_out = Vec::new();
@@ -255,7 +288,11 @@ fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
             let relative = [&prefix[..], entry.file_name().as_bytes()].concat();
             match entry_of(&path, &entry) {
                 Ok(Entry::Folder) => folders.push((path, [&relative[..], b"/"].concat())),
-                Ok(Entry::File(state)) => files.push(Found { path, relative, state }),
+                Ok(Entry::File(state)) => files.push(Found {
+                    path,
+                    relative,
+                    state,
+                }),
                 Err(why) => left_out.push(LeftOut::new(&relative, why)),
             }
         }
@@ -277,8 +314,14 @@ fn entry_of(path: &Path, entry: &fs::DirEntry) -> Result<Entry, String> {
     if let Some(why) = kind_of(path, &about) {
         return Err(why);
     }
-    let about = if about.is_symlink() { fs::metadata(path) } else { Ok(about) };
-    about.map(|about| Entry::File(State::of(&about))).map_err(|error| error.to_string())
+    let about = if about.is_symlink() {
+        fs::metadata(path)
+    } else {
+        Ok(about)
+    };
+    about
+        .map(|about| Entry::File(State::of(&about)))
+        .map_err(|error| error.to_string())
 }
 
 fn read_error(path: &Path, source: io::Error) -> DigestError {
@@ -292,7 +335,8 @@ fn read_error(path: &Path, source: io::Error) -> DigestError {
     }
 }
 
-/// Returns the md5 of each file, from the cache or by reading, with as many threads as the bytes are worth.
+/// Returns the md5 of each file, from the cache or by reading, with as many threads as the bytes
+/// are worth.
 fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Vec<Result<[u8; 16], DigestError>> {
     let known: Vec<Option<[u8; 16]>> = match cache {
         Some(cache) => cache.look_up(files),
@@ -303,12 +347,17 @@ fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Vec<Result<[u8; 16], 
     unknown.sort_by_key(|at| std::cmp::Reverse(files[*at].state.size));
     let mut read = read_all(files, &unknown);
     if let Some(cache) = cache {
-        let read = read.iter().filter_map(|(at, md5)| Some((files[*at].state, *md5.as_ref().ok()?)));
+        let read = read
+            .iter()
+            .filter_map(|(at, md5)| Some((files[*at].state, *md5.as_ref().ok()?)));
         cache.remember(read);
     }
     read.sort_unstable_by_key(|(at, _)| *at);
     let mut read = read.into_iter().map(|(_, md5)| md5);
-    known.into_iter().filter_map(|known| known.map(Ok).or_else(|| read.next())).collect()
+    known
+        .into_iter()
+        .filter_map(|known| known.map(Ok).or_else(|| read.next()))
+        .collect()
 }
 
 /// A file by its place in a list, and its md5.
@@ -316,9 +365,16 @@ type Hashed = (usize, Result<[u8; 16], DigestError>);
 
 fn read_all(files: &[Found], wanted: &[usize]) -> Vec<Hashed> {
     let bytes: u64 = wanted.iter().map(|at| files[*at].state.size).sum();
-    let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).clamp(1, wanted.len().max(1));
-    let threads =
-        if worth == 1 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(worth) };
+    let worth = usize::try_from(bytes / PER_THREAD)
+        .unwrap_or(usize::MAX)
+        .clamp(1, wanted.len().max(1));
+    let threads = if worth == 1 {
+        1
+    } else {
+        std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(worth)
+    };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut buffer = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK) + 1)];
@@ -335,7 +391,11 @@ fn read_all(files: &[Found], wanted: &[usize]) -> Vec<Hashed> {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut all = work();
         for other in others {
-            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all.extend(
+                other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
         }
         all
     })
@@ -371,7 +431,8 @@ pub(super) fn hex(md5: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*md5))
 }
 
-/// Iterates over the code points of a file name as Python sees it: a byte that is not UTF-8 is a lone surrogate.
+/// Iterates over the code points of a file name as Python sees it: a byte that is not UTF-8 is a
+/// lone surrogate.
 fn points(name: &[u8]) -> impl Iterator<Item = u32> {
     name.utf8_chunks().flat_map(|chunk| {
         let invalid = chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte));
@@ -395,7 +456,11 @@ fn python_text(out: &mut Vec<u8>, name: &[u8]) {
             0..=0xffff => out.extend_from_slice(format!("\\u{point:04x}").as_bytes()),
             _ => {
                 let rest = point - 0x1_0000;
-                let pair = format!("\\u{:04x}\\u{:04x}", 0xd800 + (rest >> 10), 0xdc00 + (rest & 0x3ff));
+                let pair = format!(
+                    "\\u{:04x}\\u{:04x}",
+                    0xd800 + (rest >> 10),
+                    0xdc00 + (rest & 0x3ff)
+                );
                 out.extend_from_slice(pair.as_bytes());
             }
         }
@@ -431,7 +496,15 @@ mod tests {
     fn a_folder_has_the_digest_that_dvc_records() {
         let found = digest(data().path(), None).unwrap();
         let md5 = "46b516c475aa0517f33ba9e09bfbf39b.dir".to_owned();
-        assert_eq!(found, Digest { md5, size: 23, files: 5, left_out: Vec::new() });
+        assert_eq!(
+            found,
+            Digest {
+                md5,
+                size: 23,
+                files: 5,
+                left_out: Vec::new()
+            }
+        );
     }
 
     #[test]
@@ -439,16 +512,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let found = digest(dir.path(), None).unwrap();
         let md5 = "d751713988987e9331980363e24189ce.dir".to_owned();
-        assert_eq!(found, Digest { md5, size: 0, files: 0, left_out: Vec::new() });
+        assert_eq!(
+            found,
+            Digest {
+                md5,
+                size: 0,
+                files: 0,
+                left_out: Vec::new()
+            }
+        );
     }
 
     #[test]
     fn a_file_has_its_md5() {
         let dir = data();
         let found = digest(&dir.path().join("sub/n.txt"), None).unwrap();
-        assert_eq!((&*found.md5, found.files), ("6983b4cd210aab338877de6d3b33c926", 1));
+        assert_eq!(
+            (&*found.md5, found.files),
+            ("6983b4cd210aab338877de6d3b33c926", 1)
+        );
         let empty = digest(&dir.path().join("empty.txt"), None).unwrap();
-        assert_eq!((&*empty.md5, empty.size), ("d41d8cd98f00b204e9800998ecf8427e", 0));
+        assert_eq!(
+            (&*empty.md5, empty.size),
+            ("d41d8cd98f00b204e9800998ecf8427e", 0)
+        );
     }
 
     #[test]
@@ -477,13 +564,22 @@ mod tests {
         symlink("b", path("a")).unwrap();
         symlink("a", path("b")).unwrap();
         symlink("nowhere", path("gone")).unwrap();
-        assert_eq!(why("a"), "`D/a` is a symbolic link that leads back to itself");
+        assert_eq!(
+            why("a"),
+            "`D/a` is a symbolic link that leads back to itself"
+        );
         assert_eq!(why("gone"), "`D/gone` is a symbolic link to nothing");
         assert_eq!(why("none"), "`D/none` does not exist");
         let device = digest(Path::new("/dev/null"), None).unwrap_err();
-        assert_eq!(device.to_string(), "`/dev/null` is a device, neither a file nor a folder");
+        assert_eq!(
+            device.to_string(),
+            "`/dev/null` is a device, neither a file nor a folder"
+        );
         rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), 0o600.into()).unwrap();
-        assert_eq!(why("pipe"), "`D/pipe` is a named pipe, neither a file nor a folder");
+        assert_eq!(
+            why("pipe"),
+            "`D/pipe` is a named pipe, neither a file nor a folder"
+        );
     }
 
     #[test]
@@ -506,7 +602,13 @@ mod tests {
                 "to-pipe: a symbolic link to a named pipe",
             ]
         );
-        assert_eq!(Digest { left_out: Vec::new(), ..partial }, plain);
+        assert_eq!(
+            Digest {
+                left_out: Vec::new(),
+                ..partial
+            },
+            plain
+        );
         fs::write(path("train.csv"), "changed").unwrap();
         assert_ne!(digest(dir.path(), None).unwrap().md5, plain.md5);
     }
@@ -518,7 +620,11 @@ mod tests {
         let state = state_of(&path, &fs::metadata(&path).unwrap()).unwrap();
         fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
-        let found = Found { path, relative: Vec::new(), state };
+        let found = Found {
+            path,
+            relative: Vec::new(),
+            state,
+        };
         assert!(read_one(&found, &mut [0; 64]).is_err());
     }
 
@@ -528,8 +634,15 @@ mod tests {
         let path = dir.path().join("train.csv");
         let state = state_of(&path, &fs::metadata(&path).unwrap()).unwrap();
         fs::write(&path, "longer than it was before").unwrap();
-        let found = Found { path, relative: Vec::new(), state };
-        assert!(matches!(read_one(&found, &mut [0; 64]), Err(DigestError::Changed(_))));
+        let found = Found {
+            path,
+            relative: Vec::new(),
+            state,
+        };
+        assert!(matches!(
+            read_one(&found, &mut [0; 64]),
+            Err(DigestError::Changed(_))
+        ));
     }
 
     #[test]
@@ -537,9 +650,17 @@ mod tests {
         let mut out = Vec::new();
         python_text(&mut out, "a\"\\\n\u{1}\u{7f}é😀".as_bytes());
         python_text(&mut out, b"x\xff");
-        assert_eq!(String::from_utf8(out).unwrap(), r#""a\"\\\n\u0001\u007f\u00e9\ud83d\ude00""x\udcff""#);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#""a\"\\\n\u0001\u007f\u00e9\ud83d\ude00""x\udcff""#
+        );
         assert!(points(b"\xff").lt(points("\u{e000}".as_bytes())));
-        assert_eq!(Path::new(OsStr::from_bytes(b"x\xff")).as_os_str().as_bytes(), b"x\xff");
+        assert_eq!(
+            Path::new(OsStr::from_bytes(b"x\xff"))
+                .as_os_str()
+                .as_bytes(),
+            b"x\xff"
+        );
     }
 
     #[test]
@@ -550,8 +671,14 @@ mod tests {
         }
         let whole = digest(dir.path(), None).unwrap();
         let (files, _) = walk(dir.path()).unwrap();
-        let one_by_one: Vec<_> = files.iter().map(|file| read_one(file, &mut [0; 4096]).unwrap()).collect();
-        let hashed: Vec<_> = hashes(&files, None).into_iter().map(Result::unwrap).collect();
+        let one_by_one: Vec<_> = files
+            .iter()
+            .map(|file| read_one(file, &mut [0; 4096]).unwrap())
+            .collect();
+        let hashed: Vec<_> = hashes(&files, None)
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(hashed, one_by_one);
         assert_eq!((whole.files, whole.size), (8, 8 << 20));
     }

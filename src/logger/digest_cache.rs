@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A file touched this shortly before it was read is not remembered: a write in the same tick of the clock would not show in its times.
+/// A file touched this shortly before it was read is not remembered: a write in the same tick of
+/// the clock would not show in its times.
 const SETTLED: i128 = 200_000_000;
 /// The first line of a cache file.
 const HEADING: &str = "swath digests 1";
 
-/// Remembers the digests of files by device, inode, size and times, so that what has not changed costs one stat.
+/// Remembers the digests of files by device, inode, size and times, so that what has not changed
+/// costs one stat.
 #[derive(Debug, Default)]
 pub struct DigestCache {
     path: PathBuf,
@@ -45,7 +47,10 @@ impl DigestCache {
                 }
             }
         }
-        Self { path: path.to_path_buf(), known: Mutex::new(known) }
+        Self {
+            path: path.to_path_buf(),
+            known: Mutex::new(known),
+        }
     }
 
     /// Adds what is new to the file; one that has more old lines than valid ones is written anew.
@@ -63,13 +68,19 @@ impl DigestCache {
             states.sort_unstable_by_key(|(state, _)| (state.dev, state.inode));
             let mut text = format!("{HEADING}\n");
             text.extend(states.iter().map(|(state, md5)| line(state, md5)));
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = self
+                .path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all(text.as_bytes())?;
             file.persist(&self.path)?;
             known.lines = states.len();
         } else {
-            fs::OpenOptions::new().append(true).open(&self.path)?.write_all(known.new.as_bytes())?;
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&self.path)?
+                .write_all(known.new.as_bytes())?;
             known.lines += known.new.lines().count();
         }
         known.new.clear();
@@ -86,10 +97,14 @@ impl DigestCache {
     }
 
     pub(super) fn remember(&self, found: impl Iterator<Item = (State, [u8; 16])>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_nanos());
         let before = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
         let mut known = self.known();
-        for (state, md5) in found.filter(|(state, _)| state.modified < before && state.changed < before) {
+        for (state, md5) in
+            found.filter(|(state, _)| state.modified < before && state.changed < before)
+        {
             known.files.insert((state.dev, state.inode), (state, md5));
             known.new.push_str(&line(&state, &md5));
         }
@@ -101,7 +116,13 @@ impl DigestCache {
 }
 
 fn line(state: &State, md5: &[u8; 16]) -> String {
-    let State { dev, inode, size, modified, changed } = state;
+    let State {
+        dev,
+        inode,
+        size,
+        modified,
+        changed,
+    } = state;
     format!("{dev} {inode} {size} {modified} {changed} {}\n", hex(md5))
 }
 
@@ -115,8 +136,13 @@ fn parse(line: &str) -> Option<(State, [u8; 16])> {
         changed: words.next()?.parse().ok()?,
     };
     let digits = words.next()?;
-    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
-    words.next().is_none().then(|| (state, number.to_be_bytes()))
+    let number = u128::from_str_radix(digits, 16)
+        .ok()
+        .filter(|_| digits.len() == 32)?;
+    words
+        .next()
+        .is_none()
+        .then(|| (state, number.to_be_bytes()))
 }
 
 #[cfg(test)]
@@ -127,7 +153,12 @@ mod tests {
 
     fn settle(path: &Path) {
         let past = SystemTime::now() - Duration::from_secs(10);
-        File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(past)
+            .unwrap();
         std::thread::sleep(Duration::from_millis(250));
     }
 
@@ -145,7 +176,11 @@ mod tests {
         assert_eq!(cache.known().files.len(), 1);
         let known = *cache.known().files.keys().next().unwrap();
         cache.known().files.get_mut(&known).unwrap().1 = [7; 16];
-        assert_eq!(digest(&file, Some(&cache)).unwrap().md5, "07".repeat(16), "it comes from the cache");
+        assert_eq!(
+            digest(&file, Some(&cache)).unwrap().md5,
+            "07".repeat(16),
+            "it comes from the cache"
+        );
         fs::write(&file, "other").unwrap();
         let other = digest(&file, Some(&cache)).unwrap();
         assert_eq!(other, digest(&file, None).unwrap());

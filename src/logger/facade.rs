@@ -6,7 +6,8 @@ use super::rank;
 use super::supervised::{Label, Supervised};
 use super::wire::{begin_pair, json_number, json_text, with_rank};
 use super::{
-    Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, ModelStore, Point, Sink, Tail,
+    Answer, DigestCache, Directive, Dirs, Identity, Line, LoggerError, ModelStore, Point, Sink,
+    Tail,
 };
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
@@ -36,7 +37,8 @@ enum End {
 }
 
 impl TrialLogger {
-    /// Makes the logger of the trial this process is, from the `SWATH_*` variables; `None` in a process that swath did not start.
+    /// Makes the logger of the trial this process is, from the `SWATH_*` variables; `None` in a
+    /// process that swath did not start.
     ///
     /// # Errors
     /// If the variables are incomplete, or the records file cannot be opened.
@@ -51,14 +53,20 @@ impl TrialLogger {
             return Ok(None);
         };
         let text = |name: &'static str| {
-            let found =
-                variable(name).ok_or(LoggerError::Environment { name, problem: "is not set".to_owned() })?;
+            let found = variable(name).ok_or(LoggerError::Environment {
+                name,
+                problem: "is not set".to_owned(),
+            })?;
             Ok(found.to_string_lossy().into_owned())
         };
         let number = |name: &'static str| {
             let found: String = text(name)?;
             let problem = format!("is `{found}`, not a number from 1");
-            found.parse().ok().filter(|number| *number > 0).ok_or(LoggerError::Environment { name, problem })
+            found
+                .parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or(LoggerError::Environment { name, problem })
         };
         let identity = Identity {
             study: text("SWATH_STUDY")?,
@@ -74,17 +82,35 @@ impl TrialLogger {
         };
         let records = Appender::open(records, trial, now())?;
         let rank = rank::of_process(variable);
-        let end = End::Child { records, line: Vec::new() };
-        Ok(Some(Self { identity, end, due: Due::default(), rank }))
+        let end = End::Child {
+            records,
+            line: Vec::new(),
+        };
+        Ok(Some(Self {
+            identity,
+            end,
+            due: Due::default(),
+            rank,
+        }))
     }
 
-    /// Makes the logger of the supervising side, also for closures: it writes the trial's own files and passes the rest to `sink`.
+    /// Makes the logger of the supervising side, also for closures: it writes the trial's own files
+    /// and passes the rest to `sink`.
     ///
     /// # Errors
     /// None at present: files are opened when the first record needs them.
-    pub fn in_process(identity: Identity, dirs: Dirs, sink: Box<dyn Sink>) -> Result<Self, LoggerError> {
+    pub fn in_process(
+        identity: Identity,
+        dirs: Dirs,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self, LoggerError> {
         let end = End::Here(Box::new(Supervised::new(dirs, sink)));
-        Ok(Self { identity, end, due: Due::default(), rank: 0 })
+        Ok(Self {
+            identity,
+            end,
+            due: Due::default(),
+            rank: 0,
+        })
     }
 
     /// Uses `cache` for the digests of data sets and models; of the supervising side only.
@@ -184,19 +210,30 @@ impl TrialLogger {
         ended: bool,
         find: impl FnOnce(&mut dyn FnMut(Vec<(Name, Datum)>)) -> T,
     ) -> Option<T> {
-        let End::Here(here) = &mut self.end else { return None };
+        let End::Here(here) = &mut self.end else {
+            return None;
+        };
         let rank = self.rank;
-        let feed = |here: &mut Supervised| find(&mut |values| here.report_values(values, rank, now()));
+        let feed =
+            |here: &mut Supervised| find(&mut |values| here.report_values(values, rank, now()));
         Some(here.take_together(modified, ended, feed))
     }
 
     /// Takes lines that were left in a records file by a program that has ended. `modified` is when
     /// the file was last written to, in nanoseconds since 1970.
     pub fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
-        let End::Here(here) = &mut self.end else { return };
+        let End::Here(here) = &mut self.end else {
+            return;
+        };
         here.take_together(modified, true, |here| {
             for (number, bytes) in lines {
-                here.tailed(Line::Whole { number: *number, bytes }, now());
+                here.tailed(
+                    Line::Whole {
+                        number: *number,
+                        bytes,
+                    },
+                    now(),
+                );
             }
         });
     }
@@ -218,7 +255,9 @@ impl TrialLogger {
             End::Here(here) => {
                 let named = values.iter().enumerate();
                 let values = named
-                    .map(|(at, (name, number))| (here.name(at, name), Datum::Number(Metric(*number))))
+                    .map(|(at, (name, number))| {
+                        (here.name(at, name), Datum::Number(Metric(*number)))
+                    })
                     .collect();
                 here.report_values(values, self.rank, now());
                 Ok(here.directive())
@@ -236,8 +275,9 @@ impl TrialLogger {
         }
     }
 
-    /// Reports values and waits until it is decided whether the trial may go on, so that it never trains past a stop. A stop that this answers
-    /// comes without SIGTERM while the trial takes no longer than its grace period to end.
+    /// Reports values and waits until it is decided whether the trial may go on, so that it never
+    /// trains past a stop. A stop that this answers comes without SIGTERM while the trial takes no
+    /// longer than its grace period to end.
     ///
     /// # Errors
     /// If the record could not be appended, or nobody answers within a minute.
@@ -258,20 +298,25 @@ impl TrialLogger {
                 here.trial().to_owned()
             }
             End::Child { records, .. } => {
-                records.now(json!({"kind": "ask", "id": id}).to_string().as_bytes(), now())?;
+                records.now(
+                    json!({"kind": "ask", "id": id}).to_string().as_bytes(),
+                    now(),
+                )?;
                 records.trial().to_owned()
             }
         };
         Answer::wait(&trial, &id, ANSWER_WITHIN).ok_or(LoggerError::NoAnswer(ANSWER_WITHIN))
     }
 
-    /// Returns whether the trial asked after its last report and so hears of a stop by the answer; on the supervising side only.
+    /// Returns whether the trial asked after its last report and so hears of a stop by the answer;
+    /// on the supervising side only.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(&self.end, End::Here(here) if here.waits())
     }
 
-    /// Reports values of any kind: numbers, switches, texts. A text `model_path` names a model that was saved with them.
+    /// Reports values of any kind: numbers, switches, texts. A text `model_path` names a model that
+    /// was saved with them.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -302,11 +347,14 @@ impl TrialLogger {
     /// than the first gets its rank.
     ///
     /// # Errors
-    /// If it is not one line, or could not be appended. What is wrong inside the line becomes a warning of the trial.
+    /// If it is not one line, or could not be appended. What is wrong inside the line becomes a
+    /// warning of the trial.
     pub fn record(&mut self, line: &str) -> Result<Directive, LoggerError> {
         let line = line.trim_end_matches(['\n', '\r']);
         match &mut self.end {
-            End::Child { records, .. } => records.now(with_rank(line, self.rank).as_bytes(), now())?,
+            End::Child { records, .. } => {
+                records.now(with_rank(line, self.rank).as_bytes(), now())?
+            }
             End::Here(here) => {
                 if let Some(at) = line.find('\n') {
                     return Err(LoggerError::LineBreak { at });
@@ -317,7 +365,8 @@ impl TrialLogger {
         Ok(self.directive())
     }
 
-    /// Records a line that was read from the trial's records file; its number is in every warning about it.
+    /// Records a line that was read from the trial's records file; its number is in every warning
+    /// about it.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -332,9 +381,10 @@ impl TrialLogger {
         Ok(self.directive())
     }
 
-    /// Records a metric: it describes, decides nothing, and goes to the trial's own files. It costs under a microsecond: it is kept in
-    /// memory, and written with the next report, by the first call a second after the last time, by [`flush`](Self::flush), or when the
-    /// logger goes out of scope.
+    /// Records a metric: it describes, decides nothing, and goes to the trial's own files. It costs
+    /// under a microsecond: it is kept in memory, and written with the next report, by the first
+    /// call a second after the last time, by [`flush`](Self::flush), or when the logger goes out of
+    /// scope.
     ///
     /// # Errors
     /// If the records could not be appended.
@@ -361,7 +411,8 @@ impl TrialLogger {
         }
     }
 
-    /// Records that a data set was read: a file or a folder, with its digest. `role` is `train`, `validation`, `test` or empty.
+    /// Records that a data set was read: a file or a folder, with its digest. `role` is `train`,
+    /// `validation`, `test` or empty.
     ///
     /// # Errors
     /// If the record could not be appended. A data set that cannot be read becomes a warning.
@@ -370,23 +421,31 @@ impl TrialLogger {
         match &mut self.end {
             End::Here(here) => here.dataset(path, role.to_owned(), &Label::Record),
             End::Child { .. } => {
-                return self
-                    .append(&json!({"kind": "dataset", "path": path.to_string_lossy(), "role": role}));
+                return self.append(
+                    &json!({"kind": "dataset", "path": path.to_string_lossy(), "role": role}),
+                );
             }
         }
         Ok(())
     }
 
-    /// Records that a model was written: a file or folder inside the workdir, with its size and digest.
+    /// Records that a model was written: a file or folder inside the workdir, with its size and
+    /// digest.
     ///
     /// # Errors
-    /// If the record could not be appended. A path that is refused, or a file that is not there, becomes a warning.
-    pub fn model(&mut self, model_path: impl AsRef<Path>, step: Option<f64>) -> Result<(), LoggerError> {
+    /// If the record could not be appended. A path that is refused, or a file that is not there,
+    /// becomes a warning.
+    pub fn model(
+        &mut self,
+        model_path: impl AsRef<Path>,
+        step: Option<f64>,
+    ) -> Result<(), LoggerError> {
         self.model_with(model_path, step, &[])
     }
 
-    /// Records a model with facts about it: `parameters`, how many it has, `memory` in bytes, `framework`, or what you like.
-    /// The fact `keep`, if true, keeps this version whatever is recorded later.
+    /// Records a model with facts about it: `parameters`, how many it has, `memory` in bytes,
+    /// `framework`, or what you like. The fact `keep`, if true, keeps this version whatever is
+    /// recorded later.
     ///
     /// # Errors
     /// As [`model`](Self::model).
@@ -401,7 +460,9 @@ impl TrialLogger {
             End::Here(here) => {
                 let keep = facts.contains(&("keep", Value::Bool(true)));
                 let facts = facts.iter().filter(|(name, _)| *name != "keep");
-                let facts = facts.map(|(name, value)| ((*name).into(), value.clone())).collect();
+                let facts = facts
+                    .map(|(name, value)| ((*name).into(), value.clone()))
+                    .collect();
                 here.model(&path, step, keep, facts, &Label::Record);
             }
             End::Child { .. } => {
@@ -445,7 +506,9 @@ impl TrialLogger {
     pub fn param(&mut self, name: &str, value: Value) -> Result<(), LoggerError> {
         match &mut self.end {
             End::Here(here) => here.param(name, value),
-            End::Child { .. } => return self.append(&json!({"kind": "param", "name": name, "value": value})),
+            End::Child { .. } => {
+                return self.append(&json!({"kind": "param", "name": name, "value": value}));
+            }
         }
         Ok(())
     }
@@ -453,7 +516,8 @@ impl TrialLogger {
     /// Stores a file or folder of the workdir under the trial's `artifacts/`.
     ///
     /// # Errors
-    /// If the record could not be appended. A path that is refused, or a file that is not there, becomes a warning.
+    /// If the record could not be appended. A path that is refused, or a file that is not there,
+    /// becomes a warning.
     pub fn artifact(&mut self, path: impl AsRef<Path>) -> Result<(), LoggerError> {
         let path = path.as_ref().to_string_lossy();
         match &mut self.end {
@@ -481,13 +545,16 @@ impl TrialLogger {
     /// If the record could not be appended.
     pub fn note(&mut self, text: &str) -> Result<(), LoggerError> {
         match &mut self.end {
-            End::Here(here) => here.pass(crate::study::LogRecord::Note { text: text.to_owned() }),
+            End::Here(here) => here.pass(crate::study::LogRecord::Note {
+                text: text.to_owned(),
+            }),
             End::Child { .. } => return self.append(&json!({"kind": "note", "text": text})),
         }
         Ok(())
     }
 
-    /// Records something that was wrong, on the supervising side: the trial is marked with it and goes on. In a child it is a note.
+    /// Records something that was wrong, on the supervising side: the trial is marked with it and
+    /// goes on. In a child it is a note.
     pub fn warn(&mut self, text: String) {
         match &mut self.end {
             End::Here(here) => here.warn(text),
@@ -516,7 +583,8 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Writes what is kept in memory and returns what the trial's `info.yaml` is to say about its data and models.
+    /// Writes what is kept in memory and returns what the trial's `info.yaml` is to say about its
+    /// data and models.
     ///
     /// # Errors
     /// If the records could not be appended.
@@ -529,7 +597,9 @@ impl TrialLogger {
 
     /// Appends a line in a child.
     fn append(&mut self, object: &serde_json::Value) -> Result<(), LoggerError> {
-        let End::Child { records, .. } = &mut self.end else { return Ok(()) };
+        let End::Child { records, .. } = &mut self.end else {
+            return Ok(());
+        };
         records.now(object.to_string().as_bytes(), now())
     }
 }
@@ -555,7 +625,13 @@ fn end_line(line: &mut Vec<u8>, rank: u32) {
     line.push(b'}');
 }
 
-fn metric_line(line: &mut Vec<u8>, values: &[(&str, f64)], point: &Point<'_>, rank: Option<u64>, now: i64) {
+fn metric_line(
+    line: &mut Vec<u8>,
+    values: &[(&str, f64)],
+    point: &Point<'_>,
+    rank: Option<u64>,
+    now: i64,
+) {
     begin_line(line, "metric");
     for (name, number) in values {
         begin_pair(line, name);

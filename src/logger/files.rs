@@ -1,6 +1,8 @@
-//! The metric files of a trial: `metrics/<log>.json`, one object a line, and `metrics/.keys/<log>.yaml`, which says what keys there are.
+//! The metric files of a trial: `metrics/<log>.json`, one object a line, and
+//! `metrics/.keys/<log>.yaml`, which says what keys there are.
 //!
-//! Rows are kept in memory and written together: when they are many, a second after the last time, and whenever the owner says so.
+//! Rows are kept in memory and written together: when they are many, a second after the last time,
+//! and whenever the owner says so.
 
 use super::yaml;
 use std::collections::HashSet;
@@ -22,10 +24,16 @@ const MOST_LOGS: usize = 1000;
 const MOST_OPEN: usize = 16;
 const LONGEST_LOG: usize = 100;
 
-/// Says why `log` cannot be the name of a log. MLXP's Reader splits names at the first dot, and keeps four for itself.
+/// Says why `log` cannot be the name of a log. MLXP's Reader splits names at the first dot, and
+/// keeps four for itself.
 pub(super) fn check_log(log: &str) -> Result<(), String> {
     let shown: String = log.chars().take(40).collect();
-    let refuse = |why: &str| Err(format!("`{}` cannot be the name of a log: {why}", shown.escape_debug()));
+    let refuse = |why: &str| {
+        Err(format!(
+            "`{}` cannot be the name of a log: {why}",
+            shown.escape_debug()
+        ))
+    };
     match log {
         "" => refuse("it is empty"),
         "info" | "config" | "mlxp" | "mlxpy" | "artifacts" => refuse("it is reserved"),
@@ -61,9 +69,15 @@ struct Log {
 }
 
 impl MetricFiles {
-    /// Makes the files of the trial in `trial`; nothing is made on disk before the first row is written.
+    /// Makes the files of the trial in `trial`; nothing is made on disk before the first row is
+    /// written.
     pub(super) fn new(trial: &Path) -> Self {
-        Self { dir: trial.join("metrics"), logs: Vec::new(), last: 0, flushed: 0 }
+        Self {
+            dir: trial.join("metrics"),
+            logs: Vec::new(),
+            last: 0,
+            flushed: 0,
+        }
     }
 
     /// Adds a row, given as the inside of a JSON object, and the time if the row does not have it.
@@ -95,14 +109,23 @@ impl MetricFiles {
         if self.flushed == 0 {
             self.flushed = now;
         }
-        if full || now.abs_diff(self.flushed) >= SECOND as u64 { self.flush(now) } else { Ok(()) }
+        if full || now.abs_diff(self.flushed) >= SECOND as u64 {
+            self.flush(now)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes every row there is.
     pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
         self.flushed = now;
         let mut result = Ok(());
-        for (at, log) in self.logs.iter_mut().enumerate().filter(|(_, log)| !log.rows.is_empty()) {
+        for (at, log) in self
+            .logs
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, log)| !log.rows.is_empty())
+        {
             let written = log.write(&self.dir);
             if at >= MOST_OPEN {
                 log.file = None;
@@ -121,8 +144,13 @@ impl MetricFiles {
         }
         let found = self.logs.iter().position(|log| log.name == name);
         self.last = found.unwrap_or_else(|| {
-            let name = if self.logs.len() < MOST_LOGS { name } else { METRICS };
-            let known = fs::read_to_string(self.dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
+            let name = if self.logs.len() < MOST_LOGS {
+                name
+            } else {
+                METRICS
+            };
+            let known =
+                fs::read_to_string(self.dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
             self.logs.push(Log {
                 name: name.to_owned(),
                 file: None,
@@ -166,7 +194,8 @@ impl Log {
             drain(file, &mut self.rows)?;
         }
         if !self.fresh.is_empty() {
-            append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?.write_all(self.fresh.as_bytes())?;
+            append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?
+                .write_all(self.fresh.as_bytes())?;
             self.fresh.clear();
         }
         Ok(())
@@ -216,16 +245,38 @@ mod tests {
     fn rows_and_keys_are_in_the_layout_of_mlxp() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = MetricFiles::new(dir.path());
-        files.row("train", br#""loss": 0.5, "epoch": 1"#, ["loss", "epoch"].into_iter(), 1_500_000).unwrap();
-        files.row("val", br#""acc": 0.5, "at": 7"#, ["acc", "at"].into_iter(), 1_600_000).unwrap();
-        files.row("train", br#""no": 1"#, ["no"].into_iter(), 1_700_000).unwrap();
-        assert!(!dir.path().join("metrics").exists(), "nothing is written before its time");
+        files
+            .row(
+                "train",
+                br#""loss": 0.5, "epoch": 1"#,
+                ["loss", "epoch"].into_iter(),
+                1_500_000,
+            )
+            .unwrap();
+        files
+            .row(
+                "val",
+                br#""acc": 0.5, "at": 7"#,
+                ["acc", "at"].into_iter(),
+                1_600_000,
+            )
+            .unwrap();
+        files
+            .row("train", br#""no": 1"#, ["no"].into_iter(), 1_700_000)
+            .unwrap();
+        assert!(
+            !dir.path().join("metrics").exists(),
+            "nothing is written before its time"
+        );
         files.flush(1_800_000).unwrap();
         assert_eq!(
             read(dir.path(), "train.json"),
             "{\"loss\": 0.5, \"epoch\": 1, \"at\": 1.500}\n{\"no\": 1, \"at\": 1.700}\n"
         );
-        assert_eq!(read(dir.path(), ".keys/train.yaml"), "loss: ''\nepoch: ''\nat: ''\n'no': ''\n");
+        assert_eq!(
+            read(dir.path(), ".keys/train.yaml"),
+            "loss: ''\nepoch: ''\nat: ''\n'no': ''\n"
+        );
         assert_eq!(read(dir.path(), "val.json"), "{\"acc\": 0.5, \"at\": 7}\n");
     }
 
@@ -234,17 +285,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for key in ["loss", "loss", "acc"] {
             let mut files = MetricFiles::new(dir.path());
-            files.row("train", format!("\"{key}\": 1").as_bytes(), [key].into_iter(), 1).unwrap();
+            files
+                .row(
+                    "train",
+                    format!("\"{key}\": 1").as_bytes(),
+                    [key].into_iter(),
+                    1,
+                )
+                .unwrap();
         }
         assert_eq!(read(dir.path(), "train.json").lines().count(), 3);
-        assert_eq!(read(dir.path(), ".keys/train.yaml"), "loss: ''\nat: ''\nacc: ''\n");
+        assert_eq!(
+            read(dir.path(), ".keys/train.yaml"),
+            "loss: ''\nat: ''\nacc: ''\n"
+        );
     }
 
     #[test]
     fn rows_are_written_after_a_second_and_when_they_are_many() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = MetricFiles::new(dir.path());
-        let mut row = |now| files.row("m", br#""a": 1"#, ["a"].into_iter(), now).unwrap();
+        let mut row = |now| {
+            files
+                .row("m", br#""a": 1"#, ["a"].into_iter(), now)
+                .unwrap()
+        };
         row(5_000_000);
         row(5_900_000);
         assert!(!dir.path().join("metrics/m.json").exists());
@@ -273,15 +338,31 @@ mod tests {
     fn names_that_would_break_a_reader_are_refused() {
         for (log, why) in [
             ("", "`` cannot be the name of a log: it is empty"),
-            ("a/b", "`a/b` cannot be the name of a log: it has a slash or a dot"),
-            ("..", "`..` cannot be the name of a log: it has a slash or a dot"),
+            (
+                "a/b",
+                "`a/b` cannot be the name of a log: it has a slash or a dot",
+            ),
+            (
+                "..",
+                "`..` cannot be the name of a log: it has a slash or a dot",
+            ),
             ("info", "`info` cannot be the name of a log: it is reserved"),
-            ("report", "`report` cannot be the name of a log: reports are kept there"),
-            ("a\0", "`a\\0` cannot be the name of a log: it has control characters"),
+            (
+                "report",
+                "`report` cannot be the name of a log: reports are kept there",
+            ),
+            (
+                "a\0",
+                "`a\\0` cannot be the name of a log: it has control characters",
+            ),
         ] {
             assert_eq!(check_log(log), Err(why.to_owned()));
         }
-        assert!(check_log(&"x".repeat(10_000)).unwrap_err().ends_with("it has over 100 bytes"));
+        assert!(
+            check_log(&"x".repeat(10_000))
+                .unwrap_err()
+                .ends_with("it has over 100 bytes")
+        );
         assert!(check_log("été").is_ok());
     }
 }

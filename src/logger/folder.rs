@@ -1,7 +1,9 @@
-//! The trial's folder in the layout that MLXP's Reader reads: `metadata/config.yaml`, `metadata/info.yaml`, `params.json`.
+//! The trial's folder in the layout that MLXP's Reader reads: `metadata/config.yaml`,
+//! `metadata/info.yaml`, `params.json`.
 //!
-//! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when the trial runs and once, in place, at
-//! its end. Every path in it is relative, so that a study can be moved.
+//! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when
+//! the trial runs and once, in place, at its end. Every path in it is relative, so that a study can
+//! be moved.
 
 use super::{Answer, HELD, Identity, yaml};
 use crate::space::{Params, Value};
@@ -12,9 +14,17 @@ use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What an attempt leaves in the trial's folder that the next one, which starts anew, must not find.
-const LEFT_BY_ATTEMPT: [&str; 7] =
-    ["metrics", "artifacts", "checkpoints", HELD, "records.jsonl", "stdout.log", "stderr.log"];
+/// What an attempt leaves in the trial's folder that the next one, which starts anew, must not
+/// find.
+const LEFT_BY_ATTEMPT: [&str; 7] = [
+    "metrics",
+    "artifacts",
+    "checkpoints",
+    HELD,
+    "records.jsonl",
+    "stdout.log",
+    "stderr.log",
+];
 
 /// What is removed at the end where there is nothing in it.
 const OFTEN_EMPTY: [&str; 3] = ["stdout.log", "stderr.log", "records.jsonl"];
@@ -34,7 +44,8 @@ pub struct Beginning<'a> {
     pub workdir: &'a Path,
     /// The rendered command; empty for a closure.
     pub command: &'a [String],
-    /// Whether it goes on from a checkpoint. If not, what earlier attempts left is moved to `attempts/<n>/`.
+    /// Whether it goes on from a checkpoint. If not, what earlier attempts left is moved to
+    /// `attempts/<n>/`.
     pub resume: bool,
     /// When it begins.
     pub at: Timestamp,
@@ -73,7 +84,12 @@ impl TrialFolder {
     /// # Errors
     /// If a file cannot be written.
     pub fn begin(beginning: &Beginning<'_>) -> io::Result<Self> {
-        let Beginning { dir, params, identity, .. } = *beginning;
+        let Beginning {
+            dir,
+            params,
+            identity,
+            ..
+        } = *beginning;
         let metadata = dir.join("metadata");
         match fs::create_dir(dir).and_then(|()| fs::create_dir(&metadata)) {
             Ok(()) => {}
@@ -98,7 +114,8 @@ impl TrialFolder {
         })
     }
 
-    /// Writes `metadata/info.yaml` with status RUNNING, once the process is known (for a closure: this one).
+    /// Writes `metadata/info.yaml` with status RUNNING, once the process is known (for a closure:
+    /// this one).
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -107,17 +124,34 @@ impl TrialFolder {
         self.write("RUNNING", None, "")
     }
 
-    /// Completes `metadata/info.yaml` and removes the output files, `records.jsonl` and folders in which there is nothing.
+    /// Completes `metadata/info.yaml` and removes the output files, `records.jsonl` and folders in
+    /// which there is nothing.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn end(mut self, exit: &Exit, usage: &Usage, recorded: &Recorded, at: Timestamp) -> io::Result<()> {
+    pub fn end(
+        mut self,
+        exit: &Exit,
+        usage: &Usage,
+        recorded: &Recorded,
+        at: Timestamp,
+    ) -> io::Result<()> {
         let mut tail = ended(exit, at);
-        line(&mut tail, "  seconds", |out| yaml::float(out, at.since(self.began).as_secs_f64()));
-        line(&mut tail, "  cpu_seconds", |out| yaml::float(out, usage.cpu_seconds));
-        line(&mut tail, "  peak_mib", |out| yaml::float(out, usage.peak_mib));
-        line(&mut tail, "  reports", |out| out.push_str(&recorded.reports.to_string()));
-        line(&mut tail, "  warnings", |out| out.push_str(&recorded.warnings.to_string()));
+        line(&mut tail, "  seconds", |out| {
+            yaml::float(out, at.since(self.began).as_secs_f64())
+        });
+        line(&mut tail, "  cpu_seconds", |out| {
+            yaml::float(out, usage.cpu_seconds)
+        });
+        line(&mut tail, "  peak_mib", |out| {
+            yaml::float(out, usage.peak_mib)
+        });
+        line(&mut tail, "  reports", |out| {
+            out.push_str(&recorded.reports.to_string())
+        });
+        line(&mut tail, "  warnings", |out| {
+            out.push_str(&recorded.warnings.to_string())
+        });
         digests(&mut tail, "  data", &recorded.data);
         digests(&mut tail, "  models", &recorded.models);
         self.write(status(exit), Some(at), &tail)?;
@@ -131,13 +165,18 @@ impl TrialFolder {
         Ok(())
     }
 
-    /// Completes `info.yaml` of an attempt that has ended with what only the study knows: the trial's
-    /// result, and how it really ended (when nobody was there to see it, or when an objective was never
-    /// reported). Does nothing where there is no `info.yaml`.
+    /// Completes `info.yaml` of an attempt that has ended with what only the study knows: the
+    /// trial's result, and how it really ended (when nobody was there to see it, or when an
+    /// objective was never reported). Does nothing where there is no `info.yaml`.
     ///
     /// # Errors
     /// If `info.yaml` cannot be read or written.
-    pub fn amend(dir: &Path, exit: &Exit, result: &[(String, Value)], at: Timestamp) -> io::Result<()> {
+    pub fn amend(
+        dir: &Path,
+        exit: &Exit,
+        result: &[(String, Value)],
+        at: Timestamp,
+    ) -> io::Result<()> {
         let path = dir.join("metadata/info.yaml");
         let old = match fs::read_to_string(&path) {
             Ok(old) => old,
@@ -148,7 +187,9 @@ impl TrialFolder {
         let (date, time) = local(at);
         let mut told = false;
         // An earlier result stands last and is written anew.
-        let old = old.split_once("\n  result:\n").map_or(&*old, |(before, _)| before);
+        let old = old
+            .split_once("\n  result:\n")
+            .map_or(&*old, |(before, _)| before);
         for row in old.lines() {
             match row {
                 _ if row.starts_with("status: ") => new.extend(["status: ", status(exit)]),
@@ -168,7 +209,9 @@ impl TrialFolder {
         }
         if !result.is_empty() {
             new.push_str("  result:\n");
-            let entries = result.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+            let entries = result
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.clone()));
             for row in yaml::params(&entries.collect()).lines() {
                 new.extend(["    ", row, "\n"]);
             }
@@ -186,8 +229,15 @@ impl TrialFolder {
         let (start_date, start_time) = local(self.began);
         let (end_date, end_time) = ended.map(local).unwrap_or_default();
         let end_date = if end_date.is_empty() { "''" } else { &end_date };
-        let pid = self.pid.map_or_else(|| "null".to_owned(), |pid| pid.to_string());
-        let Self { program, about, swath, .. } = &self;
+        let pid = self
+            .pid
+            .map_or_else(|| "null".to_owned(), |pid| pid.to_string());
+        let Self {
+            program,
+            about,
+            swath,
+            ..
+        } = &self;
         let text = format!(
             "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\nstart_time: '{start_time}'\nend_date: {end_date}\nend_time: '{end_time}'\n{about}{swath}{tail}"
         );
@@ -227,7 +277,8 @@ fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the line that a killed attempt may have left open, so that the next one's first line stands alone.
+/// Ends the line that a killed attempt may have left open, so that the next one's first line stands
+/// alone.
 fn end_last_line(path: &Path) -> io::Result<()> {
     let file = match OpenOptions::new().read(true).append(true).open(path) {
         Ok(file) => file,
@@ -239,7 +290,11 @@ fn end_last_line(path: &Path) -> io::Result<()> {
     if length > 0 {
         file.read_exact_at(&mut last, length - 1)?;
     }
-    if last == *b"\n" { Ok(()) } else { io::Write::write_all(&mut &file, b"\n") }
+    if last == *b"\n" {
+        Ok(())
+    } else {
+        io::Write::write_all(&mut &file, b"\n")
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -249,7 +304,8 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns MLXP's word for how an attempt ended. It has none for a trial that waits to go on: that one is as if it had not started.
+/// Returns MLXP's word for how an attempt ended. It has none for a trial that waits to go on: that
+/// one is as if it had not started.
 fn status(exit: &Exit) -> &'static str {
     match exit {
         Exit::Done | Exit::Stopped => "COMPLETE",
@@ -261,17 +317,26 @@ fn status(exit: &Exit) -> &'static str {
 fn program(command: &[String]) -> String {
     let mut out = String::new();
     let program = command.first().map_or("", String::as_str);
-    line(&mut out, "current_file_path", |out| yaml::text(out, program));
+    line(&mut out, "current_file_path", |out| {
+        yaml::text(out, program)
+    });
     line(&mut out, "executable", |out| yaml::text(out, program));
     let host = rustix::system::uname();
-    line(&mut out, "hostname", |out| yaml::text(out, &host.nodename().to_string_lossy()));
+    line(&mut out, "hostname", |out| {
+        yaml::text(out, &host.nodename().to_string_lossy())
+    });
     out
 }
 
 fn about(beginning: &Beginning<'_>) -> String {
     let mut out = String::new();
-    line(&mut out, "work_dir", |out| yaml::text(out, &work_dir(beginning.workdir, beginning.dir)));
-    let folder = beginning.dir.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    line(&mut out, "work_dir", |out| {
+        yaml::text(out, &work_dir(beginning.workdir, beginning.dir))
+    });
+    let folder = beginning
+        .dir
+        .file_name()
+        .and_then(|name| name.to_str()?.parse::<u32>().ok());
     let id = folder.unwrap_or(beginning.identity.trial.0);
     let _ = write!(
         out,
@@ -280,28 +345,45 @@ fn about(beginning: &Beginning<'_>) -> String {
     out
 }
 
-/// Returns the workdir as it is seen from the trial's folder, `../../..`, if that lies in it; only then does it move with the study.
+/// Returns the workdir as it is seen from the trial's folder, `../../..`, if that lies in it; only
+/// then does it move with the study.
 fn work_dir(workdir: &Path, dir: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let workdir = absolute(workdir);
     match absolute(dir).strip_prefix(&workdir) {
         Ok(below) => {
             let up: Vec<&str> = below.components().map(|_| "..").collect();
-            if up.is_empty() { ".".to_owned() } else { up.join("/") }
+            if up.is_empty() {
+                ".".to_owned()
+            } else {
+                up.join("/")
+            }
         }
         Err(_) => workdir.to_string_lossy().into_owned(),
     }
 }
 
 fn swath(beginning: &Beginning<'_>) -> String {
-    let Beginning { identity, seed, command, at, .. } = *beginning;
+    let Beginning {
+        identity,
+        seed,
+        command,
+        at,
+        ..
+    } = *beginning;
     let mut out = "swath:\n".to_owned();
-    for (key, word) in
-        [("  study", &identity.study), ("  pipeline", &identity.pipeline), ("  stage", &identity.stage)]
-    {
+    for (key, word) in [
+        ("  study", &identity.study),
+        ("  pipeline", &identity.pipeline),
+        ("  stage", &identity.stage),
+    ] {
         line(&mut out, key, |out| yaml::text(out, word));
     }
-    let _ = write!(out, "  trial: {}\n  attempt: {}\n  seed: {seed}\n", identity.trial, identity.attempt);
+    let _ = write!(
+        out,
+        "  trial: {}\n  attempt: {}\n  seed: {seed}\n",
+        identity.trial, identity.attempt
+    );
     line(&mut out, "  command", |out| {
         out.push('[');
         for (at, word) in command.iter().enumerate() {
@@ -310,13 +392,17 @@ fn swath(beginning: &Beginning<'_>) -> String {
         }
         out.push(']');
     });
-    line(&mut out, "  started_at", |out| yaml::text(out, &at.to_string()));
+    line(&mut out, "  started_at", |out| {
+        yaml::text(out, &at.to_string())
+    });
     out
 }
 
 fn ended(exit: &Exit, at: Timestamp) -> String {
     let mut out = String::new();
-    line(&mut out, "  ended_at", |out| yaml::text(out, &at.to_string()));
+    line(&mut out, "  ended_at", |out| {
+        yaml::text(out, &at.to_string())
+    });
     line(&mut out, "  exit", |out| yaml::text(out, &exit.to_string()));
     out
 }
@@ -350,9 +436,24 @@ fn line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
 /// Returns date and time as MLXP writes them, on this machine's clock.
 fn local(at: Timestamp) -> (String, String) {
     let zone = jiff::tz::TimeZone::system();
-    let moment = jiff::Timestamp::from_microsecond(at.as_micros()).unwrap_or_default().to_zoned(zone);
-    let date = format!("{:02}/{:02}/{:04}", moment.day(), moment.month(), moment.year());
-    (date, format!("{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second()))
+    let moment = jiff::Timestamp::from_microsecond(at.as_micros())
+        .unwrap_or_default()
+        .to_zoned(zone);
+    let date = format!(
+        "{:02}/{:02}/{:04}",
+        moment.day(),
+        moment.month(),
+        moment.year()
+    );
+    (
+        date,
+        format!(
+            "{:02}:{:02}:{:02}",
+            moment.hour(),
+            moment.minute(),
+            moment.second()
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -34,34 +34,59 @@ pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
         return Err(Outside::Empty);
     }
     if Path::new(given).is_absolute() {
-        let hint = strip(workdir, Path::new(given))
-            .map_or_else(String::new, |relative| format!(": write `{}`", relative.display()));
+        let hint = strip(workdir, Path::new(given)).map_or_else(String::new, |relative| {
+            format!(": write `{}`", relative.display())
+        });
         return Err(Outside::Absolute { path: path(), hint });
     }
-    let Some(relative) = plain(Path::new(given)) else { return Err(Outside::Escapes { path: path() }) };
-    let unreadable = |error: io::Error| Outside::Unreadable { path: path(), why: error.to_string() };
+    let Some(relative) = plain(Path::new(given)) else {
+        return Err(Outside::Escapes { path: path() });
+    };
+    let unreadable = |error: io::Error| Outside::Unreadable {
+        path: path(),
+        why: error.to_string(),
+    };
     let root = workdir.canonicalize().map_err(unreadable)?;
     let (real, exists) = existing(&root, &relative).map_err(unreadable)?;
     if !real.starts_with(&root) {
-        return Err(Outside::Linked { path: path(), target: real.display().to_string() });
+        return Err(Outside::Linked {
+            path: path(),
+            target: real.display().to_string(),
+        });
     }
-    let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { &relative };
-    Ok(Inside { relative: relative.to_string_lossy().into_owned(), real: exists.then_some(real) })
+    let relative = if relative.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        &relative
+    };
+    Ok(Inside {
+        relative: relative.to_string_lossy().into_owned(),
+        real: exists.then_some(real),
+    })
 }
 
-/// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside) and where to find it.
+/// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside) and
+/// where to find it.
 pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
     let found = workdir.join(given);
-    let whole =
-        std::path::absolute(&found).ok().and_then(|path| plain(&path)).unwrap_or_else(|| found.clone());
+    let whole = std::path::absolute(&found)
+        .ok()
+        .and_then(|path| plain(&path))
+        .unwrap_or_else(|| found.clone());
     let recorded = strip(workdir, &whole).unwrap_or(whole);
-    let recorded = if recorded.as_os_str().is_empty() { PathBuf::from(".") } else { recorded };
+    let recorded = if recorded.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        recorded
+    };
     (recorded.to_string_lossy().into_owned(), found)
 }
 
 /// Returns `path` relative to `workdir`, if it lies in it by name.
 fn strip(workdir: &Path, path: &Path) -> Option<PathBuf> {
-    let root = std::path::absolute(workdir).ok().and_then(|root| plain(&root))?;
+    let root = std::path::absolute(workdir)
+        .ok()
+        .and_then(|root| plain(&root))?;
     plain(path)?.strip_prefix(root).ok().map(Path::to_path_buf)
 }
 
@@ -137,7 +162,13 @@ mod tests {
     fn a_file_that_is_not_there_is_inside_and_absent() {
         let dir = world();
         let found = inside(&dir.path().join("work"), "models/new/m.bin").unwrap();
-        assert_eq!(found, Inside { relative: "models/new/m.bin".into(), real: None });
+        assert_eq!(
+            found,
+            Inside {
+                relative: "models/new/m.bin".into(),
+                real: None
+            }
+        );
     }
 
     #[test]
@@ -146,7 +177,9 @@ mod tests {
         let work = dir.path().join("work");
         let refused = inside(&work, work.join("models/m.bin").to_str().unwrap()).unwrap_err();
         assert!(
-            refused.to_string().ends_with("paths are relative to the workdir: write `models/m.bin`"),
+            refused
+                .to_string()
+                .ends_with("paths are relative to the workdir: write `models/m.bin`"),
             "{refused}"
         );
         assert!(
@@ -162,11 +195,26 @@ mod tests {
         symlink(dir.path().join("nothing"), work.join("dangling")).unwrap();
         symlink("../nothing", work.join("models/up")).unwrap();
         symlink("models", work.join("in")).unwrap();
-        assert!(matches!(inside(&work, "../secret"), Err(Outside::Escapes { .. })));
-        assert!(matches!(inside(&work, "models/../../secret"), Err(Outside::Escapes { .. })));
-        assert!(matches!(inside(&work, "out/secret"), Err(Outside::Linked { .. })));
-        assert!(matches!(inside(&work, "out/new"), Err(Outside::Linked { .. })));
-        assert!(matches!(inside(&work, "dangling"), Err(Outside::Linked { .. })));
+        assert!(matches!(
+            inside(&work, "../secret"),
+            Err(Outside::Escapes { .. })
+        ));
+        assert!(matches!(
+            inside(&work, "models/../../secret"),
+            Err(Outside::Escapes { .. })
+        ));
+        assert!(matches!(
+            inside(&work, "out/secret"),
+            Err(Outside::Linked { .. })
+        ));
+        assert!(matches!(
+            inside(&work, "out/new"),
+            Err(Outside::Linked { .. })
+        ));
+        assert!(matches!(
+            inside(&work, "dangling"),
+            Err(Outside::Linked { .. })
+        ));
         assert_eq!(inside(&work, "models/up").unwrap().real, None);
         assert_eq!(inside(&work, "in/m.bin").unwrap().relative, "in/m.bin");
     }
@@ -177,7 +225,10 @@ mod tests {
         let work = dir.path().join("work");
         symlink("b", work.join("a")).unwrap();
         symlink("a", work.join("b")).unwrap();
-        assert!(matches!(inside(&work, "a"), Err(Outside::Unreadable { .. })));
+        assert!(matches!(
+            inside(&work, "a"),
+            Err(Outside::Unreadable { .. })
+        ));
     }
 
     #[test]

@@ -28,16 +28,28 @@ impl Kinds {
             // Beyond the watched keys a search would find nothing, at a cost for each value.
             let is_searched = !likely && (at < MANY || values.len() <= MANY);
             let searched = || self.0.iter().position(|known| known.name == *name);
-            let at = if is_searched { searched() } else { likely.then_some(at) };
+            let at = if is_searched {
+                searched()
+            } else {
+                likely.then_some(at)
+            };
             let Some(known) = at.map(|at| &mut self.0[at]) else {
                 if self.0.len() < MANY {
-                    self.0.push(Key { name: name.clone(), first: word(datum), told: false });
+                    self.0.push(Key {
+                        name: name.clone(),
+                        first: word(datum),
+                        told: false,
+                    });
                 }
                 continue;
             };
             if !known.told && known.first != word(datum) {
                 known.told = true;
-                said.push(format!("`{name}` was {} and is {} here", known.first, word(datum)));
+                said.push(format!(
+                    "`{name}` was {} and is {} here",
+                    known.first,
+                    word(datum)
+                ));
             }
         }
         let said = said.join(", ");
@@ -66,9 +78,16 @@ mod tests {
         let number = |name: &str| (Name::from(name), Datum::Number(Metric(0.5)));
         let text = |name: &str| (Name::from(name), Datum::Text("good".into()));
         assert_eq!(kinds.look(&[number("loss"), text("mood")]), None);
-        assert_eq!(kinds.look(&[text("mood"), number("loss")]), None, "in another order");
+        assert_eq!(
+            kinds.look(&[text("mood"), number("loss")]),
+            None,
+            "in another order"
+        );
         let said = kinds.look(&[number("loss"), number("mood")]).unwrap();
-        assert!(said.starts_with("`mood` was a text and is a number here; both are kept"), "{said}");
+        assert!(
+            said.starts_with("`mood` was a text and is a number here; both are kept"),
+            "{said}"
+        );
         assert_eq!(kinds.look(&[number("loss"), number("mood")]), None, "once");
     }
 }

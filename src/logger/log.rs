@@ -1,6 +1,8 @@
-//! One call for everything a trial can record, as itwinai's loggers have it: an item, what it is called, and what kind of thing it is.
+//! One call for everything a trial can record, as itwinai's loggers have it: an item, what it is
+//! called, and what kind of thing it is.
 //!
-//! The logger decides by its own [`Due`] whether what is said of a batch, or by a worker, is taken at all.
+//! The logger decides by its own [`Due`] whether what is said of a batch, or by a worker, is taken
+//! at all.
 
 use super::{LoggerError, Point, TrialLogger};
 use crate::study::Due;
@@ -44,7 +46,8 @@ impl From<Json> for Item<'_> {
     }
 }
 
-/// The kinds that have a meaning outside the program that logs; those that need its objects are refused by name.
+/// The kinds that have a meaning outside the program that logs; those that need its objects are
+/// refused by name.
 const KINDS: [&str; 15] = [
     "metric",
     "param",
@@ -71,8 +74,8 @@ impl TrialLogger {
         self
     }
 
-    /// Makes it that of a worker of a distributed trial. [`from_env`](Self::from_env) takes the rank
-    /// that the launcher gave: see `docs/records.md`.
+    /// Makes it that of a worker of a distributed trial. [`from_env`](Self::from_env) takes the
+    /// rank that the launcher gave: see `docs/records.md`.
     #[must_use]
     pub fn with_rank(mut self, rank: u32) -> Self {
         self.rank = rank;
@@ -85,14 +88,17 @@ impl TrialLogger {
         self.due.should_log(self.rank, batch)
     }
 
-    /// Logs `item` under the name `identifier` as what `kind` says, if that is due; returns whether it was.
+    /// Logs `item` under the name `identifier` as what `kind` says, if that is due; returns whether
+    /// it was.
     ///
-    /// `metric` and `flops` take a number; `param` any value; `params` an object; `dict` an object or list, `text` a text: both are stored
-    /// as files; `figure`, `image`, `artifact`, `model`, `best_model`, `dataset` and `prov_documents` take a path; `optimizer` takes an
-    /// object with `lr`, and its name is the identifier. The context of a data set is what it was used for.
+    /// `metric` and `flops` take a number; `param` any value; `params` an object; `dict` an object
+    /// or list, `text` a text: both are stored as files; `figure`, `image`, `artifact`, `model`,
+    /// `best_model`, `dataset` and `prov_documents` take a path; `optimizer` takes an object with
+    /// `lr`, and its name is the identifier. The context of a data set is what it was used for.
     ///
     /// # Errors
-    /// If the kind cannot be recorded, does not go with the item, or the record could not be appended.
+    /// If the kind cannot be recorded, does not go with the item, or the record could not be
+    /// appended.
     pub fn log<'i>(
         &mut self,
         item: impl Into<Item<'i>>,
@@ -114,8 +120,16 @@ impl TrialLogger {
 }
 
 /// Makes the line of the records contract; none for a metric, which has a cheaper way.
-fn line(item: &Item<'_>, identifier: &str, kind: &str, at: Point<'_>) -> Result<Option<Json>, LoggerError> {
-    let refused = |why: String| LoggerError::Kind { kind: kind.to_owned(), why };
+fn line(
+    item: &Item<'_>,
+    identifier: &str,
+    kind: &str,
+    at: Point<'_>,
+) -> Result<Option<Json>, LoggerError> {
+    let refused = |why: String| LoggerError::Kind {
+        kind: kind.to_owned(),
+        why,
+    };
     let wrong = |wanted: &str| refused(format!("`{identifier}` needs {wanted}"));
     let path = || match item {
         Item::Path(path) => Ok(path.to_string_lossy().into_owned()),
@@ -158,13 +172,20 @@ fn line(item: &Item<'_>, identifier: &str, kind: &str, at: Point<'_>) -> Result<
         "watch" | "torch" | "system" | "carbon" | "execution_time" => {
             // The reader of lines knows why.
             let why = super::wire::Parser::default().parse(&json!({ "kind": kind }).to_string());
-            return Err(refused(why.err().map_or_else(String::new, |why| why.to_string())));
+            return Err(refused(
+                why.err().map_or_else(String::new, |why| why.to_string()),
+            ));
         }
         _ => {
-            return Err(refused(format!("there is no such kind; there are {}", KINDS.join(", "))));
+            return Err(refused(format!(
+                "there is no such kind; there are {}",
+                KINDS.join(", ")
+            )));
         }
     };
-    let Json::Object(fields) = &mut line else { return Err(wrong("an object")) };
+    let Json::Object(fields) = &mut line else {
+        return Err(wrong("an object"));
+    };
     place(fields, kind, at);
     fields.insert("kind".to_owned(), json!(kind));
     Ok(Some(line))
@@ -191,5 +212,9 @@ fn place(fields: &mut Map<String, Json>, kind: &str, at: Point<'_>) {
 
 /// Returns a number as lines have it: what JSON does not know is a text.
 fn number(number: f64) -> Json {
-    if number.is_finite() { json!(number) } else { json!(number.to_string().to_lowercase()) }
+    if number.is_finite() {
+        json!(number)
+    } else {
+        json!(number.to_string().to_lowercase())
+    }
 }

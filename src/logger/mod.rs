@@ -1,9 +1,12 @@
-//! The logger a trial is given, bound to pipeline, stage and trial id, and everything that turns what a trial says into records.
+//! The logger a trial is given, bound to pipeline, stage and trial id, and everything that turns
+//! what a trial says into records.
 //!
-//! It has two ends that speak one language, the lines of `docs/records.md`. In a child process [`TrialLogger::from_env`] appends lines to
-//! `$SWATH_RECORDS`; the supervising side reads them with [`Tail`] and hands them to a [`TrialLogger::in_process`], which a Rust closure is
-//! given directly. That one checks paths, digests data and models, writes the trial's own files ([`TrialFolder`] and `metrics/`) and passes
-//! what belongs in the journal to a [`Sink`]. Compiled without the engine too: this is all a training program needs.
+//! It has two ends that speak one language, the lines of `docs/records.md`. In a child process
+//! [`TrialLogger::from_env`] appends lines to `$SWATH_RECORDS`; the supervising side reads them
+//! with [`Tail`] and hands them to a [`TrialLogger::in_process`], which a Rust closure is given
+//! directly. That one checks paths, digests data and models, writes the trial's own files
+//! ([`TrialFolder`] and `metrics/`) and passes what belongs in the journal to a [`Sink`]. Compiled
+//! without the engine too: this is all a training program needs.
 
 pub mod digest;
 pub mod digest_cache;
@@ -88,12 +91,14 @@ pub enum Directive {
     Stop,
 }
 
-/// Where the records of a trial go that the journal keeps: the executor's side forwards each as a signal.
+/// Where the records of a trial go that the journal keeps: the executor's side forwards each as a
+/// signal.
 pub trait Sink: Send {
     /// Takes a record and says whether the trial may go on.
     fn logged(&mut self, record: LogRecord) -> Directive;
 
-    /// Takes a question: an [`Answer`] with this `id` is wanted in the trial's folder when everything before it is decided.
+    /// Takes a question: an [`Answer`] with this `id` is wanted in the trial's folder when
+    /// everything before it is decided.
     fn ask(&mut self, id: String) {
         drop(id);
     }
@@ -122,13 +127,19 @@ impl<'a> Point<'a> {
     /// Makes a point at `step`.
     #[must_use]
     pub fn step(step: u64) -> Self {
-        Self { step: Some(step), ..Self::default() }
+        Self {
+            step: Some(step),
+            ..Self::default()
+        }
     }
 
     /// Says which batch of the step.
     #[must_use]
     pub fn batch(self, batch: u64) -> Self {
-        Self { batch: Some(batch), ..self }
+        Self {
+            batch: Some(batch),
+            ..self
+        }
     }
 
     /// Says what it was measured on.

@@ -80,7 +80,10 @@ impl ModelStore {
     /// Makes one that follows a rule.
     #[must_use]
     pub fn new(rule: Models) -> Self {
-        Self { rule, used: Mutex::default() }
+        Self {
+            rule,
+            used: Mutex::default(),
+        }
     }
 
     /// Returns its rule.
@@ -94,35 +97,53 @@ impl ModelStore {
     /// Each version has a folder of its own, whose name is never used again, so that a version can
     /// be released while the next is being held.
     pub(super) fn hold(&self, trial: &Path, real: &Path) -> Option<Held> {
-        let Models::Hold { budget } = self.rule else { return None };
+        let Models::Hold { budget } = self.rule else {
+            return None;
+        };
         let home = trial.join(HELD);
-        let contains_home = trial.canonicalize().map_or(true, |trial| trial.starts_with(real));
+        let contains_home = trial
+            .canonicalize()
+            .map_or(true, |trial| trial.starts_with(real));
         let is_held = home.canonicalize().is_ok_and(|home| real.starts_with(home));
         if contains_home || is_held {
             return None;
         }
         fs::create_dir_all(&home).ok()?;
         let mut draft = tempfile::Builder::new();
-        draft.prefix("").rand_bytes(8).permissions(Permissions::from_mode(0o777));
+        draft
+            .prefix("")
+            .rand_bytes(8)
+            .permissions(Permissions::from_mode(0o777));
         let version = draft.tempdir_in(&home).ok()?;
-        let name = real.file_name().and_then(|name| name.to_str()).unwrap_or("model");
+        let name = real
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("model");
         let mut reserve = |bytes| self.reserve(trial, budget, bytes);
         // Without room the model is only referred to: that is no fault of the trial.
         let left_out = copy(real, &version.path().join(name), &mut reserve).ok()?;
         let folder = version.keep();
         let version = folder.file_name().unwrap_or_default().to_string_lossy();
-        Some(Held { path: format!("{HELD}/{version}/{name}"), left_out })
+        Some(Held {
+            path: format!("{HELD}/{version}/{name}"),
+            left_out,
+        })
     }
 
     /// Takes room for a copy, or refuses.
     fn reserve(&self, trial: &Path, budget: u64, bytes: u64) -> io::Result<()> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = used.bytes.saturating_add(bytes) > budget;
-        let is_stale = used.measured.is_none_or(|at| is_over && at.elapsed() >= MEASURED_AGAIN_AFTER);
+        let is_stale = used
+            .measured
+            .is_none_or(|at| is_over && at.elapsed() >= MEASURED_AGAIN_AFTER);
         if is_stale {
             // Versions are released by the process that runs the study, which may be another one.
             let study = trial.parent().unwrap_or(trial);
-            *used = Used { bytes: held_in(study), measured: Some(Instant::now()) };
+            *used = Used {
+                bytes: held_in(study),
+                measured: Some(Instant::now()),
+            };
         }
         if used.bytes.saturating_add(bytes) > budget || bytes > free_at(trial) / PART_OF_FREE {
             return Err(io::ErrorKind::StorageFull.into());
@@ -141,14 +162,26 @@ pub(super) fn discard(trial: &Path, held: &str) {
 
 /// Returns how many bytes all trials of a study hold.
 fn held_in(study: &Path) -> u64 {
-    let trials = fs::read_dir(study).into_iter().flatten().filter_map(Result::ok);
-    let numbered =
-        trials.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
-    numbered.map(|trial| bytes_below(&trial.path().join(HELD))).sum()
+    let trials = fs::read_dir(study)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let numbered = trials.filter(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.parse::<u32>().is_ok())
+    });
+    numbered
+        .map(|trial| bytes_below(&trial.path().join(HELD)))
+        .sum()
 }
 
 fn bytes_below(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(about) if about.is_dir() => bytes_below(&entry.path()),
         Ok(about) => about.len(),
@@ -160,7 +193,9 @@ fn bytes_below(folder: &Path) -> u64 {
 /// Returns the free space of a file system; one that does not say has enough.
 fn free_at(folder: &Path) -> u64 {
     let about = rustix::fs::statvfs(folder);
-    about.map_or(u64::MAX, |about| about.f_bavail.saturating_mul(about.f_frsize))
+    about.map_or(u64::MAX, |about| {
+        about.f_bavail.saturating_mul(about.f_frsize)
+    })
 }
 
 #[cfg(test)]
@@ -187,7 +222,10 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(fs::read(trial.join(&first)).unwrap(), [7; 100]);
         assert_eq!(fs::read(trial.join(&second)).unwrap(), b"second");
-        assert!(first.starts_with("held/") && first.ends_with("/m.bin"), "{first}");
+        assert!(
+            first.starts_with("held/") && first.ends_with("/m.bin"),
+            "{first}"
+        );
     }
 
     #[test]
@@ -202,23 +240,47 @@ mod tests {
         let first = store.hold(&trial, &model).unwrap();
         assert!(store.hold(&other, &model).is_some());
         assert!(store.hold(&trial, &model).is_none(), "300 bytes");
-        assert_eq!(fs::read_dir(trial.join(HELD)).unwrap().count(), 1, "nothing half done is left");
+        assert_eq!(
+            fs::read_dir(trial.join(HELD)).unwrap().count(),
+            1,
+            "nothing half done is left"
+        );
         discard(&trial, &first.path);
         let store = ModelStore::new(Models::Hold { budget: 250 });
-        assert!(store.hold(&trial, &model).is_some(), "another process sees what was released");
+        assert!(
+            store.hold(&trial, &model).is_some(),
+            "another process sees what was released"
+        );
     }
 
     fn shares_blocks(model: &Path, folder: &Path) -> bool {
-        copy(model, &folder.join("probe"), &mut |_| Err(io::ErrorKind::StorageFull.into())).is_ok()
+        copy(model, &folder.join("probe"), &mut |_| {
+            Err(io::ErrorKind::StorageFull.into())
+        })
+        .is_ok()
     }
 
     #[test]
     fn a_rule_to_refer_holds_nothing_and_neither_does_a_model_that_contains_the_trial() {
         let (dir, trial, model) = study();
-        assert!(ModelStore::new(Models::Refer).hold(&trial, &model).is_none());
+        assert!(
+            ModelStore::new(Models::Refer)
+                .hold(&trial, &model)
+                .is_none()
+        );
         let store = ModelStore::new(Models::default());
-        assert!(store.hold(&trial, &dir.path().canonicalize().unwrap()).is_none());
-        let held = trial.join(store.hold(&trial, &model).unwrap().path).canonicalize().unwrap();
-        assert!(store.hold(&trial, &held).is_none(), "what is held is not held again");
+        assert!(
+            store
+                .hold(&trial, &dir.path().canonicalize().unwrap())
+                .is_none()
+        );
+        let held = trial
+            .join(store.hold(&trial, &model).unwrap().path)
+            .canonicalize()
+            .unwrap();
+        assert!(
+            store.hold(&trial, &held).is_none(),
+            "what is held is not held again"
+        );
     }
 }

@@ -28,7 +28,10 @@ const LAUNCHERS: [(&str, Option<&str>); 5] = [
 /// about ranks.
 #[cfg(feature = "engine")]
 pub(crate) fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
-    let names = LAUNCHERS.into_iter().flat_map(|(rank, size)| [Some(rank), size]).flatten();
+    let names = LAUNCHERS
+        .into_iter()
+        .flat_map(|(rank, size)| [Some(rank), size])
+        .flatten();
     let pairs = names.filter_map(|name| Some(format!("{name}={}", number(variable(name)?)?)));
     let pairs: Vec<_> = pairs.collect();
     (!pairs.is_empty()).then(|| pairs.join(" ").into())
@@ -41,7 +44,10 @@ pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
     let outer = outer.to_string_lossy();
     let inherited = |name: &str| {
         let pairs = outer.split(' ').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.parse().ok())
+        pairs
+            .into_iter()
+            .find(|(key, _)| *key == name)
+            .and_then(|(_, value)| value.parse().ok())
     };
     let own = |name: &str| number(variable(name)?);
     let of_launcher = |(rank, size): (&str, Option<&str>)| {
@@ -54,13 +60,17 @@ pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
 /// Returns the rank that a number means: a whole number above 0. Process 0 is the one that decides,
 /// as if there were no other.
 pub(crate) fn of_number(number: f64) -> Option<u32> {
-    (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+    (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number))
+        .then_some(number as u32)
 }
 
 /// Returns the rank of the process that wrote a line, 0 if the line has none.
 #[cfg(feature = "engine")]
 pub(crate) fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
-    line.get(KEY).and_then(serde_json::Value::as_f64).and_then(of_number).unwrap_or(0)
+    line.get(KEY)
+        .and_then(serde_json::Value::as_f64)
+        .and_then(of_number)
+        .unwrap_or(0)
 }
 
 fn number(value: OsString) -> Option<u32> {
@@ -77,28 +87,57 @@ mod tests {
     /// those of `outside`.
     fn rank(outside: &[(&str, &str)], own: &[(&str, &str)]) -> u32 {
         let mut variables: BTreeMap<&str, OsString> = BTreeMap::new();
-        variables.extend(outside.iter().map(|(name, value)| (*name, OsString::from(value))));
+        variables.extend(
+            outside
+                .iter()
+                .map(|(name, value)| (*name, OsString::from(value))),
+        );
         let told = outer(|name| variables.get(name).cloned());
-        variables.extend(own.iter().map(|(name, value)| (*name, OsString::from(value))));
+        variables.extend(
+            own.iter()
+                .map(|(name, value)| (*name, OsString::from(value))),
+        );
         variables.extend(told.map(|told| (OUTER, told)));
         of_process(&|name| variables.get(name).cloned())
     }
 
     #[test]
     fn every_launcher_gives_a_rank() {
-        for name in ["SWATH_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"] {
-            assert_eq!((rank(&[], &[(name, "3")]), rank(&[], &[(name, "0")])), (3, 0), "{name}");
+        for name in [
+            "SWATH_RANK",
+            "RANK",
+            "OMPI_COMM_WORLD_RANK",
+            "PMI_RANK",
+            "SLURM_PROCID",
+        ] {
+            assert_eq!(
+                (rank(&[], &[(name, "3")]), rank(&[], &[(name, "0")])),
+                (3, 0),
+                "{name}"
+            );
         }
-        assert_eq!(rank(&[], &[("RANK", "6"), ("SLURM_PROCID", "1")]), 6, "torchrun under srun");
+        assert_eq!(
+            rank(&[], &[("RANK", "6"), ("SLURM_PROCID", "1")]),
+            6,
+            "torchrun under srun"
+        );
         assert_eq!((rank(&[], &[("RANK", "high")]), rank(&[], &[])), (0, 0));
     }
 
     #[test]
     fn a_rank_that_the_trial_was_started_with_is_not_its_own() {
-        let outside = [("RANK", "3"), ("WORLD_SIZE", "8"), ("SLURM_PROCID", "3"), ("SWATH_RANK", "3")];
+        let outside = [
+            ("RANK", "3"),
+            ("WORLD_SIZE", "8"),
+            ("SLURM_PROCID", "3"),
+            ("SWATH_RANK", "3"),
+        ];
         assert_eq!(rank(&outside, &[]), 0);
         for (own, expected) in [("0", 0), ("1", 1), ("3", 3)] {
-            assert_eq!(rank(&outside, &[("RANK", own), ("WORLD_SIZE", "4")]), expected);
+            assert_eq!(
+                rank(&outside, &[("RANK", own), ("WORLD_SIZE", "4")]),
+                expected
+            );
         }
         assert_eq!(rank(&outside, &[("SLURM_PROCID", "2")]), 2);
     }

@@ -31,7 +31,9 @@ impl Repeats {
         }
         let known = self.steps.entry(step.to_bits()).or_default();
         for name in deciding.iter().filter(|name| *name != key) {
-            let Some(value) = axis::number(values, name) else { continue };
+            let Some(value) = axis::number(values, name) else {
+                continue;
+            };
             match known.iter().find(|(other, _)| other == name) {
                 None => known.push((name.clone(), value)),
                 Some((_, before)) if *before == value => {}
@@ -61,17 +63,36 @@ mod tests {
         let mut repeats = Repeats::default();
         let (epoch, deciding) = (Name::from("epoch"), ["loss".into(), "epoch".into()]);
         let mut look = |values: &[(&str, f64)]| {
-            let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
+            let datum =
+                |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = values.iter().map(datum).collect();
             repeats.look(&values, Some(&epoch), &deciding)
         };
-        assert_eq!(look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]), None);
-        assert_eq!(look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]), None, "only what decides");
+        assert_eq!(
+            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
+            None
+        );
+        assert_eq!(
+            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]),
+            None,
+            "only what decides"
+        );
         assert_eq!(look(&[("epoch", 2.0), ("seconds", 4.0)]), None);
-        assert_eq!(look(&[("epoch", 2.0), ("loss", 0.4)]), None, "a step may be reported in parts");
-        assert_eq!(look(&[("loss", 0.3)]), None, "without a step nothing is repeated");
+        assert_eq!(
+            look(&[("epoch", 2.0), ("loss", 0.4)]),
+            None,
+            "a step may be reported in parts"
+        );
+        assert_eq!(
+            look(&[("loss", 0.3)]),
+            None,
+            "without a step nothing is repeated"
+        );
         let said = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
-        assert!(said.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "), "{said}");
+        assert!(
+            said.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
+            "{said}"
+        );
         assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
     }
 }

@@ -1,15 +1,18 @@
 //! Finds reports in the output of programs that only print: the sweep file's `[capture]`.
 //!
-//! Each line of output is matched by each expression; the first group (or the whole match, if there is none) is the value of that key. What
-//! one line gives belongs together. A report is complete when
+//! Each line of output is matched by each expression; the first group (or the whole match, if there
+//! is none) is the value of that key. What one line gives belongs together. A report is complete
+//! when
 //!
 //! - every key of `[capture]` has a value: there is nothing more to wait for; or
 //! - a line gives a key that already has one: the next report begins with that line; or
 //! - the output ends.
 //!
-//! So `epoch 3 val_loss 0.5` on one line is a report at once; `epoch 3` and `val_loss 0.5` on two lines are one report as soon as the second
-//! is printed; and a key that is printed only now and then (a validation every fifth epoch) is in the report it was printed with, which is
-//! then handed on when the next one begins. A report is never guessed to be complete from what earlier ones looked like.
+//! So `epoch 3 val_loss 0.5` on one line is a report at once; `epoch 3` and `val_loss 0.5` on two
+//! lines are one report as soon as the second is printed; and a key that is printed only now and
+//! then (a validation every fifth epoch) is in the report it was printed with, which is then handed
+//! on when the next one begins. A report is never guessed to be complete from what earlier ones
+//! looked like.
 
 use crate::space::Name;
 use crate::study::{Datum, Metric};
@@ -57,12 +60,17 @@ impl Scrape {
     #[must_use]
     pub fn is_unmatched(&self, name: &str) -> bool {
         let of_name = |at: usize| self.capture.get(at).is_some_and(|(key, _)| **key == *name);
-        self.matched.iter().enumerate().any(|(at, matched)| !matched && of_name(at))
+        self.matched
+            .iter()
+            .enumerate()
+            .any(|(at, matched)| !matched && of_name(at))
     }
 
-    /// Takes the next piece of a stream's output, of any size, and hands each report that is complete to `each`.
+    /// Takes the next piece of a stream's output, of any size, and hands each report that is
+    /// complete to `each`.
     ///
-    /// Lines end with a line feed or a carriage return (progress bars). Colours are taken out, bytes that are not UTF-8 replaced.
+    /// Lines end with a line feed or a carriage return (progress bars). Colours are taken out,
+    /// bytes that are not UTF-8 replaced.
     pub fn feed(&mut self, stream: Stream, bytes: &[u8], each: EachReport<'_>) {
         let mut rest = std::mem::take(&mut self.rests[stream as usize]);
         let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).peekable();
@@ -91,9 +99,16 @@ impl Scrape {
         }
         let text = String::from_utf8_lossy(bytes);
         let text = without_colours(&text);
-        let found: Vec<Option<Datum>> =
-            self.capture.iter().map(|(_, expression)| first(expression, &text)).collect();
-        if found.iter().zip(&self.pending).any(|(new, old)| new.is_some() && old.is_some()) {
+        let found: Vec<Option<Datum>> = self
+            .capture
+            .iter()
+            .map(|(_, expression)| first(expression, &text))
+            .collect();
+        if found
+            .iter()
+            .zip(&self.pending)
+            .any(|(new, old)| new.is_some() && old.is_some())
+        {
             self.emit(each);
         }
         for ((slot, matched), new) in self.pending.iter_mut().zip(&mut self.matched).zip(found) {
@@ -124,7 +139,8 @@ pub(crate) fn first(expression: &Regex, text: &str) -> Option<Datum> {
     Some(datum(found.get(1).or(found.get(0))?.as_str()))
 }
 
-/// Reads a number if it is one, also with punctuation behind it (`0.41,` or `93%`); otherwise it is a text.
+/// Reads a number if it is one, also with punctuation behind it (`0.41,` or `93%`); otherwise it is
+/// a text.
 fn datum(text: &str) -> Datum {
     let text = text.trim();
     let bare = text.trim_end_matches([',', ';', ':', '.', ')', ']', '}', '%', '|']);
@@ -162,21 +178,30 @@ mod tests {
     use proptest::prelude::*;
 
     fn scrape(capture: &[(&str, &str)]) -> Scrape {
-        let capture: Vec<(Name, Regex)> =
-            capture.iter().map(|(name, text)| (Name::from(*name), Regex::new(text).unwrap())).collect();
+        let capture: Vec<(Name, Regex)> = capture
+            .iter()
+            .map(|(name, text)| (Name::from(*name), Regex::new(text).unwrap()))
+            .collect();
         Scrape::new(&capture)
     }
 
     fn epochs() -> Scrape {
-        scrape(&[("epoch", r"epoch (\d+)"), ("loss", r"\bloss[=:]\s*(\S+)"), ("val", r"val[=:]\s*(\S+)")])
+        scrape(&[
+            ("epoch", r"epoch (\d+)"),
+            ("loss", r"\bloss[=:]\s*(\S+)"),
+            ("val", r"val[=:]\s*(\S+)"),
+        ])
     }
 
-    /// What has been found after each of the pieces, and at the end, each report as `name=value name=value`.
+    /// What has been found after each of the pieces, and at the end, each report as `name=value
+    /// name=value`.
     fn found(mut scrape: Scrape, pieces: &[&str]) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for piece in pieces {
             let mut now = Vec::new();
-            scrape.feed(Stream::Out, piece.as_bytes(), &mut |values| now.push(shown(&values)));
+            scrape.feed(Stream::Out, piece.as_bytes(), &mut |values| {
+                now.push(shown(&values))
+            });
             all.push(now);
         }
         let mut now = Vec::new();
@@ -196,39 +221,84 @@ mod tests {
 
     #[test]
     fn keys_on_one_line_are_one_report_at_once() {
-        let found = found(epochs(), &["epoch 1 loss: 0.5 val=0.6\n", "epoch 2 loss: 0.4 val=0.5\n"]);
-        assert_eq!(found, [vec!["epoch=1 loss=0.5 val=0.6"], vec!["epoch=2 loss=0.4 val=0.5"], vec![]]);
+        let found = found(
+            epochs(),
+            &["epoch 1 loss: 0.5 val=0.6\n", "epoch 2 loss: 0.4 val=0.5\n"],
+        );
+        assert_eq!(
+            found,
+            [
+                vec!["epoch=1 loss=0.5 val=0.6"],
+                vec!["epoch=2 loss=0.4 val=0.5"],
+                vec![]
+            ]
+        );
     }
 
     #[test]
     fn keys_on_separate_lines_are_one_report_as_soon_as_all_are_there() {
-        let found = found(epochs(), &["epoch 1\n", "loss: 0.5\n", "val: 0.6\n", "epoch 2\n"]);
-        assert_eq!(found, [vec![], vec![], vec!["epoch=1 loss=0.5 val=0.6"], vec![], vec!["epoch=2"]]);
+        let found = found(
+            epochs(),
+            &["epoch 1\n", "loss: 0.5\n", "val: 0.6\n", "epoch 2\n"],
+        );
+        assert_eq!(
+            found,
+            [
+                vec![],
+                vec![],
+                vec!["epoch=1 loss=0.5 val=0.6"],
+                vec![],
+                vec!["epoch=2"]
+            ]
+        );
     }
 
     #[test]
     fn a_key_printed_now_and_then_stays_with_the_report_it_was_printed_in() {
-        let found =
-            found(epochs(), &["epoch 1\nloss: 5\n", "epoch 2\nloss: 4\nval: 3\n", "epoch 3\nloss: 2\n"]);
+        let found = found(
+            epochs(),
+            &[
+                "epoch 1\nloss: 5\n",
+                "epoch 2\nloss: 4\nval: 3\n",
+                "epoch 3\nloss: 2\n",
+            ],
+        );
         assert_eq!(
             found,
-            [vec![], vec!["epoch=1 loss=5", "epoch=2 loss=4 val=3"], vec![], vec!["epoch=3 loss=2"]]
+            [
+                vec![],
+                vec!["epoch=1 loss=5", "epoch=2 loss=4 val=3"],
+                vec![],
+                vec!["epoch=3 loss=2"]
+            ]
         );
     }
 
     #[test]
     fn a_line_cut_anywhere_is_matched_whole() {
-        let found = found(scrape(&[("loss", r"loss=(\S+)")]), &["lo", "ss=0.", "25\nlos", "s=nan"]);
-        assert_eq!(found, [vec![], vec![], vec!["loss=0.25"], vec![], vec!["loss=NaN"]]);
+        let found = found(
+            scrape(&[("loss", r"loss=(\S+)")]),
+            &["lo", "ss=0.", "25\nlos", "s=nan"],
+        );
+        assert_eq!(
+            found,
+            [vec![], vec![], vec!["loss=0.25"], vec![], vec!["loss=NaN"]]
+        );
     }
 
     #[test]
     fn the_streams_do_not_mix_within_a_line() {
         let mut scrape = scrape(&[("a", r"a=(\S+)"), ("b", r"b=(\S+)")]);
         let mut reports = Vec::new();
-        scrape.feed(Stream::Out, b"a=", &mut |values| reports.push(shown(&values)));
-        scrape.feed(Stream::Err, b"b=2\n", &mut |values| reports.push(shown(&values)));
-        scrape.feed(Stream::Out, b"1\n", &mut |values| reports.push(shown(&values)));
+        scrape.feed(Stream::Out, b"a=", &mut |values| {
+            reports.push(shown(&values))
+        });
+        scrape.feed(Stream::Err, b"b=2\n", &mut |values| {
+            reports.push(shown(&values))
+        });
+        scrape.feed(Stream::Out, b"1\n", &mut |values| {
+            reports.push(shown(&values))
+        });
         assert_eq!(reports, ["a=1 b=2"]);
     }
 
@@ -236,7 +306,10 @@ mod tests {
     fn progress_bars_colours_and_punctuation_do_not_hide_a_number() {
         let text = "\r10% loss=0.5,\r20% \u{1b}[32mloss\u{1b}[0m=0.4%)\nloss=best\nloss=1e-3.\n";
         let found = found(scrape(&[("loss", r"loss=(\S+)")]), &[text]);
-        assert_eq!(found[0], ["loss=0.5", "loss=0.4", "loss=\"best\"", "loss=0.001"]);
+        assert_eq!(
+            found[0],
+            ["loss=0.5", "loss=0.4", "loss=\"best\"", "loss=0.001"]
+        );
     }
 
     #[test]
@@ -252,10 +325,15 @@ mod tests {
         let line = format!("{}loss=0.25\n", "x ".repeat(100_000));
         let mut scrape = scrape(&[("loss", r"loss=(\S+)"), ("acc", r"acc=(\S+)")]);
         let mut reports = Vec::new();
-        scrape.feed(Stream::Out, line.as_bytes(), &mut |values| reports.push(shown(&values)));
+        scrape.feed(Stream::Out, line.as_bytes(), &mut |values| {
+            reports.push(shown(&values))
+        });
         scrape.finish(&mut |values| reports.push(shown(&values)));
         assert_eq!(reports, ["loss=0.25"]);
-        assert_eq!(["loss", "acc", "epoch"].map(|name| scrape.is_unmatched(name)), [false, true, false]);
+        assert_eq!(
+            ["loss", "acc", "epoch"].map(|name| scrape.is_unmatched(name)),
+            [false, true, false]
+        );
     }
 
     #[test]

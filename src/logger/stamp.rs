@@ -1,4 +1,5 @@
-//! The state of a file or folder at one moment: whether it changed between two looks, and when it was last written to.
+//! The state of a file or folder at one moment: whether it changed between two looks, and when it
+//! was last written to.
 
 use super::digest::State;
 use std::fs;
@@ -23,7 +24,12 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Looks at `real`, which is `relative` in `workdir` with its links followed.
     pub(super) fn of(workdir: &Path, relative: &str, real: &Path) -> io::Result<Self> {
-        let mut stamp = Self { entries: Vec::new(), size: 0, has_empty: false, is_being_cut: false };
+        let mut stamp = Self {
+            entries: Vec::new(),
+            size: 0,
+            has_empty: false,
+            is_being_cut: false,
+        };
         stamp.links(workdir, relative);
         stamp.tree(real)?;
         stamp.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -35,7 +41,10 @@ impl Stamp {
     /// The times of the inodes count too: a file that took the place of another by a rename, or
     /// whose time was set back, has an old time of its content.
     pub(super) fn newest(&self) -> i128 {
-        let times = self.entries.iter().map(|(_, state)| state.modified.max(state.changed));
+        let times = self
+            .entries
+            .iter()
+            .map(|(_, state)| state.modified.max(state.changed));
         times.max().unwrap_or(0)
     }
 
@@ -66,7 +75,10 @@ impl Stamp {
             if about.is_file() {
                 self.file(&about);
             }
-            let target = about.is_symlink().then(|| fs::metadata(&path).ok()).flatten();
+            let target = about
+                .is_symlink()
+                .then(|| fs::metadata(&path).ok())
+                .flatten();
             if let Some(target) = target.filter(fs::Metadata::is_file) {
                 self.file(&target);
                 self.entries.push((path.join("."), State::of(&target)));
@@ -95,7 +107,14 @@ mod tests {
         fs::create_dir_all(path("ck/part")).unwrap();
         fs::write(path("ck/part/w"), "one").unwrap();
         symlink("ck", path("latest")).unwrap();
-        let look = || Stamp::of(dir.path(), "latest", &path("latest").canonicalize().unwrap()).unwrap();
+        let look = || {
+            Stamp::of(
+                dir.path(),
+                "latest",
+                &path("latest").canonicalize().unwrap(),
+            )
+            .unwrap()
+        };
         let mut before = look();
         assert_eq!(before, look());
         assert_eq!(before.size, 3);

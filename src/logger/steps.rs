@@ -39,7 +39,11 @@ impl Steps {
                 && known.rank == place.rank
         };
         let likely = self.courses.get(self.latest).is_some_and(is);
-        let at = if likely { Some(self.latest) } else { self.courses.iter().position(is) };
+        let at = if likely {
+            Some(self.latest)
+        } else {
+            self.courses.iter().position(is)
+        };
         let Some(at) = at else {
             if self.courses.len() < MANY {
                 self.latest = self.courses.len();
@@ -77,10 +81,23 @@ mod tests {
     fn a_step_that_goes_backwards_is_told_once_a_metric_log_context_and_worker() {
         let mut steps = Steps::default();
         let mut look = |name: &str, log: &str, context: &str, rank: u64, step: f64| {
-            steps.look(name, &Place { log, context, rank, step }).is_some()
+            steps
+                .look(
+                    name,
+                    &Place {
+                        log,
+                        context,
+                        rank,
+                        step,
+                    },
+                )
+                .is_some()
         };
         assert!(!look("loss", "train", "", 0, 9.0) && !look("loss", "train", "", 0, 9.0));
-        assert!(!look("acc", "train", "", 0, 1.0), "another metric has its own steps");
+        assert!(
+            !look("acc", "train", "", 0, 1.0),
+            "another metric has its own steps"
+        );
         assert!(
             !look("loss", "test", "", 0, 1.0)
                 && !look("loss", "train", "x", 0, 1.0)

@@ -1,4 +1,5 @@
-//! The supervising end: checks what a trial says, writes the trial's own files, and passes on what the journal keeps.
+//! The supervising end: checks what a trial says, writes the trial's own files, and passes on what
+//! the journal keeps.
 
 use super::deciding::{DecidingMetrics, Instead};
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
@@ -10,12 +11,13 @@ use super::repeats::Repeats;
 use super::stamp::Stamp;
 use super::steps::{Place, Steps};
 use super::together::{
-    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named, named_again,
+    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named,
+    named_again,
 };
 use super::wire::{Parser, Places, Said, begin_pair, check_name, json_number, json_text};
 use super::{
-    Answer, DigestCache, DigestError, Directive, Dirs, Line, ModelStore, Point, Sink, Tail, artifacts,
-    digest, rank,
+    Answer, DigestCache, DigestError, Directive, Dirs, Line, ModelStore, Point, Sink, Tail,
+    artifacts, digest, rank,
 };
 use crate::space::{Name, Value};
 use crate::study::{Axis, Datum, LogRecord, Metric, axis};
@@ -122,7 +124,9 @@ impl Supervised {
 
     /// Remembers why a metric was not reported, as far as the output tells.
     pub(super) fn note_unreported(&mut self, metric: &Name, reason: String) {
-        self.parser.deciding().note(metric, || Instead::Unreported(reason));
+        self.parser
+            .deciding()
+            .note(metric, || Instead::Unreported(reason));
     }
 
     /// Records why deciding metrics have no number, at the end of an attempt that ended well.
@@ -139,14 +143,23 @@ impl Supervised {
     /// Reads the lines that were appended since the last time, and the models that they name.
     ///
     /// `ended` says that the program has ended: these lines are its last.
-    pub(super) fn follow(&mut self, tail: &mut Tail, ended: bool, now: fn() -> i64) -> io::Result<usize> {
+    pub(super) fn follow(
+        &mut self,
+        tail: &mut Tail,
+        ended: bool,
+        now: fn() -> i64,
+    ) -> io::Result<usize> {
         let mut total = 0;
         let mut result = Ok(());
         self.reads_together = true;
         let mut state = tail.state();
         for _ in 0..ROUNDS {
             let each = &mut |line: Line<'_>| self.tailed(line, now());
-            match if ended { tail.finish(each) } else { tail.poll(each) } {
+            match if ended {
+                tail.finish(each)
+            } else {
+                tail.poll(each)
+            } {
                 Ok(read) => total += read,
                 Err(error) => result = Err(error),
             }
@@ -169,12 +182,17 @@ impl Supervised {
         self.settle(ended);
         if ended && !self.in_doubt.is_empty() {
             let modified = state.map_or(i128::MIN, |state| state.modified);
-            self.read_last_again(Source { modified, is_buffered: false, is_output: false });
+            self.read_last_again(Source {
+                modified,
+                is_buffered: false,
+                is_output: false,
+            });
         }
         result.map(|()| total)
     }
 
-    /// Takes reports that were found in a program's output, which was last written to at `modified`.
+    /// Takes reports that were found in a program's output, which was last written to at
+    /// `modified`.
     ///
     /// Programs gather what they print: whether a line is old or new cannot be told.
     pub(super) fn take_together<T>(
@@ -185,7 +203,11 @@ impl Supervised {
     ) -> T {
         self.reads_together = true;
         let fed = feed(self);
-        let source = Source { modified, is_buffered: !ended, is_output: true };
+        let source = Source {
+            modified,
+            is_buffered: !ended,
+            is_output: true,
+        };
         self.read_models(Some(source), ended);
         self.settle(ended);
         if ended {
@@ -194,12 +216,16 @@ impl Supervised {
         fed
     }
 
-    /// Records the last model of a path again, with its digest, if it had none and the program has ended.
+    /// Records the last model of a path again, with its digest, if it had none and the program has
+    /// ended.
     ///
     /// Only behind the last report: the model belongs to that one.
     fn read_last_again(&mut self, source: Source) {
         for (path, last) in std::mem::take(&mut self.in_doubt) {
-            let is_other = last.model.source.is_some_and(|before| before.is_output != source.is_output);
+            let is_other = last
+                .model
+                .source
+                .is_some_and(|before| before.is_output != source.is_output);
             if is_other {
                 self.in_doubt.insert(path, last);
                 continue;
@@ -207,7 +233,10 @@ impl Supervised {
             let mut model = last.model;
             model.source = Some(source);
             model.version = Some(self.read_version(&model));
-            let is_known = model.version.as_ref().is_some_and(|version| version.digest.is_ok());
+            let is_known = model
+                .version
+                .as_ref()
+                .is_some_and(|version| version.digest.is_ok());
             if is_known && !model.is_overwritten() && last.reports == self.recorded.reports {
                 self.record_model(model);
             } else {
@@ -236,7 +265,8 @@ impl Supervised {
         &self.dirs.trial
     }
 
-    /// Returns whether the trial asked after its last report, so that it will hear of a stop from the answer.
+    /// Returns whether the trial asked after its last report, so that it will hear of a stop from
+    /// the answer.
     pub(super) fn waits(&self) -> bool {
         self.waits
     }
@@ -266,7 +296,10 @@ impl Supervised {
         let said = self.parser.parse(&text);
         if replaced || !self.parser.flaws().is_empty() {
             let bad = replaced.then(|| "bytes that are not UTF-8 were replaced".to_owned());
-            let all: Vec<String> = bad.into_iter().chain(self.parser.flaws().iter().cloned()).collect();
+            let all: Vec<String> = bad
+                .into_iter()
+                .chain(self.parser.flaws().iter().cloned())
+                .collect();
             self.warn(format!("{label}: {}", all.join("; ")));
         }
         match said {
@@ -277,7 +310,9 @@ impl Supervised {
 
     /// Warns that a line is left out, which may have had the objective.
     fn refuse(&mut self, label: &Label, why: &str) {
-        self.parser.deciding().note_refused(&format!("{label}: {why}"));
+        self.parser
+            .deciding()
+            .note_refused(&format!("{label}: {why}"));
         self.warn(format!("{label}: {why}; it is left out"));
     }
 
@@ -293,16 +328,31 @@ impl Supervised {
                 let log = log.as_deref().or(context.as_deref());
                 let log = self.log_for(log, label);
                 if let (Some(name), Some(step)) = (self.parser.keys().first(), self.parser.step()) {
-                    let (context, rank) = (context.as_deref().unwrap_or_default(), self.parser.rank());
-                    let said = self.steps.look(name, &Place { log: &log, context, rank, step });
-                    said.into_iter().for_each(|said| self.warn(format!("{label}: {said}")));
+                    let (context, rank) =
+                        (context.as_deref().unwrap_or_default(), self.parser.rank());
+                    let said = self.steps.look(
+                        name,
+                        &Place {
+                            log: &log,
+                            context,
+                            rank,
+                            step,
+                        },
+                    );
+                    said.into_iter()
+                        .for_each(|said| self.warn(format!("{label}: {said}")));
                 }
                 let keys = self.parser.keys().iter().map(|key| &**key);
                 let written = self.files.row(&log, self.parser.row(), keys, now);
                 self.written(written);
             }
             Said::Dataset { path, role } => self.dataset(Path::new(&path), role, label),
-            Said::Model { path, step, keep, facts } => self.model(&path, step, keep, facts, label),
+            Said::Model {
+                path,
+                step,
+                keep,
+                facts,
+            } => self.model(&path, step, keep, facts, label),
             Said::Stored { folder, name, text } => self.keep(folder, &name, &text, label),
             Said::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Said::Checkpoint { step } => self.pass(LogRecord::Checkpoint { step }),
@@ -310,7 +360,9 @@ impl Supervised {
             Said::Note { text } => self.pass(LogRecord::Note { text }),
             Said::Outputs(values) => {
                 for (name, value) in values {
-                    self.parser.deciding().note_elsewhere(&name, || Instead::Output);
+                    self.parser
+                        .deciding()
+                        .note_elsewhere(&name, || Instead::Output);
                     self.output(name, value);
                 }
             }
@@ -397,7 +449,10 @@ impl Supervised {
             begin_pair(&mut self.row, rank::KEY);
             self.row.extend_from_slice(rank.to_string().as_bytes());
         }
-        let keys = kept.iter().map(|(name, _)| &**name).chain((rank > 0).then_some(rank::KEY));
+        let keys = kept
+            .iter()
+            .map(|(name, _)| &**name)
+            .chain((rank > 0).then_some(rank::KEY));
         let rank = if rank > 0 { rank } else { self.rank_of(&kept) };
         let log = self.log_of_report(rank);
         let written = self.files.row(log, &self.row, keys, now);
@@ -421,21 +476,31 @@ impl Supervised {
         if let Some(said) = self.kinds.look(&values) {
             self.warn(format!("{label}: {said}"));
         }
-        self.axis.place(self.recorded.reports, None, |key| axis::number(&values, key));
+        self.axis.place(self.recorded.reports, None, |key| {
+            axis::number(&values, key)
+        });
         if let Some(said) = self.repeats.look(&values, self.axis.key(), &self.deciding) {
             self.warn(format!("{label}: {said}"));
         }
         let named = values.iter().position(|(name, _)| &**name == "model_path");
-        let Some(at) = named else { return self.pass(LogRecord::Report { values }) };
+        let Some(at) = named else {
+            return self.pass(LogRecord::Report { values });
+        };
         let step = self.axis.key().and_then(|key| axis::number(&values, key));
         let Datum::Text(path) = &values[at].1 else {
-            self.warn(format!("{label}: `model_path` is not a text; no model is recorded"));
+            self.warn(format!(
+                "{label}: `model_path` is not a text; no model is recorded"
+            ));
             return self.pass(LogRecord::Report { values });
         };
         let path = path.clone();
-        let keep = values.iter().any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
+        let keep = values
+            .iter()
+            .any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
         if let Err(outside) = inside(&self.dirs.workdir, &path) {
-            self.warn(format!("{label}: `model_path` is refused, the rest is kept: {outside}"));
+            self.warn(format!(
+                "{label}: `model_path` is refused, the rest is kept: {outside}"
+            ));
             values.remove(at);
             if !values.is_empty() {
                 self.pass(LogRecord::Report { values });
@@ -447,7 +512,13 @@ impl Supervised {
     }
 
     /// Takes metrics from this process.
-    pub(super) fn metrics(&mut self, values: &[(&str, f64)], point: &Point<'_>, rank: Option<u64>, now: i64) {
+    pub(super) fn metrics(
+        &mut self,
+        values: &[(&str, f64)],
+        point: &Point<'_>,
+        rank: Option<u64>,
+        now: i64,
+    ) {
         self.row.clear();
         let mut flaw = None;
         for (name, number) in values {
@@ -475,15 +546,26 @@ impl Supervised {
             begin_pair(&mut self.row, "context");
             json_text(&mut self.row, point.context);
         }
-        let log = [point.log, point.context].into_iter().find(|log| !log.is_empty());
+        let log = [point.log, point.context]
+            .into_iter()
+            .find(|log| !log.is_empty());
         let log = self.log_for(log, &Label::Metric);
         if let (Some((name, _)), Some(step)) = (values.first(), point.step) {
             let rank = rank.unwrap_or_default();
-            let place = Place { log: &log, context: point.context, rank, step: step as f64 };
+            let place = Place {
+                log: &log,
+                context: point.context,
+                rank,
+                step: step as f64,
+            };
             let said = self.steps.look(name, &place);
-            said.into_iter().for_each(|said| self.warn(format!("a metric: {said}")));
+            said.into_iter()
+                .for_each(|said| self.warn(format!("a metric: {said}")));
         }
-        let names = values.iter().map(|(name, _)| *name).filter(|name| check_name(name).is_ok());
+        let names = values
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| check_name(name).is_ok());
         let keys = names
             .chain(point.step.map(|_| "step"))
             .chain(point.batch.map(|_| "batch"))
@@ -493,9 +575,12 @@ impl Supervised {
         self.written(written);
     }
 
-    /// Returns the log a metric goes to; one whose name cannot be is kept with those that name none.
+    /// Returns the log a metric goes to; one whose name cannot be is kept with those that name
+    /// none.
     fn log_for<'l>(&mut self, log: Option<&'l str>, label: &Label) -> Cow<'l, str> {
-        let Some(log) = log else { return Cow::Borrowed(METRICS) };
+        let Some(log) = log else {
+            return Cow::Borrowed(METRICS);
+        };
         if let Err(why) = check_log(log) {
             self.warn(format!("{label}: {why}; it goes to `{METRICS}`"));
             return Cow::Borrowed(METRICS);
@@ -506,17 +591,30 @@ impl Supervised {
     pub(super) fn dataset(&mut self, given: &Path, role: String, label: &Label) {
         let (recorded, found) = data_dir(&self.dirs.workdir, given);
         let (md5, size, files, partial) = match digest(&found, self.cache.as_deref()) {
-            Ok(digest) => {
-                (Some(digest.md5), digest.size, digest.files, self.name_left_out(&recorded, &digest.left_out))
-            }
+            Ok(digest) => (
+                Some(digest.md5),
+                digest.size,
+                digest.files,
+                self.name_left_out(&recorded, &digest.left_out),
+            ),
             Err(error) => {
-                self.warn(format!("{label}: data set `{recorded}` has no digest: {}", chain(&error)));
+                self.warn(format!(
+                    "{label}: data set `{recorded}` has no digest: {}",
+                    chain(&error)
+                ));
                 (None, 0, 0, Vec::new())
             }
         };
         self.recorded.data.retain(|(path, _)| *path != recorded);
         self.recorded.data.push((recorded.clone(), md5.clone()));
-        self.pass(LogRecord::Dataset { data_dir: recorded, role, md5, size, files, partial });
+        self.pass(LogRecord::Dataset {
+            data_dir: recorded,
+            role,
+            md5,
+            size,
+            files,
+            partial,
+        });
     }
 
     /// Warns of what is not part of a digest, and returns it as records have it.
@@ -544,7 +642,9 @@ impl Supervised {
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };
         let path = found.relative;
-        let is_best = facts.iter().any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
+        let is_best = facts
+            .iter()
+            .any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
         let before = self.waiting.iter().rev().find_map(|waiting| match waiting {
             Waiting::Model(other) if other.path == path => Some(!is_best || other.named_before),
             _ => None,
@@ -564,7 +664,10 @@ impl Supervised {
             version: None,
         })));
         if !facts.is_empty() {
-            self.pass(LogRecord::Facts { model_path: path, facts: facts.into_iter().collect() });
+            self.pass(LogRecord::Facts {
+                model_path: path,
+                facts: facts.into_iter().collect(),
+            });
         }
         if !self.reads_together {
             self.read_models(None, true);
@@ -583,7 +686,9 @@ impl Supervised {
                     Some(Version::without(OVERWRITTEN))
                 }
                 (NamedAgain::Same(later), Waiting::Model(model)) => {
-                    let Waiting::Model(later) = &self.waiting[later] else { continue };
+                    let Waiting::Model(later) = &self.waiting[later] else {
+                        continue;
+                    };
                     if model.held() != later.held() {
                         self.discard(model);
                     }
@@ -637,7 +742,12 @@ impl Supervised {
             discard(&self.dirs.trial, held);
         }
         let held = held.filter(|_| version.is_ok());
-        Version { digest: version, held, partial: left_out, stamp: Some(before) }
+        Version {
+            digest: version,
+            held,
+            partial: left_out,
+            stamp: Some(before),
+        }
     }
 
     fn discard(&self, model: &NamedModel) {
@@ -659,8 +769,11 @@ impl Supervised {
             std::thread::sleep(TICK);
         }
         for waiting in &mut waiting {
-            let Waiting::Model(model) = waiting else { continue };
-            if model.is_overwritten() || (!ended && model.is_unsettled() && self.has_changed(model)) {
+            let Waiting::Model(model) = waiting else {
+                continue;
+            };
+            if model.is_overwritten() || (!ended && model.is_unsettled() && self.has_changed(model))
+            {
                 self.discard(model);
                 model.version = Some(Version::without(OVERWRITTEN));
             }
@@ -675,14 +788,27 @@ impl Supervised {
     }
 
     fn has_changed(&self, model: &NamedModel) -> bool {
-        let (Some(real), Some(stamp)) = (&model.real, model.stamp()) else { return false };
+        let (Some(real), Some(stamp)) = (&model.real, model.stamp()) else {
+            return false;
+        };
         Stamp::of(&self.dirs.workdir, &model.path, real).map_or(true, |now| now != *stamp)
     }
 
     fn record_model(&mut self, mut model: NamedModel) {
         let version = model.version.take();
-        let Version { digest, held, partial, .. } = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
-        let NamedModel { label, path: model_path, step, keep, .. } = &model;
+        let Version {
+            digest,
+            held,
+            partial,
+            ..
+        } = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
+        let NamedModel {
+            label,
+            path: model_path,
+            step,
+            keep,
+            ..
+        } = &model;
         let (model_path, step, keep) = (model_path.clone(), *step, *keep);
         if !partial.is_empty() {
             self.warn(format!(
@@ -708,11 +834,21 @@ impl Supervised {
         self.recorded.models.push((model_path.clone(), md5.clone()));
         if doubt.as_deref() == Some(OVERWRITTEN) {
             let reports = self.recorded.reports;
-            self.in_doubt.insert(model_path.clone(), LastInDoubt { model, reports });
+            self.in_doubt
+                .insert(model_path.clone(), LastInDoubt { model, reports });
         } else {
             self.in_doubt.remove(&model_path);
         }
-        self.pass(LogRecord::Model { model_path, md5, size, step, held, keep, doubt, partial });
+        self.pass(LogRecord::Model {
+            model_path,
+            md5,
+            size,
+            step,
+            held,
+            keep,
+            doubt,
+            partial,
+        });
     }
 
     pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
@@ -726,7 +862,12 @@ impl Supervised {
                     ));
                 }
                 let (md5, size) = (Some(digest.md5), digest.size);
-                self.pass(LogRecord::Artifact { path, md5, size, partial });
+                self.pass(LogRecord::Artifact {
+                    path,
+                    md5,
+                    size,
+                    partial,
+                });
             }
             Err(why) => self.warn(format!("{label}: the artifact is not stored: {why}")),
         }
@@ -734,24 +875,39 @@ impl Supervised {
 
     /// Stores a text as a file of the trial.
     fn keep(&mut self, folder: &'static str, name: &str, text: &str, label: &Label) {
-        let kept = artifacts::keep(&self.dirs.trial, folder, name, text.as_bytes()).and_then(|path| {
-            Ok((digest(&self.dirs.trial.join(&path), None).map_err(std::io::Error::other)?, path))
-        });
+        let kept =
+            artifacts::keep(&self.dirs.trial, folder, name, text.as_bytes()).and_then(|path| {
+                Ok((
+                    digest(&self.dirs.trial.join(&path), None).map_err(std::io::Error::other)?,
+                    path,
+                ))
+            });
         match kept {
             Ok((digest, path)) => {
                 let (md5, size) = (Some(digest.md5), digest.size);
-                self.pass(LogRecord::Artifact { path, md5, size, partial: Vec::new() });
+                self.pass(LogRecord::Artifact {
+                    path,
+                    md5,
+                    size,
+                    partial: Vec::new(),
+                });
             }
-            Err(why) => self.warn(format!("{label}: the {folder} is not stored: {}", chain(&why))),
+            Err(why) => self.warn(format!(
+                "{label}: the {folder} is not stored: {}",
+                chain(&why)
+            )),
         }
     }
 
     fn stored(&self, given: &str, folder: Option<&str>) -> Result<(String, super::Digest), String> {
         let found = inside(&self.dirs.workdir, given).map_err(|outside| outside.to_string())?;
-        let real = found.real.ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
+        let real = found
+            .real
+            .ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
         let stored = artifacts::store(&self.dirs.trial, &real, &found.relative, folder)
             .map_err(|error| chain(&error))?;
-        let digest = digest(&self.dirs.trial.join(&stored.path), None).map_err(|error| chain(&error))?;
+        let digest =
+            digest(&self.dirs.trial.join(&stored.path), None).map_err(|error| chain(&error))?;
         let left_out = [stored.left_out, digest.left_out].concat();
         Ok((stored.path, super::Digest { left_out, ..digest }))
     }
@@ -761,7 +917,10 @@ impl Supervised {
     }
 
     pub(super) fn param(&mut self, name: &str, value: Value) {
-        self.pass(LogRecord::Param { name: name.into(), value });
+        self.pass(LogRecord::Param {
+            name: name.into(),
+            value,
+        });
     }
 
     /// Passes a record to the sink.
@@ -795,7 +954,9 @@ impl Supervised {
         }
         let more = self.recorded.warnings.saturating_sub(MOST_WARNINGS);
         if more > 0 {
-            self.pass(LogRecord::Warning { text: format!("and {more} more warnings like these") });
+            self.pass(LogRecord::Warning {
+                text: format!("and {more} more warnings like these"),
+            });
         }
         self.recorded.clone()
     }
@@ -805,7 +966,11 @@ impl Supervised {
         if self.recorded.reports > 0 || self.other_reports == 0 {
             return None;
         }
-        let listed = self.other_ranks.iter().take(MOST_RANKS).map(ToString::to_string);
+        let listed = self
+            .other_ranks
+            .iter()
+            .take(MOST_RANKS)
+            .map(ToString::to_string);
         let more = (self.other_ranks.len() > MOST_RANKS).then(|| "…".to_owned());
         let ranks = listed.chain(more).collect::<Vec<_>>().join(", ");
         Some(format!(
@@ -815,7 +980,8 @@ impl Supervised {
         ))
     }
 
-    /// Says once that the trial's own files cannot be written. The journal has its reports all the same.
+    /// Says once that the trial's own files cannot be written. The journal has its reports all the
+    /// same.
     fn written(&mut self, written: std::io::Result<()>) {
         let Err(error) = written else { return };
         if !std::mem::replace(&mut self.unwritable, true) {

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// The longest line that is read, in bytes; longer ones are refused with their number.
 pub const LONGEST: usize = 10_000_000;
 
-/// How much is read at a time, and how much by one call, so that a program that never stops writing cannot hold its reader.
+/// How much is read at a time, and how much by one call, so that a program that never stops writing
+/// cannot hold its reader.
 const CHUNK: usize = 1 << 18;
 const PER_CALL: usize = 1 << 24;
 
@@ -37,7 +38,8 @@ pub enum Line<'a> {
         /// What there is of it.
         bytes: &'a [u8],
     },
-    /// The file became shorter, or another file took its place; reading starts again at its beginning.
+    /// The file became shorter, or another file took its place; reading starts again at its
+    /// beginning.
     Replaced {
         /// The number of the last line read.
         after: u64,
@@ -59,10 +61,16 @@ impl Tail {
     /// Makes a reader that starts at the beginning of `path`, which need not exist yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { growth: Growth::new(path), rest: Vec::new(), skipped: 0, number: 0 }
+        Self {
+            growth: Growth::new(path),
+            rest: Vec::new(),
+            skipped: 0,
+            number: 0,
+        }
     }
 
-    /// Makes a reader that leaves out the lines that are in the file now: for an attempt that resumes a trial.
+    /// Makes a reader that leaves out the lines that are in the file now: for an attempt that
+    /// resumes a trial.
     ///
     /// # Errors
     /// If the file is there and cannot be read.
@@ -72,14 +80,20 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Hands each line to `each` that has become whole since the last call; returns how many bytes were read.
+    /// Hands each line to `each` that has become whole since the last call; returns how many bytes
+    /// were read.
     ///
     /// One call reads 16 MiB at most, so call again while [`behind`](Self::behind).
     ///
     /// # Errors
     /// If the file cannot be read. That it does not exist yet is no error.
     pub fn poll(&mut self, each: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
-        let Self { growth, rest, skipped, number } = self;
+        let Self {
+            growth,
+            rest,
+            skipped,
+            number,
+        } = self;
         let read = growth.follow(&mut |piece| match piece {
             Piece::Bytes(bytes) => split(bytes, rest, skipped, number, each),
             Piece::Restart => {
@@ -124,9 +138,15 @@ impl Tail {
             read += self.poll(each)?;
         }
         if self.skipped > 0 {
-            each(Line::TooLong { number: self.number + 1, bytes: self.skipped + self.rest.len() as u64 });
+            each(Line::TooLong {
+                number: self.number + 1,
+                bytes: self.skipped + self.rest.len() as u64,
+            });
         } else if !self.rest.is_empty() {
-            each(Line::Torn { number: self.number + 1, bytes: &self.rest });
+            each(Line::Torn {
+                number: self.number + 1,
+                bytes: &self.rest,
+            });
         }
         self.rest.clear();
         self.skipped = 0;
@@ -147,12 +167,21 @@ fn split(
         *number += 1;
         let length = *skipped + (rest.len() + line.len()) as u64;
         if length > LONGEST as u64 {
-            each(Line::TooLong { number: *number, bytes: length });
+            each(Line::TooLong {
+                number: *number,
+                bytes: length,
+            });
         } else if rest.is_empty() {
-            each(Line::Whole { number: *number, bytes: line });
+            each(Line::Whole {
+                number: *number,
+                bytes: line,
+            });
         } else {
             rest.extend_from_slice(line);
-            each(Line::Whole { number: *number, bytes: rest });
+            each(Line::Whole {
+                number: *number,
+                bytes: rest,
+            });
         }
         rest.clear();
         *skipped = 0;
@@ -191,11 +220,17 @@ impl Growth {
     /// Makes a reader that starts at the beginning of `path`, which need not exist yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), open: None, chunk: Vec::new(), behind: false }
+        Self {
+            path: path.into(),
+            open: None,
+            chunk: Vec::new(),
+            behind: false,
+        }
     }
 
-    /// Hands what was appended since the last call to `each`, in pieces; returns how many bytes that was. A file that was cut or
-    /// replaced is read from its beginning again. One call reads 16 MiB at most, so call again while [`behind`](Self::behind).
+    /// Hands what was appended since the last call to `each`, in pieces; returns how many bytes
+    /// that was. A file that was cut or replaced is read from its beginning again. One call reads
+    /// 16 MiB at most, so call again while [`behind`](Self::behind).
     ///
     /// # Errors
     /// If the file cannot be read. That it does not exist yet is no error.
@@ -233,10 +268,17 @@ impl Growth {
                 Err(error) => return Err(error),
             };
             let about = file.metadata()?;
-            self.open = Some(Open { file, dev: about.dev(), inode: about.ino(), offset: 0 });
+            self.open = Some(Open {
+                file,
+                dev: about.dev(),
+                inode: about.ino(),
+                offset: 0,
+            });
             self.chunk.resize(CHUNK, 0);
         }
-        let Some(open) = &mut self.open else { return Ok(0) };
+        let Some(open) = &mut self.open else {
+            return Ok(0);
+        };
         let mut total = 0;
         while total < PER_CALL {
             let read = match open.file.read(&mut self.chunk) {
@@ -257,9 +299,13 @@ impl Growth {
     }
 
     fn was_replaced(&self) -> io::Result<bool> {
-        let Some(open) = &self.open else { return Ok(false) };
+        let Some(open) = &self.open else {
+            return Ok(false);
+        };
         match fs::metadata(&self.path) {
-            Ok(now) => Ok(now.len() < open.offset || (now.dev(), now.ino()) != (open.dev, open.inode)),
+            Ok(now) => {
+                Ok(now.len() < open.offset || (now.dev(), now.ino()) != (open.dev, open.inode))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -274,7 +320,13 @@ mod tests {
     use std::io::Write;
 
     fn append(path: &std::path::Path, bytes: &[u8]) {
-        OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(bytes).unwrap();
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap()
+            .write_all(bytes)
+            .unwrap();
     }
 
     fn polled(tail: &mut Tail) -> Vec<String> {
@@ -286,7 +338,9 @@ mod tests {
     fn told(line: Line<'_>) -> String {
         match line {
             Line::Whole { number, bytes } => format!("{number} {}", String::from_utf8_lossy(bytes)),
-            Line::Torn { number, bytes } => format!("{number} torn {}", String::from_utf8_lossy(bytes)),
+            Line::Torn { number, bytes } => {
+                format!("{number} torn {}", String::from_utf8_lossy(bytes))
+            }
             Line::TooLong { number, bytes } => format!("{number} too long: {bytes}"),
             Line::Replaced { after } => format!("replaced after {after}"),
         }
@@ -317,7 +371,10 @@ mod tests {
         let mut tail = Tail::new(&path);
         assert_eq!(polled(&mut tail), ["1 one"]);
         append(&path, b"xx\nthree\n");
-        assert_eq!(polled(&mut tail), [format!("2 too long: {}", LONGEST + 3), "3 three".to_owned()]);
+        assert_eq!(
+            polled(&mut tail),
+            [format!("2 too long: {}", LONGEST + 3), "3 three".to_owned()]
+        );
         assert!(tail.rest.capacity() <= 4 * CHUNK);
     }
 
@@ -348,7 +405,10 @@ mod tests {
         assert_eq!(polled(&mut tail), ["replaced after 2", "1 new"]);
         fs::write(dir.path().join("other"), "other, and longer\n").unwrap();
         fs::rename(dir.path().join("other"), &path).unwrap();
-        assert_eq!(polled(&mut tail), ["replaced after 1", "1 other, and longer"]);
+        assert_eq!(
+            polled(&mut tail),
+            ["replaced after 1", "1 other, and longer"]
+        );
         fs::remove_file(&path).unwrap();
         assert!(polled(&mut tail).is_empty());
     }

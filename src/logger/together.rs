@@ -84,7 +84,12 @@ pub(super) struct Version {
 impl Version {
     /// Makes one without a digest.
     pub(super) fn without(why: impl Into<String>) -> Self {
-        Self { digest: Err(why.into()), held: None, partial: Vec::new(), stamp: None }
+        Self {
+            digest: Err(why.into()),
+            held: None,
+            partial: Vec::new(),
+            stamp: None,
+        }
     }
 }
 
@@ -92,7 +97,9 @@ impl NamedModel {
     /// Returns whether the bytes that were found may be newer than the line, as far as the times
     /// can tell. Two that are equal say nothing.
     pub(super) fn is_overwritten(&self) -> bool {
-        let (Some(source), Some(stamp)) = (self.source, self.stamp()) else { return false };
+        let (Some(source), Some(stamp)) = (self.source, self.stamp()) else {
+            return false;
+        };
         // An empty file is what a program leaves for a moment when it begins to write.
         stamp.newest() > source.modified
             || stamp.is_being_cut
@@ -154,7 +161,9 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
                     later.is_best && *reported == reports && same_step
                 };
                 named[at] = match later.insert(&model.path, (at, reports, model)) {
-                    None => NamedAgain::No { gathered: times.get(&*model.path) >= Some(&GATHERED) },
+                    None => NamedAgain::No {
+                        gathered: times.get(&*model.path) >= Some(&GATHERED),
+                    },
                     Some(later) if repeats(&later) => NamedAgain::Same(later.0),
                     Some(_) => NamedAgain::Overwritten,
                 };
@@ -167,7 +176,11 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
 
 /// Names what is not part of a digest, for a record.
 pub(super) fn named(left_out: &[LeftOut]) -> Vec<String> {
-    let mut named: Vec<String> = left_out.iter().take(NAMED).map(ToString::to_string).collect();
+    let mut named: Vec<String> = left_out
+        .iter()
+        .take(NAMED)
+        .map(ToString::to_string)
+        .collect();
     if let Some(more @ 1..) = left_out.len().checked_sub(NAMED) {
         named.push(format!("and {more} more"));
     }
@@ -210,21 +223,34 @@ mod tests {
         assert_eq!(named[1], NamedAgain::Same(2));
         assert_eq!(named[2], NamedAgain::Overwritten);
         assert_eq!(named[4], NamedAgain::Overwritten, "a report came between");
-        assert_eq!([named[5], named[7]], [NamedAgain::No { gathered: false }; 2]);
+        assert_eq!(
+            [named[5], named[7]],
+            [NamedAgain::No { gathered: false }; 2]
+        );
     }
 
     #[test]
     fn many_lines_at_once_that_name_one_path_were_gathered() {
         let waiting: Vec<Waiting> = (0..GATHERED).map(|_| model("m", None, false)).collect();
-        assert_eq!(named_again(&waiting).pop(), Some(NamedAgain::No { gathered: true }));
-        assert_eq!(named_again(&waiting[1..]).pop(), Some(NamedAgain::No { gathered: false }));
+        assert_eq!(
+            named_again(&waiting).pop(),
+            Some(NamedAgain::No { gathered: true })
+        );
+        assert_eq!(
+            named_again(&waiting[1..]).pop(),
+            Some(NamedAgain::No { gathered: false })
+        );
     }
 
     #[test]
     fn a_record_names_some_of_what_is_left_out_and_counts_the_rest() {
-        let left_out: Vec<_> =
-            (0..25).map(|n| LeftOut::new(format!("{n:02}").as_bytes(), "a socket")).collect();
+        let left_out: Vec<_> = (0..25)
+            .map(|n| LeftOut::new(format!("{n:02}").as_bytes(), "a socket"))
+            .collect();
         let named = named(&left_out);
-        assert_eq!((named.len(), &*named[0], &*named[20]), (21, "00: a socket", "and 5 more"));
+        assert_eq!(
+            (named.len(), &*named[0], &*named[20]),
+            (21, "00: a socket", "and 5 more")
+        );
     }
 }

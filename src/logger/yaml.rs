@@ -1,10 +1,13 @@
-//! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a number.
+//! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a
+//! number.
 
 use crate::space::{Params, Value};
 use std::fmt::Write as _;
 
 /// Words that a YAML 1.1 reader takes for something other than a text.
-const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
+const WORDS: [&str; 10] = [
+    "y", "n", "yes", "no", "on", "off", "true", "false", "null", "none",
+];
 
 /// Appends a text: plain where nothing else could be meant, otherwise quoted.
 pub(super) fn text(out: &mut String, text: &str) {
@@ -28,7 +31,9 @@ pub(super) fn text(out: &mut String, text: &str) {
 fn is_plain(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_/.-+".contains(c);
-    begins && text.chars().all(harmless) && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+    begins
+        && text.chars().all(harmless)
+        && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// What PyYAML accepts unescaped inside quotes, except line breaks.
@@ -54,7 +59,8 @@ fn escaped(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a number with a dot and, if it has an exponent, a signed one: without them YAML 1.1 reads a text.
+/// Appends a number with a dot and, if it has an exponent, a signed one: without them YAML 1.1
+/// reads a text.
 pub(super) fn float(out: &mut String, number: f64) {
     if number.is_nan() {
         return out.push_str(".nan");
@@ -98,13 +104,26 @@ pub(super) fn value(out: &mut String, value: &Value) {
 
 /// Returns a mapping of the parameters, groups (`model.layers`) nested.
 ///
-/// Where a group and a parameter have the same name, dotted names stay as they are: a reader that flattens sees the same either way.
+/// Where a group and a parameter have the same name, dotted names stay as they are: a reader that
+/// flattens sees the same either way.
 pub(super) fn params(params: &Params) -> String {
     let mut out = String::new();
-    let clash = |name: &str| name.match_indices('.').any(|(dot, _)| params.get(&name[..dot]).is_some());
+    let clash = |name: &str| {
+        name.match_indices('.')
+            .any(|(dot, _)| params.get(&name[..dot]).is_some())
+    };
     let entries: Vec<(Vec<&str>, &Value)> = params
         .iter()
-        .map(|(name, value)| (if clash(name) { vec![&**name] } else { name.split('.').collect() }, value))
+        .map(|(name, value)| {
+            (
+                if clash(name) {
+                    vec![&**name]
+                } else {
+                    name.split('.').collect()
+                },
+                value,
+            )
+        })
         .collect();
     if entries.is_empty() {
         out.push_str("{}\n");
@@ -113,7 +132,8 @@ pub(super) fn params(params: &Params) -> String {
     out
 }
 
-/// Writes the entries, whose paths share what lies above, in the order in which each key first appears.
+/// Writes the entries, whose paths share what lies above, in the order in which each key first
+/// appears.
 fn mapping(out: &mut String, depth: usize, entries: &[(Vec<&str>, &Value)]) {
     let mut done: Vec<&str> = Vec::new();
     for (path, leaf) in entries {
@@ -151,7 +171,10 @@ pub(super) fn key_line(key: &str) -> String {
 /// Makes names for tests elsewhere in this module.
 #[cfg(test)]
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
-    entries.iter().map(|(name, value)| (crate::space::Name::from(*name), value.clone())).collect()
+    entries
+        .iter()
+        .map(|(name, value)| (crate::space::Name::from(*name), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -166,12 +189,32 @@ mod tests {
 
     #[test]
     fn floats_carry_a_dot_and_a_signed_exponent() {
-        let shown: Vec<String> =
-            [1e-5, 1.0, 0.001, 1.5e-7, 1e16, -2.5e300, 0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
-                .map(|number| of(|out| float(out, number)))
-                .into();
-        let wanted =
-            ["1.0e-05", "1.0", "0.001", "1.5e-07", "1.0e+16", "-2.5e+300", "0.0", ".nan", ".inf", "-.inf"];
+        let shown: Vec<String> = [
+            1e-5,
+            1.0,
+            0.001,
+            1.5e-7,
+            1e16,
+            -2.5e300,
+            0.0,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ]
+        .map(|number| of(|out| float(out, number)))
+        .into();
+        let wanted = [
+            "1.0e-05",
+            "1.0",
+            "0.001",
+            "1.5e-07",
+            "1.0e+16",
+            "-2.5e+300",
+            "0.0",
+            ".nan",
+            ".inf",
+            "-.inf",
+        ];
         assert_eq!(shown, wanted);
     }
 
@@ -218,7 +261,10 @@ mod tests {
             ("model.act", Value::Text("relu".into())),
             ("opt", Value::Text("sgd".into())),
             ("opt.momentum", Value::Float(0.9)),
-            ("units", Value::List(vec![Value::Int(1), Value::Text("a, b".into())])),
+            (
+                "units",
+                Value::List(vec![Value::Int(1), Value::Text("a, b".into())]),
+            ),
         ]);
         let wanted = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\nopt.momentum: 0.9\nunits: [1, 'a, b']\n";
         assert_eq!(super::params(&params), wanted);

@@ -1,6 +1,8 @@
-//! The bias-corrected and accelerated bootstrap of a mean: an interval that may be lopsided where the numbers are.
+//! The bias-corrected and accelerated bootstrap of a mean: an interval that may be lopsided where
+//! the numbers are.
 //!
-//! Efron, *J. American Statistical Association* 82 (1987). The randomness is seeded, so the same numbers give the same interval.
+//! Efron, *J. American Statistical Association* 82 (1987). The randomness is seeded, so the same
+//! numbers give the same interval.
 
 use super::normal;
 use super::sample::Sample;
@@ -10,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 /// How many times the sample is drawn again.
 const RESAMPLES: usize = 9_999;
 
-/// Returns the interval of the mean at that confidence, `None` for fewer than two numbers or if all are equal.
+/// Returns the interval of the mean at that confidence, `None` for fewer than two numbers or if all
+/// are equal.
 #[must_use]
 pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let sample = Sample::of(numbers).filter(|sample| sample.n > 1 && sample.std > 0.0)?;
@@ -32,7 +35,8 @@ pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
     Some((end(alpha), end(1.0 - alpha)))
 }
 
-/// Returns how the spread changes with the mean, by leaving out each number once; for a mean that is its skewness.
+/// Returns how the spread changes with the mean, by leaving out each number once; for a mean that
+/// is its skewness.
 fn acceleration(numbers: &[f64], mean: f64) -> f64 {
     let cubes: f64 = numbers.iter().map(|number| (number - mean).powi(3)).sum();
     let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
@@ -51,13 +55,21 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 mod tests {
     use super::mean_interval;
 
-    /// `scipy.stats.bootstrap((x,), numpy.mean, n_resamples=200000, method="BCa")` of SciPy 1.17.1 gives 0.136 and 0.491.
+    /// `scipy.stats.bootstrap((x,), numpy.mean, n_resamples=200000, method="BCa")` of SciPy 1.17.1
+    /// gives 0.136 and 0.491.
     #[test]
     fn the_interval_is_that_of_scipy_but_for_its_randomness() {
         let skewed = [0.1, 0.12, 0.11, 0.15, 0.13, 0.2, 0.55, 0.14, 0.12, 0.9];
         let (low, high) = mean_interval(&skewed, 0.95).unwrap();
-        assert!((low - 0.136).abs() < 0.002 && (high - 0.491).abs() < 0.012, "{low} {high}");
-        assert_eq!(mean_interval(&skewed, 0.95), Some((low, high)), "it is the same each time");
+        assert!(
+            (low - 0.136).abs() < 0.002 && (high - 0.491).abs() < 0.012,
+            "{low} {high}"
+        );
+        assert_eq!(
+            mean_interval(&skewed, 0.95),
+            Some((low, high)),
+            "it is the same each time"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The Cholesky factor of a symmetric matrix that grows row by row, and what is solved with it.
 //!
-//! Golub & Van Loan, *Matrix Computations*, 4th ed., section 4.2, by rows: every inner loop is a dot product of two contiguous rows.
+//! Golub & Van Loan, *Matrix Computations*, 4th ed., section 4.2, by rows: every inner loop is a
+//! dot product of two contiguous rows.
 
 /// The matrix stays indefinite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +16,16 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// Factors the matrix whose row i up to the diagonal is what `row(i)` writes into its slice of length i + 1.
+    /// Factors the matrix whose row i up to the diagonal is what `row(i)` writes into its slice of
+    /// length i + 1.
     ///
     /// # Errors
     /// [`Singular`] if a pivot is not positive.
     pub fn factor(order: usize, row: impl Fn(usize, &mut [f64])) -> Result<Self, Singular> {
-        let mut factor = Self { packed: Vec::with_capacity(order * (order + 1) / 2), order: 0 };
+        let mut factor = Self {
+            packed: Vec::with_capacity(order * (order + 1) / 2),
+            order: 0,
+        };
         let mut buffer = vec![0.0; order];
         for i in 0..order {
             row(i, &mut buffer[..=i]);
@@ -86,7 +91,9 @@ impl Cholesky {
     /// Returns the logarithm of the determinant of the matrix.
     #[must_use]
     pub fn ln_determinant(&self) -> f64 {
-        2.0 * (0..self.order).map(|i| libm::log(self.row(i)[i])).sum::<f64>()
+        2.0 * (0..self.order)
+            .map(|i| libm::log(self.row(i)[i]))
+            .sum::<f64>()
     }
 
     /// Returns the lower triangle of the inverse of the matrix, packed by rows; O(n³).
@@ -119,7 +126,12 @@ impl Cholesky {
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = chunks_a.remainder().iter().zip(chunks_b.remainder()).map(|(x, y)| x * y).sum();
+    let rest: f64 = chunks_a
+        .remainder()
+        .iter()
+        .zip(chunks_b.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
     for (x, y) in chunks_a.zip(chunks_b) {
         for lane in 0..8 {
             sums[lane] += x[lane] * y[lane];
@@ -138,7 +150,11 @@ fn axpy(target: &mut [f64], factor: f64, row: &[f64]) {
 mod tests {
     use super::*;
 
-    const MATRIX: [[f64; 3]; 3] = [[4.0, 12.0, -16.0], [12.0, 37.0, -43.0], [-16.0, -43.0, 98.0]];
+    const MATRIX: [[f64; 3]; 3] = [
+        [4.0, 12.0, -16.0],
+        [12.0, 37.0, -43.0],
+        [-16.0, -43.0, 98.0],
+    ];
 
     fn factor() -> Cholesky {
         Cholesky::factor(3, |i, row| row.copy_from_slice(&MATRIX[i][..=i])).unwrap()
@@ -157,7 +173,10 @@ mod tests {
     #[test]
     fn solving_undoes_multiplying() {
         let factor = factor();
-        let mut b: Vec<f64> = MATRIX.iter().map(|row| dot(row, &[1.0, -2.0, 0.5])).collect();
+        let mut b: Vec<f64> = MATRIX
+            .iter()
+            .map(|row| dot(row, &[1.0, -2.0, 0.5]))
+            .collect();
         factor.solve_lower(&mut b);
         factor.solve_upper(&mut b);
         for (found, wanted) in b.iter().zip([1.0, -2.0, 0.5]) {
@@ -169,11 +188,19 @@ mod tests {
     fn the_inverse_times_the_matrix_is_one() {
         let packed = factor().inverse();
         let at = |i: usize, j: usize| {
-            if i >= j { packed[i * (i + 1) / 2 + j] } else { packed[j * (j + 1) / 2 + i] }
+            if i >= j {
+                packed[i * (i + 1) / 2 + j]
+            } else {
+                packed[j * (j + 1) / 2 + i]
+            }
         };
         for i in 0..3 {
             for j in 0..3 {
-                let product: f64 = MATRIX.iter().enumerate().map(|(k, row)| at(i, k) * row[j]).sum();
+                let product: f64 = MATRIX
+                    .iter()
+                    .enumerate()
+                    .map(|(k, row)| at(i, k) * row[j])
+                    .sum();
                 assert!((product - f64::from(u8::from(i == j))).abs() < 1e-9);
             }
         }

@@ -1,7 +1,8 @@
 //! The exponential of many numbers at once, and sums of exponentials.
 //!
-//! The same bits on every machine, and in a form that the compiler turns into vector code: range reduction by Cody & Waite, then the Taylor
-//! polynomial of degree 13 on |r| ≤ ½ ln 2, relative error below 3e-16.
+//! The same bits on every machine, and in a form that the compiler turns into vector code: range
+//! reduction by Cody & Waite, then the Taylor polynomial of degree 13 on |r| ≤ ½ ln 2, relative
+//! error below 3e-16.
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 const LN_2_HIGH: f64 = 6.931_471_803_691_238e-1;
@@ -35,7 +36,8 @@ pub fn exp(x: f64) -> f64 {
     ] {
         sum = sum * r + factor;
     }
-    // The whole number stands in the low bits of `shifted`: move it to where a float keeps its exponent.
+    // The whole number stands in the low bits of `shifted`: move it to where a float keeps its
+    // exponent.
     let scale = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52));
     let value = sum * scale;
     if x < -708.0 { 0.0 } else { value }

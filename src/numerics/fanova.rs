@@ -1,8 +1,10 @@
-//! Functional analysis of variance of a random forest: how much of what it predicts is due to each parameter alone.
+//! Functional analysis of variance of a random forest: how much of what it predicts is due to each
+//! parameter alone.
 //!
-//! Hutter, Hoos & Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter Importance*, ICML 2014. Every point of the unit cube
-//! counts alike, wherever the samples were taken. A parameter that does not always exist is judged where it does, and that counts in
-//! proportion to how much of the cube that is.
+//! Hutter, Hoos & Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter Importance*,
+//! ICML 2014. Every point of the unit cube counts alike, wherever the samples were taken. A
+//! parameter that does not always exist is judged where it does, and that counts in proportion to
+//! how much of the cube that is.
 
 use super::forest::{Forest, Node, Tree};
 use rayon::prelude::*;
@@ -10,7 +12,8 @@ use rayon::prelude::*;
 /// How much of the variance each column explains alone, tree by tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effects {
-    /// The mean share of the variance, one a column; their sum is at most about 1, the rest is due to several together.
+    /// The mean share of the variance, one a column; their sum is at most about 1, the rest is due
+    /// to several together.
     pub shares: Vec<f64>,
     /// The standard deviation of the shares among the trees.
     pub spreads: Vec<f64>,
@@ -47,10 +50,19 @@ pub fn effects(forest: &Forest) -> Option<Effects> {
     let columns = forest.categories.len();
     let of_tree = |tree: &Tree| {
         let regions = regions(tree, &forest.categories);
-        let mean: f64 = regions.iter().map(|region| region.volume * region.mean).sum();
-        let total: f64 = regions.iter().map(|region| region.volume * (region.mean - mean).powi(2)).sum();
-        (total > 0.0)
-            .then(|| (0..columns).map(|column| alone(&regions, column) / total).collect::<Vec<f64>>())
+        let mean: f64 = regions
+            .iter()
+            .map(|region| region.volume * region.mean)
+            .sum();
+        let total: f64 = regions
+            .iter()
+            .map(|region| region.volume * (region.mean - mean).powi(2))
+            .sum();
+        (total > 0.0).then(|| {
+            (0..columns)
+                .map(|column| alone(&regions, column) / total)
+                .collect::<Vec<f64>>()
+        })
     };
     let trees: Vec<Vec<f64>> = forest.trees.par_iter().filter_map(of_tree).collect();
     if trees.is_empty() {
@@ -60,13 +72,20 @@ pub fn effects(forest: &Forest) -> Option<Effects> {
     let mean = |column: usize| trees.iter().map(|tree| tree[column]).sum::<f64>() / count;
     let shares: Vec<f64> = (0..columns).map(mean).collect();
     let spread = |column: usize| {
-        let squares: f64 = trees.iter().map(|tree| (tree[column] - shares[column]).powi(2)).sum();
+        let squares: f64 = trees
+            .iter()
+            .map(|tree| (tree[column] - shares[column]).powi(2))
+            .sum();
         (squares / count).sqrt()
     };
-    Some(Effects { spreads: (0..columns).map(spread).collect(), shares })
+    Some(Effects {
+        spreads: (0..columns).map(spread).collect(),
+        shares,
+    })
 }
 
-/// Returns the forest's mean over two columns at the centres of a grid, row by row of the second; `None` where one does not exist.
+/// Returns the forest's mean over two columns at the centres of a grid, row by row of the second;
+/// `None` where one does not exist.
 #[must_use]
 pub fn surface(
     forest: &Forest,
@@ -90,9 +109,13 @@ pub fn surface(
             }
         }
     }
-    // Where both exist only in a few leaves, that is because the leaves could not tell that they do not.
+    // Where both exist only in a few leaves, that is because the leaves could not tell that they do
+    // not.
     let most = cells.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
-    cells.into_iter().map(|(sum, weight)| (weight > 0.3 * most).then(|| sum / weight)).collect()
+    cells
+        .into_iter()
+        .map(|(sum, weight)| (weight > 0.3 * most).then(|| sum / weight))
+        .collect()
 }
 
 /// Returns the cells of a grid whose centres lie on a side; categories have a cell each.
@@ -107,7 +130,8 @@ fn covered(side: Side, count: usize) -> Vec<usize> {
     (0..count).filter(inside).collect()
 }
 
-/// Returns the variance that a column causes alone where it exists, times the part of the cube where it does.
+/// Returns the variance that a column causes alone where it exists, times the part of the cube
+/// where it does.
 fn alone(regions: &[Region<'_>], column: usize) -> f64 {
     let parts: Vec<(Side, f64, f64)> = regions
         .iter()
@@ -123,10 +147,19 @@ fn alone(regions: &[Region<'_>], column: usize) -> f64 {
         Some(_) => intervals(&parts),
     };
     // Lengths of the pieces, their weight and the sum of weighted means.
-    let mass: f64 = pieces.iter().map(|(length, weight, _)| length * weight).sum();
-    let mean: f64 = pieces.iter().map(|(length, _, sum)| length * sum).sum::<f64>() / mass;
+    let mass: f64 = pieces
+        .iter()
+        .map(|(length, weight, _)| length * weight)
+        .sum();
+    let mean: f64 = pieces
+        .iter()
+        .map(|(length, _, sum)| length * sum)
+        .sum::<f64>()
+        / mass;
     let squares = pieces.iter().filter(|(_, weight, _)| *weight > 0.0);
-    squares.map(|(length, weight, sum)| length * weight * (sum / weight - mean).powi(2)).sum()
+    squares
+        .map(|(length, weight, sum)| length * weight * (sum / weight - mean).powi(2))
+        .sum()
 }
 
 fn categories(parts: &[(Side, f64, f64)], count: usize) -> Vec<(f64, f64, f64)> {
@@ -178,18 +211,46 @@ fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
         match (&tree.nodes[node], &sides) {
             (Node::Leaf(mean), _) => {
                 let volume = sides.iter().map(|side| side.length()).product();
-                leaves.push(Region { mean: *mean, volume, exists: &tree.exists[node], sides });
+                leaves.push(Region {
+                    mean: *mean,
+                    volume,
+                    exists: &tree.exists[node],
+                    sides,
+                });
             }
-            (Node::Below { column, threshold, left, right }, sides) => {
-                let Side::Range(low, high) = sides[*column] else { continue };
+            (
+                Node::Below {
+                    column,
+                    threshold,
+                    left,
+                    right,
+                },
+                sides,
+            ) => {
+                let Side::Range(low, high) = sides[*column] else {
+                    continue;
+                };
                 let at = threshold.clamp(low, high);
                 let (below, above) = halves(*column, Side::Range(low, at), Side::Range(at, high));
                 open.extend([(*left, below), (*right, above)]);
             }
-            (Node::Among { column, mask, left, right }, sides) => {
-                let Side::Mask(all, count) = sides[*column] else { continue };
-                let (below, above) =
-                    halves(*column, Side::Mask(all & mask, count), Side::Mask(all & !mask, count));
+            (
+                Node::Among {
+                    column,
+                    mask,
+                    left,
+                    right,
+                },
+                sides,
+            ) => {
+                let Side::Mask(all, count) = sides[*column] else {
+                    continue;
+                };
+                let (below, above) = halves(
+                    *column,
+                    Side::Mask(all & mask, count),
+                    Side::Mask(all & !mask, count),
+                );
                 open.extend([(*left, below), (*right, above)]);
             }
         }
@@ -204,19 +265,31 @@ mod tests {
 
     /// Points of a plane that fill the unit cube evenly.
     fn plane(count: usize, step: f64) -> Vec<f64> {
-        (0..count).map(|at| (0.5 + at as f64 * step).fract()).collect()
+        (0..count)
+            .map(|at| (0.5 + at as f64 * step).fract())
+            .collect()
     }
 
     fn number(values: Vec<f64>) -> Column {
-        Column { values, categories: 0 }
+        Column {
+            values,
+            categories: 0,
+        }
     }
 
     #[test]
     fn the_shares_of_a_sum_are_those_of_its_variances() {
         // 2x + z: variances 4/12 and 1/12, no interaction.
-        let [x, z, idle] = [0.819_172_513, 0.671_043_607, 0.549_700_478].map(|step| plane(600, step));
+        let [x, z, idle] =
+            [0.819_172_513, 0.671_043_607, 0.549_700_478].map(|step| plane(600, step));
         let target: Vec<f64> = x.iter().zip(&z).map(|(x, z)| 2.0 * x + z).collect();
-        let found = effects(&Forest::grow(&[number(x), number(z), number(idle)], &target, 64, 0)).unwrap();
+        let found = effects(&Forest::grow(
+            &[number(x), number(z), number(idle)],
+            &target,
+            64,
+            0,
+        ))
+        .unwrap();
         assert!((found.shares[0] - 0.8).abs() < 0.03, "{:?}", found.shares);
         assert!((found.shares[1] - 0.2).abs() < 0.03, "{:?}", found.shares);
         assert!(found.shares[2] < 0.01, "{:?}", found.shares);
@@ -224,10 +297,13 @@ mod tests {
 
     #[test]
     fn a_conditional_parameter_counts_by_where_it_exists() {
-        // Of two choices one has a parameter that decides all of its score: 0 or 1, where the other scores 1/2.
+        // Of two choices one has a parameter that decides all of its score: 0 or 1, where the other
+        // scores 1/2.
         let (switch, m) = (plane(800, 0.754_877_666), plane(800, 0.569_840_290));
         let exists = |at: usize| switch[at] < 0.5;
-        let momentum = (0..800).map(|at| if exists(at) { m[at] } else { f64::NAN }).collect();
+        let momentum = (0..800)
+            .map(|at| if exists(at) { m[at] } else { f64::NAN })
+            .collect();
         let target: Vec<f64> = (0..800)
             .map(|at| {
                 if !exists(at) {
@@ -239,8 +315,16 @@ mod tests {
                 }
             })
             .collect();
-        let choice = (0..800).map(|at| f64::from(u8::from(!exists(at)))).collect();
-        let columns = [Column { values: choice, categories: 2 }, number(momentum)];
+        let choice = (0..800)
+            .map(|at| f64::from(u8::from(!exists(at))))
+            .collect();
+        let columns = [
+            Column {
+                values: choice,
+                categories: 2,
+            },
+            number(momentum),
+        ];
         let found = effects(&Forest::grow(&columns, &target, 64, 0)).unwrap();
         assert!(found.shares[0] < 0.02, "{:?}", found.shares);
         assert!(found.shares[1] > 0.95, "{:?}", found.shares);
@@ -260,6 +344,9 @@ mod tests {
 
     #[test]
     fn a_constant_has_no_effects() {
-        assert_eq!(effects(&Forest::grow(&[number(plane(10, 0.3))], &[1.0; 10], 8, 0)), None);
+        assert_eq!(
+            effects(&Forest::grow(&[number(plane(10, 0.3))], &[1.0; 10], 8, 0)),
+            None
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! A random forest for regression (Breiman, Machine Learning 45, 2001) over parameters, some of which do not always exist.
+//! A random forest for regression (Breiman, Machine Learning 45, 2001) over parameters, some of
+//! which do not always exist.
 //!
-//! Trees are grown to the end on bootstrap samples, with every column tried at every split, as scikit-learn's `RandomForestRegressor` does
-//! by default. A column is split only where it exists in every sample of the node, so what a conditional parameter does is told apart from
-//! whether it exists.
+//! Trees are grown to the end on bootstrap samples, with every column tried at every split, as
+//! scikit-learn's `RandomForestRegressor` does by default. A column is split only where it exists
+//! in every sample of the node, so what a conditional parameter does is told apart from whether it
+//! exists.
 
 use super::stream::{Purpose, stream};
 use rand::RngExt;
@@ -28,9 +30,19 @@ pub(super) enum Node {
     /// The mean of its samples.
     Leaf(f64),
     /// Numbers up to the threshold go left.
-    Below { column: usize, threshold: f64, left: usize, right: usize },
+    Below {
+        column: usize,
+        threshold: f64,
+        left: usize,
+        right: usize,
+    },
     /// The categories in the mask go left.
-    Among { column: usize, mask: u64, left: usize, right: usize },
+    Among {
+        column: usize,
+        mask: u64,
+        left: usize,
+        right: usize,
+    },
 }
 
 /// A tree, the root first. Each node knows which columns exist in all of its samples.
@@ -46,7 +58,8 @@ pub(super) struct Tree {
 pub struct Forest {
     pub(super) trees: Vec<Tree>,
     pub(super) categories: Vec<usize>,
-    /// The share of the variance that the trees explain in samples they were not grown on; `None` if too few were left out.
+    /// The share of the variance that the trees explain in samples they were not grown on; `None`
+    /// if too few were left out.
     pub explained: Option<f64>,
 }
 
@@ -59,7 +72,9 @@ impl Forest {
             .map(|at| {
                 let mut rng = stream(seed, Purpose::Measure, at as u64);
                 let count = target.len();
-                let sample: Vec<usize> = (0..count).map(|_| rng.random_range(0..count.max(1))).collect();
+                let sample: Vec<usize> = (0..count)
+                    .map(|_| rng.random_range(0..count.max(1)))
+                    .collect();
                 let mut drawn = vec![false; count];
                 sample.iter().for_each(|at| drawn[*at] = true);
                 (Growth::new(columns, target, &sample).finish(), drawn)
@@ -67,7 +82,11 @@ impl Forest {
             .collect();
         let explained = explained(&grown, columns, target);
         let categories = columns.iter().map(|column| column.categories).collect();
-        Self { trees: grown.into_iter().map(|(tree, _)| tree).collect(), categories, explained }
+        Self {
+            trees: grown.into_iter().map(|(tree, _)| tree).collect(),
+            categories,
+            explained,
+        }
     }
 }
 
@@ -76,22 +95,32 @@ fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) ->
     let unseen = |at: usize| {
         let mut sum = (0.0, 0u32);
         for (tree, _) in grown.iter().filter(|(_, drawn)| !drawn[at]) {
-            sum = (sum.0 + tree.predict(0, &|column| columns[column].values[at]), sum.1 + 1);
+            sum = (
+                sum.0 + tree.predict(0, &|column| columns[column].values[at]),
+                sum.1 + 1,
+            );
         }
         (sum.1 > 0).then(|| (target[at], sum.0 / f64::from(sum.1)))
     };
-    let pairs: Vec<(f64, f64)> = (0..target.len()).into_par_iter().filter_map(unseen).collect();
+    let pairs: Vec<(f64, f64)> = (0..target.len())
+        .into_par_iter()
+        .filter_map(unseen)
+        .collect();
     if pairs.len() < 4 {
         return None;
     }
     let mean = pairs.iter().map(|(value, _)| value).sum::<f64>() / pairs.len() as f64;
     let total: f64 = pairs.iter().map(|(value, _)| (value - mean).powi(2)).sum();
-    let error: f64 = pairs.iter().map(|(value, guess)| (value - guess).powi(2)).sum();
+    let error: f64 = pairs
+        .iter()
+        .map(|(value, guess)| (value - guess).powi(2))
+        .sum();
     (total > 0.0).then(|| 1.0 - error / total)
 }
 
 impl Tree {
-    /// Returns the mean at a point; where the point lacks what is asked, that of both sides together.
+    /// Returns the mean at a point; where the point lacks what is asked, that of both sides
+    /// together.
     fn predict(&self, node: usize, at: &dyn Fn(usize) -> f64) -> f64 {
         let both = |left: usize, right: usize| {
             let (a, b) = (self.counts[left] as f64, self.counts[right] as f64);
@@ -99,13 +128,30 @@ impl Tree {
         };
         match &self.nodes[node] {
             Node::Leaf(mean) => *mean,
-            Node::Below { column, threshold, left, right } => match at(*column) {
+            Node::Below {
+                column,
+                threshold,
+                left,
+                right,
+            } => match at(*column) {
                 value if value.is_nan() => both(*left, *right),
                 value => self.predict(if value <= *threshold { *left } else { *right }, at),
             },
-            Node::Among { column, mask, left, right } => match at(*column) {
+            Node::Among {
+                column,
+                mask,
+                left,
+                right,
+            } => match at(*column) {
                 value if value.is_nan() => both(*left, *right),
-                value => self.predict(if mask >> (value as u64) & 1 == 1 { *left } else { *right }, at),
+                value => self.predict(
+                    if mask >> (value as u64) & 1 == 1 {
+                        *left
+                    } else {
+                        *right
+                    },
+                    at,
+                ),
             },
         }
     }
@@ -137,7 +183,10 @@ impl<'a> Growth<'a> {
             let mut order: Vec<usize> = (0..sample.len()).collect();
             let value = |at: usize| column.values[sample[at]];
             order.sort_by(|a, b| {
-                value(*a).is_nan().cmp(&value(*b).is_nan()).then(value(*a).total_cmp(&value(*b)))
+                value(*a)
+                    .is_nan()
+                    .cmp(&value(*b).is_nan())
+                    .then(value(*a).total_cmp(&value(*b)))
             });
             order
         };
@@ -147,20 +196,44 @@ impl<'a> Growth<'a> {
             orders.push((0..sample.len()).collect());
         }
         let left = vec![false; sample.len()];
-        Self { columns, target, orders, left, sample: sample.to_vec(), tree: Tree::default() }
+        Self {
+            columns,
+            target,
+            orders,
+            left,
+            sample: sample.to_vec(),
+            tree: Tree::default(),
+        }
     }
 
     fn finish(mut self) -> Tree {
         let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
         while let Some((node, from, to, depth)) = open.pop() {
-            let Some(cut) = (depth < MOST_DEPTH).then(|| self.cut(from, to)).flatten() else { continue };
+            let Some(cut) = (depth < MOST_DEPTH).then(|| self.cut(from, to)).flatten() else {
+                continue;
+            };
             let middle = self.part(&cut, from, to);
             let (left, right) = (self.node(from, middle), self.node(middle, to));
-            let Cut { column, threshold, mask, .. } = cut;
+            let Cut {
+                column,
+                threshold,
+                mask,
+                ..
+            } = cut;
             self.tree.nodes[node] = if self.columns[column].categories == 0 {
-                Node::Below { column, threshold, left, right }
+                Node::Below {
+                    column,
+                    threshold,
+                    left,
+                    right,
+                }
             } else {
-                Node::Among { column, mask, left, right }
+                Node::Among {
+                    column,
+                    mask,
+                    left,
+                    right,
+                }
             };
             open.push((left, from, middle, depth + 1));
             open.push((right, middle, to, depth + 1));
@@ -175,10 +248,15 @@ impl<'a> Growth<'a> {
     /// Adds a leaf for a range.
     fn node(&mut self, from: usize, to: usize) -> usize {
         let samples = &self.orders[0][from..to];
-        let mean =
-            samples.iter().map(|at| self.target[self.sample[*at]]).sum::<f64>() / samples.len().max(1) as f64;
+        let mean = samples
+            .iter()
+            .map(|at| self.target[self.sample[*at]])
+            .sum::<f64>()
+            / samples.len().max(1) as f64;
         let exists = |column: usize| {
-            self.orders[column][from..to].last().is_none_or(|at| !self.value(column, *at).is_nan())
+            self.orders[column][from..to]
+                .last()
+                .is_none_or(|at| !self.value(column, *at).is_nan())
         };
         let exists = (0..self.columns.len()).map(exists).collect();
         self.tree.nodes.push(Node::Leaf(mean));
@@ -195,7 +273,10 @@ impl<'a> Growth<'a> {
         let count = (to - from) as f64;
         let target = |at: usize| self.target[self.sample[at]];
         let first = target(self.orders[0][from]);
-        if self.orders[0][from..to].iter().all(|at| target(*at) == first) {
+        if self.orders[0][from..to]
+            .iter()
+            .all(|at| target(*at) == first)
+        {
             return None;
         }
         let total: f64 = self.orders[0][from..to].iter().map(|at| target(*at)).sum();
@@ -230,13 +311,19 @@ impl<'a> Growth<'a> {
             let (left, right) = ((seen + 1) as f64, (order.len() - seen - 1) as f64);
             let gain = sum * sum / left + (total - sum) * (total - sum) / right;
             if best.as_ref().is_none_or(|best| gain > best.gain) {
-                best = Some(Cut { gain, column, threshold: low + (high - low) / 2.0, mask: 0 });
+                best = Some(Cut {
+                    gain,
+                    column,
+                    threshold: low + (high - low) / 2.0,
+                    mask: 0,
+                });
             }
         }
         best
     }
 
-    /// The best subset of categories is among those that take the lowest means (Breiman et al., CART, 1984, section 9.4).
+    /// The best subset of categories is among those that take the lowest means (Breiman et al.,
+    /// CART, 1984, section 9.4).
     fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
         let mut sums = [(0.0, 0usize); MOST_CATEGORIES];
         for at in order {
@@ -252,19 +339,28 @@ impl<'a> Growth<'a> {
             let right = (order.len() - count) as f64;
             let gain = sum * sum / count as f64 + (total - sum) * (total - sum) / right;
             if best.as_ref().is_none_or(|best| gain > best.gain) {
-                best = Some(Cut { gain, column, threshold: 0.0, mask });
+                best = Some(Cut {
+                    gain,
+                    column,
+                    threshold: 0.0,
+                    mask,
+                });
             }
         }
         best
     }
 
-    /// Sorts a range into what goes left and what goes right, keeping every column's order; returns where the right side begins.
+    /// Sorts a range into what goes left and what goes right, keeping every column's order; returns
+    /// where the right side begins.
     fn part(&mut self, cut: &Cut, from: usize, to: usize) -> usize {
         let numeric = self.columns[cut.column].categories == 0;
         for &at in &self.orders[cut.column][from..to] {
             let value = self.columns[cut.column].values[self.sample[at]];
-            self.left[at] =
-                if numeric { value <= cut.threshold } else { cut.mask >> (value as u64) & 1 == 1 };
+            self.left[at] = if numeric {
+                value <= cut.threshold
+            } else {
+                cut.mask >> (value as u64) & 1 == 1
+            };
         }
         let mut middle = from;
         for order in &mut self.orders {
@@ -283,34 +379,71 @@ mod tests {
     use super::{Column, Forest};
 
     fn grid() -> (Vec<f64>, Vec<f64>) {
-        (0..200).map(|at| ((at % 20) as f64 / 20.0, (at / 20) as f64 / 10.0)).unzip()
+        (0..200)
+            .map(|at| ((at % 20) as f64 / 20.0, (at / 20) as f64 / 10.0))
+            .unzip()
     }
 
     #[test]
     fn a_forest_explains_a_step_and_not_noise() {
         let (x, z) = grid();
         let step: Vec<f64> = x.iter().map(|x| if *x < 0.5 { 0.0 } else { 1.0 }).collect();
-        let columns = [Column { values: x, categories: 0 }, Column { values: z, categories: 0 }];
+        let columns = [
+            Column {
+                values: x,
+                categories: 0,
+            },
+            Column {
+                values: z,
+                categories: 0,
+            },
+        ];
         let forest = Forest::grow(&columns, &step, 32, 0);
         assert!(forest.explained.unwrap() > 0.99, "{:?}", forest.explained);
-        let noise: Vec<f64> = (0..200).map(|at| f64::from(at * 7919 % 104_729 % 101)).collect();
+        let noise: Vec<f64> = (0..200)
+            .map(|at| f64::from(at * 7919 % 104_729 % 101))
+            .collect();
         assert!(Forest::grow(&columns, &noise, 32, 0).explained.unwrap() < 0.3);
     }
 
     #[test]
     fn the_same_seed_gives_the_same_forest() {
         let (x, z) = grid();
-        let columns = [Column { values: x.clone(), categories: 0 }];
-        assert_eq!(Forest::grow(&columns, &z, 8, 3), Forest::grow(&columns, &z, 8, 3));
-        assert_ne!(Forest::grow(&columns, &z, 8, 3), Forest::grow(&columns, &z, 8, 4));
+        let columns = [Column {
+            values: x.clone(),
+            categories: 0,
+        }];
+        assert_eq!(
+            Forest::grow(&columns, &z, 8, 3),
+            Forest::grow(&columns, &z, 8, 3)
+        );
+        assert_ne!(
+            Forest::grow(&columns, &z, 8, 3),
+            Forest::grow(&columns, &z, 8, 4)
+        );
     }
 
     #[test]
     fn nothing_to_learn_from_is_no_trouble() {
         assert_eq!(Forest::grow(&[], &[1.0, 2.0], 4, 0).explained, None);
-        let forest = Forest::grow(&[Column { values: vec![], categories: 0 }], &[], 4, 0);
+        let forest = Forest::grow(
+            &[Column {
+                values: vec![],
+                categories: 0,
+            }],
+            &[],
+            4,
+            0,
+        );
         assert_eq!(forest.explained, None);
-        let constant = Column { values: vec![f64::NAN; 30], categories: 3 };
-        assert!(Forest::grow(&[constant], &[1.0; 30], 4, 0).explained.is_none());
+        let constant = Column {
+            values: vec![f64::NAN; 30],
+            categories: 3,
+        };
+        assert!(
+            Forest::grow(&[constant], &[1.0; 30], 4, 0)
+                .explained
+                .is_none()
+        );
     }
 }

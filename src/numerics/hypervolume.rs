@@ -1,19 +1,25 @@
-//! How much of the space a set of points dominates: the one number that says how good a Pareto front is.
+//! How much of the space a set of points dominates: the one number that says how good a Pareto
+//! front is.
 
-/// Returns the volume between points and a reference point that is dominated by at least one of them, all oriented so that smaller is better.
+/// Returns the volume between points and a reference point that is dominated by at least one of
+/// them, all oriented so that smaller is better.
 ///
-/// Points that are not better than the reference in every coordinate add nothing. Exact, by slicing along the last coordinate (Knowles, 2002;
-/// While et al., IEEE TEC 10(1), 2006): O(n log n) for two coordinates, O(n² log n) for three, a factor n more for each further one.
+/// Points that are not better than the reference in every coordinate add nothing. Exact, by slicing
+/// along the last coordinate (Knowles, 2002; While et al., IEEE TEC 10(1), 2006): O(n log n) for
+/// two coordinates, O(n² log n) for three, a factor n more for each further one.
 #[must_use]
 pub fn hypervolume(points: &[Vec<f64>], reference: &[f64]) -> f64 {
-    let inside =
-        |point: &&Vec<f64>| point.len() == reference.len() && point.iter().zip(reference).all(|(x, r)| x < r);
+    let inside = |point: &&Vec<f64>| {
+        point.len() == reference.len() && point.iter().zip(reference).all(|(x, r)| x < r)
+    };
     let kept: Vec<&[f64]> = points.iter().filter(inside).map(Vec::as_slice).collect();
     slice(kept, reference)
 }
 
 fn slice(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
-    let Some((edge, rest)) = reference.split_last() else { return 0.0 };
+    let Some((edge, rest)) = reference.split_last() else {
+        return 0.0;
+    };
     let last = rest.len();
     points.sort_by(|a, b| a[last].total_cmp(&b[last]));
     if last == 0 {
@@ -35,7 +41,11 @@ fn slice(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     for at in 0..points.len() {
         let height = points.get(at + 1).map_or(*edge, |next| next[last]) - points[at][last];
         if height > 0.0 {
-            volume += height * slice(points[..=at].iter().map(|point| &point[..last]).collect(), rest);
+            volume += height
+                * slice(
+                    points[..=at].iter().map(|point| &point[..last]).collect(),
+                    rest,
+                );
         }
     }
     volume
@@ -47,23 +57,49 @@ mod tests {
 
     #[test]
     fn areas_and_volumes_are_those_counted_by_hand() {
-        let staircase = vec![vec![1.0, 3.0], vec![2.0, 2.0], vec![3.0, 1.0], vec![2.5, 2.5], vec![5.0, 0.0]];
+        let staircase = vec![
+            vec![1.0, 3.0],
+            vec![2.0, 2.0],
+            vec![3.0, 1.0],
+            vec![2.5, 2.5],
+            vec![5.0, 0.0],
+        ];
         assert_eq!(hypervolume(&staircase, &[4.0, 4.0]), 6.0);
         assert_eq!(hypervolume(&[vec![0.0, 0.0, 0.0]], &[2.0, 3.0, 4.0]), 24.0);
         assert_eq!(hypervolume(&[], &[1.0, 1.0]), 0.0);
-        assert_eq!(hypervolume(&[vec![1.0, 1.0]], &[1.0, 2.0]), 0.0, "on the border of the reference");
+        assert_eq!(
+            hypervolume(&[vec![1.0, 1.0]], &[1.0, 2.0]),
+            0.0,
+            "on the border of the reference"
+        );
     }
 
     #[test]
     fn three_coordinates_agree_with_inclusion_and_exclusion() {
-        let points = [[0.1, 0.7, 0.5], [0.4, 0.2, 0.6], [0.8, 0.3, 0.1], [0.3, 0.5, 0.55]];
+        let points = [
+            [0.1, 0.7, 0.5],
+            [0.4, 0.2, 0.6],
+            [0.8, 0.3, 0.1],
+            [0.3, 0.5, 0.55],
+        ];
         let reference = [1.0, 0.9, 0.95];
         let mut wanted = 0.0;
         for subset in 1..(1u32 << points.len()) {
-            let members =
-                || points.iter().enumerate().filter(|(at, _)| subset >> at & 1 == 1).map(|(_, point)| point);
-            let side = |axis: usize| reference[axis] - members().map(|point| point[axis]).fold(0.0, f64::max);
-            let sign = if subset.count_ones() % 2 == 1 { 1.0 } else { -1.0 };
+            let members = || {
+                points
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| subset >> at & 1 == 1)
+                    .map(|(_, point)| point)
+            };
+            let side = |axis: usize| {
+                reference[axis] - members().map(|point| point[axis]).fold(0.0, f64::max)
+            };
+            let sign = if subset.count_ones() % 2 == 1 {
+                1.0
+            } else {
+                -1.0
+            };
             wanted += sign * side(0) * side(1) * side(2);
         }
         let found = hypervolume(&points.map(|point| point.to_vec()), &reference);

@@ -1,6 +1,7 @@
 //! Minimisation of a smooth function in a box.
 //!
-//! L-BFGS (Nocedal, Math. Comp. 35, 1980) on the coordinates that are free to move, projected onto the box, with backtracking.
+//! L-BFGS (Nocedal, Math. Comp. 35, 1980) on the coordinates that are free to move, projected onto
+//! the box, with backtracking.
 
 use super::cholesky::dot;
 use std::collections::VecDeque;
@@ -16,7 +17,8 @@ pub struct Effort {
     pub tolerance: f64,
 }
 
-/// Moves `x` to where `f` is smaller, within `low..=high` in each coordinate, and returns the value there.
+/// Moves `x` to where `f` is smaller, within `low..=high` in each coordinate, and returns the value
+/// there.
 ///
 /// `f` writes its gradient into the second argument. A value that is not finite counts as a wall.
 pub fn minimise(
@@ -47,7 +49,11 @@ pub fn minimise(
             break;
         }
         let longest = step.iter().fold(0.0_f64, |most, s| most.max(s.abs()));
-        let mut rate = if memory.is_empty() { (0.3 / longest).min(1.0) } else { 1.0 };
+        let mut rate = if memory.is_empty() {
+            (0.3 / longest).min(1.0)
+        } else {
+            1.0
+        };
         let before = value;
         let mut moved = false;
         while left > 0 && rate > 1e-6 {
@@ -92,22 +98,35 @@ struct Pair {
 impl Pair {
     fn new(from: &[f64], to: &[f64], gradient_from: &[f64], gradient_to: &[f64]) -> Self {
         let moved: Vec<f64> = to.iter().zip(from).map(|(a, b)| a - b).collect();
-        let turned: Vec<f64> = gradient_to.iter().zip(gradient_from).map(|(a, b)| a - b).collect();
+        let turned: Vec<f64> = gradient_to
+            .iter()
+            .zip(gradient_from)
+            .map(|(a, b)| a - b)
+            .collect();
         let curvature = dot(&moved, &turned);
-        Self { moved, turned, curvature }
+        Self {
+            moved,
+            turned,
+            curvature,
+        }
     }
 }
 
 /// The two-loop recursion on the free coordinates.
 fn direction(gradient: &[f64], free: &[bool], memory: &VecDeque<Pair>) -> Vec<f64> {
     let masked = |v: &[f64]| -> Vec<f64> {
-        v.iter().zip(free).map(|(x, free)| if *free { *x } else { 0.0 }).collect()
+        v.iter()
+            .zip(free)
+            .map(|(x, free)| if *free { *x } else { 0.0 })
+            .collect()
     };
     let mut q = masked(gradient);
     let mut factors = Vec::with_capacity(memory.len());
     for pair in memory.iter().rev() {
         let factor = dot(&pair.moved, &q) / pair.curvature;
-        q.iter_mut().zip(&pair.turned).for_each(|(q, turned)| *q -= factor * turned);
+        q.iter_mut()
+            .zip(&pair.turned)
+            .for_each(|(q, turned)| *q -= factor * turned);
         factors.push(factor);
     }
     if let Some(last) = memory.back() {
@@ -116,7 +135,9 @@ fn direction(gradient: &[f64], free: &[bool], memory: &VecDeque<Pair>) -> Vec<f6
     }
     for (pair, factor) in memory.iter().zip(factors.into_iter().rev()) {
         let back = dot(&pair.turned, &q) / pair.curvature;
-        q.iter_mut().zip(&pair.moved).for_each(|(q, moved)| *q += (factor - back) * moved);
+        q.iter_mut()
+            .zip(&pair.moved)
+            .for_each(|(q, moved)| *q += (factor - back) * moved);
     }
     masked(&q).into_iter().map(|x| -x).collect()
 }
@@ -132,19 +153,28 @@ mod tests {
         a * a + 100.0 * b * b
     }
 
-    const LONG: Effort = Effort { evaluations: 200, tolerance: 1e-14 };
+    const LONG: Effort = Effort {
+        evaluations: 200,
+        tolerance: 1e-14,
+    };
 
     #[test]
     fn the_bottom_of_the_curved_valley_is_found() {
         let mut x = [-1.2, 1.0];
         let value = minimise(&mut x, &[-5.0; 2], &[5.0; 2], LONG, rosenbrock);
-        assert!(value < 1e-8 && (x[0] - 1.0).abs() < 1e-3, "{value} at {x:?}");
+        assert!(
+            value < 1e-8 && (x[0] - 1.0).abs() < 1e-3,
+            "{value} at {x:?}"
+        );
     }
 
     #[test]
     fn the_box_holds_and_its_wall_is_followed() {
         let mut x = [-1.2, 1.0];
         minimise(&mut x, &[-5.0; 2], &[0.5, 5.0], LONG, rosenbrock);
-        assert!((x[0] - 0.5).abs() < 1e-9 && (x[1] - 0.25).abs() < 1e-4, "{x:?}");
+        assert!(
+            (x[0] - 0.5).abs() < 1e-9 && (x[1] - 0.25).abs() < 1e-4,
+            "{x:?}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The standard normal distribution: density, distribution, their logarithms, quantiles.
 //!
-//! Far tails are exact in the logarithm: Cody-style scaled complementary error function, and Wichura's algorithm AS 241 (Applied Statistics
-//! 37(3), 1988) for the quantile.
+//! Far tails are exact in the logarithm: Cody-style scaled complementary error function, and
+//! Wichura's algorithm AS 241 (Applied Statistics 37(3), 1988) for the quantile.
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, SQRT_2};
 
@@ -51,9 +51,11 @@ pub fn erfcx(x: f64) -> f64 {
     0.564_189_583_547_756_3 / tail
 }
 
-/// Returns ln(φ(z) + z Φ(z)): the logarithm of the expected improvement of a standard normal over −z.
+/// Returns ln(φ(z) + z Φ(z)): the logarithm of the expected improvement of a standard normal over
+/// −z.
 ///
-/// Ament et al., *Unexpected Improvements to Expected Improvement*, NeurIPS 2023 (arXiv 2310.20708), equation 9.
+/// Ament et al., *Unexpected Improvements to Expected Improvement*, NeurIPS 2023 (arXiv
+/// 2310.20708), equation 9.
 #[must_use]
 pub fn ln_expected_excess(z: f64) -> f64 {
     if z > -1.0 {
@@ -91,7 +93,11 @@ pub fn quantile(p: f64) -> f64 {
     }
     let tail = if q < 0.0 { p } else { 1.0 - p };
     if tail <= 0.0 {
-        return if tail < 0.0 { f64::NAN } else { q.signum() * f64::INFINITY };
+        return if tail < 0.0 {
+            f64::NAN
+        } else {
+            q.signum() * f64::INFINITY
+        };
     }
     let r = libm::sqrt(-libm::log(tail));
     let size = if r <= 5.0 {
@@ -112,7 +118,10 @@ pub fn mass(low: f64, high: f64) -> f64 {
 }
 
 fn horner(coefficients: &[f64; 8], x: f64) -> f64 {
-    coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
+    coefficients
+        .iter()
+        .rev()
+        .fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
 const CENTRE_A: [f64; 8] = [
@@ -181,7 +190,10 @@ mod tests {
     use super::*;
 
     fn near(found: f64, wanted: f64) {
-        assert!((found - wanted).abs() <= 2e-13 * wanted.abs().max(1e-300), "{found:e} is not {wanted:e}");
+        assert!(
+            (found - wanted).abs() <= 2e-13 * wanted.abs().max(1e-300),
+            "{found:e} is not {wanted:e}"
+        );
     }
 
     #[test]
@@ -215,7 +227,10 @@ mod tests {
             near(quantile(p), z);
         }
         near(cdf(quantile(0.123)), 0.123);
-        assert_eq!((quantile(0.0), quantile(1.0)), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(
+            (quantile(0.0), quantile(1.0)),
+            (f64::NEG_INFINITY, f64::INFINITY)
+        );
         assert!(quantile(-0.1).is_nan());
     }
 
@@ -248,8 +263,12 @@ mod tests {
             near(ln_expected_excess(z), wanted);
         }
         for z in [-50.0, -12.5, -3.0, -0.5, 2.0] {
-            let by_difference = (ln_expected_excess(z + 1e-5) - ln_expected_excess(z - 1e-5)) / 2e-5;
-            assert!((ln_expected_excess_slope(z) / by_difference - 1.0).abs() < 1e-6, "at {z}");
+            let by_difference =
+                (ln_expected_excess(z + 1e-5) - ln_expected_excess(z - 1e-5)) / 2e-5;
+            assert!(
+                (ln_expected_excess_slope(z) / by_difference - 1.0).abs() < 1e-6,
+                "at {z}"
+            );
         }
     }
 

@@ -2,23 +2,29 @@
 
 use super::hypervolume::hypervolume;
 
-/// Returns whether `a` is at least as good as `b` in every objective and better in one; smaller is better.
+/// Returns whether `a` is at least as good as `b` in every objective and better in one; smaller is
+/// better.
 #[must_use]
 pub fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded first. One with a violation comes after all
-/// without, and after those with a smaller one (constrained domination, section VI).
+/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded
+/// first. One with a violation comes after all without, and after those with a smaller one
+/// (constrained domination, section VI).
 ///
-/// Deb, Pratap, Agarwal & Meyarivan, *A fast and elitist multiobjective genetic algorithm: NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
+/// Deb, Pratap, Agarwal & Meyarivan, *A fast and elitist multiobjective genetic algorithm:
+/// NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
 #[must_use]
 pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
     let (mut left, mut broken): (Vec<usize>, Vec<usize>) =
         (0..scores.len()).partition(|at| violations[*at] == 0.0);
     broken.sort_by(|a, b| {
         let first = |at: &usize| scores[*at].first().copied().unwrap_or(0.0);
-        violations[*a].total_cmp(&violations[*b]).then(first(a).total_cmp(&first(b))).then(a.cmp(b))
+        violations[*a]
+            .total_cmp(&violations[*b])
+            .then(first(a).total_cmp(&first(b)))
+            .then(a.cmp(b))
     });
     let mut sorted = Vec::with_capacity(left.len());
     if scores.first().is_some_and(|first| first.len() == 1) {
@@ -29,19 +35,27 @@ pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
     for front in fronts(scores, left) {
         let room = crowding(scores, &front);
         let mut by_room: Vec<usize> = (0..front.len()).collect();
-        by_room.sort_by(|a, b| room[*b].total_cmp(&room[*a]).then(front[*a].cmp(&front[*b])));
+        by_room.sort_by(|a, b| {
+            room[*b]
+                .total_cmp(&room[*a])
+                .then(front[*a].cmp(&front[*b]))
+        });
         sorted.extend(by_room.into_iter().map(|at| front[at]));
     }
     sorted.extend(broken);
     sorted
 }
 
-/// Splits indices of `scores` into those that nobody among them beats, those that only these beat, and so on.
+/// Splits indices of `scores` into those that nobody among them beats, those that only these beat,
+/// and so on.
 #[must_use]
 pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
     let mut found = Vec::new();
     while !left.is_empty() {
-        let beaten = |at: &usize| left.iter().any(|other| dominates(scores[*other], scores[*at]));
+        let beaten = |at: &usize| {
+            left.iter()
+                .any(|other| dominates(scores[*other], scores[*at]))
+        };
         let (rest, front) = left.iter().partition(|at| beaten(at));
         found.push(front);
         left = rest;
@@ -49,15 +63,18 @@ pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
     found
 }
 
-/// Moves points into the unit cube, so that what each dominates up to 1.1 in every coordinate can be compared.
+/// Moves points into the unit cube, so that what each dominates up to 1.1 in every coordinate can
+/// be compared.
 #[must_use]
 pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
     let count = points.first().map_or(0, |point| point.len());
     let mut scaled = vec![Vec::with_capacity(count); points.len()];
     for objective in 0..count {
         let halves = || points.iter().map(|point| point[objective] / 2.0);
-        let (low, high) =
-            (halves().fold(f64::INFINITY, f64::min), halves().fold(f64::NEG_INFINITY, f64::max));
+        let (low, high) = (
+            halves().fold(f64::INFINITY, f64::min),
+            halves().fold(f64::NEG_INFINITY, f64::max),
+        );
         let range = high - low;
         for (point, x) in scaled.iter_mut().zip(halves()) {
             point.push(if range > 0.0 { (x - low) / range } else { 0.0 });
@@ -71,29 +88,42 @@ pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
 pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
     let reference = vec![1.1; point.len()];
     let own: f64 = point.iter().map(|x| 1.1 - x).product();
-    let shadow =
-        |other: &&Vec<f64>| -> Vec<f64> { other.iter().zip(point).map(|(a, b)| a.max(*b)).collect() };
+    let shadow = |other: &&Vec<f64>| -> Vec<f64> {
+        other.iter().zip(point).map(|(a, b)| a.max(*b)).collect()
+    };
     let shadows: Vec<Vec<f64>> = others.iter().map(shadow).collect();
     let edge = |at: &usize| {
         !shadows.iter().enumerate().any(|(other, shadow)| {
             dominates(shadow, &shadows[*at]) || (other < *at && shadow == &shadows[*at])
         })
     };
-    let kept: Vec<Vec<f64>> = (0..shadows.len()).filter(edge).map(|at| shadows[at].clone()).collect();
+    let kept: Vec<Vec<f64>> = (0..shadows.len())
+        .filter(edge)
+        .map(|at| shadows[at].clone())
+        .collect();
     (own - hypervolume(&kept, &reference)).max(0.0)
 }
 
-/// Chooses `count` points that together dominate much: each in turn the one that adds most (Guerreiro, Fonseca & Paquete, 2016).
+/// Chooses `count` points that together dominate much: each in turn the one that adds most
+/// (Guerreiro, Fonseca & Paquete, 2016).
 #[must_use]
 pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
-    let mut adds: Vec<(f64, usize)> =
-        points.iter().enumerate().map(|(at, point)| (contribution(point, &[]), at)).collect();
+    let mut adds: Vec<(f64, usize)> = points
+        .iter()
+        .enumerate()
+        .map(|(at, point)| (contribution(point, &[]), at))
+        .collect();
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count && !adds.is_empty() {
-        // What a point adds only falls as others are chosen, so one that still adds most when asked again is the one.
+        // What a point adds only falls as others are chosen, so one that still adds most when asked
+        // again is the one.
         let lead = |adds: &[(f64, usize)]| {
-            let better =
-                |a: &usize, b: &usize| adds[*a].0.total_cmp(&adds[*b].0).then(adds[*b].1.cmp(&adds[*a].1));
+            let better = |a: &usize, b: &usize| {
+                adds[*a]
+                    .0
+                    .total_cmp(&adds[*b].0)
+                    .then(adds[*b].1.cmp(&adds[*a].1))
+            };
             (0..adds.len()).max_by(better)
         };
         let Some(first) = lead(&adds) else { break };
@@ -117,12 +147,21 @@ pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
 pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
     let points = scaled(points);
     let sum = |at: &usize| points[*at].iter().sum::<f64>();
-    let mut order: Vec<usize> =
-        (0..points.len()).min_by(|a, b| sum(a).total_cmp(&sum(b)).then(a.cmp(b))).into_iter().collect();
+    let mut order: Vec<usize> = (0..points.len())
+        .min_by(|a, b| sum(a).total_cmp(&sum(b)).then(a.cmp(b)))
+        .into_iter()
+        .collect();
     let mut distances = vec![f64::INFINITY; points.len()];
-    while let Some(last) = order.last().copied().filter(|_| order.len() < count.min(points.len())) {
+    while let Some(last) = order
+        .last()
+        .copied()
+        .filter(|_| order.len() < count.min(points.len()))
+    {
         for (distance, point) in distances.iter_mut().zip(&points) {
-            let squares = point.iter().zip(&points[last]).map(|(a, b)| (a - b) * (a - b));
+            let squares = point
+                .iter()
+                .zip(&points[last])
+                .map(|(a, b)| (a - b) * (a - b));
             *distance = distance.min(squares.sum());
         }
         // Equal points are at distance 0 from each other, so what was taken is marked.
@@ -162,7 +201,8 @@ impl<K: Copy + Ord> Fronts<K> {
                 self.fronts.push(moving);
                 return;
             };
-            let is_pushed = |(point, _): &(Vec<f64>, K)| moving.iter().any(|(new, _)| dominates(new, point));
+            let is_pushed =
+                |(point, _): &(Vec<f64>, K)| moving.iter().any(|(new, _)| dominates(new, point));
             let (pushed, kept) = std::mem::take(front).into_iter().partition(is_pushed);
             *front = kept;
             front.append(&mut moving);
@@ -217,7 +257,10 @@ impl<K: Copy + Ord> Fronts<K> {
         let mut front = self.sorted(at);
         let own = (point, key);
         if !front.contains(&own) {
-            front.insert(front.partition_point(|other| compare(other, &own).is_lt()), own);
+            front.insert(
+                front.partition_point(|other| compare(other, &own).is_lt()),
+                own,
+            );
         }
         let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
         let order = spread(&points, points.len());
@@ -232,7 +275,11 @@ impl<K: Copy + Ord> Fronts<K> {
         for at in 0..self.fronts.len() {
             let front = self.sorted(at);
             let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
-            ranked.extend(spread(&points, count - ranked.len()).into_iter().map(|at| front[at].1));
+            ranked.extend(
+                spread(&points, count - ranked.len())
+                    .into_iter()
+                    .map(|at| front[at].1),
+            );
             if ranked.len() >= count {
                 break;
             }
@@ -259,18 +306,28 @@ impl<K: Copy + Ord> Fronts<K> {
 /// Orders points by their values, then by their keys.
 fn compare<K: Ord>(a: &(&[f64], K), b: &(&[f64], K)) -> std::cmp::Ordering {
     let values = a.0.iter().zip(b.0).map(|(a, b)| a.total_cmp(b));
-    values.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then_with(|| a.1.cmp(&b.1))
+    values
+        .fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        .then_with(|| a.1.cmp(&b.1))
 }
 
-/// Returns for each of a front how far its neighbours are apart, infinite at the ends: section III B.
+/// Returns for each of a front how far its neighbours are apart, infinite at the ends: section III
+/// B.
 fn crowding(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
     let mut room = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |at| scores[*at].len());
-    let column = |objective: usize| front.iter().map(|at| scores[*at][objective] / 2.0).collect::<Vec<f64>>();
+    let column = |objective: usize| {
+        front
+            .iter()
+            .map(|at| scores[*at][objective] / 2.0)
+            .collect::<Vec<f64>>()
+    };
     for values in (0..objectives).map(column) {
         let mut sorted: Vec<usize> = (0..front.len()).collect();
         sorted.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { continue };
+        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+            continue;
+        };
         room[*first] = f64::INFINITY;
         room[*last] = f64::INFINITY;
         let range = values[*last] - values[*first];
@@ -288,8 +345,14 @@ mod tests {
 
     #[test]
     fn fronts_come_in_order_and_the_ends_of_a_front_first() {
-        let scores: [&[f64]; 6] =
-            [&[3.0, 3.0], &[0.0, 2.0], &[1.0, 1.0], &[2.0, 0.0], &[1.2, 0.9], &[2.5, 2.5]];
+        let scores: [&[f64]; 6] = [
+            &[3.0, 3.0],
+            &[0.0, 2.0],
+            &[1.0, 1.0],
+            &[2.0, 0.0],
+            &[1.2, 0.9],
+            &[2.5, 2.5],
+        ];
         assert_eq!(order(&scores, &[0.0; 6]), [1, 3, 2, 4, 5, 0]);
         assert_eq!(
             order(&scores, &[0.0, 2.0, 0.0, 0.5, 0.0, 0.0]),
@@ -300,11 +363,20 @@ mod tests {
 
     #[test]
     fn what_a_point_adds_is_the_difference_of_the_volumes() {
-        let points = scaled(&[&[0.0, 9.0, 3.0], &[5.0, 5.0, 1.0], &[9.0, 0.0, 2.0], &[4.0, 6.0, 0.0]]);
+        let points = scaled(&[
+            &[0.0, 9.0, 3.0],
+            &[5.0, 5.0, 1.0],
+            &[9.0, 0.0, 2.0],
+            &[4.0, 6.0, 0.0],
+        ]);
         let whole = hypervolume(&points, &[1.1; 3]);
         for at in 0..points.len() {
-            let others: Vec<Vec<f64>> =
-                points.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, p)| p.clone()).collect();
+            let others: Vec<Vec<f64>> = points
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != at)
+                .map(|(_, p)| p.clone())
+                .collect();
             let without = hypervolume(&others, &[1.1; 3]);
             let found = contribution(&points[at], &others.iter().collect::<Vec<_>>());
             assert!((whole - without - found).abs() < 1e-12, "{at}: {found}");
@@ -313,7 +385,13 @@ mod tests {
 
     #[test]
     fn the_widest_choice_takes_the_knee_and_then_the_ends() {
-        let points = scaled(&[&[0.0, 10.0], &[0.1, 9.99], &[2.0, 2.0], &[2.2, 1.9], &[10.0, 0.0]]);
+        let points = scaled(&[
+            &[0.0, 10.0],
+            &[0.1, 9.99],
+            &[2.0, 2.0],
+            &[2.2, 1.9],
+            &[10.0, 0.0],
+        ]);
         let mut found = widest(&points, 3);
         assert_eq!(found[0], 2);
         found.sort_unstable();
@@ -323,18 +401,34 @@ mod tests {
 
     #[test]
     fn the_spread_begins_in_the_middle_and_takes_the_ends_before_what_is_crowded() {
-        let points: [&[f64]; 6] =
-            [&[0.0, 10.0], &[1.0, 6.0], &[2.0, 2.0], &[2.2, 1.9], &[6.0, 1.0], &[10.0, 0.0]];
+        let points: [&[f64]; 6] = [
+            &[0.0, 10.0],
+            &[1.0, 6.0],
+            &[2.0, 2.0],
+            &[2.2, 1.9],
+            &[6.0, 1.0],
+            &[10.0, 0.0],
+        ];
         assert_eq!(spread(&points, 3), [2, 0, 5]);
-        assert_eq!(spread(&points, 9).last(), Some(&3), "its neighbour says the same");
-        assert_eq!(spread(&[&[1.0, 1.0], &[1.0, 1.0], &[1.0, 1.0]], 3), [0, 1, 2]);
+        assert_eq!(
+            spread(&points, 9).last(),
+            Some(&3),
+            "its neighbour says the same"
+        );
+        assert_eq!(
+            spread(&[&[1.0, 1.0], &[1.0, 1.0], &[1.0, 1.0]], 3),
+            [0, 1, 2]
+        );
         assert_eq!(spread(&[], 3), [0; 0]);
     }
 
     /// Points with few values, so that many are equal or dominate each other.
     fn points() -> impl proptest::strategy::Strategy<Value = Vec<Vec<f64>>> {
         use proptest::prelude::*;
-        prop::collection::vec(prop::collection::vec((0..6i32).prop_map(f64::from), 3), 0..40)
+        prop::collection::vec(
+            prop::collection::vec((0..6i32).prop_map(f64::from), 3),
+            0..40,
+        )
     }
 
     proptest::proptest! {

@@ -1,4 +1,5 @@
-//! Rank correlation: how monotonic two quantities are together, and how far categories tell ranks apart.
+//! Rank correlation: how monotonic two quantities are together, and how far categories tell ranks
+//! apart.
 
 /// Returns the ranks of values from 1, equal ones sharing the mean of theirs.
 #[must_use]
@@ -8,15 +9,22 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut from = 0;
     while from < order.len() {
-        let same = order[from..].iter().take_while(|at| values[**at] == values[order[from]]).count().max(1);
+        let same = order[from..]
+            .iter()
+            .take_while(|at| values[**at] == values[order[from]])
+            .count()
+            .max(1);
         let rank = from as f64 + (same as f64 + 1.0) / 2.0;
-        order[from..from + same].iter().for_each(|at| ranks[*at] = rank);
+        order[from..from + same]
+            .iter()
+            .for_each(|at| ranks[*at] = rank);
         from += same;
     }
     ranks
 }
 
-/// Returns Spearman's rank correlation in [−1, 1]; `None` if one of the two does not vary or there are fewer than three.
+/// Returns Spearman's rank correlation in [−1, 1]; `None` if one of the two does not vary or there
+/// are fewer than three.
 #[must_use]
 pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     let (x, y) = (ranks(x), ranks(y));
@@ -26,12 +34,17 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     let mean = (x.len() as f64 + 1.0) / 2.0;
     let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
     for (x, y) in x.iter().zip(&y) {
-        (xx, yy, xy) = (xx + (x - mean).powi(2), yy + (y - mean).powi(2), xy + (x - mean) * (y - mean));
+        (xx, yy, xy) = (
+            xx + (x - mean).powi(2),
+            yy + (y - mean).powi(2),
+            xy + (x - mean) * (y - mean),
+        );
     }
     (xx > 0.0 && yy > 0.0).then(|| (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0))
 }
 
-/// Returns the correlation ratio η in [0, 1]: how far the categories tell the ranks of `y` apart. `None` as for [`spearman`].
+/// Returns the correlation ratio η in [0, 1]: how far the categories tell the ranks of `y` apart.
+/// `None` as for [`spearman`].
 #[must_use]
 pub fn ratio(category: &[f64], y: &[f64]) -> Option<f64> {
     let y = ranks(y);
@@ -47,7 +60,10 @@ pub fn ratio(category: &[f64], y: &[f64]) -> Option<f64> {
         }
     }
     let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-    let between: f64 = groups.iter().map(|(_, sum, count)| count * (sum / count - mean).powi(2)).sum();
+    let between: f64 = groups
+        .iter()
+        .map(|(_, sum, count)| count * (sum / count - mean).powi(2))
+        .sum();
     (total > 0.0 && groups.len() > 1).then(|| (between / total).sqrt().min(1.0))
 }
 
@@ -64,7 +80,11 @@ mod tests {
     #[test]
     fn it_agrees_with_scipy() {
         // scipy.stats.spearmanr([1,2,2,4,7,3],[2,1,5,4,9,3]) of SciPy 1.17.1
-        let found = spearman(&[1.0, 2.0, 2.0, 4.0, 7.0, 3.0], &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0]).unwrap();
+        let found = spearman(
+            &[1.0, 2.0, 2.0, 4.0, 7.0, 3.0],
+            &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0],
+        )
+        .unwrap();
         assert!((found - SCIPY).abs() < 1e-12, "{found}");
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
     }
@@ -72,17 +92,27 @@ mod tests {
     /// See above.
     const SCIPY: f64 = 0.666_736_691_000_315_7;
 
-    /// The square root of `H / (n - 1)` with `scipy.stats.kruskal` of SciPy 1.17.1 over these three groups, which have ties.
+    /// The square root of `H / (n - 1)` with `scipy.stats.kruskal` of SciPy 1.17.1 over these three
+    /// groups, which have ties.
     #[test]
     fn the_ratio_is_that_of_the_kruskal_wallis_test_of_scipy() {
-        let found =
-            ratio(&[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0], &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0, 4.0]).unwrap();
+        let found = ratio(
+            &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0],
+            &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0, 4.0],
+        )
+        .unwrap();
         assert!((found - 0.802_458_344_052_445_4).abs() < 1e-12, "{found}");
     }
 
     #[test]
     fn categories_that_tell_all_apart_have_a_ratio_of_one() {
-        assert_eq!(ratio(&[0.0, 0.0, 1.0, 1.0], &[1.0, 1.0, 5.0, 5.0]), Some(1.0));
-        assert_eq!(ratio(&[0.0, 1.0, 0.0, 1.0], &[1.0, 1.0, 5.0, 5.0]), Some(0.0));
+        assert_eq!(
+            ratio(&[0.0, 0.0, 1.0, 1.0], &[1.0, 1.0, 5.0, 5.0]),
+            Some(1.0)
+        );
+        assert_eq!(
+            ratio(&[0.0, 1.0, 0.0, 1.0], &[1.0, 1.0, 5.0, 5.0]),
+            Some(0.0)
+        );
     }
 }

@@ -1,15 +1,18 @@
 //! Tests that look at ranks only: nothing is assumed of how the numbers are distributed.
 //!
-//! Small samples have their exact distribution, ties included, by counting; larger ones the normal approximation.
+//! Small samples have their exact distribution, ties included, by counting; larger ones the normal
+//! approximation.
 
 use super::normal;
 
 /// Up to this many numbers are counted out.
 const COUNTED: usize = 40;
 
-/// Returns the two-sided p-value of the Mann–Whitney test (Wilcoxon rank sum) for two independent samples.
+/// Returns the two-sided p-value of the Mann–Whitney test (Wilcoxon rank sum) for two independent
+/// samples.
 ///
-/// Above 40 numbers in all the normal approximation with corrections for ties and continuity. NaN if a sample is empty.
+/// Above 40 numbers in all the normal approximation with corrections for ties and continuity. NaN
+/// if a sample is empty.
 #[must_use]
 pub fn mann_whitney(one: &[f64], other: &[f64]) -> f64 {
     let (n, m) = (one.len(), other.len());
@@ -29,18 +32,29 @@ pub fn mann_whitney(one: &[f64], other: &[f64]) -> f64 {
     approximate(((u - n * m / 2.0).abs() - 0.5) / spread)
 }
 
-/// Returns the two-sided p-value of the Wilcoxon signed-rank test for paired differences; those that are 0 are left out.
+/// Returns the two-sided p-value of the Wilcoxon signed-rank test for paired differences; those
+/// that are 0 are left out.
 ///
 /// Above 40 differences the normal approximation with the correction for ties. NaN if none is left.
 #[must_use]
 pub fn wilcoxon(differences: &[f64]) -> f64 {
-    let differences: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
-    let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
+    let differences: Vec<f64> = differences
+        .iter()
+        .copied()
+        .filter(|difference| *difference != 0.0)
+        .collect();
+    let sizes: Vec<f64> = differences
+        .iter()
+        .map(|difference| difference.abs())
+        .collect();
     if sizes.is_empty() {
         return f64::NAN;
     }
     let ranks = doubled_ranks(&sizes);
-    let positive = differences.iter().zip(&ranks).filter(|(difference, _)| **difference > 0.0);
+    let positive = differences
+        .iter()
+        .zip(&ranks)
+        .filter(|(difference, _)| **difference > 0.0);
     let sum: usize = positive.map(|(_, rank)| rank).sum();
     if sizes.len() <= COUNTED {
         let mut counts = vec![0.0; ranks.iter().sum::<usize>() + 1];
@@ -60,10 +74,15 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
 }
 
 fn approximate(z: f64) -> f64 {
-    if z.is_nan() { f64::NAN } else { (2.0 * normal::cdf(-z)).min(1.0) }
+    if z.is_nan() {
+        f64::NAN
+    } else {
+        (2.0 * normal::cdf(-z)).min(1.0)
+    }
 }
 
-/// Returns twice the rank of each number, so that equal numbers, which share the mean of their ranks, have whole ones.
+/// Returns twice the rank of each number, so that equal numbers, which share the mean of their
+/// ranks, have whole ones.
 fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]));
@@ -82,7 +101,10 @@ fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
 fn tie_term(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.chunk_by(|a, b| a == b).map(|run| (run.len() as f64).powi(3) - run.len() as f64).sum()
+    sorted
+        .chunk_by(|a, b| a == b)
+        .map(|run| (run.len() as f64).powi(3) - run.len() as f64)
+        .sum()
 }
 
 /// Returns how many subsets of `size` ranks have each sum.
@@ -120,36 +142,53 @@ mod tests {
     }
 
     fn sawtooth(factor: usize, modulus: usize, count: usize, scale: f64, shift: f64) -> Vec<f64> {
-        (0..count).map(|at| (at * factor % modulus) as f64 / scale + shift).collect()
+        (0..count)
+            .map(|at| (at * factor % modulus) as f64 / scale + shift)
+            .collect()
     }
 
     fn tenths(numbers: &[f64]) -> Vec<f64> {
-        numbers.iter().map(|number| format!("{number:.1}").parse().unwrap()).collect()
+        numbers
+            .iter()
+            .map(|number| format!("{number:.1}").parse().unwrap())
+            .collect()
     }
 
-    /// `scipy.stats.mannwhitneyu` of SciPy 1.17.1: `method="exact"`, with ties `PermutationMethod(n_resamples=inf)`, large samples
-    /// `method="asymptotic"`.
+    /// `scipy.stats.mannwhitneyu` of SciPy 1.17.1: `method="exact"`, with ties
+    /// `PermutationMethod(n_resamples=inf)`, large samples `method="asymptotic"`.
     #[test]
     fn mann_whitney_is_that_of_scipy() {
         close(mann_whitney(&A, &B), 0.015_873_015_873_015_872);
-        close(mann_whitney(&A, &[0.44, 0.41, 0.47]), 0.392_857_142_857_142_85);
+        close(
+            mann_whitney(&A, &[0.44, 0.41, 0.47]),
+            0.392_857_142_857_142_85,
+        );
         close(
             mann_whitney(&[1.0, 2.0, 2.0, 3.0, 5.0], &[2.0, 4.0, 4.0, 5.0, 6.0, 7.0]),
             0.099_567_099_567_099_57,
         );
-        let (x, y) = (sawtooth(37, 101, 30, 100.0, 0.0), sawtooth(53, 97, 25, 90.0, 0.1));
+        let (x, y) = (
+            sawtooth(37, 101, 30, 100.0, 0.0),
+            sawtooth(53, 97, 25, 90.0, 0.1),
+        );
         close(mann_whitney(&x, &y), 0.326_838_015_732_951_46);
-        close(mann_whitney(&tenths(&x), &tenths(&y)), 0.359_355_573_523_216_56);
+        close(
+            mann_whitney(&tenths(&x), &tenths(&y)),
+            0.359_355_573_523_216_56,
+        );
         assert!(mann_whitney(&[], &A).is_nan());
     }
 
-    /// `scipy.stats.wilcoxon` of SciPy 1.17.1: `method="exact"`, with ties `PermutationMethod(n_resamples=inf)`, large samples
-    /// `method="asymptotic"`.
+    /// `scipy.stats.wilcoxon` of SciPy 1.17.1: `method="exact"`, with ties
+    /// `PermutationMethod(n_resamples=inf)`, large samples `method="asymptotic"`.
     #[test]
     fn wilcoxon_is_that_of_scipy() {
         let differences: Vec<f64> = A.iter().zip(&B).map(|(a, b)| a - b).collect();
         close(wilcoxon(&differences), 0.0625);
-        close(wilcoxon(&[1.0, -1.0, 2.0, 3.0, 0.0, 2.0, -4.0, 5.0, 5.0]), 0.164_062_5);
+        close(
+            wilcoxon(&[1.0, -1.0, 2.0, 3.0, 0.0, 2.0, -4.0, 5.0, 5.0]),
+            0.164_062_5,
+        );
         let many = sawtooth(37, 101, 50, 100.0, -0.35);
         close(wilcoxon(&many), 0.002_321_818_728_728_949_4);
         close(wilcoxon(&tenths(&many)), 0.001_500_557_809_158_423_7);

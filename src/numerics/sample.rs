@@ -27,7 +27,8 @@ pub struct Difference {
 }
 
 impl Sample {
-    /// Measures some numbers; `None` if there are none. In two passes, so that a large mean does not swallow a small spread.
+    /// Measures some numbers; `None` if there are none. In two passes, so that a large mean does
+    /// not swallow a small spread.
     #[must_use]
     pub fn of(numbers: &[f64]) -> Option<Self> {
         let n = numbers.len();
@@ -37,7 +38,11 @@ impl Sample {
         let first = numbers[0];
         let mean = first + numbers.iter().map(|number| number - first).sum::<f64>() / n as f64;
         let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
-        let std = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { 0.0 };
+        let std = if n > 1 {
+            (squares / (n - 1) as f64).sqrt()
+        } else {
+            0.0
+        };
         Some(Self { n, mean, std })
     }
 
@@ -47,7 +52,8 @@ impl Sample {
         self.std / (self.n as f64).sqrt()
     }
 
-    /// Returns half the width of Student's confidence interval of the mean, `None` for fewer than two numbers.
+    /// Returns half the width of Student's confidence interval of the mean, `None` for fewer than
+    /// two numbers.
     #[must_use]
     pub fn half_width(&self, confidence: f64) -> Option<f64> {
         (self.n > 1).then(|| self.error() * student::critical(confidence, self.n as f64 - 1.0))
@@ -55,7 +61,8 @@ impl Sample {
 }
 
 impl Difference {
-    /// Compares two independent samples whose variances may differ. Welch, *Biometrika* 34 (1947). Each needs two numbers or more.
+    /// Compares two independent samples whose variances may differ. Welch, *Biometrika* 34 (1947).
+    /// Each needs two numbers or more.
     #[must_use]
     pub fn welch(one: &Sample, other: &Sample) -> Option<Self> {
         if one.n < 2 || other.n < 2 {
@@ -64,7 +71,11 @@ impl Difference {
         let (a, b) = (one.error().powi(2), other.error().powi(2));
         let error = (a + b).sqrt();
         let spread = a * a / (one.n as f64 - 1.0) + b * b / (other.n as f64 - 1.0);
-        let df = if spread > 0.0 { (a + b).powi(2) / spread } else { (one.n + other.n) as f64 - 2.0 };
+        let df = if spread > 0.0 {
+            (a + b).powi(2) / spread
+        } else {
+            (one.n + other.n) as f64 - 2.0
+        };
         Some(Self::new(one.mean - other.mean, error, df))
     }
 
@@ -72,11 +83,20 @@ impl Difference {
     #[must_use]
     pub fn paired(differences: &[f64]) -> Option<Self> {
         let sample = Sample::of(differences).filter(|sample| sample.n > 1)?;
-        Some(Self::new(sample.mean, sample.error(), sample.n as f64 - 1.0))
+        Some(Self::new(
+            sample.mean,
+            sample.error(),
+            sample.n as f64 - 1.0,
+        ))
     }
 
     fn new(mean: f64, error: f64, df: f64) -> Self {
-        Self { mean, error, df, p: student::two_sided(mean / error, df) }
+        Self {
+            mean,
+            error,
+            df,
+            p: student::two_sided(mean / error, df),
+        }
     }
 
     /// Returns half the width of the confidence interval of the difference.
@@ -86,8 +106,9 @@ impl Difference {
     }
 }
 
-/// Returns the difference of two means in units of their pooled standard deviation, corrected for small samples; `None` if nothing
-/// varies. Hedges, *J. Educational Statistics* 6 (1981), with the usual approximation of the correction.
+/// Returns the difference of two means in units of their pooled standard deviation, corrected for
+/// small samples; `None` if nothing varies. Hedges, *J. Educational Statistics* 6 (1981), with the
+/// usual approximation of the correction.
 #[must_use]
 pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
     let df = (one.n + other.n).checked_sub(2).filter(|df| *df > 0)? as f64;
@@ -97,12 +118,15 @@ pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
     (pooled > 0.0).then(|| (one.mean - other.mean) / pooled * correction)
 }
 
-/// Returns p-values corrected for having been that many, by Holm's step-down method (*Scand. J. Statistics* 6, 1979), in the same order.
+/// Returns p-values corrected for having been that many, by Holm's step-down method (*Scand. J.
+/// Statistics* 6, 1979), in the same order.
 ///
 /// NaN stays NaN and does not count.
 #[must_use]
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p_values.len()).filter(|at| !p_values[*at].is_nan()).collect();
+    let mut order: Vec<usize> = (0..p_values.len())
+        .filter(|at| !p_values[*at].is_nan())
+        .collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut corrected = p_values.to_vec();
     let mut least: f64 = 0.0;
@@ -122,7 +146,10 @@ mod tests {
     const C: [f64; 3] = [0.44, 0.41, 0.47];
 
     fn close(found: f64, wanted: f64) {
-        assert!((found - wanted).abs() < 1e-9 * wanted.abs().max(1e-3), "{found} is not {wanted}");
+        assert!(
+            (found - wanted).abs() < 1e-9 * wanted.abs().max(1e-3),
+            "{found} is not {wanted}"
+        );
     }
 
     fn sample(numbers: &[f64]) -> Sample {
@@ -144,11 +171,17 @@ mod tests {
         let found = Difference::welch(&sample(&A), &sample(&B)).unwrap();
         close(found.df, 7.016_792_554_390_491);
         close(found.p, 0.015_396_885_588_471_635);
-        close(found.mean - found.half_width(0.95), 0.010_238_573_621_946_058);
+        close(
+            found.mean - found.half_width(0.95),
+            0.010_238_573_621_946_058,
+        );
         let found = Difference::welch(&sample(&A), &sample(&C)).unwrap();
         close(found.df, 3.467_519_331_788_966);
         close(found.p, 0.385_806_584_707_308_9);
-        close(found.mean + found.half_width(0.95), 0.039_610_164_385_451_14);
+        close(
+            found.mean + found.half_width(0.95),
+            0.039_610_164_385_451_14,
+        );
     }
 
     /// `scipy.stats.ttest_rel` with its `confidence_interval()`, SciPy 1.17.1.
@@ -157,22 +190,34 @@ mod tests {
         let differences: Vec<f64> = A.iter().zip(&B).map(|(a, b)| a - b).collect();
         let found = Difference::paired(&differences).unwrap();
         close(found.p, 0.049_154_394_730_705_75);
-        close(found.mean - found.half_width(0.95), 0.000_237_849_241_999_300_85);
+        close(
+            found.mean - found.half_width(0.95),
+            0.000_237_849_241_999_300_85,
+        );
         assert_eq!(Difference::paired(&[1.0]), None);
     }
 
     /// `statsmodels.stats.meta_analysis.effectsize_smd`, statsmodels 0.15.0.
     #[test]
     fn the_effect_size_is_that_of_statsmodels() {
-        close(hedges(&sample(&A), &sample(&B)).unwrap(), 1.817_755_643_307_59);
-        close(hedges(&sample(&A), &sample(&C)).unwrap(), -0.677_811_967_786_046_5);
+        close(
+            hedges(&sample(&A), &sample(&B)).unwrap(),
+            1.817_755_643_307_59,
+        );
+        close(
+            hedges(&sample(&A), &sample(&C)).unwrap(),
+            -0.677_811_967_786_046_5,
+        );
         assert_eq!(hedges(&sample(&[1.0, 1.0]), &sample(&[2.0, 2.0])), None);
     }
 
     /// `statsmodels.stats.multitest.multipletests(…, method="holm")`, statsmodels 0.15.0.
     #[test]
     fn the_correction_for_many_comparisons_is_that_of_statsmodels() {
-        assert_eq!(holm(&[0.01, 0.04, 0.03, 0.005, 0.5]), [0.04, 0.09, 0.09, 0.025, 0.5]);
+        assert_eq!(
+            holm(&[0.01, 0.04, 0.03, 0.005, 0.5]),
+            [0.04, 0.09, 0.09, 0.025, 0.5]
+        );
         let found = holm(&[0.01, f64::NAN, 0.04]);
         assert!(found[1].is_nan());
         assert_eq!([found[0], found[2]], [0.02, 0.04]);

@@ -1,9 +1,11 @@
 //! Sobol's low-discrepancy sequence, scrambled.
 //!
-//! Direction numbers: `new-joe-kuo-6`, S. Joe and F. Y. Kuo, *Constructing Sobol sequences with better two-dimensional projections*, SIAM J.
-//! Sci. Comput. 30 (2008), BSD licence; the first 1,111 dimensions are in `joe_kuo.bin` (per dimension, 16 bits each: the primitive
-//! polynomial, then its degree many initial numbers). Scrambling: Owen, *Randomly permuted (t,m,s)-nets and (t,s)-sequences*, 1995, with a
-//! hash in the place of the random permutations, so that any point costs the same and there are 2^32 of them.
+//! Direction numbers: `new-joe-kuo-6`, S. Joe and F. Y. Kuo, *Constructing Sobol sequences with
+//! better two-dimensional projections*, SIAM J. Sci. Comput. 30 (2008), BSD licence; the first
+//! 1,111 dimensions are in `joe_kuo.bin` (per dimension, 16 bits each: the primitive polynomial,
+//! then its degree many initial numbers). Scrambling: Owen, *Randomly permuted (t,m,s)-nets and
+//! (t,s)-sequences*, 1995, with a hash in the place of the random permutations, so that any point
+//! costs the same and there are 2^32 of them.
 
 use std::f64;
 
@@ -25,24 +27,36 @@ impl Sobol {
     /// Makes the sequence in `dims` dimensions whose scrambling `seed` decides.
     #[must_use]
     pub fn new(dims: usize, seed: u64) -> Self {
-        Self { directions: directions(dims.min(DIMENSIONS)), dims, seed: Some(seed) }
+        Self {
+            directions: directions(dims.min(DIMENSIONS)),
+            dims,
+            seed: Some(seed),
+        }
     }
 
     /// Makes the bare sequence, whose first point is the origin.
     #[must_use]
     pub fn unscrambled(dims: usize) -> Self {
-        Self { directions: directions(dims.min(DIMENSIONS)), dims, seed: None }
+        Self {
+            directions: directions(dims.min(DIMENSIONS)),
+            dims,
+            seed: None,
+        }
     }
 
     /// Returns point number `index`, (d) in [0, 1).
     #[must_use]
     pub fn point(&self, index: u32) -> Vec<f64> {
-        (0..self.dims).map(|dim| self.coordinate(index, dim)).collect()
+        (0..self.dims)
+            .map(|dim| self.coordinate(index, dim))
+            .collect()
     }
 
     fn coordinate(&self, index: u32, dim: usize) -> f64 {
         let Some(directions) = self.directions.get(dim) else {
-            return fraction(mix(self.seed.unwrap_or(0) ^ mix(dim as u64) ^ mix(u64::from(index) << 32)));
+            return fraction(mix(self.seed.unwrap_or(0)
+                ^ mix(dim as u64)
+                ^ mix(u64::from(index) << 32)));
         };
         let mut digits = 0;
         let mut left = index;
@@ -50,7 +64,9 @@ impl Sobol {
             digits ^= directions[left.trailing_zeros() as usize];
             left &= left - 1;
         }
-        let Some(seed) = self.seed else { return f64::from(digits) / 2f64.powi(BITS as i32) };
+        let Some(seed) = self.seed else {
+            return f64::from(digits) / 2f64.powi(BITS as i32);
+        };
         let key = mix(seed ^ mix(dim as u64 + 1));
         let scrambled = owen(digits, key);
         // Below the 32 digits of the net: digits of no consequence, but a float has 53.
@@ -59,7 +75,8 @@ impl Sobol {
     }
 }
 
-/// Flips each binary digit by a hash of the digits before it: a random permutation of the tree of dyadic intervals.
+/// Flips each binary digit by a hash of the digits before it: a random permutation of the tree of
+/// dyadic intervals.
 fn owen(digits: u32, key: u64) -> u32 {
     let mut flips = 0;
     for bit in (0..BITS as u32).rev() {
@@ -83,7 +100,9 @@ fn fraction(bits: u64) -> f64 {
 }
 
 fn directions(dims: usize) -> Vec<[u32; BITS]> {
-    let mut words = TABLE.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
+    let mut words = TABLE
+        .chunks_exact(2)
+        .map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
     (0..dims)
         .map(|dim| {
             let polynomial = words.next().unwrap_or(1);
@@ -120,7 +139,17 @@ mod tests {
             (1_u32, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
             (2, [0.75, 0.25, 0.25, 0.75, 0.75, 0.75]),
             (5, [0.875, 0.875, 0.125, 0.125, 0.375, 0.375]),
-            (1000, [0.2197265625, 0.0966796875, 0.5185546875, 0.0693359375, 0.1865234375, 0.3701171875]),
+            (
+                1000,
+                [
+                    0.2197265625,
+                    0.0966796875,
+                    0.5185546875,
+                    0.0693359375,
+                    0.1865234375,
+                    0.3701171875,
+                ],
+            ),
             (
                 69999,
                 [
@@ -134,7 +163,11 @@ mod tests {
             ),
         ] {
             let point = sobol.point(row ^ (row >> 1));
-            assert_eq!([0, 1, 2, 9, 99, 1110].map(|dim| point[dim]), wanted, "row {row}");
+            assert_eq!(
+                [0, 1, 2, 9, 99, 1110].map(|dim| point[dim]),
+                wanted,
+                "row {row}"
+            );
         }
     }
 

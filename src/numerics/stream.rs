@@ -1,4 +1,5 @@
-//! One independent stream of randomness for each purpose: a pure function of (seed, purpose, index).
+//! One independent stream of randomness for each purpose: a pure function of (seed, purpose,
+//! index).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -21,7 +22,8 @@ pub enum Purpose {
     Simulate = 6,
 }
 
-/// Returns the stream of `purpose` number `index` (a trial id, say) under `seed`. ChaCha8, so portable and unchanging.
+/// Returns the stream of `purpose` number `index` (a trial id, say) under `seed`. ChaCha8, so
+/// portable and unchanging.
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];

@@ -2,7 +2,8 @@
 
 use libm::lgamma;
 
-/// Returns the probability that |T| is at least |t| with `df` degrees of freedom: the p-value of a two-sided test.
+/// Returns the probability that |T| is at least |t| with `df` degrees of freedom: the p-value of a
+/// two-sided test.
 #[must_use]
 pub fn two_sided(t: f64, df: f64) -> f64 {
     if t.is_nan() || df.is_nan() || df <= 0.0 {
@@ -20,7 +21,8 @@ pub fn two_sided(t: f64, df: f64) -> f64 {
     }
 }
 
-/// Returns the t that |T| stays under with probability `confidence`, between 0 and 1: 2.776 for 0.95 and 4 degrees of freedom.
+/// Returns the t that |T| stays under with probability `confidence`, between 0 and 1: 2.776 for
+/// 0.95 and 4 degrees of freedom.
 #[must_use]
 pub fn critical(confidence: f64, df: f64) -> f64 {
     let alpha = 1.0 - confidence;
@@ -40,7 +42,11 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
             high = t;
         }
         let newton = t + excess / (2.0 * pdf(t, df));
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        let next = if newton > low && newton < high {
+            newton
+        } else {
+            0.5 * (low + high)
+        };
         if (next - t).abs() <= 1e-15 * t.abs() {
             return next;
         }
@@ -50,13 +56,15 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
 }
 
 fn pdf(t: f64, df: f64) -> f64 {
-    let scale = lgamma(0.5 * (df + 1.0)) - lgamma(0.5 * df) - 0.5 * (df * std::f64::consts::PI).ln();
+    let scale =
+        lgamma(0.5 * (df + 1.0)) - lgamma(0.5 * df) - 0.5 * (df * std::f64::consts::PI).ln();
     (scale - 0.5 * (df + 1.0) * (t * t / df).ln_1p()).exp()
 }
 
 /// Returns the regularised incomplete beta function I_x(a, b).
 ///
-/// A continued fraction by Lentz's method: Abramowitz & Stegun, *Handbook of Mathematical Functions*, 26.5.8.
+/// A continued fraction by Lentz's method: Abramowitz & Stegun, *Handbook of Mathematical
+/// Functions*, 26.5.8.
 fn beta(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
@@ -111,7 +119,10 @@ mod tests {
             (300.0, 2.0, 1.111_092_592_935_521_6e-5),
         ] {
             let found = two_sided(t, df);
-            assert!((found / wanted - 1.0).abs() < 1e-9, "{t} {df}: {found} is not {wanted}");
+            assert!(
+                (found / wanted - 1.0).abs() < 1e-9,
+                "{t} {df}: {found} is not {wanted}"
+            );
         }
     }
 
@@ -129,7 +140,10 @@ mod tests {
             (0.5, 3.0, 0.764_892_328_404_344_3),
         ] {
             let found = critical(confidence, df);
-            assert!((found / wanted - 1.0).abs() < 1e-9, "{confidence} {df}: {found} is not {wanted}");
+            assert!(
+                (found / wanted - 1.0).abs() < 1e-9,
+                "{confidence} {df}: {found} is not {wanted}"
+            );
         }
     }
 

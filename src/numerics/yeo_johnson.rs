@@ -1,14 +1,23 @@
-//! The power transformation of Yeo and Johnson (Biometrika 87, 2000), which makes skewed numbers more normal.
+//! The power transformation of Yeo and Johnson (Biometrika 87, 2000), which makes skewed numbers
+//! more normal.
 
 /// Returns `y` transformed with the exponent `lambda`; increasing in `y`.
 #[must_use]
 pub fn transform(y: f64, lambda: f64) -> f64 {
-    if y >= 0.0 { power(libm::log1p(y), lambda) } else { -power(libm::log1p(-y), 2.0 - lambda) }
+    if y >= 0.0 {
+        power(libm::log1p(y), lambda)
+    } else {
+        -power(libm::log1p(-y), 2.0 - lambda)
+    }
 }
 
 /// Returns (e^(λt) − 1) / λ, t for λ = 0.
 fn power(t: f64, lambda: f64) -> f64 {
-    if lambda.abs() < 1e-9 { t } else { libm::expm1(lambda * t) / lambda }
+    if lambda.abs() < 1e-9 {
+        t
+    } else {
+        libm::expm1(lambda * t) / lambda
+    }
 }
 
 /// Returns the exponent in [−3, 3] of the greatest likelihood, found by golden section to 0.01.
@@ -52,9 +61,17 @@ mod tests {
             (-2.0, 0.5, -2.797_434_948_471_087),
             (3.0, 0.0, 1.386_294_361_119_890_6),
         ] {
-            assert!((transform(y, lambda) - wanted).abs() < 1e-14, "{}", transform(y, lambda));
+            assert!(
+                (transform(y, lambda) - wanted).abs() < 1e-14,
+                "{}",
+                transform(y, lambda)
+            );
         }
         let skewed = [-0.9, -0.8, -0.75, -0.6, -0.5, -0.2, 0.1, 0.9, 2.0, 4.5];
-        assert!((likeliest(&skewed) + 0.337).abs() < 0.02, "{}", likeliest(&skewed));
+        assert!(
+            (likeliest(&skewed) + 0.337).abs() < 0.02,
+            "{}",
+            likeliest(&skewed)
+        );
     }
 }

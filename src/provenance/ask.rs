@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How much of an answer is read.
 const LONGEST: u64 = 64 << 20;
 
-/// Returns what a program writes to its standard output if it ends well within `limit`; one that takes longer is killed with its group.
+/// Returns what a program writes to its standard output if it ends well within `limit`; one that
+/// takes longer is killed with its group.
 pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Vec<u8>> {
     let mut child = command
         .stdin(Stdio::null())
@@ -44,11 +45,20 @@ mod tests {
     #[test]
     fn an_answer_is_waited_for_so_long_and_no_longer() {
         let shell = |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit);
-        assert_eq!(shell("echo yes", Duration::from_secs(20)), Some(b"yes\n".to_vec()));
+        assert_eq!(
+            shell("echo yes", Duration::from_secs(20)),
+            Some(b"yes\n".to_vec())
+        );
         assert_eq!(shell("echo no; exit 1", Duration::from_secs(20)), None);
         let began = Instant::now();
-        assert_eq!(shell("sleep 60 & echo never; wait", Duration::from_millis(100)), None);
+        assert_eq!(
+            shell("sleep 60 & echo never; wait", Duration::from_millis(100)),
+            None
+        );
         assert!(began.elapsed() < Duration::from_secs(20));
-        assert_eq!(ask(&mut Command::new("/nowhere"), Duration::from_secs(1)), None);
+        assert_eq!(
+            ask(&mut Command::new("/nowhere"), Duration::from_secs(1)),
+            None
+        );
     }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The largest file that counts as something a command runs.
 const LARGEST: u64 = 4 << 30;
 
-/// Files that pin versions, looked for where trials run and in the folders above, up to the top of the checkout.
+/// Files that pin versions, looked for where trials run and in the folders above, up to the top of
+/// the checkout.
 const LOCKS: &[&str] = &[
     "Cargo.lock",
     "Manifest.toml",
@@ -39,8 +40,8 @@ pub struct Pinned {
     pub size: u64,
 }
 
-/// Returns the program and every other file that a command names, first the program. `find` tells where a program is; `words` are the words of
-/// the command that are the same for every trial.
+/// Returns the program and every other file that a command names, first the program. `find` tells
+/// where a program is; `words` are the words of the command that are the same for every trial.
 #[must_use]
 pub fn of_command(
     words: &[String],
@@ -48,31 +49,51 @@ pub fn of_command(
     cache: Option<&DigestCache>,
     find: impl Fn(&str) -> Option<PathBuf>,
 ) -> Vec<Pinned> {
-    let program = words.first().and_then(|name| Some((name.clone(), find(name)?)));
+    let program = words
+        .first()
+        .and_then(|name| Some((name.clone(), find(name)?)));
     let others = words
         .iter()
         .skip(1)
         .flat_map(|word| candidates(word))
         .map(|name| (name.to_owned(), workdir.join(name)));
     let mut seen = BTreeSet::new();
-    let files = program.into_iter().chain(others).filter(|(_, path)| seen.insert(path.clone()));
-    files.filter_map(|(name, path)| pin(name, path, cache)).collect()
+    let files = program
+        .into_iter()
+        .chain(others)
+        .filter(|(_, path)| seen.insert(path.clone()));
+    files
+        .filter_map(|(name, path)| pin(name, path, cache))
+        .collect()
 }
 
-/// Returns what of a word may be a file: the word, and what stands behind its `=`. A module of Python's (`-m pkg.train`) is one too.
+/// Returns what of a word may be a file: the word, and what stands behind its `=`. A module of
+/// Python's (`-m pkg.train`) is one too.
 fn candidates(word: &str) -> impl Iterator<Item = &str> {
     let value = word.split_once('=').map(|(_, value)| value);
-    [Some(word), value].into_iter().flatten().filter(|name| !name.is_empty() && !name.starts_with('-'))
+    [Some(word), value]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty() && !name.starts_with('-'))
 }
 
-/// Returns the lock files that apply where trials run. `Cargo.lock` counts only for a program that cargo builds.
+/// Returns the lock files that apply where trials run. `Cargo.lock` counts only for a program that
+/// cargo builds.
 #[must_use]
-pub fn locks(workdir: &Path, top: Option<&Path>, is_rust: bool, cache: Option<&DigestCache>) -> Vec<Pinned> {
+pub fn locks(
+    workdir: &Path,
+    top: Option<&Path>,
+    is_rust: bool,
+    cache: Option<&DigestCache>,
+) -> Vec<Pinned> {
     let mut found = Vec::new();
     let inside = |folder: &&Path| top.is_some_and(|top| folder.starts_with(top));
     let above = workdir.ancestors().skip(1).take_while(inside);
     for folder in std::iter::once(workdir).chain(above) {
-        for name in LOCKS.iter().filter(|name| is_rust || **name != "Cargo.lock") {
+        for name in LOCKS
+            .iter()
+            .filter(|name| is_rust || **name != "Cargo.lock")
+        {
             let known = |pinned: &Pinned| pinned.path.file_name() == Some(OsStr::new(name));
             if !found.iter().any(known) {
                 found.extend(pin((*name).to_owned(), folder.join(name), cache));
@@ -83,30 +104,52 @@ pub fn locks(workdir: &Path, top: Option<&Path>, is_rust: bool, cache: Option<&D
     found
 }
 
-/// Returns whether cargo builds the program: the command or the setup calls it, or the program lies in a folder `target` beside a `Cargo.toml`.
+/// Returns whether cargo builds the program: the command or the setup calls it, or the program lies
+/// in a folder `target` beside a `Cargo.toml`.
 #[must_use]
 pub fn is_rust(words: &[String], setup: &[String], program: Option<&Path>) -> bool {
-    let calls =
-        |words: &[String]| words.iter().any(|word| Path::new(word).file_name() == Some(OsStr::new("cargo")));
+    let calls = |words: &[String]| {
+        words
+            .iter()
+            .any(|word| Path::new(word).file_name() == Some(OsStr::new("cargo")))
+    };
     let built = |folder: &Path| folder.file_name() == Some(OsStr::new("target"));
-    let beside = |target: &Path| target.parent().is_some_and(|parent| parent.join("Cargo.toml").is_file());
-    let in_target = |path: &Path| path.ancestors().any(|folder| built(folder) && beside(folder));
+    let beside = |target: &Path| {
+        target
+            .parent()
+            .is_some_and(|parent| parent.join("Cargo.toml").is_file())
+    };
+    let in_target = |path: &Path| {
+        path.ancestors()
+            .any(|folder| built(folder) && beside(folder))
+    };
     calls(words) || calls(setup) || program.is_some_and(in_target)
 }
 
 fn pin(name: String, path: PathBuf, cache: Option<&DigestCache>) -> Option<Pinned> {
-    let about = path.metadata().ok().filter(|about| about.is_file() && about.len() <= LARGEST)?;
+    let about = path
+        .metadata()
+        .ok()
+        .filter(|about| about.is_file() && about.len() <= LARGEST)?;
     let md5 = digest(&path, cache).ok()?.md5;
-    Some(Pinned { name, path, md5, size: about.len() })
+    Some(Pinned {
+        name,
+        path,
+        md5,
+        size: about.len(),
+    })
 }
 
-/// Looks for a program as the executor does: a path starts at the workdir, a name is looked for on `path`.
+/// Looks for a program as the executor does: a path starts at the workdir, a name is looked for on
+/// `path`.
 #[must_use]
 pub fn find_program(name: &str, workdir: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(workdir.join(name)).filter(|path| path.is_file());
     }
-    std::env::split_paths(path?).map(|dir| workdir.join(dir).join(name)).find(|candidate| candidate.is_file())
+    std::env::split_paths(path?)
+        .map(|dir| workdir.join(dir).join(name))
+        .find(|candidate| candidate.is_file())
 }
 
 #[cfg(test)]
@@ -149,7 +192,10 @@ mod tests {
                 .map(|file| file.path.strip_prefix(root).unwrap().display().to_string())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(found(Some(root), true), ["Cargo.lock", "sub/requirements.txt"]);
+        assert_eq!(
+            found(Some(root), true),
+            ["Cargo.lock", "sub/requirements.txt"]
+        );
         assert_eq!(found(None, true), ["sub/requirements.txt"]);
         assert_eq!(found(Some(root), false), ["sub/requirements.txt"]);
     }

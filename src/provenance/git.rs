@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Diffs that `git apply` takes, whatever a person has configured. What is uncommitted inside a submodule cannot be part of one.
+/// Diffs that `git apply` takes, whatever a person has configured. What is uncommitted inside a
+/// submodule cannot be part of one.
 const DIFF: &[&str] = &[
     "-c",
     "core.quotePath=true",
@@ -38,7 +39,8 @@ pub struct Git {
     /// The md5 of the patch, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch_md5: Option<String>,
-    /// Code that git does not know and that is not in the patch, because it is too large or too many.
+    /// Code that git does not know and that is not in the patch, because it is too large or too
+    /// many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// Folders whose content is no code: logs, data.
@@ -66,47 +68,90 @@ pub struct Checkout {
 }
 
 impl Checkout {
-    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or without git.
+    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or
+    /// without git.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
-        let about = ["rev-parse", "--show-toplevel", "--show-prefix", "HEAD", "--abbrev-ref", "HEAD"];
+        let about = [
+            "rev-parse",
+            "--show-toplevel",
+            "--show-prefix",
+            "HEAD",
+            "--abbrev-ref",
+            "HEAD",
+        ];
         let text = ask(folder, &about)?;
-        let mut lines = text.split(|byte| *byte == b'\n').map(|line| OsStr::from_bytes(line).to_owned());
+        let mut lines = text
+            .split(|byte| *byte == b'\n')
+            .map(|line| OsStr::from_bytes(line).to_owned());
         let (root, prefix) = (PathBuf::from(lines.next()?), PathBuf::from(lines.next()?));
         let mut words = lines.map(|line| line.to_string_lossy().into_owned());
         let commit = words.next().filter(|commit| commit.len() >= 40)?;
-        let branch = words.next().filter(|branch| branch != "HEAD" && !branch.is_empty());
-        Some(Self { root, prefix, commit, branch })
+        let branch = words
+            .next()
+            .filter(|branch| branch != "HEAD" && !branch.is_empty());
+        Some(Self {
+            root,
+            prefix,
+            commit,
+            branch,
+        })
     }
 
     /// Returns whether the repository has a commit.
     #[must_use]
     pub fn has(&self, commit: &str) -> bool {
-        is_hash(commit) && ask(&self.root, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_some()
+        is_hash(commit)
+            && ask(
+                &self.root,
+                &["cat-file", "-e", &format!("{commit}^{{commit}}")],
+            )
+            .is_some()
     }
 
-    /// Returns how many commits lie between an earlier commit and this one, and when the first of them was made.
+    /// Returns how many commits lie between an earlier commit and this one, and when the first of
+    /// them was made.
     #[must_use]
     pub fn since(&self, commit: &str) -> (usize, Option<Timestamp>) {
         let range = format!("{commit}..{}", self.commit);
-        let Some(text) = ask(&self.root, &["log", "--format=%ct", &range, "--"]) else { return (0, None) };
+        let Some(text) = ask(&self.root, &["log", "--format=%ct", &range, "--"]) else {
+            return (0, None);
+        };
         let text = String::from_utf8_lossy(&text).into_owned();
-        let first = text.lines().last().and_then(|seconds| seconds.parse::<i64>().ok());
-        (text.lines().count(), first.map(|seconds| Timestamp::from_micros(seconds.saturating_mul(1_000_000))))
+        let first = text
+            .lines()
+            .last()
+            .and_then(|seconds| seconds.parse::<i64>().ok());
+        (
+            text.lines().count(),
+            first.map(|seconds| Timestamp::from_micros(seconds.saturating_mul(1_000_000))),
+        )
     }
 
     /// Returns whether the commit has a folder.
     #[must_use]
     pub fn contains(&self, folder: &Path) -> bool {
-        let Some(folder) = folder.to_str().map(|folder| folder.trim_end_matches('/')) else { return false };
+        let Some(folder) = folder.to_str().map(|folder| folder.trim_end_matches('/')) else {
+            return false;
+        };
         folder.is_empty()
-            || ask(&self.root, &["cat-file", "-e", &format!("{}:{folder}", self.commit)]).is_some()
+            || ask(
+                &self.root,
+                &["cat-file", "-e", &format!("{}:{folder}", self.commit)],
+            )
+            .is_some()
     }
 
-    /// Returns how the working tree differs from a commit: a patch, and the code that is in neither.
-    /// Code that git does not know yet is part of the patch within bounds; what is under one of the folders `besides` is not.
+    /// Returns how the working tree differs from a commit: a patch, and the code that is in
+    /// neither. Code that git does not know yet is part of the patch within bounds; what is under
+    /// one of the folders `besides` is not.
     #[must_use]
-    pub fn changes(&self, commit: &str, besides: &[PathBuf], named: &[PathBuf]) -> (Vec<u8>, Vec<String>) {
+    pub fn changes(
+        &self,
+        commit: &str,
+        besides: &[PathBuf],
+        named: &[PathBuf],
+    ) -> (Vec<u8>, Vec<String>) {
         let untracked::Untracked { index, left_out } = untracked::find(self, besides, named);
         let mut words = DIFF.to_vec();
         words.extend([commit, "--"]);
@@ -119,8 +164,9 @@ impl Checkout {
 }
 
 impl Git {
-    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or without git. What is in the folders `besides`
-    /// is no code; `named` are files that count as code whatever they are called.
+    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or
+    /// without git. What is in the folders `besides` is no code; `named` are files that count as
+    /// code whatever they are called.
     #[must_use]
     pub fn of(folder: &Path, besides: &[PathBuf], named: &[PathBuf]) -> Option<Self> {
         let checkout = Checkout::of(folder)?;
@@ -132,10 +178,16 @@ impl Git {
             patch_md5: (!patch.is_empty()).then(|| md5_of(&patch)),
             commit: checkout.commit,
             branch: checkout.branch,
-            remote: remote.filter(|url| !url.is_empty()).map(|url| without_credentials(&url)),
+            remote: remote
+                .filter(|url| !url.is_empty())
+                .map(|url| without_credentials(&url)),
             left_out,
             besides: besides.to_vec(),
-            named: named.iter().filter(|path| path.is_file()).cloned().collect(),
+            named: named
+                .iter()
+                .filter(|path| path.is_file())
+                .cloned()
+                .collect(),
             patch,
         })
     }
@@ -147,7 +199,8 @@ impl Git {
     }
 }
 
-/// Returns whether a text can be the hash of a commit, and nothing that git would take for an option or a range.
+/// Returns whether a text can be the hash of a commit, and nothing that git would take for an
+/// option or a range.
 #[must_use]
 pub fn is_hash(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -158,8 +211,13 @@ pub fn is_hash(text: &str) -> bool {
 pub fn git(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).args(words);
-    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0");
-    command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+    command
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0");
+    command
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE");
     command.stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -177,15 +235,22 @@ fn answer(command: &mut Command) -> Option<Vec<u8>> {
 /// Returns the md5 of some bytes, in hexadecimal.
 #[must_use]
 pub fn md5_of(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Cuts `user:password@` out of a URL.
 #[must_use]
 pub fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}{path}")
 }
 
@@ -196,10 +261,22 @@ mod tests {
 
     #[test]
     fn credentials_are_cut_out_of_urls_and_nothing_else() {
-        assert_eq!(without_credentials("https://me:secret@host/a/b.git"), "https://host/a/b.git");
-        assert_eq!(without_credentials("https://token@host:8443"), "https://host:8443");
-        assert_eq!(without_credentials("https://a:b@c@host:8443"), "https://host:8443");
-        assert_eq!(without_credentials("https://host/p@th"), "https://host/p@th");
+        assert_eq!(
+            without_credentials("https://me:secret@host/a/b.git"),
+            "https://host/a/b.git"
+        );
+        assert_eq!(
+            without_credentials("https://token@host:8443"),
+            "https://host:8443"
+        );
+        assert_eq!(
+            without_credentials("https://a:b@c@host:8443"),
+            "https://host:8443"
+        );
+        assert_eq!(
+            without_credentials("https://host/p@th"),
+            "https://host/p@th"
+        );
         assert_eq!(without_credentials("git@host:a/b.git"), "git@host:a/b.git");
     }
 
@@ -212,13 +289,26 @@ mod tests {
     /// A repository with one commit of `train.py`.
     fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let run =
-            |words: &[&str]| assert!(git(folder.path(), words).status().unwrap().success(), "{words:?}");
+        let run = |words: &[&str]| {
+            assert!(
+                git(folder.path(), words).status().unwrap().success(),
+                "{words:?}"
+            )
+        };
         run(&["init", "-q", "-b", "trunk"]);
         fs::create_dir(folder.path().join("src")).unwrap();
         fs::write(folder.path().join("src/train.py"), "lr = 1\n").unwrap();
         run(&["add", "."]);
-        let who = ["-c", "user.name=n", "-c", "user.email=e@x", "commit", "-q", "-m", "first"];
+        let who = [
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e@x",
+            "commit",
+            "-q",
+            "-m",
+            "first",
+        ];
         run(&who);
         run(&["remote", "add", "origin", "https://me:secret@host/repo.git"]);
         folder
@@ -228,12 +318,19 @@ mod tests {
     fn a_clean_checkout_is_told_without_credentials_or_patch() {
         let folder = repository();
         let found = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
-        assert_eq!((found.branch.as_deref(), found.dirty), (Some("trunk"), false));
+        assert_eq!(
+            (found.branch.as_deref(), found.dirty),
+            (Some("trunk"), false)
+        );
         assert_eq!(found.remote.as_deref(), Some("https://host/repo.git"));
         assert!(is_hash(&found.commit) && found.patch.is_empty() && found.patch_md5.is_none());
         let checkout = Checkout::of(&folder.path().join("src")).unwrap();
         assert_eq!(checkout.prefix, Path::new("src/"));
-        assert!(checkout.has(&found.commit) && !checkout.has(&"0".repeat(40)) && !checkout.has("--help"));
+        assert!(
+            checkout.has(&found.commit)
+                && !checkout.has(&"0".repeat(40))
+                && !checkout.has("--help")
+        );
     }
 
     #[test]
@@ -241,17 +338,31 @@ mod tests {
         let folder = repository();
         let file = folder.path().join("src/train.py");
         let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
-        let touch =
-            |path: &Path| fs::File::options().append(true).open(path).unwrap().set_modified(then).unwrap();
+        let touch = |path: &Path| {
+            fs::File::options()
+                .append(true)
+                .open(path)
+                .unwrap()
+                .set_modified(then)
+                .unwrap()
+        };
         touch(&file);
-        assert!(git(folder.path(), &["add", "src/train.py"]).status().unwrap().success());
+        assert!(
+            git(folder.path(), &["add", "src/train.py"])
+                .status()
+                .unwrap()
+                .success()
+        );
         fs::write(&file, "lr = 2\n").unwrap();
         touch(&file);
         touch(&folder.path().join(".git/index"));
         fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
         let found = Git::of(folder.path(), &[], &[]).unwrap();
         let patch = String::from_utf8(found.patch).unwrap();
-        assert!(patch.contains("+lr = 2") && patch.contains("+a = 1"), "{patch}");
+        assert!(
+            patch.contains("+lr = 2") && patch.contains("+a = 1"),
+            "{patch}"
+        );
     }
 
     #[test]
@@ -275,19 +386,36 @@ mod tests {
         assert_eq!(found.left_out, ["huge.py"]);
         assert_eq!(found.patch_md5, Some(md5_of(&found.patch)));
         assert!(found.describe().ends_with("-dirty"));
-        assert_eq!(fs::read(root.join(".git/index")).unwrap(), before, "the person's index is left alone");
+        assert_eq!(
+            fs::read(root.join(".git/index")).unwrap(),
+            before,
+            "the person's index is left alone"
+        );
         let other = tempfile::tempdir().unwrap();
         let clone = other.path().join("c");
-        let cloned = git(root, &["clone", "-q"]).arg(root).arg(&clone).status().unwrap();
+        let cloned = git(root, &["clone", "-q"])
+            .arg(root)
+            .arg(&clone)
+            .status()
+            .unwrap();
         assert!(cloned.success());
         fs::write(other.path().join("p"), &found.patch).unwrap();
-        let applied = git(&clone, &["apply", "--binary"]).arg(other.path().join("p")).status().unwrap();
+        let applied = git(&clone, &["apply", "--binary"])
+            .arg(other.path().join("p"))
+            .status()
+            .unwrap();
         assert!(applied.success());
         let read = |name: &str| fs::read_to_string(clone.join(name)).ok();
         assert_eq!(read("src/train.py").as_deref(), Some("lr = 2\n"));
         assert_eq!(read("src/größe.py").as_deref(), Some("a = 1\n"));
         assert_eq!(read("conf.json").as_deref(), Some("{}\n"));
-        assert_eq!((read("weights.bin"), read("logs/s/1/copy.py")), (None, None));
-        assert_eq!(Git::of(root, &besides, &named).unwrap().patch_md5, found.patch_md5);
+        assert_eq!(
+            (read("weights.bin"), read("logs/s/1/copy.py")),
+            (None, None)
+        );
+        assert_eq!(
+            Git::of(root, &besides, &named).unwrap().patch_md5,
+            found.patch_md5
+        );
     }
 }

@@ -45,7 +45,12 @@ impl Machine {
     /// Returns what to write into a lock that this process takes.
     #[must_use]
     pub fn holder(&self, since: Timestamp) -> Holder {
-        Holder { host: self.host.clone(), pid: std::process::id(), user: self.user.clone(), since }
+        Holder {
+            host: self.host.clone(),
+            pid: std::process::id(),
+            user: self.user.clone(),
+            since,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! What the code and the machine were when trials ran: enough to tell later how a trial was made, and to make it again.
+//! What the code and the machine were when trials ran: enough to tell later how a trial was made,
+//! and to make it again.
 //!
-//! Only facts from an allow list: the environment variables of the person, where secrets live, are never recorded.
+//! Only facts from an allow list: the environment variables of the person, where secrets live, are
+//! never recorded.
 
 mod ask;
 pub mod files;
@@ -26,7 +28,8 @@ use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What `environment.json` holds. What is found out beside the first trials is filled in when it is known.
+/// What `environment.json` holds. What is found out beside the first trials is filled in when it is
+/// known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// The version of swath.
@@ -81,7 +84,11 @@ impl Environment {
     /// Returns whether the other one says the same, apart from when it was.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let timeless = |it: &Self| Self { since: 0, at: None, ..it.clone() };
+        let timeless = |it: &Self| Self {
+            since: 0,
+            at: None,
+            ..it.clone()
+        };
         timeless(self) == timeless(other)
     }
 

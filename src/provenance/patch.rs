@@ -7,9 +7,14 @@ const START: &[u8] = b"diff --git ";
 /// Returns what a patch does to each file, by the file's name as git writes it.
 #[must_use]
 pub fn files(patch: &[u8]) -> BTreeMap<String, &[u8]> {
-    let starts: Vec<usize> = line_starts(patch).filter(|at| patch[*at..].starts_with(START)).collect();
+    let starts: Vec<usize> = line_starts(patch)
+        .filter(|at| patch[*at..].starts_with(START))
+        .collect();
     let ends = starts.iter().skip(1).copied().chain([patch.len()]);
-    let parts = starts.iter().zip(ends).map(|(start, end)| &patch[*start..end]);
+    let parts = starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &patch[*start..end]);
     parts.filter_map(|part| Some((name(part)?, part))).collect()
 }
 
@@ -18,18 +23,28 @@ pub fn files(patch: &[u8]) -> BTreeMap<String, &[u8]> {
 pub fn differing(a: &[u8], b: &[u8]) -> Vec<String> {
     let (a, b) = (files(a), files(b));
     let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-    names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
+    names
+        .into_iter()
+        .filter(|name| a.get(*name) != b.get(*name))
+        .cloned()
+        .collect()
 }
 
 fn line_starts(text: &[u8]) -> impl Iterator<Item = usize> {
-    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let ends = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at + 1);
     std::iter::once(0).chain(ends)
 }
 
 fn name(part: &[u8]) -> Option<String> {
     let line = part[START.len()..].split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line).into_owned();
-    let (_, name) = line.rsplit_once(" b/").or_else(|| line.rsplit_once(" \"b/"))?;
+    let (_, name) = line
+        .rsplit_once(" b/")
+        .or_else(|| line.rsplit_once(" \"b/"))?;
     Some(name.trim_end_matches('"').to_owned())
 }
 
@@ -44,7 +59,11 @@ mod tests {
     fn the_files_of_a_patch_are_told_apart() {
         let found: Vec<_> = files(PATCH).into_keys().collect();
         assert_eq!(found, ["gr\\303\\266.py", "train.py"]);
-        assert!(files(b"").is_empty() && files(b"diff --git \n").is_empty() && files(b"rubbish").is_empty());
+        assert!(
+            files(b"").is_empty()
+                && files(b"diff --git \n").is_empty()
+                && files(b"rubbish").is_empty()
+        );
     }
 
     #[test]

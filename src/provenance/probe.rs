@@ -33,7 +33,11 @@ pub enum State {
 impl Finding {
     /// Makes one.
     pub fn new(what: impl Into<String>, state: State, says: impl Into<String>) -> Self {
-        Self { what: what.into(), state, says: says.into() }
+        Self {
+            what: what.into(),
+            state,
+            says: says.into(),
+        }
     }
 }
 
@@ -109,7 +113,10 @@ fn watches() -> Finding {
 fn files() -> Finding {
     use rustix::process::{Resource, getrlimit};
     let limit = getrlimit(Resource::Nofile).current;
-    let says = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{limit} at a time"));
+    let says = limit.map_or_else(
+        || "no limit".to_owned(),
+        |limit| format!("{limit} at a time"),
+    );
     match limit {
         Some(limit) if limit < 1024 => Finding::new(
             "open files",
@@ -126,19 +133,28 @@ fn processes() -> Finding {
     Finding::new(
         "processes",
         State::Good,
-        limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{limit} of this user")),
+        limit.map_or_else(
+            || "no limit".to_owned(),
+            |limit| format!("{limit} of this user"),
+        ),
     )
 }
 
 /// Looks at the file system of a folder that need not exist yet.
 fn disk(logs: &Path) -> Vec<Finding> {
     let wanted = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
-    let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else { return Vec::new() };
+    let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     if let Ok(about) = rustix::fs::statvfs(folder) {
         let free = about.f_bavail.saturating_mul(about.f_frsize) >> 20;
         let state = if free < 100 { State::Bad } else { State::Good };
-        found.push(Finding::new("disk", state, format!("{free} MiB are free at `{}`", folder.display())));
+        found.push(Finding::new(
+            "disk",
+            state,
+            format!("{free} MiB are free at `{}`", folder.display()),
+        ));
         if about.f_files > 0 && about.f_favail < 10_000 {
             found.push(Finding::new(
                 "inodes",
@@ -185,11 +201,15 @@ fn file_system(folder: &Path) -> Finding {
         Some((_, name, true)) => Finding::new(
             "file system",
             State::Without,
-            format!("{name}: of another machine or a program; one machine at a time may run a study there"),
+            format!(
+                "{name}: of another machine or a program; one machine at a time may run a study there"
+            ),
         ),
-        None => {
-            Finding::new("file system", State::Without, format!("one that is not known, number {number:#x}"))
-        }
+        None => Finding::new(
+            "file system",
+            State::Without,
+            format!("one that is not known, number {number:#x}"),
+        ),
     }
 }
 
@@ -210,7 +230,8 @@ fn locks(folder: &Path) -> Vec<Finding> {
     };
     let second = file.reopen();
     let refused = file.as_file().try_lock().is_ok()
-        && second.is_ok_and(|second| matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        && second
+            .is_ok_and(|second| matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
     let mut found = vec![match refused {
         true => Finding::new(WHAT, State::Good, "a study can be run by one process only"),
         false => Finding::new(
@@ -223,9 +244,15 @@ fn locks(folder: &Path) -> Vec<Finding> {
         .and_then(|()| file.as_file().metadata()?.modified());
     if let Ok(touched) = touched {
         let now = SystemTime::now();
-        let apart = now.duration_since(touched).or_else(|_| touched.duration_since(now)).unwrap_or_default();
+        let apart = now
+            .duration_since(touched)
+            .or_else(|_| touched.duration_since(now))
+            .unwrap_or_default();
         if apart > Duration::from_secs(5) {
-            let says = format!("the clock of the disk is {} s off that of this machine", apart.as_secs());
+            let says = format!(
+                "the clock of the disk is {} s off that of this machine",
+                apart.as_secs()
+            );
             found.push(Finding::new("clock of the disk", State::Bad, says));
         }
     }
@@ -238,7 +265,11 @@ fn clock() -> Finding {
     let now = Timestamp::now();
     match now.as_micros() > LONG_AGO {
         true => Finding::new("clock", State::Good, now.to_string()),
-        false => Finding::new("clock", State::Bad, format!("it says {now}, which is long ago")),
+        false => Finding::new(
+            "clock",
+            State::Bad,
+            format!("it says {now}, which is long ago"),
+        ),
     }
 }
 
@@ -252,10 +283,16 @@ fn programs() -> Vec<Finding> {
     ];
     let on_path = |name: &str| -> Option<PathBuf> {
         let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(name))
+            .find(|program| program.is_file())
     };
     let look = |(name, about): &(&str, &str)| match on_path(name) {
-        Some(path) => Finding::new(*name, State::Good, format!("{about} (`{}`)", path.display())),
+        Some(path) => Finding::new(
+            *name,
+            State::Good,
+            format!("{about} (`{}`)", path.display()),
+        ),
         None => Finding::new(*name, State::Without, "not on PATH"),
     };
     PROGRAMS.iter().map(look).collect()

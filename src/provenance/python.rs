@@ -1,7 +1,9 @@
-//! The Python interpreter of a command and the packages it can import, asked of the interpreter itself.
+//! The Python interpreter of a command and the packages it can import, asked of the interpreter
+//! itself.
 //!
-//! That is what `pip freeze` tells, without needing pip: environments made by uv have none. Of a conda environment also what conda installed.
-//! An answer is kept as long as neither the interpreter nor one of its package folders changes.
+//! That is what `pip freeze` tells, without needing pip: environments made by uv have none. Of a
+//! conda environment also what conda installed. An answer is kept as long as neither the
+//! interpreter nor one of its package folders changes.
 
 use super::ask::ask;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,8 @@ use std::time::Duration;
 /// How long an interpreter may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Programs that only prepare the environment of the command behind them, so that the interpreter is asked through them.
+/// Programs that only prepare the environment of the command behind them, so that the interpreter
+/// is asked through them.
 const WRAPPERS: &[&str] = &[
     "conda",
     "env",
@@ -33,7 +36,8 @@ const WRAPPERS: &[&str] = &[
     "uv",
 ];
 
-/// Prints a JSON object. The folder it runs in is not searched: a file `json.py` there is none of Python's.
+/// Prints a JSON object. The folder it runs in is not searched: a file `json.py` there is none of
+/// Python's.
 const SCRIPT: &str = r#"
 import sys
 sys.path[:] = [p for p in sys.path if p not in ("", ".")]
@@ -80,12 +84,14 @@ pub struct Python {
     pub implementation: String,
     /// What made its environment: `conda`, `uv`, `venv`, or `system`.
     pub environment: String,
-    /// Every installed distribution with its version; ` @ ` and its address behind that of one that comes from a repository or folder.
+    /// Every installed distribution with its version; ` @ ` and its address behind that of one that
+    /// comes from a repository or folder.
     pub packages: BTreeMap<String, String>,
     /// What conda installed, with version and build.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conda: BTreeMap<String, String>,
-    /// The interpreter and its package folders with the times at which they changed: while these are the same, so are the packages.
+    /// The interpreter and its package folders with the times at which they changed: while these
+    /// are the same, so are the packages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, i64>,
 }
@@ -102,9 +108,13 @@ struct Answer {
     folders: Vec<String>,
 }
 
-/// How the interpreter of a command is called: the words of the command up to it, or the first line of a script. `find` tells where a program is.
+/// How the interpreter of a command is called: the words of the command up to it, or the first line
+/// of a script. `find` tells where a program is.
 #[must_use]
-pub fn interpreter(command: &[String], find: impl Fn(&str) -> Option<PathBuf>) -> Option<Vec<String>> {
+pub fn interpreter(
+    command: &[String],
+    find: impl Fn(&str) -> Option<PathBuf>,
+) -> Option<Vec<String>> {
     let first = command.first()?;
     if is_python(first) {
         return Some(vec![first.clone()]);
@@ -120,17 +130,34 @@ pub fn interpreter(command: &[String], find: impl Fn(&str) -> Option<PathBuf>) -
 /// Returns whether a word names a Python interpreter: `python`, `/usr/bin/python3.12`, `pypy3`.
 fn is_python(word: &str) -> bool {
     let name = word.rsplit('/').next().unwrap_or(word);
-    let rest = name.strip_prefix("python").or_else(|| name.strip_prefix("pypy"));
-    rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()))
+    let rest = name
+        .strip_prefix("python")
+        .or_else(|| name.strip_prefix("pypy"));
+    rest.is_some_and(|rest| {
+        rest.bytes()
+            .all(|byte| byte == b'.' || byte.is_ascii_digit())
+    })
 }
 
 /// Reads the interpreter from a script's first line.
 fn shebang(path: &Path) -> Option<Vec<String>> {
     let mut line = String::new();
-    BufReader::new(fs::File::open(path).ok()?.take(512)).read_line(&mut line).ok()?;
-    let words: Vec<String> = line.strip_prefix("#!")?.split_whitespace().map(ToOwned::to_owned).collect();
+    BufReader::new(fs::File::open(path).ok()?.take(512))
+        .read_line(&mut line)
+        .ok()?;
+    let words: Vec<String> = line
+        .strip_prefix("#!")?
+        .split_whitespace()
+        .map(ToOwned::to_owned)
+        .collect();
     let at = words.iter().position(|word| is_python(word))?;
-    Some(words[..=at].iter().filter(|word| *word != "-S").cloned().collect())
+    Some(
+        words[..=at]
+            .iter()
+            .filter(|word| *word != "-S")
+            .cloned()
+            .collect(),
+    )
 }
 
 impl Python {
@@ -139,15 +166,23 @@ impl Python {
     pub fn ask(command: &[String], workdir: &Path, env: &[(String, String)]) -> Option<Self> {
         let (program, words) = command.split_first()?;
         // A relative path would start where this process is.
-        let program = if program.contains('/') { workdir.join(program) } else { program.into() };
+        let program = if program.contains('/') {
+            workdir.join(program)
+        } else {
+            program.into()
+        };
         let mut asked = Command::new(program);
         asked.args(words).args(["-c", SCRIPT]).current_dir(workdir);
-        asked.envs(env.iter().map(|(name, value)| (name, value))).env("PYTHONDONTWRITEBYTECODE", "1");
+        asked
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
         asked.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
         let answer: Answer = serde_json::from_slice(&ask(&mut asked, PATIENCE)?).ok()?;
         let watched = answer.folders.iter().chain([&answer.executable]);
         Some(Self {
-            state: watched.filter_map(|path| Some((path.clone(), changed(path)?))).collect(),
+            state: watched
+                .filter_map(|path| Some((path.clone(), changed(path)?)))
+                .collect(),
             environment: environment(&answer).to_owned(),
             conda: conda(Path::new(&answer.prefix)),
             executable: answer.executable,
@@ -164,28 +199,40 @@ impl Python {
     /// Returns whether what was found is still so, at the cost of a few stats.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        !self.state.is_empty() && self.state.iter().all(|(path, at)| changed(path) == Some(*at))
+        !self.state.is_empty()
+            && self
+                .state
+                .iter()
+                .all(|(path, at)| changed(path) == Some(*at))
     }
 }
 
 /// A package may have come from an address with a password.
 fn without_login(version: &str) -> String {
     match version.split_once(" @ ") {
-        Some((version, origin)) => format!("{version} @ {}", super::git::without_credentials(origin)),
+        Some((version, origin)) => {
+            format!("{version} @ {}", super::git::without_credentials(origin))
+        }
         None => version.to_owned(),
     }
 }
 
 fn changed(path: &str) -> Option<i64> {
     let about = fs::metadata(path).ok()?;
-    Some(about.mtime().wrapping_mul(1_000_000_000).wrapping_add(about.mtime_nsec()))
+    Some(
+        about
+            .mtime()
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(about.mtime_nsec()),
+    )
 }
 
 fn environment(answer: &Answer) -> &'static str {
     let prefix = Path::new(&answer.prefix);
     let made_by_uv = || {
         let text = fs::read_to_string(prefix.join("pyvenv.cfg")).unwrap_or_default();
-        text.lines().any(|line| line.split('=').next().is_some_and(|key| key.trim() == "uv"))
+        text.lines()
+            .any(|line| line.split('=').next().is_some_and(|key| key.trim() == "uv"))
     };
     match () {
         () if prefix.join("conda-meta").is_dir() => "conda",
@@ -197,7 +244,9 @@ fn environment(answer: &Answer) -> &'static str {
 
 /// Returns what conda installed, from the names of the files it keeps: `name-version-build.json`.
 fn conda(prefix: &Path) -> BTreeMap<String, String> {
-    let Ok(entries) = fs::read_dir(prefix.join("conda-meta")) else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir(prefix.join("conda-meta")) else {
+        return BTreeMap::new();
+    };
     let package = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         let mut parts = name.strip_suffix(".json")?.rsplitn(3, '-');
@@ -220,7 +269,11 @@ mod tests {
     #[test]
     fn the_interpreter_of_a_command_is_found_and_no_other_program_taken_for_one() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("torchrun"), "#!/opt/venv/bin/python3.11\nimport x\n").unwrap();
+        fs::write(
+            folder.path().join("torchrun"),
+            "#!/opt/venv/bin/python3.11\nimport x\n",
+        )
+        .unwrap();
         fs::write(folder.path().join("tool"), "#!/usr/bin/env -S python3 -u\n").unwrap();
         fs::write(folder.path().join("binary"), [0x7f, b'E', b'L', b'F', 0xff]).unwrap();
         let find = |name: &str| -> Option<PathBuf> { Some(folder.path().join(name)) };
@@ -229,10 +282,19 @@ mod tests {
         assert_eq!(of("python train.py"), "python");
         assert_eq!(of(".venv/bin/python3.12 -m train"), ".venv/bin/python3.12");
         assert_eq!(of("uv run python train.py"), "uv run python");
-        assert_eq!(of("conda run -n torch python train.py"), "conda run -n torch python");
+        assert_eq!(
+            of("conda run -n torch python train.py"),
+            "conda run -n torch python"
+        );
         assert_eq!(of("torchrun train.py"), "/opt/venv/bin/python3.11");
         assert_eq!(of("tool x"), "/usr/bin/env python3");
-        for other in ["binary x", "absent", "mpirun -n 4 python train.py", "python-config", "bpython"] {
+        for other in [
+            "binary x",
+            "absent",
+            "mpirun -n 4 python train.py",
+            "python-config",
+            "bpython",
+        ] {
             assert_eq!(found(other), None, "{other}");
         }
         assert_eq!(interpreter(&[], find), None);
@@ -242,12 +304,22 @@ mod tests {
     fn what_conda_installed_is_read_from_its_files() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("conda-meta")).unwrap();
-        for name in ["cuda-nvcc-12.1.105-0.json", "numpy-1.26.4-py311h64a7726_0.json", "history"] {
+        for name in [
+            "cuda-nvcc-12.1.105-0.json",
+            "numpy-1.26.4-py311h64a7726_0.json",
+            "history",
+        ] {
             fs::write(folder.path().join("conda-meta").join(name), "{}").unwrap();
         }
         let found: Vec<_> = conda(folder.path()).into_iter().collect();
-        let expected = [("cuda-nvcc", "12.1.105 0"), ("numpy", "1.26.4 py311h64a7726_0")];
-        assert_eq!(found, expected.map(|(name, version)| (name.to_owned(), version.to_owned())));
+        let expected = [
+            ("cuda-nvcc", "12.1.105 0"),
+            ("numpy", "1.26.4 py311h64a7726_0"),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, version)| (name.to_owned(), version.to_owned()))
+        );
     }
 
     #[test]
@@ -256,19 +328,33 @@ mod tests {
         let site = folder.path().join("site");
         let dist = site.join("swath_test_dist-1.5.dist-info");
         fs::create_dir_all(&dist).unwrap();
-        fs::write(dist.join("METADATA"), "Metadata-Version: 2.1\nName: swath-test-dist\nVersion: 1.5\n")
-            .unwrap();
-        let origin =
-            r#"{"url": "https://me:secret@host/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#;
+        fs::write(
+            dist.join("METADATA"),
+            "Metadata-Version: 2.1\nName: swath-test-dist\nVersion: 1.5\n",
+        )
+        .unwrap();
+        let origin = r#"{"url": "https://me:secret@host/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#;
         fs::write(dist.join("direct_url.json"), origin).unwrap();
-        fs::write(folder.path().join("json.py"), "raise SystemExit('not this one')").unwrap();
+        fs::write(
+            folder.path().join("json.py"),
+            "raise SystemExit('not this one')",
+        )
+        .unwrap();
         let env = [("PYTHONPATH".to_owned(), site.display().to_string())];
         let Some(python) = Python::ask(&words("python3"), folder.path(), &env) else {
             // A machine without Python has nothing to tell.
-            assert!(std::process::Command::new("python3").arg("--version").output().is_err());
+            assert!(
+                std::process::Command::new("python3")
+                    .arg("--version")
+                    .output()
+                    .is_err()
+            );
             return;
         };
-        assert_eq!(python.packages["swath-test-dist"], "1.5 @ https://host/r.git@abc");
+        assert_eq!(
+            python.packages["swath-test-dist"],
+            "1.5 @ https://host/r.git@abc"
+        );
         assert!(python.version.starts_with('3') && python.is_current());
         fs::create_dir(site.join("another-1.0.dist-info")).unwrap();
         assert!(!python.is_current(), "a package was added");

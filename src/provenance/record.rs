@@ -1,4 +1,5 @@
-//! What a study keeps of how its trials were made, read back: for each trial the code and machine at its start.
+//! What a study keeps of how its trials were made, read back: for each trial the code and machine
+//! at its start.
 
 use super::Environment;
 use super::git::md5_of;
@@ -39,13 +40,22 @@ impl Record {
     /// If the journal cannot be read.
     pub fn of(dir: &StudyDir) -> Result<Self, JournalError> {
         let environments = environments(dir);
-        let mut record = Self { patches: patches(dir), environments, trials: BTreeMap::new() };
+        let mut record = Self {
+            patches: patches(dir),
+            environments,
+            trials: BTreeMap::new(),
+        };
         let mut current = Header::default();
         for entry in Journal::open(dir)? {
             let entry = entry?;
             match entry.event {
                 Event::Opened { header, .. } | Event::Edited { header, .. } => current = header,
-                Event::Started { trial, until, resume, .. } => {
+                Event::Started {
+                    trial,
+                    until,
+                    resume,
+                    ..
+                } => {
                     let holds = |environment: &Environment| environment.since <= entry.seq;
                     let environment = record.environments.iter().rposition(holds);
                     let made = Made {
@@ -78,13 +88,22 @@ impl Record {
 
 /// Reads `environment.1.json`… and `environment.json`, the oldest first.
 fn environments(dir: &StudyDir) -> Vec<Environment> {
-    let earlier = (1..).map(|version| dir.environment_version(version)).take_while(|path| path.exists());
+    let earlier = (1..)
+        .map(|version| dir.environment_version(version))
+        .take_while(|path| path.exists());
     let read = |path: PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
-    earlier.chain([dir.environment()]).filter_map(read).collect()
+    earlier
+        .chain([dir.environment()])
+        .filter_map(read)
+        .collect()
 }
 
 fn patches(dir: &StudyDir) -> BTreeMap<String, PathBuf> {
-    let earlier = (1..).map(|version| dir.code_patch_version(version)).take_while(|path| path.exists());
+    let earlier = (1..)
+        .map(|version| dir.code_patch_version(version))
+        .take_while(|path| path.exists());
     let paths = earlier.chain([dir.code_patch()]);
-    paths.filter_map(|path| Some((md5_of(&std::fs::read(&path).ok()?), path))).collect()
+    paths
+        .filter_map(|path| Some((md5_of(&std::fs::read(&path).ok()?), path)))
+        .collect()
 }

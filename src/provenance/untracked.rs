@@ -1,4 +1,5 @@
-//! Code that git does not know yet: it ran, so it belongs into the patch. Data, models and logs do not.
+//! Code that git does not know yet: it ran, so it belongs into the patch. Data, models and logs do
+//! not.
 
 use super::git::{self, Checkout};
 use std::collections::BTreeSet;
@@ -15,19 +16,26 @@ const LARGEST_SUM: u64 = 4 << 20;
 /// How many of those left out are named.
 const NAMED: usize = 50;
 
-/// The endings of files in which people write code. Formats that programs write too (JSON, YAML, text) count only if the command names them.
+/// The endings of files in which people write code. Formats that programs write too (JSON, YAML,
+/// text) count only if the command names them.
 const CODE: &[&str] = &[
-    "R", "bash", "c", "cc", "clj", "cmake", "cpp", "cu", "cuh", "cxx", "f", "f90", "go", "h", "hpp", "hs",
-    "ipynb", "java", "jl", "js", "kt", "lua", "m", "ml", "mojo", "nim", "nix", "pl", "proto", "py", "pyi",
-    "pyx", "r", "rb", "rs", "scala", "sh", "swift", "toml", "ts", "zig",
+    "R", "bash", "c", "cc", "clj", "cmake", "cpp", "cu", "cuh", "cxx", "f", "f90", "go", "h",
+    "hpp", "hs", "ipynb", "java", "jl", "js", "kt", "lua", "m", "ml", "mojo", "nim", "nix", "pl",
+    "proto", "py", "pyi", "pyx", "r", "rb", "rs", "scala", "sh", "swift", "toml", "ts", "zig",
 ];
 /// Files that are code by their whole name.
-const CODE_NAMES: &[&str] = &["Dockerfile", "Makefile", "requirements.txt", "environment.yml"];
+const CODE_NAMES: &[&str] = &[
+    "Dockerfile",
+    "Makefile",
+    "requirements.txt",
+    "environment.yml",
+];
 
 /// What was found.
 #[derive(Default)]
 pub(super) struct Untracked {
-    /// A copy of the index that knows the files, so that a diff shows them; `None` if there are none.
+    /// A copy of the index that knows the files, so that a diff shows them; `None` if there are
+    /// none.
     pub(super) index: Option<tempfile::NamedTempFile>,
     /// Code that is not in it.
     pub(super) left_out: Vec<String>,
@@ -35,17 +43,35 @@ pub(super) struct Untracked {
 
 /// Finds the code that git does not know. Nothing is written into the repository.
 pub(super) fn find(checkout: &Checkout, besides: &[PathBuf], named: &[PathBuf]) -> Untracked {
-    let mut words: Vec<OsString> =
-        ["ls-files", "--others", "--exclude-standard", "-z"].map(OsString::from).to_vec();
-    words.extend(besides.iter().filter_map(|folder| exclusion(checkout, folder)));
+    let mut words: Vec<OsString> = ["ls-files", "--others", "--exclude-standard", "-z"]
+        .map(OsString::from)
+        .to_vec();
+    words.extend(
+        besides
+            .iter()
+            .filter_map(|folder| exclusion(checkout, folder)),
+    );
     let mut command = git::git(&checkout.root, &[]);
-    let Some(output) = command.args(&words).output().ok().filter(|output| output.status.success()) else {
+    let Some(output) = command
+        .args(&words)
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+    else {
         return Untracked::default();
     };
-    let named: BTreeSet<PathBuf> = named.iter().filter_map(|path| inside(checkout, path)).collect();
-    let files = output.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let named: BTreeSet<PathBuf> = named
+        .iter()
+        .filter_map(|path| inside(checkout, path))
+        .collect();
+    let files = output
+        .stdout
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     let files = files.map(|name| PathBuf::from(OsString::from_vec(name.to_vec())));
-    let code: Vec<PathBuf> = files.filter(|path| is_code(path) || named.contains(path)).collect();
+    let code: Vec<PathBuf> = files
+        .filter(|path| is_code(path) || named.contains(path))
+        .collect();
     chosen(checkout, &code)
 }
 
@@ -61,7 +87,11 @@ fn chosen(checkout: &Checkout, code: &[PathBuf]) -> Untracked {
             left_out.push(path.display().to_string());
         }
     }
-    let index = if taken.is_empty() { None } else { index_with(checkout, &taken) };
+    let index = if taken.is_empty() {
+        None
+    } else {
+        index_with(checkout, &taken)
+    };
     if index.is_none() {
         left_out.extend(taken.iter().map(|path| path.display().to_string()));
     }
@@ -79,10 +109,16 @@ fn index_with(checkout: &Checkout, files: &[&PathBuf]) -> Option<tempfile::Named
     let own = checkout.root.join(OsStr::from_bytes(own.trim_ascii_end()));
     let index = tempfile::NamedTempFile::new().ok()?;
     std::fs::copy(&own, index.path()).ok()?;
-    // As old as its original: by that git knows which files may have changed since in the same instant, and looks into them.
-    index.as_file().set_modified(own.metadata().ok()?.modified().ok()?).ok()?;
+    // As old as its original: by that git knows which files may have changed since in the same
+    // instant, and looks into them.
+    index
+        .as_file()
+        .set_modified(own.metadata().ok()?.modified().ok()?)
+        .ok()?;
     let mut add = git::git(&checkout.root, &["add", "--intent-to-add", "--"]);
-    add.args(files).env("GIT_INDEX_FILE", index.path()).env("GIT_LITERAL_PATHSPECS", "1");
+    add.args(files)
+        .env("GIT_INDEX_FILE", index.path())
+        .env("GIT_LITERAL_PATHSPECS", "1");
     add.stdout(std::process::Stdio::null());
     add.status().ok()?.success().then_some(index)
 }

@@ -1,4 +1,5 @@
-//! The environment variables that are recorded: those of two lists, and no others. Secrets live in the environment.
+//! The environment variables that are recorded: those of two lists, and no others. Secrets live in
+//! the environment.
 
 use crate::source::secret::masked;
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ pub const STEERING: &[&str] = &[
     "XLA_FLAGS",
 ];
 
-/// Variables that tell where programs come from and which devices there are: part of the record, but of this machine.
+/// Variables that tell where programs come from and which devices there are: part of the record,
+/// but of this machine.
 pub const TELLING: &[&str] = &[
     "CONDA_DEFAULT_ENV",
     "CONDA_PREFIX",
@@ -52,8 +54,14 @@ pub const TELLING: &[&str] = &[
 #[must_use]
 pub fn recorded() -> BTreeMap<String, String> {
     let names = STEERING.iter().chain(TELLING);
-    let value = |name: &str| std::env::var(name).ok().map(|value| masked(&value).into_owned());
-    names.filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+    let value = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| masked(&value).into_owned())
+    };
+    names
+        .filter_map(|name| Some(((*name).to_owned(), value(name)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -62,8 +70,11 @@ mod tests {
 
     #[test]
     fn nothing_whose_name_sounds_like_a_secret_is_on_a_list() {
-        let secret =
-            |name: &&&str| ["KEY", "TOKEN", "SECRET", "PASS", "CRED"].iter().any(|word| name.contains(word));
+        let secret = |name: &&&str| {
+            ["KEY", "TOKEN", "SECRET", "PASS", "CRED"]
+                .iter()
+                .any(|word| name.contains(word))
+        };
         assert_eq!(STEERING.iter().chain(TELLING).find(secret), None);
     }
 }

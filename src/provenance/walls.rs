@@ -18,7 +18,13 @@ pub(super) fn found() -> [Finding; 2] {
             format!("watched ten times a second, not kept by the kernel: {why}; {CURE}"),
         )
     };
-    let none = |why: String| Finding::new(GROUP, State::Without, format!("no group for each trial: {why}"));
+    let none = |why: String| {
+        Finding::new(
+            GROUP,
+            State::Without,
+            format!("no group for each trial: {why}"),
+        )
+    };
     let Some(own) = Cgroup::own() else {
         return [
             none("that of this process cannot be seen".to_owned()),
@@ -27,9 +33,13 @@ pub(super) fn found() -> [Finding; 2] {
     };
     let place = own.path().display();
     if let Err(why) = tried(&own) {
-        return [none(format!("{why} in `{place}`; {CURE}")), watched("there are no groups".to_owned())];
+        return [
+            none(format!("{why} in `{place}`; {CURE}")),
+            watched("there are no groups".to_owned()),
+        ];
     }
-    let says = format!("every trial gets a group in `{place}`: what it starts is found however it hides");
+    let says =
+        format!("every trial gets a group in `{place}`: what it starts is found however it hides");
     [Finding::new(GROUP, State::Good, says), limit(&own, watched)]
 }
 
@@ -39,14 +49,19 @@ fn tried(own: &Cgroup) -> Result<(), String> {
         return Err("none can be made".to_owned());
     }
     let group = own.child(&format!("swath-doctor-{}", std::process::id()));
-    group.make().and_then(|()| group.remove()).map_err(|error| format!("none can be made ({error})"))
+    group
+        .make()
+        .and_then(|()| group.remove())
+        .map_err(|error| format!("none can be made ({error})"))
 }
 
 fn limit(own: &Cgroup, watched: impl Fn(String) -> Finding) -> Finding {
     let good = |says: &str| Finding::new(LIMIT, State::Good, says);
     match own.memory_prospect(|pid| pid == std::process::id()) {
         Prospect::Ready => good("`resources.memory` is kept by the kernel"),
-        Prospect::Alone => good("`resources.memory` is kept by the kernel: a run here is alone in its group"),
+        Prospect::Alone => {
+            good("`resources.memory` is kept by the kernel: a run here is alone in its group")
+        }
         Prospect::Others(count) => {
             let whose = if count == 1 {
                 "another process is".to_owned()

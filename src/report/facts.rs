@@ -1,4 +1,5 @@
-//! How a trial was made and what came of it as a list of named facts, so that two trials can be compared fact by fact.
+//! How a trial was made and what came of it as a list of named facts, so that two trials can be
+//! compared fact by fact.
 
 use super::listing;
 use super::number;
@@ -26,8 +27,14 @@ pub enum Section {
 
 impl Section {
     /// Every one, in the order they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Parameters, Self::Code, Self::Data, Self::Environment, Self::Packages, Self::Metrics];
+    pub const ALL: [Self; 6] = [
+        Self::Parameters,
+        Self::Code,
+        Self::Data,
+        Self::Environment,
+        Self::Packages,
+        Self::Metrics,
+    ];
 
     /// Returns its name.
     #[must_use]
@@ -81,7 +88,8 @@ pub struct Subject<'a> {
     pub patch: &'a [u8],
 }
 
-/// Puts the facts of two trials side by side, those of the first in their order, then what only the second has, section by section.
+/// Puts the facts of two trials side by side, those of the first in their order, then what only the
+/// second has, section by section.
 #[must_use]
 pub fn pairs(a: &[Fact], b: &[Fact]) -> Vec<Pair> {
     let mut pairs = Vec::new();
@@ -128,7 +136,11 @@ impl Facts {
     fn add(&mut self, section: Section, name: impl Into<String>, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {
-            self.0.push(Fact { section, name: name.into(), value });
+            self.0.push(Fact {
+                section,
+                name: name.into(),
+                value,
+            });
         }
     }
 
@@ -136,38 +148,80 @@ impl Facts {
         for (name, value) in &subject.trial.params {
             self.add(Section::Parameters, &**name, listing::shown(value));
         }
-        self.add(Section::Parameters, "(seed)", subject.trial.seed.to_string());
+        self.add(
+            Section::Parameters,
+            "(seed)",
+            subject.trial.seed.to_string(),
+        );
     }
 
     fn code(&mut self, subject: &Subject<'_>) {
-        let header = subject.made.map_or(subject.study.header(), |made| &made.header);
+        let header = subject
+            .made
+            .map_or(subject.study.header(), |made| &made.header);
         let commit = header.git_commit.as_deref().unwrap_or_default();
         self.add(Section::Code, "commit", commit.trim_end_matches("-dirty"));
         for (name, part) in patch::files(subject.patch) {
-            self.add(Section::Code, format!("uncommitted {name}"), format!("md5 {}", md5_of(part)));
+            self.add(
+                Section::Code,
+                format!("uncommitted {name}"),
+                format!("md5 {}", md5_of(part)),
+            );
         }
         self.add(Section::Code, "sweep file", format!("md5 {}", header.sweep));
         self.add(Section::Code, "swath", &*header.swath);
-        let Some(environment) = subject.environment else { return };
+        let Some(environment) = subject.environment else {
+            return;
+        };
         if let Some(git) = &environment.git {
-            self.add(Section::Code, "branch", git.branch.as_deref().unwrap_or_default());
-            self.add(Section::Code, "remote", git.remote.as_deref().unwrap_or_default());
+            self.add(
+                Section::Code,
+                "branch",
+                git.branch.as_deref().unwrap_or_default(),
+            );
+            self.add(
+                Section::Code,
+                "remote",
+                git.remote.as_deref().unwrap_or_default(),
+            );
         }
         let pinned = |file: &Pinned| format!("md5 {}", file.md5);
-        for file in environment.found.iter().flat_map(|found| found.files.iter().chain(&found.locks)) {
+        for file in environment
+            .found
+            .iter()
+            .flat_map(|found| found.files.iter().chain(&found.locks))
+        {
             self.add(Section::Code, &*file.name, pinned(file));
         }
     }
 
     fn data(&mut self, subject: &Subject<'_>) {
         // A path that is absolute only because trials ran elsewhere names the same data.
-        let called_in = subject.environment.map(|environment| format!("{}/", environment.workdir));
+        let called_in = subject
+            .environment
+            .map(|environment| format!("{}/", environment.workdir));
         for record in &subject.trial.records {
-            let LogRecord::Dataset { data_dir, role, md5, .. } = record else { continue };
-            let inside = called_in.as_ref().and_then(|folder| data_dir.strip_prefix(folder.as_str()));
+            let LogRecord::Dataset {
+                data_dir,
+                role,
+                md5,
+                ..
+            } = record
+            else {
+                continue;
+            };
+            let inside = called_in
+                .as_ref()
+                .and_then(|folder| data_dir.strip_prefix(folder.as_str()));
             let data_dir = inside.unwrap_or(data_dir);
-            let name = if role.is_empty() { data_dir.to_owned() } else { format!("{data_dir} ({role})") };
-            let md5 = md5.as_deref().map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"));
+            let name = if role.is_empty() {
+                data_dir.to_owned()
+            } else {
+                format!("{data_dir} ({role})")
+            };
+            let md5 = md5
+                .as_deref()
+                .map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"));
             self.add(Section::Data, name, md5);
         }
     }
@@ -180,21 +234,35 @@ impl Facts {
         add("system", format!("{} {}", machine.os, machine.arch));
         add("processor", machine.cpu.clone().unwrap_or_default());
         add("processors", machine.cpus.to_string());
-        add("memory", machine.memory.map(number::bytes).unwrap_or_default());
+        add(
+            "memory",
+            machine.memory.map(number::bytes).unwrap_or_default(),
+        );
         add("folder", environment.trials_in().to_owned());
         add("command line", environment.command_line.join(" "));
         if let Some(found) = &environment.found {
             for (at, gpu) in found.gpus.iter().enumerate() {
-                let memory =
-                    gpu.memory.map(|bytes| format!(", {}", number::bytes(bytes))).unwrap_or_default();
-                let driver =
-                    gpu.driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
-                add(&format!("gpu {at}"), format!("{}{memory}{driver}", gpu.name));
+                let memory = gpu
+                    .memory
+                    .map(|bytes| format!(", {}", number::bytes(bytes)))
+                    .unwrap_or_default();
+                let driver = gpu
+                    .driver
+                    .as_ref()
+                    .map(|driver| format!(", driver {driver}"))
+                    .unwrap_or_default();
+                add(
+                    &format!("gpu {at}"),
+                    format!("{}{memory}{driver}", gpu.name),
+                );
             }
             if let Some(python) = &found.python {
                 add(
                     "python",
-                    format!("{} {} ({})", python.implementation, python.version, python.environment),
+                    format!(
+                        "{} {} ({})",
+                        python.implementation, python.version, python.environment
+                    ),
                 );
                 add("interpreter", python.executable.clone());
             }
@@ -205,7 +273,13 @@ impl Facts {
     }
 
     fn packages(&mut self, environment: &Environment) {
-        let Some(python) = environment.found.as_ref().and_then(|found| found.python.as_ref()) else { return };
+        let Some(python) = environment
+            .found
+            .as_ref()
+            .and_then(|found| found.python.as_ref())
+        else {
+            return;
+        };
         for (name, version) in &python.packages {
             self.add(Section::Packages, name, version);
         }
@@ -220,7 +294,11 @@ impl Facts {
         self.add(Section::Metrics, "(reports)", trial.reports.to_string());
         for objective in &subject.study.header().objectives {
             if let Some(value) = trial.objective(objective) {
-                self.add(Section::Metrics, format!("{} (objective)", objective.metric), value.to_string());
+                self.add(
+                    Section::Metrics,
+                    format!("{} (objective)", objective.metric),
+                    value.to_string(),
+                );
             }
         }
         for (name, tally) in &trial.metrics {
@@ -230,9 +308,19 @@ impl Facts {
             self.add(Section::Metrics, &**name, text);
         }
         for record in &trial.records {
-            if let LogRecord::Model { model_path, md5: Some(md5), .. } = record {
-                self.0.retain(|fact| fact.name != format!("model {model_path}"));
-                self.add(Section::Metrics, format!("model {model_path}"), format!("md5 {md5}"));
+            if let LogRecord::Model {
+                model_path,
+                md5: Some(md5),
+                ..
+            } = record
+            {
+                self.0
+                    .retain(|fact| fact.name != format!("model {model_path}"));
+                self.add(
+                    Section::Metrics,
+                    format!("model {model_path}"),
+                    format!("md5 {md5}"),
+                );
             }
         }
     }
@@ -247,25 +335,51 @@ mod tests {
     #[test]
     fn two_trials_are_compared_fact_by_fact() {
         let mut demo = Demo::new(&["lr", "depth"]);
-        demo.complete(&[("lr", Value::Float(0.5)), ("depth", Value::Int(3))], &[("val_loss", 0.5)]);
-        demo.complete(&[("lr", Value::Float(0.25))], &[("val_loss", 0.5), ("acc", f64::NAN)]);
+        demo.complete(
+            &[("lr", Value::Float(0.5)), ("depth", Value::Int(3))],
+            &[("val_loss", 0.5)],
+        );
+        demo.complete(
+            &[("lr", Value::Float(0.25))],
+            &[("val_loss", 0.5), ("acc", f64::NAN)],
+        );
         let of = |at: usize, patch: &'static [u8]| {
             let trial = &demo.study.trials()[at];
-            facts(&Subject { study: &demo.study, trial, made: None, environment: None, patch })
+            facts(&Subject {
+                study: &demo.study,
+                trial,
+                made: None,
+                environment: None,
+                patch,
+            })
         };
         let pairs = pairs(&of(0, b""), &of(1, b"diff --git a/t.py b/t.py\n+x\n"));
         let changed: Vec<_> = pairs
             .iter()
             .filter(|pair| pair.a != pair.b)
-            .map(|pair| (pair.section, pair.name.as_str(), pair.a.as_deref(), pair.b.as_deref()))
+            .map(|pair| {
+                (
+                    pair.section,
+                    pair.name.as_str(),
+                    pair.a.as_deref(),
+                    pair.b.as_deref(),
+                )
+            })
             .collect();
         let md5 = "md5 6ab2f8c40b0ae8b1a1e39e4f9e2ab1e1";
-        assert_eq!(changed[0], (Section::Parameters, "lr", Some("0.5"), Some("0.25")));
+        assert_eq!(
+            changed[0],
+            (Section::Parameters, "lr", Some("0.5"), Some("0.25"))
+        );
         assert_eq!(changed[1], (Section::Parameters, "depth", Some("3"), None));
         assert_eq!((changed[2].1, changed[2].2), ("uncommitted t.py", None));
         assert_eq!(changed[2].3.map(str::len), Some(md5.len()));
         assert_eq!(changed[3], (Section::Metrics, "acc", None, Some("NaN")));
         assert_eq!(changed.len(), 4);
-        assert!(pairs.iter().any(|pair| pair.name == "val_loss" && pair.a == pair.b));
+        assert!(
+            pairs
+                .iter()
+                .any(|pair| pair.name == "val_loss" && pair.a == pair.b)
+        );
     }
 }

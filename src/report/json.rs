@@ -62,7 +62,8 @@ pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
     let model = trial.model_that_counts();
     let counted = trial.counted.as_ref();
     let at_best = counted.into_iter().flat_map(|counted| &counted.values);
-    let measured = objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
+    let measured =
+        objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
     Row {
         trial: trial.id.0,
         state: trial.state.word(),

@@ -16,7 +16,8 @@ pub enum Detail {
     Exact,
 }
 
-/// Returns the table of some trials: id, state, objectives, time, the parameters that differ among them, other metrics, how they ended.
+/// Returns the table of some trials: id, state, objectives, time, the parameters that differ among
+/// them, other metrics, how they ended.
 #[must_use]
 pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
@@ -31,10 +32,21 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
     if study.header().replicate.is_some() {
         for objective in &study.header().objectives {
-            let samples: Vec<_> =
-                trials.iter().map(|trial| summary::means(study, trial, objective)).collect();
-            let means: Vec<_> = samples.iter().map(|sample| Some(sample.as_ref()?.mean)).collect();
-            table.push(Column::numbers(&format!("mean {}", objective.metric), number::column(&means)).keep());
+            let samples: Vec<_> = trials
+                .iter()
+                .map(|trial| summary::means(study, trial, objective))
+                .collect();
+            let means: Vec<_> = samples
+                .iter()
+                .map(|sample| Some(sample.as_ref()?.mean))
+                .collect();
+            table.push(
+                Column::numbers(
+                    &format!("mean {}", objective.metric),
+                    number::column(&means),
+                )
+                .keep(),
+            );
             let margin = |sample: &Option<crate::numerics::sample::Sample>| {
                 sample
                     .as_ref()
@@ -49,7 +61,9 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
         }
         table.push(Column::numbers(
             "seeds",
-            trials.iter().map(|trial| study.complete(trial.id).count().to_string()),
+            trials
+                .iter()
+                .map(|trial| study.complete(trial.id).count().to_string()),
         ));
     }
     fill(&mut table, study, trials, detail);
@@ -58,7 +72,10 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
 
 fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     for objective in &study.header().objectives {
-        let values: Vec<_> = trials.iter().map(|trial| trial.objective(objective)).collect();
+        let values: Vec<_> = trials
+            .iter()
+            .map(|trial| trial.objective(objective))
+            .collect();
         let column = Column::numbers(&objective.metric, number::column(&values)).keep();
         push_own(table, "objective", &objective.metric, column);
     }
@@ -66,7 +83,10 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
         table.push(Column::numbers("configuration", heads));
     }
-    table.push(Column::numbers("time", trials.iter().map(|trial| time(study, trial))));
+    table.push(Column::numbers(
+        "time",
+        trials.iter().map(|trial| time(study, trial)),
+    ));
     let notes: Vec<String> = trials.par_iter().map(|trial| note(study, trial)).collect();
     let noted = notes.iter().filter(|note| !note.is_empty()).count();
     let mut notes = (noted > 0).then(|| Column::texts("note", notes));
@@ -90,11 +110,22 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         table.push(steps);
     }
     if trials.iter().any(|trial| trial.attempts > 1) {
-        table.push(Column::numbers("attempts", trials.iter().map(|trial| trial.attempts.to_string())));
+        table.push(Column::numbers(
+            "attempts",
+            trials.iter().map(|trial| trial.attempts.to_string()),
+        ));
     }
     for name in metrics {
-        let values: Vec<_> = trials.iter().map(|trial| Some(trial.metrics.get(&name)?.last.0)).collect();
-        push_own(table, "metric", &name, Column::numbers(&name, number::column(&values)));
+        let values: Vec<_> = trials
+            .iter()
+            .map(|trial| Some(trial.metrics.get(&name)?.last.0))
+            .collect();
+        push_own(
+            table,
+            "metric",
+            &name,
+            Column::numbers(&name, number::column(&values)),
+        );
     }
     if let Some(notes) = notes {
         table.push(notes);
@@ -105,7 +136,11 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
 /// it has in `trials.csv`.
 fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
     let taken = table.has(name);
-    table.push(if taken { column.titled(&format!("{kind}.{name}")) } else { column });
+    table.push(if taken {
+        column.titled(&format!("{kind}.{name}"))
+    } else {
+        column
+    });
 }
 
 /// Returns how far each trial has come, unless the other columns say it: a key that the program
@@ -134,19 +169,40 @@ pub fn columns(
     detail: Detail,
 ) -> Table {
     let mut table = begin(study, trials);
-    for column in columns.iter().filter(|column| !matches!(column.text(), "trial" | "trial_id")) {
+    for column in columns
+        .iter()
+        .filter(|column| !matches!(column.text(), "trial" | "trial_id"))
+    {
         let name = column.text();
         if table.has(name) {
             continue;
         }
-        let values: Vec<_> =
-            trials.iter().map(|trial| column.value(&TrialCells { study, trial, history })).collect();
-        let measured = values.iter().flatten().all(|value| matches!(value, Value::Float(_)));
+        let values: Vec<_> = trials
+            .iter()
+            .map(|trial| {
+                column.value(&TrialCells {
+                    study,
+                    trial,
+                    history,
+                })
+            })
+            .collect();
+        let measured = values
+            .iter()
+            .flatten()
+            .all(|value| matches!(value, Value::Float(_)));
         if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
-            let numbers: Vec<_> = values.iter().map(|value| value.as_ref().and_then(Value::as_f64)).collect();
+            let numbers: Vec<_> = values
+                .iter()
+                .map(|value| value.as_ref().and_then(Value::as_f64))
+                .collect();
             table.push(Column::numbers(name, number::column(&numbers)));
         } else {
-            table.push(params(name, &values.iter().map(Option::as_ref).collect::<Vec<_>>(), detail));
+            table.push(params(
+                name,
+                &values.iter().map(Option::as_ref).collect::<Vec<_>>(),
+                detail,
+            ));
         }
     }
     table
@@ -159,13 +215,19 @@ fn begin(study: &Study, trials: &[&Trial]) -> Table {
 }
 
 fn states(trials: &[&Trial]) -> Column {
-    Column::texts("state", trials.iter().map(|trial| trial.state.word().to_owned())).keep()
+    Column::texts(
+        "state",
+        trials.iter().map(|trial| trial.state.word().to_owned()),
+    )
+    .keep()
 }
 
 fn tone(study: &Study, trial: &Trial) -> Tone {
     match trial.state {
         _ if trial.outside => Tone::Faint,
-        TrialState::Complete if study.incumbent().is_some_and(|best| best.id == trial.id) => Tone::Best,
+        TrialState::Complete if study.incumbent().is_some_and(|best| best.id == trial.id) => {
+            Tone::Best
+        }
         TrialState::Running => Tone::Live,
         TrialState::Failed => Tone::Bad,
         TrialState::Stopped | TrialState::Waiting => Tone::Faint,
@@ -173,7 +235,8 @@ fn tone(study: &Study, trial: &Trial) -> Tone {
     }
 }
 
-/// Returns the parameters in which the trials differ, in the order of the sweep file; all of them if there is but one trial.
+/// Returns the parameters in which the trials differ, in the order of the sweep file; all of them
+/// if there is but one trial.
 #[must_use]
 pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let mut names = row::params(study);
@@ -189,13 +252,22 @@ pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
 }
 
 fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
-    let numeric = values.iter().flatten().all(|value| value.as_f64().is_some());
+    let numeric = values
+        .iter()
+        .flatten()
+        .all(|value| value.as_f64().is_some());
     let cell = |value: &&Value| match (value, detail) {
         (Value::Float(number), Detail::Brief) => number::brief(*number),
         (value, _) => shown(value),
     };
-    let cells = values.iter().map(|value| value.as_ref().map_or_else(String::new, cell));
-    if numeric { Column::numbers(name, cells) } else { Column::texts(name, cells) }
+    let cells = values
+        .iter()
+        .map(|value| value.as_ref().map_or_else(String::new, cell));
+    if numeric {
+        Column::numbers(name, cells)
+    } else {
+        Column::texts(name, cells)
+    }
 }
 
 /// Returns a parameter's value as it was given to the trial: `1e-5`, `adam`, `[128, 64]`.
@@ -219,7 +291,11 @@ pub fn time(study: &Study, trial: &Trial) -> String {
         _ => 0.0,
     };
     let elsewhere = matches!(trial.origin, Origin::Imported(_));
-    if trial.attempts == 0 || elsewhere { String::new() } else { number::seconds(trial.seconds + running) }
+    if trial.attempts == 0 || elsewhere {
+        String::new()
+    } else {
+        number::seconds(trial.seconds + running)
+    }
 }
 
 /// Returns the reported keys that are neither an objective nor the resource.
@@ -227,18 +303,27 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let header = study.header();
     let known = |name: &Name| {
         header.resource.as_ref() == Some(name)
-            || header.objectives.iter().any(|objective| objective.metric == *name)
+            || header
+                .objectives
+                .iter()
+                .any(|objective| objective.metric == *name)
     };
     let numeric = |name: &Name| trials.iter().any(|trial| trial.metrics.contains_key(name));
-    row::metrics(study).into_iter().filter(|name| !known(name) && numeric(name)).collect()
+    row::metrics(study)
+        .into_iter()
+        .filter(|name| !known(name) && numeric(name))
+        .collect()
 }
 
-/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is; it may begin with 0.
+/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is;
+/// it may begin with 0.
 fn counts(name: &Name, trials: &[&Trial]) -> bool {
     let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
-    [0.0, 1.0]
-        .into_iter()
-        .any(|offset| trials.iter().all(|trial| last(trial).map(|last| last + offset) == trial.step))
+    [0.0, 1.0].into_iter().any(|offset| {
+        trials
+            .iter()
+            .all(|trial| last(trial).map(|last| last + offset) == trial.step)
+    })
 }
 
 /// Returns how the trial ended if that is of interest.
@@ -255,11 +340,19 @@ pub fn note(study: &Study, trial: &Trial) -> String {
     };
     let ended = match (&trial.state, &trial.exit) {
         (TrialState::Failed, exit) => summary::cause(exit.as_ref()),
-        (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => Some(exit.to_string()),
+        (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => {
+            Some(exit.to_string())
+        }
         _ => None,
     };
     let broken = summary::broken(study, trial);
-    outside.into_iter().chain(ended).chain(imported).chain(broken).collect::<Vec<_>>().join(", ")
+    outside
+        .into_iter()
+        .chain(ended)
+        .chain(imported)
+        .chain(broken)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -278,15 +371,23 @@ mod tests {
     fn only_what_differs_is_listed_and_the_cause_of_a_failure() {
         let mut demo = Demo::new(&["lr", "optimizer", "epochs"]);
         for (lr, optimizer, loss) in [(1e-5, "sgd", 0.5), (0.01, "adam", 0.0412345)] {
-            let params =
-                [("lr", Value::Float(lr)), ("optimizer", text(optimizer)), ("epochs", Value::Int(20))];
+            let params = [
+                ("lr", Value::Float(lr)),
+                ("optimizer", text(optimizer)),
+                ("epochs", Value::Int(20)),
+            ];
             demo.complete(&params, &[("val_loss", loss), ("acc", 0.9)]);
         }
-        let failed =
-            demo.start(&[("lr", Value::Float(1.0)), ("optimizer", text("sgd")), ("epochs", Value::Int(20))]);
+        let failed = demo.start(&[
+            ("lr", Value::Float(1.0)),
+            ("optimizer", text("sgd")),
+            ("epochs", Value::Int(20)),
+        ]);
         demo.end(failed, Exit::Failed(Failure::Code(3)));
         assert_eq!(
-            trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text,
+            trials(&demo.study, &all(&demo), Detail::Exact)
+                .render(None, Paint::default())
+                .text,
             "\
 trial  state     val_loss  time    lr  optimizer  acc  note
     1  complete   0.50000    2s  1e-5  sgd        0.9
@@ -302,11 +403,19 @@ trial  state     val_loss  time    lr  optimizer  acc  note
             let mut demo = Demo::new(&[]);
             let trial = demo.start(&[]);
             for at in 0..3 {
-                demo.report(trial, &[("val_loss", 0.5), ("epoch", first + f64::from(at))]);
+                demo.report(
+                    trial,
+                    &[("val_loss", 0.5), ("epoch", first + f64::from(at))],
+                );
             }
             demo.end(trial, Exit::Done);
-            let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
-            assert!(text.starts_with("trial  state     val_loss  time  epoch\n"), "{text}");
+            let text = trials(&demo.study, &all(&demo), Detail::Exact)
+                .render(None, Paint::default())
+                .text;
+            assert!(
+                text.starts_with("trial  state     val_loss  time  epoch\n"),
+                "{text}"
+            );
         }
     }
 
@@ -316,18 +425,43 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         for lr in [0.1, 0.2] {
             let trial = demo.start(&[("lr", Value::Float(lr)), ("time", Value::Float(lr))]);
             for step in [0.0, 50.0] {
-                demo.report(trial, &[("val_loss", lr), ("step", step), ("lr", lr / 2.0), ("state", 7.0)]);
+                demo.report(
+                    trial,
+                    &[
+                        ("val_loss", lr),
+                        ("step", step),
+                        ("lr", lr / 2.0),
+                        ("state", 7.0),
+                    ],
+                );
             }
             demo.end(trial, Exit::Done);
         }
-        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
         let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
-        let wanted =
-            ["trial", "state", "val_loss", "time", "lr", "param.time", "metric.lr", "metric.state", "step"];
+        let wanted = [
+            "trial",
+            "state",
+            "val_loss",
+            "time",
+            "lr",
+            "param.time",
+            "metric.lr",
+            "metric.state",
+            "step",
+        ];
         assert_eq!(titles, wanted);
         let names = row::vocabulary(&demo.study);
         let asked = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
-        let table = columns(&demo.study, &all(&demo), &asked, &History::default(), Detail::Exact);
+        let table = columns(
+            &demo.study,
+            &all(&demo),
+            &asked,
+            &History::default(),
+            Detail::Exact,
+        );
         let text = table.render(None, Paint::default()).text;
         assert_eq!(text.lines().next(), Some("trial   lr"));
     }
@@ -337,7 +471,9 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         let mut demo = Demo::new(&["lr", "epochs"]);
         demo.start(&[("lr", Value::Float(0.1)), ("epochs", Value::Int(20))]);
         assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
-        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(None, Paint::default()).text;
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
         assert_eq!(
             text,
             "trial  state    val_loss  time   lr  epochs\n    1  running              0s  0.1      20\n"
@@ -348,7 +484,9 @@ trial  state     val_loss  time    lr  optimizer  acc  note
     fn a_study_without_trials_is_an_empty_table() {
         let demo = Demo::new(&["lr"]);
         assert_eq!(
-            trials(&demo.study, &[], Detail::Exact).render(Some(80), Paint::default()).text,
+            trials(&demo.study, &[], Detail::Exact)
+                .render(Some(80), Paint::default())
+                .text,
             "trial  state  val_loss  time  lr\n"
         );
     }
@@ -361,7 +499,9 @@ trial  state     val_loss  time    lr  optimizer  acc  note
             demo.report(trial, &[("val_loss", f64::NAN), ("acc", f64::INFINITY)]);
             demo.end(trial, Exit::Done);
         }
-        let text = trials(&demo.study, &all(&demo), Detail::Exact).render(Some(64), Paint::default()).text;
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(Some(64), Paint::default())
+            .text;
         assert!(text.contains("inf"), "{text}");
         assert!(text.contains("`val_loss` was reported, bu…"), "{text}");
     }
@@ -371,9 +511,21 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
         let names = row::vocabulary(&demo.study);
-        let asked = ["lr", "best.val_loss", "at_best(val_loss) * 2", "seconds", "nothing"];
+        let asked = [
+            "lr",
+            "best.val_loss",
+            "at_best(val_loss) * 2",
+            "seconds",
+            "nothing",
+        ];
         let asked = asked.map(|text| Formula::parse(text, &names).unwrap());
-        let table = columns(&demo.study, &all(&demo), &asked, &History::default(), Detail::Exact);
+        let table = columns(
+            &demo.study,
+            &all(&demo),
+            &asked,
+            &History::default(),
+            Detail::Exact,
+        );
         let text = table.render(None, Paint::default()).text;
         assert_eq!(
             text,

@@ -1,5 +1,5 @@
-//! What a person reads of a study: tables, selections, summaries, plots. Works on a [`Study`](crate::study::Study) alone; only [`view`]
-//! reads, without taking anything.
+//! What a person reads of a study: tables, selections, summaries, plots. Works on a
+//! [`Study`](crate::study::Study) alone; only [`view`] reads, without taking anything.
 
 pub mod compare;
 pub mod export;

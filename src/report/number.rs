@@ -19,27 +19,53 @@ pub fn short(number: f64) -> String {
     trim(&format!("{number:.*}", decimals(size))).to_owned()
 }
 
-/// Returns a parameter's value with four significant digits, for a table: `0.009022`, `9.289e-5`, `64`.
+/// Returns a parameter's value with four significant digits, for a table: `0.009022`, `9.289e-5`,
+/// `64`.
 #[must_use]
 pub fn brief(number: f64) -> String {
     let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
-    if rounded.fract() == 0.0 || !number.is_finite() { short(number) } else { format!("{rounded:?}") }
+    if rounded.fract() == 0.0 || !number.is_finite() {
+        short(number)
+    } else {
+        format!("{rounded:?}")
+    }
 }
 
-/// Returns the numbers of a column: as many decimals for all as five significant digits of the largest need, if that does them justice.
+/// Returns the numbers of a column: as many decimals for all as five significant digits of the
+/// largest need, if that does them justice.
 #[must_use]
 pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
-    let sizes = || numbers.iter().flatten().filter(|number| number.is_finite()).map(|number| number.abs());
+    let sizes = || {
+        numbers
+            .iter()
+            .flatten()
+            .filter(|number| number.is_finite())
+            .map(|number| number.abs())
+    };
     let largest = sizes().fold(0.0, f64::max);
-    let smallest = sizes().filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min);
+    let smallest = sizes()
+        .filter(|size| *size > 0.0)
+        .fold(f64::INFINITY, f64::min);
     let whole = sizes().all(|size| size.fract() == 0.0);
     let uniform = !whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
     if !uniform {
-        return numbers.iter().map(|number| number.map_or_else(String::new, short)).collect();
+        return numbers
+            .iter()
+            .map(|number| number.map_or_else(String::new, short))
+            .collect();
     }
     let digits = decimals(largest);
-    let cell = |number: f64| if number.is_finite() { format!("{number:.digits$}") } else { short(number) };
-    let mut cells: Vec<_> = numbers.iter().map(|number| number.map_or_else(String::new, cell)).collect();
+    let cell = |number: f64| {
+        if number.is_finite() {
+            format!("{number:.digits$}")
+        } else {
+            short(number)
+        }
+    };
+    let mut cells: Vec<_> = numbers
+        .iter()
+        .map(|number| number.map_or_else(String::new, cell))
+        .collect();
     let idle = |cell: &String| cell.len() - trim(cell).len();
     let numeric = |cell: &&String| cell.contains('.');
     let idle = cells.iter().filter(numeric).map(idle).min().unwrap_or(0);
@@ -61,7 +87,11 @@ fn not_finite(number: f64) -> &'static str {
 
 /// Returns how many decimals show five significant digits.
 fn decimals(size: f64) -> usize {
-    let magnitude = if size > 0.0 { size.log10().floor() } else { 0.0 };
+    let magnitude = if size > 0.0 {
+        size.log10().floor()
+    } else {
+        0.0
+    };
     (4.0 - magnitude).clamp(0.0, 8.0) as usize
 }
 
@@ -81,12 +111,20 @@ pub fn rounded(number: f64, digits: i32) -> f64 {
     }
     let places = digits - 1 - magnitude as i32;
     let power = 10f64.powi(places.abs());
-    if places >= 0 { (number * power).round() / power } else { (number / power).round() * power }
+    if places >= 0 {
+        (number * power).round() / power
+    } else {
+        (number / power).round() * power
+    }
 }
 
 /// Takes zeros off the end of the decimals.
 fn trim(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
 }
 
 /// Returns a time in its two largest units: `0.42s`, `12s`, `3m 07s`, `2h 05m`, `3d 04h`.
@@ -132,15 +170,37 @@ mod tests {
 
     #[test]
     fn a_number_keeps_five_digits_and_no_idle_zeros() {
-        let shown: Vec<_> =
-            [0.041_234_567, 12.0, 1e-5, 1.23456e12, 0.5, 99_999.95, -0.25, f64::NAN].map(short).into();
-        assert_eq!(shown, ["0.041235", "12", "1e-5", "1.2346e12", "0.5", "100000", "-0.25", "nan"]);
+        let shown: Vec<_> = [
+            0.041_234_567,
+            12.0,
+            1e-5,
+            1.23456e12,
+            0.5,
+            99_999.95,
+            -0.25,
+            f64::NAN,
+        ]
+        .map(short)
+        .into();
+        assert_eq!(
+            shown,
+            [
+                "0.041235",
+                "12",
+                "1e-5",
+                "1.2346e12",
+                "0.5",
+                "100000",
+                "-0.25",
+                "nan"
+            ]
+        );
     }
 
     #[test]
     fn a_number_is_rounded_to_its_significant_digits() {
-        let found =
-            [0.123_456_789, 123_456_789.0, -1.000_000_4e-7, 0.0, 1e300].map(|number| rounded(number, 6));
+        let found = [0.123_456_789, 123_456_789.0, -1.000_000_4e-7, 0.0, 1e300]
+            .map(|number| rounded(number, 6));
         assert_eq!(found, [0.123_457, 123_457_000.0, -1e-7, 0.0, 1e300]);
         assert!(rounded(f64::NAN, 6).is_nan());
     }
@@ -153,7 +213,10 @@ mod tests {
 
     #[test]
     fn the_numbers_of_a_column_have_as_many_decimals() {
-        assert_eq!(column(&[Some(0.5), Some(0.041_234_567), None]), ["0.50000", "0.04123", ""]);
+        assert_eq!(
+            column(&[Some(0.5), Some(0.041_234_567), None]),
+            ["0.50000", "0.04123", ""]
+        );
         assert_eq!(column(&[Some(0.5), Some(0.25)]), ["0.50", "0.25"]);
         assert_eq!(column(&[Some(1.0), Some(20.0)]), ["1", "20"]);
         assert_eq!(column(&[Some(1e-5), Some(0.1)]), ["1e-5", "0.1"]);
@@ -163,13 +226,19 @@ mod tests {
 
     #[test]
     fn a_time_shows_its_two_largest_units() {
-        let shown =
-            [0.0, 0.421, 9.0, 59.9, 61.0, 7500.0, 200_000.0].map(|s| duration(Duration::from_secs_f64(s)));
-        assert_eq!(shown, ["0s", "0.42s", "9s", "59s", "1m 01s", "2h 05m", "2d 07h"]);
+        let shown = [0.0, 0.421, 9.0, 59.9, 61.0, 7500.0, 200_000.0]
+            .map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(
+            shown,
+            ["0s", "0.42s", "9s", "59s", "1m 01s", "2h 05m", "2d 07h"]
+        );
     }
 
     #[test]
     fn a_size_is_shown_in_the_unit_that_fits() {
-        assert_eq!([0, 1023, 1536, 67_108_864].map(bytes), ["0 B", "1023 B", "1.5 KiB", "64 MiB"]);
+        assert_eq!(
+            [0, 1023, 1536, 67_108_864].map(bytes),
+            ["0 B", "1023 B", "1.5 KiB", "64 MiB"]
+        );
     }
 }

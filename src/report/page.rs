@@ -92,10 +92,14 @@ impl Page {
         Self::only(views, &[])
     }
 
-    /// Collects it of the trials that fulfil the condition of their study; where there is none, of all.
+    /// Collects it of the trials that fulfil the condition of their study; where there is none, of
+    /// all.
     #[must_use]
     pub fn only(views: &[View], conditions: &[Option<Condition>]) -> Self {
-        let conditions = conditions.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let conditions = conditions
+            .iter()
+            .map(Option::as_ref)
+            .chain(std::iter::repeat(None));
         Self {
             version: VERSION,
             swath: env!("CARGO_PKG_VERSION"),
@@ -112,9 +116,13 @@ impl StudyPage {
     fn of(view: &View, condition: Option<&Condition>) -> Self {
         let study = &view.settled();
         let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
-        input.trials.retain(|trial| condition.is_none_or(|condition| condition.holds(study, trial)));
+        input
+            .trials
+            .retain(|trial| condition.is_none_or(|condition| condition.holds(study, trial)));
         let fitted = Fitted::of(&input);
-        let importance = fitted.as_ref().and_then(|fitted| Importance::of(&input, fitted));
+        let importance = fitted
+            .as_ref()
+            .and_then(|fitted| Importance::of(&input, fitted));
         let contours = match (&fitted, &importance) {
             (Some(fitted), Some(importance)) => contours(&input, fitted, importance),
             _ => Vec::new(),
@@ -163,7 +171,11 @@ fn all_curves(input: &Input<'_>) -> Vec<Curves> {
     let count = input.chronicle.curves.len().clamp(1, CURVES);
     let metrics = input.chronicle.metrics().iter();
     let metrics = metrics.map(|metric| {
-        let input = Input { metric: Some(metric), trials: input.trials.clone(), ..*input };
+        let input = Input {
+            metric: Some(metric),
+            trials: input.trials.clone(),
+            ..*input
+        };
         Curves::of(&input, CURVES, (POINTS / count).clamp(30, 1000))
     });
     metrics.filter(|curves| !curves.lines.is_empty()).collect()
@@ -172,20 +184,39 @@ fn all_curves(input: &Input<'_>) -> Vec<Curves> {
 /// Returns the parameters that every trial has with the same value.
 fn same(study: &Study, trials: &[&Trial]) -> Vec<(String, String)> {
     let varying = listing::varying(study, trials);
-    let Some(first) = trials.first().filter(|_| trials.len() > 1) else { return Vec::new() };
-    let constants = first.params.iter().filter(|(name, _)| !varying.contains(name));
-    constants.map(|(name, value)| (name.to_string(), listing::shown(value))).collect()
+    let Some(first) = trials.first().filter(|_| trials.len() > 1) else {
+        return Vec::new();
+    };
+    let constants = first
+        .params
+        .iter()
+        .filter(|(name, _)| !varying.contains(name));
+    constants
+        .map(|(name, value)| (name.to_string(), listing::shown(value)))
+        .collect()
 }
 
 impl Trials {
     fn of(study: &Study, input: &Input<'_>) -> Self {
         let trials = &input.trials;
         let objectives = &study.header().objectives;
-        let is_objective = |name: &str| objectives.iter().any(|objective| &*objective.metric == name);
+        let is_objective = |name: &str| {
+            objectives
+                .iter()
+                .any(|objective| &*objective.metric == name)
+        };
         let mut metrics = Vec::new();
-        for name in row::metrics(study).into_iter().filter(|name| !is_objective(name)).take(12) {
+        for name in row::metrics(study)
+            .into_iter()
+            .filter(|name| !is_objective(name))
+            .take(12)
+        {
             let last = |trial: &&Trial| {
-                trial.metrics.get(&name).map(|tally| brief(tally.last.0)).filter(|last| last.is_finite())
+                trial
+                    .metrics
+                    .get(&name)
+                    .map(|tally| brief(tally.last.0))
+                    .filter(|last| last.is_finite())
             };
             let values: Vec<Option<f64>> = trials.iter().map(last).collect();
             if values.iter().any(Option::is_some) {
@@ -194,9 +225,13 @@ impl Trials {
         }
         let now = study.at();
         let seconds = |trial: &&Trial| {
-            let running =
-                (trial.exit.is_none()).then(|| Some(now?.since(trial.attempt_at?).as_secs_f64())).flatten();
-            (trial.seconds + running.unwrap_or(0.0)).mul_add(1000.0, 0.5).floor() / 1000.0
+            let running = (trial.exit.is_none())
+                .then(|| Some(now?.since(trial.attempt_at?).as_secs_f64()))
+                .flatten();
+            (trial.seconds + running.unwrap_or(0.0))
+                .mul_add(1000.0, 0.5)
+                .floor()
+                / 1000.0
         };
         let exit = |trial: &&Trial| {
             let note = Some(listing::note(study, trial)).filter(|note| !note.is_empty());
@@ -207,7 +242,12 @@ impl Trials {
             state: trials.iter().map(|trial| trial.state.word()).collect(),
             objectives: objectives
                 .iter()
-                .map(|objective| trials.iter().map(|trial| trial.objective(objective)).collect())
+                .map(|objective| {
+                    trials
+                        .iter()
+                        .map(|trial| trial.objective(objective))
+                        .collect()
+                })
                 .collect(),
             axes: axes(input),
             metrics,
@@ -216,7 +256,9 @@ impl Trials {
             exit: trials.iter().map(exit).collect(),
             configuration: (study.header().replicate)
                 .map(|_| trials.iter().map(|trial| study.head(trial.id).0).collect()),
-            outside: (0..trials.len()).filter(|row| trials[*row].outside).collect(),
+            outside: (0..trials.len())
+                .filter(|row| trials[*row].outside)
+                .collect(),
         }
     }
 }
@@ -224,7 +266,9 @@ impl Trials {
 /// Returns the axes; of a single trial all its parameters.
 fn axes(input: &Input<'_>) -> Vec<Axis> {
     let axes = input.axes(&input.trials);
-    let [trial] = input.trials.as_slice() else { return axes };
+    let [trial] = input.trials.as_slice() else {
+        return axes;
+    };
     let one = |(name, value): &(crate::space::Name, Value)| match value.as_f64() {
         Some(number) => Axis {
             name: name.to_string(),

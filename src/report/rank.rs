@@ -2,25 +2,31 @@
 
 use crate::study::{Standing, Study, Trial};
 
-/// Returns the best trials by the first objective, the best first and the earlier one of equals: of several seeds the first trial of each
-/// configuration, by the mean; what keeps the outcome limits before what breaks them.
+/// Returns the best trials by the first objective, the best first and the earlier one of equals: of
+/// several seeds the first trial of each configuration, by the mean; what keeps the outcome limits
+/// before what breaks them.
 #[must_use]
 pub fn best(study: &Study, count: usize) -> Vec<&Trial> {
     study.best(count)
 }
 
-/// Returns how good each configuration is that keeps the outcome limits, the best first; if none does, all.
+/// Returns how good each configuration is that keeps the outcome limits, the best first; if none
+/// does, all.
 #[must_use]
 pub fn feasible(study: &Study) -> Vec<(Standing, &Trial)> {
     let mut ranked = study.standings();
-    if ranked.first().is_some_and(|(best, _)| best.violation == 0.0) {
+    if ranked
+        .first()
+        .is_some_and(|(best, _)| best.violation == 0.0)
+    {
         ranked.retain(|(standing, _)| standing.violation == 0.0);
     }
     ranked
 }
 
-/// Returns the Pareto front: the trials than which no other is better in one objective and at least as good in all, best in the first
-/// objective first. Where any configuration keeps the outcome limits, only those that do.
+/// Returns the Pareto front: the trials than which no other is better in one objective and at least
+/// as good in all, best in the first objective first. Where any configuration keeps the outcome
+/// limits, only those that do.
 #[must_use]
 pub fn pareto(study: &Study) -> Vec<&Trial> {
     let mut front: Vec<(Vec<f64>, &Trial)> = Vec::new();
@@ -67,7 +73,14 @@ mod tests {
     fn the_front_holds_exactly_the_trials_that_none_beats() {
         let objectives = vec![objective("loss", Goal::Min), objective("speed", Goal::Max)];
         let mut demo = Demo::with(&[], objectives);
-        for (loss, speed) in [(0.5, 10.0), (0.3, 5.0), (0.6, 9.0), (0.9, 20.0), (0.3, 4.0), (0.3, 5.0)] {
+        for (loss, speed) in [
+            (0.5, 10.0),
+            (0.3, 5.0),
+            (0.6, 9.0),
+            (0.9, 20.0),
+            (0.3, 4.0),
+            (0.3, 5.0),
+        ] {
             demo.complete(&[], &[("loss", loss), ("speed", speed)]);
         }
         assert_eq!(ids(&pareto(&demo.study)), [2, 6, 1, 4]);

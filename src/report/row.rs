@@ -1,7 +1,9 @@
 //! Names and what they stand for in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
-//! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics (an objective by its `take` rule,
-//! others by their last value), what only some studies make interesting ([`LAST`]). `param.x`, `metric.x`, `best.x` and `at_best.x` say which is meant, as in the header of `trials.csv`.
+//! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics
+//! (an objective by its `take` rule, others by their last value), what only some studies make
+//! interesting ([`LAST`]). `param.x`, `metric.x`, `best.x` and `at_best.x` say which is meant, as
+//! in the header of `trials.csv`.
 
 use crate::space::expr::Names;
 use crate::space::{Name, Value};
@@ -10,12 +12,28 @@ use crate::tracker::csv;
 use std::collections::BTreeSet;
 
 /// What every trial has.
-pub const OWN: [&str; 9] =
-    ["trial", "state", "seconds", "step", "attempts", "exit", "seed", "cpu_seconds", "peak_mib"];
+pub const OWN: [&str; 9] = [
+    "trial",
+    "state",
+    "seconds",
+    "step",
+    "attempts",
+    "exit",
+    "seed",
+    "cpu_seconds",
+    "peak_mib",
+];
 
 /// What every trial has too, unless something of the user's own is called so.
-pub const LAST: [&str; 7] =
-    ["configuration", "replicate", "origin", "feasible", "best_step", "model_step", "model_path"];
+pub const LAST: [&str; 7] = [
+    "configuration",
+    "replicate",
+    "origin",
+    "feasible",
+    "best_step",
+    "model_step",
+    "model_path",
+];
 
 /// Returns what `name` stands for in a trial, `None` if it is absent there.
 #[must_use]
@@ -55,7 +73,8 @@ fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     })
 }
 
-/// Says whether a parameter or an objective has that name; a trial that lacks it has nothing else under it.
+/// Says whether a parameter or an objective has that name; a trial that lacks it has nothing else
+/// under it.
 fn is_own(study: &Study, name: &str) -> bool {
     let header = study.header();
     header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
@@ -70,8 +89,13 @@ fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
         "seconds" => number(trial.seconds),
         "step" => trial.step.map(Value::Float),
         "attempts" => Some(Value::Int(i64::from(trial.attempts))),
-        "exit" => trial.exit.as_ref().map(|exit| Value::Text(exit.to_string().into())),
-        "seed" => Some(i64::try_from(trial.seed).map_or(Value::Float(trial.seed as f64), Value::Int)),
+        "exit" => trial
+            .exit
+            .as_ref()
+            .map(|exit| Value::Text(exit.to_string().into())),
+        "seed" => {
+            Some(i64::try_from(trial.seed).map_or(Value::Float(trial.seed as f64), Value::Int))
+        }
         "cpu_seconds" => number(trial.usage.cpu_seconds),
         "peak_mib" => number(trial.usage.peak_mib),
         _ => return None,
@@ -87,18 +111,30 @@ fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
 }
 
 fn last(trial: &Trial, name: &str) -> Option<Value> {
-    let number = trial.metrics.get(name).map(|tally| Value::Float(tally.last.0));
-    number.or_else(|| trial.texts.get(name).map(|text| Value::Text(text.as_str().into())))
+    let number = trial
+        .metrics
+        .get(name)
+        .map(|tally| Value::Float(tally.last.0));
+    number.or_else(|| {
+        trial
+            .texts
+            .get(name)
+            .map(|text| Value::Text(text.as_str().into()))
+    })
 }
 
-/// Returns whether small or large values of a metric are good: an objective's goal, or the open side
-/// of the only bound of an outcome constraint.
+/// Returns whether small or large values of a metric are good: an objective's goal, or the open
+/// side of the only bound of an outcome constraint.
 #[must_use]
 pub fn goal(study: &Study, name: &str) -> Option<Goal> {
     if let Some(objective) = objective(study, name) {
         return Some(objective.goal);
     }
-    let mut limits = study.header().limits.iter().filter(|limit| *limit.metric == *name);
+    let mut limits = study
+        .header()
+        .limits
+        .iter()
+        .filter(|limit| *limit.metric == *name);
     match (limits.next(), limits.next()) {
         (Some(limit), None) => match (limit.min, limit.max) {
             (None, Some(_)) => Some(Goal::Min),
@@ -128,7 +164,11 @@ pub fn at_best(trial: &Trial, name: &str) -> Option<Value> {
 }
 
 fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
-    study.header().objectives.iter().find(|objective| &*objective.metric == name)
+    study
+        .header()
+        .objectives
+        .iter()
+        .find(|objective| &*objective.metric == name)
 }
 
 /// Returns every parameter that a trial of the study has, in the order of the sweep file.
@@ -144,16 +184,27 @@ pub fn params(study: &Study) -> Vec<Name> {
     names
 }
 
-/// Returns every key that a trial of the study has reported, objectives included, in alphabetical order.
+/// Returns every key that a trial of the study has reported, objectives included, in alphabetical
+/// order.
 #[must_use]
 pub fn metrics(study: &Study) -> BTreeSet<Name> {
-    let mut names: BTreeSet<Name> =
-        study.header().objectives.iter().map(|objective| objective.metric.clone()).collect();
-    names.extend(unlike_before(study, |trial| trial.metrics.keys().chain(trial.texts.keys())).cloned());
+    let mut names: BTreeSet<Name> = study
+        .header()
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
+    names.extend(
+        unlike_before(study, |trial| {
+            trial.metrics.keys().chain(trial.texts.keys())
+        })
+        .cloned(),
+    );
     names
 }
 
-/// Returns the names that trials have, without those of trials that have the same ones as the trial before: nearly all.
+/// Returns the names that trials have, without those of trials that have the same ones as the trial
+/// before: nearly all.
 fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
     study: &'a Study,
     names: impl Fn(&'a Trial) -> I,
@@ -164,7 +215,9 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
         .iter()
         .filter_map(move |trial| {
             let here = names(trial);
-            let same = before.replace(here.clone()).is_some_and(|before: I| before.eq(here.clone()));
+            let same = before
+                .replace(here.clone())
+                .is_some_and(|before: I| before.eq(here.clone()));
             (!same).then_some(here)
         })
         .flatten()
@@ -210,7 +263,10 @@ mod tests {
     fn a_name_stands_for_parameter_metric_or_what_every_trial_has() {
         let mut demo = Demo::new(&["lr", "acc"]);
         let trial = demo.start(&[("lr", Value::Float(0.1)), ("acc", Value::Int(3))]);
-        demo.report(trial, &[("val_loss", 0.2), ("acc", 0.9), ("other", f64::NAN)]);
+        demo.report(
+            trial,
+            &[("val_loss", 0.2), ("acc", 0.9), ("other", f64::NAN)],
+        );
         demo.report(trial, &[("val_loss", 0.4)]);
         demo.end(trial, Exit::Done);
         let trial = demo.study.trial(trial).unwrap();

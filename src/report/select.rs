@@ -1,4 +1,5 @@
-//! Which trials are meant: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, commas between them; and `--where` with an expression.
+//! Which trials are meant: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, commas between them;
+//! and `--where` with an expression.
 
 use super::formula::study::ReadError;
 use super::formula::{self, Formula, FormulaError, History, TrialCells};
@@ -76,11 +77,16 @@ impl Selector {
     /// # Errors
     /// If it is no selector.
     pub fn parse(text: &str) -> Result<Self, SelectError> {
-        let parts = text.split(',').map(str::trim).map(part).collect::<Result<_, _>>()?;
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .map(part)
+            .collect::<Result<_, _>>()?;
         Ok(Self { parts })
     }
 
-    /// Returns the trials it names, each once, in the order they were named; those of a range or state by id, `best:5` the best first.
+    /// Returns the trials it names, each once, in the order they were named; those of a range or
+    /// state by id, `best:5` the best first.
     ///
     /// # Errors
     /// If a trial is named by its number and does not exist.
@@ -130,7 +136,10 @@ fn part(word: &str) -> Result<Part, SelectError> {
     }
     if word.starts_with(|char: char| char.is_ascii_digit()) {
         let (from, to) = word.split_once('-').unwrap_or((word, word));
-        let (from, to) = (from.parse().map_err(|_| unknown())?, to.parse().map_err(|_| unknown())?);
+        let (from, to) = (
+            from.parse().map_err(|_| unknown())?,
+            to.parse().map_err(|_| unknown())?,
+        );
         return if from <= to {
             Ok(Part::Range(from, to))
         } else {
@@ -171,19 +180,30 @@ impl Condition {
         formula::study::check_reports(&formula, study, &history).map_err(wrong)?;
         match result {
             Type::Bool | Type::Any => Ok(Self { formula, history }),
-            _ => Err(wrong(FormulaError::new(text, "is neither true nor false", None))),
+            _ => Err(wrong(FormulaError::new(
+                text,
+                "is neither true nor false",
+                None,
+            ))),
         }
     }
 
     /// Says whether it holds for a trial. What cannot be computed does not hold.
     #[must_use]
     pub fn holds(&self, study: &Study, trial: &Trial) -> bool {
-        self.formula.holds(&TrialCells { study, trial, history: &self.history })
+        self.formula.holds(&TrialCells {
+            study,
+            trial,
+            history: &self.history,
+        })
     }
 }
 
 fn in_where(error: FormulaError) -> FormulaError {
-    FormulaError { text: format!("--where {}", error.text), ..error }
+    FormulaError {
+        text: format!("--where {}", error.text),
+        ..error
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +219,10 @@ mod tests {
         let mut demo = Demo::new(&["optimizer", "momentum"]);
         for (optimizer, loss) in [("sgd", 0.5), ("adam", 0.2), ("sgd", 0.9)] {
             demo.complete(
-                &[("optimizer", text(optimizer)), ("momentum", Value::Float(loss))],
+                &[
+                    ("optimizer", text(optimizer)),
+                    ("momentum", Value::Float(loss)),
+                ],
                 &[("val_loss", loss)],
             );
         }
@@ -225,8 +248,11 @@ mod tests {
     fn holds_in(demo: &Demo, condition: &str) -> Result<Vec<u32>, FormulaError> {
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path());
-        let lines: Vec<_> =
-            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let lines: Vec<_> = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
         std::fs::write(dir.journal(), lines.concat()).unwrap();
         let condition = match Condition::parse(condition, &demo.study, &dir) {
             Ok(condition) => condition,
@@ -234,7 +260,10 @@ mod tests {
             Err(ReadError::Journal(error)) => panic!("{error}"),
         };
         let trials = demo.study.trials().iter();
-        Ok(trials.filter(|trial| condition.holds(&demo.study, trial)).map(|trial| trial.id.0).collect())
+        Ok(trials
+            .filter(|trial| condition.holds(&demo.study, trial))
+            .map(|trial| trial.id.0)
+            .collect())
     }
 
     #[test]
@@ -250,13 +279,32 @@ mod tests {
 
     #[test]
     fn what_names_no_trials_says_what_would() {
-        assert_eq!(chosen("0"), Err(SelectError::NoSuchTrial(super::TrialId(0), 6)));
-        assert_eq!(chosen("7"), Err(SelectError::NoSuchTrial(super::TrialId(7), 6)));
+        assert_eq!(
+            chosen("0"),
+            Err(SelectError::NoSuchTrial(super::TrialId(0), 6))
+        );
+        assert_eq!(
+            chosen("7"),
+            Err(SelectError::NoSuchTrial(super::TrialId(7), 6))
+        );
         assert_eq!(chosen("9-3"), Err(SelectError::Backwards("9-3".into())));
         let error = chosen("faild").unwrap_err();
         assert_eq!(error.hint().as_deref(), Some("did you mean `failed`?"));
-        for nonsense in ["", ",", "1-", "best:", "best:x", "-1", "3-x", "99999999999", "all:2"] {
-            assert!(matches!(chosen(nonsense), Err(SelectError::Unknown(_))), "{nonsense}");
+        for nonsense in [
+            "",
+            ",",
+            "1-",
+            "best:",
+            "best:x",
+            "-1",
+            "3-x",
+            "99999999999",
+            "all:2",
+        ] {
+            assert!(
+                matches!(chosen(nonsense), Err(SelectError::Unknown(_))),
+                "{nonsense}"
+            );
         }
     }
 
@@ -270,13 +318,19 @@ mod tests {
     #[test]
     fn what_a_trial_does_not_have_fulfils_no_comparison() {
         assert_eq!(holds("momentum < 100"), Ok(vec![1, 2, 3]));
-        assert_eq!(holds("metric.val_loss > 0 or metric.val_loss <= 0"), Ok(vec![1, 2, 3]));
+        assert_eq!(
+            holds("metric.val_loss > 0 or metric.val_loss <= 0"),
+            Ok(vec![1, 2, 3])
+        );
     }
 
     #[test]
     fn a_misspelt_name_is_told_and_not_taken_for_absent() {
         let error = holds("optimiser == 'sgd'").unwrap_err();
-        assert_eq!(error.to_string(), "`--where optimiser == 'sgd'`: no trial has a `optimiser`");
+        assert_eq!(
+            error.to_string(),
+            "`--where optimiser == 'sgd'`: no trial has a `optimiser`"
+        );
         assert_eq!(error.hint.as_deref(), Some("did you mean `optimizer`?"));
         assert!(holds("val_loss +").is_err());
         assert!(holds("val_loss + 1").is_err());
@@ -285,7 +339,14 @@ mod tests {
 
     #[test]
     fn every_name_of_a_study_stands_without_back_quotes() {
-        let names = ["val/AR@100", "n-estimators", "timing(s)/gen", "a.b-c", "größe", "acc, top-5 %"];
+        let names = [
+            "val/AR@100",
+            "n-estimators",
+            "timing(s)/gen",
+            "a.b-c",
+            "größe",
+            "acc, top-5 %",
+        ];
         let mut demo = Demo::new(&["n-estimators"]);
         for number in [1.0, 2.0] {
             let metrics = names.map(|name| (name, number));
@@ -295,9 +356,21 @@ mod tests {
             demo.end(trial, Exit::Done);
         }
         for name in names {
-            assert_eq!(holds_in(&demo, &format!("{name} > 1.5")), Ok(vec![2]), "{name}");
-            assert_eq!(holds_in(&demo, &format!("`{name}` < 1.5")), Ok(vec![1]), "{name}");
-            assert_eq!(holds_in(&demo, &format!("metric.{name} < 1.5")), Ok(vec![1]), "{name}");
+            assert_eq!(
+                holds_in(&demo, &format!("{name} > 1.5")),
+                Ok(vec![2]),
+                "{name}"
+            );
+            assert_eq!(
+                holds_in(&demo, &format!("`{name}` < 1.5")),
+                Ok(vec![1]),
+                "{name}"
+            );
+            assert_eq!(
+                holds_in(&demo, &format!("metric.{name} < 1.5")),
+                Ok(vec![1]),
+                "{name}"
+            );
             let error = holds_in(&demo, &format!("\"{name}\" > 1.5")).unwrap_err();
             assert!(error.hint.unwrap().contains(&format!("`{name}`")));
         }
@@ -317,9 +390,15 @@ mod tests {
         }
         assert_eq!(holds_in(&demo, "at_best(acc) > 0.85"), Ok(vec![1]));
         assert_eq!(holds_in(&demo, "at_best.acc == 0.8"), Ok(vec![2]));
-        assert_eq!(holds_in(&demo, "mean(val_loss) > 0.5 and last(acc) == 0.8"), Ok(vec![2]));
+        assert_eq!(
+            holds_in(&demo, "mean(val_loss) > 0.5 and last(acc) == 0.8"),
+            Ok(vec![2])
+        );
         assert_eq!(holds_in(&demo, "val_loss@2 < 0.5"), Ok(vec![1]));
-        assert_eq!(holds_in(&demo, "best(val_loss) < 0.15 and first(acc) == 0.7"), Ok(vec![2]));
+        assert_eq!(
+            holds_in(&demo, "best(val_loss) < 0.15 and first(acc) == 0.7"),
+            Ok(vec![2])
+        );
     }
 
     #[test]
@@ -328,11 +407,17 @@ mod tests {
         let trial = demo.start(&[]);
         demo.report(trial, &[("size", 5.0)]);
         for (epoch, loss) in [(0.0, 0.5), (0.25, 0.25)] {
-            demo.report(trial, &[("val_loss", loss), ("epoch", epoch), ("size", 7.0)]);
+            demo.report(
+                trial,
+                &[("val_loss", loss), ("epoch", epoch), ("size", 7.0)],
+            );
         }
         demo.end(trial, Exit::Done);
         assert_eq!(
-            holds_in(&demo, "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"),
+            holds_in(
+                &demo,
+                "first(size) == 5 and size@0 == 7 and val_loss@0.25 == 0.25"
+            ),
             Ok(vec![1])
         );
     }
@@ -352,6 +437,9 @@ mod tests {
         let (message, hint) = error("val_loss@9 < 1");
         assert_eq!(message, "no trial reported `val_loss` at step 9");
         assert_eq!(hint, "its steps go from 1 to 1");
-        assert_eq!(error("best.momentum > 1").0, "no trial has a `best.momentum`");
+        assert_eq!(
+            error("best.momentum > 1").0,
+            "no trial has a `best.momentum`"
+        );
     }
 }

@@ -33,10 +33,22 @@ pub fn counts(study: &Study) -> String {
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {}", state.word()))
         .collect();
-    let outside = if outside > 0 { format!("; {outside} outside the space") } else { String::new() };
-    let wanted = study.header().trials.filter(|wanted| *wanted != total - imported);
+    let outside = if outside > 0 {
+        format!("; {outside} outside the space")
+    } else {
+        String::new()
+    };
+    let wanted = study
+        .header()
+        .trials
+        .filter(|wanted| *wanted != total - imported);
     let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
-    let mut plural = if wanted.unwrap_or(total) == 1 { "trial" } else { "trials" }.to_owned();
+    let mut plural = if wanted.unwrap_or(total) == 1 {
+        "trial"
+    } else {
+        "trials"
+    }
+    .to_owned();
     if imported > 0 {
         let _ = write!(plural, " and {imported} imported");
     }
@@ -46,7 +58,11 @@ pub fn counts(study: &Study) -> String {
         let all = if total == 1 { "" } else { "all " };
         return format!("{shown}{of} {plural}, {all}{state}{outside}");
     }
-    let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    let detail = if parts.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", parts.join(", "))
+    };
     format!("{shown}{of} {plural}{detail}{outside}")
 }
 
@@ -60,8 +76,8 @@ pub fn objectives(study: &Study, trial: &Trial) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns how good a trial's configuration is: its objectives, of several seeds the means with their confidence intervals, and the limits it
-/// breaks: `val_loss 0.041 ± 0.002 (3 seeds)`.
+/// Returns how good a trial's configuration is: its objectives, of several seeds the means with
+/// their confidence intervals, and the limits it breaks: `val_loss 0.041 ± 0.002 (3 seeds)`.
 #[must_use]
 pub fn standing(study: &Study, trial: &Trial) -> String {
     let seeds = study.complete(trial.id).count();
@@ -69,11 +85,21 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
     if study.head(trial.id) == trial.id && study.header().replicate.is_some() {
         let shown = study.header().objectives.iter().filter_map(|objective| {
             let sample = means(study, trial, objective)?;
-            let margin = sample.half_width(CONFIDENCE).map(|half| format!(" ± {}", number::brief(half)));
-            Some(format!("{} {}{}", objective.metric, number::short(sample.mean), margin.unwrap_or_default()))
+            let margin = sample
+                .half_width(CONFIDENCE)
+                .map(|half| format!(" ± {}", number::brief(half)));
+            Some(format!(
+                "{} {}{}",
+                objective.metric,
+                number::short(sample.mean),
+                margin.unwrap_or_default()
+            ))
         });
         let plural = if seeds == 1 { "seed" } else { "seeds" };
-        text = format!("{} ({seeds} {plural})", shown.collect::<Vec<_>>().join(", "));
+        text = format!(
+            "{} ({seeds} {plural})",
+            shown.collect::<Vec<_>>().join(", ")
+        );
     }
     text + &breaks(study, trial)
 }
@@ -93,8 +119,10 @@ pub const CONFIDENCE: f64 = 0.95;
 /// Returns an objective over the complete trials of a configuration.
 #[must_use]
 pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Sample> {
-    let values: Option<Vec<f64>> =
-        study.complete(trial.id).map(|member| member.objective(objective)).collect();
+    let values: Option<Vec<f64>> = study
+        .complete(trial.id)
+        .map(|member| member.objective(objective))
+        .collect();
     Sample::of(&values?)
 }
 
@@ -116,20 +144,30 @@ pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
     if !matches!(exit, Some(Exit::Failed(Failure::NoObjective(_)))) {
         return Some(cause);
     }
-    let details = [" (", "; "].iter().filter_map(|mark| cause.find(mark)).min();
+    let details = [" (", "; "]
+        .iter()
+        .filter_map(|mark| cause.find(mark))
+        .min();
     Some(cause[..details.unwrap_or(cause.len())].to_owned())
 }
 
 /// Says which outcome limits a complete trial breaks, in words.
 #[must_use]
 pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
-    if trial.state == TrialState::Complete { trial.broken(&study.header().limits) } else { Vec::new() }
+    if trial.state == TrialState::Complete {
+        trial.broken(&study.header().limits)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Returns the parameters of a trial on one line: `lr=0.01 optimizer=adam`.
 #[must_use]
 pub fn params(trial: &Trial) -> String {
-    let shown = trial.params.iter().map(|(name, value)| format!("{name}={}", listing::shown(value)));
+    let shown = trial
+        .params
+        .iter()
+        .map(|(name, value)| format!("{name}={}", listing::shown(value)));
     shown.collect::<Vec<_>>().join(" ")
 }
 
@@ -166,12 +204,22 @@ mod tests {
         let stopped = demo.start(&[]);
         demo.end(stopped, Exit::Stopped);
         demo.start(&[]);
-        assert_eq!(counts(&demo.study), "3 of 20 trials: 1 complete, 1 stopped, 1 running");
+        assert_eq!(
+            counts(&demo.study),
+            "3 of 20 trials: 1 complete, 1 stopped, 1 running"
+        );
         let header = demo.study.header().clone();
-        let edit =
-            Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: vec![stopped] };
+        let edit = Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: vec![stopped],
+        };
         demo.event(edit);
-        assert_eq!(counts(&demo.study), "2 of 20 trials: 1 complete, 1 running; 1 outside the space");
+        assert_eq!(
+            counts(&demo.study),
+            "2 of 20 trials: 1 complete, 1 running; 1 outside the space"
+        );
     }
 
     #[test]
@@ -180,7 +228,10 @@ mod tests {
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
         let trial = &demo.study.trials()[0];
         assert_eq!(
-            (objectives(&demo.study, trial).as_str(), params(trial).as_str()),
+            (
+                objectives(&demo.study, trial).as_str(),
+                params(trial).as_str()
+            ),
             ("val_loss 0.25", "lr=1e-5")
         );
     }

@@ -43,20 +43,38 @@ impl Column {
     pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
         let cells: Vec<_> = cells.into_iter().map(safe).collect();
         let title = plain(title).into_owned();
-        let width = cells.iter().map(|cell| width(cell)).max().unwrap_or(0).max(width(&title));
-        Self { title, cells, width, right: false, kept: false }
+        let width = cells
+            .iter()
+            .map(|cell| width(cell))
+            .max()
+            .unwrap_or(0)
+            .max(width(&title));
+        Self {
+            title,
+            cells,
+            width,
+            right: false,
+            kept: false,
+        }
     }
 
     /// Makes a column of numbers, aligned right.
     pub fn numbers(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
-        Self { right: true, ..Self::texts(title, cells) }
+        Self {
+            right: true,
+            ..Self::texts(title, cells)
+        }
     }
 
     /// Gives it another title.
     #[must_use]
     pub fn titled(self, title: &str) -> Self {
         let title = plain(title).into_owned();
-        Self { width: self.width.max(width(&title)), title, ..self }
+        Self {
+            width: self.width.max(width(&title)),
+            title,
+            ..self
+        }
     }
 
     /// Never leaves it out.
@@ -86,7 +104,10 @@ impl Table {
     /// Begins a table whose lines have these tones.
     #[must_use]
     pub fn new(tones: Vec<Tone>) -> Self {
-        Self { columns: Vec::new(), tones }
+        Self {
+            columns: Vec::new(),
+            tones,
+        }
     }
 
     /// Returns whether a column has that title.
@@ -119,21 +140,36 @@ impl Table {
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         if total(&shown, &widths) > available {
             for (column, width) in self.columns.iter().zip(&mut widths) {
-                *width = if column.right { *width } else { (*width).min(LONG) };
+                *width = if column.right {
+                    *width
+                } else {
+                    (*width).min(LONG)
+                };
             }
         }
         let hidden = self.hide(&mut shown, &widths, available);
         self.squeeze(&shown, &mut widths, available);
         self.stretch(&shown, &mut widths, available);
-        Rendered { text: self.lines(&shown, &widths, paint), hidden }
+        Rendered {
+            text: self.lines(&shown, &widths, paint),
+            hidden,
+        }
     }
 
     /// Renders it as a table of Markdown, with all its columns.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+        let cell = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('|', "\\|")
+                .replace('<', "&lt;")
+        };
         let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut text = row(self.columns.iter().map(|column| cell(&column.title)).collect());
+        let mut text = row(self
+            .columns
+            .iter()
+            .map(|column| cell(&column.title))
+            .collect());
         text += &row(self
             .columns
             .iter()
@@ -143,7 +179,12 @@ impl Table {
             text += &row(self
                 .columns
                 .iter()
-                .map(|column| column.cells.get(at).map_or_else(String::new, |text| cell(text)))
+                .map(|column| {
+                    column
+                        .cells
+                        .get(at)
+                        .map_or_else(String::new, |text| cell(text))
+                })
                 .collect());
         }
         text
@@ -164,14 +205,20 @@ impl Table {
             }
         }
         shown.retain(|at| !is_hidden[*at]);
-        let hidden = self.columns.iter().zip(is_hidden).filter(|(_, is_hidden)| *is_hidden);
+        let hidden = self
+            .columns
+            .iter()
+            .zip(is_hidden)
+            .filter(|(_, is_hidden)| *is_hidden);
         hidden.map(|(column, _)| column.title.clone()).collect()
     }
 
     /// Cuts the widest of the columns that must stay until they fit.
     fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         while total(shown, widths) > available {
-            let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else { return };
+            let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else {
+                return;
+            };
             let excess = total(shown, widths) - available;
             let cut = widths[widest].saturating_sub(excess).max(4);
             if cut >= widths[widest] {
@@ -185,7 +232,9 @@ impl Table {
     fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         let mut room = available.saturating_sub(total(shown, widths));
         for &at in shown {
-            let wanted = self.columns[at].width.clamp(widths[at], widths[at].saturating_add(room));
+            let wanted = self.columns[at]
+                .width
+                .clamp(widths[at], widths[at].saturating_add(room));
             room -= wanted - widths[at];
             widths[at] = wanted;
         }
@@ -199,7 +248,9 @@ impl Table {
             let (mut text, mut line) = (String::new(), String::new());
             for (at, tone) in tones.iter().enumerate() {
                 let at = number * BLOCK + at;
-                self.line(&mut line, shown, widths, |column| column.cells.get(at).map_or("", String::as_str));
+                self.line(&mut line, shown, widths, |column| {
+                    column.cells.get(at).map_or("", String::as_str)
+                });
                 match tone {
                     Tone::Usual => text.push_str(&line),
                     Tone::Best => text.push_str(&paint.green(&line)),
@@ -211,16 +262,32 @@ impl Table {
             }
             text
         };
-        let blocks: Vec<String> = self.tones.par_chunks(BLOCK).enumerate().map(block).collect();
+        let blocks: Vec<String> = self
+            .tones
+            .par_chunks(BLOCK)
+            .enumerate()
+            .map(block)
+            .collect();
         head + &blocks.concat()
     }
 
     /// Sets `line` to the cells side by side.
-    fn line(&self, line: &mut String, shown: &[usize], widths: &[usize], cell: impl Fn(&Column) -> &str) {
+    fn line(
+        &self,
+        line: &mut String,
+        shown: &[usize],
+        widths: &[usize],
+        cell: impl Fn(&Column) -> &str,
+    ) {
         line.clear();
         for (place, &at) in shown.iter().enumerate() {
             line.push_str(if place == 0 { "" } else { "  " });
-            pad(line, cell(&self.columns[at]), widths[at], self.columns[at].right);
+            pad(
+                line,
+                cell(&self.columns[at]),
+                widths[at],
+                self.columns[at].right,
+            );
         }
         line.truncate(line.trim_end().len());
     }
@@ -235,7 +302,11 @@ fn safe(cell: String) -> String {
 }
 
 fn total(shown: &[usize], widths: &[usize]) -> usize {
-    shown.iter().map(|at| widths[*at] + GAP).sum::<usize>().saturating_sub(GAP)
+    shown
+        .iter()
+        .map(|at| widths[*at] + GAP)
+        .sum::<usize>()
+        .saturating_sub(GAP)
 }
 
 /// Adds a cell to a line, aligned, cut if it is too wide.
@@ -279,7 +350,10 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_are_left_out_from_the_right_and_named() {
         let rendered = table().render(Some(20), Paint::default());
-        assert_eq!(rendered.text, "trial  optimizer\n    1  sgd\n   12  größe学\n");
+        assert_eq!(
+            rendered.text,
+            "trial  optimizer\n    1  sgd\n   12  größe学\n"
+        );
         assert_eq!(rendered.hidden, ["val_loss"]);
     }
 
@@ -289,7 +363,11 @@ mod tests {
         table.push(Column::texts("note", strings(&[&"long ".repeat(50), "x"])).keep());
         for columns in [20, 40, 80] {
             let rendered = table.render(Some(columns), Paint::default());
-            assert!(rendered.text.lines().all(|line| width(line) <= columns), "{}", rendered.text);
+            assert!(
+                rendered.text.lines().all(|line| width(line) <= columns),
+                "{}",
+                rendered.text
+            );
             assert!(rendered.text.contains('…'));
         }
     }
@@ -298,7 +376,10 @@ mod tests {
     fn what_a_terminal_would_obey_is_written_out() {
         let mut table = Table::new(vec![Tone::Bad]);
         table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
-        assert_eq!(table.render(None, Paint::default()).text, "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n");
+        assert_eq!(
+            table.render(None, Paint::default()).text,
+            "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n"
+        );
     }
 
     #[test]
@@ -307,7 +388,10 @@ mod tests {
         for cell in ["a", "b", "c"] {
             table.push(Column::texts("x", strings(&[cell])));
         }
-        assert_eq!(table.render(None, Paint::default()).text, "x  x (2)  x (3)\na  b      c\n");
+        assert_eq!(
+            table.render(None, Paint::default()).text,
+            "x  x (2)  x (3)\na  b      c\n"
+        );
     }
 
     #[test]
@@ -325,12 +409,20 @@ mod tests {
                 table.push(Column::numbers(&format!("metric {at}"), [at.to_string()]));
             }
             let begun = std::time::Instant::now();
-            assert_eq!(table.render(Some(80), Paint::default()).hidden.len(), count - 8);
+            assert_eq!(
+                table.render(Some(80), Paint::default()).hidden.len(),
+                count - 8
+            );
             assert!(table.render(None, Paint::default()).hidden.is_empty());
             begun.elapsed().as_secs_f64()
         };
         // Other work on the machine slows either down; a quadratic cost would be a hundredfold.
-        let ratio = (0..10).map(|_| time(20_000) / time(2_000)).fold(f64::INFINITY, f64::min);
-        assert!(ratio < 30.0, "ten times the columns took {ratio:.0} times as long");
+        let ratio = (0..10)
+            .map(|_| time(20_000) / time(2_000))
+            .fold(f64::INFINITY, f64::min);
+        assert!(
+            ratio < 30.0,
+            "ten times the columns took {ratio:.0} times as long"
+        );
     }
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns the text with everything that a terminal would obey written out: `\n`, `\x1b`, `\u{202e}`.
+/// Returns the text with everything that a terminal would obey written out: `\n`, `\x1b`,
+/// `\u{202e}`.
 ///
 /// Whatever a trial or a sweep file says goes through here before it reaches a terminal.
 #[must_use]
@@ -31,14 +32,16 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Says whether a terminal would do something else than show it: controls, line separators, changes of direction.
+/// Says whether a terminal would do something else than show it: controls, line separators, changes
+/// of direction.
 fn obeyed(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns a line of a program's output as a terminal would have left it: what a carriage return overwrote is gone, colours are
-/// taken out, tabs stay, everything else that a terminal would obey is written out.
+/// Returns a line of a program's output as a terminal would have left it: what a carriage return
+/// overwrote is gone, colours are taken out, tabs stay, everything else that a terminal would obey
+/// is written out.
 #[must_use]
 pub fn log_line(line: &str) -> String {
     let line = line.trim_end_matches('\r');
@@ -58,7 +61,11 @@ pub fn log_line(line: &str) -> String {
 /// Returns how many columns the text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.width() }
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.width()
+    }
 }
 
 /// Cuts the text to that many columns, with `…` at its end if something is missing.
@@ -91,7 +98,11 @@ pub struct Paint {
 
 impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.on && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Stands out.
@@ -137,7 +148,10 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_obeys_survives() {
-        assert_eq!(plain("\x1b]0;title\x07\u{9b}31m"), "\\x1b]0;title\\x07\\x9b31m");
+        assert_eq!(
+            plain("\x1b]0;title\x07\u{9b}31m"),
+            "\\x1b]0;title\\x07\\x9b31m"
+        );
         assert_eq!(plain("a\nb\u{202e}c"), "a\\nb\\u{202e}c");
         assert_eq!(plain("größe 数"), "größe 数");
     }

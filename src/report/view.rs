@@ -1,4 +1,5 @@
-//! A study read for looking at it: the fold, its reports and attempts, and the space it searches. Takes no lock.
+//! A study read for looking at it: the fold, its reports and attempts, and the space it searches.
+//! Takes no lock.
 
 use super::plots::chronicle::Chronicle;
 use super::row;
@@ -40,9 +41,16 @@ impl View {
         let study = journal::read(&dir)?;
         let mut chronicle = Chronicle::new(study.header().resource.clone(), kept(&study, metric));
         chronicle.read(&lines.bytes);
-        let space = Sweep::read(&dir.sweep_toml()).or_else(|_| Sweep::read_for_function(&dir.sweep_toml()));
+        let space =
+            Sweep::read(&dir.sweep_toml()).or_else(|_| Sweep::read_for_function(&dir.sweep_toml()));
         let space = space.ok().map(|sweep| sweep.space);
-        Ok(Self { dir, study, chronicle, space, offset: lines.bytes.len() as u64 })
+        Ok(Self {
+            dir,
+            study,
+            chronicle,
+            space,
+            offset: lines.bytes.len() as u64,
+        })
     }
 
     /// Takes in what was written since; returns whether anything was.
@@ -56,20 +64,29 @@ impl View {
             *self = Self::open(self.dir.clone(), None)?;
             return Ok(true);
         }
-        for line in lines.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { continue };
+        for line in lines
+            .bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let Ok(entry) = serde_json::from_slice::<Entry>(line) else {
+                continue;
+            };
             self.chronicle.apply(&entry);
             if entry.seq >= self.study.next_seq() {
                 let path = self.dir.journal();
                 let line = entry.seq + 1;
-                self.study.apply(&entry).map_err(|source| JournalError::Illegal { path, line, source })?;
+                self.study
+                    .apply(&entry)
+                    .map_err(|source| JournalError::Illegal { path, line, source })?;
             }
         }
         self.offset += lines.bytes.len() as u64;
         Ok(!lines.bytes.is_empty())
     }
 
-    /// Returns the study as the next run will find it: trials that run in a study that nobody runs are lost.
+    /// Returns the study as the next run will find it: trials that run in a study that nobody runs
+    /// are lost.
     #[must_use]
     pub fn settled(&self) -> Study {
         let mut study = self.study.clone();
@@ -78,17 +95,27 @@ impl View {
     }
 }
 
-/// Chooses the metrics whose reports are kept: the objectives, the one asked for, and others if there is room.
+/// Chooses the metrics whose reports are kept: the objectives, the one asked for, and others if
+/// there is room.
 fn kept(study: &Study, metric: Option<&str>) -> Vec<Name> {
     let header = study.header();
-    let mut names: Vec<Name> = header.objectives.iter().map(|objective| objective.metric.clone()).collect();
+    let mut names: Vec<Name> = header
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
     names.extend(metric.map(Name::from));
     let reports: u64 = study.trials().iter().map(|trial| trial.reports).sum();
     if reports <= MANY_REPORTS {
-        let others = row::metrics(study).into_iter().filter(|name| header.resource.as_ref() != Some(name));
-        names.extend(
-            others.filter(|name| study.trials().iter().any(|trial| trial.metrics.contains_key(name))),
-        );
+        let others = row::metrics(study)
+            .into_iter()
+            .filter(|name| header.resource.as_ref() != Some(name));
+        names.extend(others.filter(|name| {
+            study
+                .trials()
+                .iter()
+                .any(|trial| trial.metrics.contains_key(name))
+        }));
     }
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -110,7 +137,10 @@ impl Lines {
             return Err(JournalError::NoStudy(dir.root().to_owned()));
         }
         let path = dir.journal();
-        let failed = |source| JournalError::Io { path: path.clone(), source };
+        let failed = |source| JournalError::Io {
+            path: path.clone(),
+            source,
+        };
         let mut file = File::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         self.shorter = length < offset;
@@ -118,9 +148,16 @@ impl Lines {
             return Ok(());
         }
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        self.bytes.reserve(usize::try_from(length - offset).unwrap_or(0));
-        file.take(length - offset).read_to_end(&mut self.bytes).map_err(failed)?;
-        let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.bytes
+            .reserve(usize::try_from(length - offset).unwrap_or(0));
+        file.take(length - offset)
+            .read_to_end(&mut self.bytes)
+            .map_err(failed)?;
+        let whole = self
+            .bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         self.bytes.truncate(whole);
         Ok(())
     }
@@ -141,8 +178,11 @@ mod tests {
         let trial = demo.start(&[]);
         demo.report(trial, &[("val_loss", 0.5)]);
         let write = |demo: &Demo, torn: &str| {
-            let lines: String =
-                demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+            let lines: String = demo
+                .entries
+                .iter()
+                .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+                .collect();
             std::fs::write(dir.journal(), lines + torn).unwrap();
         };
         write(&demo, "{\"seq\":");
@@ -153,7 +193,10 @@ mod tests {
         demo.end(trial, Exit::Done);
         write(&demo, "");
         assert!(view.follow().unwrap());
-        assert_eq!((&view.study, view.chronicle.curves[&TrialId(1)].steps.len()), (&demo.study, 2));
+        assert_eq!(
+            (&view.study, view.chronicle.curves[&TrialId(1)].steps.len()),
+            (&demo.study, 2)
+        );
         write(&Demo::new(&[]), "");
         assert!(view.follow().unwrap());
         assert!(view.study.trials().is_empty() && view.chronicle.curves.is_empty());

@@ -1,4 +1,5 @@
-//! Ask and tell: for people who own their loop. The caller runs the trials; swath proposes, records and judges.
+//! Ask and tell: for people who own their loop. The caller runs the trials; swath proposes, records
+//! and judges.
 //!
 //! ```
 //! use swath::driver::Offer;
@@ -26,7 +27,9 @@ use super::{Opened, Options, RunError};
 use crate::driver::{Asked, DriverError, Offer};
 use crate::source::Source;
 use crate::space::{Digits, Name, Params};
-use crate::study::{Closing, Datum, Exit, Failure, Metric, Study, Trial, TrialId, TrialState, Verdict};
+use crate::study::{
+    Closing, Datum, Exit, Failure, Metric, Study, Trial, TrialId, TrialState, Verdict,
+};
 use crate::sweep::{Rejected, Sweep, given};
 use crate::tracker::recorder::Stale;
 use std::time::{Duration, Instant};
@@ -34,13 +37,15 @@ use std::time::{Duration, Instant};
 /// How long the disk, the table and the listeners may lag behind.
 const LAG: Duration = Duration::from_millis(200);
 
-/// A study whose trials the caller runs. Whatever it returns, the kernel has already: a crash loses nothing.
+/// A study whose trials the caller runs. Whatever it returns, the kernel has already: a crash loses
+/// nothing.
 pub struct AskTell<'a> {
     opened: Opened<'a>,
     tended: Instant,
 }
 
-/// Why a call could not be done. The study is unchanged, and goes on, unless it is [`Run`](Self::Run).
+/// Why a call could not be done. The study is unchanged, and goes on, unless it is
+/// [`Run`](Self::Run).
 #[derive(Debug, thiserror::Error)]
 pub enum AskTellError {
     /// The study cannot go on.
@@ -88,8 +93,9 @@ impl From<DriverError> for AskTellError {
 }
 
 impl<'a> AskTell<'a> {
-    /// Opens the study of a sweep, making it if there is none, and keeps its table and trackers from now on. Trials that an earlier process
-    /// was asked for and not told of wait: they are handed out again first, and may still be told.
+    /// Opens the study of a sweep, making it if there is none, and keeps its table and trackers
+    /// from now on. Trials that an earlier process was asked for and not told of wait: they are
+    /// handed out again first, and may still be told.
     ///
     /// # Errors
     /// If somebody else runs it, or it cannot be read or written.
@@ -109,7 +115,10 @@ impl<'a> AskTell<'a> {
         options.jobs = options.jobs.or(sweep.resources.jobs).or(Some(1));
         let mut opened = super::open(sweep, options)?;
         opened.record(stale)?;
-        Ok(Self { opened, tended: Instant::now() })
+        Ok(Self {
+            opened,
+            tended: Instant::now(),
+        })
     }
 
     /// Returns what is known of the study.
@@ -134,7 +143,8 @@ impl<'a> AskTell<'a> {
         Ok(offer)
     }
 
-    /// Ends a trial with the values of its objectives, in the order of the sweep file. One that is not finite makes it a failed trial.
+    /// Ends a trial with the values of its objectives, in the order of the sweep file. One that is
+    /// not finite makes it a failed trial.
     ///
     /// # Errors
     /// If there are not as many as objectives, or the trial is not open.
@@ -150,7 +160,10 @@ impl<'a> AskTell<'a> {
     pub fn named(&self, values: &[f64]) -> Result<Vec<(Name, Datum)>, AskTellError> {
         let objectives = &self.opened.sweep.objectives;
         if values.len() != objectives.len() {
-            return Err(AskTellError::Count { given: values.len(), wanted: objectives.len() });
+            return Err(AskTellError::Count {
+                given: values.len(),
+                wanted: objectives.len(),
+            });
         }
         let pair = |(objective, value): (&crate::study::Objective, &f64)| {
             (objective.metric.clone(), Datum::Number(Metric(*value)))
@@ -163,10 +176,15 @@ impl<'a> AskTell<'a> {
     /// # Errors
     /// If the trial is not open.
     pub fn fail(&mut self, trial: TrialId, why: &str) -> Result<TrialState, AskTellError> {
-        self.end(trial, Vec::new(), Exit::Failed(Failure::Told(why.to_owned())))
+        self.end(
+            trial,
+            Vec::new(),
+            Exit::Failed(Failure::Told(why.to_owned())),
+        )
     }
 
-    /// Ends a trial in any way, after a last report if `values` are given. Telling a trial that the scheduler stopped or paused changes nothing.
+    /// Ends a trial in any way, after a last report if `values` are given. Telling a trial that the
+    /// scheduler stopped or paused changes nothing.
     ///
     /// # Errors
     /// If the trial is not open, or is to be complete and has not reported anything.
@@ -190,7 +208,10 @@ impl<'a> AskTell<'a> {
         exit: Exit,
         why: Option<&str>,
     ) -> Result<TrialState, AskTellError> {
-        let found = self.study().trial(trial).ok_or(AskTellError::NoSuchTrial(trial))?;
+        let found = self
+            .study()
+            .trial(trial)
+            .ok_or(AskTellError::NoSuchTrial(trial))?;
         let ended_by_verdict = match found.state {
             TrialState::Stopped | TrialState::Paused => found.verdict.is_some(),
             TrialState::Complete => found.verdict == Some(Verdict::Complete),
@@ -204,27 +225,38 @@ impl<'a> AskTell<'a> {
             self.opened.driver.tell(trial, values, exit, why)?;
         }
         self.tend_if_due()?;
-        Ok(self.study().trial(trial).map_or(TrialState::Waiting, |found| found.state.clone()))
+        Ok(self
+            .study()
+            .trial(trial)
+            .map_or(TrialState::Waiting, |found| found.state.clone()))
     }
 
-    /// Takes in a report of a trial that runs and says whether it may go on. One that may not has ended with this.
+    /// Takes in a report of a trial that runs and says whether it may go on. One that may not has
+    /// ended with this.
     ///
     /// # Errors
     /// If the trial is not open.
-    pub fn report(&mut self, trial: TrialId, values: Vec<(Name, Datum)>) -> Result<Verdict, AskTellError> {
+    pub fn report(
+        &mut self,
+        trial: TrialId,
+        values: Vec<(Name, Datum)>,
+    ) -> Result<Verdict, AskTellError> {
         self.take_up(trial)?;
         let verdict = self.opened.driver.report(trial, values)?;
         self.tend_if_due()?;
         Ok(verdict)
     }
 
-    /// Puts a configuration in front of all others: the lines of a `[[point]]`. What it leaves out is drawn; floats are rounded to the digits that
-    /// the sweep keeps.
+    /// Puts a configuration in front of all others: the lines of a `[[point]]`. What it leaves out
+    /// is drawn; floats are rounded to the digits that the sweep keeps.
     ///
     /// # Errors
     /// If it is not in the space, or, unless `again`, a trial has it already.
     pub fn add(&mut self, point: &str, again: bool) -> Result<TrialId, AskTellError> {
-        let source = Source { name: "the configuration".to_owned(), text: point.to_owned() };
+        let source = Source {
+            name: "the configuration".to_owned(),
+            text: point.to_owned(),
+        };
         let space = &self.opened.sweep.space;
         let points = given::given(space, source, Digits::Rounded)
             .map_err(|error| AskTellError::Refused(Box::new(error)))?;
@@ -232,7 +264,11 @@ impl<'a> AskTell<'a> {
         if let Some(trial) = self.twin(&point).filter(|_| !again) {
             return Err(AskTellError::Duplicate(trial));
         }
-        let added = self.opened.driver.add(&point)?.ok_or(AskTellError::Impossible)?;
+        let added = self
+            .opened
+            .driver
+            .add(&point)?
+            .ok_or(AskTellError::Impossible)?;
         self.tend_if_due()?;
         Ok(added)
     }
@@ -260,12 +296,19 @@ impl<'a> AskTell<'a> {
     }
 
     fn tend_if_due(&mut self) -> Result<(), AskTellError> {
-        if self.tended.elapsed() >= LAG { self.tend() } else { Ok(()) }
+        if self.tended.elapsed() >= LAG {
+            self.tend()
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes sure that a trial is open. One that an earlier process handed out is taken up.
     fn take_up(&mut self, trial: TrialId) -> Result<Option<Asked>, AskTellError> {
-        let found = self.study().trial(trial).ok_or(AskTellError::NoSuchTrial(trial))?;
+        let found = self
+            .study()
+            .trial(trial)
+            .ok_or(AskTellError::NoSuchTrial(trial))?;
         let not_open = |found: &Trial| AskTellError::NotOpen {
             trial,
             state: found.state.word(),
@@ -273,14 +316,17 @@ impl<'a> AskTell<'a> {
         };
         match found.state {
             TrialState::Running => Ok(None),
-            TrialState::Waiting if found.attempts > 0 => Ok(Some(self.opened.driver.take_up(trial)?)),
+            TrialState::Waiting if found.attempts > 0 => {
+                Ok(Some(self.opened.driver.take_up(trial)?))
+            }
             _ => Err(not_open(found)),
         }
     }
 }
 
 impl Options {
-    /// Returns the options of a program that uses swath as a library: studies in `logs`, trials in the current directory.
+    /// Returns the options of a program that uses swath as a library: studies in `logs`, trials in
+    /// the current directory.
     pub fn at(logs: impl Into<std::path::PathBuf>) -> Self {
         Self {
             logs: logs.into(),

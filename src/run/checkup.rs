@@ -24,7 +24,11 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     // From the first line, not from the snapshot: a damaged line is to be found wherever it is.
     let (study, error) = whole(dir);
     found.push(match &error {
-        None => Finding::new("journal", State::Good, format!("{} entries, all good", study.next_seq())),
+        None => Finding::new(
+            "journal",
+            State::Good,
+            format!("{} entries, all good", study.next_seq()),
+        ),
         Some(error) => Finding::new("journal", State::Bad, error.clone()),
     });
     if error.is_some() {
@@ -35,7 +39,10 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     if !held {
         found.push(survivors(dir));
         let leavings = gc::leavings(dir, &study);
-        let names: Vec<_> = leavings.iter().map(|waste| waste.path.display().to_string()).collect();
+        let names: Vec<_> = leavings
+            .iter()
+            .map(|waste| waste.path.display().to_string())
+            .collect();
         found.push(match names.as_slice() {
             [] => Finding::new("leavings", State::Good, "no half-written files"),
             some => Finding::new(
@@ -45,7 +52,10 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
             ),
         });
         if study.running_count() > 0 {
-            let says = format!("{} were lost with their run and wait to go on", study.running_count());
+            let says = format!(
+                "{} were lost with their run and wait to go on",
+                study.running_count()
+            );
             found.push(Finding::new("lost trials", State::Without, says));
         }
     }
@@ -67,11 +77,13 @@ fn whole(dir: &StudyDir) -> (Study, Option<String>) {
     };
     while let Some(entry) = replay.next() {
         let applied = entry.and_then(|entry| {
-            study.apply(&entry).map_err(|source| journal::JournalError::Illegal {
-                path: replay.path().to_owned(),
-                line: replay.line(),
-                source,
-            })
+            study
+                .apply(&entry)
+                .map_err(|source| journal::JournalError::Illegal {
+                    path: replay.path().to_owned(),
+                    line: replay.line(),
+                    source,
+                })
         });
         if let Err(error) = applied {
             return (study, Some(said(&error)));
@@ -81,29 +93,51 @@ fn whole(dir: &StudyDir) -> (Study, Option<String>) {
 }
 
 fn said(error: &journal::JournalError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause = std::error::Error::source(error)
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
     // A salvage would not make an older swath understand what a newer one has written.
-    let newer = matches!(error, journal::JournalError::Illegal { source: IllegalEvent::Newer { .. }, .. });
-    let cure = if newer { "" } else { "; `swath doctor STUDY --salvage` keeps every good entry" };
+    let newer = matches!(
+        error,
+        journal::JournalError::Illegal {
+            source: IllegalEvent::Newer { .. },
+            ..
+        }
+    );
+    let cure = if newer {
+        ""
+    } else {
+        "; `swath doctor STUDY --salvage` keeps every good entry"
+    };
     format!("{error}{cause}{cure}")
 }
 
 /// Compares the folders that there are with those that there should be.
 fn folders(dir: &StudyDir, study: &Study) -> Finding {
-    let entries = std::fs::read_dir(dir.root()).into_iter().flatten().filter_map(Result::ok);
-    let there: BTreeSet<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let entries = std::fs::read_dir(dir.root())
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let there: BTreeSet<u32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
     let mut odd = Vec::new();
     for trial in study.trials() {
         let expected = trial.attempts > 0 && !trial.removed;
         match (expected, there.contains(&trial.id.0)) {
             (true, false) => odd.push(format!("trial {} ran but has no folder", trial.id)),
             (false, true) if trial.removed => {
-                odd.push(format!("trial {} was removed but its folder is not in `trash/`", trial.id));
+                odd.push(format!(
+                    "trial {} was removed but its folder is not in `trash/`",
+                    trial.id
+                ));
             }
             _ => {}
         }
     }
-    let unknown = there.iter().filter(|id| **id == 0 || **id >= study.next_id().0);
+    let unknown = there
+        .iter()
+        .filter(|id| **id == 0 || **id >= study.next_id().0);
     odd.extend(unknown.map(|id| format!("the folder `{id}` belongs to no trial")));
     let more = odd.len().saturating_sub(5);
     odd.truncate(5);
@@ -111,19 +145,29 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
         odd.push(format!("and {more} more"));
     }
     match odd.as_slice() {
-        [] => Finding::new("trial folders", State::Good, format!("{}, as the journal says", there.len())),
+        [] => Finding::new(
+            "trial folders",
+            State::Good,
+            format!("{}, as the journal says", there.len()),
+        ),
         some => Finding::new("trial folders", State::Bad, some.join("; ")),
     }
 }
 
 fn survivors(dir: &StudyDir) -> Finding {
-    let left: Vec<String> = executor::survivors(dir.root()).iter().map(ToString::to_string).collect();
+    let left: Vec<String> = executor::survivors(dir.root())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     match left.as_slice() {
         [] => Finding::new("processes", State::Good, "none of its trials is alive"),
         some => Finding::new(
             "processes",
             State::Bad,
-            format!("{} of trials that nobody supervises; the next `swath run` ends them", some.join(", ")),
+            format!(
+                "{} of trials that nobody supervises; the next `swath run` ends them",
+                some.join(", ")
+            ),
         ),
     }
 }

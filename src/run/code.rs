@@ -1,4 +1,5 @@
-//! The version manager: `[run] code` says whether trials run in the working directory, which may have to be clean, or in a clone of its commit.
+//! The version manager: `[run] code` says whether trials run in the working directory, which may
+//! have to be clean, or in a clone of its commit.
 
 use super::Options;
 use crate::journal::StudyDir;
@@ -71,9 +72,17 @@ impl CodeError {
 }
 
 fn named(files: &[String]) -> String {
-    let shown: Vec<_> = files.iter().take(NAMED).map(|file| format!("`{file}`")).collect();
+    let shown: Vec<_> = files
+        .iter()
+        .take(NAMED)
+        .map(|file| format!("`{file}`"))
+        .collect();
     let rest = files.len().saturating_sub(NAMED);
-    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let rest = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
     shown.join(", ") + &rest
 }
 
@@ -97,19 +106,41 @@ struct Cloned {
 
 impl<'a> Version<'a> {
     /// Finds out which code the trials of a sweep are to run, and refuses what cannot be.
-    pub(super) fn of(sweep: &'a Sweep, options: &Options, dir: &StudyDir) -> Result<Self, CodeError> {
-        let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
-        let mut besides = vec![options.logs.clone(), options.workdir.join(&sweep.source.name)];
+    pub(super) fn of(
+        sweep: &'a Sweep,
+        options: &Options,
+        dir: &StudyDir,
+    ) -> Result<Self, CodeError> {
+        let workdir = options
+            .workdir
+            .join(sweep.run.workdir.clone().unwrap_or_default());
+        let mut besides = vec![
+            options.logs.clone(),
+            options.workdir.join(&sweep.source.name),
+        ];
         besides.extend(sweep.run.data_dir.iter().map(|path| workdir.join(path)));
-        let named: Vec<_> = sweep.run.command.words().iter().map(|word| workdir.join(word)).collect();
+        let named: Vec<_> = sweep
+            .run
+            .command
+            .words()
+            .iter()
+            .map(|word| workdir.join(word))
+            .collect();
         let git = Git::of(&workdir, &besides, &named);
         let code = sweep.run.code;
         if code == Code::Snapshot {
-            return Ok(Self { sweep: Cow::Borrowed(sweep), git, clone: None });
+            return Ok(Self {
+                sweep: Cow::Borrowed(sweep),
+                git,
+                clone: None,
+            });
         }
         let checkout = Checkout::of(&workdir);
         let (Some(git), Some(checkout)) = (git, checkout) else {
-            return Err(CodeError::NoRepository { code: code.name(), folder: workdir });
+            return Err(CodeError::NoRepository {
+                code: code.name(),
+                folder: workdir,
+            });
         };
         let mut files: Vec<String> = patch::files(&git.patch).into_keys().collect();
         files.extend(git.left_out.iter().cloned());
@@ -118,12 +149,22 @@ impl<'a> Version<'a> {
         files.retain(|file| own.is_none() || checkout.root.join(file).canonicalize().ok() != own);
         if code == Code::Clean {
             return match files.is_empty() {
-                true => Ok(Self { sweep: Cow::Borrowed(sweep), git: Some(git), clone: None }),
-                false => Err(CodeError::Dirty { commit: short(&git.commit), files }),
+                true => Ok(Self {
+                    sweep: Cow::Borrowed(sweep),
+                    git: Some(git),
+                    clone: None,
+                }),
+                false => Err(CodeError::Dirty {
+                    commit: short(&git.commit),
+                    files,
+                }),
             };
         }
         if !checkout.contains(&checkout.prefix) {
-            return Err(CodeError::NotCommitted { commit: short(&git.commit), folder: checkout.prefix });
+            return Err(CodeError::NotCommitted {
+                commit: short(&git.commit),
+                folder: checkout.prefix,
+            });
         }
         let to = absolute(dir.clone_of(&git.commit)).unwrap_or_else(|_| dir.clone_of(&git.commit));
         let mut sweep = sweep.clone();
@@ -132,14 +173,31 @@ impl<'a> Version<'a> {
             *path = workdir.join(&*path).display().to_string();
         }
         sweep.run.workdir = Some(to.join(&checkout.prefix));
-        let clone = Cloned { from: checkout.root, commit: git.commit.clone(), to, without: files };
-        let git = Git { dirty: false, patch: Vec::new(), patch_md5: None, left_out: Vec::new(), ..git };
-        Ok(Self { sweep: Cow::Owned(sweep), git: Some(git), clone: Some(clone) })
+        let clone = Cloned {
+            from: checkout.root,
+            commit: git.commit.clone(),
+            to,
+            without: files,
+        };
+        let git = Git {
+            dirty: false,
+            patch: Vec::new(),
+            patch_md5: None,
+            left_out: Vec::new(),
+            ..git
+        };
+        Ok(Self {
+            sweep: Cow::Owned(sweep),
+            git: Some(git),
+            clone: Some(clone),
+        })
     }
 
     /// Makes the clone, if there is to be one; returns what a person should know of it.
     pub(super) fn make(&self) -> Result<Option<String>, CodeError> {
-        let Some(clone) = &self.clone else { return Ok(None) };
+        let Some(clone) = &self.clone else {
+            return Ok(None);
+        };
         check_out(&clone.from, &clone.commit, &clone.to)?;
         let without = !clone.without.is_empty();
         Ok(without.then(|| {
@@ -152,24 +210,46 @@ impl<'a> Version<'a> {
     }
 }
 
-/// Makes `to` a clean checkout of a commit of the repository in `from`. One that is there already is used again; what is not under version
-/// control in it, such as what a setup built, stays.
+/// Makes `to` a clean checkout of a commit of the repository in `from`. One that is there already
+/// is used again; what is not under version control in it, such as what a setup built, stays.
 ///
 /// # Errors
 /// If git cannot do it.
 pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> {
-    let failed = |why: String| CodeError::Clone { commit: short(commit), folder: to.to_owned(), why };
+    let failed = |why: String| CodeError::Clone {
+        commit: short(commit),
+        folder: to.to_owned(),
+        why,
+    };
     let run = |mut command: Command| -> Result<(), CodeError> {
-        let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output();
+        let output = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output();
         let output = output.map_err(|error| failed(error.to_string()))?;
         let text = String::from_utf8_lossy(&output.stderr);
-        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("git failed");
-        if output.status.success() { Ok(()) } else { Err(failed(last.trim().to_owned())) }
+        let last = text
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("git failed");
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(failed(last.trim().to_owned()))
+        }
     };
     let force = |folder: &Path| {
         run(git(
             folder,
-            &["-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "--detach", commit],
+            &[
+                "-c",
+                "advice.detachedHead=false",
+                "checkout",
+                "--quiet",
+                "--force",
+                "--detach",
+                commit,
+            ],
         ))
     };
     if to.join(".git").exists() {

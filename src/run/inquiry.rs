@@ -1,4 +1,5 @@
-//! Finds out beside the trials what takes a while: digests of the program, its lock files, the GPUs, the packages of the interpreter.
+//! Finds out beside the trials what takes a while: digests of the program, its lock files, the
+//! GPUs, the packages of the interpreter.
 
 use super::{Options, keep};
 use crate::journal::StudyDir;
@@ -57,11 +58,14 @@ impl Inquiry {
         };
         let (dir, environment) = (dir.clone(), environment.clone());
         let (tell, done) = channel();
-        let thread = std::thread::Builder::new().name("inquiry".to_owned()).spawn(move || {
-            // What cannot be written is absent from the record; the trials are not held up by it.
-            let _ = keep::complete(&dir, &environment, question.answer(), since);
-            let _ = tell.send(());
-        });
+        let thread = std::thread::Builder::new()
+            .name("inquiry".to_owned())
+            .spawn(move || {
+                // What cannot be written is absent from the record; the trials are not held up by
+                // it.
+                let _ = keep::complete(&dir, &environment, question.answer(), since);
+                let _ = tell.send(());
+            });
         drop(thread);
         Self { done }
     }
@@ -74,7 +78,11 @@ impl Inquiry {
 
 impl Question {
     fn answer(&self) -> Found {
-        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsString::from(value));
+        let path = self
+            .env
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| OsString::from(value));
         let path = path.or_else(|| std::env::var_os("PATH"));
         let find = |name: &str| find_program(name, &self.workdir, path.as_deref());
         let cache = DigestCache::open(&self.digests);
@@ -111,13 +119,19 @@ impl Question {
 }
 
 fn remembered(path: &Path) -> BTreeMap<String, Python> {
-    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    std::fs::read(path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 /// Keeps the answers for the next run; without them it asks again.
 fn remember(path: &Path, known: &BTreeMap<String, Python>) {
     let folder = path.parent().unwrap_or(Path::new("."));
-    if let (Ok(text), Ok(file)) = (serde_json::to_vec(known), tempfile::NamedTempFile::new_in(folder)) {
+    if let (Ok(text), Ok(file)) = (
+        serde_json::to_vec(known),
+        tempfile::NamedTempFile::new_in(folder),
+    ) {
         let written = std::fs::write(file.path(), text);
         if written.is_ok() {
             let _ = file.persist(path);

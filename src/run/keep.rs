@@ -1,4 +1,5 @@
-//! What a study keeps of the run that made it: the sweep file, the machine, the code. Earlier, different versions stay beside the last one.
+//! What a study keeps of the run that made it: the sweep file, the machine, the code. Earlier,
+//! different versions stay beside the last one.
 
 use super::{Options, RunError};
 use crate::journal::StudyDir;
@@ -11,8 +12,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes `sweep.toml` (without passwords), `environment.json` and `code.patch`; what they held before and is different is kept as
-/// `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns the environment, which holds from the journal's entry `since` on.
+/// Writes `sweep.toml` (without passwords), `environment.json` and `code.patch`; what they held
+/// before and is different is kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns
+/// the environment, which holds from the journal's entry `since` on.
 pub(super) fn keep(
     dir: &StudyDir,
     sweep: &Sweep,
@@ -22,8 +24,15 @@ pub(super) fn keep(
     since: u64,
 ) -> Result<Environment, RunError> {
     let sweep_text = masked(&sweep.source.text);
-    replace(&dir.sweep_toml(), |version| dir.sweep_version(version), sweep_text.as_bytes())?;
-    let patch = git.as_ref().map(|git| git.patch.as_slice()).unwrap_or_default();
+    replace(
+        &dir.sweep_toml(),
+        |version| dir.sweep_version(version),
+        sweep_text.as_bytes(),
+    )?;
+    let patch = git
+        .as_ref()
+        .map(|git| git.patch.as_slice())
+        .unwrap_or_default();
     let earlier_patch = |version| dir.code_patch_version(version);
     if patch.is_empty() {
         put_away(&dir.code_patch(), earlier_patch)?;
@@ -33,12 +42,19 @@ pub(super) fn keep(
     let mut environment = environment(sweep, options, machine, git, since);
     match read(dir) {
         // What is found out beside the trials is compared when it is known.
-        Some(kept) if kept.is_same(&Environment { found: kept.found.clone(), ..environment.clone() }) => {
+        Some(kept)
+            if kept.is_same(&Environment {
+                found: kept.found.clone(),
+                ..environment.clone()
+            }) =>
+        {
             Ok(kept)
         }
         kept => {
             if kept.is_some() {
-                put_away(&dir.environment(), |version| dir.environment_version(version))?;
+                put_away(&dir.environment(), |version| {
+                    dir.environment_version(version)
+                })?;
             }
             environment.found = None;
             write(&dir.environment(), &text(&environment))?;
@@ -47,7 +63,8 @@ pub(super) fn keep(
     }
 }
 
-/// Adds what was found out beside the trials. An environment of an earlier run that held something else stays as it was.
+/// Adds what was found out beside the trials. An environment of an earlier run that held something
+/// else stays as it was.
 pub(super) fn complete(
     dir: &StudyDir,
     environment: &Environment,
@@ -57,9 +74,14 @@ pub(super) fn complete(
     if environment.found.as_ref() == Some(&found) {
         return Ok(());
     }
-    let mut now = Environment { found: Some(found), ..environment.clone() };
+    let mut now = Environment {
+        found: Some(found),
+        ..environment.clone()
+    };
     if environment.found.is_some() {
-        put_away(&dir.environment(), |version| dir.environment_version(version))?;
+        put_away(&dir.environment(), |version| {
+            dir.environment_version(version)
+        })?;
         (now.since, now.at) = (since, Some(Timestamp::now()));
     }
     write(&dir.environment(), &text(&now))
@@ -73,14 +95,24 @@ fn environment(
     since: u64,
 ) -> Environment {
     let workdir = options.workdir.display().to_string();
-    let trials_in = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
+    let trials_in = options
+        .workdir
+        .join(sweep.run.workdir.clone().unwrap_or_default());
     // Joining nothing leaves a slash.
-    let trials_in = trials_in.components().collect::<PathBuf>().display().to_string();
+    let trials_in = trials_in
+        .components()
+        .collect::<PathBuf>()
+        .display()
+        .to_string();
     Environment {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         since,
         at: Some(Timestamp::now()),
-        command_line: options.command_line.iter().map(|word| masked(word).into_owned()).collect(),
+        command_line: options
+            .command_line
+            .iter()
+            .map(|word| masked(word).into_owned())
+            .collect(),
         trials_in: Some(trials_in).filter(|path| *path != workdir),
         workdir,
         sweep_md5: sweep.digest.clone(),
@@ -101,7 +133,8 @@ fn text(environment: &Environment) -> Vec<u8> {
     text
 }
 
-/// Writes a file; what it held before, if that was something else, is kept as its next earlier version.
+/// Writes a file; what it held before, if that was something else, is kept as its next earlier
+/// version.
 fn replace(path: &Path, version: impl Fn(u32) -> PathBuf, bytes: &[u8]) -> Result<(), RunError> {
     match std::fs::read(path) {
         Ok(kept) if kept == bytes => return Ok(()),
@@ -115,9 +148,10 @@ fn replace(path: &Path, version: impl Fn(u32) -> PathBuf, bytes: &[u8]) -> Resul
 fn put_away(path: &Path, version: impl Fn(u32) -> PathBuf) -> Result<(), RunError> {
     let free = (1..u32::MAX).map(version).find(|path| !path.exists());
     match free.map(|free| std::fs::rename(path, free)) {
-        Some(Err(source)) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(RunError::Keep { path: path.to_owned(), source })
-        }
+        Some(Err(source)) if source.kind() != std::io::ErrorKind::NotFound => Err(RunError::Keep {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
@@ -133,5 +167,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
             file.as_file().sync_all()?;
             file.persist(path).map_err(std::io::Error::from)
         });
-    written.map(drop).map_err(|source| RunError::Keep { path: path.to_owned(), source })
+    written.map(drop).map_err(|source| RunError::Keep {
+        path: path.to_owned(),
+        source,
+    })
 }

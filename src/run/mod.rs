@@ -1,7 +1,7 @@
 //! From a checked sweep to a closed study: what `swath run` and a program with a closure share.
 //!
-//! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the journal; [`Opened::setup`] runs
-//! `[run] setup` once; [`Opened::run`] drives the trials in a pool.
+//! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the
+//! journal; [`Opened::setup`] runs `[run] setup` once; [`Opened::run`] drives the trials in a pool.
 
 pub mod ask_tell;
 mod checkup;
@@ -118,7 +118,11 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
     let version = Version::of(sweep, &options, &dir)?;
-    let Built { parts, trackers, shares } = build(&version, &options, &dir, &machine)?;
+    let Built {
+        parts,
+        trackers,
+        shares,
+    } = build(&version, &options, &dir, &machine)?;
     if !parts.elsewhere
         && let Some(left) = pilots_left(dir.root())
     {
@@ -128,8 +132,25 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     let notice = version.make()?;
     let Version { sweep, git, .. } = version;
-    let environment = keep::keep(&dir, &sweep, &options, machine, git, driver.study().next_seq())?;
-    Ok(Opened { sweep, options, environment, notice, stands_for: None, dir, driver, shares, trackers })
+    let environment = keep::keep(
+        &dir,
+        &sweep,
+        &options,
+        machine,
+        git,
+        driver.study().next_seq(),
+    )?;
+    Ok(Opened {
+        sweep,
+        options,
+        environment,
+        notice,
+        stands_for: None,
+        dir,
+        driver,
+        shares,
+        trackers,
+    })
 }
 
 /// What a sweep becomes on this machine.
@@ -148,8 +169,13 @@ fn build(
     let sweep = &*version.sweep;
     let shares = resources::share(sweep, options, machine)?;
     let slots = shares.slots;
-    let Plan { sampler, scheduler, trackers } =
-        sweep.build(slots, Some(dir.root())).map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let Plan {
+        sampler,
+        scheduler,
+        trackers,
+    } = sweep
+        .build(slots, Some(dir.root()))
+        .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let parts = Parts {
         header: header(sweep, version.git.as_ref(), slots),
         space: sweep.space.clone(),
@@ -170,14 +196,20 @@ fn build(
             backoff: sweep.retry.backoff.clone(),
             max_backoff: sweep.retry.max_backoff,
         },
-        workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        workdir: options
+            .workdir
+            .join(sweep.run.workdir.clone().unwrap_or_default()),
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),
         grace: sweep.run.grace,
         elsewhere: sweep.site().is_some_and(|site| site.outlives()),
     };
-    Ok(Built { parts, trackers, shares })
+    Ok(Built {
+        parts,
+        trackers,
+        shares,
+    })
 }
 
 impl<'a> Opened<'a> {
@@ -225,7 +257,9 @@ impl<'a> Opened<'a> {
     /// Returns where trials run.
     #[must_use]
     pub fn workdir(&self) -> PathBuf {
-        self.options.workdir.join(self.sweep.run.workdir.clone().unwrap_or_default())
+        self.options
+            .workdir
+            .join(self.sweep.run.workdir.clone().unwrap_or_default())
     }
 
     /// Runs `[run] setup`, if there is one. Its output goes where `swath`'s standard error goes.
@@ -233,23 +267,36 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If it cannot be started or fails.
     pub fn setup(&self) -> Result<(), RunError> {
-        Ok(setup::run(&self.sweep.run.setup, &self.sweep.run.env, &self.workdir())?)
+        Ok(setup::run(
+            &self.sweep.run.setup,
+            &self.sweep.run.env,
+            &self.workdir(),
+        )?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told once to `stale`.
+    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told
+    /// once to `stale`.
     ///
     /// # Errors
     /// If no thread can be started.
     pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let recording =
-            record::Recording::start(&self.dir, self.study().next_seq(), trackers, Box::new(stale));
-        let recording = recording.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        let recording = record::Recording::start(
+            &self.dir,
+            self.study().next_seq(),
+            trackers,
+            Box::new(stale),
+        );
+        let recording = recording.map_err(|source| RunError::Keep {
+            path: self.dir.trackers(),
+            source,
+        })?;
         self.driver.listen(Box::new(recording));
         Ok(())
     }
 
-    /// Lets the trackers of a study that is finished write what they could not while it ran: a server may have been away.
+    /// Lets the trackers of a study that is finished write what they could not while it ran: a
+    /// server may have been away.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -259,19 +306,30 @@ impl<'a> Opened<'a> {
             return Ok(());
         }
         let late = record::catch_up(&self.dir, self.study(), trackers);
-        let late = late.map_err(|source| RunError::Keep { path: self.dir.trackers(), source })?;
+        let late = late.map_err(|source| RunError::Keep {
+            path: self.dir.trackers(),
+            source,
+        })?;
         late.into_iter().for_each(stale);
         Ok(())
     }
 
-    /// Makes the executor that runs the sweep's command. `guard` is the command of the process that ends the trials if theirs is killed.
+    /// Makes the executor that runs the sweep's command. `guard` is the command of the process that
+    /// ends the trials if theirs is killed.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
         let called = self.options.workdir.clone();
-        let work =
-            pool::work(&self.sweep, &self.dir, called, self.workdir(), &self.shares, self.stands_for, guard);
+        let work = pool::work(
+            &self.sweep,
+            &self.dir,
+            called,
+            self.workdir(),
+            &self.shares,
+            self.stands_for,
+            guard,
+        );
         // A trial that is run again is so here, wherever it ran.
         let site = match self.stands_for {
             Some(_) => Some(crate::executor::here()),
@@ -285,16 +343,32 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// If its threads cannot be started.
     pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
-        Ok(pool::functions(&self.sweep, &self.dir, self.workdir(), self.shares.slots, trainable)?)
+        Ok(pool::functions(
+            &self.sweep,
+            &self.dir,
+            self.workdir(),
+            self.shares.slots,
+            trainable,
+        )?)
     }
 
     /// Runs trials until there is nothing left to do or somebody interrupts.
     ///
     /// # Errors
     /// If the journal or the executor fails; the study can then be run again.
-    pub fn run(&mut self, executor: &mut dyn Executor, interrupt: &Interrupt) -> Result<Closing, RunError> {
+    pub fn run(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<Closing, RunError> {
         let since = self.study().next_seq();
-        let inquiry = Inquiry::begin(&self.dir, &self.sweep, &self.options, &self.environment, since);
+        let inquiry = Inquiry::begin(
+            &self.dir,
+            &self.sweep,
+            &self.options,
+            &self.environment,
+            since,
+        );
         let closing = self.driver.run(executor, interrupt)?;
         inquiry.end();
         Ok(closing)
@@ -348,7 +422,8 @@ pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
     Ok(opened.study().clone())
 }
 
-/// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a library.
+/// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a
+/// library.
 ///
 /// # Errors
 /// As [`open`] and [`Opened::run`].

@@ -22,15 +22,18 @@ pub struct Planned {
     pub environment: Vec<(String, String)>,
 }
 
-/// Returns the attempts that a run would start first, at most that many. They are found by opening a copy of the study's journal, so that
-/// neither its lock nor its files are touched. Beyond the first `slots` of them, what trials report can make a difference.
+/// Returns the attempts that a run would start first, at most that many. They are found by opening
+/// a copy of the study's journal, so that neither its lock nor its files are touched. Beyond the
+/// first `slots` of them, what trials report can make a difference.
 ///
 /// # Errors
 /// If the journal cannot be read, or no copy of it can be made.
 pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
-    let scratch =
-        tempfile::tempdir().map_err(|source| RunError::Keep { path: std::env::temp_dir(), source })?;
+    let scratch = tempfile::tempdir().map_err(|source| RunError::Keep {
+        path: std::env::temp_dir(),
+        source,
+    })?;
     let copy = StudyDir::at(scratch.path());
     copy_journal(&dir.journal(), &copy.journal())?;
     let machine = Machine::here();
@@ -40,19 +43,33 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let holder = machine.holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
-    let workdir = options.workdir.join(sweep.run.workdir.clone().unwrap_or_default());
+    let workdir = options
+        .workdir
+        .join(sweep.run.workdir.clone().unwrap_or_default());
     let study = pool::context(sweep, workdir);
     let argv = pool::argv(sweep, None);
     let planned = launches.into_iter().map(|mut launch| {
         launch.dir = dir.trial(launch.trial);
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
         let told = environment(&study, &launch, &launch.dir).into_iter();
-        let told =
-            told.filter_map(|(name, value)| Some((name.to_owned(), value?.to_string_lossy().into_owned())));
+        let told = told.filter_map(|(name, value)| {
+            Some((name.to_owned(), value?.to_string_lossy().into_owned()))
+        });
         let slot = launch.slot % u32::try_from(built.shares.slots).unwrap_or(u32::MAX);
-        let given = built.shares.allotment.variables(slot, |name| std::env::var_os(name).is_some());
-        let environment = given.into_iter().chain(sweep.run.env.iter().cloned()).chain(told).collect();
-        Planned { command: argv(&launch), environment, launch }
+        let given = built
+            .shares
+            .allotment
+            .variables(slot, |name| std::env::var_os(name).is_some());
+        let environment = given
+            .into_iter()
+            .chain(sweep.run.env.iter().cloned())
+            .chain(told)
+            .collect();
+        Planned {
+            command: argv(&launch),
+            environment,
+            launch,
+        }
     });
     Ok(planned.collect())
 }
@@ -61,7 +78,11 @@ fn copy_journal(from: &Path, to: &Path) -> Result<(), RunError> {
     match std::fs::copy(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let path = from.to_owned();
-            Err(DriverError::Journal(JournalError::Io { path, source: error }).into())
+            Err(DriverError::Journal(JournalError::Io {
+                path,
+                source: error,
+            })
+            .into())
         }
         _ => Ok(()),
     }

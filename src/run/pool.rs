@@ -1,4 +1,5 @@
-//! What runs a sweep's trials: its command, wherever the sweep file says, or a function in a pool on this machine.
+//! What runs a sweep's trials: its command, wherever the sweep file says, or a function in a pool
+//! on this machine.
 
 use super::resources::Shares;
 use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
@@ -31,13 +32,25 @@ pub(super) fn work(
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,
         // The guard is this very program, if that is `swath`.
-        tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
+        tools: guard
+            .as_ref()
+            .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
     };
     let share = sweep.resources.share();
-    let study = StudyContext { stands_for, ..context(sweep, workdir) };
-    Work { program, study, dir: dir.root().to_owned(), called, slots: shares.slots, share }
+    let study = StudyContext {
+        stands_for,
+        ..context(sweep, workdir)
+    };
+    Work {
+        program,
+        study,
+        dir: dir.root().to_owned(),
+        called,
+        slots: shares.slots,
+        share,
+    }
 }
 
 /// Makes a pool that runs any trainable.

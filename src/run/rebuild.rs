@@ -28,8 +28,9 @@ pub enum RebuildError {
     Tracker(#[from] TrackerError),
 }
 
-/// Feeds the tracker `name` everything that happened, with the options that the study's sweep file gives it: each time it is named there,
-/// or once without options. Returns how many there were. The study must not run meanwhile, since its trackers may write the same files.
+/// Feeds the tracker `name` everything that happened, with the options that the study's sweep file
+/// gives it: each time it is named there, or once without options. Returns how many there were. The
+/// study must not run meanwhile, since its trackers may write the same files.
 ///
 /// # Errors
 /// If the study runs, cannot be read, or the tracker fails.
@@ -51,12 +52,20 @@ pub fn rebuild(registry: &Registry, dir: &StudyDir, name: &str) -> Result<usize,
     Ok(count)
 }
 
-fn trackers(registry: &Registry, dir: &StudyDir, name: &str) -> Result<Vec<Box<dyn Tracker>>, RebuildError> {
+fn trackers(
+    registry: &Registry,
+    dir: &StudyDir,
+    name: &str,
+) -> Result<Vec<Box<dyn Tracker>>, RebuildError> {
     let path = dir.sweep_toml();
     let text = std::fs::read_to_string(&path).map_err(RebuildError::Sweep)?;
-    let source = Source { name: path.display().to_string(), text };
-    let sweep =
-        registry.parse_for_function(source).map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
+    let source = Source {
+        name: path.display().to_string(),
+        text,
+    };
+    let sweep = registry
+        .parse_for_function(source)
+        .map_err(|rejected| RebuildError::Rejected(Box::new(rejected)))?;
     let named = sweep.trackers.iter().filter(|choice| choice.name == name);
     let mut sections: Vec<_> = named.map(|choice| choice.section.clone()).collect();
     if sections.is_empty() {
@@ -69,6 +78,9 @@ fn trackers(registry: &Registry, dir: &StudyDir, name: &str) -> Result<Vec<Box<d
     let build = |section| kind.and_then(|kind| kind.make(section, &setting, &mut diagnostics));
     let built: Vec<_> = sections.into_iter().map(build).collect();
     built.into_iter().collect::<Option<_>>().ok_or_else(|| {
-        RebuildError::Rejected(Box::new(Rejected { source: sweep.source.clone(), diagnostics }))
+        RebuildError::Rejected(Box::new(Rejected {
+            source: sweep.source.clone(),
+            diagnostics,
+        }))
     })
 }

@@ -7,7 +7,8 @@ use crate::tracker::Tracker;
 use crate::tracker::csv::Csv;
 use crate::tracker::recorder::{Named, Recorder, Stale};
 
-/// Feeds `trials.csv` and the trackers of the sweep file with what the driver commits, and tells once of each that has become stale.
+/// Feeds `trials.csv` and the trackers of the sweep file with what the driver commits, and tells
+/// once of each that has become stale.
 pub(super) struct Recording<'a> {
     recorder: Option<Recorder>,
     tell: Box<dyn FnMut(Stale) + 'a>,
@@ -22,7 +23,10 @@ impl<'a> Recording<'a> {
         tell: Box<dyn FnMut(Stale) + 'a>,
     ) -> std::io::Result<Self> {
         let recorder = recorder(dir, known, trackers)?;
-        Ok(Self { recorder: Some(recorder), tell })
+        Ok(Self {
+            recorder: Some(recorder),
+            tell,
+        })
     }
 }
 
@@ -42,10 +46,17 @@ fn recorder(
     trackers: Vec<(String, Box<dyn Tracker>)>,
 ) -> std::io::Result<Recorder> {
     let journal = dir.clone();
-    let trackers = trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect();
+    let trackers = trackers
+        .into_iter()
+        .map(|(name, tracker)| Named { name, tracker })
+        .collect();
     let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
-        let Ok(replay) = Journal::open(&journal) else { return };
-        let before = replay.map_while(Result::ok).take_while(|entry| entry.seq < known);
+        let Ok(replay) = Journal::open(&journal) else {
+            return;
+        };
+        let before = replay
+            .map_while(Result::ok)
+            .take_while(|entry| entry.seq < known);
         before.for_each(|entry| each(&entry));
     });
     Recorder::start(Csv::new(dir.trials_csv()), trackers, history)
@@ -53,7 +64,9 @@ fn recorder(
 
 impl Listener for Recording<'_> {
     fn entry(&mut self, study: &Study, entry: &Entry) {
-        let Some(mut recorder) = self.recorder.take() else { return };
+        let Some(mut recorder) = self.recorder.take() else {
+            return;
+        };
         recorder.send(study, entry);
         if matches!(entry.event, Event::Closed { .. }) {
             recorder.finish(study).into_iter().for_each(&mut self.tell);

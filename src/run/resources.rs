@@ -1,5 +1,5 @@
-//! What the trials of a sweep take of this machine: how many run at a time, and what each gets. A request that it cannot meet ends the run
-//! before it begins.
+//! What the trials of a sweep take of this machine: how many run at a time, and what each gets. A
+//! request that it cannot meet ends the run before it begins.
 
 use super::Options;
 use crate::executor::{Allotment, GpuError, GpuShares, Gpus};
@@ -52,12 +52,19 @@ pub(super) struct Shares {
 ///
 /// # Errors
 /// If the machine cannot give it.
-pub(super) fn share(sweep: &Sweep, options: &Options, machine: &Machine) -> Result<Shares, ResourceError> {
+pub(super) fn share(
+    sweep: &Sweep,
+    options: &Options,
+    machine: &Machine,
+) -> Result<Shares, ResourceError> {
     let wanted = sweep.resources;
     let asked = options.jobs.or(wanted.jobs);
     // Elsewhere it is another machine that has to give.
     if !sweep.executor.can(Capability::Local) {
-        return Ok(Shares { slots: asked.unwrap_or_else(|| sweep.slots()), allotment: Allotment::default() });
+        return Ok(Shares {
+            slots: asked.unwrap_or_else(|| sweep.slots()),
+            allotment: Allotment::default(),
+        });
     }
     if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus as usize > machine.cpus) {
         let there = machine.cpus.to_string();
@@ -68,28 +75,55 @@ pub(super) fn share(sweep: &Sweep, options: &Options, machine: &Machine) -> Resu
             there,
         });
     }
-    if let Some((memory, there)) = wanted.memory.zip(machine.memory).filter(|(memory, there)| memory > there)
+    if let Some((memory, there)) = wanted
+        .memory
+        .zip(machine.memory)
+        .filter(|(memory, there)| memory > there)
     {
-        let (wanted, there) =
-            (Bytes(memory).to_string(), format!("{:.1} GiB", there as f64 / f64::from(1 << 30)));
-        return Err(ResourceError::TooMuch { key: "memory", what: "memory", wanted, there });
+        let (wanted, there) = (
+            Bytes(memory).to_string(),
+            format!("{:.1} GiB", there as f64 / f64::from(1 << 30)),
+        );
+        return Err(ResourceError::TooMuch {
+            key: "memory",
+            what: "memory",
+            wanted,
+            there,
+        });
     }
-    let gpus = wanted.gpus.map(|want| gpus(want, asked, options)).transpose()?;
+    let gpus = wanted
+        .gpus
+        .map(|want| gpus(want, asked, options))
+        .transpose()?;
     // What the person did not say is as many as the machine can give at a time.
-    let by_memory =
-        wanted.memory.zip(machine.memory).map_or(usize::MAX, |(each, all)| (all / each.max(1)) as usize);
+    let by_memory = wanted
+        .memory
+        .zip(machine.memory)
+        .map_or(usize::MAX, |(each, all)| (all / each.max(1)) as usize);
     let by_cpus = if gpus.is_some() && wanted.cpus.is_none() {
         usize::MAX
     } else {
         machine.cpus / wanted.cpus.unwrap_or(1).max(1) as usize
     };
     let by_gpus = gpus.as_ref().map_or(usize::MAX, GpuShares::slots);
-    let slots = asked.unwrap_or_else(|| by_cpus.min(by_memory).min(by_gpus)).max(1);
-    Ok(Shares { slots, allotment: Allotment { cpus: wanted.cpus, memory: wanted.memory, gpus } })
+    let slots = asked
+        .unwrap_or_else(|| by_cpus.min(by_memory).min(by_gpus))
+        .max(1);
+    Ok(Shares {
+        slots,
+        allotment: Allotment {
+            cpus: wanted.cpus,
+            memory: wanted.memory,
+            gpus,
+        },
+    })
 }
 
 fn gpus(want: f64, asked: Option<usize>, options: &Options) -> Result<GpuShares, ResourceError> {
-    let shares = GpuShares::new(Gpus::find(options.gpus.as_deref()).map_err(ResourceError::Gpus)?, want);
+    let shares = GpuShares::new(
+        Gpus::find(options.gpus.as_deref()).map_err(ResourceError::Gpus)?,
+        want,
+    );
     let (most, count) = (shares.slots(), shares.count());
     let plural = if count == 1 { "" } else { "s" };
     if most == 0 {
@@ -118,12 +152,26 @@ mod tests {
     use crate::source::Source;
 
     fn shared(resources: &str, cpus: usize, gpus: Option<&[&str]>) -> Result<usize, String> {
-        let text = format!("[run]\ncommand = ['true']\n[resources]\n{resources}\n[space]\nx = [1, 2]\n");
-        let sweep = Sweep::parse(Source { name: "x.toml".into(), text }).expect("a good sweep file");
+        let text =
+            format!("[run]\ncommand = ['true']\n[resources]\n{resources}\n[space]\nx = [1, 2]\n");
+        let sweep = Sweep::parse(Source {
+            name: "x.toml".into(),
+            text,
+        })
+        .expect("a good sweep file");
         let gpus = gpus.map(|gpus| gpus.iter().map(|id| format!("unlisted-{id}")).collect());
-        let options = Options { gpus, ..Options::default() };
-        let machine = Machine { cpus, memory: Some(8 << 30), ..Machine::here() };
-        share(&sweep, &options, &machine).map(|shares| shares.slots).map_err(|error| error.to_string())
+        let options = Options {
+            gpus,
+            ..Options::default()
+        };
+        let machine = Machine {
+            cpus,
+            memory: Some(8 << 30),
+            ..Machine::here()
+        };
+        share(&sweep, &options, &machine)
+            .map(|shares| shares.slots)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

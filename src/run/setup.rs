@@ -26,14 +26,26 @@ pub enum SetupError {
     },
 }
 
-/// Runs the command to its end. Both of its streams go to standard error: standard output carries data only.
-pub(super) fn run(command: &[String], env: &[(String, String)], workdir: &Path) -> Result<(), SetupError> {
-    let [program, arguments @ ..] = command else { return Ok(()) };
+/// Runs the command to its end. Both of its streams go to standard error: standard output carries
+/// data only.
+pub(super) fn run(
+    command: &[String],
+    env: &[(String, String)],
+    workdir: &Path,
+) -> Result<(), SetupError> {
+    let [program, arguments @ ..] = command else {
+        return Ok(());
+    };
     let shown = command.join(" ");
-    let start = |source| SetupError::Start { command: shown.clone(), source };
+    let start = |source| SetupError::Start {
+        command: shown.clone(),
+        source,
+    };
     let stderr = std::io::stderr();
     let _ = stderr.lock().flush();
-    let streams = rustix::io::dup(&stderr).map(Stdio::from).map_err(|error| start(error.into()))?;
+    let streams = rustix::io::dup(&stderr)
+        .map(Stdio::from)
+        .map_err(|error| start(error.into()))?;
     let status = Command::new(program)
         .args(arguments)
         .envs(env.iter().map(|(name, value)| (name, value)))
@@ -42,5 +54,12 @@ pub(super) fn run(command: &[String], env: &[(String, String)], workdir: &Path) 
         .stdout(streams)
         .status()
         .map_err(start)?;
-    if status.success() { Ok(()) } else { Err(SetupError::Failed { command: shown, status }) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(SetupError::Failed {
+            command: shown,
+            status,
+        })
+    }
 }

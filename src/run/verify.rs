@@ -46,7 +46,10 @@ impl Subject {
     /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, subject)| *subject == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, subject)| *subject == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -109,7 +112,8 @@ struct ModelVersion<'a> {
 impl ModelVersion<'_> {
     /// Returns its step in words.
     fn at(&self) -> String {
-        self.step.map_or_else(|| "without a step".to_owned(), |step| format!("at {step}"))
+        self.step
+            .map_or_else(|| "without a step".to_owned(), |step| format!("at {step}"))
     }
 }
 
@@ -129,25 +133,40 @@ pub fn verify(
         gathered.of_trial(dir, &record, trial, workdir);
     }
     let wanted = |subject: Subject| only.is_empty() || only.contains(&subject);
-    let mut verified =
-        Verified { unchecked: gathered.unchecked.into_iter().collect(), ..Verified::default() };
-    let expected: Vec<_> =
-        gathered.files.into_iter().filter(|(expected, _)| wanted(expected.subject)).collect();
+    let mut verified = Verified {
+        unchecked: gathered.unchecked.into_iter().collect(),
+        ..Verified::default()
+    };
+    let expected: Vec<_> = gathered
+        .files
+        .into_iter()
+        .filter(|(expected, _)| wanted(expected.subject))
+        .collect();
     for (expected, _) in &expected {
         *verified.checked.entry(expected.subject).or_default() += 1;
     }
     let writers = models(trials);
-    let drift = expected.par_iter().filter_map(|(expected, trials)| drift(expected, trials, &writers));
+    let drift = expected
+        .par_iter()
+        .filter_map(|(expected, trials)| drift(expected, trials, &writers));
     verified.drift = drift.collect();
-    for gone in gathered.gone.into_iter().filter(|gone| wanted(gone.subject)) {
+    for gone in gathered
+        .gone
+        .into_iter()
+        .filter(|gone| wanted(gone.subject))
+    {
         *verified.checked.entry(gone.subject).or_default() += 1;
         verified.drift.push(gone);
     }
     if wanted(Subject::Code) {
         for ((base, at), trials) in gathered.code {
-            let Some(environment) = record.environments.get(at) else { continue };
+            let Some(environment) = record.environments.get(at) else {
+                continue;
+            };
             *verified.checked.entry(Subject::Code).or_default() += 1;
-            verified.drift.extend(code(&record, environment, &base, &trials));
+            verified
+                .drift
+                .extend(code(&record, environment, &base, &trials));
         }
     }
     if wanted(Subject::Sweep) {
@@ -156,7 +175,9 @@ pub fn verify(
             verified.drift.extend(sweep(dir, &md5, trials));
         }
     }
-    verified.drift.sort_by(|a, b| (a.subject, &a.name, &a.trials).cmp(&(b.subject, &b.name, &b.trials)));
+    verified
+        .drift
+        .sort_by(|a, b| (a.subject, &a.name, &a.trials).cmp(&(b.subject, &b.name, &b.trials)));
     Ok(verified)
 }
 
@@ -173,8 +194,13 @@ struct Gathered {
 
 impl Gathered {
     fn of_trial(&mut self, dir: &StudyDir, record: &Record, trial: &Trial, workdir: Option<&Path>) {
-        let Some(made) = record.made(trial.id) else { return };
-        self.sweeps.entry(made.header.sweep.clone()).or_default().push(trial.id);
+        let Some(made) = record.made(trial.id) else {
+            return;
+        };
+        self.sweeps
+            .entry(made.header.sweep.clone())
+            .or_default()
+            .push(trial.id);
         let environment = record.environment(trial.id);
         let here = environment.map(|environment| PathBuf::from(environment.trials_in()));
         let base = workdir.map(Path::to_owned).or(here).unwrap_or_default();
@@ -184,12 +210,21 @@ impl Gathered {
                 self.made_with(environment, trial.id, workdir);
                 self.code_of(made, &base, at, trial.id);
             }
-            _ => drop(self.unchecked.insert("the code: the study has no `environment.json`".to_owned())),
+            _ => drop(
+                self.unchecked
+                    .insert("the code: the study has no `environment.json`".to_owned()),
+            ),
         }
     }
 
     fn file(&mut self, subject: Subject, name: &str, path: PathBuf, md5: &str, trial: TrialId) {
-        let expected = Expected { subject, name: name.to_owned(), path, md5: md5.to_owned(), held: None };
+        let expected = Expected {
+            subject,
+            name: name.to_owned(),
+            path,
+            md5: md5.to_owned(),
+            held: None,
+        };
         let trials = self.files.entry(expected).or_default();
         if trials.last() != Some(&trial) {
             trials.push(trial);
@@ -201,16 +236,23 @@ impl Gathered {
         for record in &trial.records {
             // What was written several times can be only what it was at last.
             match record {
-                LogRecord::Dataset { data_dir, md5, partial, .. } => {
+                LogRecord::Dataset {
+                    data_dir,
+                    md5,
+                    partial,
+                    ..
+                } => {
                     if !partial.is_empty() {
                         let left_out = partial.join(", ");
-                        self.unchecked.insert(format!("of the data `{data_dir}`: {left_out}"));
+                        self.unchecked
+                            .insert(format!("of the data `{data_dir}`: {left_out}"));
                     }
                     last.insert((Subject::Data, data_dir), (base.join(data_dir), md5))
                 }
-                LogRecord::Artifact { path, md5, .. } => {
-                    last.insert((Subject::Artifact, path), (dir.trial(trial.id).join(path), md5))
-                }
+                LogRecord::Artifact { path, md5, .. } => last.insert(
+                    (Subject::Artifact, path),
+                    (dir.trial(trial.id).join(path), md5),
+                ),
                 _ => None,
             };
         }
@@ -219,15 +261,25 @@ impl Gathered {
                 Some(md5) => self.file(subject, name, path, md5, trial.id),
                 None => {
                     let what = subject.name();
-                    self.unchecked
-                        .insert(format!("the {what} `{name}` of trial {}: it had no digest", trial.id));
+                    self.unchecked.insert(format!(
+                        "the {what} `{name}` of trial {}: it had no digest",
+                        trial.id
+                    ));
                 }
             }
         }
         let mut models: BTreeMap<&str, Vec<ModelVersion<'_>>> = BTreeMap::new();
         let counts = model_that_counts(trial);
         for (at, record) in trial.records.iter().enumerate() {
-            if let LogRecord::Model { model_path, md5, step, held, doubt, .. } = record {
+            if let LogRecord::Model {
+                model_path,
+                md5,
+                step,
+                held,
+                doubt,
+                ..
+            } = record
+            {
                 let held = held.as_deref();
                 models.entry(model_path).or_default().push(ModelVersion {
                     md5: md5.as_deref(),
@@ -258,15 +310,21 @@ impl Gathered {
         let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (at, version) in versions.iter().enumerate() {
             let is_last = at + 1 == versions.len();
-            let held = version.held.filter(|held| needed.contains(held)).map(|held| root.join(held));
-            let is_read_later = |later: &ModelVersion<'_>| later.step == version.step && later.md5.is_some();
+            let held = version
+                .held
+                .filter(|held| needed.contains(held))
+                .map(|held| root.join(held));
+            let is_read_later =
+                |later: &ModelVersion<'_>| later.step == version.step && later.md5.is_some();
             let Some(md5) = version.md5 else {
                 if versions[at + 1..].iter().any(is_read_later) {
                     continue;
                 }
                 let why = format!(
                     "it had no digest{}",
-                    version.doubt.map_or(String::new(), |why| format!(": {why}"))
+                    version
+                        .doubt
+                        .map_or(String::new(), |why| format!(": {why}"))
                 );
                 gone.entry(why).or_default().push(version.at());
                 continue;
@@ -274,7 +332,13 @@ impl Gathered {
             if is_last {
                 self.version(path.to_owned(), base.join(path), md5, held, trial.id);
             } else if let Some(held) = held {
-                self.version(format!("{path} {}", version.at()), held, md5, None, trial.id);
+                self.version(
+                    format!("{path} {}", version.at()),
+                    held,
+                    md5,
+                    None,
+                    trial.id,
+                );
             } else if last.md5 == Some(md5) {
                 // The same bytes were recorded again.
             } else if version.counts {
@@ -296,19 +360,36 @@ impl Gathered {
         }
         for (why, versions) in gone {
             let id = trial.id;
-            self.unchecked.insert(format!("the model `{path}` of trial {id} {}: {why}", listed(&versions)));
+            self.unchecked.insert(format!(
+                "the model `{path}` of trial {id} {}: {why}",
+                listed(&versions)
+            ));
         }
     }
 
-    fn version(&mut self, name: String, path: PathBuf, md5: &str, held: Option<PathBuf>, trial: TrialId) {
-        let expected = Expected { subject: Subject::Model, name, path, md5: md5.to_owned(), held };
+    fn version(
+        &mut self,
+        name: String,
+        path: PathBuf,
+        md5: &str,
+        held: Option<PathBuf>,
+        trial: TrialId,
+    ) {
+        let expected = Expected {
+            subject: Subject::Model,
+            name,
+            path,
+            md5: md5.to_owned(),
+            held,
+        };
         self.files.entry(expected).or_default().push(trial);
     }
 
     fn made_with(&mut self, environment: &Environment, trial: TrialId, workdir: Option<&Path>) {
         let Some(found) = &environment.found else {
-            self.unchecked
-                .insert("the program: its digest was not recorded, since the run was cut short".to_owned());
+            self.unchecked.insert(
+                "the program: its digest was not recorded, since the run was cut short".to_owned(),
+            );
             return;
         };
         let before = Path::new(environment.trials_in());
@@ -317,18 +398,34 @@ impl Gathered {
             _ => path.to_owned(),
         };
         for file in &found.files {
-            self.file(Subject::File, &file.name, moved(&file.path), &file.md5, trial);
+            self.file(
+                Subject::File,
+                &file.name,
+                moved(&file.path),
+                &file.md5,
+                trial,
+            );
         }
         for file in &found.locks {
-            self.file(Subject::Lock, &file.name, moved(&file.path), &file.md5, trial);
+            self.file(
+                Subject::Lock,
+                &file.name,
+                moved(&file.path),
+                &file.md5,
+                trial,
+            );
         }
     }
 
     fn code_of(&mut self, made: &Made, base: &Path, environment: usize, trial: TrialId) {
         if made.header.git_commit.is_some() {
-            self.code.entry((base.to_owned(), environment)).or_default().push(trial);
+            self.code
+                .entry((base.to_owned(), environment))
+                .or_default()
+                .push(trial);
         } else {
-            self.unchecked.insert("the version of the code: it was in no git repository".to_owned());
+            self.unchecked
+                .insert("the version of the code: it was in no git repository".to_owned());
         }
     }
 }
@@ -346,12 +443,21 @@ fn models(trials: &[&Trial]) -> BTreeMap<String, TrialId> {
     written
 }
 
-fn drift(expected: &Expected, trials: &[TrialId], writers: &BTreeMap<String, TrialId>) -> Option<Drift> {
+fn drift(
+    expected: &Expected,
+    trials: &[TrialId],
+    writers: &BTreeMap<String, TrialId>,
+) -> Option<Drift> {
     let (found, why) = match digest(&expected.path, None) {
         Ok(Digest { md5, .. }) if md5 == expected.md5 => return None,
         Ok(Digest { md5, .. }) => {
-            let writer = writers.get(&md5).filter(|_| expected.subject == Subject::Model);
-            let why = writer.map_or_else(|| "changed".to_owned(), |by| format!("is what trial {by} wrote"));
+            let writer = writers
+                .get(&md5)
+                .filter(|_| expected.subject == Subject::Model);
+            let why = writer.map_or_else(
+                || "changed".to_owned(),
+                |by| format!("is what trial {by} wrote"),
+            );
             (Some(md5), why)
         }
         Err(DigestError::Missing(_)) => (None, "is missing".to_owned()),
@@ -377,19 +483,28 @@ fn drift(expected: &Expected, trials: &[TrialId], writers: &BTreeMap<String, Tri
 /// Returns when a file, or anything in a folder, was last changed.
 fn last_change(path: &Path) -> Option<Timestamp> {
     let about = path.metadata().ok()?;
-    let own = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let own = about
+        .modified()
+        .ok()?
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?;
     let own = Timestamp::from_micros(i64::try_from(own.as_micros()).unwrap_or(i64::MAX));
     if !about.is_dir() {
         return Some(own);
     }
     let entries = std::fs::read_dir(path).ok()?.filter_map(Result::ok);
     let inside = entries.filter(|entry| !entry.path().is_symlink() || entry.path().is_file());
-    inside.filter_map(|entry| last_change(&entry.path())).chain([own]).max()
+    inside
+        .filter_map(|entry| last_change(&entry.path()))
+        .chain([own])
+        .max()
 }
 
 /// Compares the checkout with the one that ran.
 fn code(record: &Record, environment: &Environment, base: &Path, trials: &[TrialId]) -> Vec<Drift> {
-    let Some(git) = &environment.git else { return Vec::new() };
+    let Some(git) = &environment.git else {
+        return Vec::new();
+    };
     let told = |name: &str, recorded: String, found: Option<String>, why: String, since| Drift {
         subject: Subject::Code,
         name: name.to_owned(),
@@ -402,18 +517,30 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
     };
     let commit = |found, why, since| told("commit", git.commit.clone(), found, why, since);
     let mut drift = Vec::new();
-    let kept =
-        git.patch_md5.as_ref().map(|md5| record.patches.get(md5).and_then(|path| std::fs::read(path).ok()));
+    let kept = git.patch_md5.as_ref().map(|md5| {
+        record
+            .patches
+            .get(md5)
+            .and_then(|path| std::fs::read(path).ok())
+    });
     if let (Some(None), Some(md5)) = (&kept, &git.patch_md5) {
         let why = "is missing or was altered: what was uncommitted is lost".to_owned();
         drift.push(told("code.patch", md5.clone(), None, why, None));
     }
     let Some(checkout) = Checkout::of(base) else {
-        drift.push(commit(None, "cannot be found: this is no git repository now".to_owned(), None));
+        drift.push(commit(
+            None,
+            "cannot be found: this is no git repository now".to_owned(),
+            None,
+        ));
         return drift;
     };
     if !checkout.has(&git.commit) {
-        drift.push(commit(None, "is not in the repository any more".to_owned(), None));
+        drift.push(commit(
+            None,
+            "is not in the repository any more".to_owned(),
+            None,
+        ));
         return drift;
     }
     if git.patch_md5.is_some() && kept.as_ref().is_some_and(Option::is_none) {
@@ -421,7 +548,10 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
     }
     // Against the commit that ran: the same changes committed since are the same code.
     let recorded = kept.flatten().unwrap_or_default();
-    let files = patch::differing(&recorded, &checkout.changes(&git.commit, &git.besides, &git.named).0);
+    let files = patch::differing(
+        &recorded,
+        &checkout.changes(&git.commit, &git.besides, &git.named).0,
+    );
     if files.is_empty() {
         return drift;
     }
@@ -432,9 +562,16 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
         1 => "the checkout is one commit further, and the code ".to_owned(),
         count => format!("the checkout is {count} commits further, and the code "),
     };
-    let edited = files.iter().filter_map(|file| last_change(&checkout.root.join(file))).max();
+    let edited = files
+        .iter()
+        .filter_map(|file| last_change(&checkout.root.join(file)))
+        .max();
     let found = Some(checkout.commit.clone()).filter(|now| *now != git.commit);
-    drift.push(commit(found, format!("{place}differs in {}", listed(&files)), moved.or(edited)));
+    drift.push(commit(
+        found,
+        format!("{place}differs in {}", listed(&files)),
+        moved.or(edited),
+    ));
     drift
 }
 
@@ -442,13 +579,24 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
 const NAMED: usize = 8;
 
 fn listed(files: &[String]) -> String {
-    let shown = files.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if files.len() > NAMED { format!("{shown} and {} more", files.len() - NAMED) } else { shown }
+    let shown = files
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if files.len() > NAMED {
+        format!("{shown} and {} more", files.len() - NAMED)
+    } else {
+        shown
+    }
 }
 
 /// Looks for the kept sweep file with a digest.
 fn sweep(dir: &StudyDir, md5: &str, trials: Vec<TrialId>) -> Option<Drift> {
-    let earlier = (1..).map(|version| dir.sweep_version(version)).take_while(|path| path.exists());
+    let earlier = (1..)
+        .map(|version| dir.sweep_version(version))
+        .take_while(|path| path.exists());
     let kept: Vec<String> = earlier
         .chain([dir.sweep_toml()])
         .filter_map(|path| Some(md5_of(&std::fs::read(path).ok()?)))

@@ -29,10 +29,18 @@ impl Versions {
     /// Reads what a study has kept; its sweep files can name the kinds of `registry`.
     #[must_use]
     pub fn of(registry: &Registry, dir: &StudyDir) -> Self {
-        let earlier = (1..).map(|version| dir.sweep_version(version)).take_while(|path| path.exists());
+        let earlier = (1..)
+            .map(|version| dir.sweep_version(version))
+            .take_while(|path| path.exists());
         let paths = earlier.chain([dir.sweep_toml()]);
-        let texts = paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-        Self { registry: registry.clone(), texts, name: dir.sweep_toml().display().to_string() }
+        let texts = paths
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect();
+        Self {
+            registry: registry.clone(),
+            texts,
+            name: dir.sweep_toml().display().to_string(),
+        }
     }
 
     /// Returns the version with a digest.
@@ -55,7 +63,10 @@ impl Versions {
     }
 
     fn read(&self, text: &str) -> Result<Sweep, Rejected> {
-        self.registry.parse_for_function(Source { name: self.name.clone(), text: text.to_owned() })
+        self.registry.parse_for_function(Source {
+            name: self.name.clone(),
+            text: text.to_owned(),
+        })
     }
 
     /// Builds the parts that a header of the journal describes.
@@ -69,8 +80,9 @@ impl Versions {
             if sweep.digest != wanted.sweep {
                 continue;
             }
-            let Plan { sampler, scheduler, .. } =
-                sweep.build(wanted.slots as usize, None).map_err(rejected)?;
+            let Plan {
+                sampler, scheduler, ..
+            } = sweep.build(wanted.slots as usize, None).map_err(rejected)?;
             return Ok(Parts {
                 header: Header {
                     git_commit: wanted.git_commit.clone(),

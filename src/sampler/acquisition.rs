@@ -1,8 +1,9 @@
 //! Where the Gaussian process promises the largest expected improvement.
 //!
-//! The logarithm of it, as in Ament et al., 2023 (arXiv 2310.20708): the same place, and a slope everywhere. Candidates all over the cube and
-//! around the best trials are screened by a bound that needs no solve; the best are moved by shrinking random steps, then, in what is
-//! continuous, along the gradient.
+//! The logarithm of it, as in Ament et al., 2023 (arXiv 2310.20708): the same place, and a slope
+//! everywhere. Candidates all over the cube and around the best trials are screened by a bound that
+//! needs no solve; the best are moved by shrinking random steps, then, in what is continuous, along
+//! the gradient.
 
 use super::history::History;
 use super::kernel::Columns;
@@ -34,7 +35,8 @@ pub(super) struct Region {
 pub(super) enum Aim {
     /// A large expected improvement on this value.
     Improvement(f64),
-    /// A low end of what is likely, so many deviations below the mean: Srinivas et al., *Gaussian Process Optimization in the Bandit Setting*, ICML 2010.
+    /// A low end of what is likely, so many deviations below the mean: Srinivas et al., *Gaussian
+    /// Process Optimization in the Bandit Setting*, ICML 2010.
     LowEnd(f64),
     /// To keep the outcome limits: nothing does so yet.
     Limits,
@@ -44,7 +46,9 @@ impl Aim {
     /// Returns how promising a mean and a deviation are.
     fn value(self, mean: f64, deviation: f64) -> f64 {
         match self {
-            Self::Improvement(on) => ln_expected_excess((on - mean) / deviation) + libm::log(deviation),
+            Self::Improvement(on) => {
+                ln_expected_excess((on - mean) / deviation) + libm::log(deviation)
+            }
             Self::LowEnd(deviations) => deviations * deviation - mean,
             Self::Limits => 0.0,
         }
@@ -100,8 +104,11 @@ impl Search<'_> {
             }
             kept.sort_by(|a, b| b.value.total_cmp(&a.value));
         }
-        let polished: Vec<_> =
-            kept.iter().take(3).filter_map(|start| self.polish(start, &mut scratch)).collect();
+        let polished: Vec<_> = kept
+            .iter()
+            .take(3)
+            .filter_map(|start| self.polish(start, &mut scratch))
+            .collect();
         kept.extend(polished);
         kept.sort_by(|a, b| b.value.total_cmp(&a.value));
         kept
@@ -115,12 +122,21 @@ impl Search<'_> {
             let unit = if at < SPREAD {
                 (0..d).map(|_| rng.random()).collect()
             } else {
-                near(&self.history.row(self.centres[(at - SPREAD) / AROUND]).unit, rng)
+                near(
+                    &self.history.row(self.centres[(at - SPREAD) / AROUND]).unit,
+                    rng,
+                )
             };
             let mut unit = self.confine(unit);
             let active = self.history.settle(&mut unit);
-            let (mean, most) = self.posterior.glance(&self.columns.row(&unit, &active), scratch);
-            drawn.push(Candidate { value: self.aim.value(mean, most), unit, active });
+            let (mean, most) = self
+                .posterior
+                .glance(&self.columns.row(&unit, &active), scratch);
+            drawn.push(Candidate {
+                value: self.aim.value(mean, most),
+                unit,
+                active,
+            });
         }
         drawn.sort_by(|a, b| b.value.total_cmp(&a.value));
         let mut kept: Vec<Candidate> = Vec::new();
@@ -128,10 +144,12 @@ impl Search<'_> {
             if kept.len() == KEPT && candidate.value <= kept[KEPT - 1].value {
                 break;
             }
-            let (mean, deviation) =
-                self.posterior.at(&self.columns.row(&candidate.unit, &candidate.active), scratch);
-            candidate.value =
-                self.aim.value(mean, deviation) + self.keeps(&candidate.unit, &candidate.active, scratch);
+            let (mean, deviation) = self.posterior.at(
+                &self.columns.row(&candidate.unit, &candidate.active),
+                scratch,
+            );
+            candidate.value = self.aim.value(mean, deviation)
+                + self.keeps(&candidate.unit, &candidate.active, scratch);
             let place = kept.partition_point(|other| other.value >= candidate.value);
             kept.insert(place, candidate);
             kept.truncate(KEPT);
@@ -141,9 +159,15 @@ impl Search<'_> {
 
     fn weigh(&self, mut unit: Vec<f64>, scratch: &mut Scratch) -> Candidate {
         let active = self.history.settle(&mut unit);
-        let (mean, deviation) = self.posterior.at(&self.columns.row(&unit, &active), scratch);
+        let (mean, deviation) = self
+            .posterior
+            .at(&self.columns.row(&unit, &active), scratch);
         let value = self.aim.value(mean, deviation) + self.keeps(&unit, &active, scratch);
-        Candidate { value, unit, active }
+        Candidate {
+            value,
+            unit,
+            active,
+        }
     }
 
     /// Returns the logarithm of the probability that a point keeps all limits.
@@ -178,16 +202,27 @@ impl Search<'_> {
         let mut row = self.columns.row(&start.unit, &start.active);
         let mut x: Vec<f64> = moving.iter().map(|at| row[*at]).collect();
         let bound = |pick: fn(&Region) -> &Vec<f64>, otherwise: f64| -> Vec<f64> {
-            let edge =
-                |at: &usize| self.region.as_ref().map_or(otherwise, |region| pick(region)[columns[*at].axis]);
+            let edge = |at: &usize| {
+                self.region
+                    .as_ref()
+                    .map_or(otherwise, |region| pick(region)[columns[*at].axis])
+            };
             moving.iter().map(edge).collect()
         };
-        let (low, high) = (bound(|region| &region.low, 0.0), bound(|region| &region.high, 1.0));
+        let (low, high) = (
+            bound(|region| &region.low, 0.0),
+            bound(|region| &region.high, 1.0),
+        );
         let (mut mean, mut deviation) = (vec![0.0; columns.len()], vec![0.0; columns.len()]);
-        let effort = Effort { evaluations: 24, tolerance: 1e-7 };
+        let effort = Effort {
+            evaluations: 24,
+            tolerance: 1e-7,
+        };
         lbfgs::minimise(&mut x, &low, &high, effort, |x, gradient| {
             moving.iter().zip(x).for_each(|(at, x)| row[*at] = *x);
-            let (mu, sigma) = self.posterior.slopes(&row, scratch, &mut mean, &mut deviation);
+            let (mu, sigma) = self
+                .posterior
+                .slopes(&row, scratch, &mut mean, &mut deviation);
             let mut value = -self.aim.value(mu, sigma);
             let (by_mean, by_deviation) = self.aim.slopes(mu, sigma);
             for (slot, at) in gradient.iter_mut().zip(&moving) {
@@ -205,7 +240,10 @@ impl Search<'_> {
             value
         });
         let mut unit = start.unit.clone();
-        moving.iter().zip(&x).for_each(|(at, x)| unit[columns[*at].axis] = *x);
+        moving
+            .iter()
+            .zip(&x)
+            .for_each(|(at, x)| unit[columns[*at].axis] = *x);
         Some(self.weigh(unit, scratch))
     }
 

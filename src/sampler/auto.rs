@@ -1,4 +1,5 @@
-//! The default: a mixture that every trial chooses anew, by the space, the budget and what has worked so far.
+//! The default: a mixture that every trial chooses anew, by the space, the budget and what has
+//! worked so far.
 //!
 //! | when | who proposes |
 //! |---|---|
@@ -8,8 +9,9 @@
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
-//! Credit is the share of an arm's own proposals, the latest weighing most, that were among the best quarter of the last 40 trials. No arm falls
-//! below a fiftieth. All arms read one history, so what one finds the others know.
+//! Credit is the share of an arm's own proposals, the latest weighing most, that were among the
+//! best quarter of the last 40 trials. No arm falls below a fiftieth. All arms read one history, so
+//! what one finds the others know.
 
 use super::gp::{Model, start_size};
 use super::history::History;
@@ -79,7 +81,11 @@ impl Auto {
             };
         }
         let crowded = n > 400 || self.history.dims() > 60 || self.slots > 16;
-        if crowded { [1.0, 3.0, 0.5] } else { [8.0, 1.0, 0.0] }
+        if crowded {
+            [1.0, 3.0, 0.5]
+        } else {
+            [8.0, 1.0, 0.0]
+        }
     }
 
     /// Chooses who proposes a trial: a function of its id and of what is known.
@@ -93,7 +99,11 @@ impl Auto {
         let total: f64 = (0..ARMS.len()).map(weight).sum();
         let present: f64 = shares.iter().filter(|share| **share > 0.0).count() as f64;
         let share = |at: usize| {
-            if shares[at] > 0.0 { FLOOR + (1.0 - FLOOR * present) * weight(at) / total } else { 0.0 }
+            if shares[at] > 0.0 {
+                FLOOR + (1.0 - FLOOR * present) * weight(at) / total
+            } else {
+                0.0
+            }
         };
         let mut u = (word >> 11) as f64 / 2f64.powi(53);
         for (at, arm) in ARMS.into_iter().enumerate() {
@@ -107,19 +117,28 @@ impl Auto {
 
     /// Gives the arm that proposed a trial its due.
     fn settle(&mut self, row: u32) {
-        let Some(at) = self.chosen.remove(&row) else { return };
+        let Some(at) = self.chosen.remove(&row) else {
+            return;
+        };
         let Some(score) = self.history.scores(row).first() else {
             self.credit[at] *= 0.9;
             return;
         };
         if self.history.row(row).violation > 0.0
-            && self.history.best().is_some_and(|best| self.history.row(best).violation == 0.0)
+            && self
+                .history
+                .best()
+                .is_some_and(|best| self.history.row(best).violation == 0.0)
         {
             self.credit[at] *= 0.9;
             return;
         }
         let last = self.history.len().saturating_sub(40) as u32;
-        let lately = self.history.ranked().iter().filter(|(_, other)| *other >= last);
+        let lately = self
+            .history
+            .ranked()
+            .iter()
+            .filter(|(_, other)| *other >= last);
         let (mut better, mut all) = (0, 0);
         for (other, _) in lately {
             all += 1;
@@ -132,7 +151,11 @@ impl Auto {
 
 impl Sampler for Auto {
     fn observe(&mut self, study: &Study, event: &Event) {
-        if let Event::Created { trial, origin: Origin::Suggested(_), .. } = event
+        if let Event::Created {
+            trial,
+            origin: Origin::Suggested(_),
+            ..
+        } = event
             && self.start.is_over(&self.history)
         {
             let arm = self.arm(study.header().seed, trial.0);

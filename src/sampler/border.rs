@@ -1,7 +1,9 @@
-//! Where the outcome limits run: for each a Gaussian process of how far trials were beyond it, so that a point has a probability of keeping it.
+//! Where the outcome limits run: for each a Gaussian process of how far trials were beyond it, so
+//! that a point has a probability of keeping it.
 //!
-//! Gardner et al., *Bayesian Optimization with Inequality Constraints*, ICML 2014; the bilogarithm of SCBO (Eriksson & Poloczek, AISTATS 2021)
-//! spreads what is near the border and tames what is far from it. The prior's mean is the border itself.
+//! Gardner et al., *Bayesian Optimization with Inequality Constraints*, ICML 2014; the bilogarithm
+//! of SCBO (Eriksson & Poloczek, AISTATS 2021) spreads what is near the border and tames what is
+//! far from it. The prior's mean is the border itself.
 
 use super::history::{Fate, History};
 use super::kernel::Columns;
@@ -14,7 +16,8 @@ pub(super) struct Borders(Vec<Hyper>);
 impl Borders {
     /// Fits them to at most `limit` rows.
     pub(super) fn fit(&mut self, columns: &Columns, history: &History, limit: usize) {
-        self.0.resize(history.limits(), Hyper::prior(history.dims()));
+        self.0
+            .resize(history.limits(), Hyper::prior(history.dims()));
         for (at, hyper) in self.0.iter_mut().enumerate() {
             let (rows, y) = known(columns, history, at, limit);
             if y.iter().any(|y| *y != 0.0) {
@@ -27,20 +30,37 @@ impl Borders {
     }
 
     /// Returns the process of each limit that at most `limit` rows say something of.
-    pub(super) fn posteriors(&self, columns: &Columns, history: &History, limit: usize) -> Vec<Posterior> {
+    pub(super) fn posteriors(
+        &self,
+        columns: &Columns,
+        history: &History,
+        limit: usize,
+    ) -> Vec<Posterior> {
         let prior = Hyper::prior(history.dims());
         let of = |at: usize| {
             let (rows, y) = known(columns, history, at, limit);
             let hyper = self.0.get(at).unwrap_or(&prior);
-            if y.iter().all(|y| *y == 0.0) { None } else { Posterior::new(rows, &y, hyper) }
+            if y.iter().all(|y| *y == 0.0) {
+                None
+            } else {
+                Posterior::new(rows, &y, hyper)
+            }
         };
         (0..history.limits()).filter_map(of).collect()
     }
 }
 
-/// Returns the latest rows that said how far they are beyond a limit, and how far, reshaped: 0 is the border.
+/// Returns the latest rows that said how far they are beyond a limit, and how far, reshaped: 0 is
+/// the border.
 fn known(columns: &Columns, history: &History, limit: usize, most: usize) -> (Rows, Vec<f64>) {
-    let said = |row: &u32| history.row(*row).excess.get(limit).copied().filter(|excess| excess.is_finite());
+    let said = |row: &u32| {
+        history
+            .row(*row)
+            .excess
+            .get(limit)
+            .copied()
+            .filter(|excess| excess.is_finite())
+    };
     let mut which: Vec<u32> = history
         .ranked()
         .iter()
@@ -61,13 +81,19 @@ fn known(columns: &Columns, history: &History, limit: usize, most: usize) -> (Ro
 fn reshape(excess: Vec<f64>) -> Vec<f64> {
     let mut sizes: Vec<f64> = excess.iter().map(|excess| excess.abs()).collect();
     sizes.sort_by(f64::total_cmp);
-    let Some(scale) =
-        sizes.get(sizes.len() / 2).copied().filter(|scale| *scale > 0.0).or(sizes.last().copied())
+    let Some(scale) = sizes
+        .get(sizes.len() / 2)
+        .copied()
+        .filter(|scale| *scale > 0.0)
+        .or(sizes.last().copied())
     else {
         return Vec::new();
     };
     let scale = if scale > 0.0 { scale } else { 1.0 };
-    excess.iter().map(|excess| excess.signum() * libm::log1p((excess / scale).abs().min(1e12))).collect()
+    excess
+        .iter()
+        .map(|excess| excess.signum() * libm::log1p((excess / scale).abs().min(1e12)))
+        .collect()
 }
 
 #[cfg(test)]

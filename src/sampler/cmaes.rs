@@ -1,9 +1,12 @@
-//! CMA-ES: a normal distribution that learns the shape of the valley; many cheap trials, numbers above all.
+//! CMA-ES: a normal distribution that learns the shape of the valley; many cheap trials, numbers
+//! above all.
 //!
-//! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016 (arXiv 1604.00772); by coordinates only from 40 dimensions on (Ros & Hansen, 2008).
-//! Integers keep a margin: a deviation that leaves their cell now and then (after Hamano et al., 2022, arXiv 2205.13482). Choices have a
-//! distribution of their own, moved towards the better half (after CatCMA, Hamano et al., 2024, arXiv 2405.09962). When it has converged it
-//! starts again, with a larger or a smaller population (BIPOP, Hansen, 2009).
+//! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016 (arXiv 1604.00772); by coordinates
+//! only from 40 dimensions on (Ros & Hansen, 2008). Integers keep a margin: a deviation that leaves
+//! their cell now and then (after Hamano et al., 2022, arXiv 2205.13482). Choices have a
+//! distribution of their own, moved towards the better half (after CatCMA, Hamano et al., 2024,
+//! arXiv 2405.09962). When it has converged it starts again, with a larger or a smaller population
+//! (BIPOP, Hansen, 2009).
 
 use super::evolution::Evolution;
 use super::history::{Fate, History, category, centre};
@@ -26,10 +29,18 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build,
 };
 
-fn build(section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Sampler>> {
+fn build(
+    section: Section,
+    setting: &Setting,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<dyn Sampler>> {
     let span = section.span.clone();
-    let numbers =
-        setting.space.axes().iter().filter(|axis| !matches!(axis.kind, AxisKind::Choice(_))).count();
+    let numbers = setting
+        .space
+        .axes()
+        .iter()
+        .filter(|axis| !matches!(axis.kind, AxisKind::Choice(_)))
+        .count();
     if numbers == 0 && setting.space.dims() > 0 {
         diagnostics.push(
             Diagnostic::error("sampler-cannot", "`cmaes` cannot search choices only")
@@ -40,14 +51,21 @@ fn build(section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> 
     }
     if setting.objectives.len() > 1 {
         diagnostics.push(
-            Diagnostic::error("sampler-cannot", "`cmaes` cannot search for several objectives")
-                .at(span, "")
-                .hint("take `nsga2`, `tpe`, `gp` or `auto`"),
+            Diagnostic::error(
+                "sampler-cannot",
+                "`cmaes` cannot search for several objectives",
+            )
+            .at(span, "")
+            .hint("take `nsga2`, `tpe`, `gp` or `auto`"),
         );
         return None;
     }
     let history = History::new(setting);
-    Some(Box::new(Cmaes { start: Start::new(setting, 6), strategy: Strategy::new(&history), history }))
+    Some(Box::new(Cmaes {
+        start: Start::new(setting, 6),
+        strategy: Strategy::new(&history),
+        history,
+    }))
 }
 
 struct Cmaes {
@@ -60,7 +78,13 @@ impl Sampler for Cmaes {
     fn observe(&mut self, study: &Study, event: &Event) {
         self.start.observe(&self.history, event);
         if let Event::Created { trial, params, .. } = event {
-            self.strategy.created(&self.history, study.header().seed, trial.0, params, &self.start);
+            self.strategy.created(
+                &self.history,
+                study.header().seed,
+                trial.0,
+                params,
+                &self.start,
+            );
         }
         self.history.observe(study, event);
         self.strategy.learn(&self.history, event);
@@ -92,15 +116,28 @@ pub(super) struct Strategy {
 impl Strategy {
     pub(super) fn new(history: &History) -> Self {
         let is_number = |kind: &AxisKind| !matches!(kind, AxisKind::Choice(_));
-        let numbers: Vec<usize> =
-            history.kinds().enumerate().filter(|(_, kind)| is_number(kind)).map(|(axis, _)| axis).collect();
+        let numbers: Vec<usize> = history
+            .kinds()
+            .enumerate()
+            .filter(|(_, kind)| is_number(kind))
+            .map(|(axis, _)| axis)
+            .collect();
         let floors = Self::floors(history, &numbers);
         let numeric = Evolution::new(vec![0.5; numbers.len()], 0.25, floors, None);
         let choices = Self::priors(history);
-        Self { numbers, numeric, choices, drawn: Vec::new(), ended: Vec::new(), begun: false, restarts: 0 }
+        Self {
+            numbers,
+            numeric,
+            choices,
+            drawn: Vec::new(),
+            ended: Vec::new(),
+            begun: false,
+            restarts: 0,
+        }
     }
 
-    /// Returns the least deviation of each number: so that a whole number leaves its cell now and then.
+    /// Returns the least deviation of each number: so that a whole number leaves its cell now and
+    /// then.
     fn floors(history: &History, numbers: &[usize]) -> Vec<f64> {
         let kinds: Vec<_> = history.kinds().collect();
         let floor = |axis: &usize| match kinds[*axis] {
@@ -118,8 +155,14 @@ impl Strategy {
         history.kinds().map(prior).collect()
     }
 
-    /// Draws the point of a trial, and the configuration there; a random one if 50 draws are refused.
-    pub(super) fn sample(&self, history: &History, seed: u64, trial: u32) -> Option<(Vec<f64>, Params)> {
+    /// Draws the point of a trial, and the configuration there; a random one if 50 draws are
+    /// refused.
+    pub(super) fn sample(
+        &self,
+        history: &History,
+        seed: u64,
+        trial: u32,
+    ) -> Option<(Vec<f64>, Params)> {
         use crate::numerics::stream::{Purpose, stream};
         let mut rng = stream(seed, Purpose::Suggest, u64::from(trial));
         let found = (0..50).find_map(|_| {
@@ -132,9 +175,15 @@ impl Strategy {
             (unit, params)
         };
         found
-            .or_else(|| (0..200).map(|_| anywhere()).find(|(unit, _)| history.fresh(unit).is_some()))
             .or_else(|| {
-                (0..1000).map(|_| anywhere()).find(|(_, params)| history.space.admits(params).is_ok())
+                (0..200)
+                    .map(|_| anywhere())
+                    .find(|(unit, _)| history.fresh(unit).is_some())
+            })
+            .or_else(|| {
+                (0..1000)
+                    .map(|_| anywhere())
+                    .find(|(_, params)| history.space.admits(params).is_ok())
             })
     }
 
@@ -146,7 +195,10 @@ impl Strategy {
             .collect();
         let x = self.numeric.at(&z);
         let mut unit = vec![0.5; history.dims()];
-        self.numbers.iter().zip(x).for_each(|(axis, x)| unit[*axis] = reflect(x));
+        self.numbers
+            .iter()
+            .zip(x)
+            .for_each(|(axis, x)| unit[*axis] = reflect(x));
         for ((slot, shares), kind) in unit.iter_mut().zip(&self.choices).zip(history.kinds()) {
             if let AxisKind::Choice(weights) = kind {
                 *slot = centre(category(rng.random(), shares), weights);
@@ -156,7 +208,14 @@ impl Strategy {
     }
 
     /// Notes where a new trial was drawn, before `history` knows of it.
-    fn created(&mut self, history: &History, seed: u64, trial: u32, params: &Params, start: &Start) {
+    fn created(
+        &mut self,
+        history: &History,
+        seed: u64,
+        trial: u32,
+        params: &Params,
+        start: &Start,
+    ) {
         if !start.is_over(history) {
             return;
         }
@@ -169,12 +228,16 @@ impl Strategy {
 
     /// Learns once a whole population has ended.
     fn learn(&mut self, history: &History, event: &Event) {
-        let Event::Ended { trial, .. } = event else { return };
+        let Event::Ended { trial, .. } = event else {
+            return;
+        };
         if !self.begun && history.ranked().len() >= 4 {
             self.begin(history);
         }
         let row = trial.0.saturating_sub(1);
-        let Some(at) = self.drawn.iter().position(|(drawn, _)| *drawn == row) else { return };
+        let Some(at) = self.drawn.iter().position(|(drawn, _)| *drawn == row) else {
+            return;
+        };
         if history.row(row).fate == Fate::Pending {
             return;
         }
@@ -194,26 +257,40 @@ impl Strategy {
     }
 
     fn generation(&mut self, history: &History) {
-        // Only now the scores: of several seeds they are means that may have changed since the first ended. Failed ones are worst, those that
-        // break a limit before them, by how much.
+        // Only now the scores: of several seeds they are means that may have changed since the
+        // first ended. Failed ones are worst, those that break a limit before them, by how much.
         let worth = |row: u32| {
-            let score = history.scores(row).first().copied().unwrap_or(f64::INFINITY);
-            let violation = if score.is_finite() { history.row(row).violation } else { f64::INFINITY };
+            let score = history
+                .scores(row)
+                .first()
+                .copied()
+                .unwrap_or(f64::INFINITY);
+            let violation = if score.is_finite() {
+                history.row(row).violation
+            } else {
+                f64::INFINITY
+            };
             (violation, score)
         };
         let ended = std::mem::take(&mut self.ended);
-        let mut ended: Vec<((f64, f64), Vec<f64>)> =
-            ended.into_iter().map(|(row, unit)| (worth(row), unit)).collect();
+        let mut ended: Vec<((f64, f64), Vec<f64>)> = ended
+            .into_iter()
+            .map(|(row, unit)| (worth(row), unit))
+            .collect();
         ended.sort_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let numbers: Vec<Vec<f64>> =
-            ended.iter().map(|(_, unit)| self.numbers.iter().map(|axis| unit[*axis]).collect()).collect();
+        let numbers: Vec<Vec<f64>> = ended
+            .iter()
+            .map(|(_, unit)| self.numbers.iter().map(|axis| unit[*axis]).collect())
+            .collect();
         let (first, last) = (ended[0].0, ended[ended.len() - 1].0);
         let spread = last.1 - first.1;
         let flat = first.0 == last.0 && (spread.is_nan() || spread <= 1e-12 * first.1.abs());
         self.numeric.learn(&numbers, flat);
         let better = ended.len() / 2;
         for (axis, kind) in history.kinds().enumerate() {
-            let AxisKind::Choice(weights) = kind else { continue };
+            let AxisKind::Choice(weights) = kind else {
+                continue;
+            };
             let shares = &mut self.choices[axis];
             let rate = 0.3;
             shares.iter_mut().for_each(|share| *share *= 1.0 - rate);
@@ -221,7 +298,9 @@ impl Strategy {
                 shares[category(unit[axis], weights)] += rate / better as f64;
             }
             let margin = 0.05 / shares.len() as f64;
-            shares.iter_mut().for_each(|share| *share = (*share).max(margin));
+            shares
+                .iter_mut()
+                .for_each(|share| *share = (*share).max(margin));
             let total: f64 = shares.iter().sum();
             shares.iter_mut().for_each(|share| *share /= total);
         }
@@ -230,7 +309,8 @@ impl Strategy {
         }
     }
 
-    /// Begins anew: twice as many at a time, or, every other time, a small and narrow population somewhere else.
+    /// Begins anew: twice as many at a time, or, every other time, a small and narrow population
+    /// somewhere else.
     fn restart(&mut self, history: &History) {
         self.restarts += 1;
         let word = |at: u64| mix(mix(u64::from(self.restarts)) ^ at) as f64 / 2f64.powi(64);
@@ -238,9 +318,20 @@ impl Strategy {
         let usual = self.numeric.usual_population();
         let doubled = usual << self.restarts.div_ceil(2).min(6);
         let population = if large { doubled } else { usual };
-        let sigma = if large { 0.3 } else { 0.3 * libm::pow(10.0, -1.5 * word(999)) };
-        let mean = (0..self.numbers.len()).map(|at| 0.1 + 0.8 * word(at as u64)).collect();
-        self.numeric = Evolution::new(mean, sigma, Self::floors(history, &self.numbers), Some(population));
+        let sigma = if large {
+            0.3
+        } else {
+            0.3 * libm::pow(10.0, -1.5 * word(999))
+        };
+        let mean = (0..self.numbers.len())
+            .map(|at| 0.1 + 0.8 * word(at as u64))
+            .collect();
+        self.numeric = Evolution::new(
+            mean,
+            sigma,
+            Self::floors(history, &self.numbers),
+            Some(population),
+        );
         self.choices = Self::priors(history);
         self.drawn.clear();
     }
@@ -250,5 +341,9 @@ impl Strategy {
 fn reflect(x: f64) -> f64 {
     let folded = x.rem_euclid(2.0);
     let inside = if folded > 1.0 { 2.0 - folded } else { folded };
-    if inside.is_finite() { inside.clamp(0.0, 1.0) } else { 0.5 }
+    if inside.is_finite() {
+        inside.clamp(0.0, 1.0)
+    } else {
+        0.5
+    }
 }

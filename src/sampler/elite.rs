@@ -12,7 +12,10 @@ pub(super) struct Elite {
 
 impl Elite {
     pub(super) fn new(size: usize) -> Self {
-        Self { size, rows: Vec::new() }
+        Self {
+            size,
+            rows: Vec::new(),
+        }
     }
 
     /// Returns the rows, best first.
@@ -28,7 +31,9 @@ impl Elite {
                 let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
                 all.into_iter().for_each(|row| self.admit(history, row));
             }
-            Event::Ended { trial, .. } | Event::Requeued { trial, .. } | Event::Judged { trial, .. } => {
+            Event::Ended { trial, .. }
+            | Event::Requeued { trial, .. }
+            | Event::Judged { trial, .. } => {
                 let row = history.head(*trial);
                 self.rows.retain(|other| *other != row);
                 if !history.scores(row).is_empty() {

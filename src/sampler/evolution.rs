@@ -1,4 +1,5 @@
-//! The mean, step size and covariance of CMA-ES, in the letters of Hansen's tutorial (arXiv 1604.00772, figure 6).
+//! The mean, step size and covariance of CMA-ES, in the letters of Hansen's tutorial (arXiv
+//! 1604.00772, figure 6).
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
@@ -24,7 +25,12 @@ pub(super) struct Evolution {
 }
 
 impl Evolution {
-    pub(super) fn new(mean: Vec<f64>, sigma: f64, floors: Vec<f64>, population: Option<usize>) -> Self {
+    pub(super) fn new(
+        mean: Vec<f64>,
+        sigma: f64,
+        floors: Vec<f64>,
+        population: Option<usize>,
+    ) -> Self {
         let n = mean.len();
         let mut new = Self {
             m: DVector::from_vec(mean),
@@ -55,12 +61,22 @@ impl Evolution {
     pub(super) fn at(&self, z: &[f64]) -> Vec<f64> {
         let n = self.m.len();
         let scaled = DVector::from_fn(n, |i, _| self.d[i] * z[i]);
-        let step = if n >= SEPARABLE { scaled } else { &self.b * scaled };
+        let step = if n >= SEPARABLE {
+            scaled
+        } else {
+            &self.b * scaled
+        };
         let widen = |i: usize| {
             let deviation = self.sigma * self.c[(i, i)].sqrt();
-            if deviation > 0.0 { (self.floors[i] / deviation).max(1.0) } else { 1.0 }
+            if deviation > 0.0 {
+                (self.floors[i] / deviation).max(1.0)
+            } else {
+                1.0
+            }
         };
-        (0..n).map(|i| self.m[i] + self.sigma * widen(i) * step[i]).collect()
+        (0..n)
+            .map(|i| self.m[i] + self.sigma * widen(i) * step[i])
+            .collect()
     }
 
     /// Learns from samples, best first; `flat` if they were all equally good.
@@ -83,8 +99,8 @@ impl Evolution {
         let d_sigma = 1.0 + c_sigma + 2.0 * (((mu_eff - 1.0) / (nf + 1.0)).sqrt() - 1.0).max(0.0);
         let c_c = (4.0 + mu_eff / nf) / (nf + 4.0 + 2.0 * mu_eff / nf);
         let mut c_1 = 2.0 / ((nf + 1.3) * (nf + 1.3) + mu_eff);
-        let mut c_mu =
-            (2.0 * (mu_eff - 2.0 + 1.0 / mu_eff) / ((nf + 2.0) * (nf + 2.0) + mu_eff)).min(1.0 - c_1);
+        let mut c_mu = (2.0 * (mu_eff - 2.0 + 1.0 / mu_eff) / ((nf + 2.0) * (nf + 2.0) + mu_eff))
+            .min(1.0 - c_1);
         if n >= SEPARABLE {
             let faster = (nf + 2.0) / 3.0;
             (c_1, c_mu) = ((c_1 * faster).min(0.4), (c_mu * faster).min(0.5));
@@ -95,12 +111,16 @@ impl Evolution {
             .iter()
             .map(|x| DVector::from_fn(n, |i, _| (x[i] - self.m[i]) / self.sigma))
             .collect();
-        let y_w = y.iter().zip(&w).fold(DVector::zeros(n), |sum: DVector<f64>, (y, w)| sum + y * *w);
+        let y_w = y
+            .iter()
+            .zip(&w)
+            .fold(DVector::zeros(n), |sum: DVector<f64>, (y, w)| sum + y * *w);
         self.m += &y_w * self.sigma;
         self.m.iter_mut().for_each(|m| *m = m.clamp(0.0, 1.0));
 
         let white = self.whiten(&y_w);
-        self.p_sigma = &self.p_sigma * (1.0 - c_sigma) + white * (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
+        self.p_sigma =
+            &self.p_sigma * (1.0 - c_sigma) + white * (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
         let norm = self.p_sigma.norm();
         self.sigma *= libm::exp(((c_sigma / d_sigma) * (norm / expected - 1.0)).min(1.0));
         let memory = (1.0 - libm::pow(1.0 - c_sigma, 2.0 * f64::from(self.generation))).sqrt();
@@ -117,7 +137,8 @@ impl Evolution {
         if n >= SEPARABLE {
             for i in 0..n {
                 let spread: f64 = y.iter().zip(w).map(|(y, w)| w * y[i] * y[i]).sum();
-                self.c[(i, i)] = keep * self.c[(i, i)] + c_1 * self.p_c[i] * self.p_c[i] + c_mu * spread;
+                self.c[(i, i)] =
+                    keep * self.c[(i, i)] + c_1 * self.p_c[i] * self.p_c[i] + c_mu * spread;
                 self.d[i] = self.c[(i, i)].max(1e-20).sqrt();
             }
             return;
@@ -127,7 +148,9 @@ impl Evolution {
         for (y, w) in y.iter().zip(w) {
             self.c.ger(c_mu * w, y, y, 1.0);
         }
-        let Some(eigen) = SymmetricEigen::try_new(self.c.clone(), 1e-14, 10_000) else { return };
+        let Some(eigen) = SymmetricEigen::try_new(self.c.clone(), 1e-14, 10_000) else {
+            return;
+        };
         self.b = eigen.eigenvectors;
         self.d = eigen.eigenvalues.map(|value| value.max(1e-20).sqrt());
     }
@@ -166,7 +189,9 @@ mod tests {
         for _ in 0..150 {
             let mut samples: Vec<Vec<f64>> = (0..evolution.population())
                 .map(|_| {
-                    evolution.at(&[0, 1].map(|_| normal::quantile(rng.random::<f64>().clamp(1e-9, 0.999))))
+                    evolution
+                        .at(&[0, 1]
+                            .map(|_| normal::quantile(rng.random::<f64>().clamp(1e-9, 0.999))))
                 })
                 .collect();
             samples.sort_by(|a, b| valley(a).total_cmp(&valley(b)));

@@ -1,8 +1,9 @@
 //! Which trials the Parzen estimator takes for good, and how much each weighs.
 //!
-//! One objective: the best tenth, weighed by how much better each is than the worst of them (Watanabe, 2023, arXiv 2304.11127, section 3.3).
-//! Several: as MOTPE does (Ozaki et al., JAIR 73, 2022): front by front, of the front that does not fit those that together dominate most,
-//! weighed by how much each dominates that no other does.
+//! One objective: the best tenth, weighed by how much better each is than the worst of them
+//! (Watanabe, 2023, arXiv 2304.11127, section 3.3). Several: as MOTPE does (Ozaki et al., JAIR 73,
+//! 2022): front by front, of the front that does not fit those that together dominate most, weighed
+//! by how much each dominates that no other does.
 
 use super::history::History;
 use crate::numerics::pareto::{contribution, fronts, scaled, widest};
@@ -18,18 +19,29 @@ pub(super) fn split(history: &History) -> (Vec<Weighted>, Vec<u32>) {
     let n = history.ranked().len();
     let count = ((n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize).min(n);
     let several = history.objectives.len() > 1;
-    let good = if several { several_good(history, count) } else { best(history, count) };
+    let good = if several {
+        several_good(history, count)
+    } else {
+        best(history, count)
+    };
     let mut taken: Vec<u32> = good.iter().map(|(row, _)| *row).collect();
     taken.sort_unstable();
     let rows = history.ranked().iter().map(|(_, row)| *row);
-    let rest = rows.filter(|row| taken.binary_search(row).is_err()).collect();
+    let rest = rows
+        .filter(|row| taken.binary_search(row).is_err())
+        .collect();
     (good, rest)
 }
 
 fn best(history: &History, count: usize) -> Vec<Weighted> {
     let mut rows: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
     if history.limits() > 0 {
-        rows.sort_by(|a, b| history.row(*a).violation.total_cmp(&history.row(*b).violation));
+        rows.sort_by(|a, b| {
+            history
+                .row(*a)
+                .violation
+                .total_cmp(&history.row(*b).violation)
+        });
     }
     rows.truncate(count);
     let score = |row: &u32| history.scores(*row).first().copied().unwrap_or(0.0);
@@ -38,12 +50,21 @@ fn best(history: &History, count: usize) -> Vec<Weighted> {
     };
     let range = last - first;
     let flat = !(range > 0.0 && range.is_finite());
-    weigh(&rows, |row| if flat { 1.0 } else { 0.3 + (last - score(row)) / range })
+    weigh(&rows, |row| {
+        if flat {
+            1.0
+        } else {
+            0.3 + (last - score(row)) / range
+        }
+    })
 }
 
 fn several_good(history: &History, count: usize) -> Vec<Weighted> {
     let elite = history.elite();
-    let kept = elite.iter().take_while(|row| history.row(**row).violation == 0.0).count();
+    let kept = elite
+        .iter()
+        .take_while(|row| history.row(**row).violation == 0.0)
+        .count();
     let scores: Vec<&[f64]> = elite.iter().map(|row| history.scores(*row)).collect();
     if kept < count || history.objectives.len() >= MANY {
         return weigh(&elite[..count.min(elite.len())], |_| 1.0);
@@ -62,19 +83,29 @@ fn several_good(history: &History, count: usize) -> Vec<Weighted> {
     let points = scaled(&chosen.iter().map(|at| scores[*at]).collect::<Vec<_>>());
     let adds: Vec<f64> = (0..points.len())
         .map(|at| {
-            let others: Vec<&Vec<f64>> =
-                points.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, point)| point).collect();
+            let others: Vec<&Vec<f64>> = points
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != at)
+                .map(|(_, point)| point)
+                .collect();
             contribution(&points[at], &others)
         })
         .collect();
     let most = adds.iter().copied().fold(0.0, f64::max);
     let rows: Vec<u32> = chosen.iter().map(|at| elite[*at]).collect();
     let mut adds = adds.into_iter();
-    weigh(&rows, |_| adds.next().map_or(1.0, |add| 0.2 + if most > 0.0 { add / most } else { 0.0 }))
+    weigh(&rows, |_| {
+        adds.next()
+            .map_or(1.0, |add| 0.2 + if most > 0.0 { add / most } else { 0.0 })
+    })
 }
 
 fn weigh(rows: &[u32], raw: impl FnMut(&u32) -> f64) -> Vec<Weighted> {
     let raw: Vec<f64> = rows.iter().map(raw).collect();
     let mean = raw.iter().sum::<f64>() / rows.len().max(1) as f64;
-    rows.iter().zip(raw).map(|(row, weight)| (*row, weight / mean)).collect()
+    rows.iter()
+        .zip(raw)
+        .map(|(row, weight)| (*row, weight / mean))
+        .collect()
 }

@@ -1,10 +1,15 @@
 //! Bayesian optimisation with a Gaussian process: few trials, each expensive.
 //!
-//! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped (`target.rs`), hyperparameters at the maximum of
-//! their posterior (`surrogate.rs`), the point of largest log expected improvement (`acquisition.rs`). With one objective the scores are reshaped in
-//! two ways by turns, each with hyperparameters of its own, and one proposal in five takes the low end of what is likely instead: on functions with
-//! noise or many peaks two views are worth more than the better one. Trials that run count as done with the value expected of them. In many dimensions, with many trials, or with one objective when nothing better was found for a while, every second
-//! proposal looks only in a trust region (Eriksson et al., *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice of them is learned from.
+//! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped
+//! (`target.rs`), hyperparameters at the maximum of their posterior (`surrogate.rs`), the point of
+//! largest log expected improvement (`acquisition.rs`). With one objective the scores are reshaped
+//! in two ways by turns, each with hyperparameters of its own, and one proposal in five takes the
+//! low end of what is likely instead: on functions with noise or many peaks two views are worth
+//! more than the better one. Trials that run count as done with the value expected of them. In many
+//! dimensions, with many trials, or with one objective when nothing better was found for a while,
+//! every second proposal looks only in a trust region (Eriksson et al., *Scalable Global
+//! Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice
+//! of them is learned from.
 
 use super::acquisition::{Aim, Region, Search};
 use super::border::Borders;
@@ -31,13 +36,18 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |_, setting, _| {
         let history = History::new(setting);
         let model = Model::new(&history);
-        Some(Box::new(Gp { start: Start::new(setting, start_size(history.dims())), model, history }))
+        Some(Box::new(Gp {
+            start: Start::new(setting, start_size(history.dims())),
+            model,
+            history,
+        }))
     },
 };
 
 /// How many trials are learned from at most.
 const ROWS: usize = 400;
-/// After so many trials without a better one, or as many as there are dimensions, the trust region is used however few there are.
+/// After so many trials without a better one, or as many as there are dimensions, the trust region
+/// is used however few there are.
 const STUCK: usize = 5;
 /// One proposal in so many takes the low end of what is likely.
 const LOW_END: u64 = 5;
@@ -90,7 +100,11 @@ const SHAPES: [Shape; 2] = [Shape::Warped, Shape::Plain];
 
 /// Returns how many of [`SHAPES`] are used: several objectives become one in several ways already.
 fn shapes(history: &History) -> usize {
-    if history.objectives.len() > 1 { 1 } else { SHAPES.len() }
+    if history.objectives.len() > 1 {
+        1
+    } else {
+        SHAPES.len()
+    }
 }
 
 impl Model {
@@ -99,7 +113,15 @@ impl Model {
         let region = TrustRegion::new(d);
         let hypers = [Hyper::prior(d), Hyper::prior(d)];
         let (columns, borders) = (Columns::new(history), Borders::default());
-        Self { columns, hypers, fitted: 0, fits: 0, borders, region, known: 0 }
+        Self {
+            columns,
+            hypers,
+            fitted: 0,
+            fits: 0,
+            borders,
+            region,
+            known: 0,
+        }
     }
 
     /// Learns from what the history has learned.
@@ -149,9 +171,11 @@ impl Model {
         rows
     }
 
-    /// Proposes the most promising point that was not tried; `None` if there is nothing to learn from or nothing new to try.
+    /// Proposes the most promising point that was not tried; `None` if there is nothing to learn
+    /// from or nothing new to try.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
-        // Independent of the seed, so that which trials look in which way is the same in every sweep.
+        // Independent of the seed, so that which trials look in which way is the same in every
+        // sweep.
         let word = mix(u64::from(ask.trial.0) ^ 0x5eed);
         let shape = (word % shapes(history) as u64) as usize;
         let hyper = &self.hypers[shape];
@@ -168,8 +192,11 @@ impl Model {
         let mut scratch = Scratch::default();
         let borders = self.borders.posteriors(&self.columns, history, ROWS);
         let (best, incumbent) = self.incumbent(hyper, history, &target, &posterior, &mut scratch);
-        let kept = history.best().is_some_and(|row| history.row(row).violation == 0.0);
-        let low_end = shapes(history) > 1 && borders.is_empty() && (word >> 20).is_multiple_of(LOW_END);
+        let kept = history
+            .best()
+            .is_some_and(|row| history.row(row).violation == 0.0);
+        let low_end =
+            shapes(history) > 1 && borders.is_empty() && (word >> 20).is_multiple_of(LOW_END);
         let aim = match (kept || borders.is_empty(), low_end) {
             (false, _) => Aim::Limits,
             (true, true) => Aim::LowEnd(DEVIATIONS),
@@ -182,13 +209,17 @@ impl Model {
             aim,
             borders: &borders,
             centres: target.lowest(history, 4),
-            region: self.region.at(best, history, hyper).filter(|_| ask.trial.0.is_multiple_of(2)),
+            region: self
+                .region
+                .at(best, history, hyper)
+                .filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
         let far = |unit: &Vec<f64>| {
             let mut unit = unit.clone();
             let active = history.settle(&mut unit);
-            posterior.nearest(&self.columns.row(&unit, &active), &mut Scratch::default()) > NEAR * NEAR
+            posterior.nearest(&self.columns.row(&unit, &active), &mut Scratch::default())
+                > NEAR * NEAR
         };
         found
             .iter()
@@ -196,7 +227,8 @@ impl Model {
             .find_map(|candidate| history.fresh(&candidate.unit))
     }
 
-    /// Returns the value to improve on, and the row that has it: the lowest, or if there is noise the lowest mean at any trial.
+    /// Returns the value to improve on, and the row that has it: the lowest, or if there is noise
+    /// the lowest mean at any trial.
     fn incumbent(
         &self,
         hyper: &Hyper,
@@ -210,10 +242,17 @@ impl Model {
         }
         let mut mean = |row: &u32| {
             let row = history.row(*row);
-            posterior.at(&self.columns.row(&row.unit, &row.active), scratch).0
+            posterior
+                .at(&self.columns.row(&row.unit, &row.active), scratch)
+                .0
         };
-        let means = target.lowest(history, 20).into_iter().map(|row| (Some(row), mean(&row)));
-        means.fold((None, f64::INFINITY), |best, other| if other.1 < best.1 { other } else { best })
+        let means = target
+            .lowest(history, 20)
+            .into_iter()
+            .map(|row| (Some(row), mean(&row)));
+        means.fold((None, f64::INFINITY), |best, other| {
+            if other.1 < best.1 { other } else { best }
+        })
     }
 }
 
@@ -238,12 +277,21 @@ struct TrustRegion {
 
 impl TrustRegion {
     fn new(dims: usize) -> Self {
-        Self { dims, size: 0.8, successes: 0, failures: 0, stale: 0, best: f64::INFINITY }
+        Self {
+            dims,
+            size: 0.8,
+            successes: 0,
+            failures: 0,
+            stale: 0,
+            best: f64::INFINITY,
+        }
     }
 
     fn observe(&mut self, history: &History) {
         let Some(row) = history.best() else { return };
-        let Some(best) = history.scores(row).first().copied() else { return };
+        let Some(best) = history.scores(row).first().copied() else {
+            return;
+        };
         if best < self.best {
             self.best = best;
             self.stale = 0;
@@ -265,8 +313,8 @@ impl TrustRegion {
         }
     }
 
-    /// Returns the box around `best`, longer where the model says that less changes; `None` while the whole cube is small enough to be searched and
-    /// that helps.
+    /// Returns the box around `best`, longer where the model says that less changes; `None` while
+    /// the whole cube is small enough to be searched and that helps.
     fn at(&self, best: Option<u32>, history: &History, hyper: &Hyper) -> Option<Region> {
         let alone = history.objectives.len() == 1;
         let stuck = alone && self.stale >= self.dims.max(STUCK);
@@ -275,13 +323,21 @@ impl TrustRegion {
         }
         let centre = &history.row(best?).unit;
         let lengths: Vec<f64> = hyper.lengths().collect();
-        let mean = lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
-        let half = lengths.iter().map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));
+        let mean =
+            lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
+        let half = lengths
+            .iter()
+            .map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));
         let edges = |((x, half), kind): ((&f64, f64), &AxisKind)| match kind {
             AxisKind::Choice(_) => (0.0, 1.0),
             _ => ((x - half).max(0.0), (x + half).min(1.0)),
         };
-        let (low, high) = centre.iter().zip(half).zip(history.kinds()).map(edges).unzip();
+        let (low, high) = centre
+            .iter()
+            .zip(half)
+            .zip(history.kinds())
+            .map(edges)
+            .unzip();
         Some(Region { low, high })
     }
 }

@@ -1,7 +1,7 @@
 //! The grid: every combination of the axes' values, minus those that already ran.
 //!
-//! Nothing is stored but how far it came, so a grid of 10^30 points costs what a grid of ten does. A float needs to be told its number of
-//! points; integers, steps and choices bring theirs.
+//! Nothing is stored but how far it came, so a grid of 10^30 points costs what a grid of ten does.
+//! A float needs to be told its number of points; integers, steps and choices bring theirs.
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
@@ -40,7 +40,11 @@ const OPTIONS: &[Opt] = &[
 /// How many grid points a single question looks at before it tries some at random.
 const PATIENCE: usize = 100_000;
 
-fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Sampler>> {
+fn build(
+    mut section: Section,
+    setting: &Setting,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<dyn Sampler>> {
     let points = Points::take(&mut section, setting.space.axes(), diagnostics);
     let order = section.take_text("order", diagnostics);
     let span = section.span.clone();
@@ -64,7 +68,10 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
         match line(axis, &points) {
             Some(line) => lines.push(line),
             None => {
-                let message = format!("a grid needs a number of points for the float `{}`", axis.name);
+                let message = format!(
+                    "a grid needs a number of points for the float `{}`",
+                    axis.name
+                );
                 diagnostics.push(
                     Diagnostic::error("grid-needs-points", message)
                         .at(span.clone(), "")
@@ -76,7 +83,13 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
         }
     }
     let whole = lines.len() == setting.space.dims();
-    whole.then(|| Box::new(Grid::new(setting.space.clone(), lines, shuffled.then_some(setting.seed))) as _)
+    whole.then(|| {
+        Box::new(Grid::new(
+            setting.space.clone(),
+            lines,
+            shuffled.then_some(setting.seed),
+        )) as _
+    })
 }
 
 /// The option `points`: one number for all floats, or one by name.
@@ -88,14 +101,20 @@ struct Points {
 impl Points {
     /// Reads the option; `None` if it is wrong.
     fn take(section: &mut Section, axes: &[Axis], diagnostics: &mut Diagnostics) -> Option<Self> {
-        let mut points = Self { all: None, by_name: Vec::new() };
-        let Some(node) = section.take("points") else { return Some(points) };
+        let mut points = Self {
+            all: None,
+            by_name: Vec::new(),
+        };
+        let Some(node) = section.take("points") else {
+            return Some(points);
+        };
         match node.value {
             NodeValue::Int(n) if n >= 1 => points.all = Some(n as u64),
             NodeValue::Table(table) => {
                 for (key, node) in table.entries {
                     if !axes.iter().any(|axis| parameter(&axis.name) == key.name) {
-                        let message = format!("`points` names `{}`, which is not searched", key.name);
+                        let message =
+                            format!("`points` names `{}`, which is not searched", key.name);
                         let known = axes.iter().map(|axis| parameter(&axis.name));
                         diagnostics.push(
                             Diagnostic::error("unknown-name", message)
@@ -105,15 +124,18 @@ impl Points {
                         return None;
                     }
                     let NodeValue::Int(n @ 1..) = node.value else {
-                        let message = format!("the points of `{}` must be a whole number from 1", key.name);
-                        diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, ""));
+                        let message =
+                            format!("the points of `{}` must be a whole number from 1", key.name);
+                        diagnostics
+                            .push(Diagnostic::error("wrong-type", message).at(node.span, ""));
                         return None;
                     };
                     points.by_name.push((key.name, n as u64));
                 }
             }
             _ => {
-                let message = "`points` must be a whole number from 1, or a table of them by parameter";
+                let message =
+                    "`points` must be a whole number from 1, or a table of them by parameter";
                 diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, ""));
                 return None;
             }
@@ -122,7 +144,10 @@ impl Points {
     }
 
     fn of(&self, axis: &Axis) -> Option<u64> {
-        let named = self.by_name.iter().find(|(name, _)| name == parameter(&axis.name));
+        let named = self
+            .by_name
+            .iter()
+            .find(|(name, _)| name == parameter(&axis.name));
         named.map(|(_, n)| *n).or(self.all)
     }
 }
@@ -152,7 +177,9 @@ impl Line {
 
     fn coordinate(&self, space: &Space, axis: usize, digit: u64) -> f64 {
         match self {
-            Self::Cells(n) => space.cell(axis, digit).unwrap_or((digit as f64 + 0.5) / *n as f64),
+            Self::Cells(n) => space
+                .cell(axis, digit)
+                .unwrap_or((digit as f64 + 0.5) / *n as f64),
             Self::Spread(1) => 0.5,
             Self::Spread(n) => (digit as f64 / (*n - 1) as f64).min(1.0 - f64::EPSILON / 2.0),
             Self::At(centres) => centres[digit as usize],
@@ -195,21 +222,35 @@ struct Grid {
 
 impl Grid {
     fn new(space: Arc<Space>, lines: Vec<Line>, shuffle: Option<u64>) -> Self {
-        let next = lines.iter().all(|line| line.len() > 0).then(|| vec![0; lines.len()]);
+        let next = lines
+            .iter()
+            .all(|line| line.len() > 0)
+            .then(|| vec![0; lines.len()]);
         let order = space.order();
-        Self { space, lines, order, shuffle, next, probes: 0, seen: Seen::default() }
+        Self {
+            space,
+            lines,
+            order,
+            shuffle,
+            next,
+            probes: 0,
+            seen: Seen::default(),
+        }
     }
 
     fn unit(&self, digits: &[u64]) -> Vec<f64> {
         let lines = self.lines.iter().zip(digits).enumerate();
-        lines.map(|(axis, (line, digit))| line.coordinate(&self.space, axis, *digit)).collect()
+        lines
+            .map(|(axis, (line, digit))| line.coordinate(&self.space, axis, *digit))
+            .collect()
     }
 
     fn open(&self, params: &Params) -> bool {
         !self.seen.has(params) && self.space.admits(params).is_ok()
     }
 
-    /// Returns the combination after `digits`, the last axis fastest. Axes that do not exist in this configuration stand still.
+    /// Returns the combination after `digits`, the last axis fastest. Axes that do not exist in
+    /// this configuration stand still.
     fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
         let active = self.space.active(params);
         let exists = |at: usize| active.get(at).copied().unwrap_or(true);
@@ -223,8 +264,13 @@ impl Grid {
         Some(next)
     }
 
-    /// Returns the first combination from `start` on that is still to be tried, looking at `patience` of them.
-    fn scan(&self, start: Option<&Vec<u64>>, patience: usize) -> (Option<Vec<u64>>, Option<Params>) {
+    /// Returns the first combination from `start` on that is still to be tried, looking at
+    /// `patience` of them.
+    fn scan(
+        &self,
+        start: Option<&Vec<u64>>,
+        patience: usize,
+    ) -> (Option<Vec<u64>>, Option<Params>) {
         let mut digits = start.cloned();
         for _ in 0..patience {
             let Some(here) = &digits else { break };
@@ -266,7 +312,8 @@ impl Sampler for Grid {
             return;
         }
         if let Some(seed) = self.shuffle {
-            let done = (self.probes..self.probes + 1000).take_while(|at| !self.open(&self.probe(seed, *at)));
+            let done = (self.probes..self.probes + 1000)
+                .take_while(|at| !self.open(&self.probe(seed, *at)));
             self.probes += done.count() as u64;
         }
         self.next = self.scan(self.next.as_ref(), PATIENCE).0;
@@ -282,8 +329,11 @@ impl Sampler for Grid {
         if found.is_some() || rest.is_none() {
             return found;
         }
-        // A long stretch that constraints refuse: any other point will do before the rest is walked through.
-        let elsewhere = (0..10_000).map(|at| self.probe(mix(ask.seed), at)).find(|params| self.open(params));
+        // A long stretch that constraints refuse: any other point will do before the rest is walked
+        // through.
+        let elsewhere = (0..10_000)
+            .map(|at| self.probe(mix(ask.seed), at))
+            .find(|params| self.open(params));
         elsewhere.or_else(|| self.scan(rest.as_ref(), usize::MAX).1)
     }
 }

@@ -1,6 +1,8 @@
-//! What the model-based samplers know: every trial as a point of the unit cube, and how well it did.
+//! What the model-based samplers know: every trial as a point of the unit cube, and how well it
+//! did.
 //!
-//! One table for all of them, kept up to date event by event, so that a proposal never walks over the journal.
+//! One table for all of them, kept up to date event by event, so that a proposal never walks over
+//! the journal.
 
 use super::elite::Elite;
 use super::seen::Seen;
@@ -98,7 +100,9 @@ impl History {
             failed: Vec::new(),
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
-            cells: (0..setting.space.dims()).map(|axis| Cells::new(&setting.space, axis)).collect(),
+            cells: (0..setting.space.dims())
+                .map(|axis| Cells::new(&setting.space, axis))
+                .collect(),
         }
     }
 
@@ -123,10 +127,18 @@ impl History {
 
     /// Returns the best row by the first objective, of those that keep the limits if any does.
     pub(super) fn best(&self) -> Option<u32> {
-        let best = self.ranked.iter().map(|(_, row)| *row).find(|row| self.row(*row).violation == 0.0);
+        let best = self
+            .ranked
+            .iter()
+            .map(|(_, row)| *row)
+            .find(|row| self.row(*row).violation == 0.0);
         let violation = |row: &u32| self.row(*row).violation;
-        let least =
-            || self.ranked.iter().map(|(_, row)| *row).min_by(|a, b| violation(a).total_cmp(&violation(b)));
+        let least = || {
+            self.ranked
+                .iter()
+                .map(|(_, row)| *row)
+                .min_by(|a, b| violation(a).total_cmp(&violation(b)))
+        };
         best.or_else(least)
     }
 
@@ -134,13 +146,19 @@ impl History {
     pub(super) fn order(&self, rows: &[u32]) -> Vec<u32> {
         let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
         let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
-        crate::numerics::pareto::order(&scores, &violations).into_iter().map(|at| rows[at]).collect()
+        crate::numerics::pareto::order(&scores, &violations)
+            .into_iter()
+            .map(|at| rows[at])
+            .collect()
     }
 
     /// Returns the row of the configuration that a trial is of.
     pub(super) fn head(&self, trial: TrialId) -> u32 {
         let at = trial.0.saturating_sub(1);
-        self.rows.get(at as usize).and_then(|row| row.of).unwrap_or(at)
+        self.rows
+            .get(at as usize)
+            .and_then(|row| row.of)
+            .unwrap_or(at)
     }
 
     pub(super) fn row(&self, at: u32) -> &Row {
@@ -183,7 +201,8 @@ impl History {
         self.absent[axis]
     }
 
-    /// Moves a point to where its configuration will be found again, and says which coordinates exist there.
+    /// Moves a point to where its configuration will be found again, and says which coordinates
+    /// exist there.
     pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
         if self.conditional() {
             let params = self.space.decode(unit);
@@ -191,7 +210,11 @@ impl History {
             return self.space.active(&params).into();
         }
         for (x, cells) in unit.iter_mut().zip(&self.cells) {
-            *x = cells.as_ref().map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| cells.settle(*x));
+            *x = cells
+                .as_ref()
+                .map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| {
+                    cells.settle(*x)
+                });
         }
         vec![true; unit.len()].into()
     }
@@ -216,23 +239,39 @@ impl History {
         self.seen.observe(study, event);
         match event {
             Event::Opened { header, .. } => self.limits = header.limits.len(),
-            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => self.rebuild(study),
-            Event::Created { params, origin: Origin::Replicate(of), .. } => {
+            Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
+                self.rebuild(study)
+            }
+            Event::Created {
+                params,
+                origin: Origin::Replicate(of),
+                ..
+            } => {
                 let of = Some(of.0.saturating_sub(1));
-                self.rows.push(Row { fate: Fate::Replicate, of, ..self.place(params) });
+                self.rows.push(Row {
+                    fate: Fate::Replicate,
+                    of,
+                    ..self.place(params)
+                });
                 self.replicates += 1;
             }
             Event::Created { trial, params, .. } => {
                 self.rows.push(self.place(params));
                 self.pending.insert(trial.0.saturating_sub(1));
             }
-            Event::Started { trial, resume: false, .. } => {
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => {
                 if let Some(row) = self.rows.get_mut(index(*trial)) {
                     row.curve.clear();
                 }
             }
             Event::Logged { trial, .. } => self.follow(study, *trial),
-            Event::Ended { trial, .. } | Event::Requeued { trial, .. } | Event::Judged { trial, .. } => {
+            Event::Ended { trial, .. }
+            | Event::Requeued { trial, .. }
+            | Event::Judged { trial, .. } => {
                 self.settle_fate(study, study.head(*trial));
             }
             _ => {}
@@ -246,7 +285,11 @@ impl History {
         let mut active = self.space.active(params);
         active.resize(dims, true);
         for x in &mut unit {
-            *x = if x.is_finite() { x.clamp(0.0, 1.0) } else { 0.5 };
+            *x = if x.is_finite() {
+                x.clamp(0.0, 1.0)
+            } else {
+                0.5
+            };
         }
         Row {
             unit: unit.into(),
@@ -279,18 +322,30 @@ impl History {
             row.curve = old.get(at).map(|row| row.curve.clone()).unwrap_or_default();
             self.rows.push(row);
         }
-        for trial in study.trials().iter().filter(|trial| study.head(trial.id) == trial.id) {
+        for trial in study
+            .trials()
+            .iter()
+            .filter(|trial| study.head(trial.id) == trial.id)
+        {
             self.settle_fate(study, trial.id);
         }
     }
 
     /// Notes what a running trial has reached.
     fn follow(&mut self, study: &Study, id: TrialId) {
-        let Some(objective) = self.objectives.first() else { return };
+        let Some(objective) = self.objectives.first() else {
+            return;
+        };
         let Some(trial) = study.trial(id) else { return };
-        let value = trial.objective(objective).and_then(|value| objective.score(value));
-        let (Some(step), Some(value)) = (trial.step, value) else { return };
-        let Some(row) = self.rows.get_mut(index(id)) else { return };
+        let value = trial
+            .objective(objective)
+            .and_then(|value| objective.score(value));
+        let (Some(step), Some(value)) = (trial.step, value) else {
+            return;
+        };
+        let Some(row) = self.rows.get_mut(index(id)) else {
+            return;
+        };
         let count = row.curve.len();
         if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * 1.25 {
             row.curve.pop();
@@ -301,9 +356,13 @@ impl History {
     fn settle_fate(&mut self, study: &Study, id: TrialId) {
         let Some(trial) = study.trial(id) else { return };
         let at = index(id) as u32;
-        let Some(row) = self.rows.get(at as usize) else { return };
+        let Some(row) = self.rows.get(at as usize) else {
+            return;
+        };
         if let Some(score) = row.score() {
-            let place = self.ranked.partition_point(|found| before(*found, (score, at)));
+            let place = self
+                .ranked
+                .partition_point(|found| before(*found, (score, at)));
             self.ranked.remove(place);
         }
         if row.fate == Fate::Failed {
@@ -311,7 +370,9 @@ impl History {
         }
         self.pending.remove(&at);
         let fate = self.judge(study, trial, row);
-        let standing = study.standing(id).filter(|_| trial.state == TrialState::Complete);
+        let standing = study
+            .standing(id)
+            .filter(|_| trial.state == TrialState::Complete);
         let row = &mut self.rows[at as usize];
         row.seeds = standing.as_ref().map_or(1, |standing| standing.seeds);
         if self.limits > 0 {
@@ -320,8 +381,9 @@ impl History {
                 Some(_) => study.limited(id, limit),
                 None => trial.limited(limit),
             };
-            row.violation =
-                standing.as_ref().map_or_else(|| trial.violation(limits), |standing| standing.violation);
+            row.violation = standing
+                .as_ref()
+                .map_or_else(|| trial.violation(limits), |standing| standing.violation);
             row.excess = limits
                 .iter()
                 .map(|limit| value(limit).map_or(f64::NAN, |value| limit.excess(value)))
@@ -333,7 +395,9 @@ impl History {
             (Fate::Pending, _) => drop(self.pending.insert(at)),
             (Fate::Failed, _) => self.failed.push(at),
             (_, Some(score)) => {
-                let place = self.ranked.partition_point(|found| before(*found, (score, at)));
+                let place = self
+                    .ranked
+                    .partition_point(|found| before(*found, (score, at)));
                 self.ranked.insert(place, (score, at));
             }
             _ => {}
@@ -345,7 +409,9 @@ impl History {
             return Fate::Outside;
         }
         let scores = || -> Option<Box<[f64]>> {
-            trial.scores(&self.objectives).map(|scores| scores.iter().map(|score| score.get()).collect())
+            trial
+                .scores(&self.objectives)
+                .map(|scores| scores.iter().map(|score| score.get()).collect())
         };
         match trial.state {
             TrialState::Waiting | TrialState::Running => Fate::Pending,
@@ -367,12 +433,19 @@ impl History {
         }
     }
 
-    /// Guesses where a stopped or paused trial would have ended: at the rank among complete trials that it had among them at the same step.
+    /// Guesses where a stopped or paused trial would have ended: at the rank among complete trials
+    /// that it had among them at the same step.
     fn project(&self, row: &Row) -> Option<f64> {
         let (step, value) = *row.curve.last()?;
-        let peers = self.ranked.iter().map(|(_, at)| self.row(*at)).filter(|peer| !peer.unfinished);
-        let (mut then, mut finally): (Vec<f64>, Vec<f64>) =
-            peers.take(200).filter_map(|peer| Some((peer.at(step)?, peer.score()?))).unzip();
+        let peers = self
+            .ranked
+            .iter()
+            .map(|(_, at)| self.row(*at))
+            .filter(|peer| !peer.unfinished);
+        let (mut then, mut finally): (Vec<f64>, Vec<f64>) = peers
+            .take(200)
+            .filter_map(|peer| Some((peer.at(step)?, peer.score()?)))
+            .unzip();
         if then.len() < 3 {
             return Some(value);
         }
@@ -380,7 +453,11 @@ impl History {
         finally.sort_by(f64::total_cmp);
         let rank = then.partition_point(|then| *then < value);
         let last = then.len() - 1;
-        Some(if rank > last { finally[last] + (value - then[last]).max(0.0) } else { finally[rank] })
+        Some(if rank > last {
+            finally[last] + (value - then[last]).max(0.0)
+        } else {
+            finally[rank]
+        })
     }
 }
 
@@ -398,7 +475,10 @@ fn sometimes_absent(space: &Space) -> Vec<bool> {
     let mut absent = vec![false; space.dims()];
     for at in 0..128 {
         let active = space.active(&space.decode(&points.point(at)));
-        absent.iter_mut().zip(active).for_each(|(absent, active)| *absent |= !active);
+        absent
+            .iter_mut()
+            .zip(active)
+            .for_each(|(absent, active)| *absent |= !active);
     }
     absent
 }
@@ -415,9 +495,9 @@ impl Cells {
 
     fn new(space: &Space, axis: usize) -> Option<Self> {
         let centres: Vec<f64> = match &space.axes()[axis].kind {
-            AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => {
-                (0..*n).map(|at| space.cell(axis, at)).collect::<Option<_>>()?
-            }
+            AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => (0..*n)
+                .map(|at| space.cell(axis, at))
+                .collect::<Option<_>>()?,
             AxisKind::Choice(weights) => (0..weights.len()).map(|at| centre(at, weights)).collect(),
             _ => return None,
         };

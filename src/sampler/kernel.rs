@@ -1,7 +1,8 @@
 //! The Matérn-5/2 kernel with one length per parameter, over numbers and choices alike.
 //!
-//! Numbers differ by their distance in the unit cube; choices by 1 if they are not the same. A number that does not exist in one of two
-//! configurations stands at 0.5 there, and [`ABSENT`] away in a direction of its own; two that both lack it agree.
+//! Numbers differ by their distance in the unit cube; choices by 1 if they are not the same. A
+//! number that does not exist in one of two configurations stands at 0.5 there, and [`ABSENT`] away
+//! in a direction of its own; two that both lack it agree.
 
 use crate::numerics::exp::exp;
 use crate::space::AxisKind;
@@ -42,9 +43,15 @@ impl Columns {
         let mut list = Vec::new();
         for (axis, kind) in kinds.iter().enumerate() {
             let choice = matches!(kind, AxisKind::Choice(_));
-            list.push(Column { axis, what: if choice { What::Choice } else { What::Number } });
+            list.push(Column {
+                axis,
+                what: if choice { What::Choice } else { What::Number },
+            });
             if !choice && history.sometimes_absent(axis) {
-                list.push(Column { axis, what: What::Presence });
+                list.push(Column {
+                    axis,
+                    what: What::Presence,
+                });
             }
         }
         Self { list, kinds }
@@ -86,10 +93,19 @@ pub(super) fn add_squares(what: What, weight: f64, here: f64, there: &[f64], sum
 pub(super) fn sum_squares(what: What, factors: &[f64], here: f64, there: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let square = |x: f64| {
-        if what == What::Choice { f64::from(u8::from(x != here)) } else { (x - here) * (x - here) }
+        if what == What::Choice {
+            f64::from(u8::from(x != here))
+        } else {
+            (x - here) * (x - here)
+        }
     };
     let (chunks_f, chunks_t) = (factors.chunks_exact(4), there.chunks_exact(4));
-    let rest: f64 = chunks_f.remainder().iter().zip(chunks_t.remainder()).map(|(f, x)| f * square(*x)).sum();
+    let rest: f64 = chunks_f
+        .remainder()
+        .iter()
+        .zip(chunks_t.remainder())
+        .map(|(f, x)| f * square(*x))
+        .sum();
     for (f, x) in chunks_f.zip(chunks_t) {
         for lane in 0..4 {
             sums[lane] += f[lane] * square(x[lane]);
@@ -107,7 +123,8 @@ pub(super) fn matern(square: f64) -> f64 {
     (1.0 + s + s * s * (1.0 / 3.0)) * exp(-s)
 }
 
-/// Returns minus the derivative of [`matern`] with respect to the squared distance: 5/6 (1 + s) e⁻ˢ.
+/// Returns minus the derivative of [`matern`] with respect to the squared distance: 5/6 (1 + s)
+/// e⁻ˢ.
 #[inline]
 pub(super) fn matern_slope(square: f64) -> f64 {
     let s = (5.0 * square).sqrt();
@@ -120,14 +137,19 @@ mod tests {
 
     #[test]
     fn the_kernel_is_the_closed_formula_of_matern_five_halves() {
-        // (1 + √5 r + 5/3 r²) exp(−√5 r) at distances 0, 0.5, 1 and 3: Rasmussen & Williams (2006), equation 4.17.
+        // (1 + √5 r + 5/3 r²) exp(−√5 r) at distances 0, 0.5, 1 and 3: Rasmussen & Williams (2006),
+        // equation 4.17.
         for (r, wanted) in [
             (0.0, 1.0),
             (0.5, 0.828_649_142_418_125_9),
             (1.0, 0.523_994_108_831_820_3),
             (3.0, 0.027_723_421_914_625_8),
         ] {
-            assert!((matern(r * r) - wanted).abs() < 1e-9, "{} is not {wanted}", matern(r * r));
+            assert!(
+                (matern(r * r) - wanted).abs() < 1e-9,
+                "{} is not {wanted}",
+                matern(r * r)
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! Candidates near a good point.
 //!
-//! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions much of what Bayesian optimisation gains comes from these.
+//! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions much of what Bayesian
+//! optimisation gains comes from these.
 
 use crate::numerics::normal;
 use rand::RngExt;

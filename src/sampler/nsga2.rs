@@ -1,8 +1,9 @@
 //! NSGA-II: a population that breeds, for several objectives, many trials, any space.
 //!
-//! Deb et al., IEEE TEC 6(2), 2002, in its steady-state form: the population is the best of all trials so far, so it needs no generations and
-//! any number of slots can ask. Simulated binary crossover and polynomial mutation (Deb & Agrawal, 1995) for numbers; choices are inherited
-//! from either parent or drawn anew.
+//! Deb et al., IEEE TEC 6(2), 2002, in its steady-state form: the population is the best of all
+//! trials so far, so it needs no generations and any number of slots can ask. Simulated binary
+//! crossover and polynomial mutation (Deb & Agrawal, 1995) for numbers; choices are inherited from
+//! either parent or drawn anew.
 
 use super::elite::Elite;
 use super::history::History;
@@ -23,7 +24,9 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     options: OPTIONS,
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
-        let size = section.take_count("population", LEAST, diagnostics).map(|(size, _)| size as usize);
+        let size = section
+            .take_count("population", LEAST, diagnostics)
+            .map(|(size, _)| size as usize);
         let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 16).clamp(12, 50));
         Some(Box::new(Nsga2 {
             history: History::new(setting),
@@ -57,7 +60,9 @@ impl Sampler for Nsga2 {
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        self.start.suggest(&self.history).or_else(|| self.herd.propose(&self.history, ask))
+        self.start
+            .suggest(&self.history)
+            .or_else(|| self.herd.propose(&self.history, ask))
     }
 }
 
@@ -79,7 +84,9 @@ impl Herd {
         let mut rng = ask.rng();
         let bred = (0..100).find_map(|_| history.fresh(&self.breed(history, &mut rng)));
         bred.or_else(|| {
-            ask.draw_unseen(&history.seen, || (0..history.dims()).map(|_| rng.random()).collect())
+            ask.draw_unseen(&history.seen, || {
+                (0..history.dims()).map(|_| rng.random()).collect()
+            })
         })
     }
 
@@ -89,7 +96,9 @@ impl Herd {
         // The better of two drawn: the rows are in order, so the smaller index.
         let mut parent = || {
             (!rows.is_empty()).then(|| {
-                let at = rng.random_range(0..rows.len()).min(rng.random_range(0..rows.len()));
+                let at = rng
+                    .random_range(0..rows.len())
+                    .min(rng.random_range(0..rows.len()));
                 &history.row(rows[at]).unit
             })
         };
@@ -110,12 +119,20 @@ fn child<'a>(
     let cross = rng.random::<f64>() < 0.9;
     let rate = 1.0 / mother.len().max(1) as f64;
     let gene = |((kind, a), b): ((&AxisKind, &f64), &f64)| {
-        let (near, far) = if cross && rng.random::<f64>() < 0.5 { (*b, *a) } else { (*a, *b) };
+        let (near, far) = if cross && rng.random::<f64>() < 0.5 {
+            (*b, *a)
+        } else {
+            (*a, *b)
+        };
         let mutate = rng.random::<f64>() < rate;
         if matches!(kind, AxisKind::Choice(_)) {
             return if mutate { rng.random() } else { near };
         }
-        let x = if cross { blend(near, far, rng.random()) } else { near };
+        let x = if cross {
+            blend(near, far, rng.random())
+        } else {
+            near
+        };
         (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
     };
     kinds.zip(mother).zip(father).map(gene).collect()
@@ -133,7 +150,11 @@ fn blend(a: f64, b: f64, u: f64) -> f64 {
 
 /// Polynomial mutation with index 20: how far to move.
 fn shift(u: f64) -> f64 {
-    if u < 0.5 { libm::pow(2.0 * u, 1.0 / 21.0) - 1.0 } else { 1.0 - libm::pow(2.0 * (1.0 - u), 1.0 / 21.0) }
+    if u < 0.5 {
+        libm::pow(2.0 * u, 1.0 / 21.0) - 1.0
+    } else {
+        1.0 - libm::pow(2.0 * (1.0 - u), 1.0 / 21.0)
+    }
 }
 
 #[cfg(test)]

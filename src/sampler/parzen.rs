@@ -1,7 +1,9 @@
-//! Parzen estimators over the unit cube: a mixture of one product kernel for each point, and the uniform prior.
+//! Parzen estimators over the unit cube: a mixture of one product kernel for each point, and the
+//! uniform prior.
 //!
-//! Numbers have normal kernels cut to [0, 1]; choices the kernel of Aitchison & Aitken (Biometrika 63, 1976) around the prior. A coordinate
-//! that does not exist in a point says nothing about those in which it does: there the kernel is the prior. Densities are relative to the prior.
+//! Numbers have normal kernels cut to [0, 1]; choices the kernel of Aitchison & Aitken (Biometrika
+//! 63, 1976) around the prior. A coordinate that does not exist in a point says nothing about those
+//! in which it does: there the kernel is the prior. Densities are relative to the prior.
 
 use super::history::{category, centre};
 use crate::numerics::exp::{exp, ln_sum_exp};
@@ -20,10 +22,22 @@ pub(super) struct Centre<'a> {
 
 /// The kernels of all points along one axis.
 enum Line {
-    /// Centre, one over the width (0 where the coordinate does not exist), and the logarithm of the norm.
-    Number { x: Vec<f64>, narrow: Vec<f64>, norm: Vec<f64>, width: f64 },
-    /// Which choice (or none), how likely another one is, and the logarithm of the density at each choice for itself.
-    Choice { own: Vec<Option<usize>>, stray: f64, at_own: Vec<f64>, weights: Vec<f64> },
+    /// Centre, one over the width (0 where the coordinate does not exist), and the logarithm of the
+    /// norm.
+    Number {
+        x: Vec<f64>,
+        narrow: Vec<f64>,
+        norm: Vec<f64>,
+        width: f64,
+    },
+    /// Which choice (or none), how likely another one is, and the logarithm of the density at each
+    /// choice for itself.
+    Choice {
+        own: Vec<Option<usize>>,
+        stray: f64,
+        at_own: Vec<f64>,
+        weights: Vec<f64>,
+    },
 }
 
 /// A mixture of product kernels.
@@ -53,10 +67,15 @@ impl Parzen {
         let d = kinds.len() as f64;
         let n = centres.len().max(1) as f64;
         let scott = width.scale * libm::pow(n, -1.0 / (d + 4.0));
-        let lines =
-            kinds.enumerate().map(|(dim, kind)| Line::new(dim, kind, centres, scott, width.floor)).collect();
+        let lines = kinds
+            .enumerate()
+            .map(|(dim, kind)| Line::new(dim, kind, centres, scott, width.floor))
+            .collect();
         let total = centres.iter().map(|centre| centre.weight).sum::<f64>() + prior_weight;
-        let ln_weights = centres.iter().map(|centre| libm::log(centre.weight / total)).collect();
+        let ln_weights = centres
+            .iter()
+            .map(|centre| libm::log(centre.weight / total))
+            .collect();
         let mut sum = 0.0;
         let cumulative = centres
             .iter()
@@ -65,15 +84,23 @@ impl Parzen {
                 sum
             })
             .collect();
-        Self { lines, ln_weights, ln_prior: libm::log(prior_weight / total), cumulative }
+        Self {
+            lines,
+            ln_weights,
+            ln_prior: libm::log(prior_weight / total),
+            cumulative,
+        }
     }
 
     /// Returns the logarithm of the density at a point; `scratch` is room to work in.
     pub(super) fn ln_density(&self, unit: &[f64], active: &[bool], scratch: &mut Vec<f64>) -> f64 {
         scratch.clear();
         scratch.extend_from_slice(&self.ln_weights);
-        for (line, (x, _)) in
-            self.lines.iter().zip(unit.iter().zip(active)).filter(|(_, (_, active))| **active)
+        for (line, (x, _)) in self
+            .lines
+            .iter()
+            .zip(unit.iter().zip(active))
+            .filter(|(_, (_, active))| **active)
         {
             line.add(*x, scratch);
         }
@@ -85,38 +112,76 @@ impl Parzen {
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let u: f64 = rng.random();
         let kernel = self.cumulative.partition_point(|sum| *sum <= u);
-        self.lines.iter().map(|line| line.draw(kernel, rng)).collect()
+        self.lines
+            .iter()
+            .map(|line| line.draw(kernel, rng))
+            .collect()
     }
 }
 
 impl Line {
     fn new(dim: usize, kind: &AxisKind, centres: &[Centre<'_>], scott: f64, floor: f64) -> Self {
         if let AxisKind::Choice(weights) = kind {
-            let own = centres.iter().map(|c| c.active[dim].then(|| category(c.unit[dim], weights))).collect();
+            let own = centres
+                .iter()
+                .map(|c| c.active[dim].then(|| category(c.unit[dim], weights)))
+                .collect();
             let choices = weights.len() as f64;
             let stray = choices / (centres.len() as f64 + choices);
-            let at_own = weights.iter().map(|p| libm::log((1.0 - stray) / p.max(1e-12) + stray)).collect();
-            return Self::Choice { own, stray, at_own, weights: weights.clone() };
+            let at_own = weights
+                .iter()
+                .map(|p| libm::log((1.0 - stray) / p.max(1e-12) + stray))
+                .collect();
+            return Self::Choice {
+                own,
+                stray,
+                at_own,
+                weights: weights.clone(),
+            };
         }
-        let cell = if let AxisKind::Ordered(n) = kind { 1.0 / (*n).max(1) as f64 } else { 0.0 };
+        let cell = if let AxisKind::Ordered(n) = kind {
+            1.0 / (*n).max(1) as f64
+        } else {
+            0.0
+        };
         let width = scott.max(floor).max(0.35 * cell).min(1.0);
         let x: Vec<f64> = centres.iter().map(|centre| centre.unit[dim]).collect();
-        let narrow = centres.iter().map(|c| if c.active[dim] { 1.0 / width } else { 0.0 }).collect();
-        let norm =
-            centres.iter().map(|c| if c.active[dim] { -ln_norm(c.unit[dim], width, kind) } else { 0.0 });
-        Self::Number { norm: norm.collect(), x, narrow, width }
+        let narrow = centres
+            .iter()
+            .map(|c| if c.active[dim] { 1.0 / width } else { 0.0 })
+            .collect();
+        let norm = centres.iter().map(|c| {
+            if c.active[dim] {
+                -ln_norm(c.unit[dim], width, kind)
+            } else {
+                0.0
+            }
+        });
+        Self::Number {
+            norm: norm.collect(),
+            x,
+            narrow,
+            width,
+        }
     }
 
     /// Adds the logarithm of each kernel at `u` to `sums`.
     fn add(&self, u: f64, sums: &mut [f64]) {
         match self {
-            Self::Number { x, narrow, norm, .. } => {
+            Self::Number {
+                x, narrow, norm, ..
+            } => {
                 for (((sum, x), narrow), norm) in sums.iter_mut().zip(x).zip(narrow).zip(norm) {
                     let z = (u - x) * narrow;
                     *sum += norm - 0.5 * z * z;
                 }
             }
-            Self::Choice { own, stray, at_own, weights } => {
+            Self::Choice {
+                own,
+                stray,
+                at_own,
+                weights,
+            } => {
                 let here = category(u, weights);
                 let (hit, miss) = (at_own[here], libm::log(*stray));
                 for (sum, own) in sums.iter_mut().zip(own) {
@@ -128,18 +193,29 @@ impl Line {
         }
     }
 
-    /// Draws a coordinate around kernel number `kernel`, from the prior if there is none or it does not exist there.
+    /// Draws a coordinate around kernel number `kernel`, from the prior if there is none or it does
+    /// not exist there.
     fn draw(&self, kernel: usize, rng: &mut ChaCha8Rng) -> f64 {
         let u: f64 = rng.random();
         match self {
-            Self::Number { x, narrow, width, .. } => {
+            Self::Number {
+                x, narrow, width, ..
+            } => {
                 if kernel >= x.len() || narrow[kernel] == 0.0 {
                     return u;
                 }
-                let (low, high) = (normal::cdf(-x[kernel] / width), normal::cdf((1.0 - x[kernel]) / width));
+                let (low, high) = (
+                    normal::cdf(-x[kernel] / width),
+                    normal::cdf((1.0 - x[kernel]) / width),
+                );
                 (x[kernel] + width * normal::quantile(low + u * (high - low))).clamp(0.0, 1.0)
             }
-            Self::Choice { own, stray, weights, .. } => match own.get(kernel) {
+            Self::Choice {
+                own,
+                stray,
+                weights,
+                ..
+            } => match own.get(kernel) {
                 Some(Some(own)) if u >= *stray => centre(*own, weights),
                 _ => rng.random(),
             },
@@ -167,13 +243,23 @@ mod tests {
     use super::*;
     use crate::numerics::stream::{Purpose, stream};
 
-    const WIDTH: Width = Width { scale: 0.2, floor: 0.03 };
+    const WIDTH: Width = Width {
+        scale: 0.2,
+        floor: 0.03,
+    };
 
     fn mixture(kinds: &[AxisKind]) -> Parzen {
         let points = [[0.1, 0.3], [0.9, 0.7], [0.5, 0.2]];
         let active = [[true, true], [true, false], [true, true]];
-        let centres: Vec<_> =
-            points.iter().zip(&active).map(|(unit, active)| Centre { unit, active, weight: 1.0 }).collect();
+        let centres: Vec<_> = points
+            .iter()
+            .zip(&active)
+            .map(|(unit, active)| Centre {
+                unit,
+                active,
+                weight: 1.0,
+            })
+            .collect();
         Parzen::new(kinds.iter(), &centres, 1.0, WIDTH)
     }
 
@@ -181,7 +267,10 @@ mod tests {
     fn every_density_integrates_to_one() {
         for kinds in [
             [AxisKind::Real, AxisKind::Real],
-            [AxisKind::Ordered(10), AxisKind::Choice(vec![0.25, 0.25, 0.5])],
+            [
+                AxisKind::Ordered(10),
+                AxisKind::Choice(vec![0.25, 0.25, 0.5]),
+            ],
         ] {
             let mixture = mixture(&kinds);
             let side = 100;
@@ -195,7 +284,11 @@ mod tests {
                     sum += exp(mixture.ln_density(&unit, &[true, true], &mut Vec::new()));
                 }
             }
-            assert!((sum / f64::from(side * side) - 1.0).abs() < 2e-3, "{}", sum / 1e4);
+            assert!(
+                (sum / f64::from(side * side) - 1.0).abs() < 2e-3,
+                "{}",
+                sum / 1e4
+            );
         }
     }
 

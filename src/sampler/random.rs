@@ -12,7 +12,9 @@ use rand::RngExt;
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "random",
     about: "independent draws from each parameter's prior",
-    paper: Some("Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012"),
+    paper: Some(
+        "Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13, 2012",
+    ),
     options: &[],
     capabilities: &[Capability::Independent],
     build: |_, _, _| Some(Box::new(Random::default())),
@@ -30,6 +32,8 @@ impl Sampler for Random {
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
         let mut rng = ask.rng();
-        ask.draw_unseen(&self.seen, || (0..ask.space.dims()).map(|_| rng.random()).collect())
+        ask.draw_unseen(&self.seen, || {
+            (0..ask.space.dims()).map(|_| rng.random()).collect()
+        })
     }
 }

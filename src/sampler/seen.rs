@@ -15,7 +15,11 @@ impl Seen {
         match event {
             Event::Created { params, .. } => drop(self.0.insert(fingerprint(params))),
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.0 = study.trials().iter().map(|trial| fingerprint(&trial.params)).collect();
+                self.0 = study
+                    .trials()
+                    .iter()
+                    .map(|trial| fingerprint(&trial.params))
+                    .collect();
             }
             _ => {}
         }

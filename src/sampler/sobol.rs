@@ -1,4 +1,5 @@
-//! Quasi-random search: the points of a scrambled Sobol sequence, spread more evenly than random ones.
+//! Quasi-random search: the points of a scrambled Sobol sequence, spread more evenly than random
+//! ones.
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
@@ -41,14 +42,22 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(space: Arc<Space>, seed: u64) -> Self {
         let points = Sobol::new(space.dims(), stream(seed, Purpose::Design, 0).next_u64());
-        Self { space, points, next: 0 }
+        Self {
+            space,
+            points,
+            next: 0,
+        }
     }
 
-    /// Returns the next point that satisfies the constraints and was not tried, with its index. When there is none left, constraints alone.
+    /// Returns the next point that satisfies the constraints and was not tried, with its index.
+    /// When there is none left, constraints alone.
     pub(super) fn peek(&self, seen: &Seen) -> Option<(u32, Params)> {
         let admitted = (self.next..self.next.saturating_add(PATIENCE)).filter_map(|index| {
             let params = self.space.decode(&self.points.point(index));
-            self.space.admits(&params).is_ok().then_some((index, params))
+            self.space
+                .admits(&params)
+                .is_ok()
+                .then_some((index, params))
         });
         let mut repeated = None;
         for (index, params) in admitted {
@@ -56,7 +65,11 @@ impl Sequence {
                 return Some((index, params));
             }
             repeated = repeated.or(Some((index, params)));
-            if self.space.size().is_some_and(|size| seen.len() as u64 >= size) {
+            if self
+                .space
+                .size()
+                .is_some_and(|size| seen.len() as u64 >= size)
+            {
                 break;
             }
         }
@@ -68,9 +81,14 @@ impl Sequence {
         self.points.point(index)
     }
 
-    /// Moves on if the trial just created is what [`peek`](Self::peek) had proposed; to be told before `seen` is.
+    /// Moves on if the trial just created is what [`peek`](Self::peek) had proposed; to be told
+    /// before `seen` is.
     pub(super) fn observe(&mut self, seen: &Seen, event: &Event) {
-        if let Event::Created { params, origin: Origin::Suggested(_), .. } = event
+        if let Event::Created {
+            params,
+            origin: Origin::Suggested(_),
+            ..
+        } = event
             && let Some((index, proposed)) = self.peek(seen)
             && proposed == *params
         {

@@ -1,4 +1,5 @@
-//! How the model-based samplers begin: with points spread evenly, until there is something to learn from.
+//! How the model-based samplers begin: with points spread evenly, until there is something to learn
+//! from.
 
 use super::history::History;
 use super::sobol::Sequence;
@@ -13,7 +14,10 @@ pub(super) struct Start {
 
 impl Start {
     pub(super) fn new(setting: &Setting, wanted: usize) -> Self {
-        Self { sequence: Sequence::new(setting.space.clone(), setting.seed), wanted }
+        Self {
+            sequence: Sequence::new(setting.space.clone(), setting.seed),
+            wanted,
+        }
     }
 
     /// Learns from an event, before `history` does.

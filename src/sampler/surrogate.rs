@@ -1,8 +1,11 @@
-//! A Gaussian process over rows of numbers: its hyperparameters from the data, its posterior at other rows.
+//! A Gaussian process over rows of numbers: its hyperparameters from the data, its posterior at
+//! other rows.
 //!
-//! Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, algorithm 2.1 and section 5.4. The amplitude is profiled out; what is
-//! fitted is one length a parameter and the noise, at the maximum of the posterior: lengths ~ LogNormal(ln 0.3 + ½ ln d, ¾) (they grow with √d
-//! as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229, but shorter and tighter), noise ~ LogNormal(−6, 2).
+//! Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, algorithm 2.1 and section
+//! 5.4. The amplitude is profiled out; what is fitted is one length a parameter and the noise, at
+//! the maximum of the posterior: lengths ~ LogNormal(ln 0.3 + ½ ln d, ¾) (they grow with √d as in
+//! Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229, but shorter and tighter), noise ~
+//! LogNormal(−6, 2).
 
 use super::kernel::{Column, What, add_squares, matern, matern_slope, sum_squares};
 use crate::numerics::cholesky::{Cholesky, dot};
@@ -26,7 +29,10 @@ impl Hyper {
     }
 
     fn weights(&self, columns: &[Column]) -> Vec<f64> {
-        columns.iter().map(|column| libm::exp(-2.0 * self.0[column.axis])).collect()
+        columns
+            .iter()
+            .map(|column| libm::exp(-2.0 * self.0[column.axis]))
+            .collect()
     }
 
     pub(super) fn noise(&self) -> f64 {
@@ -53,7 +59,11 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), data: vec![Vec::new(); columns.len()], shares: Vec::new() }
+        Self {
+            columns: columns.to_vec(),
+            data: vec![Vec::new(); columns.len()],
+            shares: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, row: &[f64]) {
@@ -62,7 +72,10 @@ impl Rows {
 
     /// Adds a row whose value is the mean of so many trials.
     pub(super) fn push_mean(&mut self, row: &[f64], trials: usize) {
-        self.data.iter_mut().zip(row).for_each(|(column, x)| column.push(*x));
+        self.data
+            .iter_mut()
+            .zip(row)
+            .for_each(|(column, x)| column.push(*x));
         self.shares.push(1.0 / trials.max(1) as f64);
     }
 
@@ -96,7 +109,8 @@ impl Rows {
     }
 }
 
-/// Improves `hyper` for standardised values `y`, and returns it with what it is worth (smaller is better).
+/// Improves `hyper` for standardised values `y`, and returns it with what it is worth (smaller is
+/// better).
 pub(super) fn fit(rows: &Rows, y: &[f64], hyper: Hyper, evaluations: usize) -> (f64, Hyper) {
     let mut theta = hyper.0;
     let d = theta.len() - 1;
@@ -105,20 +119,26 @@ pub(super) fn fit(rows: &Rows, y: &[f64], hyper: Hyper, evaluations: usize) -> (
     let mut high = vec![centre + 4.0; d];
     low.push(-16.0);
     high.push(1.0);
-    let effort = Effort { evaluations, tolerance: 1e-3 };
+    let effort = Effort {
+        evaluations,
+        tolerance: 1e-3,
+    };
     let value = lbfgs::minimise(&mut theta, &low, &high, effort, |theta, gradient| {
         evidence(rows, y, &Hyper(theta.to_vec()), gradient)
     });
     (value, Hyper(theta))
 }
 
-/// Returns minus the logarithm of the posterior density of `hyper`, but for a constant, and writes its gradient.
+/// Returns minus the logarithm of the posterior density of `hyper`, but for a constant, and writes
+/// its gradient.
 fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 {
     gradient.fill(0.0);
     let n = rows.len();
     let d = hyper.0.len() - 1;
     let (weights, noise) = (hyper.weights(&rows.columns), hyper.noise());
-    let Some(factor) = rows.factor(&weights, noise) else { return f64::INFINITY };
+    let Some(factor) = rows.factor(&weights, noise) else {
+        return f64::INFINITY;
+    };
     let mut alpha = y.to_vec();
     factor.solve_lower(&mut alpha);
     factor.solve_upper(&mut alpha);
@@ -141,7 +161,11 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
     }
     let mut value = 0.5 * (n as f64 * libm::log(signal) + factor.ln_determinant());
     for (at, slot) in gradient.iter_mut().enumerate() {
-        let (mean, spread) = if at < d { (prior_length(d), LENGTH_SPREAD) } else { (-6.0, NOISE_SPREAD) };
+        let (mean, spread) = if at < d {
+            (prior_length(d), LENGTH_SPREAD)
+        } else {
+            (-6.0, NOISE_SPREAD)
+        };
         let z = (hyper.0[at] - mean) / spread;
         value += 0.5 * z * z;
         *slot += z / spread;
@@ -169,8 +193,9 @@ pub(super) struct Scratch {
 }
 
 impl Posterior {
-    /// Conditions on the first rows, whose values are `y`, and on any further ones being what is expected there: the "kriging believer" of
-    /// Ginsbourger, Le Riche & Carraro, 2010. `None` if the kernel matrix stays indefinite.
+    /// Conditions on the first rows, whose values are `y`, and on any further ones being what is
+    /// expected there: the "kriging believer" of Ginsbourger, Le Riche & Carraro, 2010. `None` if
+    /// the kernel matrix stays indefinite.
     pub(super) fn new(rows: Rows, y: &[f64], hyper: &Hyper) -> Option<Self> {
         let weights = hyper.weights(&rows.columns);
         let factor = rows.factor(&weights, hyper.noise())?;
@@ -179,19 +204,29 @@ impl Posterior {
         factor.solve_upper(&mut alpha);
         let signal = (dot(y, &alpha) / y.len().max(1) as f64).clamp(1e-9, 1e9);
         alpha.resize(rows.len(), 0.0);
-        Some(Self { rows, weights, factor, alpha, signal })
+        Some(Self {
+            rows,
+            weights,
+            factor,
+            alpha,
+            signal,
+        })
     }
 
     pub(super) fn columns(&self) -> &[Column] {
         &self.rows.columns
     }
 
-    /// Returns the mean at a row, and an upper bound of the deviation, in time linear in the number of rows.
+    /// Returns the mean at a row, and an upper bound of the deviation, in time linear in the number
+    /// of rows.
     pub(super) fn glance(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
         self.correlate(row, scratch);
         let nearest = scratch.kernel.iter().copied().fold(0.0, f64::max);
         let bound = 1.0 - nearest * nearest / (self.factor.row(0)[0] * self.factor.row(0)[0]);
-        (dot(&scratch.kernel, &self.alpha), (self.signal * bound.max(1e-10)).sqrt())
+        (
+            dot(&scratch.kernel, &self.alpha),
+            (self.signal * bound.max(1e-10)).sqrt(),
+        )
     }
 
     /// Returns the mean and deviation at a row.
@@ -201,10 +236,14 @@ impl Posterior {
         scratch.solved.extend_from_slice(&scratch.kernel);
         self.factor.solve_lower(&mut scratch.solved);
         let variance = (1.0 - dot(&scratch.solved, &scratch.solved)).max(1e-10);
-        (dot(&scratch.kernel, &self.alpha), (self.signal * variance).sqrt())
+        (
+            dot(&scratch.kernel, &self.alpha),
+            (self.signal * variance).sqrt(),
+        )
     }
 
-    /// Like [`at`](Self::at), and writes the derivatives of mean and deviation with respect to the number in each column.
+    /// Like [`at`](Self::at), and writes the derivatives of mean and deviation with respect to the
+    /// number in each column.
     pub(super) fn slopes(
         &self,
         row: &[f64],
@@ -239,21 +278,32 @@ impl Posterior {
     /// Returns the squared distance to the nearest row, in lengths.
     pub(super) fn nearest(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
         self.correlate(row, scratch);
-        scratch.squares.iter().copied().fold(f64::INFINITY, f64::min)
+        scratch
+            .squares
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min)
     }
 
     fn correlate(&self, row: &[f64], scratch: &mut Scratch) {
         scratch.squares.resize(self.rows.len(), 0.0);
-        self.rows.squares(&self.weights, |at| row[at], &mut scratch.squares);
+        self.rows
+            .squares(&self.weights, |at| row[at], &mut scratch.squares);
         scratch.kernel.clear();
-        scratch.kernel.extend(scratch.squares.iter().map(|square| matern(*square)));
+        scratch
+            .kernel
+            .extend(scratch.squares.iter().map(|square| matern(*square)));
     }
 
-    /// Returns the mean at each observed row if that row were left out; closed form from the inverse (section 5.4.2), O(n³).
+    /// Returns the mean at each observed row if that row were left out; closed form from the
+    /// inverse (section 5.4.2), O(n³).
     #[cfg(test)]
     pub(super) fn left_out(&self, y: &[f64]) -> Vec<f64> {
         let inverse = self.factor.inverse();
-        y.iter().enumerate().map(|(i, y)| y - self.alpha[i] / inverse[i * (i + 1) / 2 + i]).collect()
+        y.iter()
+            .enumerate()
+            .map(|(i, y)| y - self.alpha[i] / inverse[i * (i + 1) / 2 + i])
+            .collect()
     }
 }
 
@@ -262,7 +312,10 @@ mod tests {
     use super::*;
 
     fn line(points: &[f64]) -> Rows {
-        let mut rows = Rows::new(&[Column { axis: 0, what: What::Number }]);
+        let mut rows = Rows::new(&[Column {
+            axis: 0,
+            what: What::Number,
+        }]);
         points.iter().for_each(|x| rows.push(&[*x]));
         rows
     }
@@ -283,7 +336,11 @@ mod tests {
                 evidence(&rows, &Y, &Hyper(moved.to_vec()), &mut [0.0; 2])
             };
             let by_difference = (value(1e-5) - value(-1e-5)) / 2e-5;
-            assert!((gradient[at] - by_difference).abs() < 1e-6, "{} {by_difference}", gradient[at]);
+            assert!(
+                (gradient[at] - by_difference).abs() < 1e-6,
+                "{} {by_difference}",
+                gradient[at]
+            );
         }
     }
 
@@ -294,7 +351,10 @@ mod tests {
         let mut scratch = Scratch::default();
         for (x, y) in X.iter().zip(Y) {
             let (mean, deviation) = posterior.at(&[*x], &mut scratch);
-            assert!((mean - y).abs() < 1e-4 && deviation < 0.01, "{mean} {y} {deviation}");
+            assert!(
+                (mean - y).abs() < 1e-4 && deviation < 0.01,
+                "{mean} {y} {deviation}"
+            );
         }
         let (mut mean, mut deviation) = ([0.0], [0.0]);
         posterior.slopes(&[0.6], &mut scratch, &mut mean, &mut deviation);
@@ -308,10 +368,14 @@ mod tests {
     fn a_believed_row_changes_the_deviation_and_not_the_mean() {
         let hyper = Hyper(vec![-1.0, -6.0]);
         let mut scratch = Scratch::default();
-        let before = Posterior::new(line(&X), &Y, &hyper).unwrap().at(&[0.57], &mut scratch);
+        let before = Posterior::new(line(&X), &Y, &hyper)
+            .unwrap()
+            .at(&[0.57], &mut scratch);
         let mut rows = line(&X);
         rows.push(&[0.58]);
-        let after = Posterior::new(rows, &Y, &hyper).unwrap().at(&[0.57], &mut scratch);
+        let after = Posterior::new(rows, &Y, &hyper)
+            .unwrap()
+            .at(&[0.57], &mut scratch);
         assert!((before.0 - after.0).abs() < 1e-12 && after.1 < 0.5 * before.1);
     }
 

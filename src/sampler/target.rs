@@ -1,13 +1,16 @@
-//! What the Gaussian process is to learn: the scores, reshaped so that the good end is spread out and outliers do no harm.
+//! What the Gaussian process is to learn: the scores, reshaped so that the good end is spread out
+//! and outliers do no harm.
 
 use super::history::History;
 use crate::numerics::{sobol, yeo_johnson};
 
-/// Where the dominated volume ends, from the best of an objective at 0 to the worst of the front at 1.
+/// Where the dominated volume ends, from the best of an objective at 0 to the worst of the front at
+/// 1.
 const REFERENCE: f64 = 1.1;
 
-/// How the scores of one objective are reshaped. What suits a smooth function of many magnitudes is wrong for one with noise or many peaks; nobody
-/// knows beforehand which it is, so both are used in turn.
+/// How the scores of one objective are reshaped. What suits a smooth function of many magnitudes is
+/// wrong for one with noise or many peaks; nobody knows beforehand which it is, so both are used in
+/// turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// By the power of Yeo & Johnson that makes them most nearly normal: spreads out the good end.
@@ -24,12 +27,15 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Chooses at most `limit` rows: the best, the latest, an even sample of the rest; failed ones count as worse than 19 of 20.
+    /// Chooses at most `limit` rows: the best, the latest, an even sample of the rest; failed ones
+    /// count as worse than 19 of 20.
     ///
     /// Several objectives become one in a way that `mix` decides, and are warped always.
     pub(super) fn new(history: &History, limit: usize, shape: Shape, mix: u64) -> Self {
         let ranked = history.ranked();
-        let Some(bad) = quantile_of(ranked, 0.95) else { return Self::default() };
+        let Some(bad) = quantile_of(ranked, 0.95) else {
+            return Self::default();
+        };
         let mut all: Vec<(u32, f64)> = ranked.iter().map(|(score, row)| (*row, *score)).collect();
         all.extend(history.failed().iter().map(|row| (*row, bad)));
         if all.len() > limit {
@@ -38,16 +44,29 @@ impl Target {
         all.sort_by_key(|(row, _)| *row);
         let (rows, raw): (Vec<u32>, Vec<f64>) = all.into_iter().unzip();
         let several = history.objectives.len() > 1;
-        let y = if several { scalarise(history, &rows, mix) } else { reshape(&raw, shape) };
+        let y = if several {
+            scalarise(history, &rows, mix)
+        } else {
+            reshape(&raw, shape)
+        };
         Self { rows, y }
     }
 
-    /// Returns the rows of the lowest values, lowest first, those that keep the limits before all others.
+    /// Returns the rows of the lowest values, lowest first, those that keep the limits before all
+    /// others.
     pub(super) fn lowest(&self, history: &History, count: usize) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         let violation = |at: &usize| history.row(self.rows[*at]).violation;
-        order.sort_by(|a, b| violation(a).total_cmp(&violation(b)).then(self.y[*a].total_cmp(&self.y[*b])));
-        order.into_iter().take(count).map(|at| self.rows[at]).collect()
+        order.sort_by(|a, b| {
+            violation(a)
+                .total_cmp(&violation(b))
+                .then(self.y[*a].total_cmp(&self.y[*b]))
+        });
+        order
+            .into_iter()
+            .take(count)
+            .map(|at| self.rows[at])
+            .collect()
     }
 
     /// Returns the lowest value among the rows that keep the limits; among all if none does.
@@ -56,11 +75,16 @@ impl Target {
         let keeps = |row: u32| history.row(row).violation == 0.0;
         let pairs = self.rows.iter().zip(&self.y);
         let kept = least(&mut pairs.filter(|(row, _)| keeps(**row)).map(|(_, y)| *y));
-        if kept.is_finite() { kept } else { least(&mut self.y.iter().copied()) }
+        if kept.is_finite() {
+            kept
+        } else {
+            least(&mut self.y.iter().copied())
+        }
     }
 }
 
-/// Makes one value of several objectives: every second time by the weighted largest of them, every second time by the dominated volume.
+/// Makes one value of several objectives: every second time by the weighted largest of them, every
+/// second time by the dominated volume.
 fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     match sobol::mix(mix ^ 7).is_multiple_of(2) {
         true => by_volume(history, rows, mix),
@@ -73,7 +97,8 @@ fn uniform(mix: u64, at: usize) -> f64 {
     sobol::mix(sobol::mix(mix) ^ at as u64) as f64 / 2f64.powi(64)
 }
 
-/// How far a point reaches, in a direction that `mix` decides, into what is beyond the worst of the front.
+/// How far a point reaches, in a direction that `mix` decides, into what is beyond the worst of the
+/// front.
 fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let direction = direction(history.objectives.len(), mix);
     let mut worst = vec![f64::NEG_INFINITY; rows.len()];
@@ -82,7 +107,11 @@ fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
         let values = || rows.iter().filter_map(of);
         let lowest = values().fold(f64::INFINITY, f64::min);
         let highest = values().fold(f64::NEG_INFINITY, f64::max);
-        let end = history.elite().iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
+        let end = history
+            .elite()
+            .iter()
+            .filter_map(of)
+            .fold(f64::NEG_INFINITY, f64::max);
         let end = if end > lowest { end } else { highest };
         // Halves, since the difference of two finite numbers can be infinite.
         let width = (end / 2.0 - lowest / 2.0).max(f64::MIN_POSITIVE);
@@ -105,27 +134,36 @@ fn direction(count: usize, mix: u64) -> Vec<f64> {
     normals.iter().map(|x| (x / length).max(1e-3)).collect()
 }
 
-/// Returns how far an objective is behind the reference, in steps of `direction`; the largest over all objectives is minus the reach of the point.
+/// Returns how far an objective is behind the reference, in steps of `direction`; the largest over
+/// all objectives is minus the reach of the point.
 ///
-/// On average over all directions a power of the reach is the dominated volume: Golovin & Zhang, *Random Hypervolume Scalarizations for Provable
-/// Multi-Objective Black Box Optimization*, ICML 2020.
+/// On average over all directions a power of the reach is the dominated volume: Golovin & Zhang,
+/// *Random Hypervolume Scalarizations for Provable Multi-Objective Black Box Optimization*, ICML
+/// 2020.
 fn beyond(part: f64, direction: f64) -> f64 {
     (part - REFERENCE).clamp(-1e300, 1e300) / direction
 }
 
-/// The augmented Chebyshev norm with weights that `mix` decides: ParEGO (Knowles, IEEE TEC 10(1), 2006).
+/// The augmented Chebyshev norm with weights that `mix` decides: ParEGO (Knowles, IEEE TEC 10(1),
+/// 2006).
 fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let count = history.objectives.len();
-    let weights: Vec<f64> = (0..count).map(|at| -libm::log(uniform(mix, at).max(1e-12))).collect();
+    let weights: Vec<f64> = (0..count)
+        .map(|at| -libm::log(uniform(mix, at).max(1e-12)))
+        .collect();
     let total: f64 = weights.iter().sum();
     let mut worst = vec![0.0_f64; rows.len()];
     let mut sums = vec![0.0; rows.len()];
     for (objective, weight) in weights.iter().enumerate() {
-        let values: Vec<f64> =
-            rows.iter().filter_map(|row| history.scores(*row).get(objective).copied()).collect();
+        let values: Vec<f64> = rows
+            .iter()
+            .filter_map(|row| history.scores(*row).get(objective).copied())
+            .collect();
         let bad = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let all: Vec<f64> =
-            rows.iter().map(|row| history.scores(*row).get(objective).copied().unwrap_or(bad)).collect();
+        let all: Vec<f64> = rows
+            .iter()
+            .map(|row| history.scores(*row).get(objective).copied().unwrap_or(bad))
+            .collect();
         let shaped = reshape(&all, Shape::Warped);
         let lowest = shaped.iter().copied().fold(f64::INFINITY, f64::min);
         for (at, y) in shaped.iter().enumerate() {
@@ -134,7 +172,11 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
             sums[at] += part;
         }
     }
-    let augmented: Vec<f64> = worst.iter().zip(sums).map(|(worst, sum)| worst + 0.05 * sum).collect();
+    let augmented: Vec<f64> = worst
+        .iter()
+        .zip(sums)
+        .map(|(worst, sum)| worst + 0.05 * sum)
+        .collect();
     reshape(&augmented, Shape::Warped)
 }
 
@@ -152,31 +194,50 @@ fn thin(mut all: Vec<(u32, f64)>, limit: usize) -> Vec<(u32, f64)> {
 }
 
 fn quantile_of(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
-    ranked.get(((ranked.len() as f64 - 1.0).max(0.0) * q) as usize).map(|(score, _)| *score)
+    ranked
+        .get(((ranked.len() as f64 - 1.0).max(0.0) * q) as usize)
+        .map(|(score, _)| *score)
 }
 
-/// Centres at the median, scales by the spread of the better half, clips the worst, warps if that is wanted, then mean 0 and deviation 1.
+/// Centres at the median, scales by the spread of the better half, clips the worst, warps if that
+/// is wanted, then mean 0 and deviation 1.
 fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |q: f64| sorted[((sorted.len() - 1) as f64 * q).round() as usize] / 2.0;
     let (best, middle, worst) = (at(0.0), at(0.5), at(0.95));
-    let spread = [middle - at(0.1), middle - best, worst - middle].into_iter().find(|spread| *spread > 0.0);
-    let Some(spread) = spread else { return vec![0.0; raw.len()] };
-    let scaled: Vec<f64> =
-        raw.iter().map(|y| ((y / 2.0).min(worst) - middle) / spread).map(|y| y.clamp(-1e6, 1e6)).collect();
+    let spread = [middle - at(0.1), middle - best, worst - middle]
+        .into_iter()
+        .find(|spread| *spread > 0.0);
+    let Some(spread) = spread else {
+        return vec![0.0; raw.len()];
+    };
+    let scaled: Vec<f64> = raw
+        .iter()
+        .map(|y| ((y / 2.0).min(worst) - middle) / spread)
+        .map(|y| y.clamp(-1e6, 1e6))
+        .collect();
     if shape == Shape::Plain {
         return standardise(scaled);
     }
     let lambda = yeo_johnson::likeliest(&scaled);
-    standardise(scaled.iter().map(|y| yeo_johnson::transform(*y, lambda)).collect())
+    standardise(
+        scaled
+            .iter()
+            .map(|y| yeo_johnson::transform(*y, lambda))
+            .collect(),
+    )
 }
 
 fn standardise(mut y: Vec<f64>) -> Vec<f64> {
     let n = y.len() as f64;
     let mean = y.iter().sum::<f64>() / n;
     let deviation = (y.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / n).sqrt();
-    let scale = if deviation > 1e-12 && deviation.is_finite() { 1.0 / deviation } else { 0.0 };
+    let scale = if deviation > 1e-12 && deviation.is_finite() {
+        1.0 / deviation
+    } else {
+        0.0
+    };
     y.iter_mut().for_each(|y| *y = (*y - mean) * scale);
     y
 }
@@ -201,7 +262,9 @@ mod tests {
     fn the_mean_square_of_the_reach_is_the_dominated_area() {
         let reach = |mix: u64| {
             let parts = [0.3, 0.6].into_iter().zip(direction(2, mix));
-            parts.map(|(part, direction)| -beyond(part, direction)).fold(f64::INFINITY, f64::min)
+            parts
+                .map(|(part, direction)| -beyond(part, direction))
+                .fold(f64::INFINITY, f64::min)
         };
         let mean = (0..20_000).map(|mix| reach(mix).powi(2)).sum::<f64>() / 20_000.0;
         // In polar coordinates: half the integral of the squared reach over a quarter of a turn.

@@ -1,9 +1,11 @@
 //! The tree-structured Parzen estimator: proposes where good trials are dense and bad ones are not.
 //!
-//! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with the components that S. Watanabe,
-//! *Tree-structured Parzen estimator: understanding its algorithm components*, 2023 (arXiv 2304.11127) found to matter. What is good is in
-//! `good.rs`, for several objectives as for one. Trials that run or failed count as bad, so parallel slots spread out. The cost of a proposal does not grow with the number of trials: of the bad ones at
-//! most [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
+//! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with
+//! the components that S. Watanabe, *Tree-structured Parzen estimator: understanding its algorithm
+//! components*, 2023 (arXiv 2304.11127) found to matter. What is good is in `good.rs`, for several
+//! objectives as for one. Trials that run or failed count as bad, so parallel slots spread out. The
+//! cost of a proposal does not grow with the number of trials: of the bad ones at most
+//! [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
 
 use super::good::{self, Weighted};
 use super::history::History;
@@ -25,13 +27,20 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     options: &[],
     capabilities: &[],
     build: |_, setting, _| {
-        Some(Box::new(Tpe { history: History::new(setting), start: Start::new(setting, 10) }))
+        Some(Box::new(Tpe {
+            history: History::new(setting),
+            start: Start::new(setting, 10),
+        }))
     },
 };
 
 const BAD_KERNELS: usize = 320;
-/// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks with noise may want it wider.
-const WIDTH: Width = Width { scale: 0.06, floor: 0.03 };
+/// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks
+/// with noise may want it wider.
+const WIDTH: Width = Width {
+    scale: 0.06,
+    floor: 0.03,
+};
 /// The weight of the prior; one trial has 1.
 const PRIOR: f64 = 0.5;
 const DRAWN: usize = 96;
@@ -60,7 +69,11 @@ impl Sampler for Tpe {
 pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut rng = ask.rng();
     let (good, bad) = split(history);
-    let around = if history.objectives.len() > 1 { good.len() } else { 4.min(good.len()) };
+    let around = if history.objectives.len() > 1 {
+        good.len()
+    } else {
+        4.min(good.len())
+    };
     let (likely, unlikely) = (mixture(history, &good), mixture(history, &bad));
     let mut scratch = Vec::new();
     let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
@@ -79,7 +92,11 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     candidates
         .iter()
         .find_map(|(_, unit)| history.fresh(unit))
-        .or_else(|| ask.draw_unseen(&history.seen, || (0..history.dims()).map(|_| rng.random()).collect()))
+        .or_else(|| {
+            ask.draw_unseen(&history.seen, || {
+                (0..history.dims()).map(|_| rng.random()).collect()
+            })
+        })
 }
 
 /// Returns the good and the bad rows with their weights; those that run or failed are bad.
@@ -110,7 +127,11 @@ fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
         .iter()
         .map(|(row, weight)| {
             let row = history.row(*row);
-            Centre { unit: &row.unit, active: &row.active, weight: *weight }
+            Centre {
+                unit: &row.unit,
+                active: &row.active,
+                weight: *weight,
+            }
         })
         .collect();
     Parzen::new(history.kinds(), &centres, PRIOR, WIDTH)

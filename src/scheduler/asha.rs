@@ -1,10 +1,13 @@
-//! Asynchronous successive halving: at each rung the best 1/η go on, decided the moment a trial arrives, without waiting for others.
+//! Asynchronous successive halving: at each rung the best 1/η go on, decided the moment a trial
+//! arrives, without waiting for others.
 //!
-//! Li et al., *A System for Massively Parallel Hyperparameter Tuning*, MLSys 2020 (arXiv 1810.05934). Two modes. *Stopping*: a trial ends
-//! at a rung unless it is among the best 1/η seen there so far; needs no checkpoints. *Promotion*: every trial pauses at its rung, and the
-//! best 1/η of a rung are resumed as results come in. Two things differ from the paper and from peers: a rung never lets more than its
-//! share climb in promotion mode, and the first arrivals of a rung, who have hardly anyone to beat there, must at least be no worse
-//! than the median of the rung below.
+//! Li et al., *A System for Massively Parallel Hyperparameter Tuning*, MLSys 2020 (arXiv
+//! 1810.05934). Two modes. *Stopping*: a trial ends at a rung unless it is among the best 1/η seen
+//! there so far; needs no checkpoints. *Promotion*: every trial pauses at its rung, and the best
+//! 1/η of a rung are resumed as results come in. Two things differ from the paper and from peers: a
+//! rung never lets more than its share climb in promotion mode, and the first arrivals of a rung,
+//! who have hardly anyone to beat there, must at least be no worse than the median of the rung
+//! below.
 //!
 //! Several objectives are ranked together, by non-dominated fronts. A trial that no other at its
 //! rung dominates is never stopped, so the first arrivals of a rung are compared with no median;
@@ -25,7 +28,13 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     paper: Some(
         "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020 (arXiv 1810.05934)",
     ),
-    options: &[ladder::MIN, ladder::MAX, ladder::REDUCTION, MODE, gauge::METRIC],
+    options: &[
+        ladder::MIN,
+        ladder::MAX,
+        ladder::REDUCTION,
+        MODE,
+        gauge::METRIC,
+    ],
     capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
         let asha = Asha::take(&mut section, setting, diagnostics);
@@ -59,26 +68,30 @@ pub(super) struct Asha {
     mode: Mode,
     rungs: Vec<Rung>,
     climbers: Vec<Climber>,
-    /// Paused below the rung they may go to: promoted and cut short, or paused under an earlier sweep file.
+    /// Paused below the rung they may go to: promoted and cut short, or paused under an earlier
+    /// sweep file.
     loose: BTreeSet<TrialId>,
 }
 
 /// Where a trial is on the ladder.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Climber {
-    /// The rung it may go to; it is judged when it gets there. The lowest it is seen at is the one it began with.
+    /// The rung it may go to; it is judged when it gets there. The lowest it is seen at is the one
+    /// it began with.
     target: usize,
     /// The highest rung it was ever seen at.
     seen: Option<usize>,
     /// Its scores there.
     scores: Vec<f64>,
-    /// The highest rung in its present life: a rerun without checkpoint climbs again, without being judged again.
+    /// The highest rung in its present life: a rerun without checkpoint climbs again, without being
+    /// judged again.
     crossed: Option<usize>,
     /// What was decided and not yet carried out.
     standing: Option<Judgement>,
     /// It has been told to end and has not ended yet.
     ending: bool,
-    /// It has been stopped: what it still says on its way out is a matter of how long that takes, and is compared with nobody.
+    /// It has been stopped: what it still says on its way out is a matter of how long that takes,
+    /// and is compared with nobody.
     stopped: bool,
     rest: Rest,
 }
@@ -110,7 +123,14 @@ impl Asha {
 
     fn new(gauge: Gauge, ladder: Ladder, mode: Mode) -> Self {
         let rungs = vec![Rung::of(gauge.objectives()); ladder.top() + 1];
-        Self { gauge, ladder, mode, rungs, climbers: Vec::new(), loose: BTreeSet::new() }
+        Self {
+            gauge,
+            ladder,
+            mode,
+            rungs,
+            climbers: Vec::new(),
+            loose: BTreeSet::new(),
+        }
     }
 
     /// Returns the ladder.
@@ -133,10 +153,17 @@ impl Asha {
         self.climbers.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    /// Takes note of a result and decides, if the trial has come to the rung it was allowed to go to.
+    /// Takes note of a result and decides, if the trial has come to the rung it was allowed to go
+    /// to.
     fn arrive(&mut self, study: &Study, reading: Reading) {
-        let Reading { trial, at, ref scores } = reading;
-        let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else { return };
+        let Reading {
+            trial,
+            at,
+            ref scores,
+        } = reading;
+        let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else {
+            return;
+        };
         let free = rung < climber.target || rung == self.ladder.top();
         let decided = climber.ending || climber.standing.is_some();
         let stands = |judgement: &Judgement| judgement.verdict == Verdict::Stop;
@@ -165,7 +192,9 @@ impl Asha {
     }
 
     fn record(&mut self, study: &Study, rung: usize, trial: TrialId, scores: &[f64]) {
-        let Some(climber) = self.climber_mut(trial) else { return };
+        let Some(climber) = self.climber_mut(trial) else {
+            return;
+        };
         climber.crossed = Some(rung);
         let again = climber.seen.is_some_and(|seen| rung <= seen);
         if !again {
@@ -189,7 +218,11 @@ impl Asha {
     /// Stopping mode: is it among the best 1/η here?
     fn judge(&self, study: &Study, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
         let results = &self.rungs[at].results;
-        let rank = format!("rank {} of {}", results.place(scores, trial) + 1, results.len());
+        let rank = format!(
+            "rank {} of {}",
+            results.place(scores, trial) + 1,
+            results.len()
+        );
         let here = self.gauge.words(self.ladder.level(at) as f64, scores);
         let is_finite = scores.iter().all(|score| score.is_finite());
         let (passes, bar) = match self.gauge.objectives() {
@@ -198,10 +231,20 @@ impl Asha {
         };
         if !passes && is_finite && last_hope(study) {
             let why = format!("{here}{bar}, {rank}, but the last trial left");
-            return Judgement { verdict: Verdict::Continue, why };
+            return Judgement {
+                verdict: Verdict::Continue,
+                why,
+            };
         }
-        let verdict = if passes { Verdict::Continue } else { Verdict::Stop };
-        Judgement { verdict, why: format!("{here}{bar}, {rank}") }
+        let verdict = if passes {
+            Verdict::Continue
+        } else {
+            Verdict::Stop
+        };
+        Judgement {
+            verdict,
+            why: format!("{here}{bar}, {rank}"),
+        }
     }
 
     /// Returns how many trials of a rung go on.
@@ -232,12 +275,17 @@ impl Asha {
         let mut needed = results.score(share - 1).filter(|needed| needed.is_finite());
         let mut from = String::new();
         if share == 1 && results.len() < self.ladder.reduction as usize {
-            let below = (0..at).rev().find_map(|below| Some((below, self.median(below, trial)?)));
+            let below = (0..at)
+                .rev()
+                .find_map(|below| Some((below, self.median(below, trial)?)));
             if let Some((below, median)) =
                 below.filter(|(_, median)| needed.is_none_or(|needed| *median < needed))
             {
                 needed = Some(median);
-                from = format!(" (the median at {})", self.gauge.place(self.ladder.level(below)));
+                from = format!(
+                    " (the median at {})",
+                    self.gauge.place(self.ladder.level(below))
+                );
             }
         }
         let passes = score.is_finite() && needed.is_none_or(|needed| score <= needed);
@@ -245,12 +293,17 @@ impl Asha {
         (passes, bar.unwrap_or_default())
     }
 
-    /// Returns the median of a rung's results without this trial's, if there are enough to mean something.
+    /// Returns the median of a rung's results without this trial's, if there are enough to mean
+    /// something.
     fn median(&self, rung: usize, without: TrialId) -> Option<f64> {
-        let Ranking::One(results) = &self.rungs[rung].results else { return None };
+        let Ranking::One(results) = &self.rungs[rung].results else {
+            return None;
+        };
         let finite = results.iter().take_while(|(score, _)| score.is_finite());
-        let others: Vec<f64> =
-            finite.filter(|(_, trial)| *trial != without).map(|(score, _)| *score).collect();
+        let others: Vec<f64> = finite
+            .filter(|(_, trial)| *trial != without)
+            .map(|(score, _)| *score)
+            .collect();
         (others.len() >= self.ladder.reduction as usize).then(|| others[others.len() / 2])
     }
 
@@ -258,14 +311,25 @@ impl Asha {
     fn pause(&self, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
         let results = &self.rungs[at].results;
         let here = self.gauge.words(self.ladder.level(at) as f64, scores);
-        let rank = format!("rank {} of {}", results.place(scores, trial) + 1, results.len());
+        let rank = format!(
+            "rank {} of {}",
+            results.place(scores, trial) + 1,
+            results.len()
+        );
         if self.candidate(at, Some(trial)) == Some(trial) {
-            return Judgement { verdict: Verdict::Continue, why: format!("{here}, {rank}") };
+            return Judgement {
+                verdict: Verdict::Continue,
+                why: format!("{here}, {rank}"),
+            };
         }
-        Judgement { verdict: Verdict::Pause, why: format!("{here}, {rank}, waits to be promoted") }
+        Judgement {
+            verdict: Verdict::Pause,
+            why: format!("{here}, {rank}, waits to be promoted"),
+        }
     }
 
-    /// Returns who is to climb from a rung: the best that rests there, if it is among the best 1/η and the rung's share is not used up.
+    /// Returns who is to climb from a rung: the best that rests there, if it is among the best 1/η
+    /// and the rung's share is not used up.
     fn candidate(&self, at: usize, arriving: Option<TrialId>) -> Option<TrialId> {
         let share = self.share(at);
         if self.rungs[at].climbed >= share {
@@ -281,7 +345,8 @@ impl Asha {
         })
     }
 
-    /// When no more trials can come and nobody has got to the top: the best of the highest rung, so that the study has a result.
+    /// When no more trials can come and nobody has got to the top: the best of the highest rung, so
+    /// that the study has a result.
     fn last(&self, study: &Study) -> Option<(usize, TrialId)> {
         if study.counts().complete > 0 || self.rungs[self.ladder.top()].results.has_finite() {
             return None;
@@ -298,13 +363,17 @@ impl Asha {
     fn undominated(&self) -> Option<(usize, TrialId)> {
         (0..self.ladder.top()).rev().find_map(|rung| {
             let undominated = self.rungs[rung].results.undominated();
-            let resting = undominated.into_iter().find(|trial| self.rests_at(*trial, rung));
+            let resting = undominated
+                .into_iter()
+                .find(|trial| self.rests_at(*trial, rung));
             resting.map(|trial| (rung, trial))
         })
     }
 
     fn promote(&self, rung: usize, trial: TrialId, because: &str) -> Next {
-        let scores = self.climber(trial).map_or(&[][..], |climber| &*climber.scores);
+        let scores = self
+            .climber(trial)
+            .map_or(&[][..], |climber| &*climber.scores);
         let results = &self.rungs[rung].results;
         let here = self.gauge.words(self.ladder.level(rung) as f64, scores);
         let why = format!(
@@ -319,7 +388,9 @@ impl Asha {
     /// A trial that rested begins to move again.
     fn leave(&mut self, trial: TrialId) {
         self.loose.remove(&trial);
-        let Some(climber) = self.climber_mut(trial) else { return };
+        let Some(climber) = self.climber_mut(trial) else {
+            return;
+        };
         let rested = std::mem::take(&mut climber.rest) != Rest::No;
         if let Some(seen) = climber.seen
             && rested
@@ -331,7 +402,9 @@ impl Asha {
     }
 
     fn end(&mut self, study: &Study, trial: TrialId) {
-        let Some(climber) = self.climber_mut(trial) else { return };
+        let Some(climber) = self.climber_mut(trial) else {
+            return;
+        };
         climber.rest = match study.trial(trial).map(|trial| &trial.state) {
             Some(TrialState::Paused) => Rest::Paused,
             Some(TrialState::Stopped) => Rest::Stopped,
@@ -365,7 +438,9 @@ impl TrialScheduler for Asha {
             }
             Event::Requeued { trial, .. } => self.leave(*trial),
             Event::Judged { trial, verdict, .. } => {
-                let resting = study.trial(*trial).is_some_and(|trial| trial.state.is_final());
+                let resting = study
+                    .trial(*trial)
+                    .is_some_and(|trial| trial.state.is_final());
                 if let Some(climber) = self.climber_mut(*trial) {
                     climber.standing = None;
                     climber.ending |= *verdict != Verdict::Continue;
@@ -388,8 +463,9 @@ impl TrialScheduler for Asha {
             let why = format!("goes on to {}", self.gauge.place(self.ladder.level(target)));
             return Next::Resume { trial: *trial, why };
         }
-        let promoted =
-            (0..self.ladder.top()).rev().find_map(|rung| Some((rung, self.candidate(rung, None)?)));
+        let promoted = (0..self.ladder.top())
+            .rev()
+            .find_map(|rung| Some((rung, self.candidate(rung, None)?)));
         if let Some((rung, trial)) = promoted {
             return self.promote(rung, trial, "");
         }
@@ -408,8 +484,13 @@ impl TrialScheduler for Asha {
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
-        let standing = self.climber(trial).and_then(|climber| climber.standing.clone());
-        standing.unwrap_or(Judgement { verdict: Verdict::Continue, why: String::new() })
+        let standing = self
+            .climber(trial)
+            .and_then(|climber| climber.standing.clone());
+        standing.unwrap_or(Judgement {
+            verdict: Verdict::Continue,
+            why: String::new(),
+        })
     }
 
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
@@ -418,7 +499,9 @@ impl TrialScheduler for Asha {
         }
         let climber = self.climber(trial)?;
         let promoted = climber.rest != Rest::No && climber.seen == Some(climber.target);
-        Some(Resource(self.ladder.level(climber.target + usize::from(promoted))))
+        Some(Resource(
+            self.ladder.level(climber.target + usize::from(promoted)),
+        ))
     }
 
     fn max(&self) -> Option<Resource> {
@@ -433,11 +516,15 @@ impl TrialScheduler for Asha {
     }
 }
 
-/// Returns whether a running trial is the only one left that could still complete, in a study where none has.
+/// Returns whether a running trial is the only one left that could still complete, in a study where
+/// none has.
 fn last_hope(study: &Study) -> bool {
     // Fewer trials than a configuration has seeds are never begun.
     let seeds = u64::from(study.header().replicate.unwrap_or(1));
-    let spent = study.header().trials.is_some_and(|wanted| study.counted() + seeds > wanted);
+    let spent = study
+        .header()
+        .trials
+        .is_some_and(|wanted| study.counted() + seeds > wanted);
     spent
         && study.counts().complete == 0
         && study.counts().paused == 0
@@ -446,15 +533,24 @@ fn last_hope(study: &Study) -> bool {
 }
 
 impl Mode {
-    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let default = if setting.checkpoint { Self::Promotion } else { Self::Stopping };
-        let Some((word, span)) = section.take_text("mode", diagnostics) else { return Some(default) };
+    fn take(
+        section: &mut Section,
+        setting: &Setting,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let default = if setting.checkpoint {
+            Self::Promotion
+        } else {
+            Self::Stopping
+        };
+        let Some((word, span)) = section.take_text("mode", diagnostics) else {
+            return Some(default);
+        };
         match word.as_str() {
             "stopping" => Some(Self::Stopping),
             "promotion" if setting.checkpoint => Some(Self::Promotion),
             "promotion" => {
-                let message =
-                    "`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used";
+                let message = "`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used";
                 diagnostics.push(
                     Diagnostic::warning("no-checkpoint", message)
                         .at(span, "pauses trials and resumes the best, which would begin at zero again")

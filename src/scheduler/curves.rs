@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 pub struct Recording {
     /// Each trial's curve, in the order of the trials.
     pub curves: Vec<(TrialId, Curve)>,
-    /// How many trials were left out, because they were stopped, failed or never reported both: nobody knows how they would have gone on.
+    /// How many trials were left out, because they were stopped, failed or never reported both:
+    /// nobody knows how they would have gone on.
     pub left_out: usize,
 }
 
@@ -37,7 +38,11 @@ impl Collector {
     /// Prepares to read a metric over a resource.
     #[must_use]
     pub fn new(resource: Name, metric: Name) -> Self {
-        Self { resource, metric, drafts: Vec::new() }
+        Self {
+            resource,
+            metric,
+            drafts: Vec::new(),
+        }
     }
 
     /// Reads one entry.
@@ -45,19 +50,27 @@ impl Collector {
         match event {
             Event::Created { .. } => self.drafts.push(Draft::default()),
             Event::Started { trial, resume, .. } => {
-                let Some(draft) = self.draft(*trial) else { return };
+                let Some(draft) = self.draft(*trial) else {
+                    return;
+                };
                 if !resume {
                     (draft.at, draft.points) = (None, Vec::new());
                 }
                 draft.since = Some((*at, draft.at.unwrap_or(0.0)));
             }
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
                 let number = |name: &Name| match values.iter().rev().find(|(key, _)| key == name) {
                     Some((_, Datum::Number(Metric(number)))) => Some(*number),
                     _ => None,
                 };
                 let (shown, value) = (number(&self.resource), number(&self.metric));
-                let Some(draft) = self.draft(*trial) else { return };
+                let Some(draft) = self.draft(*trial) else {
+                    return;
+                };
                 draft.report(*at, shown.filter(|shown| shown.is_finite()), value);
             }
             _ => {}
@@ -74,8 +87,19 @@ impl Collector {
         let mut recording = Recording::default();
         for (trial, draft) in study.trials().iter().zip(self.drafts) {
             if trial.state == TrialState::Complete && !draft.points.is_empty() {
-                let pace = if draft.used > 0.0 { draft.seconds / draft.used } else { 0.0 };
-                recording.curves.push((trial.id, Curve { points: draft.points, pace, ..Curve::default() }));
+                let pace = if draft.used > 0.0 {
+                    draft.seconds / draft.used
+                } else {
+                    0.0
+                };
+                recording.curves.push((
+                    trial.id,
+                    Curve {
+                        points: draft.points,
+                        pace,
+                        ..Curve::default()
+                    },
+                ));
             } else {
                 recording.left_out += 1;
             }
@@ -94,7 +118,9 @@ impl Draft {
             self.since = Some((now, shown));
         }
         self.at = shown.or(self.at);
-        let (Some(at), Some(value)) = (self.at, value) else { return };
+        let (Some(at), Some(value)) = (self.at, value) else {
+            return;
+        };
         match self.points.last_mut() {
             Some(last) if last.0 >= at => {
                 // Said again, or out of order: a curve only rises.
@@ -136,17 +162,26 @@ pub enum TableError {
 }
 
 impl Recording {
-    /// Reads a table with a row for each trial: its id, the seconds that one unit of the resource takes, and the metric at each amount of
-    /// the resource that the header names. Empty cells were not reported.
+    /// Reads a table with a row for each trial: its id, the seconds that one unit of the resource
+    /// takes, and the metric at each amount of the resource that the header names. Empty cells were
+    /// not reported.
     ///
     /// # Errors
     /// [`TableError`] at the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, TableError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|error| TableError::Csv(error.to_string()))?.clone();
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let header = reader
+            .headers()
+            .map_err(|error| TableError::Csv(error.to_string()))?
+            .clone();
         let mut levels = Vec::new();
         for (at, found) in header.iter().enumerate() {
-            let wrong = || TableError::Header { column: at + 1, found: found.to_owned() };
+            let wrong = || TableError::Header {
+                column: at + 1,
+                found: found.to_owned(),
+            };
             match (at, found.trim()) {
                 (0, "trial") | (1, "seconds") => {}
                 (0 | 1, _) => return Err(wrong()),
@@ -161,7 +196,10 @@ impl Recording {
         }
         if header.len() < 3 {
             let found = header.iter().next_back().unwrap_or_default().to_owned();
-            return Err(TableError::Header { column: header.len(), found });
+            return Err(TableError::Header {
+                column: header.len(),
+                found,
+            });
         }
         let mut recording = Self::default();
         for (at, row) in reader.records().enumerate() {
@@ -174,8 +212,11 @@ impl Recording {
     /// Writes the table that [`parse`](Self::parse) reads, with so many significant digits.
     #[must_use]
     pub fn table(&self, digits: usize) -> String {
-        let mut levels: Vec<f64> =
-            self.curves.iter().flat_map(|(_, curve)| curve.points.iter().map(|(at, _)| *at)).collect();
+        let mut levels: Vec<f64> = self
+            .curves
+            .iter()
+            .flat_map(|(_, curve)| curve.points.iter().map(|(at, _)| *at))
+            .collect();
         levels.sort_by(f64::total_cmp);
         levels.dedup();
         let heads = levels.iter().map(|level| format!(",{level}"));
@@ -195,8 +236,16 @@ impl Recording {
     }
 }
 
-fn curve(row: &csv::StringRecord, levels: &[f64], line: usize) -> Result<(TrialId, Curve), TableError> {
-    let wrong = |column: usize, found: &str| TableError::Cell { line, column, found: found.to_owned() };
+fn curve(
+    row: &csv::StringRecord,
+    levels: &[f64],
+    line: usize,
+) -> Result<(TrialId, Curve), TableError> {
+    let wrong = |column: usize, found: &str| TableError::Cell {
+        line,
+        column,
+        found: found.to_owned(),
+    };
     let number = |column: usize| {
         let found = row.get(column).unwrap_or_default().trim();
         found.parse::<f64>().map_err(|_| wrong(column + 1, found))
@@ -210,11 +259,20 @@ fn curve(row: &csv::StringRecord, levels: &[f64], line: usize) -> Result<(TrialI
             points.push((*level, number(at + 2)?));
         }
     }
-    Ok((trial, Curve { points, pace: pace.max(0.0), ..Curve::default() }))
+    Ok((
+        trial,
+        Curve {
+            points,
+            pace: pace.max(0.0),
+            ..Curve::default()
+        },
+    ))
 }
 
 fn rounded(number: f64, digits: usize) -> String {
-    let short: f64 = format!("{number:.*e}", digits.max(1) - 1).parse().unwrap_or(number);
+    let short: f64 = format!("{number:.*e}", digits.max(1) - 1)
+        .parse()
+        .unwrap_or(number);
     format!("{short}")
 }
 
@@ -232,7 +290,14 @@ mod tests {
         let recording = Recording::parse(text).expect("it is a table");
         assert_eq!(
             recording.curves[1],
-            (TrialId(7), Curve { points: vec![(1.0, 2.0), (3.0, 1.5)], pace: 1.0, ..Curve::default() })
+            (
+                TrialId(7),
+                Curve {
+                    points: vec![(1.0, 2.0), (3.0, 1.5)],
+                    pace: 1.0,
+                    ..Curve::default()
+                }
+            )
         );
         assert_eq!(recording.table(5), text);
     }
@@ -245,13 +310,19 @@ mod tests {
             pace,
             ..Curve::default()
         };
-        let curves = vec![curve(0.5, 2.0), curve(0.25, 1.0), curve(0.75, 1.0), curve(0.5, 1.0)];
+        let curves = vec![
+            curve(0.5, 2.0),
+            curve(0.25, 1.0),
+            curve(0.75, 1.0),
+            curve(0.5, 1.0),
+        ];
         let header = Header {
             objectives: setting.objectives.clone(),
             resource: setting.resource.clone(),
             ..Header::default()
         };
-        // The first is lost once and runs anew; the third is stopped, so that nobody knows how it would have gone on.
+        // The first is lost once and runs anew; the third is stopped, so that nobody knows how it
+        // would have gone on.
         let mishap = |trial, attempt| Mishap {
             lost_before: (trial == TrialId(1) && attempt == Attempt(1)).then_some(2),
             ..Mishap::default()
@@ -261,7 +332,10 @@ mod tests {
         simulation = simulation.with_mishaps(&mishap).with_entries();
         simulation.run(|_| false).expect("nothing impossible");
         let mut collector = Collector::new("epoch".into(), "loss".into());
-        simulation.entries.iter().for_each(|entry| collector.observe(entry));
+        simulation
+            .entries
+            .iter()
+            .for_each(|entry| collector.observe(entry));
         let recording = collector.finish(&simulation.study);
         assert_eq!(recording.left_out, 1, "the third was stopped");
         let wanted = [0, 1, 3].map(|at| (TrialId(at + 1), curves[at as usize].clone()));
@@ -270,8 +344,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_table_is_said_with_its_place() {
-        let said = |text: &str| Recording::parse(text).map_err(|error| error.to_string()).unwrap_err();
-        assert_eq!(said("trial,seconds,1\n1,1,x\n"), "line 2, column 3: `x` is not a number");
+        let said = |text: &str| {
+            Recording::parse(text)
+                .map_err(|error| error.to_string())
+                .unwrap_err()
+        };
+        assert_eq!(
+            said("trial,seconds,1\n1,1,x\n"),
+            "line 2, column 3: `x` is not a number"
+        );
         let header = "the header must be `trial,seconds` and then rising amounts of the resource, but column";
         assert_eq!(said("trial,seconds,3,1\n"), format!("{header} 4 is `1`"));
         assert_eq!(said(""), format!("{header} 0 is ``"));

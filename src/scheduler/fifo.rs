@@ -21,7 +21,9 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
             );
             return None;
         }
-        Some(Box::new(Fifo { max: max.map(|(max, _)| Resource(max)) }))
+        Some(Box::new(Fifo {
+            max: max.map(|(max, _)| Resource(max)),
+        }))
     },
 };
 

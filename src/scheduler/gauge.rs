@@ -3,7 +3,9 @@
 use super::ranking;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
-use crate::study::{Datum, Event, Goal, LogRecord, Metric, Objective, Score, Setting, Study, TrialId};
+use crate::study::{
+    Datum, Event, Goal, LogRecord, Metric, Objective, Score, Setting, Study, TrialId,
+};
 
 /// The objective that trials are compared by.
 pub(super) const METRIC: Opt = Opt::new(
@@ -39,8 +41,8 @@ pub(super) struct Reading {
     pub(super) trial: TrialId,
     /// How much of the resource it has used.
     pub(super) at: f64,
-    /// Its oriented objectives there by their `take` rules; infinite if a value just reported is not
-    /// finite: what has diverged is never among the best, however good it once was.
+    /// Its oriented objectives there by their `take` rules; infinite if a value just reported is
+    /// not finite: what has diverged is never among the best, however good it once was.
     pub(super) scores: Vec<f64>,
 }
 
@@ -64,10 +66,23 @@ impl Gauge {
         let Some((metric, span)) = wanted else {
             let objectives = setting.objectives.clone();
             let judges = !objectives.is_empty();
-            return judges.then(|| Self { resource, objectives, at: Vec::new() });
+            return judges.then(|| Self {
+                resource,
+                objectives,
+                at: Vec::new(),
+            });
         };
-        let known = || setting.objectives.iter().map(|objective| &*objective.metric);
-        let Some(objective) = setting.objectives.iter().find(|objective| *objective.metric == *metric) else {
+        let known = || {
+            setting
+                .objectives
+                .iter()
+                .map(|objective| &*objective.metric)
+        };
+        let Some(objective) = setting
+            .objectives
+            .iter()
+            .find(|objective| *objective.metric == *metric)
+        else {
             let message = format!("`{metric}` is not an objective");
             diagnostics.push(
                 Diagnostic::error("unknown-metric", message)
@@ -76,7 +91,11 @@ impl Gauge {
             );
             return None;
         };
-        Some(Self { resource, objectives: vec![objective.clone()], at: Vec::new() })
+        Some(Self {
+            resource,
+            objectives: vec![objective.clone()],
+            at: Vec::new(),
+        })
     }
 
     /// Returns how many objectives trials are judged by.
@@ -89,17 +108,32 @@ impl Gauge {
     pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<Reading> {
         match event {
             Event::Created { .. } => self.at.push(None),
-            Event::Started { trial, resume: false, .. } => *self.at_mut(*trial)? = None,
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => *self.at_mut(*trial)? = None,
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
                 let number = |name: &Name| {
-                    values.iter().rev().find(|(key, _)| key == name).and_then(|(_, datum)| match datum {
-                        Datum::Number(Metric(number)) => Some(*number),
-                        Datum::Flag(_) | Datum::Text(_) => None,
-                    })
+                    values
+                        .iter()
+                        .rev()
+                        .find(|(key, _)| key == name)
+                        .and_then(|(_, datum)| match datum {
+                            Datum::Number(Metric(number)) => Some(*number),
+                            Datum::Flag(_) | Datum::Text(_) => None,
+                        })
                 };
                 let shown = number(&self.resource).filter(|at| at.is_finite());
-                let reported: Vec<f64> =
-                    self.objectives.iter().filter_map(|objective| number(&objective.metric)).collect();
+                let reported: Vec<f64> = self
+                    .objectives
+                    .iter()
+                    .filter_map(|objective| number(&objective.metric))
+                    .collect();
                 let at = self.at_mut(*trial)?;
                 let before = at.map_or(0.0, |at| at.now);
                 match (shown, at.as_mut()) {
@@ -109,7 +143,8 @@ impl Gauge {
                 }
                 let at = (*at)?.now;
                 let found = study.trial(*trial)?;
-                let is_shown = |objective: &Objective| found.metrics.contains_key(&objective.metric);
+                let is_shown =
+                    |objective: &Objective| found.metrics.contains_key(&objective.metric);
                 if reported.is_empty() || !self.objectives.iter().all(is_shown) {
                     return None;
                 }
@@ -117,18 +152,26 @@ impl Gauge {
                 let scores = found.scores(&self.objectives).filter(|_| !has_diverged);
                 let scores = scores.map(|scores| scores.into_iter().map(Score::get).collect());
                 let scores = scores.unwrap_or_else(|| ranking::diverged(self.objectives.len()));
-                return Some(Reading { trial: *trial, at, scores });
+                return Some(Reading {
+                    trial: *trial,
+                    at,
+                    scores,
+                });
             }
             _ => {}
         }
         None
     }
 
-    /// Says whether a trial that ended by itself has only come to where its attempt was to end: its last report, and no earlier one,
-    /// reaches `until`. A program that went on beyond ended for its own reasons.
+    /// Says whether a trial that ended by itself has only come to where its attempt was to end: its
+    /// last report, and no earlier one, reaches `until`. A program that went on beyond ended for
+    /// its own reasons.
     pub(super) fn ended_at(&self, trial: TrialId, until: u64) -> bool {
-        let position = (trial.0 as usize).checked_sub(1).and_then(|at| *self.at.get(at)?);
-        position.is_some_and(|Position { now, before }| reaches(now, until) && !reaches(before, until))
+        let position = (trial.0 as usize)
+            .checked_sub(1)
+            .and_then(|at| *self.at.get(at)?);
+        position
+            .is_some_and(|Position { now, before }| reaches(now, until) && !reaches(before, until))
     }
 
     fn at_mut(&mut self, trial: TrialId) -> Option<&mut Option<Position>> {
@@ -144,7 +187,12 @@ impl Gauge {
                 let named = |(objective, score): (&Objective, &f64)| {
                     format!("{} {}", objective.metric, value(objective, *score))
                 };
-                objectives.iter().zip(scores).map(named).collect::<Vec<_>>().join(", ")
+                objectives
+                    .iter()
+                    .zip(scores)
+                    .map(named)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             }
         };
         format!("{} {}: {values}", self.resource, short(at))
@@ -152,7 +200,9 @@ impl Gauge {
 
     /// Says what was needed by the only objective: `needed ≤ 0.52`.
     pub(super) fn needed(&self, score: f64) -> String {
-        let Some(objective) = self.objectives.first() else { return String::new() };
+        let Some(objective) = self.objectives.first() else {
+            return String::new();
+        };
         let sign = match objective.goal {
             Goal::Min => '≤',
             Goal::Max => '≥',

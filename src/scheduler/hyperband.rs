@@ -1,8 +1,10 @@
-//! Hyperband: several brackets on one ladder, which differ in the rung at which a trial is first compared.
+//! Hyperband: several brackets on one ladder, which differ in the rung at which a trial is first
+//! compared.
 //!
-//! Li et al., *Hyperband*, JMLR 18, 2018 (arXiv 1603.06560), made asynchronous: every new trial goes to the bracket that is furthest
-//! behind its share, so that no slot ever waits for a bracket to fill. A rung is common to all brackets: whoever reaches epoch 9 is compared
-//! with everyone who was seen there.
+//! Li et al., *Hyperband*, JMLR 18, 2018 (arXiv 1603.06560), made asynchronous: every new trial
+//! goes to the bracket that is furthest behind its share, so that no slot ever waits for a bracket
+//! to fill. A rung is common to all brackets: whoever reaches epoch 9 is compared with everyone who
+//! was seen there.
 
 use super::asha::{self, Asha};
 use super::{Judgement, Next, TrialScheduler, gauge, ladder};
@@ -17,7 +19,14 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
         "Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, \
          JMLR 18, 2018 (arXiv 1603.06560)",
     ),
-    options: &[ladder::MIN, ladder::MAX, ladder::REDUCTION, BRACKETS, asha::MODE, gauge::METRIC],
+    options: &[
+        ladder::MIN,
+        ladder::MAX,
+        ladder::REDUCTION,
+        BRACKETS,
+        asha::MODE,
+        gauge::METRIC,
+    ],
     capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
         let hyperband = Hyperband::take(&mut section, setting, diagnostics);
@@ -49,7 +58,11 @@ struct Bracket {
 }
 
 impl Hyperband {
-    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn take(
+        section: &mut Section,
+        setting: &Setting,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let asha = Asha::take(section, setting, diagnostics);
         let count = section.take_count("brackets", 1, diagnostics);
         let asha = asha?;
@@ -67,7 +80,10 @@ impl Hyperband {
             Some((count, _)) => count as usize,
             None => most,
         };
-        Some(Self { brackets: shares(count, most, asha.ladder().reduction), asha })
+        Some(Self {
+            brackets: shares(count, most, asha.ladder().reduction),
+            asha,
+        })
     }
 
     /// The bracket that is furthest behind.
@@ -79,7 +95,8 @@ impl Hyperband {
     }
 }
 
-/// Returns `count` brackets with Hyperband's own numbers of trials: those with which each of `most` brackets spends the same resource.
+/// Returns `count` brackets with Hyperband's own numbers of trials: those with which each of `most`
+/// brackets spends the same resource.
 fn shares(count: usize, most: usize, reduction: u64) -> Vec<Bracket> {
     let eta = reduction as f64;
     let trials: Vec<f64> = (0..count)
@@ -89,7 +106,13 @@ fn shares(count: usize, most: usize, reduction: u64) -> Vec<Bracket> {
         })
         .collect();
     let all: f64 = trials.iter().sum();
-    trials.into_iter().map(|trials| Bracket { share: trials / all, trials: 0 }).collect()
+    trials
+        .into_iter()
+        .map(|trials| Bracket {
+            share: trials / all,
+            trials: 0,
+        })
+        .collect()
 }
 
 impl TrialScheduler for Hyperband {
@@ -130,7 +153,10 @@ mod tests {
     #[test]
     fn the_brackets_have_the_sizes_of_the_paper() {
         let brackets = shares(5, 5, 3);
-        let sizes: Vec<f64> = brackets.iter().map(|bracket| (bracket.share * 143.0).round()).collect();
+        let sizes: Vec<f64> = brackets
+            .iter()
+            .map(|bracket| (bracket.share * 143.0).round())
+            .collect();
         assert_eq!(sizes, [81.0, 34.0, 15.0, 8.0, 5.0]);
     }
 }

@@ -15,8 +15,12 @@ pub(super) const MIN: Opt = Opt::new(
 );
 
 /// The resource of a whole training.
-pub(super) const MAX: Opt =
-    Opt::new("max", Takes::Count(1), Preset::Required, "the resource of a full run, such as 81 epochs");
+pub(super) const MAX: Opt = Opt::new(
+    "max",
+    Takes::Count(1),
+    Preset::Required,
+    "the resource of a full run, such as 81 epochs",
+);
 
 /// One in so many goes on from each rung.
 pub(super) const REDUCTION: Opt = Opt::new(
@@ -35,11 +39,15 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Makes the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`, `reduction` at least 2.
+    /// Makes the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`,
+    /// `reduction` at least 2.
     pub(super) fn new(min: u64, max: u64, reduction: u64) -> Self {
         let below = |level: &u64| *level < max;
         let rising = std::iter::successors(Some(min), |level| level.checked_mul(reduction));
-        Self { levels: rising.take_while(below).chain([max]).collect(), reduction }
+        Self {
+            levels: rising.take_while(below).chain([max]).collect(),
+            reduction,
+        }
     }
 
     /// Takes `min`, `max` and `reduction` from a scheduler's section.
@@ -57,7 +65,9 @@ impl Ladder {
             );
             return None;
         };
-        let Some((min, min_at)) = min else { return Some(Self::new((max / 81).max(1), max, reduction)) };
+        let Some((min, min_at)) = min else {
+            return Some(Self::new((max / 81).max(1), max, reduction));
+        };
         if min > max {
             diagnostics.push(
                 Diagnostic::error("empty-range", "`min` is larger than `max`")
@@ -82,7 +92,9 @@ impl Ladder {
 
     /// Returns the highest rung that a trial at this resource has reached.
     pub(super) fn reached(&self, at: f64) -> Option<usize> {
-        self.levels.partition_point(|level| reaches(at, *level)).checked_sub(1)
+        self.levels
+            .partition_point(|level| reaches(at, *level))
+            .checked_sub(1)
     }
 }
 
@@ -104,7 +116,11 @@ mod tests {
         assert_eq!(ladder.reached(0.5), None);
         assert_eq!(ladder.reached(1.0), Some(0));
         assert_eq!(ladder.reached(8.9), Some(1));
-        assert_eq!(ladder.reached((0..90).map(|_| 0.1).sum()), Some(2), "nine tenths, ten times");
+        assert_eq!(
+            ladder.reached((0..90).map(|_| 0.1).sum()),
+            Some(2),
+            "nine tenths, ten times"
+        );
         assert_eq!(ladder.reached(1e300), Some(3));
     }
 }

@@ -1,9 +1,11 @@
-//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of what complete trials had by the same point.
+//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of
+//! what complete trials had by the same point.
 //!
-//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with one change: trials are compared by what they had shown then (the
-//! best, if `take = "best"`), not by the average of all they had reported, which lags behind a falling curve and lets hopeless trials go
-//! on. Complete trials are those that others were measured by and passed, so the bar rises as a study goes on; comparing with everyone
-//! who got as far keeps it where it was.
+//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with one change: trials are
+//! compared by what they had shown then (the best, if `take = "best"`), not by the average of all
+//! they had reported, which lags behind a falling curve and lets hopeless trials go on. Complete
+//! trials are those that others were measured by and passed, so the bar rises as a study goes on;
+//! comparing with everyone who got as far keeps it where it was.
 
 use super::gauge::{self, Gauge, Reading};
 use super::ranking::Ranking;
@@ -21,12 +23,25 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     options: &[MIN, PEERS, MAX, gauge::METRIC],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
-        let min = section.take_number("min", diagnostics).map_or(FIRST, |(min, _)| min);
-        let peers = section.take_count("peers", 1, diagnostics).map_or(FEWEST, |(peers, _)| peers) as usize;
-        let max = section.take_count("max", 1, diagnostics).map(|(max, _)| Resource(max));
+        let min = section
+            .take_number("min", diagnostics)
+            .map_or(FIRST, |(min, _)| min);
+        let peers = section
+            .take_count("peers", 1, diagnostics)
+            .map_or(FEWEST, |(peers, _)| peers) as usize;
+        let max = section
+            .take_count("max", 1, diagnostics)
+            .map(|(max, _)| Resource(max));
         let gauge = Gauge::take(&mut section, setting, diagnostics);
         let (points, courses) = (BTreeMap::new(), Vec::new());
-        Some(Box::new(Median { gauge: gauge?, min, max, peers, points, courses }))
+        Some(Box::new(Median {
+            gauge: gauge?,
+            min,
+            max,
+            peers,
+            points,
+            courses,
+        }))
     },
 };
 
@@ -36,8 +51,12 @@ const FIRST: f64 = 1.0;
 /// How many complete trials the median is taken of at least, unless the file says otherwise.
 const FEWEST: u64 = 5;
 
-const MIN: Opt =
-    Opt::new("min", Takes::Number, Preset::Number(FIRST), "the resource before which no trial is stopped");
+const MIN: Opt = Opt::new(
+    "min",
+    Takes::Number,
+    Preset::Number(FIRST),
+    "the resource before which no trial is stopped",
+);
 
 const PEERS: Opt = Opt::new(
     "peers",
@@ -64,7 +83,8 @@ struct Median {
 /// Where one trial is.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
-    /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it is complete.
+    /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it
+    /// is complete.
     shown: Vec<(u64, Vec<f64>)>,
     /// The last step at which it has shown something.
     last: Option<u64>,
@@ -79,7 +99,9 @@ impl Median {
 
     fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
-        let Some(course) = self.course(trial) else { return };
+        let Some(course) = self.course(trial) else {
+            return;
+        };
         let decided = course.ending || course.standing.is_some();
         if course.last.is_none_or(|last| step > last) {
             course.last = Some(step);
@@ -88,7 +110,10 @@ impl Median {
         if decided || at < self.min {
             return;
         }
-        let Some(bar) = self.peers(step).and_then(|peers| self.bar(peers, &scores, trial)) else {
+        let Some(bar) = self
+            .peers(step)
+            .and_then(|peers| self.bar(peers, &scores, trial))
+        else {
             return;
         };
         let why = format!("{}, {bar}", self.gauge.words(at, &scores));
@@ -108,7 +133,12 @@ impl Median {
         }
         let (front, place) = (peers.front(scores), peers.place(scores, trial));
         let is_worse = front != Some(0) && place > count / 2;
-        is_worse.then(|| format!("dominated, and in place {} beside {count} complete trials", place + 1))
+        is_worse.then(|| {
+            format!(
+                "dominated, and in place {} beside {count} complete trials",
+                place + 1
+            )
+        })
     }
 
     /// Makes a trial that has ended one to compare with, if it is complete.
@@ -117,9 +147,14 @@ impl Median {
             return;
         }
         let objectives = self.gauge.objectives();
-        let shown = self.course(trial).map(|course| std::mem::take(&mut course.shown));
+        let shown = self
+            .course(trial)
+            .map(|course| std::mem::take(&mut course.shown));
         for (step, scores) in shown.unwrap_or_default() {
-            let point = self.points.entry(step).or_insert_with(|| Ranking::of(objectives));
+            let point = self
+                .points
+                .entry(step)
+                .or_insert_with(|| Ranking::of(objectives));
             point.add(&scores, trial);
         }
     }
@@ -127,7 +162,12 @@ impl Median {
     /// Returns the complete trials at the last point up to `step` where enough have been.
     fn peers(&self, step: u64) -> Option<&Ranking> {
         let is_enough = |point: &&Ranking| point.len() >= self.peers;
-        self.points.range(..=step).rev().take(64).map(|(_, point)| point).find(is_enough)
+        self.points
+            .range(..=step)
+            .rev()
+            .take(64)
+            .map(|(_, point)| point)
+            .find(is_enough)
     }
 }
 
@@ -139,11 +179,15 @@ impl TrialScheduler for Median {
         match event {
             Event::Created { .. } => self.courses.push(Course::default()),
             Event::Started { trial, .. } => {
-                let Some(course) = self.course(*trial) else { return };
+                let Some(course) = self.course(*trial) else {
+                    return;
+                };
                 (course.standing, course.ending) = (None, false);
             }
             Event::Ended { trial, .. } => {
-                let complete = study.trial(*trial).is_some_and(|found| found.state == TrialState::Complete);
+                let complete = study
+                    .trial(*trial)
+                    .is_some_and(|found| found.state == TrialState::Complete);
                 self.ended(*trial, complete);
             }
             Event::Judged { trial, verdict, .. } => {
@@ -169,10 +213,18 @@ impl TrialScheduler for Median {
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
-        let course = (trial.0 as usize).checked_sub(1).and_then(|at| self.courses.get(at));
+        let course = (trial.0 as usize)
+            .checked_sub(1)
+            .and_then(|at| self.courses.get(at));
         match course.and_then(|course| course.standing.clone()) {
-            Some(why) => Judgement { verdict: Verdict::Stop, why },
-            None => Judgement { verdict: Verdict::Continue, why: String::new() },
+            Some(why) => Judgement {
+                verdict: Verdict::Stop,
+                why,
+            },
+            None => Judgement {
+                verdict: Verdict::Continue,
+                why: String::new(),
+            },
         }
     }
 }
@@ -189,24 +241,42 @@ mod tests {
         let mut world = Scenario::new("median", "min = 2\npeers = 3", &setting(false));
         for losses in [[0.9, 0.3], [0.8, 0.2], [0.7, 0.1]] {
             let trial = world.fresh();
-            assert_eq!(world.report(trial, 1.0, losses[0]).verdict, Continue, "still warming up");
-            assert_eq!(world.report(trial, 2.0, losses[1]).verdict, Continue, "not enough peers");
+            assert_eq!(
+                world.report(trial, 1.0, losses[0]).verdict,
+                Continue,
+                "still warming up"
+            );
+            assert_eq!(
+                world.report(trial, 2.0, losses[1]).verdict,
+                Continue,
+                "not enough peers"
+            );
             world.end(trial, Exit::Done);
         }
         let (poor, fair) = (world.fresh(), world.fresh());
         world.report(poor, 1.0, 5.0);
         let judgement = world.report(poor, 2.0, 0.35);
         assert_eq!(judgement.verdict, Stop);
-        assert_eq!(judgement.why, "epoch 2: 0.35, needed ≤ 0.2, the median of 3 complete trials");
+        assert_eq!(
+            judgement.why,
+            "epoch 2: 0.35, needed ≤ 0.2, the median of 3 complete trials"
+        );
         world.report(fair, 1.0, 5.0);
         assert_eq!(world.report(fair, 2.0, 0.15).verdict, Continue);
-        assert_eq!(world.report(fair, 3.0, f64::NAN).verdict, Stop, "compared with those at epoch 2");
+        assert_eq!(
+            world.report(fair, 3.0, f64::NAN).verdict,
+            Stop,
+            "compared with those at epoch 2"
+        );
     }
 
     #[test]
     fn of_several_objectives_one_is_stopped_that_is_dominated_and_in_the_worse_half() {
         let objectives = super::super::scenario::several();
-        let setting = Setting { objectives, ..setting(false) };
+        let setting = Setting {
+            objectives,
+            ..setting(false)
+        };
         let mut world = Scenario::new("median", "peers = 3", &setting);
         let shows = |world: &mut Scenario, loss: f64, speed: f64| {
             let trial = world.fresh();
@@ -217,9 +287,16 @@ mod tests {
             let (trial, _) = shows(&mut world, loss, speed);
             world.end(trial, Exit::Done);
         }
-        assert_eq!(shows(&mut world, 0.9, 3.5).1.verdict, Continue, "none is as fast");
+        assert_eq!(
+            shows(&mut world, 0.9, 3.5).1.verdict,
+            Continue,
+            "none is as fast"
+        );
         let (_, judgement) = shows(&mut world, 0.25, 1.5);
-        assert_eq!(judgement.verdict, Stop, "its loss alone is as good as the median");
+        assert_eq!(
+            judgement.verdict, Stop,
+            "its loss alone is as good as the median"
+        );
         assert_eq!(
             judgement.why,
             "epoch 1: loss 0.25, speed 1.5, dominated, and in place 4 beside 3 complete trials"

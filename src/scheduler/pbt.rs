@@ -1,8 +1,10 @@
-//! Population-based training: the worst of a population give way to changed copies of the best, checkpoints included.
+//! Population-based training: the worst of a population give way to changed copies of the best,
+//! checkpoints included.
 //!
-//! Jaderberg et al., arXiv 1711.09846. Every member pauses at each interval. Before it goes on it is ranked among all that were seen
-//! there; one of the last is replaced by a clone of one of the first (*exploit*), whose parameters are moved a little or drawn anew
-//! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names its parent.
+//! Jaderberg et al., arXiv 1711.09846. Every member pauses at each interval. Before it goes on it
+//! is ranked among all that were seen there; one of the last is replaced by a clone of one of the
+//! first (*exploit*), whose parameters are moved a little or drawn anew (*explore*). A clone is a
+//! trial of its own and counts towards `trials`; its origin names its parent.
 
 use super::gauge::{self, Gauge, Reading, reaches};
 use super::ranking::Rung;
@@ -19,7 +21,9 @@ use std::sync::Arc;
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "pbt",
     about: "population-based training: the worst continue as changed copies of the best; needs checkpoints",
-    paper: Some("Jaderberg et al., Population Based Training of Neural Networks, 2017 (arXiv 1711.09846)"),
+    paper: Some(
+        "Jaderberg et al., Population Based Training of Neural Networks, 2017 (arXiv 1711.09846)",
+    ),
     options: OPTIONS,
     capabilities: &[Capability::Clones],
     build: |mut section, setting, diagnostics| {
@@ -39,7 +43,12 @@ const PERTURB: f64 = 0.1;
 const LARGEST_QUANTILE: f64 = 0.5;
 
 const OPTIONS: &[Opt] = &[
-    Opt::new("max", Takes::Count(1), Preset::Required, "the resource of a full run, clones included"),
+    Opt::new(
+        "max",
+        Takes::Count(1),
+        Preset::Required,
+        "the resource of a full run, clones included",
+    ),
     Opt::new(
         "interval",
         Takes::Count(1),
@@ -99,7 +108,8 @@ struct Pbt {
     perturb: f64,
     /// Everyone's results at each multiple of the interval.
     results: BTreeMap<u64, Rung>,
-    /// The parameters that a clone may change; all if none are named. The others must fit the parent's checkpoint.
+    /// The parameters that a clone may change; all if none are named. The others must fit the
+    /// parent's checkpoint.
     explored: Option<Vec<String>>,
     members: Vec<Member>,
     resting: BTreeSet<(u64, TrialId)>,
@@ -120,10 +130,16 @@ struct Member {
 }
 
 impl Pbt {
-    fn take(section: &mut Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn take(
+        section: &mut Section,
+        setting: &Setting,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let max = section.take_count("max", 1, diagnostics);
         let interval = section.take_count("interval", 1, diagnostics);
-        let population = section.take_count("population", 2, diagnostics).map(|(population, _)| population);
+        let population = section
+            .take_count("population", 2, diagnostics)
+            .map(|(population, _)| population);
         let quantile = share(section, "quantile", QUANTILE, LARGEST_QUANTILE, diagnostics);
         let resample = share(section, "resample", RESAMPLE, 1.0, diagnostics);
         let perturb = share(section, "perturb", PERTURB, 1.0, diagnostics);
@@ -148,11 +164,15 @@ impl Pbt {
         };
         let interval = match interval {
             Some((interval, at)) if interval >= max => {
-                let message = "`interval` is not smaller than `max`, so nobody would ever be compared";
+                let message =
+                    "`interval` is not smaller than `max`, so nobody would ever be compared";
                 diagnostics.push(
                     Diagnostic::error("empty-range", message)
                         .at(at, format!("`interval` is {interval}, `max` is {max}"))
-                        .hint(format!("about a tenth is usual: interval = {}", max.div_ceil(INTERVALS))),
+                        .hint(format!(
+                            "about a tenth is usual: interval = {}",
+                            max.div_ceil(INTERVALS)
+                        )),
                 );
                 return None;
             }
@@ -189,14 +209,21 @@ impl Pbt {
     }
 
     fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
-        let passed = (at * (1.0 + 1e-9) / self.interval as f64).floor().clamp(0.0, 1e15) as u64;
-        let Some(member) = self.members.get_mut(trial.0 as usize - 1) else { return };
+        let passed = (at * (1.0 + 1e-9) / self.interval as f64)
+            .floor()
+            .clamp(0.0, 1e15) as u64;
+        let Some(member) = self.members.get_mut(trial.0 as usize - 1) else {
+            return;
+        };
         let done = reaches(at, self.max);
         if passed == 0 || done {
             return;
         }
         let objectives = self.gauge.objectives();
-        let rung = self.results.entry(passed).or_insert_with(|| Rung::of(objectives));
+        let rung = self
+            .results
+            .entry(passed)
+            .or_insert_with(|| Rung::of(objectives));
         let results = &mut rung.results;
         if passed > member.crossed {
             results.remove(trial);
@@ -209,7 +236,11 @@ impl Pbt {
         }
         if passed >= member.target && !member.ending && member.standing.is_none() {
             let rank = results.place(&scores, trial) + 1;
-            let why = format!("{}, rank {rank} of {}", self.gauge.words(at, &scores), results.len());
+            let why = format!(
+                "{}, rank {rank} of {}",
+                self.gauge.words(at, &scores),
+                results.len()
+            );
             member.target = passed;
             member.standing = Some(why);
         }
@@ -217,9 +248,14 @@ impl Pbt {
 
     /// Returns how a resting member goes on: as itself, or replaced by a clone.
     fn go_on(&self, study: &Study, trial: TrialId, room: bool) -> Next {
-        let (seen, scores) = self.member(trial).map_or((0, &[][..]), |member| (member.seen, &*member.scores));
+        let (seen, scores) = self
+            .member(trial)
+            .map_or((0, &[][..]), |member| (member.seen, &*member.scores));
         let until = self.gauge.place(self.level(seen + 1));
-        let as_itself = |words: String| Next::Resume { trial, why: format!("{words}goes on to {until}") };
+        let as_itself = |words: String| Next::Resume {
+            trial,
+            why: format!("{words}goes on to {until}"),
+        };
         let Some(Rung { results, .. }) = self.results.get(&seen) else {
             return as_itself(String::new());
         };
@@ -234,13 +270,16 @@ impl Pbt {
             return as_itself(format!("{here}, "));
         }
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
-        // A copy goes on from where its parent is by now, so there has to be something left to train.
+        // A copy goes on from where its parent is by now, so there has to be something left to
+        // train.
         let has_more = |id: TrialId| {
             id != trial
                 && study.trial(id).is_some_and(|other| match other.state {
                     TrialState::Paused => !other.outside,
                     TrialState::Running => {
-                        let next = self.member(id).map_or(u64::MAX, |member| member.seen.saturating_add(1));
+                        let next = self
+                            .member(id)
+                            .map_or(u64::MAX, |member| member.seen.saturating_add(1));
                         !other.outside && self.level(next) < self.max
                     }
                     _ => false,
@@ -251,7 +290,9 @@ impl Pbt {
             return as_itself(format!("{here}, "));
         }
         let from = best[rng.random_range(0..best.len())];
-        let Some(parent) = study.trial(from) else { return as_itself(String::new()) };
+        let Some(parent) = study.trial(from) else {
+            return as_itself(String::new());
+        };
         Next::Given {
             params: self.explore(&parent.params, &mut rng),
             from: Some(from),
@@ -268,7 +309,11 @@ impl Pbt {
             let axes = self.space.axes().iter().zip(&unit).zip(&active);
             axes.map(|((axis, unit), active)| {
                 let moved = self.shift(&axis.kind, *unit, *active, rng);
-                if self.explores(&axis.name) { moved } else { *unit }
+                if self.explores(&axis.name) {
+                    moved
+                } else {
+                    *unit
+                }
             })
             .collect()
         };
@@ -281,11 +326,17 @@ impl Pbt {
     /// Says whether a clone may change the parameter of an axis: `units` names `units[2]` too.
     fn explores(&self, axis: &str) -> bool {
         let name = axis.split('[').next().unwrap_or(axis);
-        self.explored.as_ref().is_none_or(|names| names.iter().any(|explored| explored == name))
+        self.explored
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|explored| explored == name))
     }
 
     fn shift(&self, kind: &AxisKind, unit: f64, active: bool, rng: &mut impl Rng) -> f64 {
-        let (anew, up, drawn) = (rng.random::<f64>(), rng.random::<bool>(), rng.random::<f64>());
+        let (anew, up, drawn) = (
+            rng.random::<f64>(),
+            rng.random::<bool>(),
+            rng.random::<f64>(),
+        );
         if !active || anew < self.resample {
             return drawn;
         }
@@ -295,7 +346,11 @@ impl Pbt {
             AxisKind::Ordered(count) => self.perturb.max(1.0 / (*count).max(1) as f64),
         };
         let moved = if up { unit + step } else { unit - step };
-        let inside = if (0.0..1.0).contains(&moved) { moved } else { 2.0 * unit - moved };
+        let inside = if (0.0..1.0).contains(&moved) {
+            moved
+        } else {
+            2.0 * unit - moved
+        };
         inside.clamp(0.0, 1.0 - f64::EPSILON)
     }
 }
@@ -307,7 +362,9 @@ impl TrialScheduler for Pbt {
         }
         match event {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.results.values_mut().for_each(|results| results.refit(study));
+                self.results
+                    .values_mut()
+                    .for_each(|results| results.refit(study));
             }
             Event::Created { origin, .. } => {
                 let mut parent = 0;
@@ -316,11 +373,16 @@ impl TrialScheduler for Pbt {
                     // It takes the place of the one that was to go on next.
                     self.resting.pop_first();
                 }
-                self.members.push(Member { target: parent + 1, ..Member::default() });
+                self.members.push(Member {
+                    target: parent + 1,
+                    ..Member::default()
+                });
             }
             Event::Started { trial, resume, .. } => {
                 self.rise(*trial);
-                let Some(member) = self.member_mut(*trial) else { return };
+                let Some(member) = self.member_mut(*trial) else {
+                    return;
+                };
                 (member.standing, member.ending) = (None, false);
                 member.crossed = if *resume { member.crossed } else { 0 };
             }
@@ -356,16 +418,29 @@ impl TrialScheduler for Pbt {
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
-        match self.member(trial).and_then(|member| member.standing.clone()) {
-            Some(why) => Judgement { verdict: Verdict::Pause, why },
-            None => Judgement { verdict: Verdict::Continue, why: String::new() },
+        match self
+            .member(trial)
+            .and_then(|member| member.standing.clone())
+        {
+            Some(why) => Judgement {
+                verdict: Verdict::Pause,
+                why,
+            },
+            None => Judgement {
+                verdict: Verdict::Continue,
+                why: String::new(),
+            },
         }
     }
 
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
         let member = self.member(trial)?;
         let rests = self.resting.contains(&(member.seen, trial));
-        let interval = if rests && member.seen == member.target { member.target + 1 } else { member.target };
+        let interval = if rests && member.seen == member.target {
+            member.target + 1
+        } else {
+            member.target
+        };
         Some(Resource(self.level(interval)))
     }
 
@@ -382,7 +457,9 @@ impl TrialScheduler for Pbt {
 impl Pbt {
     /// A member that rested begins its next interval.
     fn rise(&mut self, trial: TrialId) {
-        let Some(member) = self.members.get_mut((trial.0 as usize).wrapping_sub(1)) else { return };
+        let Some(member) = self.members.get_mut((trial.0 as usize).wrapping_sub(1)) else {
+            return;
+        };
         let rested = self.resting.remove(&(member.seen, trial));
         if rested && member.seen == member.target {
             member.target += 1;
@@ -400,7 +477,9 @@ fn names(
     setting: &Setting,
     diagnostics: &mut Diagnostics,
 ) -> Option<Option<Vec<String>>> {
-    let Some(node) = section.take("explore") else { return Some(None) };
+    let Some(node) = section.take("explore") else {
+        return Some(None);
+    };
     let known = setting.space.names();
     let mut names = Vec::new();
     let NodeValue::Array(items) = node.value else {
@@ -415,7 +494,9 @@ fn names(
                 let message = format!("there is no parameter `{name}`");
                 let known = known.iter().map(|known| &**known);
                 diagnostics.push(
-                    Diagnostic::error("unknown-name", message).at(item.span, "").did_you_mean(&name, known),
+                    Diagnostic::error("unknown-name", message)
+                        .at(item.span, "")
+                        .did_you_mean(&name, known),
                 );
                 return None;
             }
@@ -430,7 +511,9 @@ fn names(
 }
 
 fn paused(study: &Study, trial: TrialId) -> bool {
-    study.trial(trial).is_some_and(|trial| trial.state == TrialState::Paused)
+    study
+        .trial(trial)
+        .is_some_and(|trial| trial.state == TrialState::Paused)
 }
 
 /// Takes a number between 0 and `most`.
@@ -441,7 +524,9 @@ fn share(
     most: f64,
     diagnostics: &mut Diagnostics,
 ) -> Option<f64> {
-    let Some((number, at)) = section.take_number(key, diagnostics) else { return Some(default) };
+    let Some((number, at)) = section.take_number(key, diagnostics) else {
+        return Some(default);
+    };
     if (0.0..=most).contains(&number) {
         return Some(number);
     }
@@ -467,17 +552,52 @@ mod tests {
             assert_eq!(world.report(trial, 4.0, loss).verdict, Verdict::Continue);
             assert_eq!(world.report(trial, 5.0, loss).verdict, Verdict::Pause);
         }
-        let Next::Given { from, instead, why, .. } = world.next() else { panic!("{:?}", world.next()) };
+        let Next::Given {
+            from, instead, why, ..
+        } = world.next()
+        else {
+            panic!("{:?}", world.next())
+        };
         assert_eq!((from, instead), (Some(TrialId(2)), Some(TrialId(1))));
-        assert_eq!(why, "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2");
-        assert_eq!(resumed(&world.next_without_room()), Some(1), "nobody gives way without room for a clone");
+        assert_eq!(
+            why,
+            "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2"
+        );
+        assert_eq!(
+            resumed(&world.next_without_room()),
+            Some(1),
+            "nobody gives way without room for a clone"
+        );
 
-        let (trial, origin) =
-            (TrialId(5), Origin::Cloned { from: TrialId(2), instead: None, why: String::new() });
-        world.happens(Event::Created { trial, params: Params::default(), origin, seed: 0 });
-        assert_eq!(resumed(&world.next()), Some(2), "even if the run is killed before the next line");
-        world.happens(Event::Judged { trial: TrialId(1), verdict: Verdict::Stop, why });
-        assert_eq!(world.until(trial), Some(10), "it goes on from where its parent is");
+        let (trial, origin) = (
+            TrialId(5),
+            Origin::Cloned {
+                from: TrialId(2),
+                instead: None,
+                why: String::new(),
+            },
+        );
+        world.happens(Event::Created {
+            trial,
+            params: Params::default(),
+            origin,
+            seed: 0,
+        });
+        assert_eq!(
+            resumed(&world.next()),
+            Some(2),
+            "even if the run is killed before the next line"
+        );
+        world.happens(Event::Judged {
+            trial: TrialId(1),
+            verdict: Verdict::Stop,
+            why,
+        });
+        assert_eq!(
+            world.until(trial),
+            Some(10),
+            "it goes on from where its parent is"
+        );
         world.start(trial, true);
         assert_eq!(resumed(&world.next()), Some(2));
         assert_eq!(world.until(TrialId(2)), Some(10));
@@ -493,11 +613,26 @@ mod tests {
         let best = TrialId(2);
         for epoch in [10.0, 15.0] {
             world.start(best, true);
-            assert!(matches!(world.next(), Next::Given { from: Some(TrialId(2)), .. }), "{:?}", world.next());
+            assert!(
+                matches!(
+                    world.next(),
+                    Next::Given {
+                        from: Some(TrialId(2)),
+                        ..
+                    }
+                ),
+                "{:?}",
+                world.next()
+            );
             assert_eq!(world.report(best, epoch, 0.1).verdict, Verdict::Pause);
         }
         world.start(best, true);
-        assert_eq!(resumed(&world.next()), Some(1), "the best is in its last interval: {:?}", world.next());
+        assert_eq!(
+            resumed(&world.next()),
+            Some(1),
+            "the best is in its last interval: {:?}",
+            world.next()
+        );
     }
 
     #[test]
@@ -514,34 +649,67 @@ mod tests {
 
     #[test]
     fn a_clone_changes_only_what_it_may() {
-        let text =
-            "lr = { min = 1e-4, max = 0.1, log = true }\nlayers = { min = 1, max = 4 }\nact = [\"a\", \"b\"]";
+        let text = "lr = { min = 1e-4, max = 0.1, log = true }\nlayers = { min = 1, max = 4 }\nact = [\"a\", \"b\"]";
         let mut said = Diagnostics::default();
-        let section = Section::new("space", 0..text.len(), crate::source::Table::parse(text, &mut said));
+        let section = Section::new(
+            "space",
+            0..text.len(),
+            crate::source::Table::parse(text, &mut said),
+        );
         let space = Space::parse(section, None, &mut said).expect("the space is good");
-        let setting = Setting { space: Arc::new(space), ..setting(true) };
+        let setting = Setting {
+            space: Arc::new(space),
+            ..setting(true)
+        };
         let params = setting.space.decode(&[0.4, 0.6, 0.7]);
         let mut section_of = |options: &str| {
             let table = crate::source::Table::parse(options, &mut said);
-            Pbt::take(&mut Section::new("scheduler", 0..9, table), &setting, &mut said)
+            Pbt::take(
+                &mut Section::new("scheduler", 0..9, table),
+                &setting,
+                &mut said,
+            )
         };
         let pbt = section_of("max = 9\nexplore = [\"lr\"]").expect("the options are good");
         let free = section_of("max = 9").expect("the options are good");
         let clones = |pbt: &Pbt| -> Vec<Params> {
-            (0..20).map(|number| pbt.explore(&params, &mut stream(1, Purpose::Schedule, number))).collect()
+            (0..20)
+                .map(|number| pbt.explore(&params, &mut stream(1, Purpose::Schedule, number)))
+                .collect()
         };
         let same = |name: &str, clones: &[Params]| {
-            clones.iter().filter(|clone| clone.get(name) == params.get(name)).count()
+            clones
+                .iter()
+                .filter(|clone| clone.get(name) == params.get(name))
+                .count()
         };
         let (bound, free) = (clones(&pbt), clones(&free));
-        assert_eq!((same("lr", &bound), same("layers", &bound), same("act", &bound)), (0, 20, 20));
-        assert_eq!((same("lr", &free), same("layers", &free) < 20, same("act", &free) < 20), (0, true, true));
+        assert_eq!(
+            (
+                same("lr", &bound),
+                same("layers", &bound),
+                same("act", &bound)
+            ),
+            (0, 20, 20)
+        );
+        assert_eq!(
+            (
+                same("lr", &free),
+                same("layers", &free) < 20,
+                same("act", &free) < 20
+            ),
+            (0, true, true)
+        );
         assert!(section_of("max = 9\nexplore = [\"layer\"]").is_none());
     }
 
     #[test]
     fn without_checkpoints_it_is_refused_with_the_reason() {
-        let (_, said) = try_build("pbt", "max = 20\ninterval = 20\nquantile = 0.7", &setting(false));
+        let (_, said) = try_build(
+            "pbt",
+            "max = 20\ninterval = 20\nquantile = 0.7",
+            &setting(false),
+        );
         assert_eq!(
             said,
             [

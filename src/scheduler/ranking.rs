@@ -27,7 +27,10 @@ impl Ranking {
     pub(super) fn of(objectives: usize) -> Self {
         match objectives {
             0 | 1 => Self::One(Vec::new()),
-            _ => Self::Several { fronts: Fronts::default(), diverged: Vec::new() },
+            _ => Self::Several {
+                fronts: Fronts::default(),
+                diverged: Vec::new(),
+            },
         }
     }
 
@@ -67,9 +70,10 @@ impl Ranking {
                 let taken = std::mem::take(results).into_iter();
                 taken.map(|(score, trial)| (vec![score], trial)).collect()
             }
-            Self::Several { fronts, diverged } => {
-                std::mem::take(fronts).into_points().chain(std::mem::take(diverged)).collect()
-            }
+            Self::Several { fronts, diverged } => std::mem::take(fronts)
+                .into_points()
+                .chain(std::mem::take(diverged))
+                .collect(),
         }
     }
 
@@ -153,7 +157,11 @@ pub(super) struct Rung {
 impl Rung {
     /// Makes an empty one for that many objectives.
     pub(super) fn of(objectives: usize) -> Self {
-        Self { results: Ranking::of(objectives), outside: Vec::new(), climbed: 0 }
+        Self {
+            results: Ranking::of(objectives),
+            outside: Vec::new(),
+            climbed: 0,
+        }
     }
 
     /// Sets the trials aside that do not fit the space any more, and takes those back that do.
@@ -196,21 +204,45 @@ mod tests {
         for (id, score) in [(1, f64::INFINITY), (2, 0.5), (3, -1.0)] {
             ranking.add(&[score], TrialId(id));
         }
-        assert_eq!(ranking.best(9).collect::<Vec<_>>(), [TrialId(3), TrialId(2)]);
+        assert_eq!(
+            ranking.best(9).collect::<Vec<_>>(),
+            [TrialId(3), TrialId(2)]
+        );
         assert_eq!(ranking.place(&[f64::INFINITY], TrialId(1)), 2);
     }
 
     #[test]
     fn of_several_objectives_the_fronts_come_first_and_what_has_diverged_last() {
         let mut ranking = Ranking::of(2);
-        let scores = [[1.5, 1.5], [1.0, 3.0], [3.0, 3.0], [3.0, 1.0], diverged(2).try_into().unwrap()];
+        let scores = [
+            [1.5, 1.5],
+            [1.0, 3.0],
+            [3.0, 3.0],
+            [3.0, 1.0],
+            diverged(2).try_into().unwrap(),
+        ];
         for (id, scores) in (1..).zip(scores) {
             ranking.add(&scores, TrialId(id));
         }
-        assert_eq!(ranking.best(9).collect::<Vec<_>>(), [1, 2, 4, 3].map(TrialId));
+        assert_eq!(
+            ranking.best(9).collect::<Vec<_>>(),
+            [1, 2, 4, 3].map(TrialId)
+        );
         assert_eq!(ranking.undominated(), [1, 2, 4].map(TrialId));
-        assert_eq!((ranking.front(&[3.0, 3.0]), ranking.place(&[3.0, 3.0], TrialId(3))), (Some(1), 3));
-        assert_eq!((ranking.front(&diverged(2)), ranking.place(&diverged(2), TrialId(5))), (None, 4));
+        assert_eq!(
+            (
+                ranking.front(&[3.0, 3.0]),
+                ranking.place(&[3.0, 3.0], TrialId(3))
+            ),
+            (Some(1), 3)
+        );
+        assert_eq!(
+            (
+                ranking.front(&diverged(2)),
+                ranking.place(&diverged(2), TrialId(5))
+            ),
+            (None, 4)
+        );
         ranking.remove(TrialId(1));
         ranking.remove(TrialId(5));
         assert_eq!((ranking.len(), ranking.front(&[3.0, 3.0])), (3, Some(1)));

@@ -1,4 +1,5 @@
-//! Small worlds for the schedulers' tests: trials that report what the test says, and whole simulated studies with faults.
+//! Small worlds for the schedulers' tests: trials that report what the test says, and whole
+//! simulated studies with faults.
 
 use super::simulation::{Curve, Mishap, Simulation};
 use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, weighed};
@@ -6,8 +7,8 @@ use crate::source::{Diagnostics, Section, Table};
 use crate::space::Space;
 use crate::study::kind::find;
 use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Setting,
-    Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+    Setting, Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -27,12 +28,19 @@ pub(super) fn setting(checkpoint: bool) -> Setting {
 }
 
 fn objective(goal: Goal) -> Objective {
-    Objective { metric: "loss".into(), goal, take: Take::Best }
+    Objective {
+        metric: "loss".into(),
+        goal,
+        take: Take::Best,
+    }
 }
 
 /// Returns the objectives of a setting with several: `loss`, small, and `speed`, large.
 pub(super) fn several() -> Vec<Objective> {
-    let speed = Objective { metric: "speed".into(), ..objective(Goal::Max) };
+    let speed = Objective {
+        metric: "speed".into(),
+        ..objective(Goal::Max)
+    };
     vec![objective(Goal::Min), speed]
 }
 
@@ -56,7 +64,14 @@ pub(super) fn try_build(
     let section = Section::new("scheduler", 0..options.len(), table);
     let kind = find(SCHEDULERS, name).expect("a scheduler of that name");
     let built = kind.make(section, setting, &mut diagnostics);
-    (built, diagnostics.list.into_iter().map(|diagnostic| diagnostic.message).collect())
+    (
+        built,
+        diagnostics
+            .list
+            .into_iter()
+            .map(|diagnostic| diagnostic.message)
+            .collect(),
+    )
 }
 
 pub(super) fn build(name: &str, options: &str, setting: &Setting) -> Box<dyn TrialScheduler> {
@@ -73,14 +88,28 @@ pub(super) struct Scenario {
 
 impl Scenario {
     pub(super) fn new(name: &str, options: &str, setting: &Setting) -> Self {
-        let mut world = Self { study: Study::default(), scheduler: build(name, options, setting) };
-        let header = Header { objectives: setting.objectives.clone(), ..header(setting.trials) };
-        world.happens(Event::Opened { format: FORMAT, header });
+        let mut world = Self {
+            study: Study::default(),
+            scheduler: build(name, options, setting),
+        };
+        let header = Header {
+            objectives: setting.objectives.clone(),
+            ..header(setting.trials)
+        };
+        world.happens(Event::Opened {
+            format: FORMAT,
+            header,
+        });
         world
     }
 
     pub(super) fn happens(&mut self, event: Event) {
-        let entry = Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
+        let entry = Entry {
+            seq: self.study.next_seq(),
+            at: Timestamp::from_micros(0),
+            event,
+            away: None,
+        };
         self.study.apply(&entry).expect("a legal event");
         self.scheduler.observe(&self.study, &entry.event);
     }
@@ -89,7 +118,12 @@ impl Scenario {
     pub(super) fn fresh(&mut self) -> TrialId {
         let trial = self.study.next_id();
         let origin = Origin::Suggested("test".to_owned());
-        self.happens(Event::Created { trial, params: crate::space::Params::default(), origin, seed: 0 });
+        self.happens(Event::Created {
+            trial,
+            params: crate::space::Params::default(),
+            origin,
+            seed: 0,
+        });
         self.start(trial, false);
         trial
     }
@@ -97,7 +131,13 @@ impl Scenario {
     pub(super) fn start(&mut self, trial: TrialId, resume: bool) {
         let until = self.scheduler.until(&self.study, trial);
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts + 1);
-        self.happens(Event::Started { trial, attempt, until, slot: 0, resume });
+        self.happens(Event::Started {
+            trial,
+            attempt,
+            until,
+            slot: 0,
+            resume,
+        });
     }
 
     /// Lets a running trial report, carries out what was decided, and returns it.
@@ -106,15 +146,30 @@ impl Scenario {
     }
 
     pub(super) fn report_values(&mut self, trial: TrialId, values: &[(&str, f64)]) -> Judgement {
-        let values =
-            values.iter().map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number)))).collect();
+        let values = values
+            .iter()
+            .map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number))))
+            .collect();
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
-        let record = weighed(&*self.scheduler, &self.study, trial, LogRecord::Report { values });
-        self.happens(Event::Logged { trial, attempt, record });
+        let record = weighed(
+            &*self.scheduler,
+            &self.study,
+            trial,
+            LogRecord::Report { values },
+        );
+        self.happens(Event::Logged {
+            trial,
+            attempt,
+            record,
+        });
         let judgement = judgement(&*self.scheduler, &self.study, trial, false);
         if !judgement.why.is_empty() {
             let (verdict, why) = (judgement.verdict, judgement.why.clone());
-            self.happens(Event::Judged { trial, verdict, why });
+            self.happens(Event::Judged {
+                trial,
+                verdict,
+                why,
+            });
         }
         match judgement.verdict {
             Verdict::Continue => {}
@@ -126,11 +181,20 @@ impl Scenario {
 
     pub(super) fn end(&mut self, trial: TrialId, exit: Exit) {
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
-        self.happens(Event::Ended { trial, attempt, exit, usage: Usage::default() });
+        self.happens(Event::Ended {
+            trial,
+            attempt,
+            exit,
+            usage: Usage::default(),
+        });
     }
 
     /// New trials one after the other, each reporting once.
-    pub(super) fn arrivals<const N: usize>(&mut self, epoch: f64, losses: [f64; N]) -> [Verdict; N] {
+    pub(super) fn arrivals<const N: usize>(
+        &mut self,
+        epoch: f64,
+        losses: [f64; N],
+    ) -> [Verdict; N] {
         losses.map(|loss| {
             let trial = self.fresh();
             self.report(trial, epoch, loss).verdict
@@ -150,7 +214,9 @@ impl Scenario {
     }
 
     pub(super) fn until(&self, trial: TrialId) -> Option<u64> {
-        self.scheduler.until(&self.study, trial).map(|until| until.0)
+        self.scheduler
+            .until(&self.study, trial)
+            .map(|until| until.0)
     }
 }
 
@@ -192,25 +258,55 @@ const PROMOTING: &[(&str, &str, bool)] = &[
 
 /// Curves that fall from a start towards an end, with noise, gaps, fractions, early ends and NaN.
 fn curve() -> impl Strategy<Value = Curve> {
-    let shape = (0.0..1.0f64, 0.0..2.0f64, 0.02..0.5f64, prop_oneof![Just(1.0), Just(0.5), Just(2.0)]);
-    let odd = (prop::option::weighted(0.2, 1usize..30), prop::option::weighted(0.1, 0usize..30), 0.5..2.0f64);
+    let shape = (
+        0.0..1.0f64,
+        0.0..2.0f64,
+        0.02..0.5f64,
+        prop_oneof![Just(1.0), Just(0.5), Just(2.0)],
+    );
+    let odd = (
+        prop::option::weighted(0.2, 1usize..30),
+        prop::option::weighted(0.1, 0usize..30),
+        0.5..2.0f64,
+    );
     (shape, odd).prop_map(|((end, drop, rate, stride), (last, diverges, pace))| {
         let steps = last.unwrap_or((30.0 / stride) as usize);
         let point = |step: usize| {
             let at = stride * (step + 1) as f64;
             let value = end + drop * (-rate * at).exp();
-            (at, if diverges.is_some_and(|from| step >= from) { f64::NAN } else { value })
+            (
+                at,
+                if diverges.is_some_and(|from| step >= from) {
+                    f64::NAN
+                } else {
+                    value
+                },
+            )
         };
         let points: Vec<(f64, f64)> = (0..steps).map(point).collect();
         // A second objective that a world may or may not have.
-        let others = points.iter().map(|(at, _)| vec![(at * (1.0 + end)).sin()]).collect();
-        Curve { points, others, pace }
+        let others = points
+            .iter()
+            .map(|(at, _)| vec![(at * (1.0 + end)).sin()])
+            .collect();
+        Curve {
+            points,
+            others,
+            pace,
+        }
     })
 }
 
 fn world() -> impl Strategy<Value = World> {
     (world_of(KINDS), any::<bool>()).prop_map(|(world, has_several)| {
-        if has_several { World { objectives: several(), ..world } } else { world }
+        if has_several {
+            World {
+                objectives: several(),
+                ..world
+            }
+        } else {
+            world
+        }
     })
 }
 
@@ -219,7 +315,13 @@ fn world_of(kinds: &'static [(&'static str, &'static str, bool)]) -> impl Strate
     let trials = prop::collection::vec((curve(), losses), 1..40);
     (prop::sample::select(kinds), trials, 1usize..6).prop_map(|(scheduler, trials, slots)| {
         let (curves, mishaps) = trials.into_iter().unzip();
-        World { scheduler, objectives: vec![objective(Goal::Min)], curves, slots, mishaps }
+        World {
+            scheduler,
+            objectives: vec![objective(Goal::Min)],
+            curves,
+            slots,
+            mishaps,
+        }
     })
 }
 
@@ -228,17 +330,31 @@ impl World {
         let (name, options, checkpoint) = self.scheduler;
         let trials = Some(self.curves.len() as u64);
         let objectives = self.objectives.clone();
-        build(name, options, &Setting { trials, objectives, ..setting(checkpoint) })
+        build(
+            name,
+            options,
+            &Setting {
+                trials,
+                objectives,
+                ..setting(checkpoint)
+            },
+        )
     }
 
     fn run(&self, check: impl FnOnce(&Simulation<'_>)) {
         let mishap = |TrialId(trial): TrialId, Attempt(attempt): Attempt| {
             let (losses, ignores_until) = &self.mishaps[trial as usize - 1];
             let lost_before = losses.get(attempt as usize - 1).copied();
-            Mishap { lost_before, ignores_until: *ignores_until }
+            Mishap {
+                lost_before,
+                ignores_until: *ignores_until,
+            }
         };
         let objectives = self.objectives.clone();
-        let header = Header { objectives, ..header(Some(self.curves.len() as u64)) };
+        let header = Header {
+            objectives,
+            ..header(Some(self.curves.len() as u64))
+        };
         let mut simulation = Simulation::new(header, self.build(), self.slots, &self.curves)
             .expect("a good header")
             .with_checkpoints(self.scheduler.2)
@@ -269,7 +385,11 @@ fn answers(scheduler: &dyn TrialScheduler, study: &Study, room: bool) -> String 
             )
         })
         .collect();
-    format!("{:?} {:?} {trials:?}", scheduler.next(study, room), scheduler.next(study, false))
+    format!(
+        "{:?} {:?} {trials:?}",
+        scheduler.next(study, room),
+        scheduler.next(study, false)
+    )
 }
 
 proptest! {

@@ -1,13 +1,14 @@
 //! A study on a virtual clock: a scheduler meets recorded learning curves.
 //!
-//! What `swath simulate` and the benchmarks run, and what the property tests run with faults. It goes through the same events, the same fold
-//! and the same questions as a real study; only the trials are read from a list.
+//! What `swath simulate` and the benchmarks run, and what the property tests run with faults. It
+//! goes through the same events, the same fold and the same questions as a real study; only the
+//! trials are read from a list.
 
 use super::{Next, TrialScheduler, judgement, weighed};
 use crate::space::Params;
 use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource, Study,
-    Timestamp, TrialId, Usage, Verdict,
+    Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource,
+    Study, Timestamp, TrialId, Usage, Verdict,
 };
 
 /// What one configuration reported, in the order it did.
@@ -40,7 +41,8 @@ pub struct Simulation<'a> {
     pub spent: f64,
     /// The time on the clock, in seconds.
     pub seconds: f64,
-    /// Each improvement of the best reported score (smaller is better): the resource spent until then, the trial, the score.
+    /// Each improvement of the best reported score (smaller is better): the resource spent until
+    /// then, the trial, the score.
     pub improvements: Vec<(f64, TrialId, f64)>,
     scheduler: Box<dyn TrialScheduler>,
     curves: &'a [Curve],
@@ -92,7 +94,10 @@ impl<'a> Simulation<'a> {
             keeps_entries: false,
             checkpointing: false,
         };
-        simulation.commit(Event::Opened { format: crate::study::FORMAT, header })?;
+        simulation.commit(Event::Opened {
+            format: crate::study::FORMAT,
+            header,
+        })?;
         Ok(simulation)
     }
 
@@ -120,7 +125,8 @@ impl<'a> Simulation<'a> {
     /// Runs until nothing is left to do, or until `enough` says so.
     ///
     /// # Errors
-    /// [`IllegalEvent`] if the scheduler asks for something that cannot be, such as resuming a trial that runs.
+    /// [`IllegalEvent`] if the scheduler asks for something that cannot be, such as resuming a
+    /// trial that runs.
     pub fn run(&mut self, enough: impl Fn(&Self) -> bool) -> Result<(), IllegalEvent> {
         self.fill()?;
         while let Some(slot) = self.soonest() {
@@ -149,7 +155,12 @@ impl<'a> Simulation<'a> {
 
     fn commit(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros((self.seconds * 1e6) as i64);
-        let entry = Entry { seq: self.study.next_seq(), at, event, away: None };
+        let entry = Entry {
+            seq: self.study.next_seq(),
+            at,
+            event,
+            away: None,
+        };
         self.study.apply(&entry)?;
         self.scheduler.observe(&self.study, &entry.event);
         if self.keeps_entries || entry.seq == 0 {
@@ -187,41 +198,85 @@ impl<'a> Simulation<'a> {
         let id = self.study.next_id();
         match self.scheduler.next(&self.study, room) {
             Next::Fresh | Next::Given { .. } if !room => Err(IllegalEvent::NoSuchTrial(id)),
-            Next::Fresh => {
-                self.create(Params::default(), Origin::Suggested("simulated".to_owned()), 0.0).map(Some)
-            }
-            Next::Given { params, from, instead, why } => {
+            Next::Fresh => self
+                .create(
+                    Params::default(),
+                    Origin::Suggested("simulated".to_owned()),
+                    0.0,
+                )
+                .map(Some),
+            Next::Given {
+                params,
+                from,
+                instead,
+                why,
+            } => {
                 let at = from.map_or(0.0, |from| self.checkpoint(from));
-                let origin = from.map_or(Origin::Added, |from| Origin::Cloned { from, instead, why });
+                let origin =
+                    from.map_or(Origin::Added, |from| Origin::Cloned { from, instead, why });
                 self.create(params, origin, at).map(Some)
             }
             Next::Resume { trial, why } => {
-                self.commit(Event::Judged { trial, verdict: Verdict::Continue, why })?;
+                self.commit(Event::Judged {
+                    trial,
+                    verdict: Verdict::Continue,
+                    why,
+                })?;
                 Ok(Some(trial))
             }
             Next::Wait | Next::Done => Ok(None),
         }
     }
 
-    fn create(&mut self, params: Params, origin: Origin, checkpoint: f64) -> Result<TrialId, IllegalEvent> {
+    fn create(
+        &mut self,
+        params: Params,
+        origin: Origin,
+        checkpoint: f64,
+    ) -> Result<TrialId, IllegalEvent> {
         let trial = self.study.next_id();
         self.checkpoints.push(checkpoint);
-        self.commit(Event::Created { trial, params, origin, seed: 0 })?;
+        self.commit(Event::Created {
+            trial,
+            params,
+            origin,
+            seed: 0,
+        })?;
         Ok(trial)
     }
 
     fn checkpoint(&self, trial: TrialId) -> f64 {
-        self.checkpoints.get(trial.0 as usize - 1).copied().unwrap_or(0.0)
+        self.checkpoints
+            .get(trial.0 as usize - 1)
+            .copied()
+            .unwrap_or(0.0)
     }
 
     fn start(&mut self, slot: usize, trial: TrialId) -> Result<(), IllegalEvent> {
         let attempt = Attempt(self.study.trial(trial).map_or(0, |trial| trial.attempts) + 1);
         let until = self.scheduler.until(&self.study, trial);
         let at = self.checkpoint(trial);
-        self.commit(Event::Started { trial, attempt, until, slot: slot as u32, resume: at > 0.0 })?;
-        let next = self.curve(trial).points.partition_point(|(point, _)| *point <= at);
+        self.commit(Event::Started {
+            trial,
+            attempt,
+            until,
+            slot: slot as u32,
+            resume: at > 0.0,
+        })?;
+        let next = self
+            .curve(trial)
+            .points
+            .partition_point(|(point, _)| *point <= at);
         let due = self.due(trial, next, at);
-        self.slots[slot] = Some(Runner { trial, attempt, until, next, first: next, at, due });
+        self.slots[slot] = Some(Runner {
+            trial,
+            attempt,
+            until,
+            next,
+            first: next,
+            at,
+            due,
+        });
         Ok(())
     }
 
@@ -231,12 +286,18 @@ impl<'a> Simulation<'a> {
 
     fn due(&self, trial: TrialId, next: usize, at: f64) -> f64 {
         let curve = self.curve(trial);
-        self.seconds + curve.points.get(next).map_or(0.0, |(point, _)| (point - at).max(0.0) * curve.pace)
+        self.seconds
+            + curve
+                .points
+                .get(next)
+                .map_or(0.0, |(point, _)| (point - at).max(0.0) * curve.pace)
     }
 
     /// Lets the attempt in a slot get to its next point.
     fn step(&mut self, slot: usize) -> Result<(), IllegalEvent> {
-        let Some(mut runner) = self.slots[slot].take() else { return Ok(()) };
+        let Some(mut runner) = self.slots[slot].take() else {
+            return Ok(());
+        };
         self.seconds = self.seconds.max(runner.due);
         let mishap = (self.mishap)(runner.trial, runner.attempt);
         if mishap.lost_before == Some(runner.next - runner.first) {
@@ -261,8 +322,12 @@ impl<'a> Simulation<'a> {
             Verdict::Stop | Verdict::Complete => self.end(runner, Exit::Stopped),
             Verdict::Pause => self.end(runner, Exit::Paused),
             Verdict::Continue => {
-                let told = runner.until.is_some_and(|Resource(until)| runner.at >= until as f64);
-                if told && !mishap.ignores_until || runner.next >= self.curve(runner.trial).points.len() {
+                let told = runner
+                    .until
+                    .is_some_and(|Resource(until)| runner.at >= until as f64);
+                if told && !mishap.ignores_until
+                    || runner.next >= self.curve(runner.trial).points.len()
+                {
                     return self.leave(runner);
                 }
                 runner.due = self.due(runner.trial, runner.next, runner.at);
@@ -279,23 +344,40 @@ impl<'a> Simulation<'a> {
         let mut values = Vec::new();
         values.extend(resource.map(|name| (name, Datum::Number(Metric(runner.at)))));
         values.extend(
-            objective.iter().map(|objective| (objective.metric.clone(), Datum::Number(Metric(value)))),
+            objective
+                .iter()
+                .map(|objective| (objective.metric.clone(), Datum::Number(Metric(value)))),
         );
         let at = runner.next.saturating_sub(1);
-        let others = self.curve(runner.trial).others.get(at).into_iter().flatten();
+        let others = self
+            .curve(runner.trial)
+            .others
+            .get(at)
+            .into_iter()
+            .flatten();
         let further = header.objectives.iter().skip(1).zip(others);
         values.extend(
-            further.map(|(objective, value)| (objective.metric.clone(), Datum::Number(Metric(*value)))),
+            further.map(|(objective, value)| {
+                (objective.metric.clone(), Datum::Number(Metric(*value)))
+            }),
         );
         if let Some(score) = objective.and_then(|objective| objective.score(value)) {
-            let best = self.improvements.last().map_or(f64::INFINITY, |(_, _, best)| *best);
+            let best = self
+                .improvements
+                .last()
+                .map_or(f64::INFINITY, |(_, _, best)| *best);
             if score.get() < best {
-                self.improvements.push((self.spent, runner.trial, score.get()));
+                self.improvements
+                    .push((self.spent, runner.trial, score.get()));
             }
         }
         let report = LogRecord::Report { values };
         let record = weighed(&*self.scheduler, &self.study, runner.trial, report);
-        self.commit(Event::Logged { trial: runner.trial, attempt: runner.attempt, record })
+        self.commit(Event::Logged {
+            trial: runner.trial,
+            attempt: runner.attempt,
+            record,
+        })
     }
 
     /// The program ends by itself with status 0.
@@ -309,6 +391,11 @@ impl<'a> Simulation<'a> {
             self.checkpoints[runner.trial.0 as usize - 1] = runner.at;
         }
         let (trial, attempt) = (runner.trial, runner.attempt);
-        self.commit(Event::Ended { trial, attempt, exit, usage: Usage::default() })
+        self.commit(Event::Ended {
+            trial,
+            attempt,
+            exit,
+            usage: Usage::default(),
+        })
     }
 }

@@ -29,12 +29,21 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Makes an error.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, code, message: message.into(), labels: Vec::new(), hints: Vec::new() }
+        Self {
+            level: Level::Error,
+            code,
+            message: message.into(),
+            labels: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     /// Makes a warning.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self { level: Level::Warning, ..Self::error(code, message) }
+        Self {
+            level: Level::Warning,
+            ..Self::error(code, message)
+        }
     }
 
     /// Points at a place; the first call names the main one. An empty label is only a caret.
@@ -61,7 +70,8 @@ impl Diagnostic {
     }
 }
 
-/// Returns the word of `known` that `word` was most likely meant to be: a slip of the fingers away, or the end of a dotted name.
+/// Returns the word of `known` that `word` was most likely meant to be: a slip of the fingers away,
+/// or the end of a dotted name.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
     let mut best = (0.8, None);
@@ -86,7 +96,11 @@ fn likeness(word: &str, candidate: &str) -> f64 {
     if candidate.len() > LONGEST_WORD {
         return 0.0;
     }
-    let slip = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2 { 0.9 } else { 0.0 };
+    let slip = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2 {
+        0.9
+    } else {
+        0.0
+    };
     strsim::jaro_winkler(word, candidate).max(slip)
 }
 
@@ -106,7 +120,9 @@ impl Diagnostics {
     /// Returns whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|diagnostic| diagnostic.level == Level::Error)
+        self.list
+            .iter()
+            .any(|diagnostic| diagnostic.level == Level::Error)
     }
 }
 
@@ -116,7 +132,14 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
-        let known = ["learning_rate", "layers", "momentum", "model.width", "min", "max"];
+        let known = [
+            "learning_rate",
+            "layers",
+            "momentum",
+            "model.width",
+            "min",
+            "max",
+        ];
         for (word, meant) in [
             ("learning-rate", Some("learning_rate")),
             ("layer", Some("layers")),

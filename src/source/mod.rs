@@ -39,7 +39,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a file of at most [`LARGEST`] bytes. What is wrong with it is reported; the text is then empty or has replacement characters.
+    /// Reads a file of at most [`LARGEST`] bytes. What is wrong with it is reported; the text is
+    /// then empty or has replacement characters.
     pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let name = path.display().to_string();
         match read_bytes(path) {
@@ -47,25 +48,38 @@ impl Source {
             Err(error) => {
                 let message = format!("cannot read `{name}`: {error}");
                 diagnostics.push(Diagnostic::error("unreadable", message));
-                Self { name, text: String::new() }
+                Self {
+                    name,
+                    text: String::new(),
+                }
             }
         }
     }
 
     /// Makes a source of the bytes of a file, as [`read`](Self::read) does.
-    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>, diagnostics: &mut Diagnostics) -> Self {
+    pub fn from_bytes(
+        name: impl Into<String>,
+        bytes: Vec<u8>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let name = name.into();
         if bytes.len() as u64 > LARGEST {
             let message = format!("`{name}` is larger than {} MiB", LARGEST >> 20);
-            diagnostics.push(Diagnostic::error("too-large", message).hint("is this the right file?"));
-            return Self { name, text: String::new() };
+            diagnostics
+                .push(Diagnostic::error("too-large", message).hint("is this the right file?"));
+            return Self {
+                name,
+                text: String::new(),
+            };
         }
         let text = String::from_utf8(bytes).unwrap_or_else(|error| {
             let at = error.utf8_error().valid_up_to();
             let byte = error.as_bytes()[at];
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text"))
-                .at(at..at + char::REPLACEMENT_CHARACTER.len_utf8(), format!("byte 0x{byte:02x}"));
+            let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text")).at(
+                at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
+                format!("byte 0x{byte:02x}"),
+            );
             diagnostics.push(remark.hint("save the file as UTF-8"));
             text
         });
@@ -81,7 +95,10 @@ impl Source {
         }
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 }
 
@@ -101,8 +118,14 @@ mod tests {
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {
-        let source = Source { name: String::new(), text: "a\nüb".into() };
-        assert_eq!([0, 2, 4, 5, 99].map(|at| source.position(at)), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 3)]);
+        let source = Source {
+            name: String::new(),
+            text: "a\nüb".into(),
+        };
+        assert_eq!(
+            [0, 2, 4, 5, 99].map(|at| source.position(at)),
+            [(1, 1), (2, 1), (2, 2), (2, 3), (2, 3)]
+        );
         assert_eq!(source.position(3), (2, 1), "within a character");
     }
 
@@ -127,6 +150,9 @@ mod tests {
         let mut diagnostics = Diagnostics::default();
         let source = Source::from_bytes("x.toml", b"a = 1\nb = \xff\n".to_vec(), &mut diagnostics);
         let (span, label) = &diagnostics.list[0].labels[0];
-        assert_eq!((source.position(span.start), label.as_str()), ((2, 5), "byte 0xff"));
+        assert_eq!(
+            (source.position(span.start), label.as_str()),
+            ((2, 5), "byte 0xff")
+        );
     }
 }

@@ -85,8 +85,18 @@ pub enum Preset {
 impl Opt {
     /// Declares an option.
     #[must_use]
-    pub const fn new(name: &'static str, takes: Takes, default: Preset, about: &'static str) -> Self {
-        Self { name, takes, default, about }
+    pub const fn new(
+        name: &'static str,
+        takes: Takes,
+        default: Preset,
+        about: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            takes,
+            default,
+            about,
+        }
     }
 }
 
@@ -97,7 +107,11 @@ pub const fn joined<const N: usize>(first: &[Opt], second: &[Opt]) -> [Opt; N] {
     let mut all = [Opt::new("", Takes::Text, Preset::Absent, ""); N];
     let mut index = 0;
     while index < N {
-        all[index] = if index < first.len() { first[index] } else { second[index - first.len()] };
+        all[index] = if index < first.len() {
+            first[index]
+        } else {
+            second[index - first.len()]
+        };
         index += 1;
     }
     all
@@ -141,9 +155,11 @@ impl Takes {
             Self::Number => "numbers".to_owned(),
             Self::Duration => "durations".to_owned(),
             Self::Size => "sizes".to_owned(),
-            Self::Either(alternatives) => {
-                alternatives.iter().map(Self::plural).collect::<Vec<_>>().join(" or ")
-            }
+            Self::Either(alternatives) => alternatives
+                .iter()
+                .map(Self::plural)
+                .collect::<Vec<_>>()
+                .join(" or "),
             other => other.to_string(),
         }
     }
@@ -169,7 +185,11 @@ impl fmt::Display for Preset {
 }
 
 fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -193,8 +213,14 @@ mod tests {
             takes(Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)])),
             "string, or list of strings"
         );
-        assert_eq!(takes(Takes::List(&Takes::OneOf(&["a", "b"]))), "list of `a`, `b`");
-        assert_eq!(Preset::Duration(Duration::from_secs(600)).to_string(), "`10m`");
+        assert_eq!(
+            takes(Takes::List(&Takes::OneOf(&["a", "b"]))),
+            "list of `a`, `b`"
+        );
+        assert_eq!(
+            Preset::Duration(Duration::from_secs(600)).to_string(),
+            "`10m`"
+        );
         assert_eq!(Preset::Size(64 << 20).to_string(), "`64 MiB`");
         assert_eq!(Preset::Absent.to_string(), "");
     }

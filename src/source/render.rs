@@ -12,13 +12,21 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
         Level::Error => Shown::ERROR,
         Level::Warning => Shown::WARNING,
     };
-    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let title = level
+        .primary_title(diagnostic.message.as_str())
+        .id(diagnostic.code);
     let mut group = Group::with_title(title);
     let shown = masked(&source.text);
     if !diagnostic.labels.is_empty() {
-        let mut snippet = Snippet::source(&*shown).path(source.name.as_str()).fold(true);
+        let mut snippet = Snippet::source(&*shown)
+            .path(source.name.as_str())
+            .fold(true);
         for (at, (span, label)) in diagnostic.labels.iter().enumerate() {
-            let kind = if at == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let kind = if at == 0 {
+                AnnotationKind::Primary
+            } else {
+                AnnotationKind::Context
+            };
             let annotation = kind.span(within(source, span));
             snippet = snippet.annotation(if label.is_empty() {
                 annotation
@@ -30,9 +38,16 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
     }
     let mut groups = vec![group];
     groups.extend(
-        diagnostic.hints.iter().map(|hint| Group::with_title(Shown::HELP.secondary_title(hint.as_str()))),
+        diagnostic
+            .hints
+            .iter()
+            .map(|hint| Group::with_title(Shown::HELP.secondary_title(hint.as_str()))),
     );
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     renderer.render(&groups)
 }
 
@@ -77,12 +92,22 @@ mod tests {
 
     fn example() -> (Source, Diagnostic) {
         let text = "name = \"mlp\"\n\n[space]\nlr     = { min = 1e-1, max = 1e-5, log = true }\n";
-        let at = |part: &str| text.find(part).map(|start| start..start + part.len()).unwrap();
+        let at = |part: &str| {
+            text.find(part)
+                .map(|start| start..start + part.len())
+                .unwrap()
+        };
         let diagnostic = Diagnostic::error("empty-range", "the range of `lr` is empty")
             .at(at("1e-1"), "`min` is 1e-1")
             .at(at("1e-5"), "`max` is 1e-5")
             .hint("swap them: { min = 1e-5, max = 1e-1, log = true }");
-        (Source { name: "sweeps/mlp.toml".into(), text: text.into() }, diagnostic)
+        (
+            Source {
+                name: "sweeps/mlp.toml".into(),
+                text: text.into(),
+            },
+            diagnostic,
+        )
     }
 
     #[test]
@@ -106,18 +131,34 @@ mod tests {
         let (source, diagnostic) = example();
         let json = json(&source, &diagnostic);
         assert_eq!(
-            (&json["code"], &json["labels"][0]["line"], &json["labels"][0]["column"]),
+            (
+                &json["code"],
+                &json["labels"][0]["line"],
+                &json["labels"][0]["column"]
+            ),
             (&json!("empty-range"), &json!(4), &json!(18))
         );
     }
 
     #[test]
     fn spans_beyond_the_text_or_within_a_character_are_shown_all_the_same() {
-        let source = Source { name: "x".into(), text: "ü = 1".into() };
+        let source = Source {
+            name: "x".into(),
+            text: "ü = 1".into(),
+        };
         for span in [1..1, 0..1, 1..2, 5..90, 90..95] {
-            assert_ne!(text(&source, &Diagnostic::error("x", "x").at(span, "here"), true), "");
+            assert_ne!(
+                text(&source, &Diagnostic::error("x", "x").at(span, "here"), true),
+                ""
+            );
         }
-        let empty = Source { name: "x".into(), text: String::new() };
-        assert_ne!(text(&empty, &Diagnostic::error("x", "x").at(0..3, ""), false), "");
+        let empty = Source {
+            name: "x".into(),
+            text: String::new(),
+        };
+        assert_ne!(
+            text(&empty, &Diagnostic::error("x", "x").at(0..3, ""), false),
+            ""
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns the text with a star for every byte of `user:password` in `http://user:password@host`, so that positions stay what they are.
+/// Returns the text with a star for every byte of `user:password` in `http://user:password@host`,
+/// so that positions stay what they are.
 #[must_use]
 pub fn masked(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
@@ -25,12 +26,15 @@ pub fn masked(text: &str) -> Cow<'_, str> {
 fn authority(text: &str) -> usize {
     let ends = |(at, c): (usize, char)| match c {
         '/' | '"' => true,
-        '\'' => {
-            text[at + 1..].chars().next().is_none_or(|next| ",]}#".contains(next) || next.is_whitespace())
-        }
+        '\'' => text[at + 1..]
+            .chars()
+            .next()
+            .is_none_or(|next| ",]}#".contains(next) || next.is_whitespace()),
         c => c.is_whitespace(),
     };
-    text.char_indices().find(|&(at, c)| ends((at, c))).map_or(text.len(), |(at, _)| at)
+    text.char_indices()
+        .find(|&(at, c)| ends((at, c)))
+        .map_or(text.len(), |(at, _)| at)
 }
 
 #[cfg(test)]
@@ -46,7 +50,10 @@ mod tests {
             ),
             ("uri = 'http://u:p@h'", "uri = 'http://***@h'"),
             ("['http://h','x@y']", "['http://h','x@y']"),
-            ("http://h/a@b ssh://h x@y * ://", "http://h/a@b ssh://h x@y * ://"),
+            (
+                "http://h/a@b ssh://h x@y * ://",
+                "http://h/a@b ssh://h x@y * ://",
+            ),
             ("a://u@b c://v:w@d", "a://*@b c://***@d"),
         ];
         for (text, expected) in cases {

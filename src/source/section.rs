@@ -43,21 +43,33 @@ impl Section {
     /// Takes a value of any type with its key.
     pub fn take_with_key(&mut self, key: &'static str) -> Option<(Key, Node)> {
         let known = self.known.contains(&key);
-        debug_assert!(known || !self.declared, "`[{}]` reads `{key}`: declare it as an `Opt`", self.path);
+        debug_assert!(
+            known || !self.declared,
+            "`[{}]` reads `{key}`: declare it as an `Opt`",
+            self.path
+        );
         if !known {
             self.known.push(key);
         }
-        let at = self.entries.iter().position(|(found, _)| found.name == key)?;
+        let at = self
+            .entries
+            .iter()
+            .position(|(found, _)| found.name == key)?;
         Some(self.entries.remove(at))
     }
 
-    /// Takes every entry that is left, in the order of the file: for tables whose keys are the user's own.
+    /// Takes every entry that is left, in the order of the file: for tables whose keys are the
+    /// user's own.
     pub fn take_rest(&mut self) -> Vec<(Key, Node)> {
         std::mem::take(&mut self.entries)
     }
 
     /// Takes a string.
-    pub fn take_text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(String, Span)> {
+    pub fn take_text(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(String, Span)> {
         let node = self.take(key)?;
         match node.value {
             NodeValue::Text(text) => Some((text, node.span)),
@@ -73,20 +85,32 @@ impl Section {
     ) -> Option<(Vec<String>, Span)> {
         let node = self.take(key)?;
         let NodeValue::Array(items) = node.value else {
-            return self.wrong(key, "a list of strings", &node.value, node.span, diagnostics);
+            return self.wrong(
+                key,
+                "a list of strings",
+                &node.value,
+                node.span,
+                diagnostics,
+            );
         };
         let mut texts = Vec::new();
         for item in items {
             match item.value {
                 NodeValue::Text(text) => texts.push(text),
-                other => return self.wrong(key, "a list of strings", &other, item.span, diagnostics),
+                other => {
+                    return self.wrong(key, "a list of strings", &other, item.span, diagnostics);
+                }
             }
         }
         Some((texts, node.span))
     }
 
     /// Takes a boolean.
-    pub fn take_bool(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(bool, Span)> {
+    pub fn take_bool(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(bool, Span)> {
         let node = self.take(key)?;
         match node.value {
             NodeValue::Bool(flag) => Some((flag, node.span)),
@@ -95,7 +119,11 @@ impl Section {
     }
 
     /// Takes a finite number, whole or not.
-    pub fn take_number(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<(f64, Span)> {
+    pub fn take_number(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(f64, Span)> {
         let node = self.take(key)?;
         match node.value {
             NodeValue::Float(number) if number.is_finite() => Some((number, node.span)),
@@ -119,17 +147,26 @@ impl Section {
             Ok(count) if count >= least => Some((count, node.span)),
             _ => {
                 let message = format!("`{key}` must be at least {least}");
-                diagnostics
-                    .push(Diagnostic::error("too-small", message).at(node.span, format!("is {number}")));
+                diagnostics.push(
+                    Diagnostic::error("too-small", message).at(node.span, format!("is {number}")),
+                );
                 None
             }
         }
     }
 
     /// Takes a table as a section of its own.
-    pub fn take_section(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub fn take_section(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let node = self.take(key)?;
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let path = if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        };
         match node.value {
             NodeValue::Table(table) => Some(Self::new(path, node.span, table)),
             other => self.wrong(key, "a table", &other, node.span, diagnostics),
@@ -162,8 +199,9 @@ impl Section {
     /// Removes the keys that are not known, and returns them.
     pub fn take_unknown(&mut self) -> Vec<Key> {
         let entries = std::mem::take(&mut self.entries);
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(key, _)| self.known.contains(&key.name.as_str()));
+        let (known, unknown): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|(key, _)| self.known.contains(&key.name.as_str()));
         self.entries = known;
         self.refused |= !unknown.is_empty();
         unknown.into_iter().map(|(key, _)| key).collect()
@@ -188,13 +226,21 @@ impl Section {
     /// Says that this table does not take a key, and which near it or at all it takes.
     #[must_use]
     pub fn unknown(&self, key: &Key) -> Diagnostic {
-        let place = if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
+        let place = if self.path.is_empty() {
+            String::new()
+        } else {
+            format!(" in `[{}]`", self.path)
+        };
         let message = format!("unknown key `{}`{place}", key.name);
         let diagnostic = Diagnostic::error("unknown-key", message)
             .at(key.span.clone(), "not a key of this table")
             .did_you_mean(&key.name, self.known.iter().copied());
         if diagnostic.hints.is_empty() && !self.known.is_empty() {
-            let known: Vec<_> = self.known.iter().map(|known| format!("`{known}`")).collect();
+            let known: Vec<_> = self
+                .known
+                .iter()
+                .map(|known| format!("`{known}`"))
+                .collect();
             return diagnostic.hint(format!("known keys: {}", known.join(", ")));
         }
         diagnostic
@@ -209,8 +255,9 @@ impl Section {
         diagnostics: &mut Diagnostics,
     ) -> Option<T> {
         let message = format!("`{key}` must be {wanted}");
-        diagnostics
-            .push(Diagnostic::error("wrong-type", message).at(span, format!("this is {}", found.kind())));
+        diagnostics.push(
+            Diagnostic::error("wrong-type", message).at(span, format!("this is {}", found.kind())),
+        );
         None
     }
 }
@@ -231,7 +278,10 @@ mod tests {
         let mut diagnostics = Diagnostics::default();
         let mut limits = section("failurs = 3\nlog = 1");
         assert_eq!(limits.take_count("failures", 1, &mut diagnostics), None);
-        assert_eq!(limits.take_count("log", 1, &mut diagnostics), Some((1, 18..19)));
+        assert_eq!(
+            limits.take_count("log", 1, &mut diagnostics),
+            Some((1, 18..19))
+        );
         limits.finish(&mut diagnostics);
         let expected = Diagnostic::error("unknown-key", "unknown key `failurs` in `[limits]`")
             .at(0..7, "not a key of this table")
@@ -241,16 +291,33 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_declared_is_refused_before_anything_is_read() {
-        const FAILURES: Opt =
-            Opt::new("failures", crate::source::Takes::Count(1), crate::source::Preset::Absent, "");
+        const FAILURES: Opt = Opt::new(
+            "failures",
+            crate::source::Takes::Count(1),
+            crate::source::Preset::Absent,
+            "",
+        );
         let mut diagnostics = Diagnostics::default();
         let mut limits = section("failurs = 3\nfailures = 1");
         limits.refuse_unknown(&[FAILURES], &mut diagnostics);
-        let hints: Vec<_> = diagnostics.list.iter().flat_map(|found| found.hints.clone()).collect();
+        let hints: Vec<_> = diagnostics
+            .list
+            .iter()
+            .flat_map(|found| found.hints.clone())
+            .collect();
         assert_eq!(hints, ["did you mean `failures`?"]);
-        assert_eq!(limits.take_count("failures", 1, &mut diagnostics).map(|(count, _)| count), Some(1));
+        assert_eq!(
+            limits
+                .take_count("failures", 1, &mut diagnostics)
+                .map(|(count, _)| count),
+            Some(1)
+        );
         limits.finish(&mut diagnostics);
-        assert_eq!(diagnostics.list.len(), 1, "a refused key is not reported again");
+        assert_eq!(
+            diagnostics.list.len(),
+            1,
+            "a refused key is not reported again"
+        );
     }
 
     #[test]
@@ -264,8 +331,11 @@ mod tests {
         assert!(limits.take_section("e", &mut diagnostics).is_none());
         assert_eq!(limits.take_texts("f", &mut diagnostics), None);
         assert_eq!(limits.take_texts("g", &mut diagnostics).unwrap().0, ["x"]);
-        let messages: Vec<_> =
-            diagnostics.list.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+        let messages: Vec<_> = diagnostics
+            .list
+            .iter()
+            .map(|diagnostic| diagnostic.message.as_str())
+            .collect();
         let expected = [
             "`a` must be a string",
             "`b` must be `true` or `false`",

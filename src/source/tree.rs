@@ -18,7 +18,8 @@ pub struct Node {
     pub span: Span,
     /// What it is.
     pub value: NodeValue,
-    /// How it is written in the file, to be shown again as the user knows it; empty if that is long or unknown.
+    /// How it is written in the file, to be shown again as the user knows it; empty if that is long
+    /// or unknown.
     pub written: Box<str>,
 }
 
@@ -60,7 +61,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Parses a document, adding every syntax error to `diagnostics`. What could be read is returned all the same.
+    /// Parses a document, adding every syntax error to `diagnostics`. What could be read is
+    /// returned all the same.
     pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors.iter().take(MOST_ERRORS) {
@@ -73,7 +75,10 @@ impl Table {
     /// Returns the value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node> {
-        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+        self.entries
+            .iter()
+            .find(|(key, _)| key.name == name)
+            .map(|(_, node)| node)
     }
 }
 
@@ -104,7 +109,10 @@ impl Reader<'_> {
         let entries = table
             .iter()
             .map(|(key, value)| {
-                let key = Key { name: key.get_ref().to_string(), span: key.span() };
+                let key = Key {
+                    name: key.get_ref().to_string(),
+                    span: key.span(),
+                };
                 (key, self.node(value, depth + 1))
             })
             .collect();
@@ -116,8 +124,13 @@ impl Reader<'_> {
         let written = self.text.get(span.clone()).unwrap_or_default();
         if depth > DEEPEST {
             let what = format!("this is nested more than {DEEPEST} deep");
-            self.diagnostics.push(Diagnostic::error("syntax", what).at(span.clone(), ""));
-            return Node { span, value: NodeValue::Bool(false), written: Box::default() };
+            self.diagnostics
+                .push(Diagnostic::error("syntax", what).at(span.clone(), ""));
+            return Node {
+                span,
+                value: NodeValue::Bool(false),
+                written: Box::default(),
+            };
         }
         let inline = written.starts_with('{');
         let value = match value.get_ref() {
@@ -128,7 +141,8 @@ impl Reader<'_> {
                 let parsed = i64::from_str_radix(digits.as_str(), digits.radix());
                 NodeValue::Int(parsed.unwrap_or_else(|_| {
                     let what = "this integer does not fit in 64 bits";
-                    self.diagnostics.push(Diagnostic::error("syntax", what).at(span.clone(), "too large"));
+                    self.diagnostics
+                        .push(Diagnostic::error("syntax", what).at(span.clone(), "too large"));
                     0
                 }))
             }
@@ -136,17 +150,29 @@ impl Reader<'_> {
                 let parsed = digits.as_str().replace('_', "").parse();
                 NodeValue::Float(parsed.unwrap_or_else(|_| {
                     let what = "this is not a floating point number";
-                    self.diagnostics.push(Diagnostic::error("syntax", what).at(span.clone(), ""));
+                    self.diagnostics
+                        .push(Diagnostic::error("syntax", what).at(span.clone(), ""));
                     0.0
                 }))
             }
-            DeValue::Array(items) => {
-                NodeValue::Array(items.iter().map(|item| self.node(item, depth + 1)).collect())
-            }
+            DeValue::Array(items) => NodeValue::Array(
+                items
+                    .iter()
+                    .map(|item| self.node(item, depth + 1))
+                    .collect(),
+            ),
             DeValue::Table(table) => NodeValue::Table(self.table(table, inline, depth)),
         };
-        let written = if written.len() <= LONGEST_QUOTE { written.into() } else { Box::default() };
-        Node { span, value, written }
+        let written = if written.len() <= LONGEST_QUOTE {
+            written.into()
+        } else {
+            Box::default()
+        };
+        Node {
+            span,
+            value,
+            written,
+        }
     }
 }
 
@@ -164,12 +190,18 @@ mod tests {
     fn order_spans_and_spelling_are_kept() {
         let (table, diagnostics) = parse("b = 1e-1\na = { x = 0x10 }\n[c]\n");
         assert_eq!(diagnostics, Diagnostics::default());
-        let names: Vec<_> = table.entries.iter().map(|(key, _)| key.name.as_str()).collect();
+        let names: Vec<_> = table
+            .entries
+            .iter()
+            .map(|(key, _)| key.name.as_str())
+            .collect();
         assert_eq!(names, ["b", "a", "c"]);
         let b = table.get("b").unwrap();
-        assert_eq!((b.span.clone(), &*b.written, &b.value), (4..8, "1e-1", &NodeValue::Float(0.1)));
-        let inline =
-            |name| matches!(&table.get(name).unwrap().value, NodeValue::Table(table) if table.inline);
+        assert_eq!(
+            (b.span.clone(), &*b.written, &b.value),
+            (4..8, "1e-1", &NodeValue::Float(0.1))
+        );
+        let inline = |name| matches!(&table.get(name).unwrap().value, NodeValue::Table(table) if table.inline);
         assert!(inline("a") && !inline("c"));
     }
 
@@ -177,7 +209,10 @@ mod tests {
     fn all_syntax_errors_are_found_at_once() {
         let (table, diagnostics) = parse("a = \nb = 2\nb = 3\nc = 99999999999999999999\n");
         assert_eq!(diagnostics.list.len(), 3, "{diagnostics:#?}");
-        assert_eq!(table.get("b").map(|node| &node.value), Some(&NodeValue::Int(2)));
+        assert_eq!(
+            table.get("b").map(|node| &node.value),
+            Some(&NodeValue::Int(2))
+        );
     }
 
     #[test]

@@ -107,11 +107,19 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
         None => return Err(UnitError::UnknownUnit(unit.to_owned())),
     };
     let bytes = number * scale as f64;
-    if bytes < 9e18 { Ok(bytes.round() as u64) } else { Err(UnitError::TooLarge) }
+    if bytes < 9e18 {
+        Ok(bytes.round() as u64)
+    } else {
+        Err(UnitError::TooLarge)
+    }
 }
 
 /// Reads the duration a sweep file gives, text or plain seconds, reporting what is wrong with it.
-pub(crate) fn duration_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Duration> {
+pub(crate) fn duration_of(
+    key: &str,
+    node: &Node,
+    diagnostics: &mut Diagnostics,
+) -> Option<Duration> {
     let read = match &node.value {
         NodeValue::Text(text) => duration(text),
         NodeValue::Int(seconds) if *seconds >= 0 => from_seconds(*seconds as f64),
@@ -133,7 +141,8 @@ pub(crate) fn size_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> 
 
 const DURATION_HINT: &str =
     "write a number and a unit: `90s`, `45m`, `1h30m`, `2d`; a plain number is seconds";
-const SIZE_HINT: &str = "write a number and a unit: `512 MiB`, `8 GiB`, `1.5 GB`; a plain number is bytes";
+const SIZE_HINT: &str =
+    "write a number and a unit: `512 MiB`, `8 GiB`, `1.5 GB`; a plain number is bytes";
 
 fn wrong_type<T>(
     key: &str,
@@ -146,7 +155,14 @@ fn wrong_type<T>(
     let what = match found {
         NodeValue::Int(_) | NodeValue::Float(_) => "cannot be negative",
         _ => {
-            return reported_text(key, wanted, &format!("this is {}", found.kind()), node, hint, diagnostics);
+            return reported_text(
+                key,
+                wanted,
+                &format!("this is {}", found.kind()),
+                node,
+                hint,
+                diagnostics,
+            );
         }
     };
     reported_text(key, wanted, what, node, hint, diagnostics)
@@ -189,17 +205,26 @@ fn from_seconds(seconds: f64) -> Result<Duration, UnitError> {
 
 /// Splits `1.5 h20m` into (1.5, `h`, `20m`).
 fn part(text: &str) -> Result<(f64, &str, &str), UnitError> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
+        .unwrap_or(text.len());
     let number = text[..digits].replace('_', "");
-    let number = number.parse::<f64>().map_err(|_| UnitError::NoNumber(text.to_owned()))?;
+    let number = number
+        .parse::<f64>()
+        .map_err(|_| UnitError::NoNumber(text.to_owned()))?;
     let rest = text[digits..].trim_start();
-    let letters = rest.find(|c: char| c.is_ascii_digit() || c.is_whitespace()).unwrap_or(rest.len());
+    let letters = rest
+        .find(|c: char| c.is_ascii_digit() || c.is_whitespace())
+        .unwrap_or(rest.len());
     Ok((number, &rest[..letters], rest[letters..].trim_start()))
 }
 
 fn lookup<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
     let unit = unit.to_ascii_lowercase();
-    units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale)
+    units
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, scale)| *scale)
 }
 
 impl fmt::Display for Span {
@@ -211,7 +236,11 @@ impl fmt::Display for Span {
         if self.0.subsec_nanos() != 0 {
             return write!(f, "{}s", self.0.as_secs_f64());
         }
-        let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+        let parts = [
+            (seconds / 3600, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+        ];
         let mut empty = true;
         for (count, unit) in parts.into_iter().filter(|(count, _)| *count > 0) {
             write!(f, "{count}{unit}")?;
@@ -223,8 +252,18 @@ impl fmt::Display for Span {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let binary = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        let decimal = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)];
+        let binary = [
+            ("TiB", 1_u64 << 40),
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+        ];
+        let decimal = [
+            ("TB", 1_000_000_000_000),
+            ("GB", 1_000_000_000),
+            ("MB", 1_000_000),
+            ("KB", 1000),
+        ];
         let exact = binary
             .into_iter()
             .chain(decimal)
@@ -269,7 +308,10 @@ mod tests {
         assert_eq!(seconds(""), Err(UnitError::Empty));
         assert_eq!(seconds("soon"), Err(UnitError::NoNumber("soon".into())));
         assert_eq!(seconds("-5s"), Err(UnitError::NoNumber("-5s".into())));
-        assert_eq!(seconds("3 fortnights"), Err(UnitError::UnknownUnit("fortnights".into())));
+        assert_eq!(
+            seconds("3 fortnights"),
+            Err(UnitError::UnknownUnit("fortnights".into()))
+        );
         assert_eq!(seconds("1h30"), Err(UnitError::NoUnit("30".into())));
         assert_eq!(seconds("1e300s"), Err(UnitError::UnknownUnit("e".into())));
         assert_eq!(seconds("99999999999999999999d"), Err(UnitError::TooLarge));

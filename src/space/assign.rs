@@ -1,4 +1,5 @@
-//! Goes through the entries of a space in the order of their dependencies: to draw a configuration, and to check one.
+//! Goes through the entries of a space in the order of their dependencies: to draw a configuration,
+//! and to check one.
 
 use super::param::{Origin, Param, Settled};
 use super::{Params, Refusal, Space, Value};
@@ -12,7 +13,10 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     pub(super) fn none(space: &'a Space) -> Self {
-        Self { space, slots: vec![None; space.names.len()] }
+        Self {
+            space,
+            slots: vec![None; space.names.len()],
+        }
     }
 
     /// Takes the values of a configuration; names that are not in the space are left out.
@@ -32,7 +36,10 @@ impl<'a> Values<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Value> {
-        self.space.index.get(name).and_then(|slot| self.slots[*slot].clone())
+        self.space
+            .index
+            .get(name)
+            .and_then(|slot| self.slots[*slot].clone())
     }
 
     pub(super) fn settle<'p>(&self, param: &'p Param) -> Result<Settled<'p>, String> {
@@ -41,17 +48,26 @@ impl<'a> Values<'a> {
 
     pub(super) fn into_params(self) -> Params {
         let names = self.space.names.iter();
-        names.zip(self.slots).filter_map(|(name, value)| Some((Arc::clone(name), value?))).collect()
+        names
+            .zip(self.slots)
+            .filter_map(|(name, value)| Some((Arc::clone(name), value?)))
+            .collect()
     }
 }
 
 /// Draws a configuration at a point, taking the values of `given` where they exist.
 pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
-    let given = if given.is_empty() { None } else { Some(Values::of(space, given)) };
+    let given = if given.is_empty() {
+        None
+    } else {
+        Some(Values::of(space, given))
+    };
     let mut values = Values::none(space);
     for param in &space.params {
         let at = |index: usize| unit.get(param.axes.start + index).copied().unwrap_or(0.5);
-        let wish = given.as_ref().and_then(|given| given.slots[param.targets[0]].as_ref());
+        let wish = given
+            .as_ref()
+            .and_then(|given| given.slots[param.targets[0]].as_ref());
         match values.settle(param) {
             Ok(Settled::Value(value)) => values.slots[param.targets[0]] = Some(value.into_owned()),
             Ok(Settled::Draw(domain)) => {
@@ -59,8 +75,17 @@ pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
                 values.slots[param.targets[0]] = Some(value);
             }
             Ok(Settled::Draws(domain, count)) => {
-                let wishes = if let Some(Value::List(items)) = wish { items.as_slice() } else { &[] };
-                let one = |index| wishes.get(index).cloned().unwrap_or_else(|| domain.decode(at(index)));
+                let wishes = if let Some(Value::List(items)) = wish {
+                    items.as_slice()
+                } else {
+                    &[]
+                };
+                let one = |index| {
+                    wishes
+                        .get(index)
+                        .cloned()
+                        .unwrap_or_else(|| domain.decode(at(index)))
+                };
                 values.slots[param.targets[0]] = Some(Value::List((0..count).map(one).collect()));
             }
             Ok(Settled::Rows(rows, cases)) => {
@@ -78,12 +103,19 @@ pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
 
 /// Returns the first row that agrees with what is given, if anything is.
 fn wished_row(param: &Param, rows: &[Vec<Value>], given: Option<&Values<'_>>) -> Option<usize> {
-    let wishes: Vec<_> = param.targets.iter().map(|target| given?.slots[*target].as_ref()).collect();
+    let wishes: Vec<_> = param
+        .targets
+        .iter()
+        .map(|target| given?.slots[*target].as_ref())
+        .collect();
     if wishes.iter().all(Option::is_none) {
         return None;
     }
-    rows.iter()
-        .position(|row| row.iter().zip(&wishes).all(|(value, wish)| wish.is_none_or(|wish| wish == value)))
+    rows.iter().position(|row| {
+        row.iter()
+            .zip(&wishes)
+            .all(|(value, wish)| wish.is_none_or(|wish| wish == value))
+    })
 }
 
 /// Finds the point of a configuration.
@@ -113,7 +145,11 @@ pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
 
 fn row_of(param: &Param, rows: &[Vec<Value>], values: &Values<'_>) -> Option<usize> {
     rows.iter().position(|row| {
-        param.targets.iter().zip(row).all(|(target, value)| values.slots[*target].as_ref() == Some(value))
+        param
+            .targets
+            .iter()
+            .zip(row)
+            .all(|(target, value)| values.slots[*target].as_ref() == Some(value))
     })
 }
 
@@ -133,11 +169,14 @@ pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
     active
 }
 
-/// Checks a configuration: first that each parameter is there, or not, and in its range; then the constraints.
+/// Checks a configuration: first that each parameter is there, or not, and in its range; then the
+/// constraints.
 pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
     let values = Values::of(space, params);
     if values.slots.iter().flatten().count() < params.len()
-        && let Some((name, _)) = params.iter().find(|(name, _)| !space.index.contains_key(name))
+        && let Some((name, _)) = params
+            .iter()
+            .find(|(name, _)| !space.index.contains_key(name))
     {
         return Err(Refusal::Inactive(name.clone()));
     }
@@ -156,7 +195,10 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
         if !fits(param, &settled, &values) {
             let target = param.targets[0];
             let value = values.slots[target].clone().unwrap_or(Value::Bool(false));
-            return Err(Refusal::Outside { name: space.names[target].clone(), value });
+            return Err(Refusal::Outside {
+                name: space.names[target].clone(),
+                value,
+            });
         }
     }
     for (slot, name) in space.names.iter().enumerate() {
@@ -183,7 +225,9 @@ fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
         Settled::Draws(domain, count) => matches!(
             value, Some(Value::List(items)) if items.len() == *count && items.iter().all(|item| domain.admits(item))
         ),
-        Settled::Rows(rows, cases) => row_of(param, rows, values).is_some_and(|row| cases.is_possible(row)),
+        Settled::Rows(rows, cases) => {
+            row_of(param, rows, values).is_some_and(|row| cases.is_possible(row))
+        }
     }
 }
 
@@ -192,9 +236,12 @@ pub(super) fn defaults(space: &Space) -> Params {
     let mut values = Values::none(space);
     let mut defaulted = vec![false; space.names.len()];
     for param in &space.params {
-        // What decides over existence may itself have no default: then the defaults below it are kept.
-        let absent =
-            param.conditions.iter().any(|condition| condition.fails(&values.slots, &|name| values.get(name)));
+        // What decides over existence may itself have no default: then the defaults below it are
+        // kept.
+        let absent = param
+            .conditions
+            .iter()
+            .any(|condition| condition.fails(&values.slots, &|name| values.get(name)));
         if absent {
             continue;
         }
@@ -206,7 +253,11 @@ pub(super) fn defaults(space: &Space) -> Params {
         for (target, default) in param.targets.iter().zip(&param.default) {
             let value = match (default, values.settle(param)) {
                 (Value::List(items), Ok(Settled::Draws(_, count))) if !items.is_empty() => {
-                    Value::List((0..count).map(|at| items[at.min(items.len() - 1)].clone()).collect())
+                    Value::List(
+                        (0..count)
+                            .map(|at| items[at.min(items.len() - 1)].clone())
+                            .collect(),
+                    )
                 }
                 _ => default.clone(),
             };

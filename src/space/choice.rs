@@ -23,7 +23,10 @@ impl Cases {
     pub(crate) fn weighted(weights: &[f64]) -> Self {
         let largest = weights.iter().copied().fold(0.0, f64::max);
         let total: f64 = weights.iter().map(|weight| weight / largest).sum();
-        let probabilities: Vec<_> = weights.iter().map(|weight| weight / largest / total).collect();
+        let probabilities: Vec<_> = weights
+            .iter()
+            .map(|weight| weight / largest / total)
+            .collect();
         let mut sum = 0.0;
         let mut ends: Vec<_> = probabilities
             .iter()
@@ -32,9 +35,15 @@ impl Cases {
                 sum
             })
             .collect();
-        let last = weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0);
+        let last = weights
+            .iter()
+            .rposition(|weight| *weight > 0.0)
+            .unwrap_or(0);
         ends[last..].fill(1.0);
-        Self { ends, probabilities }
+        Self {
+            ends,
+            probabilities,
+        }
     }
 
     pub(crate) fn probabilities(&self) -> &[f64] {
@@ -47,7 +56,9 @@ impl Cases {
     }
 
     pub(crate) fn decode(&self, coordinate: f64) -> usize {
-        self.ends.partition_point(|end| *end <= coordinate).min(self.ends.len() - 1)
+        self.ends
+            .partition_point(|end| *end <= coordinate)
+            .min(self.ends.len() - 1)
     }
 
     pub(crate) fn encode(&self, case: usize) -> f64 {
@@ -64,7 +75,10 @@ mod tests {
     fn weights_divide_the_interval_and_zero_is_never_drawn() {
         let cases = Cases::weighted(&[1.0, 0.0, 3.0, 0.0]);
         assert_eq!(cases.probabilities(), [0.25, 0.0, 0.75, 0.0]);
-        assert_eq!([0.0, 0.24, 0.25, 0.999_999].map(|u| cases.decode(u)), [0, 0, 2, 2]);
+        assert_eq!(
+            [0.0, 0.24, 0.25, 0.999_999].map(|u| cases.decode(u)),
+            [0, 0, 2, 2]
+        );
         assert_eq!((cases.encode(0), cases.encode(2)), (0.125, 0.625));
     }
 

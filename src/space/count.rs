@@ -8,11 +8,16 @@ use super::{Space, Value};
 /// More cases of the parameters that decide over others are not gone through.
 const MOST_CASES: u64 = 100_000;
 
-/// Counts the configurations before constraints: goes through all cases of the parameters that others depend on, and multiplies the
-/// rest.
+/// Counts the configurations before constraints: goes through all cases of the parameters that
+/// others depend on, and multiplies the rest.
 pub(super) fn size(space: &Space) -> Option<u64> {
     let decisive = decisive(space);
-    let mut counter = Counter { space, decisive, values: Values::none(space), cases: 0 };
+    let mut counter = Counter {
+        space,
+        decisive,
+        values: Values::none(space),
+        cases: 0,
+    };
     counter.count(0).filter(|total| *total <= 1 << 63)
 }
 
@@ -84,13 +89,19 @@ impl Counter<'_> {
 }
 
 fn power(base: Option<u64>, count: usize) -> Option<u64> {
-    if count == 0 { Some(1) } else { base?.checked_pow(u32::try_from(count).ok()?) }
+    if count == 0 {
+        Some(1)
+    } else {
+        base?.checked_pow(u32::try_from(count).ok()?)
+    }
 }
 
 fn cases(domain: &Domain) -> Option<Vec<Vec<Value>>> {
     let count = domain.count().filter(|count| *count <= MOST_CASES)?;
-    let all =
-        (0..).map_while(|at| domain.at(at)).filter(|value| domain.contains(value)).map(|value| vec![value]);
+    let all = (0..)
+        .map_while(|at| domain.at(at))
+        .filter(|value| domain.contains(value))
+        .map(|value| vec![value]);
     Some(all.take(count as usize).collect())
 }
 

@@ -1,6 +1,7 @@
 //! Floats as short decimals: what is kept is exactly what prints.
 
-/// Which decimals exist: at most so many significant digits, and none finer than so many places after the point.
+/// Which decimals exist: at most so many significant digits, and none finer than so many places
+/// after the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decimals {
     /// Significant digits, 1 to [`MOST_DIGITS`].
@@ -13,15 +14,16 @@ pub(crate) struct Decimals {
 pub(crate) const MOST_DIGITS: i32 = 12;
 
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
-    1e19, 1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
 impl Decimals {
     /// Returns the decimal nearest to a finite number.
     ///
-    /// Within ordinary magnitudes one exact integer is divided or multiplied by one exact power of ten, so the result is correctly
-    /// rounded and equal to its shortest decimal form; beyond them it goes by way of text.
+    /// Within ordinary magnitudes one exact integer is divided or multiplied by one exact power of
+    /// ten, so the result is correctly rounded and equal to its shortest decimal form; beyond them
+    /// it goes by way of text.
     pub(crate) fn nearest(self, number: f64) -> f64 {
         if number == 0.0 {
             return 0.0;
@@ -31,8 +33,12 @@ impl Decimals {
             0..=22 => (number * POWERS[scale as usize]).round() / POWERS[scale as usize],
             -22..0 => (number / POWERS[-scale as usize]).round() * POWERS[-scale as usize],
             // Texts of Rust floats always parse.
-            23.. => format!("{number:.0$}", scale as usize).parse().unwrap_or(number),
-            _ => format!("{number:.0$e}", self.digits as usize - 1).parse().unwrap_or(number),
+            23.. => format!("{number:.0$}", scale as usize)
+                .parse()
+                .unwrap_or(number),
+            _ => format!("{number:.0$e}", self.digits as usize - 1)
+                .parse()
+                .unwrap_or(number),
         };
         rounded + 0.0 // never -0.0
     }
@@ -40,7 +46,11 @@ impl Decimals {
     /// Returns the smallest decimal not below `number`.
     pub(crate) fn above(self, number: f64) -> f64 {
         let near = self.nearest(number);
-        if near >= number { near } else { self.nearest(near + self.unit(number)) }
+        if near >= number {
+            near
+        } else {
+            self.nearest(near + self.unit(number))
+        }
     }
 
     /// Returns the largest decimal not above `number`.
@@ -74,7 +84,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SIX: Decimals = Decimals { digits: 6, places: 400 };
+    const SIX: Decimals = Decimals {
+        digits: 6,
+        places: 400,
+    };
 
     #[test]
     fn six_digits_are_kept_and_print_as_they_are() {
@@ -90,15 +103,35 @@ mod tests {
         ] {
             assert_eq!(format!("{:?}", SIX.nearest(number)), printed);
         }
-        assert_eq!(Decimals { digits: 6, places: 2 }.nearest(0.123_456), 0.12);
-        assert_eq!(Decimals { digits: 12, places: -2 }.nearest(12_345.0), 12_300.0);
+        assert_eq!(
+            Decimals {
+                digits: 6,
+                places: 2
+            }
+            .nearest(0.123_456),
+            0.12
+        );
+        assert_eq!(
+            Decimals {
+                digits: 12,
+                places: -2
+            }
+            .nearest(12_345.0),
+            12_300.0
+        );
     }
 
     #[test]
     fn neighbours_lie_on_either_side() {
-        let three = Decimals { digits: 3, places: 400 };
+        let three = Decimals {
+            digits: 3,
+            places: 400,
+        };
         assert_eq!((three.below(0.12345), three.above(0.12345)), (0.123, 0.124));
-        assert_eq!((three.below(-0.12345), three.above(-0.12345)), (-0.124, -0.123));
+        assert_eq!(
+            (three.below(-0.12345), three.above(-0.12345)),
+            (-0.124, -0.123)
+        );
         assert_eq!((three.below(0.5), three.above(0.5)), (0.5, 0.5));
     }
 

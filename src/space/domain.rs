@@ -75,11 +75,18 @@ const MOST_WHOLE: f64 = 1_125_899_906_842_624.0;
 const LARGEST_LOG_WHOLE: f64 = 1_099_511_627_776.0;
 const LARGEST_REAL: f64 = 1e300;
 /// Values on a grid of steps are exact to this many digits.
-const STEP: Decimals = Decimals { digits: MOST_DIGITS, places: 400 };
+const STEP: Decimals = Decimals {
+    digits: MOST_DIGITS,
+    places: 400,
+};
 
 /// Moves a coordinate into [0, 1); NaN becomes the middle.
 pub(crate) fn unit(coordinate: f64) -> f64 {
-    if coordinate.is_nan() { 0.5 } else { coordinate.clamp(0.0, 1.0 - f64::EPSILON / 2.0) }
+    if coordinate.is_nan() {
+        0.5
+    } else {
+        coordinate.clamp(0.0, 1.0 - f64::EPSILON / 2.0)
+    }
 }
 
 impl Domain {
@@ -90,7 +97,11 @@ impl Domain {
         {
             return Err(Fault::Empty);
         }
-        if [min, max].into_iter().flatten().any(|bound| bound.abs() > LARGEST_REAL) {
+        if [min, max]
+            .into_iter()
+            .flatten()
+            .any(|bound| bound.abs() > LARGEST_REAL)
+        {
             return Err(Fault::TooLarge);
         }
         if shape.log && [min, max].into_iter().flatten().any(|bound| bound <= 0.0) {
@@ -99,7 +110,9 @@ impl Domain {
         if let Some(bell) = shape.bell {
             return Real::bell(bell, (min, max), shape.log, shape.digits).map(Self::Real);
         }
-        let (Some(min), Some(max)) = (min, max) else { return Err(Fault::Empty) };
+        let (Some(min), Some(max)) = (min, max) else {
+            return Err(Fault::Empty);
+        };
         if shape.whole {
             return whole(min.ceil(), max.floor(), shape);
         }
@@ -116,15 +129,26 @@ impl Domain {
                     return Err(Fault::TooMany);
                 }
                 let count = count as u64;
-                let log = shape.log.then(|| LogGrid::new(min, step, count, (min, max)));
-                Ok(Self::Steps { min, step, count, log })
+                let log = shape
+                    .log
+                    .then(|| LogGrid::new(min, step, count, (min, max)));
+                Ok(Self::Steps {
+                    min,
+                    step,
+                    count,
+                    log,
+                })
             }
         }
     }
 
     /// Makes an even choice.
     pub(crate) fn choice(values: Vec<Value>, cases: Cases, ordered: bool) -> Self {
-        Self::Choice { values, cases, ordered }
+        Self::Choice {
+            values,
+            cases,
+            ordered,
+        }
     }
 
     /// Returns what a sampler sees.
@@ -133,7 +157,11 @@ impl Domain {
             Self::Whole(range) => AxisKind::Ordered(range.count()),
             Self::Steps { count, .. } => AxisKind::Ordered(*count),
             Self::Real(_) => AxisKind::Real,
-            Self::Choice { values, ordered: true, .. } => AxisKind::Ordered(values.len() as u64),
+            Self::Choice {
+                values,
+                ordered: true,
+                ..
+            } => AxisKind::Ordered(values.len() as u64),
             Self::Choice { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
         }
     }
@@ -158,12 +186,23 @@ impl Domain {
     /// Returns the centre of the cell of a value; 0.5 for what is none of the choices.
     pub(crate) fn encode(&self, value: &Value) -> f64 {
         match (self, value) {
-            (Self::Choice { values, cases, .. }, value) => {
-                values.iter().position(|known| known == value).map_or(0.5, |case| cases.encode(case))
-            }
+            (Self::Choice { values, cases, .. }, value) => values
+                .iter()
+                .position(|known| known == value)
+                .map_or(0.5, |case| cases.encode(case)),
             (Self::Whole(range), Value::Int(number)) => range.encode(*number),
-            (Self::Steps { min, step, count, log }, value) => value.as_f64().map_or(0.5, |number| {
-                let index = ((number - min) / step).round().clamp(0.0, (*count - 1) as f64);
+            (
+                Self::Steps {
+                    min,
+                    step,
+                    count,
+                    log,
+                },
+                value,
+            ) => value.as_f64().map_or(0.5, |number| {
+                let index = ((number - min) / step)
+                    .round()
+                    .clamp(0.0, (*count - 1) as f64);
                 unit(match log {
                     None => (index + 0.5) / *count as f64,
                     Some(grid) => grid.centre(index as u64),
@@ -178,9 +217,9 @@ impl Domain {
     pub(crate) fn at(&self, index: u64) -> Option<Value> {
         match self {
             Self::Whole(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
-            Self::Steps { min, step, count, .. } => {
-                (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64)))
-            }
+            Self::Steps {
+                min, step, count, ..
+            } => (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64))),
             Self::Real(_) => None,
             Self::Choice { values, .. } => values.get(usize::try_from(index).ok()?).cloned(),
         }
@@ -192,9 +231,11 @@ impl Domain {
             Self::Whole(range) => Some(range.count()),
             Self::Steps { count, .. } => Some(*count),
             Self::Real(_) => None,
-            Self::Choice { values, cases, .. } => {
-                Some((0..values.len()).filter(|case| cases.is_possible(*case)).count() as u64)
-            }
+            Self::Choice { values, cases, .. } => Some(
+                (0..values.len())
+                    .filter(|case| cases.is_possible(*case))
+                    .count() as u64,
+            ),
         }
     }
 
@@ -204,14 +245,16 @@ impl Domain {
             (Self::Whole(range), Value::Int(number)) => range.contains(*number),
             (Self::Steps { .. }, Value::Float(_)) => self.decode(self.encode(value)) == *value,
             (Self::Real(range), Value::Float(number)) => range.contains(*number),
-            (Self::Choice { values, cases, .. }, value) => {
-                values.iter().position(|known| known == value).is_some_and(|case| cases.is_possible(case))
-            }
+            (Self::Choice { values, cases, .. }, value) => values
+                .iter()
+                .position(|known| known == value)
+                .is_some_and(|case| cases.is_possible(case)),
             _ => false,
         }
     }
 
-    /// Returns whether a value is in the domain, a float with however many digits: those of other tools are not rounded.
+    /// Returns whether a value is in the domain, a float with however many digits: those of other
+    /// tools are not rounded.
     pub(crate) fn admits(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Real(range), Value::Float(number)) => range.spans(*number),
@@ -223,13 +266,24 @@ impl Domain {
     pub(crate) fn typed(&self, value: &Value) -> Value {
         match (self, value) {
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
-            (Self::Whole(_), Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            (Self::Whole(_), Value::Float(number))
+                if number.fract() == 0.0 && number.abs() < 9e15 =>
+            {
                 Value::Int(*number as i64)
             }
             (Self::Choice { values, .. }, value) => {
-                let same = |known: &&Value| known.as_f64().is_some_and(|known| Some(known) == value.as_f64());
+                let same = |known: &&Value| {
+                    known
+                        .as_f64()
+                        .is_some_and(|known| Some(known) == value.as_f64())
+                };
                 let alike = |known: &&Value| known.to_string() == value.to_string();
-                values.iter().find(same).or_else(|| values.iter().find(alike)).unwrap_or(value).clone()
+                values
+                    .iter()
+                    .find(same)
+                    .or_else(|| values.iter().find(alike))
+                    .unwrap_or(value)
+                    .clone()
             }
             (Self::Steps { .. }, value) => self.accept(value).unwrap_or_else(|_| value.clone()),
             (_, value) => value.clone(),
@@ -253,47 +307,79 @@ impl Domain {
                 || value.clone(),
                 |number| {
                     let near = self.decode(self.encode(&Value::Float(number)));
-                    let close = near.as_f64().is_some_and(|near| (near - number).abs() <= 1e-11 * near.abs());
+                    let close = near
+                        .as_f64()
+                        .is_some_and(|near| (near - number).abs() <= 1e-11 * near.abs());
                     if close { near } else { Value::Float(number) }
                 },
             ),
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
             (Self::Choice { values, .. }, value) => {
-                let same = |known: &&Value| known.as_f64().is_some_and(|known| Some(known) == value.as_f64());
+                let same = |known: &&Value| {
+                    known
+                        .as_f64()
+                        .is_some_and(|known| Some(known) == value.as_f64())
+                };
                 values.iter().find(same).unwrap_or(value).clone()
             }
             (_, value) => value.clone(),
         };
-        if self.contains(&value) { Ok(value) } else { Err(self.misfit(&value)) }
+        if self.contains(&value) {
+            Ok(value)
+        } else {
+            Err(self.misfit(&value))
+        }
     }
 
     fn misfit(&self, value: &Value) -> Misfit {
         let plain = |why: String| Misfit { why, hint: None };
         match (self, value) {
             (Self::Choice { values, cases, .. }, value) => {
-                if values.iter().enumerate().any(|(case, known)| known == value && !cases.is_possible(case)) {
+                if values
+                    .iter()
+                    .enumerate()
+                    .any(|(case, known)| known == value && !cases.is_possible(case))
+                {
                     return plain("has weight 0".into());
                 }
                 let known: Vec<_> = values.iter().take(12).map(ToString::to_string).collect();
                 let more = if values.len() > 12 { ", …" } else { "" };
-                let near = diagnostic::nearest(&value.to_string(), known.iter().map(String::as_str));
+                let near =
+                    diagnostic::nearest(&value.to_string(), known.iter().map(String::as_str));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
-                Misfit { why: format!("not one of {}{more}", known.join(", ")), hint }
+                Misfit {
+                    why: format!("not one of {}{more}", known.join(", ")),
+                    hint,
+                }
             }
-            (Self::Whole(range), Value::Int(number)) if *number >= range.min() && *number <= range.max() => {
-                plain(format!("not a multiple of {} from {}", range.step(), range.min()))
+            (Self::Whole(range), Value::Int(number))
+                if *number >= range.min() && *number <= range.max() =>
+            {
+                plain(format!(
+                    "not a multiple of {} from {}",
+                    range.step(),
+                    range.min()
+                ))
             }
             (Self::Whole(range), Value::Int(_)) => {
                 plain(format!("not between {} and {}", range.min(), range.max()))
             }
             (Self::Whole(_), _) => plain("not an integer".into()),
-            (Self::Steps { min, step, count, .. }, Value::Float(number)) => {
+            (
+                Self::Steps {
+                    min, step, count, ..
+                },
+                Value::Float(number),
+            ) => {
                 let max = min + step * (*count - 1) as f64;
                 let (min, step) = (Value::Float(*min), Value::Float(*step));
                 if *number >= min.as_f64().unwrap_or(0.0) && *number <= max {
                     return plain(format!("not a multiple of {step} from {min}"));
                 }
-                plain(format!("not between {min} and {}", Value::Float(STEP.nearest(max))))
+                plain(format!(
+                    "not between {min} and {}",
+                    Value::Float(STEP.nearest(max))
+                ))
             }
             (Self::Real(range), Value::Float(number))
                 if *number >= range.low() && *number <= range.high() =>
@@ -306,9 +392,11 @@ impl Domain {
                     )),
                 }
             }
-            (Self::Real(range), Value::Float(_)) => {
-                plain(format!("not between {} and {}", Value::Float(range.low()), Value::Float(range.high())))
-            }
+            (Self::Real(range), Value::Float(_)) => plain(format!(
+                "not between {} and {}",
+                Value::Float(range.low()),
+                Value::Float(range.high())
+            )),
             _ => plain("not a number".into()),
         }
     }
@@ -328,7 +416,12 @@ fn whole(min: f64, max: f64, shape: &Shape) -> Result<Domain, Fault> {
     if (max - min) / step >= MOST_WHOLE || (shape.log && max > LARGEST_LOG_WHOLE) {
         return Err(Fault::TooMany);
     }
-    Ok(Domain::Whole(Whole::new(min as i64, max as i64, step as i64, shape.log)))
+    Ok(Domain::Whole(Whole::new(
+        min as i64,
+        max as i64,
+        step as i64,
+        shape.log,
+    )))
 }
 
 #[cfg(test)]
@@ -337,38 +430,70 @@ mod tests {
     use proptest::prelude::*;
 
     fn real(min: f64, max: f64, log: bool, digits: Option<i32>) -> Domain {
-        Domain::range(Some(min), Some(max), &Shape { log, digits, ..Shape::default() }).unwrap()
+        Domain::range(
+            Some(min),
+            Some(max),
+            &Shape {
+                log,
+                digits,
+                ..Shape::default()
+            },
+        )
+        .unwrap()
     }
 
     #[test]
     fn steps_are_exact_decimals_from_min() {
-        let shape = Shape { step: Some(0.05), ..Shape::default() };
+        let shape = Shape {
+            step: Some(0.05),
+            ..Shape::default()
+        };
         let domain = Domain::range(Some(0.1), Some(0.3), &shape).unwrap();
-        let values: Vec<_> =
-            (0..domain.count().unwrap()).map(|at| domain.at(at).unwrap().to_string()).collect();
+        let values: Vec<_> = (0..domain.count().unwrap())
+            .map(|at| domain.at(at).unwrap().to_string())
+            .collect();
         assert_eq!(values, ["0.1", "0.15", "0.2", "0.25", "0.3"]);
         assert_eq!(domain.kind(), AxisKind::Ordered(5));
-        assert_eq!(domain.accept(&Value::Float(0.1 + 0.05)), Ok(Value::Float(0.15)));
-        assert_eq!(domain.accept(&Value::Float(0.12)).unwrap_err().why, "not a multiple of 0.05 from 0.1");
+        assert_eq!(
+            domain.accept(&Value::Float(0.1 + 0.05)),
+            Ok(Value::Float(0.15))
+        );
+        assert_eq!(
+            domain.accept(&Value::Float(0.12)).unwrap_err().why,
+            "not a multiple of 0.05 from 0.1"
+        );
     }
 
     #[test]
     fn logarithmic_steps_are_on_the_grid_and_small_ones_come_more_often() {
-        let shape = Shape { step: Some(0.05), log: true, ..Shape::default() };
+        let shape = Shape {
+            step: Some(0.05),
+            log: true,
+            ..Shape::default()
+        };
         let domain = Domain::range(Some(0.05), Some(0.8), &shape).unwrap();
         assert_eq!(domain.kind(), AxisKind::Ordered(16));
         let drawn = [0.0, 0.25, 0.5, 0.75, 1.0].map(|at| domain.decode(at).to_string());
         assert_eq!(drawn, ["0.05", "0.1", "0.2", "0.4", "0.8"]);
         assert_eq!(domain.at(2), Some(Value::Float(0.15)));
-        assert_eq!(domain.accept(&Value::Float(0.12)).unwrap_err().why, "not a multiple of 0.05 from 0.05");
+        assert_eq!(
+            domain.accept(&Value::Float(0.12)).unwrap_err().why,
+            "not a multiple of 0.05 from 0.05"
+        );
     }
 
     #[test]
     fn a_value_outside_says_what_would_be_inside() {
         let lr = real(1e-5, 0.1, true, None);
-        assert_eq!(lr.accept(&Value::Int(1)).unwrap_err().why, "not between 1e-5 and 0.1");
+        assert_eq!(
+            lr.accept(&Value::Int(1)).unwrap_err().why,
+            "not between 1e-5 and 0.1"
+        );
         let precise = lr.accept(&Value::Float(0.001_234_567)).unwrap_err();
-        assert_eq!(precise.hint.as_deref(), Some("write 0.00123457, or give the parameter `digits`"));
+        assert_eq!(
+            precise.hint.as_deref(),
+            Some("write 0.00123457, or give the parameter `digits`")
+        );
         let values = vec![Value::Text("sgd".into()), Value::Text("adam".into())];
         let choice = Domain::choice(values, Cases::even(2), false);
         let misfit = choice.accept(&Value::Text("adm".into())).unwrap_err();
@@ -383,44 +508,125 @@ mod tests {
         let range = |min, max, shape| Domain::range(Some(min), Some(max), &shape);
         let plain = Shape::default();
         assert_eq!(range(1.0, 0.0, plain), Err(Fault::Empty));
-        assert_eq!(range(0.0, 1.0, Shape { log: true, ..plain }), Err(Fault::NotPositive));
-        assert_eq!(range(0.0, 1.0, Shape { step: Some(2.0), ..plain }), Err(Fault::StepTooLarge));
-        assert_eq!(range(0.2, 0.8, Shape { whole: true, ..plain }), Err(Fault::Empty));
-        assert_eq!(range(0.0, 9e15, Shape { whole: true, ..plain }), Err(Fault::TooMany));
-        assert_eq!(range(0.0, 1e16, Shape { whole: true, ..plain }), Err(Fault::TooLarge));
+        assert_eq!(
+            range(0.0, 1.0, Shape { log: true, ..plain }),
+            Err(Fault::NotPositive)
+        );
+        assert_eq!(
+            range(
+                0.0,
+                1.0,
+                Shape {
+                    step: Some(2.0),
+                    ..plain
+                }
+            ),
+            Err(Fault::StepTooLarge)
+        );
+        assert_eq!(
+            range(
+                0.2,
+                0.8,
+                Shape {
+                    whole: true,
+                    ..plain
+                }
+            ),
+            Err(Fault::Empty)
+        );
+        assert_eq!(
+            range(
+                0.0,
+                9e15,
+                Shape {
+                    whole: true,
+                    ..plain
+                }
+            ),
+            Err(Fault::TooMany)
+        );
+        assert_eq!(
+            range(
+                0.0,
+                1e16,
+                Shape {
+                    whole: true,
+                    ..plain
+                }
+            ),
+            Err(Fault::TooLarge)
+        );
     }
 
     fn domains() -> impl Strategy<Value = Domain> {
         let bound = || prop_oneof![-1e3..1e3f64, -1e9..1e9f64, -1.0..1.0f64, Just(0.0)];
-        let even = (bound(), bound(), any::<bool>(), proptest::option::of(1..=12i32)).prop_map(
-            |(a, b, log, digits)| {
-                let (a, b) = if log { (a.abs() + 1e-7, b.abs() + 1e-7) } else { (a, b) };
-                Domain::range(Some(a.min(b)), Some(a.max(b)), &Shape { log, digits, ..Shape::default() })
-            },
-        );
+        let even = (
+            bound(),
+            bound(),
+            any::<bool>(),
+            proptest::option::of(1..=12i32),
+        )
+            .prop_map(|(a, b, log, digits)| {
+                let (a, b) = if log {
+                    (a.abs() + 1e-7, b.abs() + 1e-7)
+                } else {
+                    (a, b)
+                };
+                Domain::range(
+                    Some(a.min(b)),
+                    Some(a.max(b)),
+                    &Shape {
+                        log,
+                        digits,
+                        ..Shape::default()
+                    },
+                )
+            });
         let wide = (-300..300i32, -300..300i32, 1..=12i32).prop_map(|(a, b, digits)| {
             let (low, high) = (10f64.powi(a.min(b)), 10f64.powi(a.max(b)));
             Domain::range(
                 Some(low),
                 Some(high),
-                &Shape { log: true, digits: Some(digits), ..Shape::default() },
+                &Shape {
+                    log: true,
+                    digits: Some(digits),
+                    ..Shape::default()
+                },
             )
         });
-        let bell = (bound(), 1e-3..50.0f64, any::<bool>(), proptest::option::of(1..=12i32)).prop_map(
-            |(mean, std, log, digits)| {
+        let bell = (
+            bound(),
+            1e-3..50.0f64,
+            any::<bool>(),
+            proptest::option::of(1..=12i32),
+        )
+            .prop_map(|(mean, std, log, digits)| {
                 let mean = if log { mean % 20.0 } else { mean };
-                Domain::range(None, None, &Shape { log, digits, bell: Some((mean, std)), ..Shape::default() })
-            },
-        );
-        let steps =
-            (bound(), 1e-3..1e3f64, 1.0..1e4f64, any::<bool>()).prop_map(|(min, step, count, log)| {
+                Domain::range(
+                    None,
+                    None,
+                    &Shape {
+                        log,
+                        digits,
+                        bell: Some((mean, std)),
+                        ..Shape::default()
+                    },
+                )
+            });
+        let steps = (bound(), 1e-3..1e3f64, 1.0..1e4f64, any::<bool>()).prop_map(
+            |(min, step, count, log)| {
                 let min = if log { min.abs() + 1e-7 } else { min };
                 Domain::range(
                     Some(min),
                     Some(min + step * count),
-                    &Shape { step: Some(step), log, ..Shape::default() },
+                    &Shape {
+                        step: Some(step),
+                        log,
+                        ..Shape::default()
+                    },
                 )
-            });
+            },
+        );
         let whole = (
             -1_000_000..1_000_000i64,
             0..1_000_000_000_000i64,
@@ -433,17 +639,23 @@ mod tests {
                 Domain::range(
                     Some(min as f64),
                     Some((min + width) as f64),
-                    &Shape { whole: true, log, step, ..Shape::default() },
+                    &Shape {
+                        whole: true,
+                        log,
+                        step,
+                        ..Shape::default()
+                    },
                 )
             });
-        let choice = proptest::collection::vec(0..1000u32, 1..20).prop_filter_map("all zero", |weights| {
-            let values = (0..weights.len()).map(|at| Value::Int(at as i64)).collect();
-            let weights: Vec<_> = weights.into_iter().map(f64::from).collect();
-            weights
-                .iter()
-                .any(|weight| *weight > 0.0)
-                .then(|| Ok(Domain::choice(values, Cases::weighted(&weights), false)))
-        });
+        let choice =
+            proptest::collection::vec(0..1000u32, 1..20).prop_filter_map("all zero", |weights| {
+                let values = (0..weights.len()).map(|at| Value::Int(at as i64)).collect();
+                let weights: Vec<_> = weights.into_iter().map(f64::from).collect();
+                weights
+                    .iter()
+                    .any(|weight| *weight > 0.0)
+                    .then(|| Ok(Domain::choice(values, Cases::weighted(&weights), false)))
+            });
         prop_oneof![even, wide, bell, steps, whole, choice].prop_filter_map("no range", Result::ok)
     }
 

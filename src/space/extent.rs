@@ -24,23 +24,47 @@ impl Extent {
     fn of(domain: &Domain) -> Self {
         match domain {
             Domain::Choice { values, .. } => Self::Choice(values.clone()),
-            Domain::Whole(range) => {
-                Self::Range { min: range.min() as f64, max: range.max() as f64, log: range.is_log() }
-            }
-            Domain::Steps { min, step, count, log } => {
+            Domain::Whole(range) => Self::Range {
+                min: range.min() as f64,
+                max: range.max() as f64,
+                log: range.is_log(),
+            },
+            Domain::Steps {
+                min,
+                step,
+                count,
+                log,
+            } => {
                 let max = min + step * (count - 1) as f64;
-                Self::Range { min: *min, max, log: log.is_some() }
+                Self::Range {
+                    min: *min,
+                    max,
+                    log: log.is_some(),
+                }
             }
-            Domain::Real(range) => Self::Range { min: range.low(), max: range.high(), log: range.is_log() },
+            Domain::Real(range) => Self::Range {
+                min: range.low(),
+                max: range.high(),
+                log: range.is_log(),
+            },
         }
     }
 
     /// Returns an extent that holds the values of both; `None` if they are of different kinds.
     fn with(self, other: Self) -> Option<Self> {
         match (self, other) {
-            (Self::Range { min, max, log }, Self::Range { min: low, max: high, log: other }) => {
-                Some(Self::Range { min: min.min(low), max: max.max(high), log: log && other })
-            }
+            (
+                Self::Range { min, max, log },
+                Self::Range {
+                    min: low,
+                    max: high,
+                    log: other,
+                },
+            ) => Some(Self::Range {
+                min: min.min(low),
+                max: max.max(high),
+                log: log && other,
+            }),
             (Self::Choice(mut values), Self::Choice(others)) => {
                 for value in others {
                     if !values.contains(&value) {
@@ -54,16 +78,20 @@ impl Extent {
     }
 }
 
-/// Finds the extent of `name`: what all entries that set it can give. Of a repeated parameter it is that of one draw.
+/// Finds the extent of `name`: what all entries that set it can give. Of a repeated parameter it is
+/// that of one draw.
 pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
     let target = *space.index.get(name)?;
     let mut found: Option<Extent> = None;
     for param in &space.params {
-        let Some(column) = param.targets.iter().position(|at| *at == target) else { continue };
+        let Some(column) = param.targets.iter().position(|at| *at == target) else {
+            continue;
+        };
         let one = match &param.origin {
             Origin::Rows { rows, .. } => {
                 let rows = rows.iter().filter_map(|row| row.get(column).cloned());
-                rows.map(|value| Extent::Choice(vec![value])).try_fold(None, merge)??
+                rows.map(|value| Extent::Choice(vec![value]))
+                    .try_fold(None, merge)??
             }
             Origin::Fixed(value) => Extent::Choice(vec![value.clone()]),
             Origin::Drawn { .. } => Extent::of(param.outer()?),

@@ -23,9 +23,15 @@ struct Recent {
 
 impl Recent {
     fn find(&mut self, text: &str) -> Arc<str> {
-        let likely = self.texts.get(self.next).is_some_and(|next| **next == *text);
-        let found =
-            if likely { Some(self.next) } else { self.texts.iter().position(|known| **known == *text) };
+        let likely = self
+            .texts
+            .get(self.next)
+            .is_some_and(|next| **next == *text);
+        let found = if likely {
+            Some(self.next)
+        } else {
+            self.texts.iter().position(|known| **known == *text)
+        };
         let at = found.unwrap_or_else(|| {
             if self.texts.len() < MANY {
                 self.texts.push(text.into());
@@ -94,10 +100,16 @@ mod tests {
         let first = known("lr");
         assert!(Arc::ptr_eq(&first, &known("lr")));
         let many: Vec<_> = (0..1000).map(|at| known(&format!("x{at}"))).collect();
-        assert!(many.iter().enumerate().all(|(at, text)| **text == *format!("x{at}")));
+        assert!(
+            many.iter()
+                .enumerate()
+                .all(|(at, text)| **text == *format!("x{at}"))
+        );
         assert!(Arc::strong_count(&many[0]) == 1 && *known("lr") == *first);
-        let read: BTreeMap<Arc<str>, u8> =
-            by_name(&mut serde_json::Deserializer::from_str(r#"{"a": 1, "b": 2}"#)).unwrap();
+        let read: BTreeMap<Arc<str>, u8> = by_name(&mut serde_json::Deserializer::from_str(
+            r#"{"a": 1, "b": 2}"#,
+        ))
+        .unwrap();
         assert_eq!(read, BTreeMap::from([("a".into(), 1), ("b".into(), 2)]));
     }
 }

@@ -19,7 +19,13 @@ impl LogGrid {
     ///
     /// The ends are positive. Each lies in the cell of the first or last number of the grid.
     pub(crate) fn new(min: f64, step: f64, count: u64, ends: (f64, f64)) -> Self {
-        Self { min, step, count, low: libm::log(ends.0), high: libm::log(ends.1) }
+        Self {
+            min,
+            step,
+            count,
+            low: libm::log(ends.0),
+            high: libm::log(ends.1),
+        }
     }
 
     /// Returns the index of the grid point whose cell holds a coordinate.
@@ -32,7 +38,11 @@ impl LogGrid {
     pub(crate) fn centre(&self, index: u64) -> f64 {
         let edge = |offset: f64| libm::log(self.min + self.step * (index as f64 + offset));
         let below = if index == 0 { self.low } else { edge(-0.5) };
-        let above = if index == self.count - 1 { self.high } else { edge(0.5) };
+        let above = if index == self.count - 1 {
+            self.high
+        } else {
+            edge(0.5)
+        };
         (0.5 * (below + above) - self.low) / (self.high - self.low)
     }
 }
@@ -53,15 +63,21 @@ mod tests {
             let value = 8.0 + 8.0 * index as f64;
             let cell = ((value - 4.0_f64).max(8.0), (value + 4.0_f64).min(256.0));
             let expected = (cell.1 / cell.0).ln() / 32_f64.ln();
-            assert!((f64::from(drawn) / f64::from(draws) - expected).abs() < 1e-4, "{value}");
+            assert!(
+                (f64::from(drawn) / f64::from(draws) - expected).abs() < 1e-4,
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn the_centre_of_a_cell_lies_in_it_and_cells_tile_the_unit_interval() {
-        for (min, step, count, max) in
-            [(1.0, 9.0, 12, 105.0), (1e-4, 1e-4, 1000, 0.1), (1e-300, 1.0, 4, 3.4), (16.0, 32.0, 4, 112.0)]
-        {
+        for (min, step, count, max) in [
+            (1.0, 9.0, 12, 105.0),
+            (1e-4, 1e-4, 1000, 0.1),
+            (1e-300, 1.0, 4, 3.4),
+            (16.0, 32.0, 4, 112.0),
+        ] {
             let grid = LogGrid::new(min, step, count, (min, max));
             let mut edge = 0.0;
             for index in 0..count {

@@ -1,10 +1,12 @@
 //! The search space: which configurations exist, and how the unit cube maps onto them.
 //!
-//! A sampler sees only [`Axis`]es, one per dimension of the unit cube; what a coordinate means (logarithms, steps, branches, repeats,
-//! derived values, constraints) is decided here alone, by `Space::decode`, and undone by `Space::encode`.
+//! A sampler sees only [`Axis`]es, one per dimension of the unit cube; what a coordinate means
+//! (logarithms, steps, branches, repeats, derived values, constraints) is decided here alone, by
+//! `Space::decode`, and undone by `Space::encode`.
 //!
-//! `parse` makes a space of the tables of a sweep file and `point` a partial configuration; `param` is one entry, `domain` the values it
-//! can have, `expr` the language of conditions, bounds and constraints, `assign` goes through the entries, `count` counts.
+//! `parse` makes a space of the tables of a sweep file and `point` a partial configuration; `param`
+//! is one entry, `domain` the values it can have, `expr` the language of conditions, bounds and
+//! constraints, `assign` goes through the entries, `count` counts.
 
 #[cfg(feature = "engine")]
 mod assign;
@@ -56,7 +58,8 @@ use {
 /// One dimension of the unit cube as a sampler sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// The parameter it sets; `units[2]` for the third draw of a repeated one; the key in the file for paired rows.
+    /// The parameter it sets; `units[2]` for the third draw of a repeated one; the key in the file
+    /// for paired rows.
     pub name: Name,
     /// What its values are like.
     pub kind: AxisKind,
@@ -110,12 +113,22 @@ pub struct Space {
 #[cfg(feature = "engine")]
 impl Space {
     /// Reads the tables `[space]` and `[constraints]`; reports everything that is wrong with them.
-    pub fn parse(space: Section, constraints: Option<Section>, d: &mut Diagnostics) -> Option<Self> {
+    pub fn parse(
+        space: Section,
+        constraints: Option<Section>,
+        d: &mut Diagnostics,
+    ) -> Option<Self> {
         parse::space(space, constraints, d)
     }
 
-    /// Reads one `[[point]]`: a partial assignment, checked against the ranges, conditions and constraints as far as it goes.
-    pub fn parse_point(&self, point: Section, digits: Digits, d: &mut Diagnostics) -> Option<Params> {
+    /// Reads one `[[point]]`: a partial assignment, checked against the ranges, conditions and
+    /// constraints as far as it goes.
+    pub fn parse_point(
+        &self,
+        point: Section,
+        digits: Digits,
+        d: &mut Diagnostics,
+    ) -> Option<Params> {
         point::parse(self, point, digits, d)
     }
 
@@ -131,7 +144,8 @@ impl Space {
         &self.axes
     }
 
-    /// Returns the names of all parameters a configuration may have, in the order of the file: the columns of the CSV.
+    /// Returns the names of all parameters a configuration may have, in the order of the file: the
+    /// columns of the CSV.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         self.names.clone()
@@ -141,23 +155,34 @@ impl Space {
     #[must_use]
     pub fn is_drawn(&self, name: &str) -> bool {
         let drawn = |param: &&Param| !param.axes.is_empty();
-        let sets = |param: &Param| param.targets.iter().any(|target| &*self.names[*target] == name);
+        let sets = |param: &Param| {
+            param
+                .targets
+                .iter()
+                .any(|target| &*self.names[*target] == name)
+        };
         self.params.iter().filter(drawn).any(sets)
     }
 
-    /// Gives a value that another tool recorded for a parameter the type that it has here, wherever the parameter has a range that takes it.
+    /// Gives a value that another tool recorded for a parameter the type that it has here, wherever
+    /// the parameter has a range that takes it.
     #[must_use]
     pub fn typed(&self, name: &str, value: &Value) -> Value {
         let typed = |param: &Param, value: &Value| match &param.origin {
             param::Origin::Rows { rows, .. } => {
-                let column = param.targets.iter().position(|target| &*self.names[*target] == name);
+                let column = param
+                    .targets
+                    .iter()
+                    .position(|target| &*self.names[*target] == name);
                 let alike = |known: &&Value| {
                     known
                         .as_f64()
                         .zip(value.as_f64())
                         .map_or_else(|| known.to_string() == value.to_string(), |(a, b)| a == b)
                 };
-                column.and_then(|at| rows.iter().map(|row| &row[at]).find(alike)).cloned()
+                column
+                    .and_then(|at| rows.iter().map(|row| &row[at]).find(alike))
+                    .cloned()
             }
             _ => param
                 .outer()
@@ -165,15 +190,25 @@ impl Space {
                 .filter(|typed| param.outer().is_some_and(|domain| domain.admits(typed))),
         };
         let each = |param: &Param| match value {
-            Value::List(items) => {
-                items.iter().map(|item| typed(param, item)).collect::<Option<_>>().map(Value::List)
-            }
+            Value::List(items) => items
+                .iter()
+                .map(|item| typed(param, item))
+                .collect::<Option<_>>()
+                .map(Value::List),
             single => typed(param, single),
         };
         let sets = |param: &&Param| {
-            !param.axes.is_empty() && param.targets.iter().any(|target| &*self.names[*target] == name)
+            !param.axes.is_empty()
+                && param
+                    .targets
+                    .iter()
+                    .any(|target| &*self.names[*target] == name)
         };
-        self.params.iter().filter(sets).find_map(each).unwrap_or_else(|| value.clone())
+        self.params
+            .iter()
+            .filter(sets)
+            .find_map(each)
+            .unwrap_or_else(|| value.clone())
     }
 
     /// Returns the constraints with their names.
@@ -181,7 +216,8 @@ impl Space {
         self.constraints.iter().map(|(name, expr)| (name, expr))
     }
 
-    /// Makes a configuration from a point: (d) coordinates in [0, 1). Coordinates of parameters that do not exist in it are ignored.
+    /// Makes a configuration from a point: (d) coordinates in [0, 1). Coordinates of parameters
+    /// that do not exist in it are ignored.
     ///
     /// It is in the space unless a constraint refuses it.
     #[must_use]
@@ -189,14 +225,15 @@ impl Space {
         assign::draw(self, unit, &Params::default())
     }
 
-    /// Makes a configuration as [`decode`](Self::decode) does, but with the values of `given` where they exist.
+    /// Makes a configuration as [`decode`](Self::decode) does, but with the values of `given` where
+    /// they exist.
     #[must_use]
     pub fn complete(&self, given: &Params, unit: &[f64]) -> Params {
         assign::draw(self, unit, given)
     }
 
-    /// Returns the point of a configuration, the inverse of [`decode`](Self::decode): the centre of the cell that decodes to it.
-    /// Coordinates of parameters that do not exist in it are 0.5.
+    /// Returns the point of a configuration, the inverse of [`decode`](Self::decode): the centre of
+    /// the cell that decodes to it. Coordinates of parameters that do not exist in it are 0.5.
     #[must_use]
     pub fn encode(&self, params: &Params) -> Vec<f64> {
         assign::encode(self, params)
@@ -208,7 +245,8 @@ impl Space {
         assign::active(self, params)
     }
 
-    /// Returns what is known of the values of `name` beforehand: its bounds or choices; `None` for what is derived or computed.
+    /// Returns what is known of the values of `name` beforehand: its bounds or choices; `None` for
+    /// what is derived or computed.
     #[must_use]
     pub fn extent(&self, name: &str) -> Option<Extent> {
         extent::extent(self, name)
@@ -220,14 +258,20 @@ impl Space {
         self.encode(&self.decode(unit))
     }
 
-    /// Returns the centre of value number `index` on an axis that is not a continuum, as far as its range is known beforehand.
+    /// Returns the centre of value number `index` on an axis that is not a continuum, as far as its
+    /// range is known beforehand.
     ///
     /// Cells need not be equal: those of logarithmic integers and of weighted choices are not.
     #[must_use]
     pub fn cell(&self, axis: usize, index: u64) -> Option<f64> {
-        let param = self.params.iter().find(|param| param.axes.contains(&axis))?;
+        let param = self
+            .params
+            .iter()
+            .find(|param| param.axes.contains(&axis))?;
         if let param::Origin::Rows { rows, cases } = &param.origin {
-            let case = usize::try_from(index).ok().filter(|case| *case < rows.len())?;
+            let case = usize::try_from(index)
+                .ok()
+                .filter(|case| *case < rows.len())?;
             return Some(cases.encode(case));
         }
         let domain = param.outer()?;
@@ -237,12 +281,16 @@ impl Space {
     /// Returns the axes in an order in which each stands after those that decide whether it exists.
     #[must_use]
     pub fn order(&self) -> Vec<usize> {
-        self.params.iter().flat_map(|param| param.axes.clone()).collect()
+        self.params
+            .iter()
+            .flat_map(|param| param.axes.clone())
+            .collect()
     }
 
     /// Says whether a configuration is in the space.
     ///
-    /// A constraint that depends on a parameter that does not exist in the configuration does not refuse it.
+    /// A constraint that depends on a parameter that does not exist in the configuration does not
+    /// refuse it.
     ///
     /// # Errors
     /// The first [`Refusal`] found.
@@ -250,7 +298,8 @@ impl Space {
         assign::admits(self, params)
     }
 
-    /// Returns the `default`s: a partial assignment, for the first point and for filling older trials.
+    /// Returns the `default`s: a partial assignment, for the first point and for filling older
+    /// trials.
     #[must_use]
     pub fn defaults(&self) -> Params {
         assign::defaults(self)
@@ -264,11 +313,15 @@ impl Space {
             let point: Vec<f64> = (0..self.dims()).map(|_| rng.random()).collect();
             self.admits(&self.decode(&point)).is_ok()
         });
-        if draws == 0 { 1.0 } else { accepted.count() as f64 / f64::from(draws) }
+        if draws == 0 {
+            1.0
+        } else {
+            accepted.count() as f64 / f64::from(draws)
+        }
     }
 
-    /// Returns how many different configurations there are before constraints, `None` if it is a continuum, beyond 2^63, or if too many
-    /// parameters decide over others to tell.
+    /// Returns how many different configurations there are before constraints, `None` if it is a
+    /// continuum, beyond 2^63, or if too many parameters decide over others to tell.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         count::size(self)

@@ -27,7 +27,11 @@ pub(crate) struct Param {
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
     /// A choice has taken this value.
-    Branch { switch: usize, name: Name, value: Value },
+    Branch {
+        switch: usize,
+        name: Name,
+        value: Value,
+    },
     /// An expression is true.
     When(Expr),
 }
@@ -37,8 +41,14 @@ pub(crate) enum Condition {
 pub(crate) enum Origin {
     Fixed(Value),
     Derived(Expr),
-    Drawn { range: Bounds, repeat: Option<Repeat> },
-    Rows { rows: Vec<Vec<Value>>, cases: Cases },
+    Drawn {
+        range: Bounds,
+        repeat: Option<Repeat>,
+    },
+    Rows {
+        rows: Vec<Vec<Value>>,
+        cases: Cases,
+    },
 }
 
 /// A domain, or the expressions that make one.
@@ -114,8 +124,12 @@ impl Param {
             },
             Origin::Rows { rows, cases } => Ok(Settled::Rows(rows, cases)),
             Origin::Drawn { range, repeat } => {
-                let Some(domain) = self.domain(range, scope)? else { return Ok(Settled::Absent) };
-                let Some(repeat) = repeat else { return Ok(Settled::Draw(domain)) };
+                let Some(domain) = self.domain(range, scope)? else {
+                    return Ok(Settled::Absent);
+                };
+                let Some(repeat) = repeat else {
+                    return Ok(Settled::Draw(domain));
+                };
                 match repeat.count.eval(scope) {
                     Ok(Value::Int(count)) if count >= 0 && count as u64 <= repeat.most as u64 => {
                         Ok(Settled::Draws(domain, count as usize))
@@ -128,10 +142,16 @@ impl Param {
         }
     }
 
-    fn domain<'a>(&self, range: &'a Bounds, scope: Scope<'_>) -> Result<Option<Cow<'a, Domain>>, String> {
+    fn domain<'a>(
+        &self,
+        range: &'a Bounds,
+        scope: Scope<'_>,
+    ) -> Result<Option<Cow<'a, Domain>>, String> {
         let (min, max, shape) = match range {
             Bounds::Known(domain) => return Ok(Some(Cow::Borrowed(domain))),
-            Bounds::Computed { min, max, shape, .. } => (min, max, shape),
+            Bounds::Computed {
+                min, max, shape, ..
+            } => (min, max, shape),
         };
         let end = |bound: &Option<Bound>| match bound {
             None => Ok(Some(None)),
@@ -139,13 +159,19 @@ impl Param {
             Some(Bound::Expr(expr)) => match expr.eval(scope) {
                 Ok(value) => match value.as_f64() {
                     Some(number) => Ok(Some(Some(number))),
-                    None => Err(format!("{}: the bound `{}` is {value}", self.name, expr.text())),
+                    None => Err(format!(
+                        "{}: the bound `{}` is {value}",
+                        self.name,
+                        expr.text()
+                    )),
                 },
                 Err(EvalError::Absent(_)) => Ok(None),
                 Err(error) => Err(self.trouble("bound", expr, &error)),
             },
         };
-        let (Some(min), Some(max)) = (end(min)?, end(max)?) else { return Ok(None) };
+        let (Some(min), Some(max)) = (end(min)?, end(max)?) else {
+            return Ok(None);
+        };
         match Domain::range(min, max, shape) {
             Ok(domain) => Ok(Some(Cow::Owned(domain))),
             Err(fault) => Err(format!("{}: {fault}", self.name)),
@@ -159,13 +185,19 @@ impl Param {
     /// Returns the expressions its values come from: bounds, length, derivation.
     pub(crate) fn exprs(&self) -> impl Iterator<Item = &Expr> {
         let bounds = match &self.origin {
-            Origin::Drawn { range: Bounds::Computed { min, max, .. }, .. } => [min.as_ref(), max.as_ref()],
+            Origin::Drawn {
+                range: Bounds::Computed { min, max, .. },
+                ..
+            } => [min.as_ref(), max.as_ref()],
             _ => [None, None],
         };
-        let bounds = bounds.into_iter().flatten().filter_map(|bound| match bound {
-            Bound::Expr(expr) => Some(expr),
-            Bound::Number(_) => None,
-        });
+        let bounds = bounds
+            .into_iter()
+            .flatten()
+            .filter_map(|bound| match bound {
+                Bound::Expr(expr) => Some(expr),
+                Bound::Number(_) => None,
+            });
         let other = match &self.origin {
             Origin::Derived(expr) => Some(expr),
             Origin::Drawn { repeat, .. } => repeat.as_ref().map(|repeat| &repeat.count),
@@ -177,8 +209,14 @@ impl Param {
     /// Returns the domain as far as it is known beforehand.
     pub(crate) fn outer(&self) -> Option<&Domain> {
         match &self.origin {
-            Origin::Drawn { range: Bounds::Known(domain), .. } => Some(domain),
-            Origin::Drawn { range: Bounds::Computed { outer, .. }, .. } => outer.as_ref(),
+            Origin::Drawn {
+                range: Bounds::Known(domain),
+                ..
+            } => Some(domain),
+            Origin::Drawn {
+                range: Bounds::Computed { outer, .. },
+                ..
+            } => outer.as_ref(),
             _ => None,
         }
     }
@@ -199,7 +237,11 @@ impl Condition {
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Branch { name, value: Value::Text(value), .. } => write!(f, "{name} == '{value}'"),
+            Self::Branch {
+                name,
+                value: Value::Text(value),
+                ..
+            } => write!(f, "{name} == '{value}'"),
             Self::Branch { name, value, .. } => write!(f, "{name} == {value}"),
             Self::When(expr) => f.write_str(expr.text()),
         }

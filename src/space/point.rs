@@ -24,7 +24,12 @@ pub(super) fn parse(
     d: &mut Diagnostics,
 ) -> Option<Params> {
     let before = d.list.len();
-    let mut reader = Reader { space, digits, given: BTreeMap::new(), values: Values::none(space) };
+    let mut reader = Reader {
+        space,
+        digits,
+        given: BTreeMap::new(),
+        values: Values::none(space),
+    };
     reader.read(point.take_rest(), "", d);
     for param in &space.params {
         reader.visit(param);
@@ -36,9 +41,14 @@ pub(super) fn parse(
     }
     for (name, expr) in space.constraints() {
         if let Ok(Some(false)) = expr.holds(&|name| reader.values.get(name)) {
-            let remark =
-                Diagnostic::error("broken-constraint", format!("this point breaks the constraint `{name}`"))
-                    .at(point.span.clone(), format!("`{}` does not hold", expr.text()));
+            let remark = Diagnostic::error(
+                "broken-constraint",
+                format!("this point breaks the constraint `{name}`"),
+            )
+            .at(
+                point.span.clone(),
+                format!("`{}` does not hold", expr.text()),
+            );
             d.push(remark.hint("change the point, or the constraint"));
         }
     }
@@ -90,7 +100,12 @@ impl Reader<'_> {
             match (slot, node.value) {
                 (None, NodeValue::Table(table)) => {
                     let inner = format!("{name}.");
-                    if self.space.names.iter().any(|known| known.starts_with(&inner)) {
+                    if self
+                        .space
+                        .names
+                        .iter()
+                        .any(|known| known.starts_with(&inner))
+                    {
                         self.read(table.entries, &inner, d);
                     } else {
                         d.push(self.unknown(&name, key.span));
@@ -99,7 +114,9 @@ impl Reader<'_> {
                 (None, _) => d.push(self.unknown(&name, key.span)),
                 (Some(slot), value) => {
                     let node = Node { value, ..node };
-                    let Some(value) = value_of(&name, &node, d) else { continue };
+                    let Some(value) = value_of(&name, &node, d) else {
+                        continue;
+                    };
                     let given = Given {
                         key: key.span.clone(),
                         span: node.span,
@@ -107,7 +124,8 @@ impl Reader<'_> {
                         verdict: Verdict::Absent(None),
                     };
                     if let Some(earlier) = self.given.insert(*slot, given) {
-                        let remark = Diagnostic::error("duplicate-name", format!("`{name}` is given twice"));
+                        let remark =
+                            Diagnostic::error("duplicate-name", format!("`{name}` is given twice"));
                         d.push(remark.at(key.span, "again").at(earlier.key, "first"));
                     }
                 }
@@ -130,19 +148,26 @@ impl Reader<'_> {
         if let Some(failing) = failing {
             let text = failing.to_string();
             for target in &param.targets {
-                if let Some(Given { verdict: verdict @ Verdict::Absent(None), .. }) =
-                    self.given.get_mut(target)
+                if let Some(Given {
+                    verdict: verdict @ Verdict::Absent(None),
+                    ..
+                }) = self.given.get_mut(target)
                 {
                     *verdict = Verdict::Absent(Some(text.clone()));
                 }
             }
             return;
         }
-        let certain = param.conditions.iter().all(|condition| self.holds(condition));
+        let certain = param
+            .conditions
+            .iter()
+            .all(|condition| self.holds(condition));
         let verdicts = self.verdicts(param, certain);
         for (target, verdict) in param.targets.iter().zip(verdicts) {
             let Some(verdict) = verdict else { continue };
-            let Some(given) = self.given.get_mut(target) else { continue };
+            let Some(given) = self.given.get_mut(target) else {
+                continue;
+            };
             if let Verdict::Fits(value) = &verdict {
                 self.values.slots[*target] = Some(value.clone());
             }
@@ -154,12 +179,17 @@ impl Reader<'_> {
 
     fn holds(&self, condition: &Condition) -> bool {
         match condition {
-            Condition::Branch { switch, value, .. } => self.values.slots[*switch].as_ref() == Some(value),
-            Condition::When(expr) => matches!(expr.holds(&|name| self.values.get(name)), Ok(Some(true))),
+            Condition::Branch { switch, value, .. } => {
+                self.values.slots[*switch].as_ref() == Some(value)
+            }
+            Condition::When(expr) => {
+                matches!(expr.holds(&|name| self.values.get(name)), Ok(Some(true)))
+            }
         }
     }
 
-    /// Says for each target whether the value that is given fits; notes constants and derived values.
+    /// Says for each target whether the value that is given fits; notes constants and derived
+    /// values.
     fn verdicts(&mut self, param: &Param, certain: bool) -> Vec<Option<Verdict>> {
         let target = param.targets[0];
         let given = self.given.get(&target).map(|given| given.value.clone());
@@ -191,13 +221,21 @@ impl Reader<'_> {
     }
 
     fn row_verdicts(&self, param: &Param, rows: &[Vec<Value>]) -> Vec<Option<Verdict>> {
-        let given: Vec<_> =
-            param.targets.iter().map(|target| self.given.get(target).map(|given| &given.value)).collect();
+        let given: Vec<_> = param
+            .targets
+            .iter()
+            .map(|target| self.given.get(target).map(|given| &given.value))
+            .collect();
         let same = |known: &Value, given: &Value| {
-            known == given || known.as_f64().is_some_and(|number| Some(number) == given.as_f64())
+            known == given
+                || known
+                    .as_f64()
+                    .is_some_and(|number| Some(number) == given.as_f64())
         };
         let fits = |row: &&Vec<Value>| {
-            row.iter().zip(&given).all(|(known, given)| given.is_none_or(|given| same(known, given)))
+            row.iter()
+                .zip(&given)
+                .all(|(known, given)| given.is_none_or(|given| same(known, given)))
         };
         let row = rows.iter().find(fits);
         let verdict = |(at, given): (usize, &Option<&Value>)| {
@@ -232,7 +270,10 @@ impl Reader<'_> {
         };
         match &settled {
             Ok(Settled::Draws(_, count)) if items.len() != *count => {
-                return refused(format!("{} values where {count} are needed", items.len()), None);
+                return refused(
+                    format!("{} values where {count} are needed", items.len()),
+                    None,
+                );
             }
             Ok(Settled::Absent) => {
                 let hint = "give the parameters that decide over its length, too";
@@ -253,12 +294,18 @@ impl Reader<'_> {
                 Verdict::Fits(_) | Verdict::Same => {}
                 Verdict::Refused { why, hint } => {
                     let message = format!("`{name}` cannot be {} here", given.value);
-                    let remark = Diagnostic::error("bad-point", message).at(given.span.clone(), why.as_str());
-                    d.push(if let Some(hint) = hint { remark.hint(hint) } else { remark });
+                    let remark = Diagnostic::error("bad-point", message)
+                        .at(given.span.clone(), why.as_str());
+                    d.push(if let Some(hint) = hint {
+                        remark.hint(hint)
+                    } else {
+                        remark
+                    });
                 }
                 Verdict::Absent(why) => {
                     let message = format!("`{name}` does not exist in this point");
-                    let remark = Diagnostic::error("inactive", message).at(given.key.clone(), "leave it out");
+                    let remark = Diagnostic::error("inactive", message)
+                        .at(given.key.clone(), "leave it out");
                     d.push(match why {
                         Some(why) => remark.hint(format!("it exists only when {why}")),
                         None => remark,

@@ -23,22 +23,43 @@ pub(crate) struct Real {
 /// How the unit interval is laid over the (logarithms of the) values.
 #[derive(Debug, Clone, PartialEq)]
 enum Scale {
-    Even { from: f64, width: f64 },
-    Bell { mean: f64, std: f64, from: f64, width: f64 },
+    Even {
+        from: f64,
+        width: f64,
+    },
+    Bell {
+        mean: f64,
+        std: f64,
+        from: f64,
+        width: f64,
+    },
 }
 
 impl Real {
     /// Makes a range over which values, or their logarithms, are uniform.
     pub(crate) fn even(min: f64, max: f64, log: bool, digits: Option<i32>) -> Result<Self, Fault> {
-        let (from, to) = if log { (libm::log(min), libm::log(max)) } else { (min, max) };
+        let (from, to) = if log {
+            (libm::log(min), libm::log(max))
+        } else {
+            (min, max)
+        };
         let decimals = Decimals {
             digits: digits.unwrap_or_else(|| enough_digits(min, max)),
             places: if log { 400 } else { finest(min, max) },
         };
-        Self::new((min, max), decimals, log, Scale::Even { from, width: to - from })
+        Self::new(
+            (min, max),
+            decimals,
+            log,
+            Scale::Even {
+                from,
+                width: to - from,
+            },
+        )
     }
 
-    /// Makes a range over which values, or their logarithms, are normal; the bounds cut off its ends.
+    /// Makes a range over which values, or their logarithms, are normal; the bounds cut off its
+    /// ends.
     pub(crate) fn bell(
         (mean, std): (f64, f64),
         (min, max): (Option<f64>, Option<f64>),
@@ -51,12 +72,23 @@ impl Real {
         if low > high {
             return Err(Fault::CutAway);
         }
-        let value = |z: f64| if log { libm::exp(mean + z * std) } else { mean + z * std };
+        let value = |z: f64| {
+            if log {
+                libm::exp(mean + z * std)
+            } else {
+                mean + z * std
+            }
+        };
         let ends = (
-            min.filter(|_| low > -DEVIATIONS).unwrap_or_else(|| value(low)),
-            max.filter(|_| high < DEVIATIONS).unwrap_or_else(|| value(high)),
+            min.filter(|_| low > -DEVIATIONS)
+                .unwrap_or_else(|| value(low)),
+            max.filter(|_| high < DEVIATIONS)
+                .unwrap_or_else(|| value(high)),
         );
-        if ![ends.0, ends.1].iter().all(|end| end.abs() < 1e300 && (!log || *end > 1e-300)) {
+        if ![ends.0, ends.1]
+            .iter()
+            .all(|end| end.abs() < 1e300 && (!log || *end > 1e-300))
+        {
             return Err(Fault::TooLarge);
         }
         // Far from the mean the unit interval resolves a deviation to 3e-10.
@@ -67,15 +99,44 @@ impl Real {
             } else {
                 digits.unwrap_or(DIGITS)
             },
-            places: if log { 400 } else { finest(ends.0, ends.1).min(9 - spread) },
+            places: if log {
+                400
+            } else {
+                finest(ends.0, ends.1).min(9 - spread)
+            },
         };
         let from = normal::cdf(low);
-        Self::new(ends, decimals, log, Scale::Bell { mean, std, from, width: normal::cdf(high) - from })
+        Self::new(
+            ends,
+            decimals,
+            log,
+            Scale::Bell {
+                mean,
+                std,
+                from,
+                width: normal::cdf(high) - from,
+            },
+        )
     }
 
-    fn new((min, max): (f64, f64), decimals: Decimals, log: bool, scale: Scale) -> Result<Self, Fault> {
+    fn new(
+        (min, max): (f64, f64),
+        decimals: Decimals,
+        log: bool,
+        scale: Scale,
+    ) -> Result<Self, Fault> {
         let (low, high) = (decimals.above(min), decimals.below(max));
-        if low > high { Err(Fault::NoDecimal) } else { Ok(Self { low, high, decimals, log, scale }) }
+        if low > high {
+            Err(Fault::NoDecimal)
+        } else {
+            Ok(Self {
+                low,
+                high,
+                decimals,
+                log,
+                scale,
+            })
+        }
     }
 
     pub(crate) fn low(&self) -> f64 {
@@ -97,12 +158,17 @@ impl Real {
     pub(crate) fn decode(&self, coordinate: f64) -> f64 {
         let place = match &self.scale {
             Scale::Even { from, width } => from + coordinate * width,
-            Scale::Bell { mean, std, from, width } => {
-                mean + std * normal::quantile(from + coordinate * width)
-            }
+            Scale::Bell {
+                mean,
+                std,
+                from,
+                width,
+            } => mean + std * normal::quantile(from + coordinate * width),
         };
         let value = if self.log { libm::exp(place) } else { place };
-        self.decimals.nearest(value.clamp(self.low, self.high)).clamp(self.low, self.high)
+        self.decimals
+            .nearest(value.clamp(self.low, self.high))
+            .clamp(self.low, self.high)
     }
 
     pub(crate) fn encode(&self, value: f64) -> f64 {
@@ -110,7 +176,12 @@ impl Real {
         let place = if self.log { libm::log(value) } else { value };
         let coordinate = match &self.scale {
             Scale::Even { from, width } => (place - from) / width,
-            Scale::Bell { mean, std, from, width } => (normal::cdf((place - mean) / std) - from) / width,
+            Scale::Bell {
+                mean,
+                std,
+                from,
+                width,
+            } => (normal::cdf((place - mean) / std) - from) / width,
         };
         unit(coordinate)
     }
@@ -135,11 +206,14 @@ impl Real {
     }
 }
 
-/// Returns the digits kept by default: more than six where six would leave fewer than a thousand values.
+/// Returns the digits kept by default: more than six where six would leave fewer than a thousand
+/// values.
 fn enough_digits(min: f64, max: f64) -> i32 {
     let size = decimal::exponent(min.abs().max(max.abs()));
     let values = |digits: &i32| (max - min) / libm::exp10(f64::from(size - digits + 1));
-    (DIGITS..MOST_DIGITS).find(|digits| min == max || values(digits) >= 1000.0).unwrap_or(MOST_DIGITS)
+    (DIGITS..MOST_DIGITS)
+        .find(|digits| min == max || values(digits) >= 1000.0)
+        .unwrap_or(MOST_DIGITS)
 }
 
 /// Returns the places after the point that survive the way to the unit cube and back.
@@ -154,7 +228,10 @@ mod tests {
     #[test]
     fn the_logarithm_is_uniform_and_six_digits_are_kept() {
         let range = Real::even(1e-5, 1e-1, true, None).unwrap();
-        assert_eq!([0.0, 0.25, 0.5, 0.6].map(|u| range.decode(u)), [1e-5, 1e-4, 1e-3, 2.51189e-3]);
+        assert_eq!(
+            [0.0, 0.25, 0.5, 0.6].map(|u| range.decode(u)),
+            [1e-5, 1e-4, 1e-3, 2.51189e-3]
+        );
         assert_eq!(range.encode(1e-3), 0.5);
     }
 
@@ -167,26 +244,43 @@ mod tests {
 
     #[test]
     fn no_decimal_in_between_is_a_fault() {
-        assert_eq!(Real::even(0.123, 0.127, false, Some(2)), Err(Fault::NoDecimal));
-        assert_eq!(Real::even(0.121, 0.134, false, Some(2)).unwrap().decode(0.99), 0.13);
+        assert_eq!(
+            Real::even(0.123, 0.127, false, Some(2)),
+            Err(Fault::NoDecimal)
+        );
+        assert_eq!(
+            Real::even(0.121, 0.134, false, Some(2))
+                .unwrap()
+                .decode(0.99),
+            0.13
+        );
     }
 
     #[test]
     fn a_normal_range_has_its_quantiles_and_is_cut_at_its_bounds() {
         let range = Real::bell((10.0, 2.0), (None, None), false, None).unwrap();
-        assert_eq!([0.5, 0.841_344_75, 0.158_655_25].map(|u| range.decode(u)), [10.0, 12.0, 8.0]);
+        assert_eq!(
+            [0.5, 0.841_344_75, 0.158_655_25].map(|u| range.decode(u)),
+            [10.0, 12.0, 8.0]
+        );
         let cut = Real::bell((0.0, 1.0), (Some(0.0), None), false, None).unwrap();
         assert_eq!(
             (cut.decode(0.0), cut.decode(0.5)),
             (0.0, 0.674_489),
             "the half-normal's median, cut at 5 deviations"
         );
-        assert_eq!(Real::bell((0.0, 1.0), (Some(9.0), None), false, None), Err(Fault::CutAway));
+        assert_eq!(
+            Real::bell((0.0, 1.0), (Some(9.0), None), false, None),
+            Err(Fault::CutAway)
+        );
     }
 
     #[test]
     fn a_log_normal_range_has_the_exponential_of_its_mean_as_median() {
         let range = Real::bell((2.0, 1.0), (None, None), true, None).unwrap();
-        assert_eq!([0.5, 0.841_344_75].map(|u| range.decode(u)), [7.389_06, 20.0855]);
+        assert_eq!(
+            [0.5, 0.841_344_75].map(|u| range.decode(u)),
+            [7.389_06, 20.0855]
+        );
     }
 }

@@ -12,7 +12,8 @@ pub type Name = Arc<str>;
 
 /// What a parameter can be set to.
 ///
-/// In JSON an integer has no dot and a float always has one (`1.0`), so that both come back as what they were.
+/// In JSON an integer has no dot and a float always has one (`1.0`), so that both come back as what
+/// they were.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -79,7 +80,8 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 impl fmt::Display for Value {
-    /// Writes it as it is given to a program and to CSV: floats in shortest round-trip form (`0.001`, `1e-7`), lists as JSON.
+    /// Writes it as it is given to a program and to CSV: floats in shortest round-trip form
+    /// (`0.001`, `1e-7`), lists as JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(flag) => write!(f, "{flag}"),
@@ -101,7 +103,10 @@ impl Params {
     /// Returns the value of `name`, absent if the parameter does not exist in this configuration.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(found, _)| &**found == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(found, _)| &**found == name)
+            .map(|(_, value)| value)
     }
 
     /// Iterates in the order of the sweep file.
@@ -150,7 +155,9 @@ impl<'a> IntoIterator for &'a Params {
 
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value))).finish()
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| (name, value)))
+            .finish()
     }
 }
 

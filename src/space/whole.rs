@@ -18,13 +18,19 @@ impl Whole {
     /// not too wide, and positive if it is logarithmic.
     ///
     /// Logarithmic integers reach half an integer beyond both ends, so that the first and the last
-    /// have a whole cell. With a larger step that could reach down to zero: the ends are the bounds.
+    /// have a whole cell. With a larger step that could reach down to zero: the ends are the
+    /// bounds.
     pub(crate) fn new(min: i64, max: i64, step: i64, log: bool) -> Self {
         let count = ((max - min) / step) as u64 + 1;
         let margin = if step == 1 { 0.5 } else { 0.0 };
         let ends = (min as f64 - margin, max as f64 + margin);
         let log = log.then(|| LogGrid::new(min as f64, step as f64, count, ends));
-        Self { min, step, count, log }
+        Self {
+            min,
+            step,
+            count,
+            log,
+        }
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -80,7 +86,10 @@ mod tests {
     #[test]
     fn both_ends_are_included_and_cells_are_equal() {
         let range = Whole::new(1, 4, 1, false);
-        assert_eq!([0.0, 0.24, 0.25, 0.5, 0.99].map(|u| range.decode(u)), [1, 1, 2, 3, 4]);
+        assert_eq!(
+            [0.0, 0.24, 0.25, 0.5, 0.99].map(|u| range.decode(u)),
+            [1, 1, 2, 3, 4]
+        );
         assert_eq!(range.encode(2), 0.375);
     }
 
@@ -107,8 +116,13 @@ mod tests {
     #[test]
     fn a_logarithmic_range_with_steps_holds_its_grid_and_gives_each_doubling_the_same_room() {
         let range = Whole::new(16, 1024, 16, true);
-        assert_eq!((range.decode(0.0), range.decode(0.5), range.decode(1.0)), (16, 128, 1024));
+        assert_eq!(
+            (range.decode(0.0), range.decode(0.5), range.decode(1.0)),
+            (16, 128, 1024)
+        );
         assert!((range.encode(128) - 0.5).abs() < 0.02);
-        assert!((0..range.count()).all(|at| range.decode(range.encode(range.at(at))) == range.at(at)));
+        assert!(
+            (0..range.count()).all(|at| range.decode(range.encode(range.at(at))) == range.at(at))
+        );
     }
 }

@@ -17,7 +17,10 @@ impl Header {
     pub fn deciding_metrics(&self) -> Vec<Name> {
         let objectives = self.objectives.iter().map(|objective| &objective.metric);
         let constrained = self.limits.iter().map(|limit| &limit.metric);
-        let names: BTreeSet<&Name> = objectives.chain(&self.resource).chain(constrained).collect();
+        let names: BTreeSet<&Name> = objectives
+            .chain(&self.resource)
+            .chain(constrained)
+            .collect();
         names.into_iter().cloned().collect()
     }
 }
@@ -30,7 +33,10 @@ impl Trial {
             return self.not_finite(metric, tally.last.0);
         }
         let absent = self.records.iter().rev().find_map(|record| match record {
-            LogRecord::Absent { metric: absent, why } if absent == metric => Some(why),
+            LogRecord::Absent {
+                metric: absent,
+                why,
+            } if absent == metric => Some(why),
             _ => None,
         });
         if let Some(why) = absent {
@@ -44,11 +50,24 @@ impl Trial {
 
     /// Says which reported value of `metric` is not finite. `last` is the last one.
     fn not_finite(&self, metric: &Name, last: f64) -> String {
-        let counted = self.counted.as_ref().and_then(|counted| counted.number(metric));
+        let counted = self
+            .counted
+            .as_ref()
+            .and_then(|counted| counted.number(metric));
         let value = counted.unwrap_or(last);
-        let averaged = self.series.get(metric).into_iter().flatten().map(|metric| metric.0);
-        match averaged.filter(|_| value.is_finite()).find(|number| !number.is_finite()) {
-            Some(number) => format!("was reported, but is {number} in one of the reports that count"),
+        let averaged = self
+            .series
+            .get(metric)
+            .into_iter()
+            .flatten()
+            .map(|metric| metric.0);
+        match averaged
+            .filter(|_| value.is_finite())
+            .find(|number| !number.is_finite())
+        {
+            Some(number) => {
+                format!("was reported, but is {number} in one of the reports that count")
+            }
             None => format!("was reported, but is {value}"),
         }
     }
@@ -56,7 +75,11 @@ impl Trial {
     /// Lists the names that the trial did report, among which a misspelt one is soon seen.
     fn reported_names(&self) -> String {
         let names: BTreeSet<&Name> = self.metrics.keys().chain(self.texts.keys()).collect();
-        let shown: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+        let shown: Vec<String> = names
+            .iter()
+            .take(LISTED)
+            .map(|name| format!("`{name}`"))
+            .collect();
         match (names.is_empty(), names.len() > LISTED) {
             (true, _) => String::new(),
             (false, true) => format!("; the reports have {}, …", shown.join(", ")),
@@ -73,7 +96,10 @@ pub fn not_a_number(text: &str) -> String {
         return format!("was `{shown}`, not a number");
     }
     let type_name = text.split_once('(').map(|(name, _)| name).filter(|name| {
-        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
     });
     let remedy = match type_name {
         Some("tf.Tensor") => "print `.numpy()`",
@@ -100,11 +126,26 @@ mod tests {
     #[test]
     fn a_text_in_place_of_a_number_is_shown_with_the_remedy() {
         for (text, wanted) in [
-            ("tensor(0.33)", "was a text (`tensor(0.33)`), not a number: print `.item()`"),
-            ("np.float32(0.5)", "was a text (`np.float32(0.5)`), not a number: print `.item()`"),
-            ("tf.Tensor(0.5,", "was a text (`tf.Tensor(0.5,`), not a number: print `.numpy()`"),
-            ("71%", "was a text (`71%`), not a number: report the number alone"),
-            ("(1)", "was a text (`(1)`), not a number: report the number alone"),
+            (
+                "tensor(0.33)",
+                "was a text (`tensor(0.33)`), not a number: print `.item()`",
+            ),
+            (
+                "np.float32(0.5)",
+                "was a text (`np.float32(0.5)`), not a number: print `.item()`",
+            ),
+            (
+                "tf.Tensor(0.5,",
+                "was a text (`tf.Tensor(0.5,`), not a number: print `.numpy()`",
+            ),
+            (
+                "71%",
+                "was a text (`71%`), not a number: report the number alone",
+            ),
+            (
+                "(1)",
+                "was a text (`(1)`), not a number: report the number alone",
+            ),
             ("true", "was `true`, not a number"),
         ] {
             assert_eq!(not_a_number(text), wanted);

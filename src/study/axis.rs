@@ -53,7 +53,10 @@ impl Axis {
         value: impl Fn(&str) -> Option<f64>,
     ) -> Option<f64> {
         if self.0.is_none() {
-            self.0 = COUNTERS.into_iter().find(|key| value(key).is_some()).map(Name::from);
+            self.0 = COUNTERS
+                .into_iter()
+                .find(|key| value(key).is_some())
+                .map(Name::from);
         }
         match &self.0 {
             Some(key) => value(key).or(before),
@@ -81,7 +84,8 @@ mod tests {
         let mut axis = Axis::of(resource.map(Into::into).as_ref());
         let mut before = None;
         let mut place = |(at, report): (usize, &&[(&str, f64)])| {
-            let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
+            let datum =
+                |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = report.iter().map(datum).collect();
             before = axis.place(at as u64 + 1, before, |key| number(&values, key));
             before
@@ -95,14 +99,25 @@ mod tests {
         assert_eq!(places(Some("rows"), &[report]), [Some(7.0)]);
         assert_eq!(places(None, &[report]), [Some(0.5)]);
         assert_eq!(places(None, &[&report[..2]]), [Some(3.0)]);
-        assert_eq!(places(None, &[&report[..1], &report[..1]]), [Some(1.0), Some(2.0)]);
+        assert_eq!(
+            places(None, &[&report[..1], &report[..1]]),
+            [Some(1.0), Some(2.0)]
+        );
     }
 
     #[test]
     fn a_row_that_lacks_the_key_stands_where_the_row_before_it_stood() {
         let epoch = |epoch: f64| [("epoch", epoch)];
-        let reports: [&[(&str, f64)]; 4] = [&epoch(0.5), &[("step", 90.0)], &epoch(f64::NAN), &epoch(0.75)];
-        assert_eq!(places(None, &reports), [Some(0.5), Some(0.5), Some(0.5), Some(0.75)]);
+        let reports: [&[(&str, f64)]; 4] = [
+            &epoch(0.5),
+            &[("step", 90.0)],
+            &epoch(f64::NAN),
+            &epoch(0.75),
+        ];
+        assert_eq!(
+            places(None, &reports),
+            [Some(0.5), Some(0.5), Some(0.5), Some(0.75)]
+        );
         assert_eq!(places(Some("rows"), &reports[..2]), [None, None]);
     }
 

@@ -1,7 +1,7 @@
 //! The report that counts: the one report, and the one model, that a trial is judged by.
 //!
-//! Every table, command and tracker reads the step, the values and the model of a trial's result here,
-//! so that an objective never stands beside the model of another epoch.
+//! Every table, command and tracker reads the step, the values and the model of a trial's result
+//! here, so that an objective never stands beside the model of another epoch.
 
 use super::{Datum, LogRecord, Metric, Objective, Take, Trial, record};
 use crate::space::{Name, Value};
@@ -27,7 +27,11 @@ impl Counted {
     /// Returns the value that this report has under `name`, the later one if it is there twice.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Datum> {
-        self.values.iter().rev().find(|(key, _)| **key == *name).map(|(_, datum)| datum)
+        self.values
+            .iter()
+            .rev()
+            .find(|(key, _)| **key == *name)
+            .map(|(_, datum)| datum)
     }
 
     /// Returns the number that this report has under `name`; it may be NaN.
@@ -79,8 +83,8 @@ struct Placed {
 impl Trial {
     /// Returns the model that belongs to the trial's result: the one saved with the report that
     /// counts (the one called best, if there are several), else the last one before that report,
-    /// else the first one after it. Without a report that counts it is the one that the trial called
-    /// its best, else the last one.
+    /// else the first one after it. Without a report that counts it is the one that the trial
+    /// called its best, else the last one.
     #[must_use]
     pub fn model_that_counts(&self) -> Option<TrialModel<'_>> {
         let models = self.placed_models();
@@ -88,13 +92,29 @@ impl Trial {
         let chosen = match &self.counted {
             None => models.iter().rev().find(called_best).or(models.last()),
             Some(counted) => {
-                let with_it = || models.iter().rev().filter(|placed| placed.report == counted.report);
-                let before = || models.iter().rev().find(|placed| placed.report < counted.report);
-                with_it().find(called_best).or_else(|| with_it().next()).or_else(before).or(models.first())
+                let with_it = || {
+                    models
+                        .iter()
+                        .rev()
+                        .filter(|placed| placed.report == counted.report)
+                };
+                let before = || {
+                    models
+                        .iter()
+                        .rev()
+                        .find(|placed| placed.report < counted.report)
+                };
+                with_it()
+                    .find(called_best)
+                    .or_else(|| with_it().next())
+                    .or_else(before)
+                    .or(models.first())
             }
         }?;
         match self.records.get(chosen.record) {
-            Some(LogRecord::Model { model_path, md5, .. }) => Some(TrialModel {
+            Some(LogRecord::Model {
+                model_path, md5, ..
+            }) => Some(TrialModel {
                 record: chosen.record,
                 path: model_path,
                 md5: md5.as_deref(),
@@ -111,17 +131,33 @@ impl Trial {
     pub fn result(&self, objectives: &[Objective]) -> Vec<(String, Value)> {
         let values = objectives.iter().filter_map(|objective| {
             let value = self.objective(objective)?;
-            Some((format!("objective.{}", objective.metric), Value::Float(value)))
+            Some((
+                format!("objective.{}", objective.metric),
+                Value::Float(value),
+            ))
         });
         let model = self.model_that_counts();
         let best_step = self.counted.as_ref().and_then(|counted| counted.step);
         let others = [
             ("best_step", best_step.map(Value::Float)),
-            ("model_path", model.map(|model| Value::Text(model.path.into()))),
-            ("model_md5", model.and_then(|model| model.md5).map(|md5| Value::Text(md5.into()))),
-            ("model_step", model.and_then(|model| model.step).map(Value::Float)),
+            (
+                "model_path",
+                model.map(|model| Value::Text(model.path.into())),
+            ),
+            (
+                "model_md5",
+                model
+                    .and_then(|model| model.md5)
+                    .map(|md5| Value::Text(md5.into())),
+            ),
+            (
+                "model_step",
+                model.and_then(|model| model.step).map(Value::Float),
+            ),
         ];
-        let others = others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let others = others
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         values.chain(others).collect()
     }
 
@@ -152,7 +188,11 @@ impl Trial {
                 true => (model.after + 1, model.next_step),
                 false => (model.after, model.step),
             };
-            Some(Placed { record, report, step: own_step.or(step) })
+            Some(Placed {
+                record,
+                report,
+                step: own_step.or(step),
+            })
         };
         self.models.iter().filter_map(placed).collect()
     }
@@ -171,7 +211,12 @@ impl Trial {
     pub(super) fn note_model(&mut self) {
         let (after, step) = (self.reports, self.step);
         if let Ok(record) = u32::try_from(self.records.len()) {
-            self.models.push(SavedModel { record, after, step, next_step: None });
+            self.models.push(SavedModel {
+                record,
+                after,
+                step,
+                next_step: None,
+            });
         }
     }
 
@@ -183,15 +228,29 @@ impl Trial {
         objectives: &[Objective],
         before: Option<f64>,
     ) {
-        let since_last = self.models.iter_mut().rev().take_while(|model| model.after + 1 == self.reports);
+        let since_last = self
+            .models
+            .iter_mut()
+            .rev()
+            .take_while(|model| model.after + 1 == self.reports);
         since_last.for_each(|model| model.next_step = self.step);
-        for objective in objectives.iter().filter(|objective| objective.take.averages()) {
+        for objective in objectives
+            .iter()
+            .filter(|objective| objective.take.averages())
+        {
             if let Some(number) = number_of(values, &objective.metric) {
-                self.series.entry(objective.metric.clone()).or_default().push(Metric(number));
+                self.series
+                    .entry(objective.metric.clone())
+                    .or_default()
+                    .push(Metric(number));
             }
         }
-        let Some(first) = objectives.first() else { return };
-        let Some(number) = number_of(values, &first.metric) else { return };
+        let Some(first) = objectives.first() else {
+            return;
+        };
+        let Some(number) = number_of(values, &first.metric) else {
+            return;
+        };
         let counts = match first.take {
             Take::Last => true,
             Take::Best => first.score(number).is_some_and(|score| {
@@ -202,16 +261,24 @@ impl Trial {
         };
         if counts {
             let values = values.to_vec();
-            self.counted = Some(Counted { report: self.reports, step: self.step, values });
+            self.counted = Some(Counted {
+                report: self.reports,
+                step: self.step,
+                values,
+            });
         }
     }
 }
 
 fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
-    values.iter().rev().filter(|(name, _)| name == metric).find_map(|(_, datum)| match datum {
-        Datum::Number(Metric(number)) => Some(*number),
-        Datum::Flag(_) | Datum::Text(_) => None,
-    })
+    values
+        .iter()
+        .rev()
+        .filter(|(name, _)| name == metric)
+        .find_map(|(_, datum)| match datum {
+            Datum::Number(Metric(number)) => Some(*number),
+            Datum::Flag(_) | Datum::Text(_) => None,
+        })
 }
 
 #[cfg(test)]
@@ -231,7 +298,11 @@ mod tests {
     use Step::{Best, Epoch, Loss, Model, ModelAt};
 
     fn trial(take: Take, steps: &[Step<'_>]) -> Trial {
-        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take };
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take,
+        };
         let mut demo = Demo::with(&[], vec![objective]);
         let trial = demo.start(&[]);
         let model = |path: &str, step| {
@@ -255,7 +326,13 @@ mod tests {
                 ModelAt(path, step) => demo.log(trial, model(path, Some(*step))),
                 Best(path) => {
                     let facts = [("best".into(), Value::Bool(true))].into_iter().collect();
-                    demo.log(trial, LogRecord::Facts { model_path: (*path).into(), facts });
+                    demo.log(
+                        trial,
+                        LogRecord::Facts {
+                            model_path: (*path).into(),
+                            facts,
+                        },
+                    );
                 }
             }
         }
@@ -264,7 +341,9 @@ mod tests {
     }
 
     fn model(take: Take, steps: &[Step<'_>]) -> Option<(String, Option<f64>)> {
-        trial(take, steps).model_that_counts().map(|model| (model.path.to_owned(), model.step))
+        trial(take, steps)
+            .model_that_counts()
+            .map(|model| (model.path.to_owned(), model.step))
     }
 
     fn expected(path: &str, step: f64) -> Option<(String, Option<f64>)> {
@@ -287,13 +366,23 @@ mod tests {
         ];
         assert_eq!(model(Take::Best, &epochs), expected("3", 3.0));
         assert_eq!(model(Take::Last, &epochs), expected("5", 5.0));
-        assert_eq!(model(Take::Best, &[Loss(f64::NAN), Model("1")]), expected("1", 1.0));
+        assert_eq!(
+            model(Take::Best, &[Loss(f64::NAN), Model("1")]),
+            expected("1", 1.0)
+        );
         assert_eq!(model(Take::Best, &[Loss(0.5)]), None);
     }
 
     #[test]
     fn without_a_model_at_that_report_the_last_one_before_it_counts() {
-        let sparse = [Loss(0.9), Model("1"), Loss(0.5), Loss(0.2), Loss(0.4), Model("4")];
+        let sparse = [
+            Loss(0.9),
+            Model("1"),
+            Loss(0.5),
+            Loss(0.2),
+            Loss(0.4),
+            Model("4"),
+        ];
         assert_eq!(model(Take::Best, &sparse), expected("1", 1.0));
         let late = [Loss(0.2), Loss(0.4), Model("2")];
         assert_eq!(model(Take::Best, &late), expected("2", 2.0));
@@ -301,17 +390,37 @@ mod tests {
 
     #[test]
     fn a_program_that_saves_before_it_reports_gets_the_model_of_the_same_epoch() {
-        let first = [Model("1"), Loss(0.9), Model("2"), Loss(0.2), Model("3"), Loss(0.4)];
+        let first = [
+            Model("1"),
+            Loss(0.9),
+            Model("2"),
+            Loss(0.2),
+            Model("3"),
+            Loss(0.4),
+        ];
         assert_eq!(model(Take::Best, &first), expected("2", 2.0));
         assert_eq!(model(Take::Last, &first), expected("3", 3.0));
-        let initial = [Model("0"), Loss(0.9), Model("1"), Loss(0.2), Model("2"), Loss(0.4), Model("3")];
+        let initial = [
+            Model("0"),
+            Loss(0.9),
+            Model("1"),
+            Loss(0.2),
+            Model("2"),
+            Loss(0.4),
+            Model("3"),
+        ];
         assert_eq!(model(Take::Best, &initial), expected("2", 2.0));
     }
 
     #[test]
     fn a_model_with_a_step_belongs_to_the_report_of_that_step() {
-        let epochs =
-            [Epoch(10.0, 0.9), ModelAt("20", 20.0), Epoch(20.0, 0.2), ModelAt("30", 30.0), Epoch(30.0, 0.4)];
+        let epochs = [
+            Epoch(10.0, 0.9),
+            ModelAt("20", 20.0),
+            Epoch(20.0, 0.2),
+            ModelAt("30", 30.0),
+            Epoch(30.0, 0.4),
+        ];
         let mut steps = trial(Take::Best, &epochs);
         // The axis of this trial is its epoch, as with `resource = "epoch"`.
         for (saved, (step, next)) in steps.models.iter_mut().zip([(10.0, 20.0), (20.0, 30.0)]) {
@@ -322,8 +431,14 @@ mod tests {
 
     #[test]
     fn of_two_models_of_one_report_the_one_called_best_counts() {
-        let both =
-            [Loss(0.2), Model("best.pt"), Best("best.pt"), Model("last.pt"), Loss(0.4), Model("last.pt")];
+        let both = [
+            Loss(0.2),
+            Model("best.pt"),
+            Best("best.pt"),
+            Model("last.pt"),
+            Loss(0.4),
+            Model("last.pt"),
+        ];
         assert_eq!(model(Take::Best, &both), expected("best.pt", 1.0));
         assert_eq!(model(Take::Last, &both), expected("last.pt", 2.0));
         assert_eq!(model(Take::Mean, &both), expected("best.pt", 1.0));
@@ -331,7 +446,11 @@ mod tests {
 
     #[test]
     fn all_values_of_the_report_that_counts_are_known_with_its_step() {
-        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best };
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        };
         let mut demo = Demo::with(&[], vec![objective]);
         let trial = demo.start(&[]);
         for (loss, acc) in [(0.9, 0.1), (0.2, 0.6), (0.2, 0.7), (0.5, 0.9)] {
@@ -339,25 +458,44 @@ mod tests {
         }
         let trial = demo.study.trial(trial).unwrap();
         let counted = trial.counted.as_ref().unwrap();
-        assert_eq!((counted.report, counted.step), (2, Some(2.0)), "the first of equals");
+        assert_eq!(
+            (counted.report, counted.step),
+            (2, Some(2.0)),
+            "the first of equals"
+        );
         assert_eq!(trial.at_best("acc"), Some(&Datum::Number(Metric(0.6))));
-        assert_eq!((trial.at_best("gone"), counted.number("loss")), (None, Some(0.2)));
+        assert_eq!(
+            (trial.at_best("gone"), counted.number("loss")),
+            (None, Some(0.2))
+        );
     }
 
     #[test]
     fn mean_median_and_the_mean_of_the_last_reports_rank_folds() {
         let folds = [Loss(0.9), Loss(0.1), Loss(0.2), Loss(0.4)];
         let value = |take| {
-            let objective = Objective { metric: "loss".into(), goal: Goal::Min, take };
+            let objective = Objective {
+                metric: "loss".into(),
+                goal: Goal::Min,
+                take,
+            };
             trial(take, &folds).objective(&objective)
         };
         assert_eq!(value(Take::Mean), Some(0.4));
         assert_eq!(value(Take::Median), Some(0.30000000000000004));
         assert_eq!(value(Take::LastMean(3)), Some(0.23333333333333334));
         assert_eq!(value(Take::LastMean(9)), Some(0.4));
-        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Mean };
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take: Take::Mean,
+        };
         let broken = trial(Take::Mean, &[Loss(0.5), Loss(f64::NAN), Loss(0.1)]);
-        assert_eq!(broken.objective(&objective), None, "a fold that gave no number is not left out");
+        assert_eq!(
+            broken.objective(&objective),
+            None,
+            "a fold that gave no number is not left out"
+        );
         assert!(trial(Take::Mean, &folds).counted.is_none());
     }
 }

@@ -1,7 +1,8 @@
-//! Which metrics are logged: how often within an epoch, and by which workers of a distributed trial. Loggers and trackers decide by the same rule,
-//! each for itself.
+//! Which metrics are logged: how often within an epoch, and by which workers of a distributed
+//! trial. Loggers and trackers decide by the same rule, each for itself.
 
-/// How often metrics of batches are logged. Without a batch every metric is: it belongs to an epoch.
+/// How often metrics of batches are logged. Without a batch every metric is: it belongs to an
+/// epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFreq {
     /// Those of every batch.
@@ -33,8 +34,8 @@ pub struct Due {
 }
 
 impl Due {
-    /// Returns whether what the worker `rank` says of `batch` is taken. The worker is asked first; without a batch the frequency does not
-    /// matter.
+    /// Returns whether what the worker `rank` says of `batch` is taken. The worker is asked first;
+    /// without a batch the frequency does not matter.
     #[must_use]
     pub fn should_log(&self, rank: u32, batch: Option<u64>) -> bool {
         let worker = match &self.workers {
@@ -55,7 +56,10 @@ mod tests {
     use super::{Due, LogFreq, LogOnWorkers};
 
     fn batches(freq: LogFreq) -> Vec<Option<u64>> {
-        let due = Due { freq, ..Due::default() };
+        let due = Due {
+            freq,
+            ..Due::default()
+        };
         let all = std::iter::once(None).chain((0..11).map(Some));
         all.filter(|batch| due.should_log(0, *batch)).collect()
     }
@@ -63,14 +67,20 @@ mod tests {
     #[test]
     fn every_fifth_batch_is_0_5_10_and_a_metric_of_an_epoch_is_always_logged() {
         let five = std::num::NonZeroU64::new(5).unwrap();
-        assert_eq!(batches(LogFreq::Every(five)), [None, Some(0), Some(5), Some(10)]);
+        assert_eq!(
+            batches(LogFreq::Every(five)),
+            [None, Some(0), Some(5), Some(10)]
+        );
         assert_eq!(batches(LogFreq::Epoch), [None]);
         assert_eq!(batches(LogFreq::Batch).len(), 12);
     }
 
     #[test]
     fn only_the_workers_named_log_whatever_the_batch() {
-        let due = Due { workers: LogOnWorkers::Only(vec![0, 2]), ..Due::default() };
+        let due = Due {
+            workers: LogOnWorkers::Only(vec![0, 2]),
+            ..Due::default()
+        };
         let ranks: Vec<u32> = (0..4).filter(|rank| due.should_log(*rank, None)).collect();
         assert_eq!(ranks, [0, 2]);
         assert!(Due::default().should_log(7, Some(3)));

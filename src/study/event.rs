@@ -65,7 +65,8 @@ pub enum Event {
         until: Option<Resource>,
         /// The slot it runs in.
         slot: u32,
-        /// Whether it goes on from a checkpoint. If not, what earlier attempts reported no longer counts.
+        /// Whether it goes on from a checkpoint. If not, what earlier attempts reported no longer
+        /// counts.
         resume: bool,
     },
     /// The attempt runs somewhere.
@@ -116,7 +117,8 @@ pub enum Event {
         /// Until when it waits; `None`: it may start at once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Timestamp>,
-        /// Whether its last failure does not count against it: not the trial was at fault, but the slot or the whole sweep.
+        /// Whether its last failure does not count against it: not the trial was at fault, but the
+        /// slot or the whole sweep.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forgiven: bool,
     },
@@ -152,7 +154,12 @@ pub enum Event {
 impl Event {
     /// Makes a trial run again as soon as there is a slot.
     pub fn requeued(trial: TrialId, why: impl Into<String>) -> Self {
-        Self::Requeued { trial, why: why.into(), not_before: None, forgiven: false }
+        Self::Requeued {
+            trial,
+            why: why.into(),
+            not_before: None,
+            forgiven: false,
+        }
     }
 
     /// Returns the trial it is about, if it is about one.
@@ -290,6 +297,7 @@ pub enum Closing {
     FailureLimit,
     /// `limits.disk` was reached.
     DiskLimit,
-    /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run again.
+    /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run
+    /// again.
     CircuitBreaker,
 }

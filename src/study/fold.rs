@@ -1,8 +1,8 @@
 //! How each event changes a study: the only place where one does.
 
 use super::{
-    Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally, Trial,
-    TrialId, TrialState, Usage, Verdict, axis,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally,
+    Trial, TrialId, TrialState, Usage, Verdict, axis,
 };
 use crate::space::Name;
 use std::collections::BTreeMap;
@@ -64,13 +64,17 @@ pub enum IllegalEvent {
 }
 
 impl Study {
-    /// Folds one entry in. An attempt that ends after the scheduler judged it ends as judged, however the process took it. The study is unchanged if this fails.
+    /// Folds one entry in. An attempt that ends after the scheduler judged it ends as judged,
+    /// however the process took it. The study is unchanged if this fails.
     ///
     /// # Errors
     /// [`IllegalEvent`] if the entry cannot follow what happened before.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
         if entry.seq != self.next_seq {
-            return Err(IllegalEvent::OutOfOrder { wanted: self.next_seq, found: entry.seq });
+            return Err(IllegalEvent::OutOfOrder {
+                wanted: self.next_seq,
+                found: entry.seq,
+            });
         }
         if matches!(entry.event, Event::Opened { .. }) != (entry.seq == 0) {
             return Err(IllegalEvent::Opening);
@@ -83,7 +87,9 @@ impl Study {
 
     /// Adds the time since the entry before to what the runs have used, as far as it counts.
     fn tell_time(&mut self, entry: &Entry) {
-        let since = self.at.map_or(Duration::ZERO, |before| entry.at.since(before));
+        let since = self
+            .at
+            .map_or(Duration::ZERO, |before| entry.at.since(before));
         self.used += match entry.away {
             Some(away) => since.saturating_sub(Duration::from_micros(away)),
             // Journals of earlier versions do not say where a run began.
@@ -102,17 +108,33 @@ impl Study {
         match &entry.event {
             Event::Opened { format, header } => {
                 if *format > super::FORMAT {
-                    return Err(IllegalEvent::Newer { found: *format, known: super::FORMAT });
+                    return Err(IllegalEvent::Newer {
+                        found: *format,
+                        known: super::FORMAT,
+                    });
                 }
                 self.header = header.clone();
             }
-            Event::Edited { header, fill, outside, .. } => {
+            Event::Edited {
+                header,
+                fill,
+                outside,
+                ..
+            } => {
                 self.header = header.clone();
                 self.refit(fill, outside);
             }
-            Event::Created { trial, params, origin, seed } => {
+            Event::Created {
+                trial,
+                params,
+                origin,
+                seed,
+            } => {
                 if *trial != self.next_id() {
-                    return Err(IllegalEvent::WrongId { wanted: self.next_id(), found: *trial });
+                    return Err(IllegalEvent::WrongId {
+                        wanted: self.next_id(),
+                        found: *trial,
+                    });
                 }
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
                 if let super::Origin::Replicate(of) = origin
@@ -120,7 +142,12 @@ impl Study {
                 {
                     return Err(IllegalEvent::NoSuchTrial(*of));
                 }
-                if let super::Origin::Cloned { instead: Some(other), why, .. } = origin {
+                if let super::Origin::Cloned {
+                    instead: Some(other),
+                    why,
+                    ..
+                } = origin
+                {
                     self.expect(*other, &[TrialState::Paused], "replaced")?.why = Some(why.clone());
                     self.enter(*other, TrialState::Stopped);
                 }
@@ -130,41 +157,78 @@ impl Study {
                 self.trials.push(created);
                 self.waiting.insert(*trial);
             }
-            Event::Started { trial, attempt, until, slot, resume } => {
-                let found = self.expect(*trial, &[TrialState::Waiting, TrialState::Paused], "started")?;
+            Event::Started {
+                trial,
+                attempt,
+                until,
+                slot,
+                resume,
+            } => {
+                let found = self.expect(
+                    *trial,
+                    &[TrialState::Waiting, TrialState::Paused],
+                    "started",
+                )?;
                 let next = Attempt(found.attempts + 1);
                 if *attempt != next {
-                    return Err(IllegalEvent::WrongAttempt { trial: *trial, running: next, found: *attempt });
+                    return Err(IllegalEvent::WrongAttempt {
+                        trial: *trial,
+                        running: next,
+                        found: *attempt,
+                    });
                 }
                 found.start(entry.at, *until, *slot, *resume);
                 self.enter(*trial, TrialState::Running);
                 self.closed = None;
             }
-            Event::Placed { trial, attempt, place } => {
+            Event::Placed {
+                trial,
+                attempt,
+                place,
+            } => {
                 self.expect_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
             }
-            Event::Logged { trial, attempt, record } => {
+            Event::Logged {
+                trial,
+                attempt,
+                record,
+            } => {
                 let resource = self.header.resource.clone();
                 let objectives = self.header.objectives.clone();
                 let found = self.expect_attempt(*trial, *attempt, "logged")?;
                 found.log(record, resource.as_ref(), &objectives);
             }
-            Event::Judged { trial, verdict, why } => {
-                let found = self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
+            Event::Judged {
+                trial,
+                verdict,
+                why,
+            } => {
+                let found =
+                    self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
                 found.why = Some(why.clone());
                 found.verdict = Some(*verdict);
                 if *verdict == Verdict::Stop && found.state == TrialState::Paused {
                     self.enter(*trial, TrialState::Stopped);
                 }
             }
-            Event::Ended { trial, attempt, exit, usage } => {
+            Event::Ended {
+                trial,
+                attempt,
+                exit,
+                usage,
+            } => {
                 let missing = self.missing_objective(*trial);
                 let found = self.expect_attempt(*trial, *attempt, "ended")?;
                 let state = found.end(entry.at, exit, *usage, missing);
                 self.enter(*trial, state);
                 self.challenge(*trial);
             }
-            Event::Requeued { trial, not_before, forgiven, .. } => {
+            Event::Requeued {
+                trial,
+                not_before,
+                forgiven,
+                ..
+            } => {
                 let found = self.expect(
                     *trial,
                     &[TrialState::Failed, TrialState::Stopped, TrialState::Paused],
@@ -184,7 +248,9 @@ impl Study {
     }
 
     pub(super) fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
-        let at = (id.0 as usize).checked_sub(1).ok_or(IllegalEvent::NoSuchTrial(id))?;
+        let at = (id.0 as usize)
+            .checked_sub(1)
+            .ok_or(IllegalEvent::NoSuchTrial(id))?;
         self.trials.get_mut(at).ok_or(IllegalEvent::NoSuchTrial(id))
     }
 
@@ -196,12 +262,20 @@ impl Study {
     ) -> Result<&mut Trial, IllegalEvent> {
         let trial = self.trial_mut(id)?;
         if trial.removed {
-            return Err(IllegalEvent::WrongState { trial: id, state: "removed", what });
+            return Err(IllegalEvent::WrongState {
+                trial: id,
+                state: "removed",
+                what,
+            });
         }
         if states.contains(&trial.state) {
             return Ok(trial);
         }
-        Err(IllegalEvent::WrongState { trial: id, state: trial.state.word(), what })
+        Err(IllegalEvent::WrongState {
+            trial: id,
+            state: trial.state.word(),
+            what,
+        })
     }
 
     fn expect_attempt(
@@ -214,12 +288,18 @@ impl Study {
         if trial.attempts == attempt.0 {
             return Ok(trial);
         }
-        Err(IllegalEvent::WrongAttempt { trial: id, running: Attempt(trial.attempts), found: attempt })
+        Err(IllegalEvent::WrongAttempt {
+            trial: id,
+            running: Attempt(trial.attempts),
+            found: attempt,
+        })
     }
 
     /// Moves a trial to a state, keeping the sets and counts that depend on it.
     fn enter(&mut self, id: TrialId, state: TrialState) {
-        let Ok(trial) = self.trial_mut(id) else { return };
+        let Ok(trial) = self.trial_mut(id) else {
+            return;
+        };
         let left = std::mem::replace(&mut trial.state, state.clone());
         let outside = trial.outside;
         match left {
@@ -238,8 +318,16 @@ impl Study {
     /// Says which objective a trial that ended well has failed to report.
     fn missing_objective(&self, id: TrialId) -> Option<String> {
         let trial = self.trial(id)?;
-        let missing = self.header.objectives.iter().find(|objective| trial.objective(objective).is_none())?;
-        Some(format!("`{}` {}", missing.metric, trial.absence(&missing.metric)))
+        let missing = self
+            .header
+            .objectives
+            .iter()
+            .find(|objective| trial.objective(objective).is_none())?;
+        Some(format!(
+            "`{}` {}",
+            missing.metric,
+            trial.absence(&missing.metric)
+        ))
     }
 
     /// Fits older trials to an edited sweep file.
@@ -247,14 +335,22 @@ impl Study {
         for trial in &mut self.trials {
             trial.misfit = outside.binary_search(&trial.id).is_ok();
             trial.outside = trial.misfit || trial.removed;
-            let missing: Vec<_> =
-                fill.iter().filter(|(name, _)| trial.params.get(name).is_none()).cloned().collect();
+            let missing: Vec<_> = fill
+                .iter()
+                .filter(|(name, _)| trial.params.get(name).is_none())
+                .cloned()
+                .collect();
             if !missing.is_empty() {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
         let waits = |trial: &&Trial| trial.state == TrialState::Waiting && !trial.outside;
-        self.waiting = self.trials.iter().filter(waits).map(|trial| trial.id).collect();
+        self.waiting = self
+            .trials
+            .iter()
+            .filter(waits)
+            .map(|trial| trial.id)
+            .collect();
         self.recount();
     }
 
@@ -314,7 +410,13 @@ impl Trial {
         }
     }
 
-    fn start(&mut self, at: super::Timestamp, until: Option<super::Resource>, slot: u32, resume: bool) {
+    fn start(
+        &mut self,
+        at: super::Timestamp,
+        until: Option<super::Resource>,
+        slot: u32,
+        resume: bool,
+    ) {
         self.attempts += 1;
         self.until = until;
         self.slot = Some(slot);
@@ -349,7 +451,9 @@ impl Trial {
             self.records.push(record.clone());
             return;
         };
-        let before = objectives.first().and_then(|objective| self.objective(objective));
+        let before = objectives
+            .first()
+            .and_then(|objective| self.objective(objective));
         self.reports += 1;
         if resource.is_some() {
             self.axis = Axis::of(resource);
@@ -359,7 +463,10 @@ impl Trial {
         for (name, datum) in values {
             match datum {
                 Datum::Number(Metric(number)) => {
-                    self.metrics.entry(name.clone()).or_insert(Tally::EMPTY).add(*number);
+                    self.metrics
+                        .entry(name.clone())
+                        .or_insert(Tally::EMPTY)
+                        .add(*number);
                 }
                 Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
                 Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
@@ -376,7 +483,9 @@ impl Trial {
         missing_objective: Option<String>,
     ) -> TrialState {
         self.ended_at = Some(at);
-        let ran = self.attempt_at.map_or(0.0, |began| at.since(began).as_secs_f64());
+        let ran = self
+            .attempt_at
+            .map_or(0.0, |began| at.since(began).as_secs_f64());
         self.seconds = to_the_microsecond(self.seconds + ran);
         self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
@@ -386,11 +495,15 @@ impl Trial {
             (Some(Verdict::Complete), _, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
             }
-            (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => (Exit::Stopped, TrialState::Stopped),
+            (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => {
+                (Exit::Stopped, TrialState::Stopped)
+            }
             (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
             (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
-            (_, Exit::Done, Some(why)) => (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed),
+            (_, Exit::Done, Some(why)) => {
+                (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
+            }
             (_, Exit::Failed(_), _) => (exit.clone(), TrialState::Failed),
         };
         self.failures += u32::from(state == TrialState::Failed);
@@ -402,11 +515,20 @@ impl Trial {
 /// Takes off what adding has left behind the clock's last digit: 5.133, not 5.132999999999999.
 fn to_the_microsecond(seconds: f64) -> f64 {
     let micros = seconds * 1e6;
-    if micros.abs() < 9e15 { micros.round() / 1e6 } else { seconds }
+    if micros.abs() < 9e15 {
+        micros.round() / 1e6
+    } else {
+        seconds
+    }
 }
 
 impl Tally {
-    const EMPTY: Self = Self { last: Metric(f64::NAN), min: None, max: None, count: 0 };
+    const EMPTY: Self = Self {
+        last: Metric(f64::NAN),
+        min: None,
+        max: None,
+        count: 0,
+    };
 
     fn add(&mut self, number: f64) {
         self.last = Metric(number);

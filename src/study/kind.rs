@@ -6,7 +6,8 @@ use std::fmt;
 
 /// One entry of a registry.
 ///
-/// The registries feed the parser, "did you mean", the generated reference and the conformance suites.
+/// The registries feed the parser, "did you mean", the generated reference and the conformance
+/// suites.
 pub struct Kind<T: ?Sized> {
     /// How a sweep file names it.
     pub name: &'static str,

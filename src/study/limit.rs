@@ -1,4 +1,5 @@
-//! Outcome limits: what a trial must also keep to be a good answer. Soft: one that breaks a limit is complete, but ranks behind all that keep it.
+//! Outcome limits: what a trial must also keep to be a good answer. Soft: one that breaks a limit
+//! is complete, but ranks behind all that keep it.
 
 use super::{Objective, Score, Trial};
 use crate::space::Name;
@@ -28,7 +29,8 @@ impl Limit {
         over.max(under)
     }
 
-    /// Returns by how much a value breaks the limit, as a share of the bound where that is not 0; 0 if it is kept.
+    /// Returns by how much a value breaks the limit, as a share of the bound where that is not 0; 0
+    /// if it is kept.
     #[must_use]
     pub fn violation(&self, value: f64) -> f64 {
         let share = |beyond: f64, bound: f64| beyond / if bound == 0.0 { 1.0 } else { bound.abs() };
@@ -49,11 +51,15 @@ impl fmt::Display for Limit {
 }
 
 impl Trial {
-    /// Returns the value that a limit is about, if the trial reported a finite one: that of the report
-    /// that counts, else the last one (of a metric that is reported apart, such as once at the end).
+    /// Returns the value that a limit is about, if the trial reported a finite one: that of the
+    /// report that counts, else the last one (of a metric that is reported apart, such as once at
+    /// the end).
     #[must_use]
     pub fn limited(&self, limit: &Limit) -> Option<f64> {
-        let at_best = self.counted.as_ref().and_then(|counted| counted.number(&limit.metric));
+        let at_best = self
+            .counted
+            .as_ref()
+            .and_then(|counted| counted.number(&limit.metric));
         let last = || self.metrics.get(&limit.metric).map(|tally| tally.last.0);
         at_best.or_else(last).filter(|value| value.is_finite())
     }
@@ -64,10 +70,14 @@ impl Trial {
         (self.reports > 0).then(|| self.violation(limits) == 0.0)
     }
 
-    /// Returns by how much all limits together are broken: 0 if every one is kept, infinite if one was not even reported.
+    /// Returns by how much all limits together are broken: 0 if every one is kept, infinite if one
+    /// was not even reported.
     #[must_use]
     pub fn violation(&self, limits: &[Limit]) -> f64 {
-        let each = |limit| self.limited(limit).map_or(f64::INFINITY, |value| limit.violation(value));
+        let each = |limit| {
+            self.limited(limit)
+                .map_or(f64::INFINITY, |value| limit.violation(value))
+        };
         limits.iter().map(each).sum()
     }
 
@@ -77,7 +87,11 @@ impl Trial {
         let broken = |limit: &Limit| match self.limited(limit) {
             Some(value) if limit.violation(value) == 0.0 => None,
             Some(value) => Some(format!("{} is {value}, the limit is {limit}", limit.metric)),
-            None => Some(format!("{} {}; the limit is {limit}", limit.metric, self.absence(&limit.metric))),
+            None => Some(format!(
+                "{} {}; the limit is {limit}",
+                limit.metric,
+                self.absence(&limit.metric)
+            )),
         };
         limits.iter().filter_map(broken).collect()
     }
@@ -103,11 +117,16 @@ impl Standing {
         self.compare(other).is_lt()
     }
 
-    /// Orders by the first objective, the best first; before all that breaks a limit what keeps them, then what ran with all its seeds.
+    /// Orders by the first objective, the best first; before all that breaks a limit what keeps
+    /// them, then what ran with all its seeds.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         let key = |standing: &Self| {
-            (standing.violation, f64::from(u8::from(!standing.proven)), standing.scores.first().copied())
+            (
+                standing.violation,
+                f64::from(u8::from(!standing.proven)),
+                standing.scores.first().copied(),
+            )
         };
         let ((a, b, c), (x, y, z)) = (key(self), key(other));
         let (c, z) = (c.unwrap_or(f64::INFINITY), z.unwrap_or(f64::INFINITY));
@@ -117,6 +136,8 @@ impl Standing {
     /// Returns the mean of objective number `at` as it was reported.
     #[must_use]
     pub fn value(&self, at: usize, objective: &Objective) -> Option<f64> {
-        self.scores.get(at).map(|score| objective.value(Score::of(*score)))
+        self.scores
+            .get(at)
+            .map(|score| objective.value(Score::of(*score)))
     }
 }

@@ -1,7 +1,8 @@
-//! The model of a study: what can happen, and what is known once it has. No I/O, no clock, no randomness.
+//! The model of a study: what can happen, and what is known once it has. No I/O, no clock, no
+//! randomness.
 //!
-//! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it changes, for a live run, a resumed one
-//! and a reader alike. Read [`event`] first.
+//! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it
+//! changes, for a live run, a resumed one and a reader alike. Read [`event`] first.
 
 pub mod absence;
 pub mod axis;
@@ -130,7 +131,11 @@ impl Study {
     /// Returns the id the next created trial will have.
     #[must_use]
     pub fn next_id(&self) -> TrialId {
-        TrialId(u32::try_from(self.trials.len()).unwrap_or(u32::MAX).saturating_add(1))
+        TrialId(
+            u32::try_from(self.trials.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1),
+        )
     }
 
     /// Returns the trials that wait for a slot, lowest id first.
@@ -155,7 +160,8 @@ impl Study {
         self.counts
     }
 
-    /// Returns how many trials count towards the total the sweep file asks for: all but imported ones and those outside the space.
+    /// Returns how many trials count towards the total the sweep file asks for: all but imported
+    /// ones and those outside the space.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.counted
@@ -167,8 +173,9 @@ impl Study {
         self.imported
     }
 
-    /// Returns the best complete trial by the first objective, the earlier one of equals; of configurations that ran with several seeds, the
-    /// first trial of the one with the best mean. What breaks a limit comes after all that keeps it. Trials outside the space do not count.
+    /// Returns the best complete trial by the first objective, the earlier one of equals; of
+    /// configurations that ran with several seeds, the first trial of the one with the best mean.
+    /// What breaks a limit comes after all that keeps it. Trials outside the space do not count.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Trial> {
         self.trial(self.best?)

@@ -39,7 +39,12 @@ impl Take {
             "last" => Self::Last,
             "mean" => Self::Mean,
             "median" => Self::Median,
-            _ => Self::LastMean(word.strip_prefix("last:")?.parse().ok().filter(|count| *count > 0)?),
+            _ => Self::LastMean(
+                word.strip_prefix("last:")?
+                    .parse()
+                    .ok()
+                    .filter(|count| *count > 0)?,
+            ),
         })
     }
 
@@ -62,15 +67,18 @@ impl Take {
         }
     }
 
-    /// Applies a rule that [averages](Self::averages). `None` if there is no value, or if one of those
-    /// it takes is not finite: leaving a failed fold out would flatter the trial.
+    /// Applies a rule that [averages](Self::averages). `None` if there is no value, or if one of
+    /// those it takes is not finite: leaving a failed fold out would flatter the trial.
     #[must_use]
     pub fn average(self, reported: &[Metric]) -> Option<f64> {
         let count = match self {
             Self::LastMean(count) => reported.len().min(count as usize),
             _ => reported.len(),
         };
-        let taken = reported.get(reported.len() - count..)?.iter().map(|metric| metric.0);
+        let taken = reported
+            .get(reported.len() - count..)?
+            .iter()
+            .map(|metric| metric.0);
         let mut taken: Vec<f64> = taken.collect();
         if taken.is_empty() || !taken.iter().all(|number| number.is_finite()) {
             return None;
@@ -79,10 +87,16 @@ impl Take {
             taken.sort_by(f64::total_cmp);
             let middle = taken.len() / 2;
             let halves = || f64::midpoint(taken[middle - 1], taken[middle]);
-            return Some(if taken.len() % 2 == 1 { taken[middle] } else { halves() });
+            return Some(if taken.len() % 2 == 1 {
+                taken[middle]
+            } else {
+                halves()
+            });
         }
         // A running mean, so that no sum overflows.
-        let mean = taken.iter().zip(1..).fold(0.0, |mean, (number, n)| mean + (number - mean) / f64::from(n));
+        let mean = taken.iter().zip(1..).fold(0.0, |mean, (number, n)| {
+            mean + (number - mean) / f64::from(n)
+        });
         Some(mean)
     }
 }

@@ -16,7 +16,8 @@ pub enum Datum {
     Text(String),
 }
 
-/// Something a trial said that goes into the journal. Metrics (by the hundred thousand) do not: they stay in the trial's folder.
+/// Something a trial said that goes into the journal. Metrics (by the hundred thousand) do not:
+/// they stay in the trial's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogRecord {
@@ -40,7 +41,8 @@ pub enum LogRecord {
         /// What it was used for: `train`, `validation`, `test`, or empty.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         role: String,
-        /// Its DVC digest, 32 hexadecimal digits, `.dir` behind that of a folder; `None` if it could not be read.
+        /// Its DVC digest, 32 hexadecimal digits, `.dir` behind that of a folder; `None` if it
+        /// could not be read.
         md5: Option<String>,
         /// Bytes in all.
         size: u64,
@@ -61,8 +63,8 @@ pub enum LogRecord {
         /// The step of the report that named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<f64>,
-        /// The path of its bytes relative to the trial's folder, if they were held. They are released
-        /// once a later version is recorded and this one is not the one that counts.
+        /// The path of its bytes relative to the trial's folder, if they were held. They are
+        /// released once a later version is recorded and this one is not the one that counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held: Option<String>,
         /// Whether the trial asked to keep this version whatever comes later.
@@ -75,7 +77,8 @@ pub enum LogRecord {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         partial: Vec<String>,
     },
-    /// What is known of a model that was just recorded: how many parameters it has, how much memory it takes, and whatever else was said of it.
+    /// What is known of a model that was just recorded: how many parameters it has, how much memory
+    /// it takes, and whatever else was said of it.
     Facts {
         /// The model's path relative to the workdir.
         model_path: String,

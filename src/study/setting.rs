@@ -22,6 +22,7 @@ pub struct Setting {
     pub resource: Option<Name>,
     /// Whether a trial can go on from a checkpoint: the sweep file says `checkpoint = true`.
     pub checkpoint: bool,
-    /// The study's folder, where file-based trackers write; `None` while a sweep file is only checked or simulated.
+    /// The study's folder, where file-based trackers write; `None` while a sweep file is only
+    /// checked or simulated.
     pub dir: Option<PathBuf>,
 }

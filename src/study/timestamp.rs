@@ -18,7 +18,11 @@ impl Timestamp {
     /// Makes a moment from microseconds since 1970; out-of-range numbers are clamped.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
-        let fallback = if micros < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let fallback = if micros < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        };
         Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(fallback))
     }
 

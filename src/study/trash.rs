@@ -5,8 +5,12 @@ use super::{IllegalEvent, Study, TrialId, TrialState};
 impl Study {
     /// Puts trials into the trash, all of them or none.
     pub(super) fn remove(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
-        const REMOVABLE: [TrialState; 4] =
-            [TrialState::Waiting, TrialState::Complete, TrialState::Stopped, TrialState::Failed];
+        const REMOVABLE: [TrialState; 4] = [
+            TrialState::Waiting,
+            TrialState::Complete,
+            TrialState::Stopped,
+            TrialState::Failed,
+        ];
         for id in trials {
             self.expect(*id, &REMOVABLE, "removed")?;
         }
@@ -32,7 +36,11 @@ impl Study {
             let trial = self.trial_mut(*id)?;
             if !trial.removed {
                 let state = trial.state.word();
-                return Err(IllegalEvent::WrongState { trial: *id, state, what: "restored" });
+                return Err(IllegalEvent::WrongState {
+                    trial: *id,
+                    state,
+                    what: "restored",
+                });
             }
         }
         for id in trials {

@@ -1,7 +1,8 @@
 //! One configuration and what became of it.
 
 use super::{
-    Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp, Usage,
+    Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp,
+    Usage,
 };
 use crate::space::known::by_name;
 use crate::space::{Name, Params};
@@ -41,7 +42,8 @@ impl fmt::Display for Resource {
 
 /// Where a trial is in its life.
 ///
-/// Waiting → Running → Complete | Stopped | Failed | Paused; Paused and, when requeued, Failed → Waiting or Running again.
+/// Waiting → Running → Complete | Stopped | Failed | Paused; Paused and, when requeued, Failed →
+/// Waiting or Running again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
@@ -162,7 +164,8 @@ pub struct Trial {
     /// Until when it waits before it may run again; only of one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// It counts for nothing: it no longer fits the space, since the sweep file was edited, or it was removed.
+    /// It counts for nothing: it no longer fits the space, since the sweep file was edited, or it
+    /// was removed.
     pub outside: bool,
     /// It no longer fits the space.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -202,12 +205,16 @@ impl Trial {
         }
     }
 
-    /// Returns the oriented values of all objectives, `None` if one is missing. It says nothing about the trial's state.
+    /// Returns the oriented values of all objectives, `None` if one is missing. It says nothing
+    /// about the trial's state.
     #[must_use]
     pub fn scores(&self, objectives: &[Objective]) -> Option<Vec<Score>> {
         objectives
             .iter()
-            .map(|objective| self.objective(objective).and_then(|value| objective.score(value)))
+            .map(|objective| {
+                self.objective(objective)
+                    .and_then(|value| objective.score(value))
+            })
             .collect()
     }
 }

@@ -28,7 +28,8 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
-    /// Measures with a given number of draws from the prior, or by looking at every configuration where they are few.
+    /// Measures with a given number of draws from the prior, or by looking at every configuration
+    /// where they are few.
     #[must_use]
     pub fn measure(space: &Space, seed: u64, draws: u32) -> Self {
         if space.constraints().next().is_none() {
@@ -54,7 +55,14 @@ impl Acceptance {
             measured.whole = true;
             let mut at = vec![0; cells.len()];
             loop {
-                measured.look(space, &cells.iter().zip(&at).map(|(axis, at)| axis[*at]).collect::<Vec<_>>());
+                measured.look(
+                    space,
+                    &cells
+                        .iter()
+                        .zip(&at)
+                        .map(|(axis, at)| axis[*at])
+                        .collect::<Vec<_>>(),
+                );
                 if !advance(&mut at, &cells) || measured.accepted >= enough {
                     return measured;
                 }
@@ -85,10 +93,14 @@ impl Acceptance {
         let message = match (self.whole, self.draws) {
             (true, 1) => "the only configuration of this space breaks a constraint".to_owned(),
             (true, all) => {
-                format!("the space is empty: none of its {all} configurations satisfies the constraints")
+                format!(
+                    "the space is empty: none of its {all} configurations satisfies the constraints"
+                )
             }
             (false, all) => {
-                format!("the space is empty: none of {all} configurations drawn satisfies the constraints")
+                format!(
+                    "the space is empty: none of {all} configurations drawn satisfies the constraints"
+                )
             }
         };
         let mut error = Diagnostic::error("empty-space", message);
@@ -98,7 +110,8 @@ impl Acceptance {
             let label = format!("refuses {}", share(*count, self.draws));
             // A constraint that cannot be computed is named with the reason.
             let named = |key: &Key| {
-                name.strip_prefix(&*key.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                name.strip_prefix(&*key.name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
             };
             let written = raw.constraints.iter().find(|(key, _)| named(key));
             error = match written {
@@ -115,7 +128,11 @@ impl Acceptance {
 
 /// Writes a share so that only the whole is called "all".
 fn share(count: u32, draws: u32) -> String {
-    if count == draws { "all of them".to_owned() } else { format!("{count} of them") }
+    if count == draws {
+        "all of them".to_owned()
+    } else {
+        format!("{count} of them")
+    }
 }
 
 /// Returns a coordinate for every cell of every axis if the whole space has few of them.
@@ -128,8 +145,12 @@ fn cells(space: &Space) -> Option<Vec<Vec<f64>>> {
             AxisKind::Ordered(count) => *count,
             AxisKind::Choice(weights) => weights.len() as u64,
         };
-        total = total.checked_mul(count.max(1)).filter(|total| *total <= WHOLE)?;
-        let centres: Option<Vec<f64>> = (0..count.max(1)).map(|index| space.cell(position, index)).collect();
+        total = total
+            .checked_mul(count.max(1))
+            .filter(|total| *total <= WHOLE)?;
+        let centres: Option<Vec<f64>> = (0..count.max(1))
+            .map(|index| space.cell(position, index))
+            .collect();
         cells.push(centres?);
     }
     Some(cells)

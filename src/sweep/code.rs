@@ -14,12 +14,18 @@ pub enum Code {
 
 impl Code {
     /// Every one, by its name in sweep files.
-    pub const ALL: &[(&str, Self)] =
-        &[("snapshot", Self::Snapshot), ("clone", Self::Clone), ("clean", Self::Clean)];
+    pub const ALL: &[(&str, Self)] = &[
+        ("snapshot", Self::Snapshot),
+        ("clone", Self::Clone),
+        ("clean", Self::Clean),
+    ];
 
     /// Returns its name in sweep files.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, code)| *code == self).map_or("snapshot", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, code)| *code == self)
+            .map_or("snapshot", |(name, _)| name)
     }
 }

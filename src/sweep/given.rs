@@ -4,7 +4,8 @@ use super::Rejected;
 use crate::source::{Diagnostics, Section, Source, Table};
 use crate::space::{Digits, Params, Space, Value};
 
-/// Reads the lines of a `[[point]]`, or a document with one or more `[[point]]`, and checks each as far as it goes.
+/// Reads the lines of a `[[point]]`, or a document with one or more `[[point]]`, and checks each as
+/// far as it goes.
 ///
 /// # Errors
 /// Everything that is wrong with them.
@@ -21,15 +22,28 @@ pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params
                 .filter_map(|point| space.parse_point(point, digits, &mut diagnostics))
                 .collect()
         }
-        None => space.parse_point(file, digits, &mut diagnostics).into_iter().collect(),
+        None => space
+            .parse_point(file, digits, &mut diagnostics)
+            .into_iter()
+            .collect(),
     };
-    if diagnostics.has_errors() { Err(Rejected { source, diagnostics }) } else { Ok(read) }
+    if diagnostics.has_errors() {
+        Err(Rejected {
+            source,
+            diagnostics,
+        })
+    } else {
+        Ok(read)
+    }
 }
 
 /// Writes parameters as lines of TOML that [`given`] reads.
 #[must_use]
 pub fn lines<'a>(params: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    params.into_iter().map(|(name, value)| format!("{} = {value}\n", quoted(name))).collect()
+    params
+        .into_iter()
+        .map(|(name, value)| format!("{} = {value}\n", quoted(name)))
+        .collect()
 }
 
 /// Returns a value as TOML.
@@ -38,16 +52,24 @@ pub fn literal(value: &Value) -> String {
     match value {
         Value::Text(text) => quoted(text),
         Value::Float(number) => format!("{number:?}"),
-        Value::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Value::List(items) => format!(
+            "[{}]",
+            items.iter().map(literal).collect::<Vec<_>>().join(", ")
+        ),
         other => other.to_string(),
     }
 }
 
-/// Returns a value as a person types it after `name=`: a number, switch, list or quoted text as in TOML, any other word as a text.
+/// Returns a value as a person types it after `name=`: a number, switch, list or quoted text as in
+/// TOML, any other word as a text.
 #[must_use]
 pub fn word(text: &str) -> String {
     let literal = format!("x = {text}");
-    if !text.contains('\n') && literal.parse::<toml::Table>().is_ok_and(|table| table.len() == 1) {
+    if !text.contains('\n')
+        && literal
+            .parse::<toml::Table>()
+            .is_ok_and(|table| table.len() == 1)
+    {
         text.to_owned()
     } else {
         quoted(text)
@@ -56,5 +78,7 @@ pub fn word(text: &str) -> String {
 
 /// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007f")
 }

@@ -1,6 +1,7 @@
 //! Which checkpoints are kept once their trials have ended: `[run] keep = "best and last"`.
 //!
-//! Whatever it says, a trial that may still go on, be retried or be cloned keeps its own, and so does one whose journal names a model in it.
+//! Whatever it says, a trial that may still go on, be retried or be cloned keeps its own, and so
+//! does one whose journal names a model in it.
 
 use crate::study::{LogRecord, Origin, Score, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
@@ -17,12 +18,20 @@ pub struct Keep {
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { all: true, ..Self::NONE }
+        Self {
+            all: true,
+            ..Self::NONE
+        }
     }
 }
 
 impl Keep {
-    const NONE: Self = Self { complete: false, best: 0, last: 0, all: false };
+    const NONE: Self = Self {
+        complete: false,
+        best: 0,
+        last: 0,
+        all: false,
+    };
 
     /// Reads what a person wrote: `best:3 and last`.
     ///
@@ -33,8 +42,9 @@ impl Keep {
         for word in text.split(" and ").map(str::trim) {
             let (name, count) = word.split_once(':').unwrap_or((word, "1"));
             let counted = word.contains(':');
-            let count: usize =
-                count.parse().map_err(|_| format!("`{count}` in `keep` is not a number of trials"))?;
+            let count: usize = count
+                .parse()
+                .map_err(|_| format!("`{count}` in `keep` is not a number of trials"))?;
             match name {
                 "best" => keep.best = count,
                 "last" => keep.last = count,
@@ -53,7 +63,8 @@ impl Keep {
         self.all
     }
 
-    /// Returns those of `candidates` whose checkpoints nobody needs; those of `models` are. While a study is not `over`, trials may be cloned if `clones` says so.
+    /// Returns those of `candidates` whose checkpoints nobody needs; those of `models` are. While a
+    /// study is not `over`, trials may be cloned if `clones` says so.
     #[must_use]
     pub fn expendable(
         self,
@@ -66,44 +77,71 @@ impl Keep {
         if self.all {
             return Vec::new();
         }
-        let found: Vec<&Trial> = candidates.iter().filter_map(|id| study.trial(*id)).collect();
+        let found: Vec<&Trial> = candidates
+            .iter()
+            .filter_map(|id| study.trial(*id))
+            .collect();
         let mut needed = models.clone();
-        needed.extend(study.waiting().chain(study.running()).filter_map(
-            |id| match study.trial(id)?.origin {
+        needed.extend(study.waiting().chain(study.running()).filter_map(|id| {
+            match study.trial(id)?.origin {
                 Origin::Cloned { from, .. } => Some(from),
                 _ => None,
-            },
-        ));
+            }
+        }));
         let complete = || found.iter().copied().filter(|trial| is_complete(trial));
         if self.complete || (clones && !over) {
             needed.extend(complete().map(|trial| trial.id));
         }
         needed.extend(self.best_of(study, complete().collect()));
         let mut latest: Vec<&Trial> = complete().collect();
-        latest.sort_by_key(|trial| std::cmp::Reverse((trial.ended_at.map(|at| at.as_micros()), trial.id)));
+        latest.sort_by_key(|trial| {
+            std::cmp::Reverse((trial.ended_at.map(|at| at.as_micros()), trial.id))
+        });
         needed.extend(latest.iter().take(self.last).map(|trial| trial.id));
-        let ended = |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped);
-        let expendable = found.into_iter().filter(ended).filter(|trial| !trial.removed);
-        expendable.map(|trial| trial.id).filter(|id| !needed.contains(id)).collect()
+        let ended =
+            |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped);
+        let expendable = found
+            .into_iter()
+            .filter(ended)
+            .filter(|trial| !trial.removed);
+        expendable
+            .map(|trial| trial.id)
+            .filter(|id| !needed.contains(id))
+            .collect()
     }
 
     /// Returns the best by the first objective, of several objectives those that none beats in all.
     fn best_of(self, study: &Study, complete: Vec<&Trial>) -> Vec<TrialId> {
         let objectives = &study.header().objectives;
         let scored = |trial: &Trial| -> Option<(Vec<f64>, TrialId)> {
-            Some((trial.scores(objectives)?.into_iter().map(Score::get).collect(), trial.id))
+            Some((
+                trial
+                    .scores(objectives)?
+                    .into_iter()
+                    .map(Score::get)
+                    .collect(),
+                trial.id,
+            ))
         };
         let mut scored: Vec<_> = complete.into_iter().filter_map(scored).collect();
         if self.best == 0 || objectives.len() < 2 {
             scored.sort_by(|a, b| {
-                a.0.iter().zip(&b.0).fold(a.1.cmp(&b.1), |tie, (a, b)| a.total_cmp(b).then(tie))
+                a.0.iter()
+                    .zip(&b.0)
+                    .fold(a.1.cmp(&b.1), |tie, (a, b)| a.total_cmp(b).then(tie))
             });
-            return scored.into_iter().take(self.best).map(|(_, id)| id).collect();
+            return scored
+                .into_iter()
+                .take(self.best)
+                .map(|(_, id)| id)
+                .collect();
         }
         let beats = |one: &[f64], other: &[f64]| {
             one.iter().zip(other).all(|(a, b)| a <= b) && one.iter().zip(other).any(|(a, b)| a < b)
         };
-        let front = scored.iter().filter(|(own, _)| !scored.iter().any(|(other, _)| beats(other, own)));
+        let front = scored
+            .iter()
+            .filter(|(own, _)| !scored.iter().any(|(other, _)| beats(other, own)));
         front.map(|(_, id)| *id).collect()
     }
 }
@@ -115,7 +153,12 @@ fn is_complete(trial: &Trial) -> bool {
 /// Returns the trials whose checkpoints are a model of some trial.
 #[must_use]
 pub fn models(study: &Study) -> BTreeSet<TrialId> {
-    study.trials().iter().flat_map(|trial| &trial.records).filter_map(model).collect()
+    study
+        .trials()
+        .iter()
+        .flat_map(|trial| &trial.records)
+        .filter_map(model)
+        .collect()
 }
 
 /// Returns the trial whose checkpoints a record calls a model.
@@ -129,21 +172,29 @@ pub fn model(record: &LogRecord) -> Option<TrialId> {
 
 /// Returns whether a model of some trial is this entry of a study or trial folder, or lies in it.
 ///
-/// Models are recorded relative to where the trials ran, so folder and name of the entry are compared.
+/// Models are recorded relative to where the trials ran, so folder and name of the entry are
+/// compared.
 #[must_use]
 pub fn is_model(study: &Study, entry: &Path) -> bool {
     let entry = names(entry);
-    let Some(entry) = entry.last_chunk::<2>() else { return false };
+    let Some(entry) = entry.last_chunk::<2>() else {
+        return false;
+    };
     let holds = |record: &LogRecord| match record {
-        LogRecord::Model { model_path, .. } => {
-            names(Path::new(model_path)).windows(2).any(|pair| pair == entry)
-        }
+        LogRecord::Model { model_path, .. } => names(Path::new(model_path))
+            .windows(2)
+            .any(|pair| pair == entry),
         _ => false,
     };
-    study.trials().iter().flat_map(|trial| &trial.records).any(holds)
+    study
+        .trials()
+        .iter()
+        .flat_map(|trial| &trial.records)
+        .any(holds)
 }
 
-/// Returns the trial in whose checkpoints a path lies, wherever the study is: `logs/digits/7/checkpoints/best.pt`.
+/// Returns the trial in whose checkpoints a path lies, wherever the study is:
+/// `logs/digits/7/checkpoints/best.pt`.
 fn in_checkpoints(path: &Path) -> Option<TrialId> {
     let names = names(path);
     let found = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
@@ -167,8 +218,13 @@ mod tests {
 
     fn expendable(keep: &str, demo: &Demo) -> Vec<u32> {
         let all = demo.study.trials().iter().map(|trial| trial.id).collect();
-        let found =
-            Keep::parse(keep).unwrap().expendable(&demo.study, &all, &models(&demo.study), false, false);
+        let found = Keep::parse(keep).unwrap().expendable(
+            &demo.study,
+            &all,
+            &models(&demo.study),
+            false,
+            false,
+        );
         found.into_iter().map(|id| id.0).collect()
     }
 
@@ -224,8 +280,15 @@ mod tests {
         let demo = demo();
         let all: BTreeSet<_> = demo.study.trials().iter().map(|trial| trial.id).collect();
         let keep = Keep::parse("best").unwrap();
-        assert_eq!(keep.expendable(&demo.study, &all, &models(&demo.study), true, false), [TrialId(3)]);
-        assert_eq!(keep.expendable(&demo.study, &all, &models(&demo.study), true, true).len(), 3);
+        assert_eq!(
+            keep.expendable(&demo.study, &all, &models(&demo.study), true, false),
+            [TrialId(3)]
+        );
+        assert_eq!(
+            keep.expendable(&demo.study, &all, &models(&demo.study), true, true)
+                .len(),
+            3
+        );
     }
 
     #[test]

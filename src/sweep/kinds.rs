@@ -37,7 +37,8 @@ fn unknown(what: &str, available: &[&str], name: &str, span: Span) -> Diagnostic
         [] => "available now: none".to_owned(),
         some => format!("available now: {}", some.join(", ")),
     };
-    let error = Diagnostic::error("unknown-name", format!("there is no {what} `{name}`")).at(span, "");
+    let error =
+        Diagnostic::error("unknown-name", format!("there is no {what} `{name}`")).at(span, "");
     match nearest(name, available.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(listed),

@@ -21,13 +21,23 @@ pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut
     ladder(sweep, diagnostics);
 }
 
-/// What the ranges of `[space]` show as they are written, whether or not the rest of it can be read.
+/// What the ranges of `[space]` show as they are written, whether or not the rest of it can be
+/// read.
 pub(super) fn of_ranges(prefix: &str, table: &Table, diagnostics: &mut Diagnostics) {
     for (key, node) in &table.entries {
-        let NodeValue::Table(inner) = &node.value else { continue };
+        let NodeValue::Table(inner) = &node.value else {
+            continue;
+        };
         let name = format!("{prefix}{}", key.name);
         if let (Some(min), Some(max)) = (inner.get("min"), inner.get("max")) {
-            range(&name, key, inner, (min, max), node.span.clone(), diagnostics);
+            range(
+                &name,
+                key,
+                inner,
+                (min, max),
+                node.span.clone(),
+                diagnostics,
+            );
         } else {
             of_ranges(&format!("{name}."), inner, diagnostics);
         }
@@ -53,10 +63,17 @@ fn range(
         return;
     }
     let bounds = (number(min), number(max));
-    let (Some(least), Some(most)) = bounds else { return };
-    let decided = ["log", "step", "std", "mean"].iter().any(|known| table.get(known).is_some());
+    let (Some(least), Some(most)) = bounds else {
+        return;
+    };
+    let decided = ["log", "step", "std", "mean"]
+        .iter()
+        .any(|known| table.get(known).is_some());
     if least > 0.0 && most / least >= WIDE && !decided {
-        let message = format!("`{name}` spans a factor of {} without `log`", rounded(most / least));
+        let message = format!(
+            "`{name}` spans a factor of {} without `log`",
+            rounded(most / least)
+        );
         let warning = Diagnostic::warning("wide-range", message).at(span, "");
         let hint = "add `log = true` to give each order of magnitude the same chance, or `log = false` if this is meant";
         diagnostics.push(warning.hint(hint));
@@ -75,7 +92,11 @@ fn number(node: &Node) -> Option<f64> {
 fn rounded(factor: f64) -> String {
     let scale = 10_f64.powf(factor.log10().floor() - 2.0);
     let rounded = (factor / scale).round() * scale;
-    if rounded < 1e6 { format!("{}", rounded.round()) } else { format!("{rounded:.0e}") }
+    if rounded < 1e6 {
+        format!("{}", rounded.round())
+    } else {
+        format!("{rounded:.0e}")
+    }
 }
 
 fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
@@ -85,10 +106,12 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
         (None, Some(trials)) if sweep.space.dims() > 0 && !diagnostics.has_errors() => {
             let message = format!("no `trials`: {trials} are run");
             let warning = Diagnostic::warning("no-trials", message);
-            diagnostics.push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
+            diagnostics
+                .push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
         }
         (Some(span), Some(trials))
-            if sweep.sampler.can(Capability::Enumerates) && size.is_some_and(|size| size > trials) =>
+            if sweep.sampler.can(Capability::Enumerates)
+                && size.is_some_and(|size| size > trials) =>
         {
             let size = size.unwrap_or_default();
             let message = format!("the grid has {size} configurations, of which {trials} are run");
@@ -98,15 +121,19 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
         _ => {}
     }
     if sweep.space.dims() == 0 && sweep.trials.is_some_and(|trials| trials > 1) {
-        let warning = Diagnostic::warning("nothing-varies", "nothing varies in this space").at(space(), "");
-        diagnostics.push(warning.hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]"));
+        let warning =
+            Diagnostic::warning("nothing-varies", "nothing varies in this space").at(space(), "");
+        diagnostics.push(
+            warning.hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]"),
+        );
     }
     if acceptance.accepted > 0 && acceptance.rate() < 0.01 {
         let percent = acceptance.rate() * 100.0;
         let message = format!("the constraints accept only {percent:.2} % of the space");
         let warning = Diagnostic::warning("low-acceptance", message).at(space(), "");
-        diagnostics
-            .push(warning.hint("narrow the ranges, or express it by bounds that depend on each other"));
+        diagnostics.push(
+            warning.hint("narrow the ranges, or express it by bounds that depend on each other"),
+        );
     }
 }
 
@@ -118,13 +145,18 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     let place = sweep.places.command.first().map_or(0, |first| first.start)
         ..sweep.places.command.last().map_or(0, |last| last.end);
     let names = sweep.space.names();
-    let missed: Vec<_> = names.iter().filter(|name| !command.receives(name)).collect();
+    let missed: Vec<_> = names
+        .iter()
+        .filter(|name| !command.receives(name))
+        .collect();
     if !missed.is_empty() {
         let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("the command never receives {}", listed.join(", "));
         let warning = Diagnostic::warning("unused-parameter", message).at(place.clone(), "");
         diagnostics
-            .push(warning.hint("add \"{args:rest}\" for all that are not named, or \"{params}\" for a file"));
+            .push(warning.hint(
+                "add \"{args:rest}\" for all that are not named, or \"{params}\" for a file",
+            ));
     }
     for name in names.iter().filter(|name| template::is_built_in(name)) {
         let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
@@ -136,58 +168,95 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     // With errors about, it may be there and unreadable.
     if sweep.objectives.is_empty() && !diagnostics.has_errors() {
-        let warning =
-            Diagnostic::warning("no-objective", "no `[objective]`: no trial is better than another");
-        diagnostics
-            .push(warning.hint("add it: [objective]\n      metric = \"val_loss\"\n      goal = \"min\""));
+        let warning = Diagnostic::warning(
+            "no-objective",
+            "no `[objective]`: no trial is better than another",
+        );
+        diagnostics.push(
+            warning.hint("add it: [objective]\n      metric = \"val_loss\"\n      goal = \"min\""),
+        );
     }
     if sweep.capture.is_empty() {
         return;
     }
-    let captured = |name: &str| sweep.capture.iter().any(|(captured, _)| &**captured == name);
-    let wanted = sweep.objectives.iter().map(|objective| &objective.metric).chain(&sweep.resource);
+    let captured = |name: &str| {
+        sweep
+            .capture
+            .iter()
+            .any(|(captured, _)| &**captured == name)
+    };
+    let wanted = sweep
+        .objectives
+        .iter()
+        .map(|objective| &objective.metric)
+        .chain(&sweep.resource);
     for name in wanted.filter(|name| !captured(name)) {
         let message = format!("`[capture]` has no `{name}`");
         let warning = Diagnostic::warning("not-captured", message);
         let known = sweep.capture.iter().map(|(name, _)| &**name);
         let warning = warning.did_you_mean(name, known);
-        diagnostics.push(
-            warning.hint(format!(r"unless the program reports it itself, add {name} = '{name}[=:]\s*(\S+)'")),
-        );
+        diagnostics.push(warning.hint(format!(
+            r"unless the program reports it itself, add {name} = '{name}[=:]\s*(\S+)'"
+        )));
     }
 }
 
 /// Words for one of several splits of the data.
-const FOLDS: [&str; 8] = ["fold", "folds", "kfold", "cv", "split", "splits", "crossval", "crossvalidation"];
+const FOLDS: [&str; 8] = [
+    "fold",
+    "folds",
+    "kfold",
+    "cv",
+    "split",
+    "splits",
+    "crossval",
+    "crossvalidation",
+];
 
 /// Words that may stand beside those without changing what is counted.
-const BESIDE_FOLDS: [&str; 12] =
-    ["k", "n", "id", "idx", "index", "no", "nr", "num", "number", "outer", "inner", "current"];
+const BESIDE_FOLDS: [&str; 12] = [
+    "k", "n", "id", "idx", "index", "no", "nr", "num", "number", "outer", "inner", "current",
+];
 
 /// A program that prints one line a fold would be ranked by its luckiest fold.
 fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if sweep.resource.is_some() {
         return;
     }
-    let Some(objective) = sweep.objectives.iter().find(|objective| objective.take == Take::Best) else {
+    let Some(objective) = sweep
+        .objectives
+        .iter()
+        .find(|objective| objective.take == Take::Best)
+    else {
         return;
     };
-    let is_objective = |name: &str| sweep.objectives.iter().any(|objective| &*objective.metric == name);
+    let is_objective = |name: &str| {
+        sweep
+            .objectives
+            .iter()
+            .any(|objective| &*objective.metric == name)
+    };
     let mut captured = sweep.capture.iter().map(|(name, _)| &**name);
-    let Some(fold) = captured.find(|name| is_fold(name) && !is_objective(name)) else { return };
+    let Some(fold) = captured.find(|name| is_fold(name) && !is_objective(name)) else {
+        return;
+    };
     let metric = &objective.metric;
-    let message = format!("`{fold}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+    let message =
+        format!("`{fold}` of `[capture]` looks like a fold, but the best fold ranks a trial");
     let warning = Diagnostic::warning("best-of-folds", message);
-    diagnostics.push(
-        warning.hint(format!("for the mean of all folds write take = \"mean\" beside metric = \"{metric}\"")),
-    );
+    diagnostics.push(warning.hint(format!(
+        "for the mean of all folds write take = \"mean\" beside metric = \"{metric}\""
+    )));
 }
 
 /// Returns whether a name counts folds: `fold`, `outer_fold`, `cv-split`, `KFold`.
 fn is_fold(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let words =
-        || lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = || {
+        lower
+            .split(|character: char| !character.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+    };
     words().any(|word| FOLDS.contains(&word))
         && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
 }
@@ -203,7 +272,9 @@ fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     let max = section.take_number("max", &mut quiet);
     let reduction = section.take_number("reduction", &mut quiet);
     let reduction = reduction.map_or(RUNG_FACTOR as f64, |(reduction, _)| reduction);
-    let (Some((min, _)), Some((max, span))) = (min, max) else { return };
+    let (Some((min, _)), Some((max, span))) = (min, max) else {
+        return;
+    };
     if min <= 0.0 || max <= min || reduction < 2.0 {
         return;
     }
@@ -212,7 +283,10 @@ fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if (below - max).abs() > 1e-9 * max {
         let message = format!("`max` = {max} is not on the ladder {min} × {reduction}ⁿ");
         let warning = Diagnostic::warning("off-ladder", message).at(span, "");
-        diagnostics.push(warning.hint(format!("the rungs next to it are {below} and {}", below * reduction)));
+        diagnostics.push(warning.hint(format!(
+            "the rungs next to it are {below} and {}",
+            below * reduction
+        )));
     }
 }
 
@@ -235,29 +309,51 @@ impl Sweep {
         };
         if !workdir.is_dir() {
             let message = format!("the workdir `{}` does not exist", workdir.display());
-            found.push(Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""));
+            found.push(
+                Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""),
+            );
         }
         for (path, span) in self.run.data_dir.iter().zip(&self.places.data_dir) {
             if !workdir.join(path).exists() {
                 let message = format!("the data set `{path}` does not exist");
-                found.push(Diagnostic::warning("no-data", message).at(span.clone(), looked_in(&workdir)));
+                found.push(
+                    Diagnostic::warning("no-data", message).at(span.clone(), looked_in(&workdir)),
+                );
             }
         }
         // Trials may get a PATH of their own.
-        let given = self.run.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::new(value));
+        let given = self
+            .run
+            .env
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| OsStr::new(value));
         let path = given.or(around.path.as_deref());
-        let program = self.run.command.program().map(str::to_owned).zip(self.places.command.first().cloned());
+        let program = self
+            .run
+            .command
+            .program()
+            .map(str::to_owned)
+            .zip(self.places.command.first().cloned());
         // What setup builds is not there yet.
-        let built =
-            self.places.setup.is_some() && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
-        for (name, span) in program.into_iter().filter(|_| !built).chain(self.places.setup.clone()) {
+        let built = self.places.setup.is_some()
+            && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
+        for (name, span) in program
+            .into_iter()
+            .filter(|_| !built)
+            .chain(self.places.setup.clone())
+        {
             if !exists(&name, &workdir, path) {
                 let message = format!("the program `{name}` cannot be found");
-                let place =
-                    if name.contains('/') { looked_in(&workdir) } else { "not on the PATH".to_owned() };
+                let place = if name.contains('/') {
+                    looked_in(&workdir)
+                } else {
+                    "not on the PATH".to_owned()
+                };
                 let mut warning = Diagnostic::warning("no-program", message).at(span, place);
                 if !name.contains('/') && workdir.join(&name).is_file() {
-                    warning = warning.hint(format!("there is such a file here: write \"./{name}\""));
+                    warning =
+                        warning.hint(format!("there is such a file here: write \"./{name}\""));
                 } else if name == "python" && exists("python3", &workdir, path) {
                     warning = warning.hint("did you mean `python3`?");
                 }

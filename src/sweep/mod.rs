@@ -1,8 +1,10 @@
 //! A sweep: the checked content of a sweep file, and the parts built from it.
 //!
-//! [`Sweep::read`] gives plain data or *every* mistake at once, each with its place and a cure. What a sampler, scheduler or tracker makes of
-//! its own table is its own business ([`Choice`] carries the table to the registry's `build`); everything else is decided here.
-//! `parse` reads the sections, one file each; `lints` says what is allowed but probably not meant; `reference` describes it all.
+//! [`Sweep::read`] gives plain data or *every* mistake at once, each with its place and a cure.
+//! What a sampler, scheduler or tracker makes of its own table is its own business ([`Choice`]
+//! carries the table to the registry's `build`); everything else is decided here. `parse` reads the
+//! sections, one file each; `lints` says what is allowed but probably not meant; `reference`
+//! describes it all.
 
 mod acceptance;
 mod code;
@@ -210,7 +212,8 @@ impl Sweep {
     /// Returns how many trials run at a time where the sweep file says they run; at least 1.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.site().map_or(1, |site| site.slots(&self.resources.share()))
+        self.site()
+            .map_or(1, |site| site.slots(&self.resources.share()))
     }
 
     /// Returns the kinds that the sweep file could name.
@@ -222,7 +225,12 @@ impl Sweep {
     /// Returns where trials run, `None` if the sweep file is wrong about it.
     #[must_use]
     pub fn site(&self) -> Option<Box<dyn Site>> {
-        plan::build(self.registry.executors(), &self.executor, &self.setting(1), &mut Diagnostics::default())
+        plan::build(
+            self.registry.executors(),
+            &self.executor,
+            &self.setting(1),
+            &mut Diagnostics::default(),
+        )
     }
 }
 
@@ -230,6 +238,11 @@ impl Resources {
     /// Returns what executors need to know of it.
     #[must_use]
     pub fn share(&self) -> Share {
-        Share { jobs: self.jobs, cpus: self.cpus, gpus: self.gpus, memory: self.memory }
+        Share {
+            jobs: self.jobs,
+            cpus: self.cpus,
+            gpus: self.gpus,
+            memory: self.memory,
+        }
     }
 }

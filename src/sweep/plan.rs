@@ -43,16 +43,24 @@ impl Sweep {
         }
     }
 
-    /// Builds the sampler, the scheduler and the trackers; `dir` is the study's folder, without which file-based trackers cannot write.
+    /// Builds the sampler, the scheduler and the trackers; `dir` is the study's folder, without
+    /// which file-based trackers cannot write.
     ///
     /// # Errors
-    /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number of slots can make a difference.
+    /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number
+    /// of slots can make a difference.
     pub fn build(&self, slots: usize, dir: Option<&Path>) -> Result<Plan, Rejected> {
         let mut diagnostics = Diagnostics::default();
-        let setting = Setting { dir: dir.map(Path::to_owned), ..self.setting(slots) };
+        let setting = Setting {
+            dir: dir.map(Path::to_owned),
+            ..self.setting(slots)
+        };
         match self.try_build(&setting, Tried::All, &mut diagnostics) {
             Some(plan) if !diagnostics.has_errors() => Ok(plan),
-            _ => Err(Rejected { source: self.source.clone(), diagnostics }),
+            _ => Err(Rejected {
+                source: self.source.clone(),
+                diagnostics,
+            }),
         }
     }
 
@@ -63,10 +71,20 @@ impl Sweep {
         diagnostics: &mut Diagnostics,
     ) -> Option<Plan> {
         let sampler = match tried {
-            Tried::All => build(self.registry.samplers(), &self.sampler, setting, diagnostics),
+            Tried::All => build(
+                self.registry.samplers(),
+                &self.sampler,
+                setting,
+                diagnostics,
+            ),
             Tried::AllButSampler => None,
         };
-        let scheduler = build(self.registry.schedulers(), &self.scheduler, setting, diagnostics);
+        let scheduler = build(
+            self.registry.schedulers(),
+            &self.scheduler,
+            setting,
+            diagnostics,
+        );
         let trackers: Vec<_> = self
             .trackers
             .iter()
@@ -75,7 +93,12 @@ impl Sweep {
                 Some((choice.name.clone(), tracker))
             })
             .collect();
-        build(self.registry.executors(), &self.executor, setting, diagnostics)?;
+        build(
+            self.registry.executors(),
+            &self.executor,
+            setting,
+            diagnostics,
+        )?;
         Some(Plan {
             sampler: sampler?,
             scheduler: scheduler?,

@@ -19,7 +19,8 @@ impl Sweep {
         Registry::standard().read(path)
     }
 
-    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
+    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be
+    /// absent.
     ///
     /// # Errors
     /// Everything that is wrong with it, also that it cannot be read.
@@ -43,15 +44,28 @@ pub(super) fn load(path: &Path) -> Result<Source, Rejected> {
     let mut diagnostics = Diagnostics::default();
     let source = match bytes_of(path) {
         Ok(bytes) => {
-            let text = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
+            let text = bytes
+                .strip_prefix(BYTE_ORDER_MARK)
+                .map(<[u8]>::to_vec)
+                .unwrap_or(bytes);
             Source::from_bytes(name, text, &mut diagnostics)
         }
         Err(error) => {
             diagnostics.push(unreadable(path, &name, &error));
-            Source { name, text: String::new() }
+            Source {
+                name,
+                text: String::new(),
+            }
         }
     };
-    if diagnostics.has_errors() { Err(Rejected { source, diagnostics }) } else { Ok(source) }
+    if diagnostics.has_errors() {
+        Err(Rejected {
+            source,
+            diagnostics,
+        })
+    } else {
+        Ok(source)
+    }
 }
 
 /// Reads one byte more than allowed, so that a file that is too long is noticed without being read.
@@ -61,7 +75,9 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -70,9 +86,14 @@ fn unreadable(path: &Path, name: &str, error: &io::Error) -> Diagnostic {
         io::ErrorKind::NotFound => missing(path, name),
         io::ErrorKind::IsADirectory => {
             let found = sweep_files(path);
-            let refused = Diagnostic::error("not-a-file", format!("`{name}` is a folder, not a sweep file"));
+            let refused = Diagnostic::error(
+                "not-a-file",
+                format!("`{name}` is a folder, not a sweep file"),
+            );
             match found.first() {
-                Some(first) => refused.hint(format!("did you mean `{}`?", path.join(first).display())),
+                Some(first) => {
+                    refused.hint(format!("did you mean `{}`?", path.join(first).display()))
+                }
                 None => refused,
             }
         }
@@ -82,7 +103,10 @@ fn unreadable(path: &Path, name: &str, error: &io::Error) -> Diagnostic {
 
 fn missing(path: &Path, name: &str) -> Diagnostic {
     let missing = Diagnostic::error("no-file", format!("there is no file `{name}`"));
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return missing.hint(format!("the folder `{}` does not exist", folder.display()));
     }
@@ -93,7 +117,11 @@ fn missing(path: &Path, name: &str) -> Diagnostic {
         Some(near) => missing.hint(format!("did you mean `{}`?", shown(near))),
         None if found.is_empty() => missing.hint("`swath init PROGRAM` writes one to start from"),
         None => {
-            let some: Vec<_> = found.iter().take(5).map(|file| format!("`{}`", shown(file))).collect();
+            let some: Vec<_> = found
+                .iter()
+                .take(5)
+                .map(|file| format!("`{}`", shown(file)))
+                .collect();
             missing.hint(format!("there is {}", some.join(", ")))
         }
     }
@@ -101,7 +129,9 @@ fn missing(path: &Path, name: &str) -> Diagnostic {
 
 fn sweep_files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(10_000);
-    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut files: Vec<_> = names
         .filter(|name| name.ends_with(".toml") && name != "Cargo.toml" && name != "pyproject.toml")
         .collect();

@@ -29,7 +29,9 @@ pub fn fill(text: &str) -> String {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let _ = writeln!(filled, "{line}");
-        let Some(block) = directive(line) else { continue };
+        let Some(block) = directive(line) else {
+            continue;
+        };
         let _ = writeln!(filled, "{block}<!-- end -->");
         let _ = lines.find(|line| *line == "<!-- end -->");
     }
@@ -37,11 +39,16 @@ pub fn fill(text: &str) -> String {
 }
 
 fn directive(line: &str) -> Option<String> {
-    let (what, name) = line.strip_prefix("<!-- ")?.strip_suffix(" -->")?.split_once(": ")?;
+    let (what, name) = line
+        .strip_prefix("<!-- ")?
+        .strip_suffix(" -->")?
+        .split_once(": ")?;
     let declarations = Registry::standard().declarations();
     match what {
         "keys" => {
-            let section = SECTIONS.iter().find(|section| section.name == name.trim_matches('-'))?;
+            let section = SECTIONS
+                .iter()
+                .find(|section| section.name == name.trim_matches('-'))?;
             Some(options_table(section.options))
         }
         "kinds" => {
@@ -50,10 +57,20 @@ fn directive(line: &str) -> Option<String> {
         }
         "kind" | "options" => {
             let (part, name) = name.split_once(' ')?;
-            let kind = declarations.iter().find(|kind| kind.part == part && kind.name == name)?;
-            Some(if what == "kind" { describe(kind) } else { options_table(kind.options) })
+            let kind = declarations
+                .iter()
+                .find(|kind| kind.part == part && kind.name == name)?;
+            Some(if what == "kind" {
+                describe(kind)
+            } else {
+                options_table(kind.options)
+            })
         }
-        "failures" => Some(names_table(FAILURE_CLASSES.iter().map(|(name, _, about)| (*name, *about)))),
+        "failures" => Some(names_table(
+            FAILURE_CLASSES
+                .iter()
+                .map(|(name, _, about)| (*name, *about)),
+        )),
         _ => None,
     }
 }
@@ -77,7 +94,9 @@ pub fn describe(kind: &Declaration) -> String {
 /// Writes the first letter large.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// Makes a Markdown table of options.
@@ -118,12 +137,18 @@ pub fn schema(registry: &Registry) -> Value {
     let mut properties = Map::new();
     for section in SECTIONS {
         if section.name.is_empty() {
-            properties.extend(section.options.iter().map(|option| property(option, &kinds)));
+            properties.extend(
+                section
+                    .options
+                    .iter()
+                    .map(|option| property(option, &kinds)),
+            );
         } else {
             let schema = section_schema(section, &kinds);
             if !section.former.is_empty() {
                 let mut former = schema.clone();
-                former["description"] = Value::from(format!("the earlier name of {}", section.heading()));
+                former["description"] =
+                    Value::from(format!("the earlier name of {}", section.heading()));
                 former["deprecated"] = Value::from(true);
                 properties.insert(section.former.to_owned(), former);
             }
@@ -160,7 +185,9 @@ fn section_schema(section: &SectionReference, kinds: &[Declaration]) -> Value {
     let of_part = |part: &'static str| kinds.iter().filter(move |kind| kind.part == part);
     let table = match section.further {
         Further::OptionsOf(part) => {
-            let branches: Vec<_> = of_part(part).map(|kind| branch(section, kind, kinds)).collect();
+            let branches: Vec<_> = of_part(part)
+                .map(|kind| branch(section, kind, kinds))
+                .collect();
             json!({ "type": "object", "description": section.about, "oneOf": branches })
         }
         Further::TablesOf(part) => {
@@ -206,7 +233,10 @@ fn branch(section: &SectionReference, kind: &Declaration, kinds: &[Declaration])
 }
 
 fn table_schema(about: &str, options: &[Opt], kinds: &[Declaration]) -> Value {
-    let properties: Map<_, _> = options.iter().map(|option| property(option, kinds)).collect();
+    let properties: Map<_, _> = options
+        .iter()
+        .map(|option| property(option, kinds))
+        .collect();
     json!({
         "type": "object",
         "description": about,
@@ -216,7 +246,11 @@ fn table_schema(about: &str, options: &[Opt], kinds: &[Declaration]) -> Value {
 }
 
 fn required(options: &[Opt]) -> Vec<&'static str> {
-    options.iter().filter(|option| option.default == Preset::Required).map(|option| option.name).collect()
+    options
+        .iter()
+        .filter(|option| option.default == Preset::Required)
+        .map(|option| option.name)
+        .collect()
 }
 
 fn property(option: &Opt, kinds: &[Declaration]) -> (String, Value) {
@@ -254,7 +288,9 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
         Takes::Count(least) => json!({ "type": "integer", "minimum": least }),
         Takes::Integer(least) => json!({ "type": "integer", "minimum": least }),
         Takes::Number => json!({ "type": "number" }),
-        Takes::Between(least, most) => json!({ "type": "number", "minimum": least, "maximum": most }),
+        Takes::Between(least, most) => {
+            json!({ "type": "number", "minimum": least, "maximum": most })
+        }
         Takes::Duration | Takes::Size => json!({ "type": ["string", "number"] }),
         Takes::Form(_, form) => json!({ "type": "string", "pattern": form }),
         Takes::OneOf(words) => json!({ "enum": words }),
@@ -263,12 +299,17 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
             json!({ "type": "object", "additionalProperties": values_schema(*value, kinds) })
         }
         Takes::Either(alternatives) => {
-            let alternatives: Vec<_> =
-                alternatives.iter().map(|takes| values_schema(*takes, kinds)).collect();
+            let alternatives: Vec<_> = alternatives
+                .iter()
+                .map(|takes| values_schema(*takes, kinds))
+                .collect();
             json!({ "anyOf": alternatives })
         }
         Takes::KindOf(part) => {
-            let names = kinds.iter().filter(|kind| kind.part == part).map(|kind| kind.name);
+            let names = kinds
+                .iter()
+                .filter(|kind| kind.part == part)
+                .map(|kind| kind.name);
             json!({ "enum": names.collect::<Vec<_>>() })
         }
     }
@@ -277,7 +318,9 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
 /// A parameter that is a table may have branches or members of the user's own names beside its
 /// options.
 fn space_schema() -> Value {
-    let options: Map<_, _> = space::options().map(|option| property(&option, &[])).collect();
+    let options: Map<_, _> = space::options()
+        .map(|option| property(&option, &[]))
+        .collect();
     json!({
         "type": "object",
         "description": "the parameters: a constant, a list of choices, a range, or a table of these",

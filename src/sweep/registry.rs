@@ -110,11 +110,28 @@ impl Registry {
     #[must_use]
     pub fn declarations(&self) -> Vec<Declaration> {
         let csv = find(&self.trackers, CSV.name).is_none().then_some(CSV);
-        let samplers = self.samplers.iter().map(|kind| declaration("sampler", kind));
-        let schedulers = self.schedulers.iter().map(|kind| declaration("scheduler", kind));
-        let executors = self.executors.iter().map(|kind| declaration("executor", kind));
-        let trackers = self.trackers.iter().map(|kind| declaration("tracker", kind));
-        samplers.chain(schedulers).chain(executors).chain(csv).chain(trackers).collect()
+        let samplers = self
+            .samplers
+            .iter()
+            .map(|kind| declaration("sampler", kind));
+        let schedulers = self
+            .schedulers
+            .iter()
+            .map(|kind| declaration("scheduler", kind));
+        let executors = self
+            .executors
+            .iter()
+            .map(|kind| declaration("executor", kind));
+        let trackers = self
+            .trackers
+            .iter()
+            .map(|kind| declaration("tracker", kind));
+        samplers
+            .chain(schedulers)
+            .chain(executors)
+            .chain(csv)
+            .chain(trackers)
+            .collect()
     }
 
     /// Checks a sweep file that runs a program.

@@ -21,7 +21,12 @@ impl Rejected {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let mut text = remarks(&self.source, &self.diagnostics, colour);
-        let _ = writeln!(text, "error: sweep file `{}` has {}", self.source.name, self.count());
+        let _ = writeln!(
+            text,
+            "error: sweep file `{}` has {}",
+            self.source.name,
+            self.count()
+        );
         text
     }
 
@@ -38,17 +43,28 @@ impl Rejected {
     }
 
     fn count(&self) -> String {
-        let of = |level| self.diagnostics.list.iter().filter(|found| found.level == level).count();
+        let of = |level| {
+            self.diagnostics
+                .list
+                .iter()
+                .filter(|found| found.level == level)
+                .count()
+        };
         let counted = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         match (of(Level::Error), of(Level::Warning)) {
             (errors, 0) => counted(errors, "error"),
             (0, warnings) => counted(warnings, "warning"),
-            (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+            (errors, warnings) => format!(
+                "{}, {}",
+                counted(errors, "error"),
+                counted(warnings, "warning")
+            ),
         }
     }
 }
 
-/// Renders diagnostics in the order of the file, errors and warnings mixed, an empty line after each.
+/// Renders diagnostics in the order of the file, errors and warnings mixed, an empty line after
+/// each.
 fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
     let mut list: Vec<_> = diagnostics.list.iter().collect();
     list.sort_by_key(|found| found.labels.first().map_or(0, |(span, _)| span.start));
@@ -65,7 +81,12 @@ fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
 
 /// Returns diagnostics as a JSON array.
 fn json(source: &Source, diagnostics: &Diagnostics) -> serde_json::Value {
-    diagnostics.list.iter().take(SHOWN).map(|found| render::json(source, found)).collect()
+    diagnostics
+        .list
+        .iter()
+        .take(SHOWN)
+        .map(|found| render::json(source, found))
+        .collect()
 }
 
 impl fmt::Display for Rejected {

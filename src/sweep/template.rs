@@ -1,4 +1,5 @@
-//! The command template: how a configuration becomes the arguments of a program. No shell is involved.
+//! The command template: how a configuration becomes the arguments of a program. No shell is
+//! involved.
 //!
 //! | placeholder | becomes |
 //! |---|---|
@@ -11,8 +12,9 @@
 //! | `{trial}`, `{trial_dir}`, `{data_dir}` | the trial's number, its folder, the data set |
 //! | `{{`, `}}` | a brace |
 //!
-//! A command without any placeholder gets `{args}` at its end. An argument that names a parameter which does not exist in a configuration is
-//! left out, and with it the option before it (`--momentum` in `["--momentum", "{momentum}"]`).
+//! A command without any placeholder gets `{args}` at its end. An argument that names a parameter
+//! which does not exist in a configuration is left out, and with it the option before it
+//! (`--momentum` in `["--momentum", "{momentum}"]`).
 
 use crate::source::Span;
 use crate::source::diagnostic::nearest;
@@ -62,7 +64,10 @@ enum Arg {
     /// `--{name}`.
     Switch(Name),
     /// `{args}` and its relatives, which make several.
-    Each { style: Style, only: Option<Vec<Name>> },
+    Each {
+        style: Style,
+        only: Option<Vec<Name>>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +88,16 @@ enum Style {
     Hydra,
 }
 
-const BUILT_IN: &[&str] =
-    &["args", "args:rest", "hydra", "hydra:rest", "params", "trial", "trial_dir", "data_dir"];
+const BUILT_IN: &[&str] = &[
+    "args",
+    "args:rest",
+    "hydra",
+    "hydra:rest",
+    "params",
+    "trial",
+    "trial_dir",
+    "data_dir",
+];
 
 impl Template {
     /// Reads the arguments of a command against the parameters of the space.
@@ -109,12 +122,21 @@ impl Template {
             return Err(errors);
         }
         if !read.iter().any(Arg::has_placeholder) {
-            read.push(Arg::Each { style: Style::Options, only: None });
+            read.push(Arg::Each {
+                style: Style::Options,
+                only: None,
+            });
         }
-        let rest: Vec<Name> =
-            params.iter().filter(|name| !read.iter().any(|arg| arg.names(name))).cloned().collect();
+        let rest: Vec<Name> = params
+            .iter()
+            .filter(|name| !read.iter().any(|arg| arg.names(name)))
+            .cloned()
+            .collect();
         for arg in &mut read {
-            if let Arg::Each { only: Some(only), .. } = arg {
+            if let Arg::Each {
+                only: Some(only), ..
+            } = arg
+            {
                 only.clone_from(&rest);
             }
         }
@@ -139,7 +161,8 @@ impl Template {
         }
     }
 
-    /// Returns the words that are the same for every trial, the program first; none if a placeholder is part of the program.
+    /// Returns the words that are the same for every trial, the program first; none if a
+    /// placeholder is part of the program.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let literal = |arg: &Arg| match arg {
@@ -149,7 +172,11 @@ impl Template {
             },
             _ => None,
         };
-        if self.program().is_none() { Vec::new() } else { self.args.iter().filter_map(literal).collect() }
+        if self.program().is_none() {
+            Vec::new()
+        } else {
+            self.args.iter().filter_map(literal).collect()
+        }
     }
 
     /// Calls another program with the same arguments.
@@ -164,7 +191,9 @@ impl Template {
     pub fn receives(&self, name: &str) -> bool {
         self.args.iter().any(|arg| match arg {
             Arg::Each { only: None, .. } => true,
-            Arg::Each { only: Some(only), .. } => only.iter().any(|other| &**other == name),
+            Arg::Each {
+                only: Some(only), ..
+            } => only.iter().any(|other| &**other == name),
             Arg::Text(pieces) if pieces.contains(&Piece::Params) => true,
             arg => arg.names(name),
         })
@@ -173,7 +202,9 @@ impl Template {
     /// Returns whether `{data_dir}` is used.
     #[must_use]
     pub fn uses_data_dir(&self) -> bool {
-        self.args.iter().any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
+        self.args
+            .iter()
+            .any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
     }
 
     /// Makes the arguments of one trial, the program first.
@@ -196,16 +227,18 @@ impl Template {
 impl Arg {
     fn has_placeholder(&self) -> bool {
         match self {
-            Self::Text(pieces) => pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_))),
+            Self::Text(pieces) => pieces
+                .iter()
+                .any(|piece| !matches!(piece, Piece::Literal(_))),
             Self::Switch(_) | Self::Each { .. } => true,
         }
     }
 
     fn names(&self, name: &str) -> bool {
         match self {
-            Self::Text(pieces) => {
-                pieces.iter().any(|piece| matches!(piece, Piece::Param(other) if &**other == name))
-            }
+            Self::Text(pieces) => pieces
+                .iter()
+                .any(|piece| matches!(piece, Piece::Param(other) if &**other == name)),
             Self::Switch(other) => &**other == name,
             Self::Each { .. } => false,
         }
@@ -220,7 +253,9 @@ impl Arg {
         match self {
             Self::Text(pieces) => match pieces.as_slice() {
                 [Piece::Literal(text)] => {
-                    text.starts_with('-') && !text.contains('=') && !text.trim_matches('-').is_empty()
+                    text.starts_with('-')
+                        && !text.contains('=')
+                        && !text.trim_matches('-').is_empty()
                 }
                 _ => false,
             },
@@ -230,7 +265,9 @@ impl Arg {
 
     fn render(&self, fill: &Fill<'_>, made: &mut Vec<String>) {
         match self {
-            Self::Text(pieces) if *pieces == [Piece::DataDir] => made.extend_from_slice(fill.data_dir),
+            Self::Text(pieces) if *pieces == [Piece::DataDir] => {
+                made.extend_from_slice(fill.data_dir)
+            }
             Self::Text(pieces) => made.extend(text_of(pieces, fill)),
             Self::Switch(name) => match fill.params.get(name) {
                 None | Some(Value::Bool(false)) => {}
@@ -249,7 +286,8 @@ impl Arg {
     }
 }
 
-/// Returns the argument, or nothing if it names a parameter that does not exist in this configuration.
+/// Returns the argument, or nothing if it names a parameter that does not exist in this
+/// configuration.
 fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     let mut text = String::new();
     for piece in pieces {
@@ -276,7 +314,11 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
 /// `-5` or `-0.5`. It takes `-5.3e-6` for an unknown option.
 fn without_exponent(number: f64) -> String {
     let text = number.to_string();
-    if text.contains('.') { text } else { text + ".0" }
+    if text.contains('.') {
+        text
+    } else {
+        text + ".0"
+    }
 }
 
 /// Writes a value in Hydra's override grammar, so that a text stays a text.
@@ -285,7 +327,10 @@ fn hydra(value: &Value) -> String {
         Value::Text(text) if is_plain_in_hydra(text) => text.to_string(),
         Value::Text(text) => hydra_quoted(text),
         Value::List(items) => {
-            format!("[{}]", items.iter().map(hydra).collect::<Vec<_>>().join(","))
+            format!(
+                "[{}]",
+                items.iter().map(hydra).collect::<Vec<_>>().join(",")
+            )
         }
         other => other.to_string(),
     }
@@ -328,12 +373,19 @@ struct Fault {
 
 fn parse_arg(text: &str, params: &[Name]) -> Result<Arg, Fault> {
     let known = |name: &str| params.iter().find(|param| &***param == name);
-    if let Some(name) = text.strip_prefix("--{").and_then(|rest| rest.strip_suffix('}'))
+    if let Some(name) = text
+        .strip_prefix("--{")
+        .and_then(|rest| rest.strip_suffix('}'))
         && let Some(name) = known(name)
     {
         return Ok(Arg::Switch(name.clone()));
     }
-    let each = |style, rest: bool| Ok(Arg::Each { style, only: rest.then(Vec::new) });
+    let each = |style, rest: bool| {
+        Ok(Arg::Each {
+            style,
+            only: rest.then(Vec::new),
+        })
+    };
     match text {
         "{args}" => return each(Style::Options, false),
         "{args:rest}" => return each(Style::Options, true),
@@ -359,17 +411,30 @@ fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
         }
         if rest.starts_with('}') {
             let message = "`}` closes nothing".to_owned();
-            return Err(Fault { span: brace..brace + 1, message, hint: Some(BRACES.to_owned()) });
+            return Err(Fault {
+                span: brace..brace + 1,
+                message,
+                hint: Some(BRACES.to_owned()),
+            });
         }
         let Some(end) = rest.find('}') else {
             let message = "`{` is never closed".to_owned();
-            return Err(Fault { span: brace..brace + 1, message, hint: Some(BRACES.to_owned()) });
+            return Err(Fault {
+                span: brace..brace + 1,
+                message,
+                hint: Some(BRACES.to_owned()),
+            });
         };
         if !literal.is_empty() {
             pieces.push(Piece::Literal(std::mem::take(&mut literal)));
         }
         let span = brace..brace + end + 1;
-        pieces.push(placeholder(&rest[1..end], span.clone(), span.len() == text.len(), params)?);
+        pieces.push(placeholder(
+            &rest[1..end],
+            span.clone(),
+            span.len() == text.len(),
+            params,
+        )?);
         at = span.end;
     }
     literal.push_str(&text[at..]);
@@ -393,21 +458,43 @@ fn placeholder(name: &str, span: Span, whole: bool, params: &[Name]) -> Result<P
         return Ok(Piece::Param(param.clone()));
     }
     if BUILT_IN.contains(&name) && !whole {
-        let message = format!("`{{{name}}}` makes several arguments and must be an argument of its own");
-        return Err(Fault { span, message, hint: None });
+        let message =
+            format!("`{{{name}}}` makes several arguments and must be an argument of its own");
+        return Err(Fault {
+            span,
+            message,
+            hint: None,
+        });
     }
-    let names = params.iter().map(|name| &**name).chain(BUILT_IN.iter().copied());
-    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.:".contains(c));
+    let names = params
+        .iter()
+        .map(|name| &**name)
+        .chain(BUILT_IN.iter().copied());
+    let is_word = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_-.:".contains(c));
     let hint = match nearest(name, names) {
         Some(near) if is_word => format!("did you mean `{{{near}}}`?"),
-        _ if is_word => format!("it is neither a parameter of `[space]` nor one of {}", listed(BUILT_IN)),
+        _ if is_word => format!(
+            "it is neither a parameter of `[space]` nor one of {}",
+            listed(BUILT_IN)
+        ),
         _ => BRACES.to_owned(),
     };
-    Err(Fault { span, message: format!("unknown placeholder `{{{name}}}`"), hint: Some(hint) })
+    Err(Fault {
+        span,
+        message: format!("unknown placeholder `{{{name}}}`"),
+        hint: Some(hint),
+    })
 }
 
 fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{{{name}}}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Returns whether a parameter of that name cannot be reached as `{name}`.

@@ -1,4 +1,5 @@
-//! The log format of LevelDB, as W&B uses it: records in blocks of 32 KiB, split where they do not fit.
+//! The log format of LevelDB, as W&B uses it: records in blocks of 32 KiB, split where they do not
+//! fit.
 //!
 //! The checks are zlib's, unmasked; LevelDB's own are Castagnoli's, masked.
 

@@ -1,8 +1,9 @@
 //! `trials.csv`: the study as a table, one row a trial.
 //!
-//! pandas, qsv, DuckDB and a spreadsheet read it without options: one header, fixed order, empty for absent, LF, quotes only where needed,
-//! floats in their shortest form that reads back as the same number (`1e-5`, `1.0`, `nan`). Texts are written as they are, even those that
-//! a spreadsheet takes for a formula: the table holds what the trial was given, not something that looks like it.
+//! pandas, qsv, DuckDB and a spreadsheet read it without options: one header, fixed order, empty
+//! for absent, LF, quotes only where needed, floats in their shortest form that reads back as the
+//! same number (`1e-5`, `1.0`, `nan`). Texts are written as they are, even those that a spreadsheet
+//! takes for a formula: the table holds what the trial was given, not something that looks like it.
 
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
@@ -48,10 +49,15 @@ const PATHS: [&str; 2] = ["model_path", "artifact"];
 /// # Errors
 /// If `out` cannot be written.
 pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
-    write_some(study, study.trials().iter().filter(|trial| !trial.removed), out)
+    write_some(
+        study,
+        study.trials().iter().filter(|trial| !trial.removed),
+        out,
+    )
 }
 
-/// Writes the table of some trials. The columns are those of the whole study, so that tables of different selections fit together.
+/// Writes the table of some trials. The columns are those of the whole study, so that tables of
+/// different selections fit together.
 ///
 /// # Errors
 /// If `out` cannot be written.
@@ -72,12 +78,16 @@ pub fn write_some<'a>(
     writer.flush()
 }
 
-/// Replaces the table at `path` by that of the study: a reader sees the old one or the new one, and a power loss leaves one of them.
+/// Replaces the table at `path` by that of the study: a reader sees the old one or the new one, and
+/// a power loss leaves one of them.
 ///
 /// # Errors
 /// If the folder of `path` cannot be written.
 pub fn save(study: &Study, path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = draft(folder)?;
     write(study, BufWriter::with_capacity(1 << 16, file.as_file_mut()))?;
     file.as_file().sync_data()?;
@@ -88,7 +98,11 @@ pub fn save(study: &Study, path: &Path) -> io::Result<()> {
 /// Begins a file that is to replace another in the same folder, readable by whom the umask lets.
 pub(crate) fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    tempfile::Builder::new().prefix(".draft-").suffix(".tmp").permissions(mode).tempfile_in(folder)
+    tempfile::Builder::new()
+        .prefix(".draft-")
+        .suffix(".tmp")
+        .permissions(mode)
+        .tempfile_in(folder)
 }
 
 /// The columns of a study.
@@ -101,16 +115,24 @@ struct Columns {
 impl Columns {
     fn of(study: &Study) -> Self {
         let header = study.header();
-        let taken = |name: &str| FIRST.contains(&name) || LAST.contains(&name) || RESULT.contains(&name);
+        let taken =
+            |name: &str| FIRST.contains(&name) || LAST.contains(&name) || RESULT.contains(&name);
         let objectives = header.objectives.iter().map(|objective| {
             let name = &objective.metric;
-            let column = if taken(name) { format!("objective.{name}") } else { name.to_string() };
+            let column = if taken(name) {
+                format!("objective.{name}")
+            } else {
+                name.to_string()
+            };
             (column, objective.clone())
         });
         let mut params = header.params.clone();
         let mut known: HashSet<Name> = params.iter().cloned().collect();
-        let mut metrics: BTreeSet<Name> =
-            header.objectives.iter().map(|objective| objective.metric.clone()).collect();
+        let mut metrics: BTreeSet<Name> = header
+            .objectives
+            .iter()
+            .map(|objective| objective.metric.clone())
+            .collect();
         for trial in study.trials() {
             for (name, _) in &trial.params {
                 if known.insert(name.clone()) {
@@ -124,7 +146,11 @@ impl Columns {
                 }
             }
         }
-        Self { objectives: objectives.collect(), params, metrics }
+        Self {
+            objectives: objectives.collect(),
+            params,
+            metrics,
+        }
     }
 
     fn header(&self) -> impl Iterator<Item = String> {
@@ -132,11 +158,18 @@ impl Columns {
         let objectives = self.objectives.iter().map(|(column, _)| column.clone());
         let params = self.params.iter().map(|name| format!("param.{name}"));
         let metrics = self.metrics.iter().map(|name| format!("metric.{name}"));
-        let best = self.objectives.iter().map(|(_, objective)| format!("best.{}", objective.metric));
+        let best = self
+            .objectives
+            .iter()
+            .map(|(_, objective)| format!("best.{}", objective.metric));
         let last = LAST.into_iter().map(str::to_owned);
         let at_best = self.metrics.iter().map(|name| format!("at_best.{name}"));
         let result = RESULT.into_iter().map(str::to_owned);
-        let named = first.chain(objectives).chain(params).chain(metrics).chain(best);
+        let named = first
+            .chain(objectives)
+            .chain(params)
+            .chain(metrics)
+            .chain(best);
         named.chain(last).chain(at_best).chain(result)
     }
 
@@ -169,7 +202,12 @@ impl Columns {
         row.float(trial.ended_at.map(|_| trial.usage.peak_mib));
         row.time(trial.started_at);
         row.time(trial.ended_at);
-        row.text(&trial.exit.as_ref().map_or_else(String::new, ToString::to_string));
+        row.text(
+            &trial
+                .exit
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+        );
         let (data_dirs, data_md5s) = datasets(trial);
         row.text(&data_dirs);
         row.text(&data_md5s);
@@ -211,7 +249,8 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
     }
 }
 
-/// Returns in a word where a configuration comes from: the sampler that proposed it, or how else it came to be.
+/// Returns in a word where a configuration comes from: the sampler that proposed it, or how else it
+/// came to be.
 pub(crate) fn origin(origin: &Origin) -> &str {
     match origin {
         Origin::Suggested(sampler) => sampler,
@@ -259,7 +298,11 @@ pub(crate) fn header(study: &Study) -> Vec<String> {
 }
 
 /// Puts the rows of some trials into `cells`, one behind the other.
-pub(crate) fn fill<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>, cells: &mut dyn Cells) {
+pub(crate) fn fill<'a>(
+    study: &Study,
+    trials: impl IntoIterator<Item = &'a Trial>,
+    cells: &mut dyn Cells,
+) {
     let columns = Columns::of(study);
     for trial in trials {
         columns.fill(study, trial, cells);
@@ -357,7 +400,10 @@ impl Tracker for Csv {
         if !self.behind {
             return Ok(());
         }
-        let failed = |source| TrackerError::Write { path: self.path.display().to_string(), source };
+        let failed = |source| TrackerError::Write {
+            path: self.path.display().to_string(),
+            source,
+        };
         save(study, &self.path).map_err(failed)?;
         self.behind = false;
         Ok(())

@@ -2,8 +2,8 @@
 
 use crate::space::{Name, Params, Value};
 use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Study,
-    Take, Timestamp, TrialId, Usage,
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+    Study, Take, Timestamp, TrialId, Usage,
 };
 
 /// A study that is made event by event, a second apart from 2026-01-01.
@@ -15,7 +15,11 @@ pub(crate) struct Demo {
 
 /// Returns an objective that takes the best report.
 pub(crate) fn objective(metric: &str, goal: Goal) -> Objective {
-    Objective { metric: metric.into(), goal, take: Take::Best }
+    Objective {
+        metric: metric.into(),
+        goal,
+        take: Take::Best,
+    }
 }
 
 /// Returns a text value.
@@ -31,7 +35,11 @@ impl Demo {
 
     /// Begins a study with these objectives.
     pub(crate) fn with(params: &[&str], objectives: Vec<Objective>) -> Self {
-        let mut demo = Self { study: Study::default(), entries: Vec::new(), at: 1_767_225_600_000_000 };
+        let mut demo = Self {
+            study: Study::default(),
+            entries: Vec::new(),
+            at: 1_767_225_600_000_000,
+        };
         let header = Header {
             name: "digits".into(),
             pipeline: "digits".into(),
@@ -41,15 +49,22 @@ impl Demo {
             trials: Some(20),
             ..Header::default()
         };
-        demo.event(Event::Opened { format: FORMAT, header });
+        demo.event(Event::Opened {
+            format: FORMAT,
+            header,
+        });
         demo
     }
 
     /// Lets something happen a second later.
     pub(crate) fn event(&mut self, event: Event) {
         self.at += 1_000_000;
-        let entry =
-            Entry { seq: self.study.next_seq(), at: Timestamp::from_micros(self.at), event, away: None };
+        let entry = Entry {
+            seq: self.study.next_seq(),
+            at: Timestamp::from_micros(self.at),
+            event,
+            away: None,
+        };
         self.study.apply(&entry).unwrap();
         self.entries.push(entry);
     }
@@ -62,28 +77,60 @@ impl Demo {
     /// The same of a configuration that comes from elsewhere.
     pub(crate) fn start_from(&mut self, params: &[(&str, Value)], origin: Origin) -> TrialId {
         let trial = self.study.next_id();
-        let params: Params = params.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect();
-        self.event(Event::Created { trial, params, origin, seed: 7 });
+        let params: Params = params
+            .iter()
+            .map(|(name, value)| (Name::from(*name), value.clone()))
+            .collect();
+        self.event(Event::Created {
+            trial,
+            params,
+            origin,
+            seed: 7,
+        });
         let attempt = Attempt(1);
-        self.event(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
+        self.event(Event::Started {
+            trial,
+            attempt,
+            until: None,
+            slot: 0,
+            resume: false,
+        });
         trial
     }
 
     /// Lets a running trial report numbers.
     pub(crate) fn report(&mut self, trial: TrialId, values: &[(&str, f64)]) {
-        let datum = |(name, value): &(&str, f64)| (Name::from(*name), Datum::Number(Metric(*value)));
-        self.log(trial, LogRecord::Report { values: values.iter().map(datum).collect() });
+        let datum =
+            |(name, value): &(&str, f64)| (Name::from(*name), Datum::Number(Metric(*value)));
+        self.log(
+            trial,
+            LogRecord::Report {
+                values: values.iter().map(datum).collect(),
+            },
+        );
     }
 
     /// Lets a running trial say something.
     pub(crate) fn log(&mut self, trial: TrialId, record: LogRecord) {
-        self.event(Event::Logged { trial, attempt: self.attempt(trial), record });
+        self.event(Event::Logged {
+            trial,
+            attempt: self.attempt(trial),
+            record,
+        });
     }
 
     /// Ends a running trial.
     pub(crate) fn end(&mut self, trial: TrialId, exit: Exit) {
-        let usage = Usage { cpu_seconds: 0.5, peak_mib: 12.25 };
-        self.event(Event::Ended { trial, attempt: self.attempt(trial), exit, usage });
+        let usage = Usage {
+            cpu_seconds: 0.5,
+            peak_mib: 12.25,
+        };
+        self.event(Event::Ended {
+            trial,
+            attempt: self.attempt(trial),
+            exit,
+            usage,
+        });
     }
 
     /// Lets a trial run from start to end with one report.

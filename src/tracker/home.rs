@@ -16,7 +16,8 @@ pub(super) const DIR: Opt = Opt::new(
     "the folder to write to; in it, each study has a folder of its name",
 );
 
-/// The folders of a file-based tracker: `<study>/trackers/<name>/`, or `<dir>/<study's name>/` with the option `dir`.
+/// The folders of a file-based tracker: `<study>/trackers/<name>/`, or `<dir>/<study's name>/` with
+/// the option `dir`.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
     study: Option<PathBuf>,
@@ -34,9 +35,16 @@ impl Home {
         setting: &Setting,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let chosen = section.take_text("dir", diagnostics).map(|(dir, _)| PathBuf::from(dir));
+        let chosen = section
+            .take_text("dir", diagnostics)
+            .map(|(dir, _)| PathBuf::from(dir));
         let due = take_due(section, diagnostics);
-        Self { study: setting.dir.clone(), chosen, name, due }
+        Self {
+            study: setting.dir.clone(),
+            chosen,
+            name,
+            due,
+        }
     }
 
     /// Returns where to write.
@@ -63,13 +71,18 @@ impl Home {
     /// # Errors
     /// If the tracker was built without one.
     pub(super) fn study(&self) -> Result<&Path, TrackerError> {
-        self.study.as_deref().ok_or_else(|| TrackerError::Other("it was given no study's folder".to_owned()))
+        self.study
+            .as_deref()
+            .ok_or_else(|| TrackerError::Other("it was given no study's folder".to_owned()))
     }
 }
 
 /// Returns what to make of an error with `path`.
 pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
-    move |source| TrackerError::Write { path: path.display().to_string(), source }
+    move |source| TrackerError::Write {
+        path: path.display().to_string(),
+        source,
+    }
 }
 
 /// Replaces a file as a whole, making its folder: a reader sees the old one or the new one.

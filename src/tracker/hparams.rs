@@ -1,4 +1,5 @@
-//! The messages of TensorBoard's HParams page, which compares trials by their parameters and metrics.
+//! The messages of TensorBoard's HParams page, which compares trials by their parameters and
+//! metrics.
 //!
 //! <https://github.com/tensorflow/tensorboard/blob/master/tensorboard/plugins/hparams/plugin_data.proto>
 
@@ -24,12 +25,16 @@ pub(super) enum End {
     Failure = 2,
 }
 
-/// Describes every parameter with the values that occur, the results, and the last of every reported
-/// number, the objectives first.
+/// Describes every parameter with the values that occur, the results, and the last of every
+/// reported number, the objectives first.
 pub(super) fn experiment(study: &Study) -> Message {
     let header = study.header();
     let mut params = header.params.clone();
-    let mut metrics: Vec<&Name> = header.objectives.iter().map(|objective| &objective.metric).collect();
+    let mut metrics: Vec<&Name> = header
+        .objectives
+        .iter()
+        .map(|objective| &objective.metric)
+        .collect();
     let mut known: BTreeSet<&Name> = metrics.iter().copied().collect();
     let results = results(study);
     let mut reported = BTreeSet::new();
@@ -60,26 +65,41 @@ pub(super) fn experiment(study: &Study) -> Message {
     })
 }
 
-/// Returns tag, name and description of every result that some trial has: each objective by its rule,
-/// and the step it was reached at. The page shows the last value of a metric, never the best.
+/// Returns tag, name and description of every result that some trial has: each objective by its
+/// rule, and the step it was reached at. The page shows the last value of a metric, never the best.
 fn results(study: &Study) -> Vec<(String, String, String)> {
     let objectives = &study.header().objectives;
-    let known: BTreeSet<String> =
-        study.trials().iter().flat_map(|trial| trial.result(objectives)).map(|(name, _)| name).collect();
+    let known: BTreeSet<String> = study
+        .trials()
+        .iter()
+        .flat_map(|trial| trial.result(objectives))
+        .map(|(name, _)| name)
+        .collect();
     let values = objectives.iter().map(|objective| {
         let name = format!("objective.{}", objective.metric);
         let take = objective.take;
         let label = format!("{} ({take})", objective.metric);
         (name, label, take.describe())
     });
-    let step =
-        ("best_step".to_owned(), "best_step".to_owned(), "the step of the report that counts".to_owned());
-    let described = values.chain([step]).filter(|(name, ..)| known.contains(name));
-    described.map(|(name, label, about)| (format!("{RESULT}/{name}"), label, about)).collect()
+    let step = (
+        "best_step".to_owned(),
+        "best_step".to_owned(),
+        "the step of the report that counts".to_owned(),
+    );
+    let described = values
+        .chain([step])
+        .filter(|(name, ..)| known.contains(name));
+    described
+        .map(|(name, label, about)| (format!("{RESULT}/{name}"), label, about))
+        .collect()
 }
 
 fn param(info: &mut Message, study: &Study, name: &Name) {
-    let values: Vec<&Value> = study.trials().iter().filter_map(|trial| trial.params.get(name)).collect();
+    let values: Vec<&Value> = study
+        .trials()
+        .iter()
+        .filter_map(|trial| trial.params.get(name))
+        .collect();
     let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
     info.text(1, name);
     let all_numbers = numbers.len() == values.len() && !values.is_empty();

@@ -1,4 +1,5 @@
-//! The metric files of a trial's folder, `metrics/<log>.json`, read row by row. Reports are left out: those are in the journal.
+//! The metric files of a trial's folder, `metrics/<log>.json`, read row by row. Reports are left
+//! out: those are in the journal.
 
 use super::home::failed;
 use super::{TrackerError, steps};
@@ -42,7 +43,9 @@ impl MetricRow<'_> {
     fn whole(&self, key: &str) -> Option<u64> {
         let (_, value) = self.place.iter().find(|(name, _)| *name == key)?;
         let whole = |number: &f64| steps::is_whole(*number) && *number >= 0.0;
-        value.as_u64().or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
+        value
+            .as_u64()
+            .or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
     }
 
     /// Returns the finite number under a key, wherever in the row it is.
@@ -90,8 +93,9 @@ pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> 
     let mut due = Due::default();
     let mut wrong = |key: &str, wanted: &str, node: &Node| {
         let message = format!("`{key}` must be {wanted}");
-        diagnostics
-            .push(Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else"));
+        diagnostics.push(
+            Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else"),
+        );
     };
     let rank = |value: &NodeValue| match value {
         NodeValue::Int(rank) => u32::try_from(*rank).ok(),
@@ -107,27 +111,38 @@ pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> 
                     .and_then(std::num::NonZeroU64::new)
                     .map_or(due.freq, LogFreq::Every);
             }
-            _ => wrong("log_freq", "`\"epoch\"`, `\"batch\"`, or a whole number from 1", &node),
+            _ => wrong(
+                "log_freq",
+                "`\"epoch\"`, `\"batch\"`, or a whole number from 1",
+                &node,
+            ),
         }
     }
     if let Some(node) = section.take("log_on_workers") {
         let ranks = match &node.value {
             NodeValue::Int(-1) => Some(LogOnWorkers::All),
-            NodeValue::Array(items) => {
-                items.iter().map(|item| rank(&item.value)).collect::<Option<_>>().map(LogOnWorkers::Only)
-            }
+            NodeValue::Array(items) => items
+                .iter()
+                .map(|item| rank(&item.value))
+                .collect::<Option<_>>()
+                .map(LogOnWorkers::Only),
             value => rank(value).map(|rank| LogOnWorkers::Only(vec![rank])),
         };
         match ranks {
             Some(ranks) => due.workers = ranks,
-            None => wrong("log_on_workers", "a rank, a list of ranks, or -1 for all", &node),
+            None => wrong(
+                "log_on_workers",
+                "a rank, a list of ranks, or -1 for all",
+                &node,
+            ),
         }
     }
     due
 }
 
-/// Tells every row of the trial in `trial` that is due, log by log in the order of their names. Rows of workers other than the first are of
-/// the log `worker_<rank>/<log>`. Lines that are no rows are left out.
+/// Tells every row of the trial in `trial` that is due, log by log in the order of their names.
+/// Rows of workers other than the first are of the log `worker_<rank>/<log>`. Lines that are no
+/// rows are left out.
 ///
 /// # Errors
 /// If a file that is there cannot be read, or `each` fails.
@@ -139,11 +154,16 @@ pub(crate) fn each_row(
     let folder = trial.join("metrics");
     for log in logs(&folder)? {
         let path = folder.join(format!("{log}.json"));
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
+        let mut reader =
+            BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
         let (mut line, mut ordinal) = (Vec::new(), 0_u64);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
             if let Some(row) = row(&quoted(&line), ordinal) {
-                match row.whole("rank").and_then(|rank| u32::try_from(rank).ok()).unwrap_or(0) {
+                match row
+                    .whole("rank")
+                    .and_then(|rank| u32::try_from(rank).ok())
+                    .unwrap_or(0)
+                {
                     rank if !due.should_log(rank, row.whole("batch")) => {}
                     0 => each(&log, row)?,
                     rank => each(&format!("worker_{rank}/{log}"), row)?,
@@ -180,14 +200,20 @@ impl LogSteps {
     ///
     /// # Errors
     /// If a file that is there cannot be read.
-    pub(crate) fn read(trial: &Path, due: &Due, resource: Option<&Name>) -> Result<Self, TrackerError> {
+    pub(crate) fn read(
+        trial: &Path,
+        due: &Due,
+        resource: Option<&Name>,
+    ) -> Result<Self, TrackerError> {
         let mut logs = BTreeMap::<String, LogAxis>::new();
         each_row(trial, due, |log, row| {
             let log = match logs.get_mut(log) {
                 Some(log) => log,
                 None => logs.entry(log.to_owned()).or_default(),
             };
-            if log.axis.is_number() && resource.is_some_and(|resource| row.finite(resource).is_some()) {
+            if log.axis.is_number()
+                && resource.is_some_and(|resource| row.finite(resource).is_some())
+            {
                 log.axis = Axis::of(resource);
             }
             log.batches |= row.finite("batch").is_some();
@@ -202,7 +228,9 @@ impl LogSteps {
     /// Returns the step of the next row of a log.
     pub(crate) fn next(&mut self, log: &str, row: &MetricRow<'_>) -> i64 {
         let number = i64::try_from(row.number).unwrap_or(i64::MAX);
-        let Some(log) = self.0.get_mut(log).filter(|log| !log.batches) else { return number };
+        let Some(log) = self.0.get_mut(log).filter(|log| !log.batches) else {
+            return number;
+        };
         let place = log.place(row);
         match log.axis.key() {
             Some(_) => steps::whole(place.unwrap_or(0.0), log.parts()),
@@ -218,11 +246,17 @@ impl LogSteps {
 
 impl LogAxis {
     fn parts(&self) -> i64 {
-        if self.fractional && !self.batches { steps::PARTS } else { 1 }
+        if self.fractional && !self.batches {
+            steps::PARTS
+        } else {
+            1
+        }
     }
 
     fn place(&mut self, row: &MetricRow<'_>) -> Option<f64> {
-        self.before = self.axis.place(row.number, self.before, |key| row.finite(key));
+        self.before = self
+            .axis
+            .place(row.number, self.before, |key| row.finite(key));
         self.before
     }
 }
@@ -234,7 +268,9 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
         Err(error) => return Err(failed(folder)(error)),
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut logs: Vec<_> = names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect();
+    let mut logs: Vec<_> = names
+        .filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()))
+        .collect();
     logs.retain(|log| log != REPORTS);
     logs.sort();
     Ok(logs)
@@ -242,8 +278,16 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
 
 fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
     let Cells { place, values } = serde_json::from_slice(line).ok()?;
-    let at = place.iter().find(|(name, _)| *name == "at").and_then(|(_, value)| value.as_f64());
-    Some(MetricRow { number, at, place, values })
+    let at = place
+        .iter()
+        .find(|(name, _)| *name == "at")
+        .and_then(|(_, value)| value.as_f64());
+    Some(MetricRow {
+        number,
+        at,
+        place,
+        values,
+    })
 }
 
 /// A row as it is read: without a tree of values in between, since there may be millions.
@@ -265,7 +309,10 @@ impl<'de> Deserialize<'de> for Cells<'de> {
                 f.write_str("an object of metrics")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells<'de>, A::Error> {
-                let mut cells = Cells { place: Vec::with_capacity(4), values: Vec::with_capacity(4) };
+                let mut cells = Cells {
+                    place: Vec::with_capacity(4),
+                    values: Vec::with_capacity(4),
+                };
                 while let Some(Key(key)) = map.next_key()? {
                     let Some(key) = PLACE.into_iter().find(|place| *place == key) else {
                         let Cell(datum) = map.next_value()?;
@@ -305,7 +352,11 @@ impl<'de> Deserialize<'de> for Cell<'de> {
                 Ok(Cell(Some(Datum::Number(number as f64))))
             }
             fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
-                Ok(Cell(Some(Datum::Text(Cow::Borrowed(if flag { "true" } else { "false" })))))
+                Ok(Cell(Some(Datum::Text(Cow::Borrowed(if flag {
+                    "true"
+                } else {
+                    "false"
+                })))))
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
                 Ok(Cell(Some(datum(Cow::Borrowed(text)))))
@@ -329,7 +380,8 @@ impl<'de> Deserialize<'de> for Cell<'de> {
     }
 }
 
-/// What is put in front of a number that JSON does not have, to tell it from a text that looks like it.
+/// What is put in front of a number that JSON does not have, to tell it from a text that looks like
+/// it.
 const BARE: &str = "\u{1}";
 
 /// Puts bare NaN and infinities into quotes.
@@ -340,8 +392,9 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(line.len() + 16);
     let (mut rest, mut inside) = (line, false);
     while let Some(first) = rest.first() {
-        let bare =
-            ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()));
+        let bare = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| rest.starts_with(word.as_bytes()));
         let taken = match (inside, bare, first) {
             (false, Some(word), _) => {
                 out.extend_from_slice(format!("\"\\u0001{word}\"").as_bytes());
@@ -374,27 +427,35 @@ mod tests {
     use crate::source::{Diagnostics, Section, Table};
     use crate::study::Due;
 
-    /// Returns the rows that a tracker with these options is told, or what is wrong with the options.
+    /// Returns the rows that a tracker with these options is told, or what is wrong with the
+    /// options.
     fn told(options: &str) -> Result<String, String> {
         let trial = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
         let rows: String = (0..6)
             .flat_map(|batch| {
-                [0, 1]
-                    .map(|rank| format!("{{\"x\": 1, \"step\": 1, \"batch\": {batch}, \"rank\": {rank}}}\n"))
+                [0, 1].map(|rank| {
+                    format!("{{\"x\": 1, \"step\": 1, \"batch\": {batch}, \"rank\": {rank}}}\n")
+                })
             })
             .chain(["{\"x\": 1, \"step\": 1}\n".to_owned()])
             .collect();
         std::fs::write(trial.path().join("metrics/train.json"), rows).unwrap();
         let mut said = Diagnostics::default();
-        let mut section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
+        let mut section = Section::new(
+            "tracker",
+            0..options.len(),
+            Table::parse(options, &mut said),
+        );
         let due = take_due(&mut section, &mut said);
         if let Some(first) = said.list.first() {
             return Err(first.message.clone());
         }
         let mut told = String::new();
         each_row(trial.path(), &due, |log, row| {
-            let batch = row.whole("batch").map_or("-".to_owned(), |batch| batch.to_string());
+            let batch = row
+                .whole("batch")
+                .map_or("-".to_owned(), |batch| batch.to_string());
             let whose = if log == "train" { "" } else { "w" };
             told.extend([whose, &batch, " "]);
             assert!(log == "train" || log == "worker_1/train");
@@ -408,7 +469,11 @@ mod tests {
     fn steps(resource: Option<&str>, rows: &[&str]) -> Vec<i64> {
         let trial = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
-        std::fs::write(trial.path().join("metrics/train.json"), rows.join("\n") + "\n").unwrap();
+        std::fs::write(
+            trial.path().join("metrics/train.json"),
+            rows.join("\n") + "\n",
+        )
+        .unwrap();
         let (due, resource) = (Due::default(), resource.map(crate::space::Name::from));
         let mut axes = LogSteps::read(trial.path(), &due, resource.as_ref()).unwrap();
         let mut steps = Vec::new();
@@ -422,32 +487,71 @@ mod tests {
 
     #[test]
     fn all_rows_of_a_log_stand_on_one_axis() {
-        let whole = [r#"{"x": 1, "step": 50.0}"#, r#"{"x": 1}"#, r#"{"x": 1, "step": 100}"#];
+        let whole = [
+            r#"{"x": 1, "step": 50.0}"#,
+            r#"{"x": 1}"#,
+            r#"{"x": 1, "step": 100}"#,
+        ];
         assert_eq!(steps(None, &whole), [50, 50, 100]);
         let fractions = [r#"{"x": 1, "epoch": 1}"#, r#"{"x": NaN, "epoch": 1.25}"#];
         assert_eq!(steps(None, &fractions), [1_000_000, 1_250_000]);
         let numbered = [r#"{"x": 1}"#, r#"{"x": 2}"#];
         assert_eq!(steps(None, &numbered), [0, 1]);
         let late = [r#"{"n": 9}"#, r#"{"x": 2}"#, r#"{"x": 2, "step": 7}"#];
-        assert_eq!(steps(None, &late), [0, 0, 7], "rows before the first step are where the axis begins");
-        let batches = [r#"{"x": 1, "step": 0, "batch": 3}"#, r#"{"x": 1, "step": 0.5}"#];
-        assert_eq!(steps(None, &batches), [0, 1], "of one log all rows are numbered, or none");
+        assert_eq!(
+            steps(None, &late),
+            [0, 0, 7],
+            "rows before the first step are where the axis begins"
+        );
+        let batches = [
+            r#"{"x": 1, "step": 0, "batch": 3}"#,
+            r#"{"x": 1, "step": 0.5}"#,
+        ];
+        assert_eq!(
+            steps(None, &batches),
+            [0, 1],
+            "of one log all rows are numbered, or none"
+        );
         let both = [r#"{"x": 1, "step": 10, "rows": 900}"#];
-        assert_eq!((steps(Some("rows"), &both), steps(Some("gone"), &both)), (vec![900], vec![10]));
+        assert_eq!(
+            (steps(Some("rows"), &both), steps(Some("gone"), &both)),
+            (vec![900], vec![10])
+        );
     }
 
     #[test]
     fn each_tracker_is_told_what_its_own_options_ask_for() {
         assert_eq!(told("").unwrap(), "0 w0 1 w1 2 w2 3 w3 4 w4 5 w5 - ");
-        assert_eq!(told("log_freq = 2\nlog_on_workers = 0").unwrap(), "0 2 4 - ");
+        assert_eq!(
+            told("log_freq = 2\nlog_on_workers = 0").unwrap(),
+            "0 2 4 - "
+        );
         assert_eq!(told("log_freq = 'epoch'").unwrap(), "- ");
-        assert_eq!(told("log_freq = 'batch'\nlog_on_workers = [1]").unwrap(), "w0 w1 w2 w3 w4 w5 ");
-        assert_eq!(told("log_freq = 5\nlog_on_workers = -1").unwrap(), "0 w0 5 w5 - ");
+        assert_eq!(
+            told("log_freq = 'batch'\nlog_on_workers = [1]").unwrap(),
+            "w0 w1 w2 w3 w4 w5 "
+        );
+        assert_eq!(
+            told("log_freq = 5\nlog_on_workers = -1").unwrap(),
+            "0 w0 5 w5 - "
+        );
         for wrong in ["log_freq = 0", "log_freq = 'day'", "log_freq = true"] {
-            assert!(told(wrong).unwrap_err().starts_with("`log_freq` must be"), "{wrong}");
+            assert!(
+                told(wrong).unwrap_err().starts_with("`log_freq` must be"),
+                "{wrong}"
+            );
         }
-        for wrong in ["log_on_workers = -2", "log_on_workers = ['a']", "log_on_workers = 'all'"] {
-            assert!(told(wrong).unwrap_err().starts_with("`log_on_workers` must be"), "{wrong}");
+        for wrong in [
+            "log_on_workers = -2",
+            "log_on_workers = ['a']",
+            "log_on_workers = 'all'",
+        ] {
+            assert!(
+                told(wrong)
+                    .unwrap_err()
+                    .starts_with("`log_on_workers` must be"),
+                "{wrong}"
+            );
         }
     }
 
@@ -467,10 +571,17 @@ mod tests {
             "{\"x\": NaN, \"step\": 3, \"at\": 1.250}\n{\"x\": null, \"list\": [1, {}], \"on\": true}\n",
         );
         let mut rows = Vec::new();
-        each_row(trial.path(), &Due::default(), |log, MetricRow { number, at, values, .. }| {
-            rows.push(format!("{log} {number} {at:?} {values:?}"));
-            Ok(())
-        })
+        each_row(
+            trial.path(),
+            &Due::default(),
+            |log,
+             MetricRow {
+                 number, at, values, ..
+             }| {
+                rows.push(format!("{log} {number} {at:?} {values:?}"));
+                Ok(())
+            },
+        )
         .unwrap();
         let text = Datum::Text("NaN \" NaN".into());
         assert_eq!(
@@ -485,6 +596,9 @@ mod tests {
 
     #[test]
     fn a_trial_without_metrics_has_no_rows() {
-        each_row(std::path::Path::new("/nowhere"), &Due::default(), |_, _| panic!("a row")).unwrap();
+        each_row(std::path::Path::new("/nowhere"), &Due::default(), |_, _| {
+            panic!("a row")
+        })
+        .unwrap();
     }
 }

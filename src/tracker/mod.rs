@@ -1,4 +1,5 @@
-//! Trackers write the study in somebody's format: a projection of the journal and the trial folders that can be deleted and made again.
+//! Trackers write the study in somebody's format: a projection of the journal and the trial folders
+//! that can be deleted and made again.
 //!
 //! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
 
@@ -27,13 +28,20 @@ mod wandb;
 use crate::study::{Entry, Kind, Study};
 
 /// Every tracker a sweep file can name.
-pub const TRACKERS: &[Kind<dyn Tracker>] =
-    &[mlflow::KIND, wandb::KIND, tensorboard::KIND, prov::KIND, cmf::KIND, program::KIND];
+pub const TRACKERS: &[Kind<dyn Tracker>] = &[
+    mlflow::KIND,
+    wandb::KIND,
+    tensorboard::KIND,
+    prov::KIND,
+    cmf::KIND,
+    program::KIND,
+];
 
 /// Writes a study in some format.
 ///
-/// Gets every entry in order, from the first, on resume too, and must be idempotent: the same entries again leave the same bytes. A tracker
-/// that fails is reported once, marked stale and left out for the rest of the run; it never harms a trial or another tracker.
+/// Gets every entry in order, from the first, on resume too, and must be idempotent: the same
+/// entries again leave the same bytes. A tracker that fails is reported once, marked stale and left
+/// out for the rest of the run; it never harms a trial or another tracker.
 pub trait Tracker: Send {
     /// Takes in an entry that `study` has just absorbed.
     ///
@@ -47,8 +55,9 @@ pub trait Tracker: Send {
     /// If it could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
 
-    /// Waits a while, at most seconds, for what is under way at the end, and returns whether that went on and there is more of it. Called
-    /// before [`close`](Self::close) until it returns `false`.
+    /// Waits a while, at most seconds, for what is under way at the end, and returns whether that
+    /// went on and there is more of it. Called before [`close`](Self::close) until it returns
+    /// `false`.
     fn linger(&mut self) -> bool {
         false
     }

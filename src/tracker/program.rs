@@ -1,7 +1,8 @@
 //! A user's own tracker: any program, which is fed the lines of the journal on its standard input.
 //!
-//! It gets every entry from the first, on resume too, each as it stands in the journal, and ends when its input does. What it prints goes to
-//! a log. It has a process group of its own, so that Ctrl-C reaches the trials and not the one who writes down how they ended.
+//! It gets every entry from the first, on resume too, each as it stands in the journal, and ends
+//! when its input does. What it prints goes to a log. It has a process group of its own, so that
+//! Ctrl-C reaches the trials and not the one who writes down how they ended.
 
 use super::home::{self, Home, failed};
 use super::{Tracker, TrackerError, metric_rows};
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 /// Lines that wait for the program at most.
 const QUEUE: usize = 1 << 14;
 
-/// How long the program may take nothing in, and how long it may take to end. The recorder itself waits longer.
+/// How long the program may take nothing in, and how long it may take to end. The recorder itself
+/// waits longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -32,26 +34,40 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
 };
 
 const OPTIONS: &[Opt] = &[
-    Opt::new("command", Takes::List(&Takes::Text), Preset::Required, "the program and its arguments"),
+    Opt::new(
+        "command",
+        Takes::List(&Takes::Text),
+        Preset::Required,
+        "the program and its arguments",
+    ),
     home::DIR,
     metric_rows::LOG_FREQ,
     metric_rows::LOG_ON_WORKERS,
 ];
 
-fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+fn build(
+    mut section: Section,
+    setting: &Setting,
+    said: &mut Diagnostics,
+) -> Option<Box<dyn Tracker>> {
     let before = said.list.len();
     let command = section.take_texts("command", said);
     let home = Home::take("program", &mut section, setting, said);
     let span = section.span.clone();
     match command {
         Some((command, _)) if command.first().is_some_and(|program| !program.is_empty()) => {
-            let fed = Program { home, command, running: None };
+            let fed = Program {
+                home,
+                command,
+                running: None,
+            };
             (said.list.len() == before).then(|| Box::new(fed) as Box<dyn Tracker>)
         }
         None if said.list.len() > before => None,
         other => {
-            let error = Diagnostic::error("missing-command", "the tracker `program` needs a `command`")
-                .at(other.map_or(span, |(_, span)| span), "");
+            let error =
+                Diagnostic::error("missing-command", "the tracker `program` needs a `command`")
+                    .at(other.map_or(span, |(_, span)| span), "");
             said.push(error.hint("such as command = [\"python\", \"tracker.py\"]"));
             None
         }
@@ -74,7 +90,8 @@ struct Running {
 
 impl Tracker for Program {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
-        let mut line = serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
+        let mut line =
+            serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
         line.push(b'\n');
         let running = match self.running.take() {
             Some(running) => running,
@@ -86,7 +103,11 @@ impl Tracker for Program {
                 Ok(())
             }
             Err(SendTimeoutError::Timeout(_)) => {
-                let why = format!("`{}` took nothing in for {} s", self.command[0], PATIENCE.as_secs());
+                let why = format!(
+                    "`{}` took nothing in for {} s",
+                    self.command[0],
+                    PATIENCE.as_secs()
+                );
                 running.kill();
                 Err(TrackerError::Other(why))
             }
@@ -99,8 +120,15 @@ impl Tracker for Program {
     }
 
     fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
-        let Some(running) = self.running.take() else { return Ok(()) };
-        let Running { mut child, lines, writer, log } = running;
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        let Running {
+            mut child,
+            lines,
+            writer,
+            log,
+        } = running;
         drop(lines);
         match wait(&mut child) {
             Some(status) if status.success() => {
@@ -111,7 +139,10 @@ impl Tracker for Program {
             None => {
                 kill(child);
                 let seconds = PATIENCE.as_secs();
-                let why = format!("`{}` did not end within {seconds} s of its input", self.command[0]);
+                let why = format!(
+                    "`{}` did not end within {seconds} s of its input",
+                    self.command[0]
+                );
                 Err(TrackerError::Other(why))
             }
         }
@@ -140,13 +171,26 @@ impl Program {
             .process_group(0)
             .spawn();
         let mut child = child.map_err(|error| {
-            TrackerError::Other(format!("`{}` could not be started: {error}", self.command[0]))
+            TrackerError::Other(format!(
+                "`{}` could not be started: {error}",
+                self.command[0]
+            ))
         })?;
         let (lines, waiting) = bounded(QUEUE);
-        let stdin = child.stdin.take().ok_or_else(|| TrackerError::Other("it has no input".to_owned()))?;
-        let writer = thread::Builder::new().name("tracker".to_owned()).spawn(move || feed(stdin, &waiting));
+        let stdin = child
+            .stdin
+            .take()
+            .ok_or_else(|| TrackerError::Other("it has no input".to_owned()))?;
+        let writer = thread::Builder::new()
+            .name("tracker".to_owned())
+            .spawn(move || feed(stdin, &waiting));
         let writer = writer.map_err(|error| TrackerError::Other(error.to_string()))?;
-        Ok(Running { child, lines, writer, log })
+        Ok(Running {
+            child,
+            lines,
+            writer,
+            log,
+        })
     }
 
     /// Says why a program takes no more.
@@ -164,10 +208,17 @@ impl Program {
     fn said(&self, status: ExitStatus, log: &Path) -> TrackerError {
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last = text
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
         let last: String = last.chars().take(200).collect();
         let colon = if last.is_empty() { "" } else { ": " };
-        TrackerError::Other(format!("`{}` ended with {status}{colon}{last}", self.command[0]))
+        TrackerError::Other(format!(
+            "`{}` ended with {status}{colon}{last}",
+            self.command[0]
+        ))
     }
 }
 
@@ -181,7 +232,10 @@ impl Running {
 impl Drop for Program {
     /// Lets a program end that was given up with its recorder: its input ends here.
     fn drop(&mut self) {
-        if let Some(Running { mut child, lines, .. }) = self.running.take() {
+        if let Some(Running {
+            mut child, lines, ..
+        }) = self.running.take()
+        {
             drop(lines);
             let _ = child.try_wait();
         }

@@ -1,8 +1,10 @@
-//! Writes messages in the wire format of protocol buffers: the four kinds of field that the trackers' formats use.
+//! Writes messages in the wire format of protocol buffers: the four kinds of field that the
+//! trackers' formats use.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
-/// A message while it is written, field by field. Fields that hold their default are written too, where a caller names them.
+/// A message while it is written, field by field. Fields that hold their default are written too,
+/// where a caller names them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Message(Vec<u8>);
 
@@ -89,7 +91,10 @@ impl Message {
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let (digits, rest) = bytes.split_at(length);
-    let number = digits.iter().rev().fold(0_u64, |number, digit| number << 7 | u64::from(digit & 0x7f));
+    let number = digits
+        .iter()
+        .rev()
+        .fold(0_u64, |number, digit| number << 7 | u64::from(digit & 0x7f));
     Some((number, rest))
 }
 
@@ -101,7 +106,10 @@ mod tests {
     fn the_examples_of_the_format_s_description_come_out() {
         let nested = Message::of(|outer| outer.message(3, |inner| inner.int(1, 150)));
         assert_eq!(nested.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
-        assert_eq!(Message::of(|message| message.text(2, "testing")).bytes(), b"\x12\x07testing");
+        assert_eq!(
+            Message::of(|message| message.text(2, "testing")).bytes(),
+            b"\x12\x07testing"
+        );
         assert_eq!(Message::of(|message| message.int(1, -2)).bytes().len(), 11);
     }
 

@@ -1,14 +1,16 @@
-//! Provenance after the W3C's PROV: one document a trial, one for the study, each as PROV-JSON and as DOT.
+//! Provenance after the W3C's PROV: one document a trial, one for the study, each as PROV-JSON and
+//! as DOT.
 //!
-//! `trial-<id>.json` has the trial with every parameter, data set, metric, model, artifact and output; `study.json` has all trials with their
-//! configurations, objectives, data sets and models. The types of yProv4ML are used where there are such: `provml:HyperParameter`,
-//! `provml:Metric`, `provml:Model`.
+//! `trial-<id>.json` has the trial with every parameter, data set, metric, model, artifact and
+//! output; `study.json` has all trials with their configurations, objectives, data sets and models.
+//! The types of yProv4ML are used where there are such: `provml:HyperParameter`, `provml:Metric`,
+//! `provml:Model`.
 
 use super::home::{self, Home, replace};
 use super::metric_rows::{self, Datum, each_row};
 use super::prov_graph::{
-    ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double, local,
-    typed,
+    ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double,
+    local, typed,
 };
 use super::{Tracker, TrackerError, prov_graph};
 use crate::study::{
@@ -22,11 +24,20 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "prov",
     about: "provenance as W3C PROV-JSON and DOT, for each trial and for the study",
     paper: None,
-    options: &[home::DIR, metric_rows::LOG_FREQ, metric_rows::LOG_ON_WORKERS],
+    options: &[
+        home::DIR,
+        metric_rows::LOG_FREQ,
+        metric_rows::LOG_ON_WORKERS,
+    ],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("prov", &mut section, setting, diagnostics);
-        Some(Box::new(Prov { home, began: None, stale: BTreeSet::new(), behind: false }))
+        Some(Box::new(Prov {
+            home,
+            began: None,
+            stale: BTreeSet::new(),
+            behind: false,
+        }))
     },
 };
 
@@ -43,8 +54,17 @@ impl Tracker for Prov {
         self.began.get_or_insert(entry.at);
         self.behind = true;
         match &entry.event {
-            Event::Ended { trial, .. } | Event::Judged { trial, .. } => drop(self.stale.insert(*trial)),
-            Event::Created { origin: Origin::Cloned { instead: Some(other), .. }, .. } => {
+            Event::Ended { trial, .. } | Event::Judged { trial, .. } => {
+                drop(self.stale.insert(*trial))
+            }
+            Event::Created {
+                origin:
+                    Origin::Cloned {
+                        instead: Some(other),
+                        ..
+                    },
+                ..
+            } => {
                 self.stale.insert(*other);
             }
             _ => {}
@@ -55,7 +75,9 @@ impl Tracker for Prov {
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
         let root = self.home.root(study)?;
         while let Some(id) = self.stale.first().copied() {
-            let written = study.trial(id).filter(|trial| trial.state != TrialState::Running);
+            let written = study
+                .trial(id)
+                .filter(|trial| trial.state != TrialState::Running);
             if let Some(trial) = written {
                 let mut graph = self.begin(study);
                 let folder = self.home.trial(id)?;
@@ -84,12 +106,18 @@ impl Prov {
         let mut graph = Graph::default();
         graph.prefix("swath", "urn:swath:terms:");
         graph.prefix("provml", "prov-ml");
-        graph.prefix("run", &format!("urn:swath:study:{}:{began}:", local(&header.name)));
+        graph.prefix(
+            "run",
+            &format!("urn:swath:study:{}:{began}:", local(&header.name)),
+        );
         graph.element(
             AGENT,
             "run:swath",
             &[
-                ("prov:type", Some(typed("prov:SoftwareAgent", "prov:QUALIFIED_NAME"))),
+                (
+                    "prov:type",
+                    Some(typed("prov:SoftwareAgent", "prov:QUALIFIED_NAME")),
+                ),
                 ("prov:label", Some(json!("swath"))),
                 ("swath:version", text(&header.swath)),
             ],
@@ -107,13 +135,30 @@ impl Prov {
             ],
         );
         graph.relate(ASSOCIATED, "run:study", "run:swath", &[]);
-        let sweep = [("prov:label", Some(json!("sweep.toml"))), ("swath:md5", text(&header.sweep))];
+        let sweep = [
+            ("prov:label", Some(json!("sweep.toml"))),
+            ("swath:md5", text(&header.sweep)),
+        ];
         graph.element(ENTITY, "run:sweep", &sweep);
-        graph.relate(USED, "run:study", "run:sweep", &[("prov:role", Some(json!("plan")))]);
+        graph.relate(
+            USED,
+            "run:study",
+            "run:sweep",
+            &[("prov:role", Some(json!("plan")))],
+        );
         if let Some(commit) = &header.git_commit {
             let label = ("prov:label", Some(json!(format!("commit {commit}"))));
-            graph.element(ENTITY, "run:code", &[label, ("swath:git_commit", Some(json!(commit)))]);
-            graph.relate(USED, "run:study", "run:code", &[("prov:role", Some(json!("code")))]);
+            graph.element(
+                ENTITY,
+                "run:code",
+                &[label, ("swath:git_commit", Some(json!(commit)))],
+            );
+            graph.relate(
+                USED,
+                "run:study",
+                "run:code",
+                &[("prov:role", Some(json!("code")))],
+            );
         }
         graph
     }
@@ -123,20 +168,38 @@ impl Prov {
         let mut graph = self.begin(study);
         let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
         let label = ("prov:label", Some(json!("configurations tried")));
-        graph.element(ENTITY, "run:configurations", &[("prov:type", Some(collection)), label]);
+        graph.element(
+            ENTITY,
+            "run:configurations",
+            &[("prov:type", Some(collection)), label],
+        );
         graph.relate(GENERATED, "run:configurations", "run:study", &[]);
         for trial in study.trials() {
             about_trial(&mut graph, study, trial);
             let config = config(trial.id);
-            let names: Vec<_> = trial.params.iter().map(|(name, _)| format!("run:{}", local(name))).collect();
+            let names: Vec<_> = trial
+                .params
+                .iter()
+                .map(|(name, _)| format!("run:{}", local(name)))
+                .collect();
             let params = names.iter().zip(&trial.params);
-            let params: Vec<_> = params.map(|(key, (_, value))| (key.as_str(), Some(param(value)))).collect();
+            let params: Vec<_> = params
+                .map(|(key, (_, value))| (key.as_str(), Some(param(value))))
+                .collect();
             graph.element(ENTITY, &config, &params);
             graph.relate(MEMBER, "run:configurations", &config, &[]);
             files(&mut graph, trial);
-            let objectives: BTreeSet<_> =
-                study.header().objectives.iter().map(|objective| &objective.metric).collect();
-            for (name, tally) in trial.metrics.iter().filter(|(name, _)| objectives.contains(name)) {
+            let objectives: BTreeSet<_> = study
+                .header()
+                .objectives
+                .iter()
+                .map(|objective| &objective.metric)
+                .collect();
+            for (name, tally) in trial
+                .metrics
+                .iter()
+                .filter(|(name, _)| objectives.contains(name))
+            {
                 report(&mut graph, trial, name, tally);
             }
         }
@@ -168,8 +231,10 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let ended = trial.exit.as_ref().map(|_| trial);
     let result = trial.result(&study.header().objectives);
-    let result: Vec<_> =
-        result.iter().map(|(name, value)| (format!("swath:{}", local(name)), param(value))).collect();
+    let result: Vec<_> = result
+        .iter()
+        .map(|(name, value)| (format!("swath:{}", local(name)), param(value)))
+        .collect();
     let mut attributes = vec![
         ("prov:startTime", trial.started_at.map(time)),
         ("prov:endTime", trial.ended_at.map(time)),
@@ -177,31 +242,65 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
         ("prov:label", Some(json!(format!("trial {}", trial.id)))),
         ("swath:trial", Some(whole(u64::from(trial.id.0)))),
         ("swath:state", Some(json!(trial.state.word()))),
-        ("swath:exit", trial.exit.as_ref().map(|exit| json!(exit.to_string()))),
+        (
+            "swath:exit",
+            trial.exit.as_ref().map(|exit| json!(exit.to_string())),
+        ),
         ("swath:attempts", Some(whole(u64::from(trial.attempts)))),
         ("swath:seed", Some(typed(trial.seed, "xsd:unsignedLong"))),
-        ("swath:host", trial.place.as_ref().and_then(|place| text(&place.host))),
+        (
+            "swath:host",
+            trial.place.as_ref().and_then(|place| text(&place.host)),
+        ),
         ("swath:seconds", ended.map(|trial| double(trial.seconds))),
-        ("swath:cpu_seconds", ended.map(|trial| double(trial.usage.cpu_seconds))),
-        ("swath:peak_mib", ended.map(|trial| double(trial.usage.peak_mib))),
+        (
+            "swath:cpu_seconds",
+            ended.map(|trial| double(trial.usage.cpu_seconds)),
+        ),
+        (
+            "swath:peak_mib",
+            ended.map(|trial| double(trial.usage.peak_mib)),
+        ),
     ];
-    attributes.extend(result.iter().map(|(name, value)| (name.as_str(), Some(value.clone()))));
+    attributes.extend(
+        result
+            .iter()
+            .map(|(name, value)| (name.as_str(), Some(value.clone()))),
+    );
     graph.element(ACTIVITY, &activity, &attributes);
     graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
     graph.relate(INFORMED, &activity, "run:study", &[]);
-    graph.relate(GENERATED, &config, "run:study", &[("prov:role", Some(json!(origin(&trial.origin))))]);
-    graph.relate(USED, &activity, &config, &[("prov:role", Some(json!("configuration")))]);
+    graph.relate(
+        GENERATED,
+        &config,
+        "run:study",
+        &[("prov:role", Some(json!(origin(&trial.origin))))],
+    );
+    graph.relate(
+        USED,
+        &activity,
+        &config,
+        &[("prov:role", Some(json!("configuration")))],
+    );
     let parent = match &trial.origin {
         Origin::Cloned { from, .. } | Origin::Replicate(from) => study.trial(*from),
         _ => None,
     };
     if let Some(parent) = parent {
-        graph.element(ENTITY, &self::config(parent.id), &[("prov:label", label(parent))]);
+        graph.element(
+            ENTITY,
+            &self::config(parent.id),
+            &[("prov:label", label(parent))],
+        );
         graph.relate(DERIVED, &config, &self::config(parent.id), &[]);
     }
     if let (Origin::Cloned { .. }, Some(parent)) = (&trial.origin, parent) {
         let from = self::activity(parent.id);
-        graph.element(ACTIVITY, &from, &[("prov:label", Some(json!(format!("trial {}", parent.id))))]);
+        graph.element(
+            ACTIVITY,
+            &from,
+            &[("prov:label", Some(json!(format!("trial {}", parent.id))))],
+        );
         graph.relate(INFORMED, &activity, &from, &[]);
     }
 }
@@ -225,7 +324,14 @@ fn origin(origin: &Origin) -> String {
 fn parameters(graph: &mut Graph, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
-    graph.element(ENTITY, &config, &[("prov:type", Some(collection)), ("prov:label", label(trial))]);
+    graph.element(
+        ENTITY,
+        &config,
+        &[
+            ("prov:type", Some(collection)),
+            ("prov:label", label(trial)),
+        ],
+    );
     for (name, value) in &trial.params {
         let id = format!("run:trial-{}/param/{}", trial.id, local(name));
         let attributes = [
@@ -239,13 +345,28 @@ fn parameters(graph: &mut Graph, trial: &Trial) {
     }
 }
 
-/// Adds data sets, models, artifacts and outputs. A model is derived from the configuration and the data sets.
+/// Adds data sets, models, artifacts and outputs. A model is derived from the configuration and the
+/// data sets.
 fn files(graph: &mut Graph, trial: &Trial) {
     let activity = activity(trial.id);
     let mut sources = vec![config(trial.id)];
     for record in &trial.records {
-        let LogRecord::Dataset { data_dir, role, md5, size, files, .. } = record else { continue };
-        let id = format!("run:data/{}/{}", md5.as_deref().unwrap_or("unknown"), local(data_dir));
+        let LogRecord::Dataset {
+            data_dir,
+            role,
+            md5,
+            size,
+            files,
+            ..
+        } = record
+        else {
+            continue;
+        };
+        let id = format!(
+            "run:data/{}/{}",
+            md5.as_deref().unwrap_or("unknown"),
+            local(data_dir)
+        );
         graph.element(
             ENTITY,
             &id,
@@ -267,16 +388,31 @@ fn files(graph: &mut Graph, trial: &Trial) {
     let best_model = trial.model_that_counts().map(|model| model.record);
     for (at, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
-            LogRecord::Model { model_path, md5, size, step, .. } => {
-                ("Model", model_path.as_str(), md5, *size, *step)
-            }
-            LogRecord::Artifact { path, md5, size, .. } => ("Artifact", path.as_str(), md5, *size, None),
+            LogRecord::Model {
+                model_path,
+                md5,
+                size,
+                step,
+                ..
+            } => ("Model", model_path.as_str(), md5, *size, *step),
+            LogRecord::Artifact {
+                path, md5, size, ..
+            } => ("Artifact", path.as_str(), md5, *size, None),
             LogRecord::Param { name, value } => {
                 let id = format!("run:trial-{}/found/{}", trial.id, local(name));
                 let kind = ("prov:type", Some(json!("provml:HyperParameter")));
                 let label = ("prov:label", Some(json!(name)));
-                graph.element(ENTITY, &id, &[kind, label, ("prov:value", Some(param(value)))]);
-                graph.relate(GENERATED, &id, &activity, &[("prov:role", Some(json!("output")))]);
+                graph.element(
+                    ENTITY,
+                    &id,
+                    &[kind, label, ("prov:value", Some(param(value)))],
+                );
+                graph.relate(
+                    GENERATED,
+                    &id,
+                    &activity,
+                    &[("prov:role", Some(json!("output")))],
+                );
                 continue;
             }
             LogRecord::Output { name, value } => {
@@ -290,17 +426,25 @@ fn files(graph: &mut Graph, trial: &Trial) {
         };
         let version = versions.entry(name).or_default();
         *version += 1;
-        let id = format!("run:trial-{}/{}/{}/{version}", trial.id, kind.to_lowercase(), local(name));
+        let id = format!(
+            "run:trial-{}/{}/{}/{version}",
+            trial.id,
+            kind.to_lowercase(),
+            local(name)
+        );
         let prefix = if kind == "Model" { "provml" } else { "swath" };
         // What was said of a model right after it was recorded.
         let facts = match trial.records.get(at + 1) {
-            Some(LogRecord::Facts { model_path, facts }) if kind == "Model" && model_path == name => {
+            Some(LogRecord::Facts { model_path, facts })
+                if kind == "Model" && model_path == name =>
+            {
                 facts.iter()
             }
             _ => [].iter(),
         };
-        let facts: Vec<_> =
-            facts.map(|(fact, value)| (format!("swath:{}", local(fact)), param(value))).collect();
+        let facts: Vec<_> = facts
+            .map(|(fact, value)| (format!("swath:{}", local(fact)), param(value)))
+            .collect();
         let best = (kind == "Model" && best_model == Some(at)).then(|| json!(true));
         let mut attributes = vec![
             ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
@@ -312,7 +456,11 @@ fn files(graph: &mut Graph, trial: &Trial) {
             ("swath:step", step.map(double)),
             ("swath:best_of_trial", best),
         ];
-        attributes.extend(facts.iter().map(|(fact, value)| (&**fact, Some(value.clone()))));
+        attributes.extend(
+            facts
+                .iter()
+                .map(|(fact, value)| (&**fact, Some(value.clone()))),
+        );
         graph.element(ENTITY, &id, &attributes);
         graph.relate(GENERATED, &id, &activity, &[]);
         if kind == "Model" {
@@ -331,7 +479,9 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
     let mut measured: BTreeMap<String, BTreeMap<String, Measured>> = BTreeMap::new();
     each_row(folder, due, |log, row| {
         for (key, datum) in row.values {
-            let Datum::Number(number) = datum else { continue };
+            let Datum::Number(number) = datum else {
+                continue;
+            };
             match measured.get_mut(log).and_then(|keys| keys.get_mut(&*key)) {
                 Some(measured) => measured.add(number),
                 None => {
@@ -346,7 +496,10 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
     let mut workers = BTreeSet::new();
     for log in measured.keys() {
         let context = format!("{activity}/{}", local(log));
-        let known = [("prov:type", Some(json!("swath:Context"))), ("prov:label", Some(json!(log)))];
+        let known = [
+            ("prov:type", Some(json!("swath:Context"))),
+            ("prov:label", Some(json!(log))),
+        ];
         graph.element(ACTIVITY, &context, &known);
         let worker = log.split_once('/').map(|(worker, _)| worker);
         let Some(worker) = worker else {
@@ -356,17 +509,26 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
         // What a worker measured is nested: trial, worker, log.
         let id = format!("{activity}/{worker}");
         if workers.insert(worker) {
-            let known = [("prov:type", Some(json!("swath:Worker"))), ("prov:label", Some(json!(worker)))];
+            let known = [
+                ("prov:type", Some(json!("swath:Worker"))),
+                ("prov:label", Some(json!(worker))),
+            ];
             graph.element(ACTIVITY, &id, &known);
             graph.relate(INFORMED, &id, &activity, &[]);
         }
         graph.relate(INFORMED, &context, &id, &[]);
     }
-    let all =
-        measured.iter().flat_map(|(log, keys)| keys.iter().map(move |(key, measured)| (log, key, measured)));
+    let all = measured
+        .iter()
+        .flat_map(|(log, keys)| keys.iter().map(move |(key, measured)| (log, key, measured)));
     for (log, key, measured) in all {
         let context = format!("{activity}/{}", local(log));
-        let id = format!("run:trial-{}/metric/{}/{}", trial.id, local(log), local(key));
+        let id = format!(
+            "run:trial-{}/metric/{}/{}",
+            trial.id,
+            local(log),
+            local(key)
+        );
         graph.element(
             ENTITY,
             &id,

@@ -1,16 +1,24 @@
 //! A provenance document of the W3C's PROV model, as PROV-JSON and as a drawing in DOT.
 //!
-//! <https://www.w3.org/submissions/prov-json/>. Elements and relations come out in the order they were added; what is added twice is there once.
+//! <https://www.w3.org/submissions/prov-json/>. Elements and relations come out in the order they
+//! were added; what is added twice is there once.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The three sections of elements, with their shape and colour in the drawing, which are those of the W3C's own drawings.
+/// The three sections of elements, with their shape and colour in the drawing, which are those of
+/// the W3C's own drawings.
 const ELEMENTS: [(Section, &str); 3] = [
     (Section("agent"), "shape=house, fillcolor=\"#FED37F\""),
-    (Section("activity"), "shape=box, fillcolor=\"#9FB1FC\", color=\"#0000FF\""),
-    (Section("entity"), "shape=oval, fillcolor=\"#FFFC87\", color=\"#808080\""),
+    (
+        Section("activity"),
+        "shape=box, fillcolor=\"#9FB1FC\", color=\"#0000FF\"",
+    ),
+    (
+        Section("entity"),
+        "shape=oval, fillcolor=\"#FFFC87\", color=\"#808080\"",
+    ),
 ];
 
 pub(super) const AGENT: Section = ELEMENTS[0].0;
@@ -25,11 +33,13 @@ pub(super) struct Section(&'static str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Relation(&'static str, &'static str, &'static str);
 
-pub(super) const ASSOCIATED: Relation = Relation("wasAssociatedWith", "prov:activity", "prov:agent");
+pub(super) const ASSOCIATED: Relation =
+    Relation("wasAssociatedWith", "prov:activity", "prov:agent");
 pub(super) const USED: Relation = Relation("used", "prov:activity", "prov:entity");
 pub(super) const GENERATED: Relation = Relation("wasGeneratedBy", "prov:entity", "prov:activity");
 pub(super) const INFORMED: Relation = Relation("wasInformedBy", "prov:informed", "prov:informant");
-pub(super) const DERIVED: Relation = Relation("wasDerivedFrom", "prov:generatedEntity", "prov:usedEntity");
+pub(super) const DERIVED: Relation =
+    Relation("wasDerivedFrom", "prov:generatedEntity", "prov:usedEntity");
 pub(super) const MEMBER: Relation = Relation("hadMember", "prov:collection", "prov:entity");
 
 const RELATIONS: [Relation; 6] = [ASSOCIATED, USED, GENERATED, INFORMED, DERIVED, MEMBER];
@@ -54,18 +64,30 @@ impl Graph {
     /// Adds an element, unless it is there.
     pub(super) fn element(&mut self, section: Section, id: &str, attributes: Attributes<'_>) {
         let section = self.elements.entry(section.0).or_default();
-        section.entry(id).or_insert_with(|| Value::Object(known(attributes)));
+        section
+            .entry(id)
+            .or_insert_with(|| Value::Object(known(attributes)));
     }
 
     /// Adds a relation.
-    pub(super) fn relate(&mut self, relation: Relation, from: &str, to: &str, attributes: Attributes<'_>) {
-        self.relations.push((relation, from.to_owned(), to.to_owned(), known(attributes)));
+    pub(super) fn relate(
+        &mut self,
+        relation: Relation,
+        from: &str,
+        to: &str,
+        attributes: Attributes<'_>,
+    ) {
+        self.relations
+            .push((relation, from.to_owned(), to.to_owned(), known(attributes)));
     }
 
     /// Returns the document as PROV-JSON.
     pub(super) fn json(&self) -> Vec<u8> {
         let mut document = Map::new();
-        let prefixes = self.prefixes.iter().map(|(prefix, uri)| ((*prefix).to_owned(), json!(uri)));
+        let prefixes = self
+            .prefixes
+            .iter()
+            .map(|(prefix, uri)| ((*prefix).to_owned(), json!(uri)));
         document.insert("prefix".to_owned(), prefixes.collect::<Map<_, _>>().into());
         for (Section(name), _) in ELEMENTS {
             if let Some(section) = self.elements.get(name) {
@@ -94,17 +116,28 @@ impl Graph {
 
     /// Returns the document as a drawing.
     pub(super) fn dot(&self) -> String {
-        let mut dot = "digraph provenance {\n  rankdir = \"BT\";\n  node [style=filled];\n".to_owned();
+        let mut dot =
+            "digraph provenance {\n  rankdir = \"BT\";\n  node [style=filled];\n".to_owned();
         for (Section(name), style) in ELEMENTS {
             for (id, attributes) in self.elements.get(name).into_iter().flatten() {
-                let label = attributes.get("prov:label").and_then(Value::as_str).unwrap_or(id);
+                let label = attributes
+                    .get("prov:label")
+                    .and_then(Value::as_str)
+                    .unwrap_or(id);
                 let value = attributes.get("prov:value").map(bare);
-                let label = value.map_or_else(|| label.to_owned(), |value| format!("{label} = {value}"));
+                let label =
+                    value.map_or_else(|| label.to_owned(), |value| format!("{label} = {value}"));
                 let _ = writeln!(dot, "  {} [label={}, {style}];", quoted(id), quoted(&label));
             }
         }
         for (relation, from, to, _) in &self.relations {
-            let _ = writeln!(dot, "  {} -> {} [label=\"{}\"];", quoted(from), quoted(to), relation.0);
+            let _ = writeln!(
+                dot,
+                "  {} -> {} [label=\"{}\"];",
+                quoted(from),
+                quoted(to),
+                relation.0
+            );
         }
         dot.push_str("}\n");
         dot
@@ -112,7 +145,9 @@ impl Graph {
 }
 
 fn known(attributes: Attributes<'_>) -> Map<String, Value> {
-    let known = attributes.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
+    let known = attributes
+        .iter()
+        .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
     known.collect()
 }
 
@@ -136,7 +171,8 @@ fn quoted(text: &str) -> String {
     quoted + "\""
 }
 
-/// Makes the local part of a name: letters and digits stay, other characters become `%` and their number.
+/// Makes the local part of a name: letters and digits stay, other characters become `%` and their
+/// number.
 pub(super) fn local(text: &str) -> String {
     let mut local = String::new();
     for character in text.chars() {
@@ -156,9 +192,17 @@ pub(super) fn typed(text: impl ToString, kind: &str) -> Value {
     json!({ "$": text.to_string(), "type": kind })
 }
 
-/// Returns a whole number as an `xsd:int` or, if it is large, an `xsd:long`: many readers know the first only.
+/// Returns a whole number as an `xsd:int` or, if it is large, an `xsd:long`: many readers know the
+/// first only.
 pub(super) fn whole(number: i64) -> Value {
-    typed(number, if i32::try_from(number).is_ok() { "xsd:int" } else { "xsd:long" })
+    typed(
+        number,
+        if i32::try_from(number).is_ok() {
+            "xsd:int"
+        } else {
+            "xsd:long"
+        },
+    )
 }
 
 /// Returns a number as an `xsd:double`.
@@ -180,7 +224,11 @@ mod tests {
     fn a_document_has_only_the_sections_it_needs_and_each_element_once() {
         let mut graph = Graph::default();
         graph.prefix("e", "urn:e:");
-        graph.element(ENTITY, "e:a", &[("prov:value", Some(double(f64::INFINITY))), ("e:no", None)]);
+        graph.element(
+            ENTITY,
+            "e:a",
+            &[("prov:value", Some(double(f64::INFINITY))), ("e:no", None)],
+        );
         graph.element(ENTITY, "e:a", &[]);
         graph.element(ACTIVITY, "e:\"b\"", &[]);
         graph.relate(GENERATED, "e:a", "e:\"b\"", &[]);
@@ -194,7 +242,11 @@ mod tests {
                 "wasGeneratedBy": { "_:r1": { "prov:entity": "e:a", "prov:activity": "e:\"b\"" } },
             })
         );
-        assert!(graph.dot().contains("  \"e:a\" -> \"e:\\\"b\\\"\" [label=\"wasGeneratedBy\"];\n"));
+        assert!(
+            graph
+                .dot()
+                .contains("  \"e:a\" -> \"e:\\\"b\\\"\" [label=\"wasGeneratedBy\"];\n")
+        );
         assert!(graph.dot().contains("[label=\"e:a = INF\", shape=oval"));
     }
 

@@ -1,8 +1,10 @@
 //! The recorder feeds the trackers, so that none of them can hurt the run.
 //!
-//! `trials.csv` is written by the caller's thread from the caller's study, so seldom that it takes under 1 % of the time. A second copy of
-//! the study just for the table would double the memory of a long run. All other trackers share one thread with a replica of the study and
-//! a bounded queue: a slow one slows the run a little instead of eating memory, and after 10 seconds without progress the thread is given up.
+//! `trials.csv` is written by the caller's thread from the caller's study, so seldom that it takes
+//! under 1 % of the time. A second copy of the study just for the table would double the memory of
+//! a long run. All other trackers share one thread with a replica of the study and a bounded queue:
+//! a slow one slows the run a little instead of eating memory, and after 10 seconds without
+//! progress the thread is given up.
 
 use super::csv::Csv;
 use super::room::{self, BETWEEN_LOOKS};
@@ -33,7 +35,8 @@ thread_local! {
     static STEPS: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
 }
 
-/// Says that a tracker makes progress within one entry: it reads a long metrics file. Does nothing in another thread than a recorder's.
+/// Says that a tracker makes progress within one entry: it reads a long metrics file. Does nothing
+/// in another thread than a recorder's.
 pub(super) fn progress() {
     STEPS.with_borrow(|steps| {
         if let Some(steps) = steps {
@@ -50,7 +53,8 @@ pub struct Named {
     pub tracker: Box<dyn Tracker>,
 }
 
-/// Tells every entry that was written before the recorder started, in order: a reader of the journal.
+/// Tells every entry that was written before the recorder started, in order: a reader of the
+/// journal.
 pub type History = Box<dyn FnOnce(&mut dyn FnMut(&Entry)) + Send>;
 
 /// A tracker is out of date from now on.
@@ -84,19 +88,29 @@ impl Recorder {
         history: History,
         patience: Duration,
     ) -> std::io::Result<Self> {
-        let table = Slot::new(Named { name: "csv".to_owned(), tracker: Box::new(csv) });
+        let table = Slot::new(Named {
+            name: "csv".to_owned(),
+            tracker: Box::new(csv),
+        });
         let worker = match trackers.is_empty() {
             true => None,
             false => Some(Worker::start(trackers, history, patience)?),
         };
-        Ok(Self { table, worker, stale: Vec::new() })
+        Ok(Self {
+            table,
+            worker,
+            stale: Vec::new(),
+        })
     }
 
     /// Takes in an entry that `study` has just absorbed.
     pub fn send(&mut self, study: &Study, entry: &Entry) {
         self.stale.extend(self.table.record(study, entry));
         self.stale.extend(self.table.sync_if_due(study));
-        let stuck = self.worker.as_mut().and_then(|worker| worker.send(entry).err());
+        let stuck = self
+            .worker
+            .as_mut()
+            .and_then(|worker| worker.send(entry).err());
         if let Some(stale) = stuck {
             self.worker = None;
             self.stale.extend(stale);
@@ -116,7 +130,8 @@ impl Recorder {
         std::mem::take(&mut self.stale)
     }
 
-    /// Brings everything up to date and ends. Returns the trackers that have become stale since [`stale`](Self::stale) was called.
+    /// Brings everything up to date and ends. Returns the trackers that have become stale since
+    /// [`stale`](Self::stale) was called.
     pub fn finish(mut self, study: &Study) -> Vec<Stale> {
         self.stale.extend(self.table.close(study));
         if let Some(worker) = self.worker.take() {
@@ -142,7 +157,10 @@ impl Worker {
         let (queue, entries) = bounded(QUEUE);
         let (tell, news) = unbounded();
         let names = trackers.iter().map(|named| named.name.clone()).collect();
-        let (busy, steps) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(0)));
+        let (busy, steps) = (
+            Arc::new(AtomicUsize::new(usize::MAX)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let mut feed = Feed {
             study: Study::default(),
             slots: trackers.into_iter().map(Slot::new).collect(),
@@ -151,12 +169,22 @@ impl Worker {
             steps: Arc::clone(&steps),
         };
         let own = Arc::clone(&steps);
-        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            STEPS.set(Some(own));
-            history(&mut |entry| feed.take(entry));
-            feed.run(&entries);
-        })?;
-        Ok(Self { queue, news, thread, names, busy, steps, patience })
+        let thread = thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                STEPS.set(Some(own));
+                history(&mut |entry| feed.take(entry));
+                feed.run(&entries);
+            })?;
+        Ok(Self {
+            queue,
+            news,
+            thread,
+            names,
+            busy,
+            steps,
+            patience,
+        })
     }
 
     /// Hands an entry over, waiting while the queue is full and the trackers make progress.
@@ -166,7 +194,9 @@ impl Worker {
             let before = self.steps.load(Relaxed);
             match self.queue.send_timeout(entry, self.patience) {
                 Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(back)) if self.steps.load(Relaxed) != before => entry = back,
+                Err(SendTimeoutError::Timeout(back)) if self.steps.load(Relaxed) != before => {
+                    entry = back
+                }
                 Err(_) => return Err(self.stuck()),
             }
         }
@@ -195,13 +225,18 @@ impl Worker {
         let told: Vec<Stale> = self.news.try_iter().collect();
         let culprit = self.names.get(self.busy.load(Relaxed));
         let seconds = self.patience.as_secs_f64();
-        let late = self.names.iter().filter(|name| !told.iter().any(|stale| stale.name == **name));
+        let late = self
+            .names
+            .iter()
+            .filter(|name| !told.iter().any(|stale| stale.name == **name));
         let late = late.map(|name| Stale {
             name: name.clone(),
             why: match culprit {
                 Some(culprit) if culprit == name => format!("it made no progress for {seconds} s"),
                 Some(culprit) => {
-                    format!("it had to wait for `{culprit}`, which made no progress for {seconds} s")
+                    format!(
+                        "it had to wait for `{culprit}`, which made no progress for {seconds} s"
+                    )
                 }
                 None => "the recorder has ended".to_owned(),
             },
@@ -278,7 +313,12 @@ struct Slot {
 
 impl Slot {
     fn new(named: Named) -> Self {
-        Self { named, failed: false, full: false, next_sync: Instant::now() + PAUSE }
+        Self {
+            named,
+            failed: false,
+            full: false,
+            next_sync: Instant::now() + PAUSE,
+        }
     }
 
     fn record(&mut self, study: &Study, entry: &Entry) -> Option<Stale> {
@@ -300,7 +340,8 @@ impl Slot {
         result
     }
 
-    /// Takes in nothing more before all that was taken in is written. What waits for this is the thread of the trackers.
+    /// Takes in nothing more before all that was taken in is written. What waits for this is the
+    /// thread of the trackers.
     fn wait_for_room(&mut self, study: &Study) -> Option<Stale> {
         let mut stale = None;
         while self.full && stale.is_none() {
@@ -315,10 +356,17 @@ impl Slot {
     }
 
     fn sync_if_due(&mut self, study: &Study) -> Option<Stale> {
-        if Instant::now() < self.next_sync { None } else { self.sync(study) }
+        if Instant::now() < self.next_sync {
+            None
+        } else {
+            self.sync(study)
+        }
     }
 
-    fn attempt(&mut self, act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>) -> Option<Stale> {
+    fn attempt(
+        &mut self,
+        act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
+    ) -> Option<Stale> {
         self.try_to(act).err().map(|error| self.give_up(&error))
     }
 
@@ -327,21 +375,29 @@ impl Slot {
         &mut self,
         act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
     ) -> Result<(), Option<Stale>> {
-        self.try_to(act).map_err(|error| (!error.is_full()).then(|| self.give_up(&error)))
+        self.try_to(act)
+            .map_err(|error| (!error.is_full()).then(|| self.give_up(&error)))
     }
 
     fn try_to(
         &mut self,
         act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
     ) -> Result<(), TrackerError> {
-        if self.failed { Ok(()) } else { act(self.named.tracker.as_mut()) }
+        if self.failed {
+            Ok(())
+        } else {
+            act(self.named.tracker.as_mut())
+        }
     }
 
     fn give_up(&mut self, error: &TrackerError) -> Stale {
         self.failed = true;
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
-        Stale { name: self.named.name.clone(), why }
+        Stale {
+            name: self.named.name.clone(),
+            why,
+        }
     }
 }
 
@@ -388,7 +444,10 @@ mod tests {
             let less = |left: u32| left.checked_sub(1);
             if self.full.fetch_update(Relaxed, Relaxed, less).is_ok() {
                 let source = std::io::ErrorKind::StorageFull.into();
-                return Err(TrackerError::Write { path: "runs".into(), source });
+                return Err(TrackerError::Write {
+                    path: "runs".into(),
+                    source,
+                });
             }
             self.seen.lock().unwrap().push("sync".into());
             Ok(())
@@ -396,7 +455,10 @@ mod tests {
     }
 
     fn named(name: &str, tracker: &Memory) -> Named {
-        Named { name: name.into(), tracker: Box::new(tracker.clone()) }
+        Named {
+            name: name.into(),
+            tracker: Box::new(tracker.clone()),
+        }
     }
 
     fn demo() -> Demo {
@@ -417,7 +479,8 @@ mod tests {
         let path = folder.path().join("trials.csv");
         let patience = Duration::from_millis(200);
         let mut recorder =
-            Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience).unwrap();
+            Recorder::patient(Csv::new(path.clone()), trackers, history(demo, 3), patience)
+                .unwrap();
         for entry in &demo.entries[2..] {
             recorder.send(&demo.study, entry);
         }
@@ -438,10 +501,19 @@ mod tests {
 
     #[test]
     fn a_tracker_that_fails_is_told_once_and_left_out_while_the_others_go_on() {
-        let bad = Memory { fails_at: Some(1), ..Memory::default() };
+        let bad = Memory {
+            fails_at: Some(1),
+            ..Memory::default()
+        };
         let good = Memory::default();
         let (stale, _) = record(&demo(), vec![named("bad", &bad), named("good", &good)]);
-        assert_eq!(stale, [Stale { name: "bad".into(), why: "server is away".into() }]);
+        assert_eq!(
+            stale,
+            [Stale {
+                name: "bad".into(),
+                why: "server is away".into()
+            }]
+        );
         assert_eq!(*bad.seen.lock().unwrap(), ["0"]);
         assert_eq!(good.seen.lock().unwrap().len(), 6);
     }
@@ -449,28 +521,50 @@ mod tests {
     #[test]
     fn a_tracker_whose_disk_is_full_takes_nothing_in_until_there_is_room_and_is_not_left_out() {
         let demo = demo();
-        let memory = Memory { full: Arc::new(3.into()), ..Memory::default() };
+        let memory = Memory {
+            full: Arc::new(3.into()),
+            ..Memory::default()
+        };
         let mut slot = super::Slot::new(named("full", &memory));
         assert_eq!(slot.sync(&demo.study), None);
         assert_eq!((slot.full, memory.seen.lock().unwrap().len()), (true, 0));
         assert_eq!(slot.wait_for_room(&demo.study), None);
-        assert_eq!((slot.full, memory.seen.lock().unwrap().as_slice()), (false, &["sync".to_owned()][..]));
+        assert_eq!(
+            (slot.full, memory.seen.lock().unwrap().as_slice()),
+            (false, &["sync".to_owned()][..])
+        );
         assert_eq!(memory.full.load(Relaxed), 0);
     }
 
     #[test]
     fn a_tracker_that_hangs_is_given_up_and_the_table_is_written_all_the_same() {
-        let hung = Memory { hangs: true, ..Memory::default() };
+        let hung = Memory {
+            hangs: true,
+            ..Memory::default()
+        };
         let (stale, csv) = record(&demo(), vec![named("hung", &hung)]);
-        assert_eq!(stale, [Stale { name: "hung".into(), why: "it made no progress for 0.2 s".into() }]);
+        assert_eq!(
+            stale,
+            [Stale {
+                name: "hung".into(),
+                why: "it made no progress for 0.2 s".into()
+            }]
+        );
         assert_eq!(csv.lines().count(), 2);
     }
 
     #[test]
     fn a_tracker_that_reads_for_long_is_waited_for_as_long_as_it_reads() {
-        let slow = Memory { reads_long: true, ..Memory::default() };
+        let slow = Memory {
+            reads_long: true,
+            ..Memory::default()
+        };
         let (stale, _) = record(&demo(), vec![named("slow", &slow)]);
-        assert_eq!(stale, [], "it took 0.5 s, and 0.2 s without progress are allowed");
+        assert_eq!(
+            stale,
+            [],
+            "it took 0.5 s, and 0.2 s without progress are allowed"
+        );
         assert_eq!(slow.seen.lock().unwrap().len(), 6);
     }
 
@@ -482,6 +576,11 @@ mod tests {
         recorder.send(&demo.study, &demo.entries[0]);
         let stale = recorder.finish(&demo.study);
         assert_eq!(stale.len(), 1);
-        assert!(stale[0].why.starts_with("could not write `/nonexistent/folder/trials.csv`: "), "{stale:?}");
+        assert!(
+            stale[0]
+                .why
+                .starts_with("could not write `/nonexistent/folder/trials.csv`: "),
+            "{stale:?}"
+        );
     }
 }

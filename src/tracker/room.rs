@@ -1,6 +1,8 @@
-//! A full disk under a tracker that takes in an entry: it waits, on the thread of the trackers, until there is room.
+//! A full disk under a tracker that takes in an entry: it waits, on the thread of the trackers,
+//! until there is room.
 //!
-//! A sync that finds no room is simply made again later. An entry cannot be taken in twice, so there each write is made again by itself.
+//! A sync that finds no room is simply made again later. An entry cannot be taken in twice, so
+//! there each write is made again by itself.
 
 use super::TrackerError;
 use std::cell::Cell;
@@ -18,7 +20,10 @@ thread_local! {
 
 /// Returns whether an error says that there is no room: neither on the disk nor in a quota.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Does `act`, in which a write that finds no room waits for it.
@@ -29,7 +34,8 @@ pub(super) fn patiently<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Writes. Where there is no room it is done again until there is, if this thread may wait for that.
+/// Writes. Where there is no room it is done again until there is, if this thread may wait for
+/// that.
 ///
 /// # Errors
 /// Those of `write`.
@@ -50,9 +56,14 @@ mod tests {
 
     /// Writes to a disk that is full twice.
     fn write(left: &mut u32) -> Result<(), TrackerError> {
-        let Some(less) = left.checked_sub(1) else { return Ok(()) };
+        let Some(less) = left.checked_sub(1) else {
+            return Ok(());
+        };
         *left = less;
-        Err(TrackerError::Write { path: "runs".into(), source: std::io::ErrorKind::StorageFull.into() })
+        Err(TrackerError::Write {
+            path: "runs".into(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        })
     }
 
     #[test]
@@ -61,13 +72,22 @@ mod tests {
         patiently(|| when_there_is_room(|| write(&mut left))).unwrap();
         assert_eq!(left, 0);
         let mut left = 2;
-        assert!(when_there_is_room(|| write(&mut left)).unwrap_err().is_full());
+        assert!(
+            when_there_is_room(|| write(&mut left))
+                .unwrap_err()
+                .is_full()
+        );
         assert_eq!(left, 1);
     }
 
     #[test]
     fn another_failure_is_told_at_once() {
         let broken = || Err::<(), _>(TrackerError::Other("broken".into()));
-        assert_eq!(patiently(|| when_there_is_room(broken)).unwrap_err().to_string(), "broken");
+        assert_eq!(
+            patiently(|| when_there_is_room(broken))
+                .unwrap_err()
+                .to_string(),
+            "broken"
+        );
     }
 }

@@ -45,15 +45,23 @@ impl Steps {
     pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
         let mut changes = Vec::new();
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
-        let Some(key) = trial.axis.key() else { return (self.whole(trial, trial.step), changes) };
+        let Some(key) = trial.axis.key() else {
+            return (self.whole(trial, trial.step), changes);
+        };
         if earlier.is_some_and(|axis| axis.is_number()) {
             // They have no place on the axis, so they stand where it begins.
-            changes.push(Rescale { trial: trial.id, factor: 0 });
+            changes.push(Rescale {
+                trial: trial.id,
+                factor: 0,
+            });
         }
         let has_fraction = trial.step.is_some_and(|step| !is_whole(step));
         if has_fraction && self.fractional.insert(key.clone()) {
             let on_axis = self.axes.iter().filter(|(_, axis)| **axis == trial.axis);
-            changes.extend(on_axis.map(|(trial, _)| Rescale { trial: *trial, factor: PARTS }));
+            changes.extend(on_axis.map(|(trial, _)| Rescale {
+                trial: *trial,
+                factor: PARTS,
+            }));
         }
         (self.whole(trial, trial.step), changes)
     }
@@ -61,7 +69,10 @@ impl Steps {
     /// Returns the whole step of a place on the axis of the trial's reports; where the axis begins,
     /// if there is none.
     pub(super) fn whole(&self, trial: &Trial, place: Option<f64>) -> i64 {
-        let is_scaled = trial.axis.key().is_some_and(|key| self.fractional.contains(key));
+        let is_scaled = trial
+            .axis
+            .key()
+            .is_some_and(|key| self.fractional.contains(key));
         whole(place.unwrap_or(0.0), if is_scaled { PARTS } else { 1 })
     }
 }
@@ -82,30 +93,68 @@ mod tests {
     ) -> (i64, Vec<(u32, i64)>) {
         demo.report(trial, values);
         let (step, changes) = steps.report(demo.study.trial(trial).unwrap());
-        (step, changes.into_iter().map(|Rescale { trial, factor }| (trial.0, factor)).collect())
+        (
+            step,
+            changes
+                .into_iter()
+                .map(|Rescale { trial, factor }| (trial.0, factor))
+                .collect(),
+        )
     }
 
     #[test]
     fn the_first_fraction_on_an_axis_scales_it_for_all_trials_on_it() {
         let (mut steps, mut demo) = (Steps::default(), Demo::new(&[]));
         let [one, two, other] = [(); 3].map(|()| demo.start(&[]));
-        assert_eq!(step(&mut steps, &mut demo, one, &[("epoch", 50.0)]), (50, vec![]));
-        assert_eq!(step(&mut steps, &mut demo, other, &[("step", 7.0)]), (7, vec![]));
+        assert_eq!(
+            step(&mut steps, &mut demo, one, &[("epoch", 50.0)]),
+            (50, vec![])
+        );
+        assert_eq!(
+            step(&mut steps, &mut demo, other, &[("step", 7.0)]),
+            (7, vec![])
+        );
         let scaled = (250_000, vec![(1, 1_000_000), (2, 1_000_000)]);
         assert_eq!(step(&mut steps, &mut demo, two, &[("epoch", 0.25)]), scaled);
-        assert_eq!(step(&mut steps, &mut demo, two, &[("epoch", 1.0 / 3.0)]), (333_333, vec![]));
-        assert_eq!(step(&mut steps, &mut demo, one, &[("epoch", 51.0)]), (51_000_000, vec![]));
-        assert_eq!(step(&mut steps, &mut demo, other, &[("step", 8.0)]), (8, vec![]));
+        assert_eq!(
+            step(&mut steps, &mut demo, two, &[("epoch", 1.0 / 3.0)]),
+            (333_333, vec![])
+        );
+        assert_eq!(
+            step(&mut steps, &mut demo, one, &[("epoch", 51.0)]),
+            (51_000_000, vec![])
+        );
+        assert_eq!(
+            step(&mut steps, &mut demo, other, &[("step", 8.0)]),
+            (8, vec![])
+        );
     }
 
     #[test]
     fn reports_before_the_first_counter_stand_where_the_axis_begins() {
         let (mut steps, mut demo) = (Steps::default(), Demo::new(&[]));
         let trial = demo.start(&[]);
-        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.9)]), (1, vec![]));
-        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.8)]), (2, vec![]));
+        assert_eq!(
+            step(&mut steps, &mut demo, trial, &[("val_loss", 0.9)]),
+            (1, vec![])
+        );
+        assert_eq!(
+            step(&mut steps, &mut demo, trial, &[("val_loss", 0.8)]),
+            (2, vec![])
+        );
         let begins = (0, vec![(1, 0)]);
-        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.7), ("epoch", 0.0)]), begins);
-        assert_eq!(step(&mut steps, &mut demo, trial, &[("val_loss", 0.6)]), (0, vec![]));
+        assert_eq!(
+            step(
+                &mut steps,
+                &mut demo,
+                trial,
+                &[("val_loss", 0.7), ("epoch", 0.0)]
+            ),
+            begins
+        );
+        assert_eq!(
+            step(&mut steps, &mut demo, trial, &[("val_loss", 0.6)]),
+            (0, vec![])
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! TensorBoard: one event file a trial, with its reports and metrics as scalars, texts, and what the HParams page needs to compare trials.
+//! TensorBoard: one event file a trial, with its reports and metrics as scalars, texts, and what
+//! the HParams page needs to compare trials.
 //!
-//! A file of records, each an `Event`: <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>. Scalars are
+//! A file of records, each an `Event`:
+//! <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>. Scalars are
 //! 32-bit floats, as the pages show them: every reader knows those, not every one knows 64 bits.
 
 use super::home::{self, Home, failed, replace};
@@ -12,7 +14,8 @@ use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
 use crate::study::{
-    Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState,
+    Verdict,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,11 +26,20 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "tensorboard",
     about: "event files with scalars, text and hparams for TensorBoard",
     paper: None,
-    options: &[home::DIR, metric_rows::LOG_FREQ, metric_rows::LOG_ON_WORKERS],
+    options: &[
+        home::DIR,
+        metric_rows::LOG_FREQ,
+        metric_rows::LOG_ON_WORKERS,
+    ],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("tensorboard", &mut section, setting, diagnostics);
-        Some(Box::new(TensorBoard { home, runs: BTreeMap::new(), steps: Steps::default(), began: None }))
+        Some(Box::new(TensorBoard {
+            home,
+            runs: BTreeMap::new(),
+            steps: Steps::default(),
+            began: None,
+        }))
     },
 };
 
@@ -55,30 +67,49 @@ impl Tracker for TensorBoard {
         }
         match &entry.event {
             Event::Created { trial, origin, .. } => {
-                self.runs.insert(*trial, Run::new(self.path(study, Some(*trial), entry.at)?));
-                if let Origin::Cloned { instead: Some(other), .. } = origin {
+                self.runs
+                    .insert(*trial, Run::new(self.path(study, Some(*trial), entry.at)?));
+                if let Origin::Cloned {
+                    instead: Some(other),
+                    ..
+                } = origin
+                {
                     self.settled(study, *other, entry.at)?;
                 }
             }
             Event::Started { trial, resume, .. } => {
-                let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
+                let Some(run) = self.runs.get_mut(trial) else {
+                    return Ok(());
+                };
                 run.start(study, *trial, *resume, entry.at)?;
             }
             Event::Logged { trial, record, .. } => {
                 if let LogRecord::Report { .. } = record {
                     self.advance(study, *trial)?;
                 }
-                let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
+                let Some(run) = self.runs.get_mut(trial) else {
+                    return Ok(());
+                };
                 run.log(record, entry.at)?;
             }
             Event::Ended { trial, .. } => {
                 let folder = self.home.trial(*trial)?;
-                let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
+                let Some(run) = self.runs.get_mut(trial) else {
+                    return Ok(());
+                };
                 run.file.begin_tail();
-                run.metrics((&folder, &self.home.due), study.header().resource.as_ref(), entry.at)?;
+                run.metrics(
+                    (&folder, &self.home.due),
+                    study.header().resource.as_ref(),
+                    entry.at,
+                )?;
                 self.settled(study, *trial, entry.at)?;
             }
-            Event::Judged { trial, verdict: Verdict::Stop, .. } => self.settled(study, *trial, entry.at)?,
+            Event::Judged {
+                trial,
+                verdict: Verdict::Stop,
+                ..
+            } => self.settled(study, *trial, entry.at)?,
             _ => {}
         }
         Ok(())
@@ -93,16 +124,23 @@ impl Tracker for TensorBoard {
         Ok(())
     }
 
-    /// Describes the experiment, with the values that occur. While the study runs TensorBoard finds them out by itself; a description that
-    /// lacks some would hide their trials.
+    /// Describes the experiment, with the values that occur. While the study runs TensorBoard finds
+    /// them out by itself; a description that lacks some would hide their trials.
     fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
         self.sync(study)?;
-        let Some(began) = self.began else { return Ok(()) };
+        let Some(began) = self.began else {
+            return Ok(());
+        };
         let mut bytes = Vec::new();
         let mut event = Message::default();
         version(&mut event, began);
         frame(&mut bytes, event.bytes());
-        plugin(&mut event, hparams::EXPERIMENT, &hparams::experiment(study), began);
+        plugin(
+            &mut event,
+            hparams::EXPERIMENT,
+            &hparams::experiment(study),
+            began,
+        );
         frame(&mut bytes, event.bytes());
         replace(&self.path(study, None, began)?, &bytes)
     }
@@ -121,10 +159,14 @@ impl TensorBoard {
     /// Moves a trial to the step of its report, and changes the earlier steps of all trials that
     /// this changes.
     fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
-        let Some(trial) = study.trial(id) else { return Ok(()) };
+        let Some(trial) = study.trial(id) else {
+            return Ok(());
+        };
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {
-            self.runs.get_mut(&trial).map_or(Ok(()), |run| run.rescale(factor))?;
+            self.runs
+                .get_mut(&trial)
+                .map_or(Ok(()), |run| run.rescale(factor))?;
         }
         if let Some(run) = self.runs.get_mut(&id) {
             run.step = step;
@@ -133,15 +175,25 @@ impl TensorBoard {
     }
 
     /// Returns the event file of a trial, or that of the experiment.
-    fn path(&self, study: &Study, trial: Option<TrialId>, at: Timestamp) -> Result<PathBuf, TrackerError> {
+    fn path(
+        &self,
+        study: &Study,
+        trial: Option<TrialId>,
+        at: Timestamp,
+    ) -> Result<PathBuf, TrackerError> {
         let folder = trial.map(|trial| trial.to_string()).unwrap_or_default();
-        let file = format!("events.out.tfevents.{}.swath.0.0", at.as_micros().div_euclid(1_000_000));
+        let file = format!(
+            "events.out.tfevents.{}.swath.0.0",
+            at.as_micros().div_euclid(1_000_000)
+        );
         Ok(self.home.root(study)?.join(folder).join(file))
     }
 
     /// Says how a trial ended, if nothing more will happen to it, and brings its file up to date.
     fn settled(&mut self, study: &Study, id: TrialId, at: Timestamp) -> Result<(), TrackerError> {
-        let (Some(run), Some(trial)) = (self.runs.get_mut(&id), study.trial(id)) else { return Ok(()) };
+        let (Some(run), Some(trial)) = (self.runs.get_mut(&id), study.trial(id)) else {
+            return Ok(());
+        };
         let end = match trial.state {
             TrialState::Complete | TrialState::Stopped => Some(End::Success),
             TrialState::Failed => Some(End::Failure),
@@ -150,7 +202,12 @@ impl TensorBoard {
         if let Some(end) = end {
             run.file.begin_tail();
             run.result(&trial.result(&study.header().objectives), at)?;
-            plugin(&mut run.event, hparams::END, &hparams::end(end, seconds(at)), at);
+            plugin(
+                &mut run.event,
+                hparams::END,
+                &hparams::end(end, seconds(at)),
+                at,
+            );
             run.write()?;
         }
         run.file.flush()?;
@@ -162,18 +219,40 @@ impl TensorBoard {
 impl Run {
     fn new(path: PathBuf) -> Self {
         let file = TrialFile::new(path.clone());
-        Self { path, file, fresh: true, step: 0, event: Message::default() }
+        Self {
+            path,
+            file,
+            fresh: true,
+            step: 0,
+            event: Message::default(),
+        }
     }
 
-    fn start(&mut self, study: &Study, id: TrialId, resume: bool, at: Timestamp) -> Result<(), TrackerError> {
-        let Some(trial) = study.trial(id) else { return Ok(()) };
+    fn start(
+        &mut self,
+        study: &Study,
+        id: TrialId,
+        resume: bool,
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
+        let Some(trial) = study.trial(id) else {
+            return Ok(());
+        };
         if resume && !self.fresh {
             return self.file.drop_tail();
         }
-        *self = Self { fresh: false, ..Self::new(std::mem::take(&mut self.path)) };
+        *self = Self {
+            fresh: false,
+            ..Self::new(std::mem::take(&mut self.path))
+        };
         version(&mut self.event, at);
         self.write()?;
-        plugin(&mut self.event, hparams::START, &hparams::start(trial, seconds(at)), at);
+        plugin(
+            &mut self.event,
+            hparams::START,
+            &hparams::start(trial, seconds(at)),
+            at,
+        );
         self.write()
     }
 
@@ -186,16 +265,30 @@ impl Run {
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
             LogRecord::Param { name, value } => (format!("param/{name}"), value.to_string()),
             LogRecord::Facts { model_path, facts } => {
-                let facts: Vec<_> = facts.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                ("model".to_owned(), format!("{model_path}: {}", facts.join(", ")))
+                let facts: Vec<_> = facts
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value}"))
+                    .collect();
+                (
+                    "model".to_owned(),
+                    format!("{model_path}: {}", facts.join(", ")),
+                )
             }
-            LogRecord::Dataset { data_dir, md5, .. } => ("dataset".to_owned(), named(data_dir, md5.as_ref())),
-            LogRecord::Model { model_path, md5, .. } => ("model".to_owned(), named(model_path, md5.as_ref())),
-            LogRecord::Artifact { path, md5, .. } => ("artifact".to_owned(), named(path, md5.as_ref())),
+            LogRecord::Dataset { data_dir, md5, .. } => {
+                ("dataset".to_owned(), named(data_dir, md5.as_ref()))
+            }
+            LogRecord::Model {
+                model_path, md5, ..
+            } => ("model".to_owned(), named(model_path, md5.as_ref())),
+            LogRecord::Artifact { path, md5, .. } => {
+                ("artifact".to_owned(), named(path, md5.as_ref()))
+            }
             LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => return Ok(()),
         };
         let step = self.step;
-        summary(&mut self.event, at, step, |summary| text_value(summary, &tag, &text));
+        summary(&mut self.event, at, step, |summary| {
+            text_value(summary, &tag, &text)
+        });
         self.write()
     }
 
@@ -213,8 +306,8 @@ impl Run {
         self.write()
     }
 
-    /// Writes the trial's result under `result/`: single values, at step 0. Their own step is one of
-    /// them.
+    /// Writes the trial's result under `result/`: single values, at step 0. Their own step is one
+    /// of them.
     fn result(&mut self, result: &[(String, Value)], at: Timestamp) -> Result<(), TrackerError> {
         summary(&mut self.event, at, 0, |summary| {
             for (name, value) in result {
@@ -225,7 +318,11 @@ impl Run {
                 }
             }
         });
-        if result.is_empty() { Ok(()) } else { self.write() }
+        if result.is_empty() {
+            Ok(())
+        } else {
+            self.write()
+        }
     }
 
     /// Multiplies the steps of everything in the body: it is all on the axis of the reports.
@@ -243,7 +340,10 @@ impl Run {
         let mut steps = LogSteps::read(trial, due, resource)?;
         let mut tag = String::new();
         each_row(trial, due, |log, row| {
-            let at = row.at.map_or(ended, |at| Timestamp::from_micros((at * 1e6).round() as i64));
+            let at = row.at.map_or(
+                ended,
+                |at| Timestamp::from_micros((at * 1e6).round() as i64),
+            );
             summary(&mut self.event, at, steps.next(log, &row), |summary| {
                 for (name, datum) in &row.values {
                     tag.clear();
@@ -292,9 +392,14 @@ fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     while let Some((length, _)) = rest.split_first_chunk::<8>() {
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
         let whole = length.saturating_add(HEAD + CHECK);
-        let Some((record, more)) = rest.split_at_checked(whole) else { break };
+        let Some((record, more)) = rest.split_at_checked(whole) else {
+            break;
+        };
         let event = &record[HEAD..HEAD + length];
-        frame(&mut out, &with_step(event, |step| step.saturating_mul(factor)));
+        frame(
+            &mut out,
+            &with_step(event, |step| step.saturating_mul(factor)),
+        );
         rest = more;
     }
     out.extend_from_slice(rest);
@@ -305,15 +410,22 @@ fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
 fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
     const TIME: usize = 9;
     const STEP: u8 = 2 << 3;
-    let Some((time, [STEP, rest @ ..])) = event.split_at_checked(TIME) else { return event.into() };
-    let Some((step, rest)) = proto::varint(rest) else { return event.into() };
+    let Some((time, [STEP, rest @ ..])) = event.split_at_checked(TIME) else {
+        return event.into();
+    };
+    let Some((step, rest)) = proto::varint(rest) else {
+        return event.into();
+    };
     let changed = Message::of(|message| message.int(2, change(step as i64)));
     [time, changed.bytes(), rest].concat().into()
 }
 
-/// Returns Castagnoli's check as TFRecord stores it: masked, so that a check over data that holds checks stays good.
+/// Returns Castagnoli's check as TFRecord stores it: masked, so that a check over data that holds
+/// checks stays good.
 fn check(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+    crc32c::crc32c(bytes)
+        .rotate_right(15)
+        .wrapping_add(0xa282_ead8)
 }
 
 /// Makes the event that a file begins with.
@@ -346,7 +458,9 @@ fn text_value(summary: &mut Message, tag: &str, text: &str) {
             tensor.message(2, |shape| shape.message(2, |dimension| dimension.int(1, 1)));
             tensor.text(8, text);
         });
-        value.message(9, |metadata| metadata.message(1, |plugin| plugin.text(1, "text")));
+        value.message(9, |metadata| {
+            metadata.message(1, |plugin| plugin.text(1, "text"))
+        });
     });
 }
 
@@ -373,7 +487,10 @@ mod tests {
     #[test]
     fn a_record_has_its_length_and_both_checks() {
         let mut out = Vec::new();
-        frame(&mut out, b"\x09\x00\x00\x80\x3e\x4d\xc8\xd9A\x1a\x0dbrain.Event:2");
+        frame(
+            &mut out,
+            b"\x09\x00\x00\x80\x3e\x4d\xc8\xd9A\x1a\x0dbrain.Event:2",
+        );
         assert_eq!(out[..8], [24, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(out[8..12], [0xa3, 0x7f, 0x4b, 0x22]);
         assert_eq!(out.len(), 24 + 16);
@@ -385,7 +502,9 @@ mod tests {
         version(&mut event, at);
         frame(&mut out, event.bytes());
         for step in steps {
-            summary(&mut event, at, *step, |summary| scalar(summary, "loss", 0.5));
+            summary(&mut event, at, *step, |summary| {
+                scalar(summary, "loss", 0.5)
+            });
             frame(&mut out, event.bytes());
         }
         out
@@ -394,7 +513,10 @@ mod tests {
     #[test]
     fn rescaled_records_are_those_that_would_have_been_written_with_the_other_steps() {
         let steps = [0, 1, -4, 300];
-        assert_eq!(rescaled(&records(&steps), 1_000_000), records(&steps.map(|step| step * 1_000_000)));
+        assert_eq!(
+            rescaled(&records(&steps), 1_000_000),
+            records(&steps.map(|step| step * 1_000_000))
+        );
         assert_eq!(rescaled(&records(&steps), 0), records(&[0; 4]));
         let torn = [records(&[1]), vec![9, 0, 0]].concat();
         assert_eq!(rescaled(&torn, 2), [records(&[2]), vec![9, 0, 0]].concat());

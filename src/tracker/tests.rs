@@ -26,29 +26,48 @@ fn setting(dir: Option<&Path>) -> Setting {
     }
 }
 
-fn try_build(name: &str, options: &str, dir: Option<&Path>) -> (Option<Box<dyn Tracker>>, Diagnostics) {
+fn try_build(
+    name: &str,
+    options: &str,
+    dir: Option<&Path>,
+) -> (Option<Box<dyn Tracker>>, Diagnostics) {
     let mut said = Diagnostics::default();
-    let section = Section::new("tracker", 0..options.len(), Table::parse(options, &mut said));
-    let built = find(TRACKERS, name).unwrap().make(section, &setting(dir), &mut said);
+    let section = Section::new(
+        "tracker",
+        0..options.len(),
+        Table::parse(options, &mut said),
+    );
+    let built = find(TRACKERS, name)
+        .unwrap()
+        .make(section, &setting(dir), &mut said);
     (built, said)
 }
 
 fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
-    let options =
-        if name == "program" { "command = ['sh', '-c', 'cat > \"$SWATH_STUDY_DIR/got\"']" } else { "" };
+    let options = if name == "program" {
+        "command = ['sh', '-c', 'cat > \"$SWATH_STUDY_DIR/got\"']"
+    } else {
+        ""
+    };
     try_build(name, options, Some(dir)).0.unwrap()
 }
 
-/// Names that trackers write into folders of studies of their own: everything but what takes a server.
+/// Names that trackers write into folders of studies of their own: everything but what takes a
+/// server.
 fn names() -> impl Iterator<Item = &'static str> {
     ["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"].into_iter()
 }
 
-/// A study in which everything happens: names that are not ASCII, NaN, failures, a retry, a pause, a trial that is stopped while it is paused.
+/// A study in which everything happens: names that are not ASCII, NaN, failures, a retry, a pause,
+/// a trial that is stopped while it is paused.
 fn eventful() -> Demo {
     let mut demo = Demo::new(&["größe", "lr", "on"]);
     let params = |lr| {
-        [("größe", Value::Text("très \"grand\"".into())), ("lr", Value::Float(lr)), ("on", Value::Bool(true))]
+        [
+            ("größe", Value::Text("très \"grand\"".into())),
+            ("lr", Value::Float(lr)),
+            ("on", Value::Bool(true)),
+        ]
     };
     let first = demo.start(&params(0.1));
     let data = LogRecord::Dataset {
@@ -60,7 +79,10 @@ fn eventful() -> Demo {
         partial: Vec::new(),
     };
     demo.log(first, data);
-    demo.report(first, &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)]);
+    demo.report(
+        first,
+        &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)],
+    );
     demo.report(first, &[("epoch", 2.0), ("val_loss", 0.5)]);
     let model = LogRecord::Model {
         model_path: "m.bin".into(),
@@ -73,12 +95,39 @@ fn eventful() -> Demo {
         partial: Vec::new(),
     };
     demo.log(first, model);
-    let facts =
-        [("parameters".into(), Value::Int(7850)), ("best".into(), Value::Bool(true))].into_iter().collect();
-    demo.log(first, LogRecord::Facts { model_path: "m.bin".into(), facts });
-    demo.log(first, LogRecord::Param { name: "tiefe".into(), value: Value::Int(3) });
-    demo.log(first, LogRecord::Note { text: "a note".into() });
-    demo.log(first, LogRecord::Output { name: "acc".into(), value: Value::Float(0.25) });
+    let facts = [
+        ("parameters".into(), Value::Int(7850)),
+        ("best".into(), Value::Bool(true)),
+    ]
+    .into_iter()
+    .collect();
+    demo.log(
+        first,
+        LogRecord::Facts {
+            model_path: "m.bin".into(),
+            facts,
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Param {
+            name: "tiefe".into(),
+            value: Value::Int(3),
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Note {
+            text: "a note".into(),
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Output {
+            name: "acc".into(),
+            value: Value::Float(0.25),
+        },
+    );
     demo.end(first, Exit::Done);
     let second = demo.start(&params(0.2));
     demo.report(second, &[("epoch", 1.0), ("val_loss", 0.75)]);
@@ -91,12 +140,30 @@ fn eventful() -> Demo {
     demo.report(third, &[("epoch", 1.0), ("val_loss", 1.0)]);
     demo.end(third, Exit::Paused);
     again(&mut demo, third, 2, true);
-    demo.log(third, LogRecord::Report { values: vec![("word".into(), Datum::Text("wörd".into()))] });
+    demo.log(
+        third,
+        LogRecord::Report {
+            values: vec![("word".into(), Datum::Text("wörd".into()))],
+        },
+    );
     demo.end(third, Exit::Paused);
-    demo.event(Event::Judged { trial: third, verdict: Verdict::Stop, why: "worse".into() });
+    demo.event(Event::Judged {
+        trial: third,
+        verdict: Verdict::Stop,
+        why: "worse".into(),
+    });
     let instead = None;
-    let origin = Origin::Cloned { from: first, instead, why: "better".into() };
-    demo.event(Event::Created { trial: TrialId(4), params: [].into_iter().collect(), origin, seed: 1 });
+    let origin = Origin::Cloned {
+        from: first,
+        instead,
+        why: "better".into(),
+    };
+    demo.event(Event::Created {
+        trial: TrialId(4),
+        params: [].into_iter().collect(),
+        origin,
+        seed: 1,
+    });
     again(&mut demo, TrialId(4), 1, true);
     demo.report(TrialId(4), &[("val_loss", 3.0)]);
     demo
@@ -104,7 +171,13 @@ fn eventful() -> Demo {
 
 fn again(demo: &mut Demo, trial: TrialId, attempt: u32, resume: bool) {
     let attempt = Attempt(attempt);
-    demo.event(Event::Started { trial, attempt, until: None, slot: 0, resume });
+    demo.event(Event::Started {
+        trial,
+        attempt,
+        until: None,
+        slot: 0,
+        resume,
+    });
 }
 
 /// Feeds a tracker the entries from the first, up to a number of them; it is synced now and then.
@@ -138,7 +211,10 @@ fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             found.extend(inside.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
         } else {
-            found.insert(path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+            found.insert(
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                fs::read(&path).unwrap(),
+            );
         }
     }
     found
@@ -166,9 +242,16 @@ fn the_same_entries_leave_the_same_bytes_however_often_the_run_was_cut() {
         }
         let (once, often) = (relative(&once), relative(&often));
         assert!(once.len() > 1, "{name} writes nothing");
-        assert_eq!(once.keys().collect::<Vec<_>>(), often.keys().collect::<Vec<_>>(), "{name}");
+        assert_eq!(
+            once.keys().collect::<Vec<_>>(),
+            often.keys().collect::<Vec<_>>(),
+            "{name}"
+        );
         for (file, bytes) in &once {
-            assert!(*bytes == often[file], "{name} writes `{file}` otherwise after a cut");
+            assert!(
+                *bytes == often[file],
+                "{name} writes `{file}` otherwise after a cut"
+            );
         }
     }
 }
@@ -178,14 +261,24 @@ fn a_tracker_says_what_it_does_not_know_and_fails_without_a_folder() {
     for name in names() {
         let (built, said) = try_build(name, "command = ['cat']\ndirr = 'x'", None);
         let messages: Vec<_> = said.list.iter().map(|said| said.message.clone()).collect();
-        assert!(messages.contains(&"unknown key `dirr` in `[tracker]`".to_owned()), "{name}: {messages:?}");
+        assert!(
+            messages.contains(&"unknown key `dirr` in `[tracker]`".to_owned()),
+            "{name}: {messages:?}"
+        );
         drop(built);
-        let options = if name == "program" { "command = ['cat']" } else { "" };
+        let options = if name == "program" {
+            "command = ['cat']"
+        } else {
+            ""
+        };
         let (mut tracker, demo) = (try_build(name, options, None).0.unwrap(), eventful());
         let mut study = Study::default();
         let failed = demo.entries.iter().any(|entry| {
             study.apply(entry).unwrap();
-            tracker.record(&study, entry).and_then(|()| tracker.sync(&study)).is_err()
+            tracker
+                .record(&study, entry)
+                .and_then(|()| tracker.sync(&study))
+                .is_err()
         });
         assert!(failed, "{name} writes without a folder");
     }
@@ -198,7 +291,9 @@ fn the_option_dir_is_a_folder_of_studies() {
         let options = format!("dir = '{}'", elsewhere.path().display());
         let mut tracker = try_build(name, &options, Some(study.path())).0.unwrap();
         feed(tracker.as_mut(), &eventful(), 20);
-        assert!(elsewhere.path().join("digits").exists() && !study.path().join("trackers").exists());
+        assert!(
+            elsewhere.path().join("digits").exists() && !study.path().join("trackers").exists()
+        );
         fs::remove_dir_all(elsewhere.path().join("digits")).unwrap();
     }
 }
@@ -206,10 +301,17 @@ fn the_option_dir_is_a_folder_of_studies() {
 #[test]
 fn a_program_gets_the_lines_of_the_journal() {
     let (folder, demo) = (folder(), eventful());
-    feed(build("program", folder.path()).as_mut(), &demo, demo.entries.len());
+    feed(
+        build("program", folder.path()).as_mut(),
+        &demo,
+        demo.entries.len(),
+    );
     let got = fs::read_to_string(folder.path().join("got")).unwrap();
-    let lines: Vec<_> =
-        demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+    let lines: Vec<_> = demo
+        .entries
+        .iter()
+        .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+        .collect();
     assert_eq!(got, lines.concat());
 }
 
@@ -220,11 +322,19 @@ fn a_program_that_fails_is_told_with_its_last_words() {
             "['sh', '-c', 'cat > /dev/null; echo no luck >&2; exit 3']",
             "`sh` ended with exit status: 3: no luck",
         ),
-        ("['/nowhere/x']", "`/nowhere/x` could not be started: No such file or directory (os error 2)"),
+        (
+            "['/nowhere/x']",
+            "`/nowhere/x` could not be started: No such file or directory (os error 2)",
+        ),
     ] {
         let folder = folder();
-        let mut tracker =
-            try_build("program", &format!("command = {command}"), Some(folder.path())).0.unwrap();
+        let mut tracker = try_build(
+            "program",
+            &format!("command = {command}"),
+            Some(folder.path()),
+        )
+        .0
+        .unwrap();
         let (demo, mut study) = (eventful(), Study::default());
         let mut result = Ok(());
         for entry in &demo.entries {
@@ -249,26 +359,56 @@ fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
     let mut demo = Demo::new(&[]);
     let trial = demo.start(&[]);
     let long = "n".repeat(250);
-    let names =
-        ["val_loss", "a/b", "../up", ".", "..", "...", "a.b", "\u{fffd}\u{fffd}", " ", "'\"`$", &*long];
+    let names = [
+        "val_loss",
+        "a/b",
+        "../up",
+        ".",
+        "..",
+        "...",
+        "a.b",
+        "\u{fffd}\u{fffd}",
+        " ",
+        "'\"`$",
+        &*long,
+    ];
     for (epoch, value) in [(2.0, 0.5), (1.0, f64::NAN), (1.0, 0.25)] {
-        let values: Vec<(&str, f64)> =
-            names.iter().map(|name| (*name, value)).chain([("epoch", epoch)]).collect();
+        let values: Vec<(&str, f64)> = names
+            .iter()
+            .map(|name| (*name, value))
+            .chain([("epoch", epoch)])
+            .collect();
         demo.report(trial, &values);
         let text = Datum::Text("no number".into());
         demo.log(
             trial,
-            LogRecord::Report { values: vec![("a/b".into(), text), ("..".into(), Datum::Flag(true))] },
+            LogRecord::Report {
+                values: vec![("a/b".into(), text), ("..".into(), Datum::Flag(true))],
+            },
         );
     }
     for name in names {
-        demo.log(trial, LogRecord::Output { name: name.into(), value: Value::Int(1) });
-        demo.log(trial, LogRecord::Param { name: name.into(), value: Value::Float(0.5) });
+        demo.log(
+            trial,
+            LogRecord::Output {
+                name: name.into(),
+                value: Value::Int(1),
+            },
+        );
+        demo.log(
+            trial,
+            LogRecord::Param {
+                name: name.into(),
+                value: Value::Float(0.5),
+            },
+        );
     }
     demo.end(trial, Exit::Done);
     let rows: String = names
         .iter()
-        .flat_map(|name| [3, 1].map(|step| serde_json::json!({ *name: step, "step": step, "mixed": 1 })))
+        .flat_map(|name| {
+            [3, 1].map(|step| serde_json::json!({ *name: step, "step": step, "mixed": 1 }))
+        })
         .chain([serde_json::json!({ "mixed": "two", "step": -4, "batch": 1e300, "rank": -1 })])
         .map(|row| row.to_string() + "\n")
         .collect();
@@ -278,8 +418,10 @@ fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
         fs::create_dir_all(study.join("1/metrics")).unwrap();
         fs::write(study.join("1/metrics/train.json"), &rows).unwrap();
         feed(build(name, &study).as_mut(), &demo, demo.entries.len());
-        let outside: Vec<String> =
-            written(outer.path()).into_keys().filter(|path| !path.starts_with("deep/study/")).collect();
+        let outside: Vec<String> = written(outer.path())
+            .into_keys()
+            .filter(|path| !path.starts_with("deep/study/"))
+            .collect();
         assert!(outside.is_empty(), "{name} wrote {outside:?}");
     }
 }
@@ -290,7 +432,10 @@ fn best_in_the_middle() -> Demo {
     let trial = demo.start(&[]);
     for (epoch, loss) in (1..).zip([0.5, 0.25, 0.75]) {
         demo.report(trial, &[("val_loss", loss)]);
-        let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("digest-{epoch}")));
+        let (model_path, md5) = (
+            format!("epoch-{epoch}.bin"),
+            Some(format!("digest-{epoch}")),
+        );
         demo.log(
             trial,
             LogRecord::Model {
@@ -311,7 +456,11 @@ fn best_in_the_middle() -> Demo {
 
 fn kept_by(name: &str, demo: &Demo) -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
-    feed(build(name, folder.path()).as_mut(), demo, demo.entries.len());
+    feed(
+        build(name, folder.path()).as_mut(),
+        demo,
+        demo.entries.len(),
+    );
     relative(&folder)
 }
 
@@ -321,7 +470,13 @@ fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
     for document in ["trackers/prov/trial-1.json", "trackers/prov/study.json"] {
         let document: serde_json::Value = serde_json::from_slice(&files[document]).unwrap();
         let trial = &document["activity"]["run:trial-1"];
-        let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
+        let names = [
+            "objective.val_loss",
+            "best_step",
+            "model_path",
+            "model_md5",
+            "model_step",
+        ];
         let values = names.map(|name| match &trial[format!("swath:{name}")] {
             serde_json::Value::Object(typed) => typed["$"].as_str().unwrap().to_owned(),
             value => value.as_str().unwrap_or("absent").to_owned(),
@@ -334,7 +489,10 @@ fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
 #[test]
 fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
     let files = kept_by("wandb", &best_in_the_middle());
-    let run = files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect::<String>();
+    let run = files
+        .values()
+        .map(|bytes| String::from_utf8_lossy(bytes))
+        .collect::<String>();
     let result = "\"result\":{\"best_step\":2.0,\"model_path\":\"epoch-2.bin\",\"model_md5\":\"digest-2\",\
                   \"model_step\":2.0,\"objective\":{\"val_loss\":0.25}}";
     assert!(run.contains(result), "{run}");
@@ -343,11 +501,20 @@ fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
 #[test]
 fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
     let files = kept_by("tensorboard", &best_in_the_middle());
-    let experiment = files.iter().find(|(file, _)| file.starts_with("trackers/tensorboard/events")).unwrap();
+    let experiment = files
+        .iter()
+        .find(|(file, _)| file.starts_with("trackers/tensorboard/events"))
+        .unwrap();
     let columns = String::from_utf8_lossy(experiment.1);
-    let place = |text: &str| columns.find(text).unwrap_or_else(|| panic!("no `{text}` in {columns}"));
+    let place = |text: &str| {
+        columns
+            .find(text)
+            .unwrap_or_else(|| panic!("no `{text}` in {columns}"))
+    };
     let result = place("result/objective.val_loss");
-    assert!(result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step"));
+    assert!(
+        result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step")
+    );
     assert!(columns.contains("the best of a trial's reports"));
 }
 
@@ -384,25 +551,37 @@ fn the_points_of_all_curves_of_a_study_are_on_one_axis_in_readers_of_whole_steps
     demo.report(late, &[("val_loss", 0.4)]);
     demo.end(late, Exit::Done);
     let folder = folder();
-    let expected: [(u32, &[i64]); 2] =
-        [(1, &[1_000_000, 2_000_000]), (2, &[0, 0, 1_000_000, 1_250_000, 1_250_000])];
+    let expected: [(u32, &[i64]); 2] = [
+        (1, &[1_000_000, 2_000_000]),
+        (2, &[0, 0, 1_000_000, 1_250_000, 1_250_000]),
+    ];
     for name in ["tensorboard", "mlflow"] {
-        feed(build(name, folder.path()).as_mut(), &demo, demo.entries.len());
+        feed(
+            build(name, folder.path()).as_mut(),
+            &demo,
+            demo.entries.len(),
+        );
     }
     let written = written(folder.path());
     let path_has = |path: &str, parts: [&str; 2]| parts.iter().all(|part| path.contains(part));
     for (trial, steps) in expected {
         let events = format!("tensorboard/{trial}/");
-        let (_, bytes) = written.iter().find(|(path, _)| path.contains(&events)).unwrap();
+        let (_, bytes) = written
+            .iter()
+            .find(|(path, _)| path.contains(&events))
+            .unwrap();
         assert_eq!(steps_of_events(bytes, "val_loss"), steps);
         let tag = |(path, text): &(&String, &Vec<u8>)| {
-            path_has(path, ["mlruns", "tags/swath.trial"]) && **text == format!("digits/{trial}").into_bytes()
+            path_has(path, ["mlruns", "tags/swath.trial"])
+                && **text == format!("digits/{trial}").into_bytes()
         };
         let (run, _) = written.iter().find(tag).unwrap();
         let rows = &written[&run.replace("tags/swath.trial", "metrics/val_loss")];
         let rows = String::from_utf8_lossy(rows);
-        let found: Vec<i64> =
-            rows.lines().map(|row| row.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        let found: Vec<i64> = rows
+            .lines()
+            .map(|row| row.rsplit_once(' ').unwrap().1.parse().unwrap())
+            .collect();
         assert_eq!(found, steps);
     }
 }

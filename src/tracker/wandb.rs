@@ -1,7 +1,8 @@
-//! Weights & Biases: one offline run folder a trial, which `wandb sync` uploads whole; runs are grouped by study.
+//! Weights & Biases: one offline run folder a trial, which `wandb sync` uploads whole; runs are
+//! grouped by study.
 //!
-//! The records are those of `wandb_internal.proto`. A run's id derives from the study and the trial, so that a run that was uploaded twice
-//! is one run.
+//! The records are those of `wandb_internal.proto`. A run's id derives from the study and the
+//! trial, so that a run that was uploaded twice is one run.
 
 mod items;
 
@@ -16,8 +17,8 @@ use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
 use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Objective, Origin, Setting, Study, Timestamp,
-    Trial, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Objective, Origin, Setting, Study,
+    Timestamp, Trial, TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -35,10 +36,30 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
 };
 
 const OPTIONS: &[Opt] = &[
-    Opt::new("project", Takes::Text, Preset::Derived("the pipeline"), "the project of the runs"),
-    Opt::new("entity", Takes::Text, Preset::Derived("that of the login"), "the user or team that owns them"),
-    Opt::new("group", Takes::Text, Preset::Derived("the study"), "the group of the runs"),
-    Opt::new("tags", Takes::List(&Takes::Text), Preset::Texts(&[]), "tags of every run"),
+    Opt::new(
+        "project",
+        Takes::Text,
+        Preset::Derived("the pipeline"),
+        "the project of the runs",
+    ),
+    Opt::new(
+        "entity",
+        Takes::Text,
+        Preset::Derived("that of the login"),
+        "the user or team that owns them",
+    ),
+    Opt::new(
+        "group",
+        Takes::Text,
+        Preset::Derived("the study"),
+        "the group of the runs",
+    ),
+    Opt::new(
+        "tags",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "tags of every run",
+    ),
     home::DIR,
     metric_rows::LOG_FREQ,
     metric_rows::LOG_ON_WORKERS,
@@ -53,15 +74,36 @@ struct Labels {
     tags: Vec<String>,
 }
 
-fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+fn build(
+    mut section: Section,
+    setting: &Setting,
+    said: &mut Diagnostics,
+) -> Option<Box<dyn Tracker>> {
     let before = said.list.len();
     let mut text = |key, said: &mut Diagnostics| section.take_text(key, said).map(|(text, _)| text);
-    let (project, entity, group) = (text("project", said), text("entity", said), text("group", said));
-    let tags = section.take_texts("tags", said).map(|(tags, _)| tags).unwrap_or_default();
+    let (project, entity, group) = (
+        text("project", said),
+        text("entity", said),
+        text("group", said),
+    );
+    let tags = section
+        .take_texts("tags", said)
+        .map(|(tags, _)| tags)
+        .unwrap_or_default();
     let home = Home::take("wandb", &mut section, setting, said);
-    let labels = Labels { project, entity, group, tags };
+    let labels = Labels {
+        project,
+        entity,
+        group,
+        tags,
+    };
     (said.list.len() == before).then(|| {
-        let tracker = Wandb { home, labels, began: None, runs: BTreeMap::new() };
+        let tracker = Wandb {
+            home,
+            labels,
+            began: None,
+            runs: BTreeMap::new(),
+        };
         Box::new(tracker) as Box<dyn Tracker>
     })
 }
@@ -101,30 +143,55 @@ impl Tracker for Wandb {
             Event::Created { trial, origin, .. } => {
                 let id = run_id(study, began, *trial);
                 let folder = format!("offline-run-{}-{id}", compact(entry.at));
-                let path = self.home.root(study)?.join(folder).join(format!("run-{id}.wandb"));
+                let path = self
+                    .home
+                    .root(study)?
+                    .join(folder)
+                    .join(format!("run-{id}.wandb"));
                 self.runs.insert(*trial, Run::new(id, path));
-                if let Origin::Cloned { instead: Some(other), .. } = origin {
+                if let Origin::Cloned {
+                    instead: Some(other),
+                    ..
+                } = origin
+                {
                     self.stopped(study, *other, entry.at)?;
                 }
             }
             Event::Started { trial, resume, .. } => {
-                let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial)) else {
+                let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial))
+                else {
                     return Ok(());
                 };
                 run.start(study, about, &self.labels, *resume, entry.at)?;
             }
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
-                let Some(run) = self.runs.get_mut(trial) else { return Ok(()) };
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
+                let Some(run) = self.runs.get_mut(trial) else {
+                    return Ok(());
+                };
                 run.history(values, entry.at)?;
             }
             Event::Ended { trial, exit, .. } => {
                 let folder = self.home.trial(*trial)?;
-                let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial)) else {
+                let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial))
+                else {
                     return Ok(());
                 };
-                run.end((about, &study.header().objectives), exit, (&folder, &self.home.due), entry.at)?;
+                run.end(
+                    (about, &study.header().objectives),
+                    exit,
+                    (&folder, &self.home.due),
+                    entry.at,
+                )?;
             }
-            Event::Judged { trial, verdict: Verdict::Stop, .. } => self.stopped(study, *trial, entry.at)?,
+            Event::Judged {
+                trial,
+                verdict: Verdict::Stop,
+                ..
+            } => self.stopped(study, *trial, entry.at)?,
             _ => {}
         }
         Ok(())
@@ -147,7 +214,12 @@ impl Wandb {
         match (self.runs.get_mut(&id), study.trial(id)) {
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
-                run.end((trial, &study.header().objectives), &Exit::Stopped, (&folder, &self.home.due), at)
+                run.end(
+                    (trial, &study.header().objectives),
+                    &Exit::Stopped,
+                    (&folder, &self.home.due),
+                    at,
+                )
             }
             _ => Ok(()),
         }
@@ -158,7 +230,16 @@ impl Run {
     fn new(id: String, path: PathBuf) -> Self {
         let file = TrialFile::new(path.clone());
         let (body, all) = (Counts::default(), Counts::default());
-        Self { id, path, file, began: None, body, all, record: Message::default(), items: Items::default() }
+        Self {
+            id,
+            path,
+            file,
+            began: None,
+            body,
+            all,
+            record: Message::default(),
+            items: Items::default(),
+        }
     }
 
     fn start(
@@ -190,7 +271,8 @@ impl Run {
         Ok(())
     }
 
-    /// Makes the folder in which `wandb sync` puts the configuration and the summary as files before it sends them.
+    /// Makes the folder in which `wandb sync` puts the configuration and the summary as files
+    /// before it sends them.
     fn files(&self) -> Result<(), TrackerError> {
         let folder = self.path.with_file_name("files");
         when_there_is_room(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
@@ -290,12 +372,20 @@ impl Run {
         self.record.int(1, self.all.records);
         fill(&mut self.record);
         let record = self.record.bytes();
-        self.file.add(|out, before| block_log::append(out, before, record))
+        self.file
+            .add(|out, before| block_log::append(out, before, record))
     }
 }
 
 /// Writes what W&B shows as the run's overview and configuration.
-fn describe(run: &mut Message, id: &str, study: &Study, trial: &Trial, labels: &Labels, at: Timestamp) {
+fn describe(
+    run: &mut Message,
+    id: &str,
+    study: &Study,
+    trial: &Trial,
+    labels: &Labels,
+    at: Timestamp,
+) {
     let header = study.header();
     run.text(1, id);
     if let Some(entity) = &labels.entity {
@@ -380,16 +470,24 @@ fn result(trial: &Trial, objectives: &[Objective]) -> Value {
 
 fn file(record: &LogRecord) -> Option<Value> {
     match record {
-        LogRecord::Dataset { data_dir, md5, size, .. } => {
-            Some(json!({ "dataset": data_dir, "md5": md5, "size": size }))
+        LogRecord::Dataset {
+            data_dir,
+            md5,
+            size,
+            ..
+        } => Some(json!({ "dataset": data_dir, "md5": md5, "size": size })),
+        LogRecord::Model {
+            model_path,
+            md5,
+            size,
+            ..
+        } => Some(json!({ "model": model_path, "md5": md5, "size": size })),
+        LogRecord::Facts { model_path, facts } => {
+            Some(json!({ "model": model_path, "facts": facts }))
         }
-        LogRecord::Model { model_path, md5, size, .. } => {
-            Some(json!({ "model": model_path, "md5": md5, "size": size }))
-        }
-        LogRecord::Facts { model_path, facts } => Some(json!({ "model": model_path, "facts": facts })),
-        LogRecord::Artifact { path, md5, size, .. } => {
-            Some(json!({ "artifact": path, "md5": md5, "size": size }))
-        }
+        LogRecord::Artifact {
+            path, md5, size, ..
+        } => Some(json!({ "artifact": path, "md5": md5, "size": size })),
         _ => None,
     }
 }
@@ -406,19 +504,32 @@ fn exit_code(exit: &Exit) -> i32 {
     }
 }
 
-/// Returns what names a trial of this very study: another study of the same name begins at another time.
+/// Returns what names a trial of this very study: another study of the same name begins at another
+/// time.
 fn run_id(study: &Study, began: Timestamp, trial: TrialId) -> String {
     let header = study.header();
-    let text = format!("{}\n{}\n{}\n{trial}", header.name, header.seed, began.as_micros());
-    Md5::digest(text).iter().take(6).fold(String::new(), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    let text = format!(
+        "{}\n{}\n{}\n{trial}",
+        header.name,
+        header.seed,
+        began.as_micros()
+    );
+    Md5::digest(text)
+        .iter()
+        .take(6)
+        .fold(String::new(), |mut id, byte| {
+            let _ = write!(id, "{byte:02x}");
+            id
+        })
 }
 
 /// Returns a time as the names of run folders have it.
 fn compact(at: Timestamp) -> String {
-    let digits: String = at.to_string().chars().filter(char::is_ascii_digit).collect();
+    let digits: String = at
+        .to_string()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
     let (date, time) = digits.split_at(digits.len().min(8));
     format!("{date}_{}", &time[..time.len().min(6)])
 }
@@ -434,6 +545,9 @@ mod tests {
 
     #[test]
     fn a_folder_is_named_after_the_second() {
-        assert_eq!(compact(Timestamp::from_micros(1_767_225_600_250_000)), "20260101_000000");
+        assert_eq!(
+            compact(Timestamp::from_micros(1_767_225_600_250_000)),
+            "20260101_000000"
+        );
     }
 }

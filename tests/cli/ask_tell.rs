@@ -1,4 +1,5 @@
-//! `swath ask-tell`: a conversation in JSON lines, over a program in another language, over crashes, and over nonsense.
+//! `swath ask-tell`: a conversation in JSON lines, over a program in another language, over
+//! crashes, and over nonsense.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -58,8 +59,16 @@ impl Talk {
 }
 
 fn swath(dir: &Path, args: &[&str]) -> String {
-    let out = Command::new(SWATH).args(args).current_dir(dir).output().unwrap();
-    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(SWATH)
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8(out.stdout).unwrap()
 }
 
@@ -68,9 +77,16 @@ fn the_python_client_of_the_documentation_finds_the_bottom_of_a_bowl() {
     let dir = tempfile::tempdir().unwrap();
     sweep(dir.path(), "");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trainables/ask_tell.py");
-    let out =
-        Command::new("python3").args([program, "bowl.toml", SWATH]).current_dir(dir.path()).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new("python3")
+        .args([program, "bowl.toml", SWATH])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let best: Value = serde_json::from_slice(&out.stdout).unwrap();
     let near = |name: &str, wanted: f64| (best[name].as_f64().unwrap() - wanted).abs() < 1.0;
     assert!(near("x", 1.0) && near("y", 0.0), "{best}");
@@ -93,26 +109,40 @@ fn a_killed_conversation_goes_on_with_the_trials_that_were_not_told() {
     talk.0.wait().unwrap();
     let mut talk = Talk::begin(dir.path());
     assert_eq!(talk.say(r#"{"open": true}"#)["open"], json!([2, 3, 4]));
-    assert_eq!(talk.tell(&asked[2]["trial"], 0.25), json!({ "trial": 3, "state": "complete" }));
+    assert_eq!(
+        talk.tell(&asked[2]["trial"], 0.25),
+        json!({ "trial": 3, "state": "complete" })
+    );
     let again = talk.ask();
-    assert_eq!((&again["trial"], &again["params"]), (&asked[1]["trial"], &asked[1]["params"]));
+    assert_eq!(
+        (&again["trial"], &again["params"]),
+        (&asked[1]["trial"], &asked[1]["params"])
+    );
     assert_eq!(again["attempt"], 2);
     talk.end();
     let csv = swath(dir.path(), &["export"]);
-    let states: Vec<&str> = csv.lines().skip(1).map(|row| row.split(',').nth(3).unwrap()).collect();
+    let states: Vec<&str> = csv
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').nth(3).unwrap())
+        .collect();
     assert_eq!(states, ["complete", "waiting", "complete", "waiting"]);
 }
 
 #[test]
 fn a_scheduler_stops_what_is_hopeless_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    sweep(dir.path(), "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nreduction = 3");
+    sweep(
+        dir.path(),
+        "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nreduction = 3",
+    );
     let mut talk = Talk::begin(dir.path());
     let mut stopped = 0;
     for number in 0..9 {
         let trial = talk.ask()["trial"].clone();
         for epoch in 1..=9 {
-            let report = json!({ "report": { "trial": trial, "step": epoch, "value": f64::from(number) } });
+            let report =
+                json!({ "report": { "trial": trial, "step": epoch, "value": f64::from(number) } });
             let reply = talk.say(&report.to_string());
             if reply["verdict"] != "continue" {
                 assert!(reply["why"].is_string(), "{reply}");
@@ -120,8 +150,12 @@ fn a_scheduler_stops_what_is_hopeless_and_says_so() {
                 break;
             }
         }
-        let told = talk.say(&json!({ "tell": { "trial": trial, "value": f64::from(number) } }).to_string());
-        assert!(told["error"].is_null(), "telling a stopped trial is no mistake: {told}");
+        let told = talk
+            .say(&json!({ "tell": { "trial": trial, "value": f64::from(number) } }).to_string());
+        assert!(
+            told["error"].is_null(),
+            "telling a stopped trial is no mistake: {told}"
+        );
     }
     talk.end();
     assert!(stopped >= 4, "{stopped}");
@@ -145,19 +179,41 @@ fn no_line_ends_the_conversation() {
     ] {
         let reply = talk.say(nonsense);
         let error = &reply["error"];
-        assert!(error["line"].is_u64() && error["cause"].is_string(), "{reply}");
-        assert!(error["cure"].as_str().is_some_and(|cure| !cure.is_empty()), "{reply}");
+        assert!(
+            error["line"].is_u64() && error["cause"].is_string(),
+            "{reply}"
+        );
+        assert!(
+            error["cure"].as_str().is_some_and(|cure| !cure.is_empty()),
+            "{reply}"
+        );
     }
-    talk.0.stdin.as_mut().unwrap().write_all(b"\xff\xfe\n").unwrap();
-    assert!(talk.hear()["error"]["cause"].as_str().unwrap().contains("UTF-8"));
+    talk.0
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(b"\xff\xfe\n")
+        .unwrap();
+    assert!(
+        talk.hear()["error"]["cause"]
+            .as_str()
+            .unwrap()
+            .contains("UTF-8")
+    );
     assert_eq!(talk.ask()["trial"], 1);
     assert_eq!(talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["trial"], 2);
     assert!(
-        talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["error"]["cause"].as_str().unwrap().contains("trial 2")
+        talk.say(r#"{"add": {"x": 0.5, "y": 0.5}}"#)["error"]["cause"]
+            .as_str()
+            .unwrap()
+            .contains("trial 2")
     );
     assert_eq!(talk.ask()["params"], json!({ "x": 0.5, "y": 0.5 }));
     // What a program computed has more digits than the sweep keeps.
-    assert_eq!(talk.say(r#"{"add": {"x": 0.123456789012, "y": -0.1}}"#)["trial"], 3);
+    assert_eq!(
+        talk.say(r#"{"add": {"x": 0.123456789012, "y": -0.1}}"#)["trial"],
+        3
+    );
     assert_eq!(talk.ask()["params"], json!({ "x": 0.123457, "y": -0.1 }));
     talk.end();
 }
@@ -170,7 +226,10 @@ fn silence(dir: &Path) -> (Value, i32) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    (serde_json::from_slice(&out.stdout).unwrap_or_default(), out.status.code().unwrap())
+    (
+        serde_json::from_slice(&out.stdout).unwrap_or_default(),
+        out.status.code().unwrap(),
+    )
 }
 
 #[test]
@@ -180,16 +239,32 @@ fn a_trial_that_has_reported_is_complete_without_a_value_and_one_that_has_not_is
     let mut talk = Talk::begin(dir.path());
     let trial = talk.ask()["trial"].clone();
     for (epoch, loss) in [(1, 0.9), (2, 0.3), (3, 0.5)] {
-        talk.say(&json!({ "report": { "trial": trial, "step": epoch, "value": loss } }).to_string());
+        talk.say(
+            &json!({ "report": { "trial": trial, "step": epoch, "value": loss } }).to_string(),
+        );
     }
-    let complete = |trial: &Value| json!({ "tell": { "trial": trial, "state": "complete" } }).to_string();
-    assert_eq!(talk.say(&complete(&trial)), json!({ "trial": 1, "state": "complete" }));
+    let complete =
+        |trial: &Value| json!({ "tell": { "trial": trial, "state": "complete" } }).to_string();
+    assert_eq!(
+        talk.say(&complete(&trial)),
+        json!({ "trial": 1, "state": "complete" })
+    );
     let empty = talk.ask()["trial"].clone();
     let refused = talk.say(&complete(&empty));
-    assert_eq!(refused["error"]["cause"], "trial 2 has reported nothing and cannot be complete");
-    assert_eq!(talk.say(r#"{"open": true}"#)["open"], json!([2]), "nothing has changed");
+    assert_eq!(
+        refused["error"]["cause"],
+        "trial 2 has reported nothing and cannot be complete"
+    );
+    assert_eq!(
+        talk.say(r#"{"open": true}"#)["open"],
+        json!([2]),
+        "nothing has changed"
+    );
     let best = talk.say(r#"{"best": 1}"#)["best"][0].clone();
-    assert_eq!((&best["objectives"]["loss"], &best["reports"]), (&json!(0.3), &json!(3)));
+    assert_eq!(
+        (&best["objectives"]["loss"], &best["reports"]),
+        (&json!(0.3), &json!(3))
+    );
     talk.end();
 }
 
@@ -198,15 +273,29 @@ fn what_a_client_gave_up_is_told_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     sweep(dir.path(), "");
     let mut talk = Talk::begin(dir.path());
-    for (state, why) in [("stopped", "diverged"), ("failed", "no memory"), ("waiting", "node is gone")] {
+    for (state, why) in [
+        ("stopped", "diverged"),
+        ("failed", "no memory"),
+        ("waiting", "node is gone"),
+    ] {
         let trial = talk.ask()["trial"].clone();
         talk.say(&json!({ "tell": { "trial": trial, "state": state, "why": why } }).to_string());
     }
     talk.end();
     let why = |trial| swath(dir.path(), &["why", "bowl", trial]);
-    assert!(why("1").starts_with("trial 1 is stopped: the program that ran it gave it up: diverged\n"));
-    assert!(why("2").starts_with("trial 2 is failed: no memory\n"), "{}", why("2"));
-    assert!(why("3").contains("the program that ran it gave it back: node is gone"), "{}", why("3"));
+    assert!(
+        why("1").starts_with("trial 1 is stopped: the program that ran it gave it up: diverged\n")
+    );
+    assert!(
+        why("2").starts_with("trial 2 is failed: no memory\n"),
+        "{}",
+        why("2")
+    );
+    assert!(
+        why("3").contains("the program that ran it gave it back: node is gone"),
+        "{}",
+        why("3")
+    );
     assert!(swath(dir.path(), &["replay"]).contains("3 of 3"));
 }
 
@@ -218,14 +307,22 @@ fn a_value_in_quotes_counts_and_is_warned_of_once() {
     talk.ask();
     for step in 1..=2 {
         talk.say(
-            &json!({ "report": { "trial": 1, "step": step, "values": { "loss": "0.25" } } }).to_string(),
+            &json!({ "report": { "trial": 1, "step": step, "values": { "loss": "0.25" } } })
+                .to_string(),
         );
     }
-    assert_eq!(talk.say(r#"{"tell": {"trial": 1, "value": "0.5"}}"#)["state"], "complete");
+    assert_eq!(
+        talk.say(r#"{"tell": {"trial": 1, "value": "0.5"}}"#)["state"],
+        "complete"
+    );
     talk.end();
     let shown = swath(dir.path(), &["show", "bowl", "1"]);
     assert!(shown.contains("loss 0.25"), "{shown}");
-    assert_eq!(shown.matches("`loss` is a number in quotes").count(), 1, "{shown}");
+    assert_eq!(
+        shown.matches("`loss` is a number in quotes").count(),
+        1,
+        "{shown}"
+    );
 }
 
 #[test]
@@ -237,13 +334,22 @@ fn an_error_at_the_start_is_a_reply_too() {
     sweep(dir.path(), "sampler = \"tpee\"");
     let (reply, code) = silence(dir.path());
     let error = &reply["error"];
-    assert!(error["cause"].as_str().unwrap().contains("tpee") && error["cure"].is_string(), "{reply}");
+    assert!(
+        error["cause"].as_str().unwrap().contains("tpee") && error["cure"].is_string(),
+        "{reply}"
+    );
     assert_eq!(code, 2);
     sweep(dir.path(), "");
     let mut talk = Talk::begin(dir.path());
     talk.ask();
     let (reply, code) = silence(dir.path());
-    assert!(reply["error"]["cause"].as_str().unwrap().contains("is being run by"), "{reply}");
+    assert!(
+        reply["error"]["cause"]
+            .as_str()
+            .unwrap()
+            .contains("is being run by"),
+        "{reply}"
+    );
     assert_eq!(code, 5);
     talk.end();
 }
@@ -253,10 +359,19 @@ fn a_sweep_without_run_is_checked_and_planned() {
     let dir = tempfile::tempdir().unwrap();
     sweep(dir.path(), "");
     assert!(swath(dir.path(), &["check", "bowl.toml", "--strict"]).contains("`swath ask-tell`"));
-    let planned: Value = serde_json::from_str(&swath(dir.path(), &["plan", "bowl.toml", "--json"])).unwrap();
+    let planned: Value =
+        serde_json::from_str(&swath(dir.path(), &["plan", "bowl.toml", "--json"])).unwrap();
     let mut talk = Talk::begin(dir.path());
     assert_eq!(talk.ask()["params"], planned["trials"][0]["params"]);
     talk.end();
-    let run = Command::new(SWATH).args(["run", "bowl.toml"]).current_dir(dir.path()).output().unwrap();
-    assert_eq!(run.status.code(), Some(2), "there is nothing that it could run");
+    let run = Command::new(SWATH)
+        .args(["run", "bowl.toml"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        run.status.code(),
+        Some(2),
+        "there is nothing that it could run"
+    );
 }

@@ -28,7 +28,11 @@ struct World {
 
 impl World {
     fn new(slots: usize, sections: &str) -> Self {
-        Self::of(slots, "[objective]\nmetric = 'loss'\ngoal = 'min'", sections)
+        Self::of(
+            slots,
+            "[objective]\nmetric = 'loss'\ngoal = 'min'",
+            sections,
+        )
     }
 
     fn of(slots: usize, objectives: &str, sections: &str) -> Self {
@@ -38,9 +42,18 @@ impl World {
              [space]\nx = {{ min = 0.0, max = 1.0 }}\n{sections}"
         );
         std::fs::write(folder.path().join("sweep.toml"), &text).expect("it can be written");
-        let source = Source { name: "budgets.toml".into(), text };
+        let source = Source {
+            name: "budgets.toml".into(),
+            text,
+        };
         let sweep = Sweep::parse_for_function(source).expect("the sweep file is good");
-        Self { folder, sweep, slots, run_time: None, now: 0 }
+        Self {
+            folder,
+            sweep,
+            slots,
+            run_time: None,
+            now: 0,
+        }
     }
 
     fn dir(&self) -> StudyDir {
@@ -48,8 +61,12 @@ impl World {
     }
 
     fn parts(&self) -> Parts {
-        let Plan { sampler, scheduler, .. } =
-            self.sweep.build(self.slots, None).expect("its parts can be built");
+        let Plan {
+            sampler, scheduler, ..
+        } = self
+            .sweep
+            .build(self.slots, None)
+            .expect("its parts can be built");
         Parts {
             header: swath::run::header(&self.sweep, None, self.slots),
             space: self.sweep.space.clone(),
@@ -57,7 +74,11 @@ impl World {
             sampler_name: self.sweep.sampler.name.clone(),
             sampler,
             scheduler,
-            limits: Limits { time: self.sweep.limits.time, run_time: self.run_time, ..Limits::default() },
+            limits: Limits {
+                time: self.sweep.limits.time,
+                run_time: self.run_time,
+                ..Limits::default()
+            },
             retry: Retry::default(),
             workdir: std::path::PathBuf::new(),
             keep: swath::sweep::Keep::default(),
@@ -75,10 +96,18 @@ impl World {
     ) -> (Study, Closing) {
         let began = Timestamp::from_micros(i64::try_from(self.now).expect("small") * 1_000_000);
         let mut executor = Simulated::new(self.slots, script).starting_at(began);
-        let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: began };
+        let holder = Holder {
+            host: "h".into(),
+            pid: 1,
+            user: "u".into(),
+            since: began,
+        };
         let clock = Box::new(executor.clock());
-        let mut driver = Driver::open(self.dir(), self.parts(), &holder, clock).expect("the study opens");
-        let closing = driver.run(&mut executor, &Interrupt::default()).expect("the study runs");
+        let mut driver =
+            Driver::open(self.dir(), self.parts(), &holder, clock).expect("the study opens");
+        let closing = driver
+            .run(&mut executor, &Interrupt::default())
+            .expect("the study runs");
         self.now = u64::try_from(executor.now().as_micros()).expect("after 1970") / 1_000_000;
         (driver.study().clone(), closing)
     }
@@ -88,20 +117,28 @@ impl World {
         let versions = Versions::of(&Registry::standard(), &self.dir());
         let found = replay::replay(&self.dir(), |header| versions.parts(header));
         let found = found.expect("it can be replayed");
-        (found.checked - found.differences.len() as u64, found.checked)
+        (
+            found.checked - found.differences.len() as u64,
+            found.checked,
+        )
     }
 }
 
 fn report(values: &[(&str, f64)]) -> What {
     let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
-    What::Logged(LogRecord::Report { values: values.iter().map(datum).collect() })
+    What::Logged(LogRecord::Report {
+        values: values.iter().map(datum).collect(),
+    })
 }
 
 /// A program that trains until it is told to stop, an epoch a second, and gets better all the time.
 fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
     let offset = f64::from(launch.trial.0);
     let epoch = |epoch: u32| {
-        let values = [("epoch", f64::from(epoch)), ("loss", offset + 1.0 / f64::from(epoch))];
+        let values = [
+            ("epoch", f64::from(epoch)),
+            ("loss", offset + 1.0 / f64::from(epoch)),
+        ];
         (SECOND * epoch, report(&values))
     };
     (1..=200).map(epoch).collect()
@@ -110,7 +147,10 @@ fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
 /// A program that reports once, after a second.
 fn reports_once(launch: &Launch) -> Vec<(Duration, What)> {
     let values = [("loss", f64::from(launch.trial.0))];
-    vec![(SECOND, report(&values)), (SECOND, What::Ended(Exit::Done, Usage::default()))]
+    vec![
+        (SECOND, report(&values)),
+        (SECOND, What::Ended(Exit::Done, Usage::default())),
+    ]
 }
 
 fn last_epoch(trial: &Trial) -> Option<f64> {
@@ -125,21 +165,51 @@ fn a_trial_that_trains_on_is_ended_past_max_and_is_complete_with_what_it_showed_
              [scheduler]\nname = '{scheduler}'\nresource = 'epoch'\nmax = 8\n"
         );
         // A first trial that is alone is stopped by none of them.
-        let section = if scheduler == "fifo" { section } else { format!("{section}min = 2\n") };
+        let section = if scheduler == "fifo" {
+            section
+        } else {
+            format!("{section}min = 2\n")
+        };
         let mut world = World::new(1, &section);
         let (study, closing) = world.run(trains_on);
         assert_eq!(closing, Closing::Finished, "{scheduler}");
         let first = study.trial(TrialId(1)).expect("it was created");
-        assert_eq!(first.state, TrialState::Complete, "{scheduler}: {:?}", first.exit);
+        assert_eq!(
+            first.state,
+            TrialState::Complete,
+            "{scheduler}: {:?}",
+            first.exit
+        );
         assert_eq!(first.exit, Some(Exit::Done), "{scheduler}");
-        assert_eq!((last_epoch(first), first.step), (Some(8.0), Some(8.0)), "{scheduler}");
+        assert_eq!(
+            (last_epoch(first), first.step),
+            (Some(8.0), Some(8.0)),
+            "{scheduler}"
+        );
         assert_eq!((first.reports, first.beyond), (8, 1), "{scheduler}");
         let loss = first.objective(&world.sweep.objectives[0]);
-        assert_eq!(loss, Some(1.0 + 1.0 / 8.0), "{scheduler}: what came after does not count");
-        assert_eq!(first.why.as_deref(), Some("it went past epoch 8, the most that a trial gets"));
-        assert!(study.trials().iter().all(|trial| last_epoch(trial) <= Some(8.0)), "{scheduler}");
+        assert_eq!(
+            loss,
+            Some(1.0 + 1.0 / 8.0),
+            "{scheduler}: what came after does not count"
+        );
+        assert_eq!(
+            first.why.as_deref(),
+            Some("it went past epoch 8, the most that a trial gets")
+        );
+        assert!(
+            study
+                .trials()
+                .iter()
+                .all(|trial| last_epoch(trial) <= Some(8.0)),
+            "{scheduler}"
+        );
         assert_eq!(world.replayed(), (3, 3), "{scheduler}");
-        assert_eq!(journal::read(&world.dir()).expect("it can be read"), study, "{scheduler}");
+        assert_eq!(
+            journal::read(&world.dir()).expect("it can be read"),
+            study,
+            "{scheduler}"
+        );
     }
 }
 
@@ -153,7 +223,10 @@ fn a_program_that_asks_whether_it_may_go_on_trains_no_epoch_past_max() {
         trains_on(launch).into_iter().flat_map(asks).collect()
     });
     let trial = study.trial(TrialId(1)).expect("it was created");
-    assert_eq!((trial.state.word(), trial.reports, trial.beyond), ("complete", 8, 0));
+    assert_eq!(
+        (trial.state.word(), trial.reports, trial.beyond),
+        ("complete", 8, 0)
+    );
     let why = "it reached epoch 8, the most that a trial gets";
     assert_eq!((trial.why.as_deref(), trial.step), (Some(why), Some(8.0)));
 }
@@ -165,13 +238,19 @@ fn a_program_that_reports_seldom_has_a_result_although_its_first_is_past_max() {
     let mut world = World::new(1, section);
     let (study, _) = world.run(|_| {
         let tens = |tens: u32| {
-            let values = [("epoch", f64::from(10 * tens)), ("loss", 1.0 / f64::from(tens))];
+            let values = [
+                ("epoch", f64::from(10 * tens)),
+                ("loss", 1.0 / f64::from(tens)),
+            ];
             (SECOND * tens, report(&values))
         };
         (1..=20).map(tens).collect()
     });
     let trial = study.trial(TrialId(1)).expect("it was created");
-    assert_eq!((trial.state.word(), trial.reports, trial.step), ("complete", 1, Some(10.0)));
+    assert_eq!(
+        (trial.state.word(), trial.reports, trial.step),
+        ("complete", 1, Some(10.0))
+    );
 }
 
 #[test]
@@ -185,7 +264,10 @@ fn the_time_of_a_sweep_is_that_of_all_its_runs_and_not_that_between_them() {
     world.run_time = None;
     let began = world.now;
     let (study, closing) = world.run(reports_once);
-    assert_eq!((closing, study.used(), world.now - began), (Closing::TimeLimit, 6 * SECOND, 4));
+    assert_eq!(
+        (closing, study.used(), world.now - began),
+        (Closing::TimeLimit, 6 * SECOND, 4)
+    );
     assert_eq!(study.running_count(), 0, "no trial is left as running");
     let created = study.trials().len();
     world.now += 1000;
@@ -195,7 +277,10 @@ fn the_time_of_a_sweep_is_that_of_all_its_runs_and_not_that_between_them() {
     world.sweep.limits.time = Some(9 * SECOND);
     let began = world.now;
     let (study, closing) = world.run(reports_once);
-    assert_eq!((closing, study.used(), world.now - began), (Closing::TimeLimit, 9 * SECOND, 3));
+    assert_eq!(
+        (closing, study.used(), world.now - began),
+        (Closing::TimeLimit, 9 * SECOND, 3)
+    );
 }
 
 #[test]
@@ -207,15 +292,23 @@ fn a_run_that_was_killed_counts_up_to_its_last_entry() {
     // What a kill after two seconds leaves: no entry says how the run ended.
     let path = world.dir().journal();
     let text = std::fs::read_to_string(&path).expect("it can be read");
-    let until = text.find(r#""at":"1970-01-01T00:00:02Z","event":{"started""#).expect("two seconds");
+    let until = text
+        .find(r#""at":"1970-01-01T00:00:02Z","event":{"started""#)
+        .expect("two seconds");
     let line_end = until + text[until..].find('\n').expect("a whole line") + 1;
     std::fs::write(&path, &text[..line_end]).expect("it can be written");
     std::fs::remove_file(world.dir().snapshot()).expect("it is there");
-    assert_eq!(journal::read(&world.dir()).expect("it can be read").used(), 2 * SECOND);
+    assert_eq!(
+        journal::read(&world.dir()).expect("it can be read").used(),
+        2 * SECOND
+    );
     world.run_time = None;
     world.now = 5000;
     let (study, closing) = world.run(reports_once);
-    assert_eq!((closing, study.used(), world.now), (Closing::TimeLimit, 6 * SECOND, 5004));
+    assert_eq!(
+        (closing, study.used(), world.now),
+        (Closing::TimeLimit, 6 * SECOND, 5004)
+    );
 }
 
 #[test]
@@ -230,25 +323,49 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
         let mut world = World::of(3, objectives, &sections);
         // A large x is fast and has a large loss; every third configuration is bad at both.
         let (study, closing) = world.run(|launch| {
-            let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
-            let malus = if launch.trial.0.is_multiple_of(3) { 1.0 } else { 0.0 };
+            let x = launch
+                .params
+                .get("x")
+                .and_then(swath::space::Value::as_f64)
+                .unwrap_or(0.5);
+            let malus = if launch.trial.0.is_multiple_of(3) {
+                1.0
+            } else {
+                0.0
+            };
             let epoch = |epoch: u32| {
                 let rest = 1.0 / f64::from(epoch);
                 let (loss, speed) = (x + rest + malus, x - malus);
-                let values = [("epoch", f64::from(epoch)), ("loss", loss), ("speed", speed)];
+                let values = [
+                    ("epoch", f64::from(epoch)),
+                    ("loss", loss),
+                    ("speed", speed),
+                ];
                 (SECOND * epoch, report(&values))
             };
             (1..=20).map(epoch).collect()
         });
         assert_eq!(closing, Closing::Finished, "{scheduler}");
-        assert_eq!(world.replayed(), (30, 30), "{scheduler}, checkpoints: {checkpoint}");
+        assert_eq!(
+            world.replayed(),
+            (30, 30),
+            "{scheduler}, checkpoints: {checkpoint}"
+        );
         for trial in study.trials() {
             // The bad ones may be among the first at a rung.
             let is_good = !trial.id.0.is_multiple_of(3);
             let is_complete = trial.state == TrialState::Complete;
-            assert!(is_complete || !is_good, "{scheduler}: trial {} {:?}", trial.id, trial.why);
+            assert!(
+                is_complete || !is_good,
+                "{scheduler}: trial {} {:?}",
+                trial.id,
+                trial.why
+            );
         }
-        assert!(study.counts().complete < 30, "{scheduler}: some are ended early");
+        assert!(
+            study.counts().complete < 30,
+            "{scheduler}: some are ended early"
+        );
     }
 }
 
@@ -264,21 +381,36 @@ fn seeds(study: &Study) -> Vec<usize> {
 #[test]
 fn no_configuration_is_begun_whose_seeds_do_not_fit_into_the_total() {
     let points = "[[point]]\nx = 0.1\n[[point]]\nx = 0.2\n[[point]]\nx = 0.3\n";
-    for (trials, slots, wanted) in
-        [(15, 1, vec![5, 5, 5]), (15, 2, vec![5, 5, 5]), (15, 8, vec![5, 5, 5]), (14, 3, vec![5, 5])]
-    {
-        let section =
-            format!("[search]\nsampler = 'random'\ntrials = {trials}\n[replicate]\nseeds = 5\n{points}");
+    for (trials, slots, wanted) in [
+        (15, 1, vec![5, 5, 5]),
+        (15, 2, vec![5, 5, 5]),
+        (15, 8, vec![5, 5, 5]),
+        (14, 3, vec![5, 5]),
+    ] {
+        let section = format!(
+            "[search]\nsampler = 'random'\ntrials = {trials}\n[replicate]\nseeds = 5\n{points}"
+        );
         let mut world = World::new(slots, &section);
         // All are as good as each other, so that the race drops none.
         let (study, closing) = world.run(|_| {
             let values = [("loss", 1.0)];
-            vec![(SECOND, report(&values)), (SECOND, What::Ended(Exit::Done, Usage::default()))]
+            vec![
+                (SECOND, report(&values)),
+                (SECOND, What::Ended(Exit::Done, Usage::default())),
+            ]
         });
         assert_eq!(seeds(&study), wanted, "{trials} trials in {slots} slots");
-        assert_eq!(closing, Closing::Finished, "{trials} trials in {slots} slots");
+        assert_eq!(
+            closing,
+            Closing::Finished,
+            "{trials} trials in {slots} slots"
+        );
         let all = wanted.iter().sum::<usize>() as u64;
-        assert_eq!(world.replayed(), (all, all), "{trials} trials in {slots} slots");
+        assert_eq!(
+            world.replayed(),
+            (all, all),
+            "{trials} trials in {slots} slots"
+        );
     }
 }
 
@@ -288,8 +420,15 @@ fn a_configuration_that_fails_makes_room_for_another() {
     let mut world = World::new(2, section);
     let (study, closing) = world.run(|launch| {
         let fails = launch.trial == TrialId(1);
-        let exit = if fails { Exit::Failed(swath::study::Failure::Code(1)) } else { Exit::Done };
-        vec![(SECOND, report(&[("loss", 1.0)])), (SECOND, What::Ended(exit, Usage::default()))]
+        let exit = if fails {
+            Exit::Failed(swath::study::Failure::Code(1))
+        } else {
+            Exit::Done
+        };
+        vec![
+            (SECOND, report(&[("loss", 1.0)])),
+            (SECOND, What::Ended(exit, Usage::default())),
+        ]
     });
     assert_eq!((seeds(&study), closing), (vec![1, 3], Closing::Finished));
 }
@@ -305,12 +444,21 @@ mod over_the_binary {
 
     fn swath(dir: &Path, args: &[&str]) -> Output {
         let mut command = Command::new(SWATH);
-        command.args(args).current_dir(dir).stdin(Stdio::null()).output().expect("it can be started")
+        command
+            .args(args)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .output()
+            .expect("it can be started")
     }
 
     fn said(output: &Output) -> String {
         let (stdout, stderr) = (&output.stdout, &output.stderr);
-        format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr))
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(stdout),
+            String::from_utf8_lossy(stderr)
+        )
     }
 
     /// Writes a sweep file with a shell script as its program.
@@ -328,26 +476,47 @@ mod over_the_binary {
     fn a_run_may_be_given_a_time_and_a_sweep_without_time_says_how_to_go_on() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let dir = dir.path();
-        sweep(dir, 500, "sleep 0.1; $0 report loss=$1", "[limits]\ntime = '3s'\n");
+        sweep(
+            dir,
+            500,
+            "sleep 0.1; $0 report loss=$1",
+            "[limits]\ntime = '3s'\n",
+        );
         let first = swath(dir, &["run", "s.toml", "--time", "1s"]);
         assert!(first.status.success(), "{}", said(&first));
         assert!(said(&first).contains("the time that this run was given (`--time`) is over"));
         assert!(said(&first).contains("continue with: "), "{}", said(&first));
         let second = swath(dir, &["run", "s.toml"]);
         assert!(second.status.success(), "{}", said(&second));
-        assert!(said(&second).contains("raise `time` under `[limits]`"), "{}", said(&second));
+        assert!(
+            said(&second).contains("raise `time` under `[limits]`"),
+            "{}",
+            said(&second)
+        );
         let created = said(&swath(dir, &["export", "s", "--csv"])).lines().count();
         let begun = Instant::now();
         let third = swath(dir, &["run", "s.toml"]);
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
         assert!(third.status.success(), "{}", said(&third));
-        assert!(said(&third).contains("so no trial is started"), "{}", said(&third));
+        assert!(
+            said(&third).contains("so no trial is started"),
+            "{}",
+            said(&third)
+        );
         let table = said(&swath(dir, &["export", "s", "--csv"]));
         assert_eq!(table.lines().count(), created, "{table}");
         assert!(!table.contains(",running,"), "{table}");
         let wrong = swath(dir, &["run", "s.toml", "--time", "soon"]);
         assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
-        assert!(said(&wrong).contains("write 90s, 45m or 1h30m"), "{}", said(&wrong));
+        assert!(
+            said(&wrong).contains("write 90s, 45m or 1h30m"),
+            "{}",
+            said(&wrong)
+        );
     }
 
     #[test]
@@ -363,12 +532,18 @@ mod over_the_binary {
         let best = said(&swath(dir, &["best", "s", "--json"]));
         assert!(best.contains("\"loss\":-4"), "{best}");
         let why = said(&swath(dir, &["why", "s", "1"]));
-        assert!(why.contains("trial 1 is complete: it went past epoch 4"), "{why}");
+        assert!(
+            why.contains("trial 1 is complete: it went past epoch 4"),
+            "{why}"
+        );
         assert!(!why.contains("status 0"), "{why}");
         let shown = said(&swath(dir, &["show", "s", "1"]));
         assert!(shown.contains("past the most that a trial gets"), "{shown}");
         let info = std::fs::read_to_string(dir.join("logs/s/1/metadata/info.yaml"));
         let info = info.expect("the folder has it");
-        assert!(info.contains("COMPLETE") && !info.contains("stopped"), "{info}");
+        assert!(
+            info.contains("COMPLETE") && !info.contains("stopped"),
+            "{info}"
+        );
     }
 }

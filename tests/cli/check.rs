@@ -39,7 +39,11 @@ fn swath(folder: &Path, args: &[&str]) -> (i32, String, String) {
         .output()
         .expect("it can be started");
     let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
-    (output.status.code().expect("no signal ends it"), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().expect("no signal ends it"),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {
@@ -61,8 +65,14 @@ fn check_says_what_a_sweep_would_do() {
     ] {
         assert!(stdout.contains(line), "{stdout}");
     }
-    assert!(stderr.contains("the command never receives `kind`"), "{stderr}");
-    assert_eq!(json(folder.path(), &["check", "small.toml", "--json"])["ok"], true);
+    assert!(
+        stderr.contains("the command never receives `kind`"),
+        "{stderr}"
+    );
+    assert_eq!(
+        json(folder.path(), &["check", "small.toml", "--json"])["ok"],
+        true
+    );
 }
 
 #[test]
@@ -83,7 +93,9 @@ fn a_bad_sweep_starts_nothing_and_ends_with_2() {
         assert_eq!((code, stdout.as_str()), (2, ""));
         assert!(stderr.contains("did you mean `trials`?"), "{stderr}");
         assert!(
-            stderr.trim_end().ends_with("error: sweep file `small.toml` has 1 error, 1 warning"),
+            stderr
+                .trim_end()
+                .ends_with("error: sweep file `small.toml` has 1 error, 1 warning"),
             "{stderr}"
         );
     }
@@ -97,16 +109,27 @@ fn plan_shows_the_very_trials_that_run_starts() {
     assert!(!folder.path().join("logs").exists());
     assert_eq!(swath(folder.path(), &["run", "small.toml"]).0, 0);
     for trial in planned["trials"].as_array().unwrap() {
-        let path = folder.path().join(format!("logs/small/{}/params.json", trial["trial"]));
+        let path = folder
+            .path()
+            .join(format!("logs/small/{}/params.json", trial["trial"]));
         let ran: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(trial["params"], ran);
     }
     let (code, stdout, stderr) = swath(folder.path(), &["plan", "small.toml"]);
     assert_eq!((code, stdout.as_str()), (0, ""));
     assert!(stderr.contains("nothing is left to run"), "{stderr}");
-    std::fs::write(folder.path().join("small.toml"), SWEEP.replace("trials = 6", "trials = 8")).unwrap();
+    std::fs::write(
+        folder.path().join("small.toml"),
+        SWEEP.replace("trials = 6", "trials = 8"),
+    )
+    .unwrap();
     let more = json(folder.path(), &["plan", "small.toml", "--json"]);
-    let ids: Vec<_> = more["trials"].as_array().unwrap().iter().map(|trial| trial["trial"].clone()).collect();
+    let ids: Vec<_> = more["trials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|trial| trial["trial"].clone())
+        .collect();
     assert_eq!(ids, [7, 8]);
 }
 
@@ -121,7 +144,10 @@ fn init_writes_a_sweep_that_checks_and_never_overwrites() {
     let (code, _, stderr) = swath(folder.path(), &["init", "fit.sh"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("exists already"), "{stderr}");
-    assert_eq!(std::fs::read_to_string(folder.path().join("fit.toml")).unwrap(), written);
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("fit.toml")).unwrap(),
+        written
+    );
     assert_eq!(swath(folder.path(), &["init", "absent.py"]).0, 2);
 }
 
@@ -129,5 +155,8 @@ fn init_writes_a_sweep_that_checks_and_never_overwrites() {
 fn schema_is_json() {
     let folder = folder(SWEEP);
     let schema = json(folder.path(), &["schema"]);
-    assert_eq!(schema["properties"]["run"]["properties"]["command"]["type"], "array");
+    assert_eq!(
+        schema["properties"]["run"]["properties"]["command"]["type"],
+        "array"
+    );
 }

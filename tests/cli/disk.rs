@@ -1,4 +1,5 @@
-//! What a study may take on the disk: `limits.disk`, `keep`, `gc` and `rm`, through the real binary.
+//! What a study may take on the disk: `limits.disk`, `keep`, `gc` and `rm`, through the real
+//! binary.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -40,14 +41,21 @@ impl World {
 
     fn swath(&self, words: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        let Output { stdout, stderr, .. } =
-            command.args(words.split(' ')).current_dir(self.path()).output().unwrap();
+        let Output { stdout, stderr, .. } = command
+            .args(words.split(' '))
+            .current_dir(self.path())
+            .output()
+            .unwrap();
         String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap()
     }
 
     /// Returns the trials that have checkpoints.
     fn checkpoints(&self) -> Vec<u32> {
-        let has = |id: &u32| self.path().join(format!("logs/s/{id}/checkpoints/weights")).exists();
+        let has = |id: &u32| {
+            self.path()
+                .join(format!("logs/s/{id}/checkpoints/weights"))
+                .exists()
+        };
         (1..=9).filter(has).collect()
     }
 }
@@ -56,16 +64,28 @@ impl World {
 fn a_study_that_takes_too_much_starts_no_more_and_goes_on_when_there_is_room() {
     let world = World::new();
     let said = world.run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n"));
-    assert!(said.contains("ended because the study's folder takes more than `limits.disk`"), "{said}");
+    assert!(
+        said.contains("ended because the study's folder takes more than `limits.disk`"),
+        "{said}"
+    );
     let first = world.checkpoints();
     assert!((3..=4).contains(&first.len()), "{first:?}");
     assert!(said.contains("continue with: "), "{said}");
-    assert_eq!(world.run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n")).matches("started").count(), 0);
+    assert_eq!(
+        world
+            .run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n"))
+            .matches("started")
+            .count(),
+        0
+    );
     let freed = world.swath("gc --keep best");
     assert!(freed.contains("KiB freed"), "{freed}");
     // The best is the first, and the second is a model of the journal.
     assert_eq!(world.checkpoints(), [1, 2]);
-    let said = world.run(&sweep("keep = \"best and last\"", "[limits]\ndisk = \"2 MiB\"\n"));
+    let said = world.run(&sweep(
+        "keep = \"best and last\"",
+        "[limits]\ndisk = \"2 MiB\"\n",
+    ));
     assert!(said.contains("9 trials, all complete"), "{said}");
     assert_eq!(world.checkpoints(), [1, 2, 9]);
 }
@@ -82,7 +102,10 @@ fn checkpoints_go_by_the_policy_as_trials_end_and_a_dry_run_removes_nothing() {
     fs::create_dir(&temporary).unwrap();
     fs::write(world.path().join("logs/s/journal.torn"), "{\"se\n").unwrap();
     let doctor = world.swath("doctor s");
-    assert!(doctor.contains("journal.torn") && doctor.contains(".checkpointsAbC"), "{doctor}");
+    assert!(
+        doctor.contains("journal.torn") && doctor.contains(".checkpointsAbC"),
+        "{doctor}"
+    );
     world.swath("gc");
     assert!(!temporary.exists() && !world.path().join("logs/s/journal.torn").exists());
     assert_eq!(world.checkpoints().len(), 9);
@@ -97,7 +120,10 @@ fn a_removed_trial_is_replaced_and_its_id_is_not_given_again() {
     let csv = fs::read_to_string(world.path().join("logs/s/trials.csv")).unwrap();
     assert_eq!(csv.lines().count(), 8);
     let more = world.run(&sweep("", "").replace("\"grid\"", "\"random\""));
-    assert!(more.contains("trial 10 started") && more.contains("trial 11 started"), "{more}");
+    assert!(
+        more.contains("trial 10 started") && more.contains("trial 11 started"),
+        "{more}"
+    );
     assert!(!more.contains("trial 12 started"), "{more}");
     world.swath("gc --trash");
     assert!(!world.path().join("logs/s/trash").exists());
@@ -111,16 +137,27 @@ fn a_damaged_journal_is_refused_with_its_line_and_salvaged() {
     let journal = world.path().join("logs/s/journal.jsonl");
     let mut bytes = fs::read(&journal).unwrap();
     // Of the start of a trial the rest tells; without its report it would not be complete.
-    let at = String::from_utf8_lossy(&bytes).find("\"started\":{\"trial\":5").unwrap();
+    let at = String::from_utf8_lossy(&bytes)
+        .find("\"started\":{\"trial\":5")
+        .unwrap();
     let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     bytes[at] ^= 1;
     fs::write(&journal, &bytes).unwrap();
     fs::remove_file(world.path().join("logs/s/snapshot.json")).unwrap();
     let refused = world.swath("run s.toml");
-    assert!(refused.contains(&format!("line {line} of `logs/s/journal.jsonl`")), "{refused}");
+    assert!(
+        refused.contains(&format!("line {line} of `logs/s/journal.jsonl`")),
+        "{refused}"
+    );
     let salvaged = world.swath("doctor s --salvage");
-    assert!(salvaged.contains(&format!("line {line} was dropped")), "{salvaged}");
-    assert_eq!(fs::read(world.path().join("logs/s/journal.damaged-1.jsonl")).unwrap(), bytes);
+    assert!(
+        salvaged.contains(&format!("line {line} was dropped")),
+        "{salvaged}"
+    );
+    assert_eq!(
+        fs::read(world.path().join("logs/s/journal.damaged-1.jsonl")).unwrap(),
+        bytes
+    );
     let said = world.run(&sweep("", ""));
     assert!(said.contains("9 trials, all complete"), "{said}");
 }
@@ -141,9 +178,16 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
         let said = world.swath(words);
         assert!(said.contains("use a newer swath"), "{words}: {said}");
     }
-    assert_eq!(fs::read_to_string(newer.join("journal.jsonl")).unwrap(), line);
-    let mount =
-        |words: &[&str]| Command::new("mount").args(words).output().is_ok_and(|out| out.status.success());
+    assert_eq!(
+        fs::read_to_string(newer.join("journal.jsonl")).unwrap(),
+        line
+    );
+    let mount = |words: &[&str]| {
+        Command::new("mount")
+            .args(words)
+            .output()
+            .is_ok_and(|out| out.status.success())
+    };
     let logs = world.path().join("logs").display().to_string();
     // Root may write what is read-only by its mode, so the folder is mounted so; not everybody may.
     if mount(&["--bind", &logs, &logs]) {
@@ -160,7 +204,8 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
 #[test]
 fn a_broken_checkpoint_is_put_aside_and_a_resource_that_goes_back_is_told() {
     let world = World::new();
-    // Pauses at every promotion; its checkpoint of trial 1 is broken when it goes on, that of trial 2 is gone.
+    // Pauses at every promotion; its checkpoint of trial 1 is broken when it goes on, that of trial
+    // 2 is gone.
     let script = r#"#!/bin/sh
 at=0
 [ -f "$SWATH_CHECKPOINT_DIR/at" ] && { read -r at < "$SWATH_CHECKPOINT_DIR/at" || exit 7; }
@@ -185,7 +230,20 @@ exit 0
         show(1)
     );
     assert!(show(1).starts_with("trial 1 is complete"), "{}", show(1));
-    assert!(show(2).contains("its checkpoint folder is empty or gone, so it starts anew"), "{}", show(2));
-    assert!(show(3).contains("`epoch` went back from 1 to 0"), "{}", show(3));
-    assert!(world.path().join("logs/s/1/broken-checkpoints.2/at").exists());
+    assert!(
+        show(2).contains("its checkpoint folder is empty or gone, so it starts anew"),
+        "{}",
+        show(2)
+    );
+    assert!(
+        show(3).contains("`epoch` went back from 1 to 0"),
+        "{}",
+        show(3)
+    );
+    assert!(
+        world
+            .path()
+            .join("logs/s/1/broken-checkpoints.2/at")
+            .exists()
+    );
 }

@@ -14,14 +14,24 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns what `swath COMMAND --help` prints. `report` is for shell scripts and prints it to its standard error.
+/// Returns what `swath COMMAND --help` prints. `report` is for shell scripts and prints it to its
+/// standard error.
 fn help(command: Option<&str>) -> String {
     let mut swath = Command::new(env!("CARGO_BIN_EXE_swath"));
-    swath.args(command).arg("--help").env_remove("SWATH_LOGS").env("COLUMNS", "100");
+    swath
+        .args(command)
+        .arg("--help")
+        .env_remove("SWATH_LOGS")
+        .env("COLUMNS", "100");
     let output = swath.output().expect("it runs");
     let printed = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(printed).expect("it prints UTF-8");
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    text.lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim_end()
+        .to_owned()
 }
 
 /// Returns the names of the commands that the help lists.
@@ -29,7 +39,9 @@ fn commands(help: &str) -> Vec<&str> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let entries = listed.take_while(|line| !line.is_empty());
     let named = entries.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    named.filter_map(|line| line.split_whitespace().next()).collect()
+    named
+        .filter_map(|line| line.split_whitespace().next())
+        .collect()
 }
 
 #[test]
@@ -41,13 +53,21 @@ fn the_page_of_commands_is_what_the_binary_says() {
          [environment.md](environment.md#exit-codes).\n\n```text\n{overview}\n```\n"
     );
     for command in commands(&overview) {
-        write!(page, "\n## swath {command}\n\n```text\n{}\n```\n", help(Some(command))).expect("a string");
+        write!(
+            page,
+            "\n## swath {command}\n\n```text\n{}\n```\n",
+            help(Some(command))
+        )
+        .expect("a string");
     }
     if std::env::var_os("SWATH_BLESS").is_some() {
         fs::write(root().join("docs/commands.md"), &page).expect("the page can be written");
     }
     let written = read("docs/commands.md");
-    let difference = page.lines().zip(written.lines()).find(|(made, written)| made != written);
+    let difference = page
+        .lines()
+        .zip(written.lines())
+        .find(|(made, written)| made != written);
     assert_eq!(difference, None, "run it with SWATH_BLESS=1");
     assert_eq!(page.len(), written.len(), "run it with SWATH_BLESS=1");
 }
@@ -56,23 +76,43 @@ fn the_page_of_commands_is_what_the_binary_says() {
 fn linked_pages(document: &str) -> BTreeSet<PathBuf> {
     let folder = Path::new(document).parent().expect("a folder").to_owned();
     let text = read(document);
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target);
     let local = targets.filter(|target| !target.contains("://"));
-    local.map(|target| folder.join(target.split('#').next().unwrap_or_default())).collect()
+    local
+        .map(|target| folder.join(target.split('#').next().unwrap_or_default()))
+        .collect()
 }
 
 #[test]
 fn the_book_and_the_lists_of_pages_name_every_page_and_no_other() {
     let entries = fs::read_dir(root().join("docs")).expect("docs can be read");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let names = entries.map(|entry| {
+        entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8")
+    });
     let pages: BTreeSet<PathBuf> = names
-        .filter(|name| name.ends_with(".md") && !["README.md", "SUMMARY.md"].contains(&name.as_str()))
+        .filter(|name| {
+            name.ends_with(".md") && !["README.md", "SUMMARY.md"].contains(&name.as_str())
+        })
         .map(|name| Path::new("docs").join(name))
         .collect();
     for list in ["docs/SUMMARY.md", "docs/README.md", "llms.txt"] {
         let linked = linked_pages(list);
-        let absent: Vec<_> = linked.iter().filter(|path| !root().join(path).exists()).collect();
-        assert!(absent.is_empty(), "{list} names pages that are not there: {absent:?}");
+        let absent: Vec<_> = linked
+            .iter()
+            .filter(|path| !root().join(path).exists())
+            .collect();
+        assert!(
+            absent.is_empty(),
+            "{list} names pages that are not there: {absent:?}"
+        );
         let unlisted: Vec<_> = pages
             .difference(&linked)
             .filter(|page| list != "llms.txt" || !page.ends_with("compatibility.md"))
@@ -109,7 +149,12 @@ fn every_variable_is_in_the_page_of_variables() {
     let page = read("docs/environment.md");
     let missing: Vec<_> = names
         .iter()
-        .filter(|name| !internal.contains(&name.as_str()) && !page.contains(&format!("`SWATH_{name}`")))
+        .filter(|name| {
+            !internal.contains(&name.as_str()) && !page.contains(&format!("`SWATH_{name}`"))
+        })
         .collect();
-    assert!(missing.is_empty(), "docs/environment.md does not name SWATH_{missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/environment.md does not name SWATH_{missing:?}"
+    );
 }

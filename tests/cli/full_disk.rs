@@ -1,6 +1,8 @@
-//! A disk that becomes full under a run: it waits, says so once, goes on by itself, and nothing is lost.
+//! A disk that becomes full under a run: it waits, says so once, goes on by itself, and nothing is
+//! lost.
 //!
-//! The first test needs to mount a small file system, and says so where it may not; the simulator (tests/engine/simulator/) always runs.
+//! The first test needs to mount a small file system, and says so where it may not; the simulator
+//! (tests/engine/simulator/) always runs.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -33,8 +35,14 @@ impl Tiny {
     fn mount() -> Option<Self> {
         let tiny = Self(tempfile::tempdir().unwrap());
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(tiny.0.path()).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then_some(tiny)
+        mount
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(tiny.0.path())
+            .stderr(Stdio::null());
+        mount
+            .status()
+            .is_ok_and(|status| status.success())
+            .then_some(tiny)
     }
 
     /// Takes all the room there is.
@@ -50,19 +58,30 @@ impl Tiny {
 
 impl Drop for Tiny {
     fn drop(&mut self) {
-        Command::new("umount").arg("--lazy").arg(self.0.path()).status().ok();
+        Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status()
+            .ok();
     }
 }
 
 fn reports(dir: &StudyDir) -> usize {
     let logged = |event: &Event| matches!(event, Event::Logged { .. });
-    Journal::open(dir).unwrap().filter(|entry| logged(&entry.as_ref().unwrap().event)).count()
+    Journal::open(dir)
+        .unwrap()
+        .filter(|entry| logged(&entry.as_ref().unwrap().event))
+        .count()
 }
 
 fn wait_until(what: &str, said: &dyn Fn() -> String, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain until {what}: {}", said());
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "waited in vain until {what}: {}",
+            said()
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -97,27 +116,45 @@ fn a_run_on_a_disk_that_becomes_full_waits_and_goes_on_by_itself() {
     let text = || fs::read_to_string(&said).unwrap();
     let mut acknowledged = 0;
     for round in 1..=3 {
-        wait_until("some more is reported", &text, || dir.exists() && reports(&dir) >= acknowledged + 6);
+        wait_until("some more is reported", &text, || {
+            dir.exists() && reports(&dir) >= acknowledged + 6
+        });
         tiny.fill();
-        wait_until("it says that it waits", &text, || text().matches("the run waits").count() == round);
+        wait_until("it says that it waits", &text, || {
+            text().matches("the run waits").count() == round
+        });
         acknowledged = reports(&dir);
         std::thread::sleep(Duration::from_millis(300));
         let study = journal::read(&dir).unwrap();
         assert!(study.closed().is_none() && run.try_wait().unwrap().is_none());
         assert!(reports(&dir) >= acknowledged);
         tiny.free();
-        wait_until("it goes on", &text, || text().matches("the run goes on").count() == round);
+        wait_until("it goes on", &text, || {
+            text().matches("the run goes on").count() == round
+        });
     }
     assert!(run.wait().unwrap().success(), "{}", text());
     assert!(reports(&dir) >= acknowledged);
     let study = journal::read(&dir).unwrap();
     assert_eq!(study.trials().len(), 48);
     for trial in study.trials() {
-        assert_eq!((trial.state.clone(), trial.reports), (TrialState::Complete, 6), "{trial:?}");
+        assert_eq!(
+            (trial.state.clone(), trial.reports),
+            (TrialState::Complete, 6),
+            "{trial:?}"
+        );
         assert!(dir.trial(trial.id).join("metadata/info.yaml").exists());
     }
-    assert_eq!(fs::read_to_string(dir.trials_csv()).unwrap().lines().count(), 49);
+    assert_eq!(
+        fs::read_to_string(dir.trials_csv())
+            .unwrap()
+            .lines()
+            .count(),
+        49
+    );
     assert!(!text().contains("left out"), "{}", text());
-    let runs = fs::read_dir(dir.trackers().join("tensorboard")).unwrap().count();
+    let runs = fs::read_dir(dir.trackers().join("tensorboard"))
+        .unwrap()
+        .count();
     assert!(runs >= 48, "{runs}");
 }

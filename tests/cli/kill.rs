@@ -1,6 +1,8 @@
-//! The orchestrator killed with SIGKILL again and again: nothing stranded, nothing running, nothing lost.
+//! The orchestrator killed with SIGKILL again and again: nothing stranded, nothing running, nothing
+//! lost.
 //!
-//! `SWATH_KILLS=2000 cargo test --test cli kill::` is the long form. RELIABILITY.md has the figures.
+//! `SWATH_KILLS=2000 cargo test --test cli kill::` is the long form. RELIABILITY.md has the
+//! figures.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +17,8 @@ use swath::study::{Event, LogRecord, Study, TrialState};
 /// How long what a killed orchestrator leaves may live.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM at every third, and keeps a checkpoint.
+/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM at every third,
+/// and keeps a checkpoint.
 const TRIAL: &str = r#"#!/bin/sh
 n=$1
 [ $((n % 3)) -eq 0 ] && trap '' TERM
@@ -55,7 +58,10 @@ impl World {
 
     fn swath(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -70,26 +76,42 @@ impl World {
         let ours = |process: &Path| {
             let environ = fs::read(process.join("environ")).unwrap_or_default();
             let state = fs::read_to_string(process.join("stat")).unwrap_or_default();
-            let zombie = state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
-            !zombie && environ.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes()))
+            let zombie = state
+                .rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.trim_start().starts_with('Z'));
+            !zombie
+                && environ
+                    .split(|byte| *byte == 0)
+                    .any(|entry| entry.starts_with(mark.as_bytes()))
         };
-        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let processes = fs::read_dir("/proc")
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         processes.filter(|path| ours(path)).collect()
     }
 
     fn assert_nobody_is_left(&self) {
         let began = Instant::now();
         while !self.alive().is_empty() {
-            assert!(began.elapsed() < PATIENCE, "{:?} outlived the orchestrator", self.alive());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{:?} outlived the orchestrator",
+                self.alive()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// A child that was being spawned at that instant has the lock's descriptor until it has become its program.
+    /// A child that was being spawned at that instant has the lock's descriptor until it has become
+    /// its program.
     fn assert_nothing_is_shown_running(&self) {
         let began = Instant::now();
         while journal::settled(&self.dir()).unwrap().running_count() > 0 {
-            assert!(began.elapsed() < PATIENCE, "a trial is shown running that nobody runs");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "a trial is shown running that nobody runs"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -98,7 +120,12 @@ impl World {
     fn reports(&self) -> BTreeMap<(u32, u32), usize> {
         let mut reports = BTreeMap::new();
         for entry in Journal::open(&self.dir()).unwrap() {
-            if let Event::Logged { trial, attempt, record: LogRecord::Report { .. } } = entry.unwrap().event {
+            if let Event::Logged {
+                trial,
+                attempt,
+                record: LogRecord::Report { .. },
+            } = entry.unwrap().event
+            {
                 *reports.entry((trial.0, attempt.0)).or_default() += 1;
             }
         }
@@ -112,7 +139,13 @@ fn outcome(study: &Study) -> Vec<(String, TrialState, Option<f64>)> {
     study
         .trials()
         .iter()
-        .map(|trial| (trial.params.key(), trial.state.clone(), trial.objective(objective)))
+        .map(|trial| {
+            (
+                trial.params.key(),
+                trial.state.clone(),
+                trial.objective(objective),
+            )
+        })
         .collect()
 }
 
@@ -126,7 +159,10 @@ fn next(state: &mut u64) -> u64 {
 
 #[test]
 fn an_orchestrator_killed_at_random_instants_loses_and_strands_nothing() {
-    let kills: u64 = std::env::var("SWATH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let kills: u64 = std::env::var("SWATH_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(200);
     let trials = 24;
     let whole = World::new(trials);
     whole.swath(&["run", "kill.toml"]).status().unwrap();

@@ -1,4 +1,5 @@
-//! Digests that are of what was there: models that are written over, data and artifacts with entries that cannot be read.
+//! Digests that are of what was there: models that are written over, data and artifacts with
+//! entries that cannot be read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
@@ -42,9 +43,17 @@ impl Project {
 
     fn swath(&self, words: &str) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        let bin = Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap().display().to_string();
+        let bin = Path::new(env!("CARGO_BIN_EXE_swath"))
+            .parent()
+            .unwrap()
+            .display()
+            .to_string();
         command.env("PATH", bin + ":" + &std::env::var("PATH").unwrap());
-        let ended = command.args(words.split(' ')).current_dir(self.0.path()).output().unwrap();
+        let ended = command
+            .args(words.split(' '))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap();
         Ended {
             code: ended.status.code().unwrap(),
             out: String::from_utf8(ended.stdout).unwrap(),
@@ -70,7 +79,10 @@ impl Project {
         let shown = self.swath(&format!("show s {trial} --json"));
         let shown: Value = serde_json::from_str(&shown.out).unwrap();
         let records = shown["trials"][0]["records"].as_array().unwrap().clone();
-        records.iter().filter_map(|record| record.get("model").cloned()).collect()
+        records
+            .iter()
+            .filter_map(|record| record.get("model").cloned())
+            .collect()
     }
 
     /// Returns which versions are held, by their first byte.
@@ -101,17 +113,29 @@ fn the_model_that_counts_and_the_last_are_held_and_the_others_are_named_as_gone(
     let models = project.models(1);
     assert_eq!(models.len(), 5);
     for (epoch, model) in (1..).zip(&models) {
-        assert_eq!(model["md5"], project.written(epoch), "epoch {epoch}: {model}");
+        assert_eq!(
+            model["md5"],
+            project.written(epoch),
+            "epoch {epoch}: {model}"
+        );
     }
     assert_eq!(project.held(1), "35");
-    let best = project.path("logs/s/1").join(models[2]["held"].as_str().unwrap());
+    let best = project
+        .path("logs/s/1")
+        .join(models[2]["held"].as_str().unwrap());
     assert_eq!(digest(&best, None).unwrap().md5, project.written(3));
 
     let verified = project.swath("verify s --only model");
     assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
-    assert!(verified.err.contains("2 model"), "the last and the held one are read: {}", verified.err);
     assert!(
-        verified.err.contains("`model-1.bin` of trial 1 at 1, at 2, at 4: gone, a later version"),
+        verified.err.contains("2 model"),
+        "the last and the held one are read: {}",
+        verified.err
+    );
+    assert!(
+        verified
+            .err
+            .contains("`model-1.bin` of trial 1 at 1, at 2, at 4: gone, a later version"),
         "{}",
         verified.err
     );
@@ -119,14 +143,27 @@ fn the_model_that_counts_and_the_last_are_held_and_the_others_are_named_as_gone(
     fs::write(project.path("model-1.bin"), "altered").unwrap();
     let verified = project.swath("verify s --only model");
     assert_eq!(verified.code, 6);
-    assert!(verified.out.contains("model model-1.bin at 3 changed"), "{}", verified.out);
-    assert!(verified.out.contains("model model-1.bin changed (its bytes are held in"), "{}", verified.out);
+    assert!(
+        verified.out.contains("model model-1.bin at 3 changed"),
+        "{}",
+        verified.out
+    );
+    assert!(
+        verified
+            .out
+            .contains("model model-1.bin changed (its bytes are held in"),
+        "{}",
+        verified.out
+    );
 
     let leftover = project.path("logs/s/1/held/half-done");
     fs::create_dir(&leftover).unwrap();
     let freed = project.swath("gc s");
     assert!(freed.out.contains("half-done"), "{}", freed.out);
-    assert!(!leftover.exists() && best.exists(), "only what is needed by none is removed");
+    assert!(
+        !leftover.exists() && best.exists(),
+        "only what is needed by none is removed"
+    );
 }
 
 #[test]
@@ -145,7 +182,10 @@ fn a_model_that_is_written_over_without_a_pause_never_has_the_digest_of_another(
             assert_eq!(model["size"], 20_000);
         }
     }
-    assert!(digests >= 8, "the last model of each trial is there: {digests}");
+    assert!(
+        digests >= 8,
+        "the last model of each trial is there: {digests}"
+    );
 }
 
 #[test]
@@ -155,9 +195,14 @@ fn a_version_that_is_to_be_kept_is_not_released() {
         "\"model_path\"",
         "\"keep\": '$( [ $epoch = 2 ] && echo true || echo false )', \"model_path\"",
     );
-    let project = Project::new(&format!("mkdir -p \"$SWATH_TRIAL_DIR/held/half-done\"\n{train}"));
+    let project = Project::new(&format!(
+        "mkdir -p \"$SWATH_TRIAL_DIR/held/half-done\"\n{train}"
+    ));
     project.run(1, "");
-    assert!(!project.path("logs/s/1/held/half-done").exists(), "the end of an attempt clears up");
+    assert!(
+        !project.path("logs/s/1/held/half-done").exists(),
+        "the end of an attempt clears up"
+    );
     assert_eq!(project.held(1), "235");
 }
 
@@ -169,7 +214,9 @@ fn where_models_are_only_referred_to_verify_says_that_the_one_that_counts_is_gon
     let verified = project.swath("verify s --only model");
     assert_eq!(verified.code, 6);
     assert!(
-        verified.out.contains("model model-1.bin at 3 is gone, although it is the one that counts"),
+        verified
+            .out
+            .contains("model model-1.bin at 3 is gone, although it is the one that counts"),
         "{}",
         verified.out
     );
@@ -179,7 +226,12 @@ fn where_models_are_only_referred_to_verify_says_that_the_one_that_counts_is_gon
 fn without_room_in_the_budget_models_are_referred_to() {
     let project = Project::new(&TRAIN.replace("$PAUSE", "0.2"));
     project.run(1, "models_budget = \"10 kB\"");
-    assert!(project.models(1).iter().any(|model| model["md5"].is_string()));
+    assert!(
+        project
+            .models(1)
+            .iter()
+            .any(|model| model["md5"].is_string())
+    );
     let shares_blocks = !project.held(1).is_empty();
     assert!(!shares_blocks || project.held(1) == "35");
 }
@@ -195,23 +247,46 @@ fn a_dangling_link_costs_neither_the_digest_of_the_data_nor_the_artifact() {
     let plain = digest(&project.path("repos"), None).unwrap().md5;
     symlink("nowhere", project.path("repos/b/dangling")).unwrap();
     let ended = project.run(1, "data_dir = \"repos\"");
-    assert!(ended.err.contains("b/dangling: a symbolic link to nothing"), "{}", ended.err);
-    assert!(ended.err.contains("latest: a symbolic link to nothing"), "{}", ended.err);
+    assert!(
+        ended.err.contains("b/dangling: a symbolic link to nothing"),
+        "{}",
+        ended.err
+    );
+    assert!(
+        ended.err.contains("latest: a symbolic link to nothing"),
+        "{}",
+        ended.err
+    );
     let table = project.swath("export s --csv").out;
     assert!(table.contains(&plain), "{table}");
-    assert!(project.path("logs/s/1/artifacts/file/out/ck/step-10/w.bin").is_file());
+    assert!(
+        project
+            .path("logs/s/1/artifacts/file/out/ck/step-10/w.bin")
+            .is_file()
+    );
     let shown = project.swath("show s 1").out;
     assert!(shown.contains("partial: without b/dangling"), "{shown}");
     let verified = project.swath("verify s --only data,artifact");
     assert_eq!(verified.code, 0, "{}", verified.out);
-    assert!(verified.err.contains("of the data `repos`: b/dangling"), "{}", verified.err);
+    assert!(
+        verified.err.contains("of the data `repos`: b/dangling"),
+        "{}",
+        verified.err
+    );
 }
 
 #[test]
 fn data_that_changes_between_two_trials_is_told_at_once() {
-    let project = Project::new("echo more >> data/x.csv\necho '{\"val_loss\": 1}' >> \"$SWATH_RECORDS\"\n");
+    let project =
+        Project::new("echo more >> data/x.csv\necho '{\"val_loss\": 1}' >> \"$SWATH_RECORDS\"\n");
     fs::create_dir(project.path("data")).unwrap();
     fs::write(project.path("data/x.csv"), "5").unwrap();
     let ended = project.run(2, "data_dir = \"data\"");
-    assert!(ended.err.contains("data set `data` has changed: trial 1 read md5"), "{}", ended.err);
+    assert!(
+        ended
+            .err
+            .contains("data set `data` has changed: trial 1 read md5"),
+        "{}",
+        ended.err
+    );
 }

@@ -1,4 +1,5 @@
-//! How trials were made: recorded, shown, verified, repeated and compared, by the binary as a person uses it.
+//! How trials were made: recorded, shown, verified, repeated and compared, by the binary as a
+//! person uses it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -50,7 +51,9 @@ struct Ended {
 impl Project {
     /// A folder with a sweep, its program and its data.
     fn bare() -> Self {
-        let project = Self { dir: tempfile::tempdir().unwrap() };
+        let project = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
         fs::create_dir(project.path("data")).unwrap();
         project.write("data/x.csv", "5");
         project.write("train.sh", TRAIN);
@@ -81,13 +84,26 @@ impl Project {
     }
 
     fn git(&self, words: &[&str]) {
-        let status = Command::new("git").current_dir(self.dir.path()).args(words).status().unwrap();
+        let status = Command::new("git")
+            .current_dir(self.dir.path())
+            .args(words)
+            .status()
+            .unwrap();
         assert!(status.success(), "git {words:?}");
     }
 
     fn commit(&self) {
         self.git(&["add", "."]);
-        self.git(&["-c", "user.name=n", "-c", "user.email=e@x", "commit", "-q", "-m", "more"]);
+        self.git(&[
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e@x",
+            "commit",
+            "-q",
+            "-m",
+            "more",
+        ]);
     }
 
     fn swath(&self, words: &[&str]) -> Ended {
@@ -134,7 +150,12 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn a_trial_tells_how_it_was_made_and_no_secret() {
     let project = Project::committed();
-    project.git(&["remote", "add", "origin", "https://me:hunter2@host/repo.git"]);
+    project.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://me:hunter2@host/repo.git",
+    ]);
     project.append("train.sh", "# tuned\n");
     project.write("extra.py", "x = 1\n");
     project.run();
@@ -157,10 +178,18 @@ fn a_trial_tells_how_it_was_made_and_no_secret() {
     assert_eq!(environment["found"]["files"][1]["name"], "train.sh");
     assert_eq!(environment["variables"]["OMP_NUM_THREADS"], "3");
     for (path, bytes) in files(&project.path("logs")) {
-        assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "{} has a secret", path.display());
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains("hunter2"),
+            "{} has a secret",
+            path.display()
+        );
     }
-    let json: Value = serde_json::from_str(&project.swath(&["show", "s", "1", "--json"]).out).unwrap();
-    assert_eq!(json["trials"][0]["provenance"]["environment"]["git"]["branch"], "trunk");
+    let json: Value =
+        serde_json::from_str(&project.swath(&["show", "s", "1", "--json"]).out).unwrap();
+    assert_eq!(
+        json["trials"][0]["provenance"]["environment"]["git"]["branch"],
+        "trunk"
+    );
 }
 
 #[test]
@@ -168,15 +197,20 @@ fn a_run_that_changes_nothing_leaves_one_environment_and_one_that_does_keeps_bot
     let project = Project::committed();
     project.run();
     project.run();
-    assert!(!project.path("logs/s/environment.1.json").exists(), "only the moment differs");
+    assert!(
+        !project.path("logs/s/environment.1.json").exists(),
+        "only the moment differs"
+    );
     project.append("train.sh", "# edited\n");
     project.write("sweep.toml", &SWEEP.replace("trials = 2", "trials = 3"));
     project.run();
     assert!(
-        project.path("logs/s/environment.1.json").exists() && project.path("logs/s/sweep.1.toml").exists()
+        project.path("logs/s/environment.1.json").exists()
+            && project.path("logs/s/sweep.1.toml").exists()
     );
     let made = |trial: &str| -> Value {
-        let json: Value = serde_json::from_str(&project.swath(&["show", "s", trial, "--json"]).out).unwrap();
+        let json: Value =
+            serde_json::from_str(&project.swath(&["show", "s", trial, "--json"]).out).unwrap();
         json["trials"][0]["provenance"].clone()
     };
     assert_eq!(made("1")["code_patch_md5"], Value::Null);
@@ -184,7 +218,10 @@ fn a_run_that_changes_nothing_leaves_one_environment_and_one_that_does_keeps_bot
     assert_eq!(project.swath(&["replay", "s"]).code, 0);
     project.git(&["checkout", "-q", "train.sh"]);
     let diff = project.swath(&["diff", "s/1", "s/3"]).out;
-    assert!(diff.contains("uncommitted train.sh") && diff.contains("sweep file"), "{diff}");
+    assert!(
+        diff.contains("uncommitted train.sh") && diff.contains("sweep file"),
+        "{diff}"
+    );
 }
 
 #[test]
@@ -196,7 +233,11 @@ fn verify_names_what_is_no_longer_as_it_was() {
     assert_eq!((clean.code, clean.out.as_str()), (0, ""), "{}", clean.err);
     project.commit();
     let committed = project.swath(&["verify", "s"]);
-    assert_eq!(committed.code, 0, "the same code, committed since: {}", committed.out);
+    assert_eq!(
+        committed.code, 0,
+        "the same code, committed since: {}",
+        committed.out
+    );
     project.write("data/x.csv", "6");
     fs::remove_file(project.path("models/1.txt")).unwrap();
     fs::copy(project.path("models/2.txt"), project.path("models/1.txt")).unwrap();
@@ -214,15 +255,22 @@ fn verify_names_what_is_no_longer_as_it_was() {
     ];
     for part in expected {
         assert_eq!(
-            drifted.out.lines().filter(|line| line.starts_with(part)).count(),
+            drifted
+                .out
+                .lines()
+                .filter(|line| line.starts_with(part))
+                .count(),
             1,
             "{part}: {}",
             drifted.out
         );
     }
-    let only: Value =
-        serde_json::from_str(&project.swath(&["verify", "s", "2", "--only", "data,model", "--json"]).out)
-            .unwrap();
+    let only: Value = serde_json::from_str(
+        &project
+            .swath(&["verify", "s", "2", "--only", "data,model", "--json"])
+            .out,
+    )
+    .unwrap();
     assert_eq!(only["drift"].as_array().unwrap().len(), 1, "{only}");
     assert_eq!(only["drift"][0]["trials"], serde_json::json!([2]));
     assert!(only["drift"][0]["since"].is_string());
@@ -234,22 +282,44 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
     project.append("train.sh", "# tuned\n");
     project.run();
     project.write("train.sh", "exit 1\n");
-    let (before, models) = (files(&project.path("logs/s")), files(&project.path("models")));
+    let (before, models) = (
+        files(&project.path("logs/s")),
+        files(&project.path("models")),
+    );
     let same = project.swath(&["repro", "s", "2"]);
     assert_eq!(same.code, 0, "{} {}", same.out, same.err);
-    assert!(same.err.contains("came out the same") && same.err.contains("wall_seconds"), "{}", same.err);
+    assert!(
+        same.err.contains("came out the same") && same.err.contains("wall_seconds"),
+        "{}",
+        same.err
+    );
     assert_eq!(files(&project.path("logs/s")), before);
     assert_eq!(files(&project.path("models")), models);
     let kept: Value =
-        serde_json::from_slice(&fs::read(project.path("logs/s-repro-2/repro.json")).unwrap()).unwrap();
-    assert_eq!((&kept["same"], &kept["trial"]), (&Value::Bool(true), &Value::from(2)));
+        serde_json::from_slice(&fs::read(project.path("logs/s-repro-2/repro.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        (&kept["same"], &kept["trial"]),
+        (&Value::Bool(true), &Value::from(2))
+    );
     let latest = project.swath(&["ls"]);
-    assert!(latest.out.contains('2'), "the study that is meant by default is the original: {}", latest.out);
+    assert!(
+        latest.out.contains('2'),
+        "the study that is meant by default is the original: {}",
+        latest.out
+    );
     project.write("data/x.csv", "6");
     let refused = project.swath(&["repro", "s", "2"]);
     assert_eq!(refused.code, 6);
-    assert!(refused.err.contains("the data set `data` was"), "{}", refused.err);
-    assert!(!project.path("logs/s-repro-2-2").exists(), "nothing was made");
+    assert!(
+        refused.err.contains("the data set `data` was"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        !project.path("logs/s-repro-2-2").exists(),
+        "nothing was made"
+    );
     let other = project.swath(&["repro", "s", "2", "--anyway", "--json"]);
     let other: Value = serde_json::from_str(&other.out).unwrap();
     assert_eq!(other["same"], false);
@@ -259,7 +329,10 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
         .iter()
         .map(|one| one["what"].as_str().unwrap())
         .collect();
-    assert!(whats.contains(&"report 1: val_loss") && whats.contains(&"metrics, row 3: loss"), "{whats:?}");
+    assert!(
+        whats.contains(&"report 1: val_loss") && whats.contains(&"metrics, row 3: loss"),
+        "{whats:?}"
+    );
     let tolerant = project.swath(&["repro", "s", "2", "--anyway", "--rtol", "0.5"]);
     assert_eq!(tolerant.code, 0, "{}", tolerant.out);
 }
@@ -273,7 +346,11 @@ fn a_trial_without_version_control_is_repeated_in_a_copy() {
     assert_eq!(same.code, 0, "{} {}", same.out, same.err);
     assert!(same.err.contains("in no git repository"), "{}", same.err);
     assert_eq!(files(&project.path("models")), models);
-    assert!(project.path("logs/s-repro-1/code/copy/models/1.txt").exists());
+    assert!(
+        project
+            .path("logs/s-repro-1/code/copy/models/1.txt")
+            .exists()
+    );
     project.append("train.sh", "# edited\n");
     let refused = project.swath(&["repro", "s", "1"]);
     assert_eq!(refused.code, 6);
@@ -286,7 +363,11 @@ fn what_cannot_be_repeated_says_why() {
     project.run();
     fs::remove_file(project.path("logs/s/environment.json")).unwrap();
     let refused = project.swath(&["repro", "s", "1"]);
-    assert!(refused.code == 1 && refused.err.contains("no `environment.json`"), "{}", refused.err);
+    assert!(
+        refused.code == 1 && refused.err.contains("no `environment.json`"),
+        "{}",
+        refused.err
+    );
     assert_eq!(project.swath(&["repro", "s", "1", "--rtol", "-1"]).code, 2);
     assert_eq!(project.swath(&["repro", "s", "9"]).code, 2);
     assert_eq!(project.swath(&["repro", "nope", "1"]).code, 2);
@@ -296,17 +377,34 @@ fn what_cannot_be_repeated_says_why() {
 fn a_clone_runs_what_is_committed_and_data_stays_where_it_is() {
     let project = Project::committed();
     project.write("train.sh", "exit 1\n");
-    project.write("sweep.toml", &SWEEP.replace("[run]", "[run]\ncode = \"clone\""));
+    project.write(
+        "sweep.toml",
+        &SWEEP.replace("[run]", "[run]\ncode = \"clone\""),
+    );
     let ended = project.swath(&["run", "sweep.toml"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.err.contains("without the uncommitted changes of `train.sh`"), "{}", ended.err);
-    assert!(!project.path("models").exists(), "models are written in the clone");
+    assert!(
+        ended
+            .err
+            .contains("without the uncommitted changes of `train.sh`"),
+        "{}",
+        ended.err
+    );
+    assert!(
+        !project.path("models").exists(),
+        "models are written in the clone"
+    );
     let environment = project.environment();
     assert_eq!(environment["git"]["dirty"], false);
     let clone = PathBuf::from(environment["trials_in"].as_str().unwrap());
     assert_eq!(fs::read_to_string(clone.join("train.sh")).unwrap(), TRAIN);
     assert!(clone.join("models/1.txt").exists());
-    assert_eq!(project.swath(&["verify", "s"]).code, 0, "{}", project.swath(&["verify", "s"]).out);
+    assert_eq!(
+        project.swath(&["verify", "s"]).code,
+        0,
+        "{}",
+        project.swath(&["verify", "s"]).out
+    );
     let repeated = project.swath(&["repro", "s", "1"]);
     assert_eq!(repeated.code, 0, "{} {}", repeated.out, repeated.err);
 }
@@ -314,7 +412,10 @@ fn a_clone_runs_what_is_committed_and_data_stays_where_it_is() {
 #[test]
 fn code_that_has_to_be_clean_is_refused_when_it_is_not() {
     let project = Project::committed();
-    project.write("sweep.toml", &SWEEP.replace("[run]", "[run]\ncode = \"clean\""));
+    project.write(
+        "sweep.toml",
+        &SWEEP.replace("[run]", "[run]\ncode = \"clean\""),
+    );
     project.append("train.sh", "# edited\n");
     let refused = project.swath(&["run", "sweep.toml"]);
     assert_eq!(refused.code, 2);
@@ -328,7 +429,10 @@ fn code_that_has_to_be_clean_is_refused_when_it_is_not() {
     project.run();
     let bare = Project::bare();
     for code in ["clean", "clone"] {
-        bare.write("sweep.toml", &SWEEP.replace("[run]", &format!("[run]\ncode = \"{code}\"")));
+        bare.write(
+            "sweep.toml",
+            &SWEEP.replace("[run]", &format!("[run]\ncode = \"{code}\"")),
+        );
         let refused = bare.swath(&["run", "sweep.toml"]);
         assert_eq!(refused.code, 2);
         assert!(
@@ -337,6 +441,13 @@ fn code_that_has_to_be_clean_is_refused_when_it_is_not() {
             refused.err
         );
     }
-    bare.write("sweep.toml", &SWEEP.replace("[run]", "[run]\ncode = \"clnoe\""));
-    assert!(bare.swath(&["check", "sweep.toml"]).err.contains("did you mean `clone`?"));
+    bare.write(
+        "sweep.toml",
+        &SWEEP.replace("[run]", "[run]\ncode = \"clnoe\""),
+    );
+    assert!(
+        bare.swath(&["check", "sweep.toml"])
+            .err
+            .contains("did you mean `clone`?")
+    );
 }

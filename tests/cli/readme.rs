@@ -1,8 +1,10 @@
 //! Every command in the documentation runs, and prints what the documentation shows.
 //!
-//! In a block fenced as `console`, a line `$ …` is a command and the lines below it are its output, standard error included. In the output
-//! `…` stands for anything within a line, and a line that is only `…` for any number of lines. All commands of a page run in one fresh
-//! copy of `sweeps`, `examples` and `data`, in order, and must succeed; a page shows a failure as `$ swath …; echo "exit $?"`.
+//! In a block fenced as `console`, a line `$ …` is a command and the lines below it are its output,
+//! standard error included. In the output `…` stands for anything within a line, and a line that is
+//! only `…` for any number of lines. All commands of a page run in one fresh copy of `sweeps`,
+//! `examples` and `data`, in order, and must succeed; a page shows a failure as `$ swath …; echo
+//! "exit $?"`.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -10,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What people type in a clone, and what it comes to here, where the binary is built already. `None`: what runs this very test.
+/// What people type in a clone, and what it comes to here, where the binary is built already.
+/// `None`: what runs this very test.
 fn translated(command: &str) -> Option<String> {
     match command {
         "cargo test" => None,
@@ -30,7 +33,11 @@ fn shown_in(page: &str) -> Vec<Shown> {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
-            all.push(Shown { line: number + 1, command: command.to_owned(), output: vec![] });
+            all.push(Shown {
+                line: number + 1,
+                command: command.to_owned(),
+                output: vec![],
+            });
         } else if let Some(last) = all.last_mut().filter(|_| inside) {
             last.output.push(line.trim_end().to_owned());
         }
@@ -56,7 +63,9 @@ fn line_agrees(shown: &str, printed: &str) -> bool {
     match shown.split_once('…') {
         None => shown == printed,
         Some((head, tail)) => printed.strip_prefix(head).is_some_and(|rest| {
-            rest.char_indices().any(|(at, _)| line_agrees(tail, &rest[at..])) || line_agrees(tail, "")
+            rest.char_indices()
+                .any(|(at, _)| line_agrees(tail, &rest[at..]))
+                || line_agrees(tail, "")
         }),
     }
 }
@@ -69,19 +78,34 @@ fn run_page(page: &Path) {
     }
     let binary = Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    for Shown { line, command, output } in shown_in(&fs::read_to_string(page).unwrap()) {
-        let Some(command) = translated(&command) else { continue };
+    for Shown {
+        line,
+        command,
+        output,
+    } in shown_in(&fs::read_to_string(page).unwrap())
+    {
+        let Some(command) = translated(&command) else {
+            continue;
+        };
         let ran = Command::new("sh")
             .args(["-c", &format!("{{ {command}\n}} 2>&1")])
             .current_dir(place.path())
-            .envs([("PATH", path.as_str()), ("NO_COLOR", "1"), ("COLUMNS", "120")])
+            .envs([
+                ("PATH", path.as_str()),
+                ("NO_COLOR", "1"),
+                ("COLUMNS", "120"),
+            ])
             .env_remove("SWATH_LOGS")
             .output()
             .unwrap();
         let printed = String::from_utf8_lossy(&ran.stdout);
         let lines: Vec<&str> = printed.lines().collect();
         let place = format!("{}:{line}: `{command}`", page.display());
-        assert!(ran.status.success(), "{place} ended with {}:\n{printed}", ran.status);
+        assert!(
+            ran.status.success(),
+            "{place} ended with {}:\n{printed}",
+            ran.status
+        );
         assert!(
             output.is_empty() || agrees(&output, &lines),
             "{place} printed\n{printed}\nwhere the page shows\n{}",
@@ -103,9 +127,12 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn pages_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|name| name == "md")).collect();
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|name| name == "md"))
+        .collect();
     pages.sort();
     pages
 }
@@ -124,19 +151,35 @@ fn every_command_in_the_docs_runs_and_prints_what_is_shown() {
 
 #[test]
 fn the_sweep_file_in_the_readme_is_one() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, block) = readme.split_once("```toml\n").unwrap();
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("readme.toml"), block.split_once("```").unwrap().0).unwrap();
+    fs::write(
+        place.path().join("readme.toml"),
+        block.split_once("```").unwrap().0,
+    )
+    .unwrap();
     let binary = env!("CARGO_BIN_EXE_swath");
-    let checked = Command::new(binary).args(["check", "readme.toml"]).current_dir(&place).output().unwrap();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let checked = Command::new(binary)
+        .args(["check", "readme.toml"])
+        .current_dir(&place)
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
 }
 
 #[test]
 fn the_ellipsis_stands_for_anything_and_everything_else_for_itself() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    assert!(agrees(&shown("a … z\n…\nend"), &["a b c z", "1", "2", "end"]));
+    assert!(agrees(
+        &shown("a … z\n…\nend"),
+        &["a b c z", "1", "2", "end"]
+    ));
     assert!(agrees(&shown("…\nend …"), &["end x"]));
     assert!(agrees(&shown("end…"), &["end"]));
     assert!(!agrees(&shown("a … z"), &["a b c"]));
@@ -147,7 +190,15 @@ fn the_ellipsis_stands_for_anything_and_everything_else_for_itself() {
 #[test]
 fn a_page_is_read_as_commands_with_their_output() {
     let page = "```console\n$ one\nout\n```\n```text\n$ not\n```\n```console\n$ two\n```\n";
-    let read: Vec<_> =
-        shown_in(page).into_iter().map(|shown| (shown.line, shown.command, shown.output)).collect();
-    assert_eq!(read, [(2, "one".into(), vec!["out".to_owned()]), (9, "two".into(), vec![])]);
+    let read: Vec<_> = shown_in(page)
+        .into_iter()
+        .map(|shown| (shown.line, shown.command, shown.output))
+        .collect();
+    assert_eq!(
+        read,
+        [
+            (2, "one".into(), vec!["out".to_owned()]),
+            (9, "two".into(), vec![])
+        ]
+    );
 }

@@ -1,4 +1,5 @@
-//! The server of `swath ui` under damaged requests: it answers or closes the connection, and goes on.
+//! The server of `swath ui` under damaged requests: it answers or closes the connection, and goes
+//! on.
 
 use crate::mutation;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,20 +29,47 @@ impl Server {
         std::fs::write(folder.path().join("s.toml"), SWEEP).expect("the folder can be written");
         let swath = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-            command.current_dir(folder.path()).env_remove("SWATH_LOGS").stdin(Stdio::null());
+            command
+                .current_dir(folder.path())
+                .env_remove("SWATH_LOGS")
+                .stdin(Stdio::null());
             command
         };
-        let run = swath().args(["run", "s.toml", "--quiet"]).output().expect("it runs");
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let run = swath()
+            .args(["run", "s.toml", "--quiet"])
+            .output()
+            .expect("it runs");
+        assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
         let said = std::fs::File::create(folder.path().join("stderr")).expect("a file");
-        let mut process =
-            swath().args(["ui", "s"]).stdout(Stdio::piped()).stderr(said).spawn().expect("it starts");
+        let mut process = swath()
+            .args(["ui", "s"])
+            .stdout(Stdio::piped())
+            .stderr(said)
+            .spawn()
+            .expect("it starts");
         let mut address = String::new();
-        BufReader::new(process.stdout.as_mut().expect("a pipe")).read_line(&mut address).expect("a line");
-        let rest = address.trim_end().strip_prefix("http://127.0.0.1:").expect("an address");
-        let (port, token) = rest.trim_end_matches('/').split_once('/').expect("a port and a token");
+        BufReader::new(process.stdout.as_mut().expect("a pipe"))
+            .read_line(&mut address)
+            .expect("a line");
+        let rest = address
+            .trim_end()
+            .strip_prefix("http://127.0.0.1:")
+            .expect("an address");
+        let (port, token) = rest
+            .trim_end_matches('/')
+            .split_once('/')
+            .expect("a port and a token");
         let (port, token) = (port.parse().expect("a port"), token.to_owned());
-        Self { process, folder, port, token }
+        Self {
+            process,
+            folder,
+            port,
+            token,
+        }
     }
 
     /// Sends bytes and nothing more; returns the answer, which is empty if there is none.
@@ -50,7 +78,9 @@ impl Server {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut answer = Vec::new();
         // The server may have closed the connection already, which is an answer too.
-        let _ = stream.write_all(request).and_then(|()| stream.shutdown(Shutdown::Write));
+        let _ = stream
+            .write_all(request)
+            .and_then(|()| stream.shutdown(Shutdown::Write));
         if let Err(error) = stream.read_to_end(&mut answer) {
             assert_ne!(
                 error.kind(),
@@ -88,12 +118,24 @@ fn no_request_stops_the_server_of_the_page() {
             .into_bytes(),
         b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nCookie: a=b; c=\"d\"\r\n\r\n".to_vec(),
     ];
-    let changes = std::env::var("SWATH_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let changes = std::env::var("SWATH_FUZZ")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400);
     for seed in 0..changes {
         let request = mutation::changed(&corpus, seed);
         let answer = server.answer(&request);
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "{}", request.escape_ascii());
-        assert!(!server.said().contains("panicked"), "{}\n{}", request.escape_ascii(), server.said());
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 "),
+            "{}",
+            request.escape_ascii()
+        );
+        assert!(
+            !server.said().contains("panicked"),
+            "{}\n{}",
+            request.escape_ascii(),
+            server.said()
+        );
     }
     assert!(server.answer(&page).starts_with(b"HTTP/1.1 200 "));
 }

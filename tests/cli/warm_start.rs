@@ -1,4 +1,5 @@
-//! Trials that come from elsewhere or from a person: `swath import` and `swath add`, over the binary.
+//! Trials that come from elsewhere or from a person: `swath import` and `swath add`, over the
+//! binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -8,8 +9,7 @@ use std::time::{Duration, Instant};
 
 const SWATH: &str = env!("CARGO_BIN_EXE_swath");
 
-const SPACE: &str =
-    "[space]\nx = { min = 0.0, max = 1.0 }\nk = [\"a\", \"b\"]\nn = { min = 1, max = 8, default = 3 }\n";
+const SPACE: &str = "[space]\nx = { min = 0.0, max = 1.0 }\nk = [\"a\", \"b\"]\nn = { min = 1, max = 8, default = 3 }\n";
 
 /// Writes a sweep whose trials report what `script` says of `x`, `k` and `n` as $1, $2 and $3.
 fn sweep(dir: &Path, trials: u32, script: &str, more: &str) {
@@ -22,14 +22,23 @@ fn sweep(dir: &Path, trials: u32, script: &str, more: &str) {
 const REPORT: &str = "$0 report loss=$1 latency=$3";
 
 fn output(dir: &Path, args: &[&str]) -> std::process::Output {
-    Command::new(SWATH).args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap()
+    Command::new(SWATH)
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 /// Runs a command that must succeed; returns both of its streams.
 fn swath(dir: &Path, args: &[&str]) -> (String, String) {
     let out = output(dir, args);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     (text(out.stdout), text(out.stderr))
 }
 
@@ -44,8 +53,16 @@ fn refused(dir: &Path, args: &[&str]) -> String {
 fn column(dir: &Path, name: &str) -> Vec<String> {
     let (csv, _) = swath(dir, &["export", "s"]);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    let at = reader.headers().unwrap().iter().position(|found| found == name).unwrap();
-    reader.records().map(|record| record.unwrap()[at].to_owned()).collect()
+    let at = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .position(|found| found == name)
+        .unwrap();
+    reader
+        .records()
+        .map(|record| record.unwrap()[at].to_owned())
+        .collect()
 }
 
 #[test]
@@ -58,18 +75,51 @@ fn a_plain_table_is_imported_by_its_columns_once_and_never_counted() {
         "rate,k,n,val,comment\n0.125,a,1,0.5,x\n0.123456789012,b,,0.25,y\n7.5,a,2,0.1,z\n0.5,a,2,nan,\n",
     )
     .unwrap();
-    let map = ["import", "s.toml", "old.csv", "--map", "x=rate", "--map", "loss=val"];
+    let map = [
+        "import", "s.toml", "old.csv", "--map", "x=rate", "--map", "loss=val",
+    ];
     let said = swath(dir, &map).1;
-    assert!(said.contains("imported 4 trials") && said.contains("`x` = 7.5 is outside its range"), "{said}");
-    assert_eq!(column(dir, "param.x"), ["0.125", "0.123456789012", "7.5", "0.5"]);
-    assert_eq!(column(dir, "param.n"), ["1", "3", "2", "2"], "the missing one is the default");
+    assert!(
+        said.contains("imported 4 trials") && said.contains("`x` = 7.5 is outside its range"),
+        "{said}"
+    );
+    assert_eq!(
+        column(dir, "param.x"),
+        ["0.125", "0.123456789012", "7.5", "0.5"]
+    );
+    assert_eq!(
+        column(dir, "param.n"),
+        ["1", "3", "2", "2"],
+        "the missing one is the default"
+    );
     assert_eq!(column(dir, "loss"), ["0.5", "0.25", "0.1", ""]);
-    assert_eq!(column(dir, "state"), ["complete", "complete", "complete", "failed"]);
-    assert!(swath(dir, &map).1.contains("4 trials had been imported before"));
-    assert!(swath(dir, &["best", "s"]).0.starts_with("trial 2: loss 0.25"), "the one outside is not best");
+    assert_eq!(
+        column(dir, "state"),
+        ["complete", "complete", "complete", "failed"]
+    );
+    assert!(
+        swath(dir, &map)
+            .1
+            .contains("4 trials had been imported before")
+    );
+    assert!(
+        swath(dir, &["best", "s"])
+            .0
+            .starts_with("trial 2: loss 0.25"),
+        "the one outside is not best"
+    );
     let (_, run) = swath(dir, &["run", "s.toml"]);
-    assert!(run.contains("4 trials and 3 imported: 6 complete, 1 failed; 1 outside the space"), "{run}");
-    assert_eq!(column(dir, "origin").iter().filter(|origin| *origin == "old.csv").count(), 4);
+    assert!(
+        run.contains("4 trials and 3 imported: 6 complete, 1 failed; 1 outside the space"),
+        "{run}"
+    );
+    assert_eq!(
+        column(dir, "origin")
+            .iter()
+            .filter(|origin| *origin == "old.csv")
+            .count(),
+        4
+    );
     assert!(swath(dir, &["replay", "s"]).0.starts_with("4 of 4"));
 }
 
@@ -80,10 +130,21 @@ fn our_own_table_comes_back_value_for_value() {
     sweep(dir, 5, REPORT, "");
     swath(dir, &["run", "s.toml"]);
     fs::rename(dir.join("logs/s/trials.csv"), dir.join("trials.csv")).unwrap();
-    let before = (column(dir, "param.x"), column(dir, "loss"), column(dir, "metric.latency"));
+    let before = (
+        column(dir, "param.x"),
+        column(dir, "loss"),
+        column(dir, "metric.latency"),
+    );
     fs::remove_dir_all(dir.join("logs")).unwrap();
     swath(dir, &["import", "s.toml", "trials.csv"]);
-    assert_eq!((column(dir, "param.x"), column(dir, "loss"), column(dir, "metric.latency")), before);
+    assert_eq!(
+        (
+            column(dir, "param.x"),
+            column(dir, "loss"),
+            column(dir, "metric.latency")
+        ),
+        before
+    );
 }
 
 #[test]
@@ -130,14 +191,28 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
     assert!(run.wait().unwrap().success());
     let origins = column(dir, "origin");
     let at = origins.iter().position(|origin| origin == "added").unwrap();
-    assert!(at > 0 && at < 3, "it runs before what the sampler proposes: {origins:?}");
+    assert!(
+        at > 0 && at < 3,
+        "it runs before what the sampler proposes: {origins:?}"
+    );
     assert_eq!(column(dir, "param.x")[at], "0.875");
     assert_eq!(origins.len(), 4, "it counts towards the total");
-    assert!(refused(dir, &["add", "s", "x=0.875", "k=b", "n=7"]).contains("has this configuration already"));
+    assert!(
+        refused(dir, &["add", "s", "x=0.875", "k=b", "n=7"])
+            .contains("has this configuration already")
+    );
     assert!(refused(dir, &["add", "s", "x=2.0"]).contains("not between"));
     assert!(refused(dir, &["add", "s", "y=2.0"]).contains("there is no parameter `y`"));
-    fs::write(dir.join("points.toml"), "[[point]]\nx = 0.5\nk = \"a\"\n[[point]]\nx = 0.25\n").unwrap();
-    assert!(swath(dir, &["add", "s", "--toml", "points.toml"]).1.contains("trial 6 waits: x=0.25"));
+    fs::write(
+        dir.join("points.toml"),
+        "[[point]]\nx = 0.5\nk = \"a\"\n[[point]]\nx = 0.25\n",
+    )
+    .unwrap();
+    assert!(
+        swath(dir, &["add", "s", "--toml", "points.toml"])
+            .1
+            .contains("trial 6 waits: x=0.25")
+    );
     swath(dir, &["run", "s.toml"]);
     assert_eq!(column(dir, "state"), vec!["complete"; 6]);
     assert!(swath(dir, &["replay", "s"]).0.starts_with("3 of 3"));
@@ -147,9 +222,19 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
 fn a_trial_that_breaks_a_limit_is_complete_but_never_best() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    sweep(dir, 12, REPORT, "[[outcome_constraint]]\nmetric = \"latency\"\nmax = 4");
+    sweep(
+        dir,
+        12,
+        REPORT,
+        "[[outcome_constraint]]\nmetric = \"latency\"\nmax = 4",
+    );
     swath(dir, &["run", "s.toml"]);
-    let numbers = |name| -> Vec<f64> { column(dir, name).iter().map(|cell| cell.parse().unwrap()).collect() };
+    let numbers = |name| -> Vec<f64> {
+        column(dir, name)
+            .iter()
+            .map(|cell| cell.parse().unwrap())
+            .collect()
+    };
     let (loss, latency) = (numbers("loss"), numbers("metric.latency"));
     let least = |keeps: &dyn Fn(f64) -> bool| {
         loss.iter()
@@ -158,14 +243,23 @@ fn a_trial_that_breaks_a_limit_is_complete_but_never_best() {
             .map(|(loss, _)| *loss)
             .fold(9.0, f64::min)
     };
-    let (kept, broken) = (least(&|latency| latency <= 4.0), least(&|latency| latency > 4.0));
+    let (kept, broken) = (
+        least(&|latency| latency <= 4.0),
+        least(&|latency| latency > 4.0),
+    );
     let (best, _) = swath(dir, &["best", "s", "--json"]);
     let best: serde_json::Value = serde_json::from_str(&best).unwrap();
     assert_eq!(best["best"][0]["objectives"]["loss"], kept);
-    assert!(broken < 9.0, "no trial broke the limit, so nothing was tested");
+    assert!(
+        broken < 9.0,
+        "no trial broke the limit, so nothing was tested"
+    );
     let at = latency.iter().position(|latency| *latency > 4.0).unwrap() + 1;
     let (why, _) = swath(dir, &["why", "s", &at.to_string()]);
-    assert!(why.contains("breaks an outcome constraint") && why.contains("latency <= 4"), "{why}");
+    assert!(
+        why.contains("breaks an outcome constraint") && why.contains("latency <= 4"),
+        "{why}"
+    );
     assert!(swath(dir, &["show", "s"]).0.contains("latency <= 4"));
     assert!(swath(dir, &["replay", "s"]).0.starts_with("12 of 12"));
 }
@@ -175,33 +269,57 @@ fn replicates_share_a_configuration_and_a_hopeless_one_gets_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     // The seed moves the loss by at most 0.01, so that what is worse by more is so beyond noise.
-    let script =
-        "$0 report loss=$(awk -v x=$1 -v s=$SWATH_SEED 'BEGIN {{ print x + (s % 100) / 10000 }}') latency=$3";
+    let script = "$0 report loss=$(awk -v x=$1 -v s=$SWATH_SEED 'BEGIN {{ print x + (s % 100) / 10000 }}') latency=$3";
     sweep(dir, 30, script, "[replicate]\nseeds = 3");
     swath(dir, &["run", "s.toml"]);
     let (heads, replicates) = (column(dir, "configuration"), column(dir, "replicate"));
-    let (xs, seeds, loss) = (column(dir, "param.x"), column(dir, "seed"), column(dir, "loss"));
+    let (xs, seeds, loss) = (
+        column(dir, "param.x"),
+        column(dir, "seed"),
+        column(dir, "loss"),
+    );
     let mut means: Vec<(f64, usize, String)> = Vec::new();
     let mut heads_in_order: Vec<&String> = heads.iter().collect();
     heads_in_order.dedup();
     for head in heads_in_order {
         let members: Vec<usize> = (0..heads.len()).filter(|at| heads[*at] == *head).collect();
-        assert!(members.iter().all(|at| xs[*at] == xs[members[0]]), "one configuration");
-        let different: std::collections::BTreeSet<&String> = members.iter().map(|at| &seeds[*at]).collect();
+        assert!(
+            members.iter().all(|at| xs[*at] == xs[members[0]]),
+            "one configuration"
+        );
+        let different: std::collections::BTreeSet<&String> =
+            members.iter().map(|at| &seeds[*at]).collect();
         assert_eq!(different.len(), members.len(), "different seeds");
-        assert_eq!(replicates[*members.last().unwrap()], members.len().to_string());
-        let mean =
-            members.iter().map(|at| loss[*at].parse::<f64>().unwrap()).sum::<f64>() / members.len() as f64;
+        assert_eq!(
+            replicates[*members.last().unwrap()],
+            members.len().to_string()
+        );
+        let mean = members
+            .iter()
+            .map(|at| loss[*at].parse::<f64>().unwrap())
+            .sum::<f64>()
+            / members.len() as f64;
         means.push((mean, members.len(), head.clone()));
     }
     let count = loss.len();
-    assert!((28..=30).contains(&count), "every seed counts towards the total: {count}");
     assert!(
-        means.iter().any(|(_, count, _)| *count == 3) && means.iter().any(|(_, count, _)| *count == 1),
+        (28..=30).contains(&count),
+        "every seed counts towards the total: {count}"
+    );
+    assert!(
+        means.iter().any(|(_, count, _)| *count == 3)
+            && means.iter().any(|(_, count, _)| *count == 1),
         "{means:?}"
     );
-    assert!(means.len() > 10, "the race leaves room for more configurations: {means:?}");
-    let proven = means.iter().filter(|(_, count, _)| *count == 3).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert!(
+        means.len() > 10,
+        "the race leaves room for more configurations: {means:?}"
+    );
+    let proven = means
+        .iter()
+        .filter(|(_, count, _)| *count == 3)
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .unwrap();
     let (best, _) = swath(dir, &["best", "s"]);
     assert!(
         best.starts_with(&format!("trial {}: loss ", proven.2))
@@ -212,5 +330,9 @@ fn replicates_share_a_configuration_and_a_hopeless_one_gets_no_more() {
     let dropped = means.iter().find(|(_, count, _)| *count == 1).unwrap();
     let (why, _) = swath(dir, &["why", "s", &dropped.2]);
     assert!(why.contains("gets no more"), "{why}");
-    assert!(swath(dir, &["replay", "s"]).0.starts_with(&format!("{count} of {count}")));
+    assert!(
+        swath(dir, &["replay", "s"])
+            .0
+            .starts_with(&format!("{count} of {count}"))
+    );
 }

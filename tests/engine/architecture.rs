@@ -1,4 +1,5 @@
-//! The layers hold: a module uses lower layers only, and the siblings of a layer never use each other.
+//! The layers hold: a module uses lower layers only, and the siblings of a layer never use each
+//! other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,10 +37,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn used(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for rest in text.split("crate::").skip(1) {
-        let group = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(group, _)| group);
+        let group = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('}'))
+            .map(|(group, _)| group);
         let parts: Vec<_> = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
         for part in parts {
-            let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = part
+                .trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             names.push(name);
         }
     }
@@ -49,18 +57,28 @@ fn used(text: &str) -> Vec<String> {
 #[test]
 fn every_module_uses_lower_layers_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let layer: BTreeMap<&str, usize> =
-        LAYERS.iter().enumerate().flat_map(|(at, names)| names.iter().map(move |name| (*name, at))).collect();
+    let layer: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(at, names)| names.iter().map(move |name| (*name, at)))
+        .collect();
     let mut complaints = Vec::new();
     for path in files(&src) {
         let inside = path.strip_prefix(&src).expect("it lies in src");
-        let module = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
+        let module = inside
+            .components()
+            .next()
+            .expect("it has a name")
+            .as_os_str()
+            .to_string_lossy();
         let module = module.trim_end_matches(".rs");
         if module == "lib" || module == "main" {
             continue;
         }
         let Some(own) = layer.get(module) else {
-            complaints.push(format!("`{module}` has no layer: give it one here and in ARCHITECTURE.md"));
+            complaints.push(format!(
+                "`{module}` has no layer: give it one here and in ARCHITECTURE.md"
+            ));
             continue;
         };
         if inside.ends_with("tests.rs") {
@@ -68,7 +86,10 @@ fn every_module_uses_lower_layers_only() {
         }
         let text = fs::read_to_string(&path).expect("the file can be read");
         // Tests may take what they feed a module with from anywhere.
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default();
         for name in used(code) {
             if name != module && layer.get(name.as_str()).is_some_and(|other| other >= own) {
                 let path = inside.display();
@@ -82,16 +103,25 @@ fn every_module_uses_lower_layers_only() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Returns whether a test program takes this file in: as its `main.rs`, or as a module of the file beside it.
+/// Returns whether a test program takes this file in: as its `main.rs`, or as a module of the file
+/// beside it.
 fn belongs_to_a_test_program(path: &Path) -> bool {
     let folder = path.parent().expect("it lies in a folder");
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("its name is UTF-8");
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .expect("its name is UTF-8");
     let (owner, module) = match stem {
         "main" => return true,
-        "mod" => (folder.parent(), folder.file_name().and_then(|name| name.to_str())),
+        "mod" => (
+            folder.parent(),
+            folder.file_name().and_then(|name| name.to_str()),
+        ),
         _ => (Some(folder), Some(stem)),
     };
-    let (Some(owner), Some(module)) = (owner, module) else { return false };
+    let (Some(owner), Some(module)) = (owner, module) else {
+        return false;
+    };
     ["main.rs", "mod.rs"].iter().any(|name| {
         let text = fs::read_to_string(owner.join(name)).unwrap_or_default();
         text.lines().any(|line| line == format!("mod {module};"))
@@ -101,8 +131,10 @@ fn belongs_to_a_test_program(path: &Path) -> bool {
 #[test]
 fn every_test_file_belongs_to_a_test_program() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let strangers: Vec<_> =
-        files(&tests).into_iter().filter(|path| !belongs_to_a_test_program(path)).collect();
+    let strangers: Vec<_> = files(&tests)
+        .into_iter()
+        .filter(|path| !belongs_to_a_test_program(path))
+        .collect();
     assert!(
         strangers.is_empty(),
         "no test program runs these: put each into `tests/engine` or `tests/cli`, and name it in its `main.rs`: \

@@ -1,4 +1,5 @@
-//! The journal cut anywhere: what is left folds to the state that was live then, and the study runs on to the same end.
+//! The journal cut anywhere: what is left folds to the state that was live then, and the study runs
+//! on to the same end.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -15,8 +16,8 @@ use swath::scheduler::SCHEDULERS;
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Name, Space};
 use swath::study::{
-    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting, Study,
-    Take, Timestamp, TrialId, TrialState, Usage, kind,
+    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting,
+    Study, Take, Timestamp, TrialId, TrialState, Usage, kind,
 };
 
 const TRIALS: u64 = 14;
@@ -38,7 +39,11 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         &mut diagnostics,
     );
     let space = Arc::new(space.expect("the space is good"));
-    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }];
+    let objectives = vec![Objective {
+        metric: "loss".into(),
+        goal: Goal::Min,
+        take: Take::Best,
+    }];
     let setting = Setting {
         space: Arc::clone(&space),
         objectives: objectives.clone(),
@@ -66,12 +71,18 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         space,
         points: Vec::new(),
         sampler_name: sampler.into(),
-        sampler: sampler_kind.make(section(""), &setting, &mut diagnostics).expect("it can be built"),
+        sampler: sampler_kind
+            .make(section(""), &setting, &mut diagnostics)
+            .expect("it can be built"),
         scheduler: scheduler_kind
             .make(section(options), &setting, &mut diagnostics)
             .expect("it can be built"),
         limits: Limits::default(),
-        retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
+        retry: Retry {
+            times: 1,
+            on: vec![FailureClass::Crash],
+            ..Retry::default()
+        },
         workdir: std::path::PathBuf::new(),
         keep: swath::sweep::Keep::default(),
         models: swath::logger::Models::default(),
@@ -85,21 +96,36 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
 
 /// What a trial does depends on its configuration and its id alone: some fail, some report NaN.
 fn script(launch: &Launch) -> Vec<(Duration, What)> {
-    let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
+    let x = launch
+        .params
+        .get("x")
+        .and_then(swath::space::Value::as_f64)
+        .unwrap_or(0.5);
     let until = launch.until.map_or(4, |until| until.0.min(4));
     let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
     let mut said: Vec<(Duration, What)> = (1..=until)
         .map(|epoch| {
-            let loss = if launch.trial.0 == 3 { f64::NAN } else { (x - 0.3).abs() + 1.0 / epoch as f64 };
+            let loss = if launch.trial.0 == 3 {
+                f64::NAN
+            } else {
+                (x - 0.3).abs() + 1.0 / epoch as f64
+            };
             let values: Vec<(Name, Datum)> = vec![
                 ("epoch".into(), Datum::Number(Metric(epoch as f64))),
                 ("loss".into(), Datum::Number(Metric(loss))),
             ];
-            (pace * u32::try_from(epoch).expect("small"), What::Logged(LogRecord::Report { values }))
+            (
+                pace * u32::try_from(epoch).expect("small"),
+                What::Logged(LogRecord::Report { values }),
+            )
         })
         .collect();
     let crash = launch.trial.0.is_multiple_of(5);
-    let exit = if crash { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
+    let exit = if crash {
+        Exit::Failed(Failure::Code(1))
+    } else {
+        Exit::Done
+    };
     said.push((pace * 6, What::Ended(exit, Usage::default())));
     said
 }
@@ -115,21 +141,36 @@ impl Listener for Memory {
 
 fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>>>) -> Study {
     let mut executor = Simulated::new(slots, script);
-    let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
+    let holder = Holder {
+        host: "h".into(),
+        pid: 1,
+        user: "u".into(),
+        since: Timestamp::from_micros(0),
+    };
     let clock = Box::new(executor.clock());
-    let mut driver = Driver::open(StudyDir::at(folder), parts, &holder, clock).expect("the study opens");
+    let mut driver =
+        Driver::open(StudyDir::at(folder), parts, &holder, clock).expect("the study opens");
     driver.listen(Box::new(Memory(Rc::clone(memory))));
-    driver.run(&mut executor, &Interrupt::default()).expect("the study runs");
+    driver
+        .run(&mut executor, &Interrupt::default())
+        .expect("the study runs");
     driver.study().clone()
 }
 
-/// What must be the same at the end, however often the study was cut: everything but attempts and times.
+/// What must be the same at the end, however often the study was cut: everything but attempts and
+/// times.
 type Outcome = (TrialId, String, TrialState, Option<f64>, Option<Exit>);
 
 fn outcome(study: &Study) -> Vec<Outcome> {
     let objective = &study.header().objectives[0];
     let line = |trial: &swath::study::Trial| {
-        (trial.id, trial.params.key(), trial.state.clone(), trial.objective(objective), trial.exit.clone())
+        (
+            trial.id,
+            trial.params.key(),
+            trial.state.clone(),
+            trial.objective(objective),
+            trial.exit.clone(),
+        )
     };
     study.trials().iter().map(line).collect()
 }
@@ -140,24 +181,45 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
     let wanted = run(whole.path(), parts(sampler, scheduler, slots), slots, &live);
     let live = live.borrow();
     let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
-    let ends: Vec<usize> =
-        text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    let ends: Vec<usize> = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at + 1)
+        .collect();
     for (lines, end) in ends.iter().enumerate().map(|(at, end)| (at + 1, *end)) {
         // A line that is torn in its middle was never committed.
-        let torn = if lines % 2 == 0 { 0 } else { (text.len() - end).min(17) };
+        let torn = if lines % 2 == 0 {
+            0
+        } else {
+            (text.len() - end).min(17)
+        };
         let cut = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(cut.path());
         fs::write(dir.journal(), &text[..end + torn]).expect("it can be written");
         let folded = journal::read(&dir).expect("a prefix can be read");
         if let Some(at) = lines.checked_sub(1 + text_lines_before_listening()) {
-            assert!(format!("{folded:?}") == format!("{:?}", live[at]), "after {lines} lines");
+            assert!(
+                format!("{folded:?}") == format!("{:?}", live[at]),
+                "after {lines} lines"
+            );
         }
-        let end = run(cut.path(), parts(sampler, scheduler, slots), slots, &Rc::default());
+        let end = run(
+            cut.path(),
+            parts(sampler, scheduler, slots),
+            slots,
+            &Rc::default(),
+        );
         assert_eq!(end.running_count(), 0);
         assert_eq!(outcome(&end), outcome(&wanted), "cut after {lines} lines");
-        let again = replay::replay(&dir, |_| Ok::<_, Infallible>(parts(sampler, scheduler, slots)));
+        let again = replay::replay(&dir, |_| {
+            Ok::<_, Infallible>(parts(sampler, scheduler, slots))
+        });
         let again = again.expect("it replays");
-        assert_eq!((again.checked, again.differences), (wanted.trials().len() as u64, vec![]));
+        assert_eq!(
+            (again.checked, again.differences),
+            (wanted.trials().len() as u64, vec![])
+        );
     }
 }
 
@@ -202,7 +264,10 @@ fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
         fs::write(dir.journal(), &text[..end]).expect("it can be written");
         let entries: Result<Vec<Entry>, _> = Journal::open(&dir).expect("it opens").collect();
         let entries = entries.expect("whole lines are good").len();
-        assert_eq!(entries, text[..end].iter().filter(|byte| **byte == b'\n').count());
+        assert_eq!(
+            entries,
+            text[..end].iter().filter(|byte| **byte == b'\n').count()
+        );
     }
 }
 
@@ -218,7 +283,12 @@ fn running_a_finished_study_again_adds_nothing() {
 #[test]
 fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
     let straight = tempfile::tempdir().expect("a temporary folder");
-    let wanted = run(straight.path(), parts("random", "fifo", 2), 2, &Rc::default());
+    let wanted = run(
+        straight.path(),
+        parts("random", "fifo", 2),
+        2,
+        &Rc::default(),
+    );
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(folder.path());
     let patient = || {
@@ -235,13 +305,24 @@ fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
         let now = clock().as_micros();
         Timestamp::from_micros(if now < seconds { now } else { now - hour })
     };
-    let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
-    let mut driver = Driver::open(dir.clone(), patient(), &holder, Box::new(put_back)).expect("it opens");
-    driver.run(&mut executor, &Interrupt::default()).expect("it runs");
+    let holder = Holder {
+        host: "h".into(),
+        pid: 1,
+        user: "u".into(),
+        since: Timestamp::from_micros(0),
+    };
+    let mut driver =
+        Driver::open(dir.clone(), patient(), &holder, Box::new(put_back)).expect("it opens");
+    driver
+        .run(&mut executor, &Interrupt::default())
+        .expect("it runs");
     let end = driver.study().clone();
     drop(driver);
     assert_eq!(outcome(&end), outcome(&wanted));
-    assert_eq!(outcome(&journal::read(&dir).expect("it can be read")), outcome(&wanted));
+    assert_eq!(
+        outcome(&journal::read(&dir).expect("it can be read")),
+        outcome(&wanted)
+    );
     let again = replay::replay(&dir, |_| Ok::<_, Infallible>(patient())).expect("it replays");
     assert_eq!(again.differences, vec![]);
 }

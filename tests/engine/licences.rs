@@ -1,4 +1,5 @@
-//! Every dependency has a licence that `deny.toml` allows. No network is needed and no tool but Cargo.
+//! Every dependency has a licence that `deny.toml` allows. No network is needed and no tool but
+//! Cargo.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,12 +16,22 @@ struct Dependency {
 /// Returns what `cargo tree` says of every dependency, also of the tests and the build.
 fn dependencies() -> Vec<Dependency> {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--all-features", "--edges=normal,build,dev"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--all-features",
+            "--edges=normal,build,dev",
+        ])
         .args(["--prefix=none", "--no-dedupe", "--format={p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let text = String::from_utf8(tree.stdout).expect("cargo writes UTF-8");
     let lines: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     lines
@@ -28,7 +39,10 @@ fn dependencies() -> Vec<Dependency> {
         .map(|line| {
             let (package, licence) = line.split_once('|').expect("a line has two parts");
             let package = package.replace(" (proc-macro)", "");
-            Dependency { package, licence: licence.to_owned() }
+            Dependency {
+                package,
+                licence: licence.to_owned(),
+            }
         })
         .collect()
 }
@@ -38,8 +52,13 @@ fn allowed_licences() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
     let text = std::fs::read_to_string(path).expect("deny.toml can be read");
     let deny: toml::Table = text.parse().expect("deny.toml is TOML");
-    let names = deny["licenses"]["allow"].as_array().expect("a list of licences");
-    names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
+    let names = deny["licenses"]["allow"]
+        .as_array()
+        .expect("a list of licences");
+    names
+        .iter()
+        .map(|name| name.as_str().expect("a name").to_owned())
+        .collect()
 }
 
 /// Returns whether an SPDX expression is met by licences for which `is_allowed` holds.
@@ -53,7 +72,10 @@ fn is_met(expression: &str, is_allowed: &dyn Fn(&str) -> bool) -> bool {
     if let Some(parts) = split_outside_parentheses(&expression, " AND ") {
         return parts.iter().all(|part| is_met(part, is_allowed));
     }
-    match expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+    match expression
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+    {
         Some(inner) => is_met(inner, is_allowed),
         None => is_allowed(expression.trim()),
     }
@@ -82,26 +104,38 @@ fn every_dependency_has_a_licence_that_is_allowed() {
     let allowed = allowed_licences();
     let is_allowed = |licence: &str| allowed.iter().any(|known| known == licence);
     let dependencies = dependencies();
-    assert!(dependencies.len() > 100, "only {} dependencies were seen", dependencies.len());
+    assert!(
+        dependencies.len() > 100,
+        "only {} dependencies were seen",
+        dependencies.len()
+    );
     let refused: Vec<String> = dependencies
         .iter()
         .filter(|dependency| !is_met(&dependency.licence, &is_allowed))
         .map(|dependency| format!("{}: {}", dependency.package, dependency.licence))
         .collect();
-    assert!(refused.is_empty(), "deny.toml does not allow these licences:\n{}", refused.join("\n"));
+    assert!(
+        refused.is_empty(),
+        "deny.toml does not allow these licences:\n{}",
+        refused.join("\n")
+    );
 }
 
 #[test]
 fn every_dependency_comes_from_the_registry() {
     let own = format!("({})", env!("CARGO_MANIFEST_DIR"));
     for Dependency { package, .. } in dependencies() {
-        assert!(package.ends_with(&own) || !package.contains('('), "{package} is not from the registry");
+        assert!(
+            package.ends_with(&own) || !package.contains('('),
+            "{package} is not from the registry"
+        );
     }
 }
 
 #[test]
 fn an_expression_is_met_as_spdx_reads_it() {
-    let is_allowed = |licence: &str| ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].contains(&licence);
+    let is_allowed =
+        |licence: &str| ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].contains(&licence);
     for met in [
         "MIT",
         "GPL-3.0 OR MIT",
@@ -114,7 +148,13 @@ fn an_expression_is_met_as_spdx_reads_it() {
     ] {
         assert!(is_met(met, &is_allowed), "{met}");
     }
-    for unmet in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND GPL-3.0", "Apache-2.0"] {
+    for unmet in [
+        "",
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "(MIT OR ISC) AND GPL-3.0",
+        "Apache-2.0",
+    ] {
         assert!(!is_met(unmet, &is_allowed), "{unmet}");
     }
 }

@@ -1,4 +1,5 @@
-//! Tests of the library: the layers, the conformance suites, the journal under faults, and programs as trials.
+//! Tests of the library: the layers, the conformance suites, the journal under faults, and programs
+//! as trials.
 
 mod architecture;
 mod conformance;

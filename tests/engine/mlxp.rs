@@ -30,12 +30,24 @@ fn trial(study: &Path, id: u32, params: &Params, exit: &Exit) -> Result<(), Box<
         at: now,
     })?;
     folder.placed(std::process::id())?;
-    let dirs = Dirs { workdir: workdir.to_path_buf(), trial: dir.clone() };
-    let mut log = TrialLogger::in_process(identity, dirs, Box::new(|_: LogRecord| Directive::Continue))?;
+    let dirs = Dirs {
+        workdir: workdir.to_path_buf(),
+        trial: dir.clone(),
+    };
+    let mut log =
+        TrialLogger::in_process(identity, dirs, Box::new(|_: LogRecord| Directive::Continue))?;
     for epoch in 1..=3_u32 {
-        let loss = if epoch == 2 { f64::NAN } else { 1.0 / f64::from(epoch) };
+        let loss = if epoch == 2 {
+            f64::NAN
+        } else {
+            1.0 / f64::from(epoch)
+        };
         log.report(&[("epoch", f64::from(epoch)), ("val_loss", loss)])?;
-        log.metric("loss", f64::INFINITY, Point::step(1).batch(2).context("train"))?;
+        log.metric(
+            "loss",
+            f64::INFINITY,
+            Point::step(1).batch(2).context("train"),
+        )?;
         log.metric("yes", 1e-300, Point::default().log("été"))?;
     }
     log.record(r#"{"epoch": 4, "note: é": "x: \"y\" 'z' \n \u0085", "ok": true}"#)?;
@@ -49,7 +61,10 @@ fn study(root: &Path) -> Result<(), Box<dyn Error>> {
     let study = root.join("s");
     fs::create_dir(&study)?;
     let params = |entries: &[(&str, Value)]| -> Params {
-        entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+        entries
+            .iter()
+            .map(|(name, value)| (Name::from(*name), value.clone()))
+            .collect()
     };
     let text = |text: &str| Value::Text(text.into());
     let first = params(&[
@@ -61,14 +76,22 @@ fn study(root: &Path) -> Result<(), Box<dyn Error>> {
         ("word", text("off")),
         ("number", text("1e-5")),
         ("odd", text("a: 'b' #\n\u{85}\u{1f600}")),
-        ("list", Value::List(vec![Value::Int(1), text("a, b"), Value::Float(1e-7)])),
+        (
+            "list",
+            Value::List(vec![Value::Int(1), text("a, b"), Value::Float(1e-7)]),
+        ),
         ("model.layers", Value::Int(2)),
         ("model.act", text("")),
         ("opt", text("sgd")),
         ("opt.momentum", Value::Float(0.9)),
     ]);
     trial(&study, 1, &first, &Exit::Done)?;
-    trial(&study, 2, &Params::default(), &Exit::Failed(Failure::Code(1)))?;
+    trial(
+        &study,
+        2,
+        &Params::default(),
+        &Exit::Failed(Failure::Code(1)),
+    )?;
     trial(&study, 10, &params(&[("été", text("ü"))]), &Exit::Paused)?;
     Ok(())
 }
@@ -79,10 +102,18 @@ fn the_reader_of_mlxp_reads_every_parameter_metric_and_status() -> Result<(), Bo
     let root = tempfile::tempdir()?;
     study(root.path())?;
     let python = std::env::var("SWATH_MLXP_PYTHON")?;
-    let done =
-        Command::new(python).arg("tests/interop/mlxp_reader.py").arg(root.path().join("s")).output()?;
-    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let done = Command::new(python)
+        .arg("tests/interop/mlxp_reader.py")
+        .arg(root.path().join("s"))
+        .output()?;
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+    );
     assert!(done.status.success(), "{out}{err}");
-    assert!(out.contains("MLXP reads 3 trials, 1 of them complete, and 102 metric points"), "{out}");
+    assert!(
+        out.contains("MLXP reads 3 trials, 1 of them complete, and 102 metric points"),
+        "{out}"
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Programs as trials: how they end, what they are given, what is left of them. Each test ends only what it started.
+//! Programs as trials: how they end, what they are given, what is left of them. Each test ends only
+//! what it started.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What, guard,
+    Allotment, Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What,
+    guard,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -70,7 +72,10 @@ impl World {
         };
         let program = Program::new(settings).unwrap();
         let pool = Pool::new(Arc::new(program), 2, study).unwrap();
-        Self { pool, dir: tempfile::tempdir().unwrap() }
+        Self {
+            pool,
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn running(name: &str) -> Self {
@@ -108,7 +113,10 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "only {signals:?}");
             signals.extend(self.pool.wait(Duration::from_millis(100)));
         }
-        Story { signals, took: begun.elapsed() }
+        Story {
+            signals,
+            took: begun.elapsed(),
+        }
     }
 
     fn until_reported(&mut self) -> Story {
@@ -210,9 +218,15 @@ fn every_way_to_end_by_oneself_is_told_apart() {
 
 #[test]
 fn the_last_line_of_a_traceback_is_the_cause_of_the_failure() {
-    let (error, ended) = ("ValueError: bad shapes".to_owned(), Box::new(Failure::Code(1)));
+    let (error, ended) = (
+        "ValueError: bad shapes".to_owned(),
+        Box::new(Failure::Code(1)),
+    );
     let mut world = World::running("traceback.sh");
-    assert_eq!(world.run().exit(), &Exit::Failed(Failure::Raised { error, ended }));
+    assert_eq!(
+        world.run().exit(),
+        &Exit::Failed(Failure::Raised { error, ended })
+    );
 }
 
 #[test]
@@ -220,14 +234,20 @@ fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
     let auc = || "auc".into();
     let capture = |pattern: &str| {
         let capture = vec![(auc(), regex::Regex::new(pattern).unwrap())];
-        ProgramSettings { capture, ..settings(&[&trainable("prints-auc.sh")]) }
+        ProgramSettings {
+            capture,
+            ..settings(&[&trainable("prints-auc.sh")])
+        }
     };
     let why = |settings| {
         let story = World::deciding(settings, vec![auc()]).run();
-        story.signals.into_iter().find_map(|signal| match signal.what {
-            What::Logged(LogRecord::Absent { why, .. }) => Some(why),
-            _ => None,
-        })
+        story
+            .signals
+            .into_iter()
+            .find_map(|signal| match signal.what {
+                What::Logged(LogRecord::Absent { why, .. }) => Some(why),
+                _ => None,
+            })
     };
     let lines = "stdout has `Test AUC: 0.99`, stderr has `auc on the training set: 1.0`";
     assert_eq!(
@@ -238,7 +258,10 @@ fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
     );
     let without = settings(&[&trainable("prints-auc.sh")]);
     let add = r"add `auc = 'AUC[:=]\s*(\S+)'` to `[capture]`";
-    assert_eq!(why(without).unwrap(), format!("was never reported; {lines}: {add}"));
+    assert_eq!(
+        why(without).unwrap(),
+        format!("was never reported; {lines}: {add}")
+    );
     assert_eq!(why(capture(r"AUC: (\S+)")), None, "it was found");
 }
 
@@ -246,14 +269,19 @@ fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
 fn what_a_program_prints_is_in_the_files_of_its_trial() {
     let mut world = World::running("crash.sh");
     world.run();
-    assert_eq!(world.read("stderr.log"), "the learning rate makes no sense\n");
+    assert_eq!(
+        world.read("stderr.log"),
+        "the learning rate makes no sense\n"
+    );
 }
 
 #[test]
 fn it_is_told_where_it_runs_before_anything_else_and_what_it_used_at_its_end() {
     let mut world = World::running("slow.sh");
     let story = world.run();
-    let What::Placed(place) = &story.signals[0].what else { panic!("{:?}", story.signals) };
+    let What::Placed(place) = &story.signals[0].what else {
+        panic!("{:?}", story.signals)
+    };
     assert!(place.pid.is_some() && place.start_ticks.is_some() && place.boot_id.is_some());
     let (_, usage) = story.ended();
     assert!(usage.cpu_seconds > 0.0 && usage.peak_mib > 0.1, "{usage:?}");
@@ -264,9 +292,17 @@ fn reports_arrive_while_the_program_runs() {
     let mut world = World::running("slow.sh");
     world.start();
     let first = world.until_reported();
-    assert!(!first.signals.iter().any(|signal| matches!(signal.what, What::Ended(..))));
+    assert!(
+        !first
+            .signals
+            .iter()
+            .any(|signal| matches!(signal.what, What::Ended(..)))
+    );
     let rest = world.until_ended();
-    assert_eq!([first.losses(), rest.losses()].concat(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(
+        [first.losses(), rest.losses()].concat(),
+        [0.0, 1.0, 2.0, 3.0, 4.0]
+    );
 }
 
 #[test]
@@ -280,7 +316,10 @@ fn lines_that_are_no_records_are_warnings_and_the_good_ones_are_kept() {
 #[test]
 fn what_an_unmodified_program_prints_can_be_reports() {
     let capture = vec![("loss".into(), regex::Regex::new(r"loss=(\S+)").unwrap())];
-    let mut world = World::of(ProgramSettings { capture, ..settings(&[&trainable("print.sh")]) });
+    let mut world = World::of(ProgramSettings {
+        capture,
+        ..settings(&[&trainable("print.sh")])
+    });
     assert_eq!(world.run().losses(), [0.0, 1.0, 2.0]);
 }
 
@@ -289,7 +328,10 @@ fn what_an_unmodified_program_prints_can_be_reports() {
 fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
     let busy = "sh -c 'while :; do :; done' & sleep 2; kill $!; wait";
     let system = Some(Duration::from_millis(300));
-    let mut world = World::of(ProgramSettings { system, ..settings(&["/bin/sh", "-c", busy]) });
+    let mut world = World::of(ProgramSettings {
+        system,
+        ..settings(&["/bin/sh", "-c", busy])
+    });
     assert_eq!(world.run().exit(), &Exit::Done);
     let rows = world.read("metrics/system.json");
     assert!(rows.lines().count() >= 3, "{rows}");
@@ -298,8 +340,14 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
         let rest = last.split_once(&format!("\"{key}\": ")).unwrap().1;
         rest.split([',', '}']).next().unwrap().parse().unwrap()
     };
-    assert!(value("cpu_percent") > 5.0 && value("memory_mib") > 0.5 && value("processes") >= 3.0, "{rows}");
-    let mut short = World::of(ProgramSettings { system, ..settings(&["/bin/true"]) });
+    assert!(
+        value("cpu_percent") > 5.0 && value("memory_mib") > 0.5 && value("processes") >= 3.0,
+        "{rows}"
+    );
+    let mut short = World::of(ProgramSettings {
+        system,
+        ..settings(&["/bin/true"])
+    });
     short.run();
     assert_eq!(short.read("metrics/system.json"), "");
 }
@@ -308,11 +356,18 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
 fn it_is_given_its_environment_its_arguments_and_its_directory() {
     let workdir = tempfile::tempdir().unwrap();
     let mut world = World::of(ProgramSettings {
-        env: vec![("GIVEN".into(), "yes".into()), ("SWATH_SEED".into(), "forged".into())],
+        env: vec![
+            ("GIVEN".into(), "yes".into()),
+            ("SWATH_SEED".into(), "forged".into()),
+        ],
         workdir: workdir.path().to_owned(),
         ..settings(&[&trainable("environment.sh"), "--lr=0.5", "a b"])
     });
-    let launch = Launch { until: Some(Resource(9)), resume: true, ..world.launch(1) };
+    let launch = Launch {
+        until: Some(Resource(9)),
+        resume: true,
+        ..world.launch(1)
+    };
     world.pool.start(launch).unwrap();
     world.until_ended();
     let dir = world.trial_dir(1).display().to_string();
@@ -341,20 +396,28 @@ fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
     for (command, cure) in cases {
         let mut world = World::of(settings(command));
         let story = world.run();
-        let Exit::Failed(Failure::Spawn(why)) = story.exit() else { panic!("{:?}", story.exit()) };
+        let Exit::Failed(Failure::Spawn(why)) = story.exit() else {
+            panic!("{:?}", story.exit())
+        };
         assert!(why.contains(cure), "{command:?}: {why}");
     }
-    let mut world =
-        World::of(ProgramSettings { workdir: "/no/such/place".into(), ..settings(&["/bin/true"]) });
+    let mut world = World::of(ProgramSettings {
+        workdir: "/no/such/place".into(),
+        ..settings(&["/bin/true"])
+    });
     let story = world.run();
-    let Exit::Failed(Failure::Spawn(why)) = story.exit() else { panic!("{:?}", story.exit()) };
+    let Exit::Failed(Failure::Spawn(why)) = story.exit() else {
+        panic!("{:?}", story.exit())
+    };
     assert!(why.contains("workdir"), "{why}");
 }
 
 #[test]
 fn one_who_heeds_sigterm_may_save_and_what_it_says_then_still_counts() {
-    let mut world =
-        World::of(ProgramSettings { checkpoint: true, ..settings(&[&trainable("checkpoint.sh")]) });
+    let mut world = World::of(ProgramSettings {
+        checkpoint: true,
+        ..settings(&[&trainable("checkpoint.sh")])
+    });
     world.start();
     world.until_reported();
     world.pool.stop(TrialId(1), Stop::Pause);
@@ -372,19 +435,30 @@ fn one_who_polls_the_stop_file_is_heard_too() {
     world.pool.stop(TrialId(1), Stop::Verdict);
     let story = world.until_ended();
     assert_eq!((story.exit(), story.losses()), (&Exit::Stopped, vec![1.0]));
-    assert!(story.took < Duration::from_secs(5), "it took {:?}", story.took);
+    assert!(
+        story.took < Duration::from_secs(5),
+        "it took {:?}",
+        story.took
+    );
 }
 
 #[test]
 fn one_who_ignores_sigterm_is_killed_after_the_grace_with_all_its_group() {
     let grace = Duration::from_millis(300);
-    let mut world = World::of(ProgramSettings { grace, ..settings(&[&trainable("ignore-term.sh")]) });
+    let mut world = World::of(ProgramSettings {
+        grace,
+        ..settings(&[&trainable("ignore-term.sh")])
+    });
     world.start();
     world.until_reported();
     world.pool.stop(TrialId(1), Stop::Verdict);
     let story = world.until_ended();
     assert_eq!(story.exit(), &Exit::Stopped);
-    assert!(story.took >= grace && story.took < grace * 8, "it took {:?}", story.took);
+    assert!(
+        story.took >= grace && story.took < grace * 8,
+        "it took {:?}",
+        story.took
+    );
     assert!(marked(&world.trial_dir(1).display().to_string()).is_empty());
 }
 
@@ -398,27 +472,48 @@ fn a_kill_takes_effect_at_once_also_within_the_grace() {
     world.pool.stop(TrialId(1), Stop::Kill);
     let story = world.until_ended();
     assert_eq!(story.exit(), &Exit::Interrupted);
-    assert!(story.took < Duration::from_secs(2), "it took {:?}", story.took);
+    assert!(
+        story.took < Duration::from_secs(2),
+        "it took {:?}",
+        story.took
+    );
 }
 
 #[test]
 fn one_that_runs_too_long_is_ended() {
     let limit = Duration::from_millis(200);
-    let mut world =
-        World::of(ProgramSettings { trial_time: Some(limit), ..settings(&[&trainable("endless.sh")]) });
+    let mut world = World::of(ProgramSettings {
+        trial_time: Some(limit),
+        ..settings(&[&trainable("endless.sh")])
+    });
     let story = world.run();
     assert_eq!(story.exit(), &Exit::Failed(Failure::Timeout(limit)));
-    assert!(story.took >= limit && story.took < limit * 10, "it took {:?}", story.took);
+    assert!(
+        story.took >= limit && story.took < limit * 10,
+        "it took {:?}",
+        story.took
+    );
 }
 
 #[test]
 fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
-    let mut world = World::of(ProgramSettings { log: 300_000, ..settings(&[&trainable("flood.sh")]) });
+    let mut world = World::of(ProgramSettings {
+        log: 300_000,
+        ..settings(&[&trainable("flood.sh")])
+    });
     let story = world.run();
     let kept = world.read("stdout.log");
-    assert!(kept.len() <= 300_000 && kept.contains("bytes left out here"), "{} bytes", kept.len());
+    assert!(
+        kept.len() <= 300_000 && kept.contains("bytes left out here"),
+        "{} bytes",
+        kept.len()
+    );
     assert!(kept.ends_with("x 19\n"));
-    let told = story.warnings().iter().filter(|text| text.contains("limits.log")).count();
+    let told = story
+        .warnings()
+        .iter()
+        .filter(|text| text.contains("limits.log"))
+        .count();
     assert_eq!(told, 1);
 }
 
@@ -433,9 +528,17 @@ fn nothing_that_a_trial_leaves_behind_survives() {
     let story = world.run();
     assert_eq!((story.exit(), story.losses()), (&Exit::Done, vec![0.0]));
     let mark = world.trial_dir(1).display().to_string();
-    assert_eq!(marked(&mark), Vec::<u32>::new(), "with its environment, after the trial");
+    assert_eq!(
+        marked(&mark),
+        Vec::<u32>::new(),
+        "with its environment, after the trial"
+    );
     drop(world);
-    assert_eq!(marked(&seconds), Vec::<u32>::new(), "without, after the run");
+    assert_eq!(
+        marked(&seconds),
+        Vec::<u32>::new(),
+        "without, after the run"
+    );
 }
 
 #[test]
@@ -446,7 +549,11 @@ fn dropping_the_pool_ends_programs_that_run() {
     let World { pool, dir } = world;
     let begun = Instant::now();
     drop(pool);
-    assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "it took {:?}",
+        begun.elapsed()
+    );
     assert!(marked(&dir.path().display().to_string()).is_empty());
 }
 
@@ -457,7 +564,11 @@ fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
         let mut orchestrator = {
             use std::os::unix::process::CommandExt;
             let mut command = this_program("orchestrator_process");
-            command.env("SWATH_TEST_DIR", dir.path()).process_group(0).spawn().unwrap()
+            command
+                .env("SWATH_TEST_DIR", dir.path())
+                .process_group(0)
+                .spawn()
+                .unwrap()
         };
         let begun = Instant::now();
         while !dir.path().join("ready").exists() {
@@ -473,7 +584,11 @@ fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
             orchestrator.kill().unwrap();
         }
         orchestrator.wait().unwrap();
-        assert!(gone_within(&mark, PATIENCE), "{:?} with whole_group = {whole_group}", marked(&mark));
+        assert!(
+            gone_within(&mark, PATIENCE),
+            "{:?} with whole_group = {whole_group}",
+            marked(&mark)
+        );
     }
 }
 
@@ -481,7 +596,9 @@ fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
 fn this_program(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let test = format!("programs::{role}");
-    command.args(["--exact", &test, "--ignored", "--nocapture"]).env(ROLE, role);
+    command
+        .args(["--exact", &test, "--ignored", "--nocapture"])
+        .env(ROLE, role);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -500,7 +617,10 @@ fn orchestrator_process() {
     if std::env::var(ROLE).is_ok_and(|role| role == "orchestrator_process") {
         let seconds = format!("{}", 2_000_000 + std::process::id());
         let guard = Some(this_program("guard_process"));
-        let settings = ProgramSettings { guard, ..settings(&[&trainable("ignore-term.sh"), &seconds]) };
+        let settings = ProgramSettings {
+            guard,
+            ..settings(&[&trainable("ignore-term.sh"), &seconds])
+        };
         let mut world = World::of(settings);
         let dir = PathBuf::from(std::env::var_os("SWATH_TEST_DIR").unwrap());
         for slot in 0..2 {

@@ -11,11 +11,17 @@ fn a_refused_submission_shows_the_words_of_slurm() {
     let world = World::new("refused", SHORT, 2, &slurm("partition = \"nowhere\""));
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("invalid partition specified: nowhere"), "{said}");
+    assert!(
+        said.contains("invalid partition specified: nowhere"),
+        "{said}"
+    );
     let world = World::new("impossible", SHORT, 2, &slurm("cpus = 20"));
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("Requested node configuration is not available"), "{said}");
+    assert!(
+        said.contains("Requested node configuration is not available"),
+        "{said}"
+    );
     assert_eq!(world.study().trials().len(), 0);
 }
 
@@ -26,8 +32,15 @@ fn a_job_that_waits_for_ever_is_told_apart() {
     let world = World::new("never", SHORT, 2, &slurm("cpus = 64"));
     let run = world.start();
     let begun = Instant::now();
-    while !world.said().contains("PartitionConfig: it will not start as it is") {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
+    while !world
+        .said()
+        .contains("PartitionConfig: it will not start as it is")
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(40),
+            "{}",
+            world.said()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(world.swath(&["stop", "never"]).status().unwrap().success());
@@ -72,10 +85,17 @@ fn an_older_program_on_the_nodes_is_told_apart() {
     let Some(_) = cluster() else { return };
     let world = World::new("older", SHORT, 2, "");
     let old = world.path("old-swath");
-    std::fs::write(&old, "#!/bin/sh\necho \"error: unrecognized subcommand 'pilot'\" >&2\nexit 2\n").unwrap();
+    std::fs::write(
+        &old,
+        "#!/bin/sh\necho \"error: unrecognized subcommand 'pilot'\" >&2\nexit 2\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let text = std::fs::read_to_string(world.path("sweep.toml")).unwrap();
-    world.sweep(&format!("{text}{}", slurm(&format!("swath = \"{}\"", old.display()))));
+    world.sweep(&format!(
+        "{text}{}",
+        slurm(&format!("swath = \"{}\"", old.display()))
+    ));
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("unrecognized subcommand 'pilot'"), "{said}");
@@ -84,7 +104,12 @@ fn an_older_program_on_the_nodes_is_told_apart() {
 #[test]
 fn a_site_that_allows_small_arrays_gets_small_arrays() {
     let Some(_) = cluster() else { return };
-    let world = World::new("arrays", &format!("sleep 1\n{SHORT}"), 6, &slurm("pilots = 6"));
+    let world = World::new(
+        "arrays",
+        &format!("sleep 1\n{SHORT}"),
+        6,
+        &slurm("pilots = 6"),
+    );
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(6);
@@ -96,17 +121,30 @@ fn a_site_that_allows_small_arrays_gets_small_arrays() {
 fn a_node_on_which_trials_only_fail_is_left_out_and_they_run_elsewhere() {
     let Some(_) = cluster() else { return };
     let trial = format!("[ \"$SLURMD_NODENAME\" = n2 ] && exit 1\nsleep 0.5\n{SHORT}");
-    let world = World::new("sick", &trial, 40, &slurm("pilots = 2\nslots = 4\ncpus = 16"));
+    let world = World::new(
+        "sick",
+        &trial,
+        40,
+        &slurm("pilots = 2\nslots = 4\ncpus = 16"),
+    );
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(40);
-    assert!(said.contains("on n2, one after the other: it is given no more"), "{said}");
+    assert!(
+        said.contains("on n2, one after the other: it is given no more"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_program_that_fails_everywhere_ends_the_run_before_its_points_are_used_up() {
     let Some(_) = cluster() else { return };
-    let world = World::new("broken", "exit 1", 40, &slurm("pilots = 2\nslots = 2\ncpus = 16"));
+    let world = World::new(
+        "broken",
+        "exit 1",
+        40,
+        &slurm("pilots = 2\nslots = 2\ncpus = 16"),
+    );
     let (code, said) = world.run();
     assert_eq!(code, 4, "{said}");
     let study = world.study();
@@ -123,7 +161,10 @@ fn a_job_that_got_too_few_gpus_says_so_and_shares_none() {
     let world = World::with("too-few", SHORT, 4, &executor, "[resources]\ngpus = 1\n");
     let (code, said) = world.run();
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("gave 1 GPUs to the job, too few for 2 trials at a time"), "{said}");
+    assert!(
+        said.contains("gave 1 GPUs to the job, too few for 2 trials at a time"),
+        "{said}"
+    );
     assert_eq!(world.study().counts().failed, 0);
 }
 
@@ -140,12 +181,18 @@ fn clocks_that_differ_are_noticed_and_change_nothing() {
     .unwrap();
     std::fs::set_permissions(&late, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let text = std::fs::read_to_string(world.path("sweep.toml")).unwrap();
-    let executor = slurm(&format!("swath = \"{}\"\nwalltime = \"30m\"", late.display()));
+    let executor = slurm(&format!(
+        "swath = \"{}\"\nwalltime = \"30m\"",
+        late.display()
+    ));
     world.sweep(&format!("{text}{executor}"));
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(4);
-    assert!(said.contains("the clock of n") && said.contains(" and this machine's are 36"), "{said}");
+    assert!(
+        said.contains("the clock of n") && said.contains(" and this machine's are 36"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -156,10 +203,15 @@ fn a_full_quota_loses_nothing() {
     let world = World::new("quota", STEPS, 4, &slurm("slots = 2"));
     let _small = Small::mount(world.path("logs"));
     let run = world.start();
-    world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
+    world.until("trials report", |study| {
+        study.trials().iter().any(|trial| trial.reports > 5)
+    });
     // Everything that is left of the quota, for a while.
     let filler = world.path("logs/filler");
-    Command::new("dd").args(["if=/dev/zero", "bs=4k", &format!("of={}", filler.display())]).output().unwrap();
+    Command::new("dd")
+        .args(["if=/dev/zero", "bs=4k", &format!("of={}", filler.display())])
+        .output()
+        .unwrap();
     std::thread::sleep(Duration::from_secs(6));
     std::fs::remove_file(&filler).unwrap();
     let code = run.wait();
@@ -167,7 +219,10 @@ fn a_full_quota_loses_nothing() {
     let (ends, study) = (world.ends(), world.study());
     assert_eq!(code, 0, "{said}");
     assert_eq!(study.counts().complete, 4, "{ends:?}\n{said}");
-    assert!(study.trials().iter().all(|trial| trial.reports >= 40), "{said}");
+    assert!(
+        study.trials().iter().all(|trial| trial.reports >= 40),
+        "{said}"
+    );
 }
 
 /// A file system of one mebibyte.
@@ -176,8 +231,11 @@ struct Small(std::path::PathBuf);
 impl Small {
     fn mount(at: std::path::PathBuf) -> Self {
         std::fs::create_dir(&at).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&at).status().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "none"])
+            .arg(&at)
+            .status()
+            .unwrap();
         assert!(mounted.success());
         Self(at)
     }

@@ -11,8 +11,14 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     let Some(_) = cluster() else { return };
     let world = World::new("cancelled", STEPS, 4, &slurm("slots = 4"));
     let run = world.start();
-    world
-        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 4);
+    world.until("trials report", |study| {
+        study
+            .trials()
+            .iter()
+            .filter(|trial| trial.reports > 5)
+            .count()
+            == 4
+    });
     let job = world.jobs().remove(0);
     call(&["scancel", job.split(' ').next_back().unwrap()]);
     assert_eq!(run.wait(), 0, "{}", world.said());
@@ -20,11 +26,24 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     let study = world.study();
     for trial in study.trials() {
         // One more if it was stopped between a report and its checkpoint.
-        assert!(trial.attempts == 2 && (40..=41).contains(&trial.reports), "{}", world.said());
+        assert!(
+            trial.attempts == 2 && (40..=41).contains(&trial.reports),
+            "{}",
+            world.said()
+        );
     }
-    let first: Vec<_> =
-        world.ends().into_iter().filter(|(_, attempt, _)| *attempt == 1).map(|end| end.2).collect();
-    assert!(first.iter().all(|exit| matches!(exit, Exit::Interrupted | Exit::Lost)), "{first:?}");
+    let first: Vec<_> = world
+        .ends()
+        .into_iter()
+        .filter(|(_, attempt, _)| *attempt == 1)
+        .map(|end| end.2)
+        .collect();
+    assert!(
+        first
+            .iter()
+            .all(|exit| matches!(exit, Exit::Interrupted | Exit::Lost)),
+        "{first:?}"
+    );
     assert_eq!(study.counts().failed, 0);
 }
 
@@ -33,21 +52,46 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
     let Some(_) = cluster() else { return };
     let world = World::new("requeued", STEPS, 2, &slurm("slots = 2\nrequeue = true"));
     let run = world.start();
-    world
-        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 2);
-    let job = world.jobs().remove(0).split(' ').next_back().unwrap().to_owned();
+    world.until("trials report", |study| {
+        study
+            .trials()
+            .iter()
+            .filter(|trial| trial.reports > 5)
+            .count()
+            == 2
+    });
+    let job = world
+        .jobs()
+        .remove(0)
+        .split(' ')
+        .next_back()
+        .unwrap()
+        .to_owned();
     call(&["scontrol", "requeue", &job]);
     let begun = Instant::now();
     while world.study().trials()[0].attempts < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}", world.said());
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}",
+            world.said()
+        );
         // Slurm would wait for two minutes.
-        call(&["scontrol", "update", &format!("JobId={job}"), "StartTime=now"]);
+        call(&[
+            "scontrol",
+            "update",
+            &format!("JobId={job}"),
+            "StartTime=now",
+        ]);
         std::thread::sleep(Duration::from_millis(500));
     }
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(2);
     for trial in world.study().trials() {
-        assert!(trial.attempts == 2 && (40..=41).contains(&trial.reports), "{}", world.said());
+        assert!(
+            trial.attempts == 2 && (40..=41).contains(&trial.reports),
+            "{}",
+            world.said()
+        );
     }
     assert_eq!(world.notes("submitted"), 1, "{}", world.said());
 }
@@ -55,26 +99,52 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
 #[test]
 fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
     let Some(_) = cluster() else { return };
-    let world = World::new("hangs", STEPS, 1, &slurm("").replace("lease = \"4s\"", "lease = \"1s\""));
+    let world = World::new(
+        "hangs",
+        STEPS,
+        1,
+        &slurm("").replace("lease = \"4s\"", "lease = \"1s\""),
+    );
     let run = world.start();
-    world.until("it reports", |study| study.trials().first().is_some_and(|trial| trial.reports > 5));
+    world.until("it reports", |study| {
+        study
+            .trials()
+            .first()
+            .is_some_and(|trial| trial.reports > 5)
+    });
     let pid = pid_of_a_pilot(&world);
-    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-STOP", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(1);
-    assert!(world.said().contains("and its job was cancelled"), "{}", world.said());
+    assert!(
+        world.said().contains("and its job was cancelled"),
+        "{}",
+        world.said()
+    );
 }
 
 /// Returns the process of the first pilot that can be found.
 fn pid_of_a_pilot(world: &World) -> String {
     let pilots = world.dir().root().join("pilots");
-    let journals = std::fs::read_dir(pilots).unwrap().map(|entry| entry.unwrap().path());
-    let journal =
-        journals.filter(|path| path.to_string_lossy().ends_with(".0.jsonl")).find(|path| path.exists());
+    let journals = std::fs::read_dir(pilots)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let journal = journals
+        .filter(|path| path.to_string_lossy().ends_with(".0.jsonl"))
+        .find(|path| path.exists());
     let said = std::fs::read_to_string(journal.unwrap()).unwrap();
     let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
-    hello["word"]["hello"]["place"]["pid"].as_u64().unwrap().to_string()
+    hello["word"]["hello"]["place"]["pid"]
+        .as_u64()
+        .unwrap()
+        .to_string()
 }
 
 #[test]
@@ -88,7 +158,12 @@ while [ "$i" -lt 120 ]; do
 done"#;
     let world = World::new("down", trial, 1, &slurm(""));
     let run = world.start();
-    world.until("it reports", |study| study.trials().first().is_some_and(|trial| trial.reports > 5));
+    world.until("it reports", |study| {
+        study
+            .trials()
+            .first()
+            .is_some_and(|trial| trial.reports > 5)
+    });
     let host = world.study().trials()[0].place.clone().unwrap().host;
     node(&["kill", &host]);
     node(&["down", &host]);
@@ -100,10 +175,27 @@ done"#;
     node(&["up", &host]);
     let study = world.study();
     let trial = &study.trials()[0];
-    assert_eq!((trial.state.clone(), trial.attempts), (TrialState::Complete, 2), "{}", world.said());
-    let loss = trial.metrics.iter().find(|(name, _)| &***name == "loss").unwrap().1;
-    assert_eq!((loss.min, loss.count), (Some(2.0), 120), "reports of the first attempt count");
-    assert_eq!(world.ends().first().map(|end| end.2.clone()), Some(Exit::Lost));
+    assert_eq!(
+        (trial.state.clone(), trial.attempts),
+        (TrialState::Complete, 2),
+        "{}",
+        world.said()
+    );
+    let loss = trial
+        .metrics
+        .iter()
+        .find(|(name, _)| &***name == "loss")
+        .unwrap()
+        .1;
+    assert_eq!(
+        (loss.min, loss.count),
+        (Some(2.0), 120),
+        "reports of the first attempt count"
+    );
+    assert_eq!(
+        world.ends().first().map(|end| end.2.clone()),
+        Some(Exit::Lost)
+    );
     assert!(world.said().contains("is lost"), "{}", world.said());
 }
 
@@ -116,7 +208,11 @@ fn a_controller_that_does_not_answer_is_waited_for() {
     let begun = Instant::now();
     let run = world.start();
     while !world.said().contains("does not answer") {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{}", world.said());
+        assert!(
+            begun.elapsed() < Duration::from_secs(40),
+            "{}",
+            world.said()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(Duration::from_secs(3));
@@ -128,10 +224,16 @@ fn a_controller_that_does_not_answer_is_waited_for() {
 #[test]
 fn nothing_is_lost_while_the_controller_is_away() {
     let Some(_) = cluster() else { return };
-    let world =
-        World::new("away", &STEPS.replace("sleep 0.1", "sleep 1"), 4, &slurm("pilots = 2\nslots = 2"));
+    let world = World::new(
+        "away",
+        &STEPS.replace("sleep 0.1", "sleep 1"),
+        4,
+        &slurm("pilots = 2\nslots = 2"),
+    );
     let run = world.start();
-    world.until("trials report", |study| study.trials().iter().any(|trial| trial.reports > 5));
+    world.until("trials report", |study| {
+        study.trials().iter().any(|trial| trial.reports > 5)
+    });
     controller_remembers();
     node(&["kill", "slurmctld"]);
     std::thread::sleep(Duration::from_secs(15));
@@ -139,7 +241,10 @@ fn nothing_is_lost_while_the_controller_is_away() {
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(4);
     assert!(
-        world.ends().iter().all(|(_, attempt, exit)| (*attempt, exit) == (1, &Exit::Done)),
+        world
+            .ends()
+            .iter()
+            .all(|(_, attempt, exit)| (*attempt, exit) == (1, &Exit::Done)),
         "{}",
         world.said()
     );
@@ -149,32 +254,66 @@ fn nothing_is_lost_while_the_controller_is_away() {
 #[test]
 fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
     let Some(cluster) = cluster() else { return };
-    let world = World::new("forgotten", STEPS, 2, &slurm("slots = 2\nextra = [\"--hold\"]"));
+    let world = World::new(
+        "forgotten",
+        STEPS,
+        2,
+        &slurm("slots = 2\nextra = [\"--hold\"]"),
+    );
     let run = world.start();
     let begun = Instant::now();
     while world.jobs().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}", world.said());
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}",
+            world.said()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     controller_remembers();
     let state = cluster.join("state");
     let kept = tempfile::tempdir().unwrap();
     let copy = |from: &std::path::Path, to: &std::path::Path| {
-        let status = Command::new("cp").args(["-a", "--"]).arg(from.join(".")).arg(to).status().unwrap();
+        let status = Command::new("cp")
+            .args(["-a", "--"])
+            .arg(from.join("."))
+            .arg(to)
+            .status()
+            .unwrap();
         assert!(status.success());
     };
     copy(&state, kept.path());
-    let job = world.jobs().remove(0).split(' ').next_back().unwrap().to_owned();
+    let job = world
+        .jobs()
+        .remove(0)
+        .split(' ')
+        .next_back()
+        .unwrap()
+        .to_owned();
     call(&["scontrol", "release", &job]);
-    world
-        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() == 2);
+    world.until("trials report", |study| {
+        study
+            .trials()
+            .iter()
+            .filter(|trial| trial.reports > 5)
+            .count()
+            == 2
+    });
     node(&["kill", "slurmctld"]);
     copy(kept.path(), &state);
     node(&["start", "slurmctld"]);
     call(&["scontrol", "release", &job]);
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(2);
-    assert!(world.study().trials().iter().all(|trial| trial.attempts == 2), "{}", world.said());
+    assert!(
+        world
+            .study()
+            .trials()
+            .iter()
+            .all(|trial| trial.attempts == 2),
+        "{}",
+        world.said()
+    );
     assert!(
         world
             .dir()
@@ -182,7 +321,13 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
             .join("pilots")
             .read_dir()
             .unwrap()
-            .any(|entry| { entry.unwrap().file_name().to_string_lossy().ends_with(".0r1.jsonl") })
+            .any(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_string_lossy()
+                    .ends_with(".0r1.jsonl")
+            })
     );
     assert_eq!(world.notes("submitted"), 1, "{}", world.said());
 }
@@ -198,7 +343,12 @@ fn next(state: &mut u64) -> u64 {
 #[test]
 fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilots() {
     let Some(_) = cluster() else { return };
-    let world = World::new("killed", STEPS, 24, &slurm("pilots = 2\nslots = 2\nidle = \"60s\""));
+    let world = World::new(
+        "killed",
+        STEPS,
+        24,
+        &slurm("pilots = 2\nslots = 2\nidle = \"60s\""),
+    );
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let mut kills = 0;
     while kills < 20 {
@@ -207,7 +357,11 @@ fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilot
         let ended = run.child.try_wait().unwrap();
         run.child.kill().unwrap();
         run.child.wait().unwrap();
-        assert!(ended.is_none(), "it was over after {kills} kills\n{}", world.said());
+        assert!(
+            ended.is_none(),
+            "it was over after {kills} kills\n{}",
+            world.said()
+        );
         kills += 1;
     }
     assert_eq!(world.start().wait(), 0, "{}", world.said());
@@ -217,11 +371,19 @@ fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilot
         assert_eq!(trial.reports, 40, "trial {}\n{}", trial.id, world.said());
     }
     // Every end that was not its trial's last was a start that was never sent.
-    let lost: Vec<_> = world.ends().into_iter().filter(|end| end.2 != Exit::Done).collect();
+    let lost: Vec<_> = world
+        .ends()
+        .into_iter()
+        .filter(|end| end.2 != Exit::Done)
+        .collect();
     assert!(lost.iter().all(|end| end.2 == Exit::Lost), "{lost:?}");
     let gone_early = world.notes("gone") < 2;
     let submitted = world.notes("intent") - world.notes("dropped");
-    assert!(submitted == 1 || gone_early, "{submitted} submissions\n{}", world.said());
+    assert!(
+        submitted == 1 || gone_early,
+        "{submitted} submissions\n{}",
+        world.said()
+    );
     world.assert_no_job_is_left();
 }
 
@@ -232,14 +394,30 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
     let mut world = World::new("forgetful", STEPS, 6, &slurm("pilots = 2\nslots = 2"));
     world.env.push(("SLURM_CONF".into(), forgetful.conf()));
     let run = world.start();
-    world
-        .until("trials report", |study| study.trials().iter().filter(|trial| trial.reports > 5).count() >= 3);
+    world.until("trials report", |study| {
+        study
+            .trials()
+            .iter()
+            .filter(|trial| trial.reports > 5)
+            .count()
+            >= 3
+    });
     // So suddenly that the pilot can say nothing.
     let pid = pid_of_a_pilot(&world);
-    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(run.wait(), 0, "{}", world.said());
     world.assert_all_complete(6);
-    let lost = world.ends().into_iter().filter(|end| end.2 == Exit::Lost).count();
+    let lost = world
+        .ends()
+        .into_iter()
+        .filter(|end| end.2 == Exit::Lost)
+        .count();
     assert!((1..=2).contains(&lost), "{lost} lost\n{}", world.said());
 }
 
@@ -248,8 +426,15 @@ struct Forgetful(tempfile::TempDir);
 
 impl Forgetful {
     fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("swath-slurm-").tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("swath-slurm-")
+            .tempdir()
+            .unwrap();
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
         let cluster = Self(folder);
         let begun = Command::new("bash")
             .arg(script("start-slurm.sh"))
@@ -258,7 +443,11 @@ impl Forgetful {
             .args(["--nodes", "2", "--set", "MinJobAge=2"])
             .output()
             .unwrap();
-        assert!(begun.status.success(), "{}", String::from_utf8_lossy(&begun.stderr));
+        assert!(
+            begun.status.success(),
+            "{}",
+            String::from_utf8_lossy(&begun.stderr)
+        );
         cluster
     }
 
@@ -287,7 +476,8 @@ fn script(name: &str) -> String {
     format!("{}/tests/slurm/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a sweep in a namespace of its own, in which the study's folder shows what others write up to `seconds` late.
+/// Runs a sweep in a namespace of its own, in which the study's folder shows what others write up
+/// to `seconds` late.
 fn run_with_stale_view(world: &World, seconds: u32) -> (i32, String) {
     let begin = format!(
         "bash '{0}' start '{1}' '{1}' {seconds} || exit 99\n'{2}' run sweep.toml\ncode=$?\ncd /\nbash '{0}' stop '{1}'\nexit $code",
@@ -315,7 +505,12 @@ fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(40);
     assert_eq!(world.ends().len(), 40, "{said}");
-    let reports: u64 = world.study().trials().iter().map(|trial| trial.reports).sum();
+    let reports: u64 = world
+        .study()
+        .trials()
+        .iter()
+        .map(|trial| trial.reports)
+        .sum();
     assert_eq!(reports, 40);
     // Else the view was not old at all, and this proves nothing.
     assert!(begun.elapsed() > Duration::from_secs(16), "{said}");

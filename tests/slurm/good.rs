@@ -18,16 +18,27 @@ fn the_quickstart_with_asha_runs_on_two_nodes_of_sixteen_cores() {
         "[space]",
         "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 5\nmax = 20\nreduction = 2\n\n[space]",
     );
-    let text = text.replace("[resources]\n", &format!("{}cpus = 16\npilots = 2\n\n[resources]\n", slurm("")));
+    let text = text.replace(
+        "[resources]\n",
+        &format!("{}cpus = 16\npilots = 2\n\n[resources]\n", slurm("")),
+    );
     world.sweep(&text);
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     let study = world.study();
     assert_eq!(study.trials().len(), 24);
-    assert!(study.trials().iter().all(|trial| trial.state.is_final() || trial.state == TrialState::Paused));
+    assert!(
+        study
+            .trials()
+            .iter()
+            .all(|trial| trial.state.is_final() || trial.state == TrialState::Paused)
+    );
     assert!(study.counts().complete > 0 && study.running_count() == 0);
-    let hosts: std::collections::BTreeSet<_> =
-        study.trials().iter().filter_map(|trial| Some(trial.place.as_ref()?.host.clone())).collect();
+    let hosts: std::collections::BTreeSet<_> = study
+        .trials()
+        .iter()
+        .filter_map(|trial| Some(trial.place.as_ref()?.host.clone()))
+        .collect();
     assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["n1", "n2"]);
     world.assert_no_job_is_left();
 }
@@ -51,8 +62,13 @@ fn a_job_can_be_for_one_trial_only() {
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(4);
     let journals = std::fs::read_dir(world.dir().root().join("pilots")).unwrap();
-    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
-    let pilots = journals.map(name).filter(|name| name.ends_with(".log")).count();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().into_string().unwrap()
+    };
+    let pilots = journals
+        .map(name)
+        .filter(|name| name.ends_with(".log"))
+        .count();
     assert_eq!(pilots, 4, "{said}");
 }
 
@@ -60,14 +76,27 @@ fn a_job_can_be_for_one_trial_only() {
 fn a_walltime_of_a_minute_drains_and_loses_nothing() {
     let Some(_) = cluster() else { return };
     let trial = format!("sleep 5\n{SHORT}");
-    let world = World::new("walltime", &trial, 36, &slurm("slots = 3\npilots = 1\nwalltime = \"1m\""));
+    let world = World::new(
+        "walltime",
+        &trial,
+        36,
+        &slurm("slots = 3\npilots = 1\nwalltime = \"1m\""),
+    );
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(36);
     assert!(world.notes("submitted") >= 2, "{said}");
     // Nothing was started that could not end.
-    let attempts: Vec<_> = world.study().trials().iter().map(|trial| trial.attempts).collect();
-    assert!(attempts.iter().all(|count| *count == 1), "{attempts:?}\n{said}");
+    let attempts: Vec<_> = world
+        .study()
+        .trials()
+        .iter()
+        .map(|trial| trial.attempts)
+        .collect();
+    assert!(
+        attempts.iter().all(|count| *count == 1),
+        "{attempts:?}\n{said}"
+    );
 }
 
 #[test]
@@ -96,8 +125,12 @@ fn a_gpu_is_never_given_to_two_trials_at_a_time() {
     let trial = format!(
         "mkdir \"gpu-$CUDA_VISIBLE_DEVICES\" || exit 1\nsleep 0.3\nrmdir \"gpu-$CUDA_VISIBLE_DEVICES\"\necho $CUDA_VISIBLE_DEVICES >> seen\n{SHORT}"
     );
-    let world =
-        World::new("gpus", &trial, 12, &slurm("pilots = 2\ngpus = 1\nslots = 1\nextra = [\"-w\", \"n1\"]"));
+    let world = World::new(
+        "gpus",
+        &trial,
+        12,
+        &slurm("pilots = 2\ngpus = 1\nslots = 1\nextra = [\"-w\", \"n1\"]"),
+    );
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(12);
@@ -110,8 +143,9 @@ fn a_gpu_is_never_given_to_two_trials_at_a_time() {
 fn course(world: &World) -> Vec<Event> {
     let entries = swath::journal::Journal::open(&world.dir()).unwrap();
     let events = entries.map(|entry| entry.unwrap().event);
-    let mut course: Vec<_> =
-        events.filter(|event| !matches!(event, Event::Opened { .. } | Event::Placed { .. })).collect();
+    let mut course: Vec<_> = events
+        .filter(|event| !matches!(event, Event::Opened { .. } | Event::Placed { .. }))
+        .collect();
     for event in &mut course {
         if let Event::Ended { usage, .. } = event {
             *usage = swath::study::Usage::default();
@@ -142,9 +176,15 @@ fn one_slot_makes_the_same_study_as_the_local_pool() {
 #[test]
 fn slurm_can_be_driven_by_a_template_too() {
     let Some(_) = cluster() else { return };
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clusters.md")).unwrap();
-    let template =
-        page.split("<!-- template: slurm -->\n```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clusters.md")).unwrap();
+    let template = page
+        .split("<!-- template: slurm -->\n```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let executor = format!("{template}{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n");
     let world = World::new("template", SHORT, 20, &executor);
     let (code, said) = world.run();
@@ -156,7 +196,10 @@ fn slurm_can_be_driven_by_a_template_too() {
 /// Returns when, after `from`, something became true.
 fn took(from: Instant, mut is: impl FnMut() -> bool) -> Duration {
     while !is() {
-        assert!(from.elapsed() < Duration::from_secs(30), "it never happened");
+        assert!(
+            from.elapsed() < Duration::from_secs(30),
+            "it never happened"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     from.elapsed()
@@ -189,7 +232,13 @@ fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
     let trial = format!(
         "mkdir \"gpu-$CUDA_VISIBLE_DEVICES\" || exit 1\nsleep 0.3\nrmdir \"gpu-$CUDA_VISIBLE_DEVICES\"\necho $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS >> seen\n{SHORT}"
     );
-    let world = World::with("shares", &trial, 12, &slurm("gpus = 2"), "[resources]\ngpus = 1\ncpus = 3\n");
+    let world = World::with(
+        "shares",
+        &trial,
+        12,
+        &slurm("gpus = 2"),
+        "[resources]\ngpus = 1\ncpus = 3\n",
+    );
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(12);
@@ -201,9 +250,14 @@ fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
 #[test]
 fn a_trial_that_holds_too_much_memory_is_ended_for_that_in_a_job_too() {
     let Some(_) = cluster() else { return };
-    let trial =
-        "exec awk 'BEGIN { s = \"0123456789abcdef\"; while (length(s) < 200000000) s = s s; while (1) { } }'";
-    let world = World::with("memory", trial, 1, &slurm(""), "[resources]\nmemory = \"64 MiB\"\n");
+    let trial = "exec awk 'BEGIN { s = \"0123456789abcdef\"; while (length(s) < 200000000) s = s s; while (1) { } }'";
+    let world = World::with(
+        "memory",
+        trial,
+        1,
+        &slurm(""),
+        "[resources]\nmemory = \"64 MiB\"\n",
+    );
     let (code, said) = world.run();
     assert_eq!(code, 3, "{said}");
     assert_eq!(world.ends()[0].2, Exit::Failed(Failure::Memory), "{said}");
@@ -212,12 +266,22 @@ fn a_trial_that_holds_too_much_memory_is_ended_for_that_in_a_job_too() {
 #[test]
 fn a_run_in_the_background_ends_like_any_other() {
     let Some(_) = cluster() else { return };
-    let world = World::new("detached", &format!("sleep 2\n{SHORT}"), 6, &slurm("slots = 3"));
-    let output = world.swath(&["run", "--detach", "sweep.toml"]).output().unwrap();
+    let world = World::new(
+        "detached",
+        &format!("sleep 2\n{SHORT}"),
+        6,
+        &slurm("slots = 3"),
+    );
+    let output = world
+        .swath(&["run", "--detach", "sweep.toml"])
+        .output()
+        .unwrap();
     let (code, said) = super::world::said(&output);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("runs in the background as process"), "{said}");
-    world.until("all trials are complete", |study| study.counts().complete == 6);
+    world.until("all trials are complete", |study| {
+        study.counts().complete == 6
+    });
     world.assert_all_complete(6);
     world.assert_no_job_is_left();
     let log = std::fs::read_to_string(world.dir().root().join("run.log")).unwrap();
@@ -239,10 +303,21 @@ fn a_scheduler_stops_a_hopeless_trial_in_a_job_within_five_seconds() {
     for entry in swath::journal::Journal::open(&world.dir()).unwrap() {
         let entry = entry.unwrap();
         match entry.event {
-            Event::Judged { trial, verdict: Verdict::Stop, .. } => drop(judged.insert(trial, entry.at)),
-            Event::Ended { trial, exit: Exit::Stopped, .. } => late.push(entry.at.since(judged[&trial])),
+            Event::Judged {
+                trial,
+                verdict: Verdict::Stop,
+                ..
+            } => drop(judged.insert(trial, entry.at)),
+            Event::Ended {
+                trial,
+                exit: Exit::Stopped,
+                ..
+            } => late.push(entry.at.since(judged[&trial])),
             _ => {}
         }
     }
-    assert!(!late.is_empty() && late.iter().all(|took| *took < Duration::from_secs(5)), "{late:?}");
+    assert!(
+        !late.is_empty() && late.iter().all(|took| *took < Duration::from_secs(5)),
+        "{late:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Trials in jobs of a real Slurm, which `.ci/run slurm` starts on this machine; without it these tests do nothing.
+//! Trials in jobs of a real Slurm, which `.ci/run slurm` starts on this machine; without it these
+//! tests do nothing.
 //!
 //! Those in `faults` one at a time: they break the cluster for a while.
 #![cfg(target_os = "linux")]

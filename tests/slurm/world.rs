@@ -22,14 +22,16 @@ pub(crate) fn cluster() -> Option<PathBuf> {
     std::env::var_os("SWATH_SLURM").map(PathBuf::from)
 }
 
-/// Returns whether there is a cluster, on a machine that can do what a test needs; `.ci/run slurm` says what it cannot.
+/// Returns whether there is a cluster, on a machine that can do what a test needs; `.ci/run slurm`
+/// says what it cannot.
 pub(crate) fn has(what: &str) -> bool {
     let lacks = std::env::var("SWATH_SLURM_LACKS").unwrap_or_default();
     cluster().is_some() && lacks.split(' ').all(|lack| lack != what)
 }
 
 impl World {
-    /// Makes a sweep whose trials run `trial` in a shell, with the number of the configuration as `$1`.
+    /// Makes a sweep whose trials run `trial` in a shell, with the number of the configuration as
+    /// `$1`.
     pub(crate) fn new(name: &str, trial: &str, trials: u32, executor: &str) -> Self {
         Self::with(name, trial, trials, executor, "")
     }
@@ -49,9 +51,20 @@ impl World {
     }
 
     pub(crate) fn empty(name: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("swath-slurm-").tempdir().unwrap();
-        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        Self { folder, name: name.to_owned(), env: Vec::new() }
+        let folder = tempfile::Builder::new()
+            .prefix("swath-slurm-")
+            .tempdir()
+            .unwrap();
+        fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        Self {
+            folder,
+            name: name.to_owned(),
+            env: Vec::new(),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -64,7 +77,10 @@ impl World {
 
     pub(crate) fn swath(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -77,9 +93,21 @@ impl World {
 
     /// Starts to run the sweep; what it says goes to a file.
     pub(crate) fn start(&self) -> Running {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("said")).unwrap();
-        let child = self.swath(&["run", "sweep.toml"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Running { child, log: self.path("said") }
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("said"))
+            .unwrap();
+        let child = self
+            .swath(&["run", "sweep.toml"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running {
+            child,
+            log: self.path("said"),
+        }
     }
 
     pub(crate) fn said(&self) -> String {
@@ -98,7 +126,13 @@ impl World {
     pub(crate) fn ends(&self) -> Vec<(TrialId, u32, Exit)> {
         let mut ends = Vec::new();
         for entry in Journal::open(&self.dir()).unwrap() {
-            if let Event::Ended { trial, attempt, exit, .. } = entry.unwrap().event {
+            if let Event::Ended {
+                trial,
+                attempt,
+                exit,
+                ..
+            } = entry.unwrap().event
+            {
                 ends.push((trial, attempt.0, exit));
             }
         }
@@ -108,12 +142,22 @@ impl World {
     /// Checks that each of so many trials is complete and ended well exactly once.
     pub(crate) fn assert_all_complete(&self, trials: usize) {
         let study = self.study();
-        let states: BTreeMap<_, _> =
-            study.trials().iter().map(|trial| (trial.id, trial.state.clone())).collect();
-        let bad: Vec<_> = states.iter().filter(|(_, state)| **state != TrialState::Complete).collect();
+        let states: BTreeMap<_, _> = study
+            .trials()
+            .iter()
+            .map(|trial| (trial.id, trial.state.clone()))
+            .collect();
+        let bad: Vec<_> = states
+            .iter()
+            .filter(|(_, state)| **state != TrialState::Complete)
+            .collect();
         assert!(bad.is_empty(), "{bad:?}\n{}", self.said());
         assert_eq!(states.len(), trials);
-        let done = self.ends().into_iter().filter(|(.., exit)| *exit == Exit::Done).count();
+        let done = self
+            .ends()
+            .into_iter()
+            .filter(|(.., exit)| *exit == Exit::Done)
+            .count();
         assert_eq!(done, trials);
     }
 
@@ -121,15 +165,23 @@ impl World {
     pub(crate) fn until(&self, what: &str, mut is: impl FnMut(&Study) -> bool) {
         let begun = Instant::now();
         while !(self.dir().exists() && journal::read(&self.dir()).is_ok_and(|study| is(&study))) {
-            assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", self.said());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "waited in vain until {what}\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Returns the lines of a ledger of submissions that say `word`.
     pub(crate) fn notes(&self, word: &str) -> usize {
-        let ledger = fs::read_to_string(self.dir().root().join("pilots/fleet.jsonl")).unwrap_or_default();
-        ledger.lines().filter(|line| line.contains(&format!("\"{word}\""))).count()
+        let ledger =
+            fs::read_to_string(self.dir().root().join("pilots/fleet.jsonl")).unwrap_or_default();
+        ledger
+            .lines()
+            .filter(|line| line.contains(&format!("\"{word}\"")))
+            .count()
     }
 
     /// Returns the jobs of this study that Slurm has, as `state id`.
@@ -147,7 +199,11 @@ impl World {
     pub(crate) fn assert_no_job_is_left(&self) {
         let begun = Instant::now();
         while !self.jobs().is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "left: {:?}", self.jobs());
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "left: {:?}",
+                self.jobs()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -169,7 +225,10 @@ impl Running {
             if begun.elapsed() > PATIENCE {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
-                panic!("it did not end: {}", fs::read_to_string(&self.log).unwrap_or_default());
+                panic!(
+                    "it did not end: {}",
+                    fs::read_to_string(&self.log).unwrap_or_default()
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -177,12 +236,19 @@ impl Running {
 }
 
 pub(crate) fn said(output: &Output) -> (i32, String) {
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 /// Calls a program of Slurm; returns what it printed.
 pub(crate) fn slurm(words: &[&str]) -> String {
-    let output = Command::new("timeout").arg("20").args(words).output().unwrap();
+    let output = Command::new("timeout")
+        .arg("20")
+        .args(words)
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -190,21 +256,38 @@ pub(crate) fn slurm(words: &[&str]) -> String {
 pub(crate) fn node(words: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/node-slurm.sh");
     let cluster = cluster().unwrap();
-    let status = Command::new("bash").arg(script).arg("--dir").arg(cluster).args(words).status().unwrap();
+    let status = Command::new("bash")
+        .arg(script)
+        .arg("--dir")
+        .arg(cluster)
+        .args(words)
+        .status()
+        .unwrap();
     assert!(status.success(), "{words:?}");
 }
 
-/// Waits until the controller has written down what it knows: killed sooner, it forgets jobs. The first of two writes may have begun before.
+/// Waits until the controller has written down what it knows: killed sooner, it forgets jobs. The
+/// first of two writes may have begun before.
 pub(crate) fn controller_remembers() {
     let state = cluster().unwrap().join("state/job_state");
     let written = || fs::metadata(&state).and_then(|facts| facts.modified()).ok();
     for _ in 0..2 {
         let before = written();
-        let job = slurm(&["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap", "true"]);
+        let job = slurm(&[
+            "sbatch",
+            "--parsable",
+            "--hold",
+            "--output=/dev/null",
+            "--wrap",
+            "true",
+        ]);
         slurm(&["scancel", job.trim()]);
         let begun = Instant::now();
         while written() == before {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the controller writes nothing");
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the controller writes nothing"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,4 +1,5 @@
-//! How soon a decision reaches the process it is about, from the report line to the process, through `swath run`.
+//! How soon a decision reaches the process it is about, from the report line to the process,
+//! through `swath run`.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -34,21 +35,34 @@ jobs = 1
 x = { min = 0.0, max = 1.0 }
 "#;
 
-/// Runs the sweep over `script` in `folder`, and returns the rows of `trials.csv` as trial and state.
+/// Runs the sweep over `script` in `folder`, and returns the rows of `trials.csv` as trial and
+/// state.
 fn run(folder: &Path, script: &str) -> Vec<(String, String)> {
     let swath = env!("CARGO_BIN_EXE_swath");
     fs::write(folder.join("sweep.toml"), SWEEP.replace("@SWATH@", swath)).unwrap();
     fs::write(folder.join("trial.sh"), script).unwrap();
     let mut command = Command::new(swath);
-    command.current_dir(folder).args(["run", "sweep.toml"]).timeout(std::time::Duration::from_secs(120));
+    command
+        .current_dir(folder)
+        .args(["run", "sweep.toml"])
+        .timeout(std::time::Duration::from_secs(120));
     command.assert().success();
-    let listed =
-        Command::new(swath).current_dir(folder).args(["ls", "decisions", "--json"]).output().unwrap();
+    let listed = Command::new(swath)
+        .current_dir(folder)
+        .args(["ls", "decisions", "--json"])
+        .output()
+        .unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let text =
-        |trial: &serde_json::Value, key: &str| trial[key].as_str().map_or(trial[key].to_string(), Into::into);
+    let text = |trial: &serde_json::Value, key: &str| {
+        trial[key]
+            .as_str()
+            .map_or(trial[key].to_string(), Into::into)
+    };
     let trials = listed["trials"].as_array().unwrap();
-    trials.iter().map(|trial| (text(trial, "trial"), text(trial, "state"))).collect()
+    trials
+        .iter()
+        .map(|trial| (text(trial, "trial"), text(trial, "state")))
+        .collect()
 }
 
 /// Returns the median of what the lines of a file say: pairs of nanoseconds, before and after.
@@ -90,12 +104,18 @@ done
         let said = fs::read_to_string(folder.path().join(format!("said.{trial}"))).unwrap();
         assert!(said.starts_with("stop: epoch 1: "), "{said}");
     }
-    assert!(!folder.path().join("terminated").exists(), "who hears by the answer gets no SIGTERM");
+    assert!(
+        !folder.path().join("terminated").exists(),
+        "who hears by the answer gets no SIGTERM"
+    );
     let left = folder.path().join("logs/decisions/9/answer");
     assert!(!left.exists(), "the answer is left behind");
     let median = median_ms(&folder.path().join("times"));
     eprintln!("report --wait: median {median:.1} ms, two processes started included");
-    assert!(median < PROMISED_MS, "the median answer took {median:.1} ms");
+    assert!(
+        median < PROMISED_MS,
+        "the median answer took {median:.1} ms"
+    );
 }
 
 #[test]
@@ -112,7 +132,10 @@ for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 0.005; 
     run(folder.path(), script);
     let times = folder.path().join("times");
     let stopped = fs::read_to_string(&times).unwrap().lines().count();
-    assert!(stopped >= 5, "only {stopped} trials were stopped while they ran");
+    assert!(
+        stopped >= 5,
+        "only {stopped} trials were stopped while they ran"
+    );
     let median = median_ms(&times);
     eprintln!("SIGTERM after a report line: median {median:.1} ms over {stopped} stops");
     assert!(median < PROMISED_MS, "the median stop took {median:.1} ms");

@@ -1,4 +1,5 @@
-//! Readers do not slow a run: fifty of them in a loop beside it, and the time its journal takes stays what it was.
+//! Readers do not slow a run: fifty of them in a loop beside it, and the time its journal takes
+//! stays what it was.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, Replay, StudyDir};
 use swath::space::Value;
 use swath::study::{
-    Attempt, Datum, Event, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Take, Timestamp,
-    TrialId,
+    Attempt, Datum, Event, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin, Take,
+    Timestamp, TrialId,
 };
 
 const READERS: usize = 50;
@@ -17,15 +18,37 @@ const WRITES: u32 = 400;
 
 fn begin(dir: &StudyDir) -> Journal {
     let mut journal = Journal::open(dir).and_then(Replay::into_writer).unwrap();
-    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }];
-    let header = Header { name: "s".into(), objectives, ..Header::default() };
+    let objectives = vec![Objective {
+        metric: "loss".into(),
+        goal: Goal::Min,
+        take: Take::Best,
+    }];
+    let header = Header {
+        name: "s".into(),
+        objectives,
+        ..Header::default()
+    };
     let trial = TrialId(1);
     let params = [("x".into(), Value::Float(0.5))].into_iter().collect();
     let origin = Origin::Suggested("random".into());
     for event in [
-        Event::Opened { format: FORMAT, header },
-        Event::Created { trial, params, origin, seed: 1 },
-        Event::Started { trial, attempt: Attempt(1), until: None, slot: 0, resume: false },
+        Event::Opened {
+            format: FORMAT,
+            header,
+        },
+        Event::Created {
+            trial,
+            params,
+            origin,
+            seed: 1,
+        },
+        Event::Started {
+            trial,
+            attempt: Attempt(1),
+            until: None,
+            slot: 0,
+            resume: false,
+        },
     ] {
         journal.append(event, Timestamp::from_micros(0)).unwrap();
     }
@@ -33,13 +56,18 @@ fn begin(dir: &StudyDir) -> Journal {
     journal
 }
 
-/// Writes reports as a run does, a few at a time with a rest between; returns how long each flush took, sorted.
+/// Writes reports as a run does, a few at a time with a rest between; returns how long each flush
+/// took, sorted.
 fn write(journal: &mut Journal) -> Vec<Duration> {
     let mut took: Vec<Duration> = (0..WRITES)
         .map(|at| {
             let values = vec![("loss".into(), Datum::Number(Metric(f64::from(at))))];
             let record = LogRecord::Report { values };
-            let event = Event::Logged { trial: TrialId(1), attempt: Attempt(1), record };
+            let event = Event::Logged {
+                trial: TrialId(1),
+                attempt: Attempt(1),
+                record,
+            };
             journal.append(event, Timestamp::from_micros(1)).unwrap();
             let began = Instant::now();
             journal.flush().unwrap();
@@ -54,7 +82,11 @@ fn write(journal: &mut Journal) -> Vec<Duration> {
 
 /// Says the middle, the 99th part of a hundred, and the longest.
 fn shape(took: &[Duration]) -> [Duration; 3] {
-    [took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1]]
+    [
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1],
+    ]
 }
 
 #[test]
@@ -97,6 +129,12 @@ fn fifty_readers_do_not_slow_the_writer() {
     std::io::stderr().write_all(told.as_bytes()).unwrap();
     assert!(reads.load(Relaxed) > 100);
     // They share the processors, not a lock: what one waits for is its turn, not the others.
-    assert!(beside[0] < alone[0] * 10 + Duration::from_millis(2), "{told}");
-    assert!(beside[1] < alone[1] * 10 + Duration::from_millis(100), "{told}");
+    assert!(
+        beside[0] < alone[0] * 10 + Duration::from_millis(2),
+        "{told}"
+    );
+    assert!(
+        beside[1] < alone[1] * 10 + Duration::from_millis(100),
+        "{told}"
+    );
 }

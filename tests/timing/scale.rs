@@ -1,6 +1,8 @@
-//! Many trials, and many at a time, in one process: every event is there, every descriptor is given back, memory stays small.
+//! Many trials, and many at a time, in one process: every event is there, every descriptor is given
+//! back, memory stays small.
 //!
-//! `SWATH_SCALE=10000 cargo test --release --test timing scale::` is the long form; RELIABILITY.md has its figures.
+//! `SWATH_SCALE=10000 cargo test --release --test timing scale::` is the long form; RELIABILITY.md
+//! has its figures.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,7 +22,8 @@ use swath::sweep::Sweep;
 
 const SLOTS: usize = 200;
 
-/// How long the first trials wait for each other, so that a machine on which they never all run at once fails instead of hanging.
+/// How long the first trials wait for each other, so that a machine on which they never all run at
+/// once fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn sweep(trials: u64, command: &str) -> Sweep {
@@ -28,7 +31,10 @@ fn sweep(trials: u64, command: &str) -> Sweep {
         "{command}\n[objective]\nmetric = 'loss'\ngoal = 'min'\n[search]\nsampler = 'random'\ntrials = {trials}\n\
          [resources]\njobs = {SLOTS}\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n"
     );
-    let source = Source { name: "scale.toml".into(), text };
+    let source = Source {
+        name: "scale.toml".into(),
+        text,
+    };
     if command.is_empty() {
         Sweep::parse_for_function(source).unwrap()
     } else {
@@ -37,7 +43,11 @@ fn sweep(trials: u64, command: &str) -> Sweep {
 }
 
 fn options(folder: &Path) -> Options {
-    Options { logs: folder.join("logs"), workdir: folder.to_owned(), ..Options::default() }
+    Options {
+        logs: folder.join("logs"),
+        workdir: folder.to_owned(),
+        ..Options::default()
+    }
 }
 
 fn descriptors() -> usize {
@@ -47,15 +57,24 @@ fn descriptors() -> usize {
 /// A line of `/proc/self/status` in KiB.
 fn status(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap();
+    line.trim_matches(|c: char| !c.is_ascii_digit())
+        .parse()
+        .unwrap()
 }
 
 fn x(study: &Study, at: usize) -> Option<f64> {
-    study.trials()[at].params.get("x").and_then(swath::space::Value::as_f64)
+    study.trials()[at]
+        .params
+        .get("x")
+        .and_then(swath::space::Value::as_f64)
 }
 
-/// Every trial is complete with what it reported, and the journal has each of its events exactly once.
+/// Every trial is complete with what it reported, and the journal has each of its events exactly
+/// once.
 fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
     assert_eq!(study.trials().len() as u64, trials);
     for (at, trial) in study.trials().iter().enumerate() {
@@ -64,7 +83,10 @@ fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
             (TrialState::Complete, 1, 1),
             "{trial:?}"
         );
-        assert_eq!(trial.metrics.get("loss").map(|tally| tally.last.0), x(study, at));
+        assert_eq!(
+            trial.metrics.get("loss").map(|tally| tally.last.0),
+            x(study, at)
+        );
     }
     let mut seen = BTreeMap::new();
     for entry in Journal::open(&StudyDir::at(dir)).unwrap() {
@@ -81,9 +103,15 @@ fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
 #[test]
 fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing() {
     let _turn = super::alone();
-    let trials: u64 = std::env::var("SWATH_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1500);
-    // Where it can be, in memory: to delete so many files takes some disks longer than all else here.
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let trials: u64 = std::env::var("SWATH_SCALE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1500);
+    // Where it can be, in memory: to delete so many files takes some disks longer than all else
+    // here.
+    let folder = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
     let (descriptors_before, memory_before) = (descriptors(), status("VmRSS:"));
     let begun = Instant::now();
 
@@ -96,7 +124,11 @@ fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing()
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(1));
-        let x = trial.params().get("x").and_then(swath::space::Value::as_f64).ok_or("no x")?;
+        let x = trial
+            .params()
+            .get("x")
+            .and_then(swath::space::Value::as_f64)
+            .ok_or("no x")?;
         log.report(&[("loss", x)])?;
         now.fetch_sub(1, Ordering::SeqCst);
         Ok(())
@@ -105,7 +137,10 @@ fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing()
     let mut opened = run::open(&functions, options(folder.path())).unwrap();
     opened.record(drop).unwrap();
     let mut pool = opened.functions(Arc::new(Closure(function))).unwrap();
-    assert_eq!(opened.run(&mut pool, &Interrupt::default()).unwrap(), Closing::Finished);
+    assert_eq!(
+        opened.run(&mut pool, &Interrupt::default()).unwrap(),
+        Closing::Finished
+    );
     drop(pool);
     nothing_is_lost(opened.study(), opened.dir().root(), trials);
     assert_eq!(most.load(Ordering::SeqCst), SLOTS, "so many ran at a time");
@@ -121,10 +156,18 @@ command = ["sh", "-c", "echo \"{{\\\"loss\\\": $1}}\" >> $SWATH_RECORDS; sleep 0
     programs.name = "programs".to_owned();
     let mut opened = run::open(&programs, options(folder.path())).unwrap();
     let mut pool = opened.programs(None).unwrap();
-    assert_eq!(opened.run(&mut *pool, &Interrupt::default()).unwrap(), Closing::Finished);
+    assert_eq!(
+        opened.run(&mut *pool, &Interrupt::default()).unwrap(),
+        Closing::Finished
+    );
     drop(pool);
-    let children = std::fs::read_to_string(format!("/proc/self/task/{0}/children", std::process::id()));
-    assert_eq!(children.unwrap_or_default().trim(), "", "no child is left, not even a dead one");
+    let children =
+        std::fs::read_to_string(format!("/proc/self/task/{0}/children", std::process::id()));
+    assert_eq!(
+        children.unwrap_or_default().trim(),
+        "",
+        "no child is left, not even a dead one"
+    );
     every_report_is_there(opened.study(), count);
     drop(opened);
     assert_eq!(descriptors(), descriptors_before);
@@ -140,6 +183,12 @@ command = ["sh", "-c", "echo \"{{\\\"loss\\\": $1}}\" >> $SWATH_RECORDS; sleep 0
 fn every_report_is_there(study: &Study, trials: u64) {
     assert_eq!(study.counts().complete, trials);
     for at in 0..study.trials().len() {
-        assert_eq!(study.trials()[at].metrics.get("loss").map(|tally| tally.last.0), x(study, at));
+        assert_eq!(
+            study.trials()[at]
+                .metrics
+                .get("loss")
+                .map(|tally| tally.last.0),
+            x(study, at)
+        );
     }
 }

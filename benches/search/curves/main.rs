@@ -1,7 +1,8 @@
 //! Runs every scheduler of ours over recorded learning curves, for `compare.py` beside it.
 //!
-//! `curves TABLE LIMIT < ORDERS`: the table as `swath simulate --from` reads it; each line of ORDERS is the order of one seed, rows counted
-//! from 0. Prints a line `scheduler,seed,spent,loss` at each improvement of the best loss that any trial has reported.
+//! `curves TABLE LIMIT < ORDERS`: the table as `swath simulate --from` reads it; each line of
+//! ORDERS is the order of one seed, rows counted from 0. Prints a line `scheduler,seed,spent,loss`
+//! at each improvement of the best loss that any trial has reported.
 
 #![expect(clippy::print_stdout, reason = "a program that talks to a script")]
 
@@ -18,21 +19,52 @@ use swath::study::{Goal, Header, Objective, Setting, Take, kind};
 /// Each scheduler with its options, and whether trials have checkpoints.
 const ENTRANTS: &[(&str, &str, &str, bool)] = &[
     ("random, full budget", "fifo", "", false),
-    ("asha, stopping", "asha", "min = 1\nmax = 81\nreduction = 3", false),
-    ("asha, promotion", "asha", "min = 1\nmax = 81\nreduction = 3", true),
-    ("hyperband, stopping", "hyperband", "min = 1\nmax = 81\nreduction = 3", false),
-    ("hyperband, promotion", "hyperband", "min = 1\nmax = 81\nreduction = 3", true),
+    (
+        "asha, stopping",
+        "asha",
+        "min = 1\nmax = 81\nreduction = 3",
+        false,
+    ),
+    (
+        "asha, promotion",
+        "asha",
+        "min = 1\nmax = 81\nreduction = 3",
+        true,
+    ),
+    (
+        "hyperband, stopping",
+        "hyperband",
+        "min = 1\nmax = 81\nreduction = 3",
+        false,
+    ),
+    (
+        "hyperband, promotion",
+        "hyperband",
+        "min = 1\nmax = 81\nreduction = 3",
+        true,
+    ),
     ("median", "median", "min = 1\npeers = 5", false),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let [table, limit] = words.as_slice() else { return Err("usage: curves TABLE LIMIT < ORDERS".into()) };
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    let [table, limit] = words.as_slice() else {
+        return Err("usage: curves TABLE LIMIT < ORDERS".into());
+    };
     let recording = Recording::parse(&std::fs::read_to_string(table)?)?;
     let limit: f64 = limit.parse()?;
     for (seed, line) in std::io::stdin().lock().lines().enumerate() {
-        let order = line?.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>()?;
-        let curves: Vec<Curve> = order.iter().map(|row| recording.curves[*row].1.clone()).collect();
+        let order = line?
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<Vec<usize>, _>>()?;
+        let curves: Vec<Curve> = order
+            .iter()
+            .map(|row| recording.curves[*row].1.clone())
+            .collect();
         for entrant in ENTRANTS {
             let header = Header {
                 objectives: vec![objective()],
@@ -52,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn objective() -> Objective {
-    Objective { metric: "val_loss".into(), goal: Goal::Min, take: Take::Best }
+    Objective {
+        metric: "val_loss".into(),
+        goal: Goal::Min,
+        take: Take::Best,
+    }
 }
 
 fn build(
@@ -71,5 +107,6 @@ fn build(
     let mut said = Diagnostics::default();
     let section = Section::new("scheduler", 0..0, Table::parse(options, &mut said));
     let kind = kind::find(SCHEDULERS, name).ok_or("no such scheduler")?;
-    kind.make(section, &setting, &mut said).ok_or_else(|| format!("{said:?}").into())
+    kind.make(section, &setting, &mut said)
+        .ok_or_else(|| format!("{said:?}").into())
 }

@@ -23,11 +23,20 @@ pub(crate) const HALTON: Kind<dyn Sampler> = Kind {
     name: "halton",
     about: "points spread evenly: a Halton sequence, up to eight parameters",
     paper: Some("Halton, Algorithm 247, Communications of the ACM 7(12), 1964"),
-    options: &[Opt::new("skip", Takes::Count(0), Preset::Count(0), "how many points are left out first")],
+    options: &[Opt::new(
+        "skip",
+        Takes::Count(0),
+        Preset::Count(0),
+        "how many points are left out first",
+    )],
     capabilities: &[Capability::Independent],
     build: |mut section, _, diagnostics| {
-        let skip = section.take_count("skip", 0, diagnostics).map_or(0, |(skip, _)| skip);
-        Some(Box::new(Halton { skip: u32::try_from(skip).unwrap_or(u32::MAX) }))
+        let skip = section
+            .take_count("skip", 0, diagnostics)
+            .map_or(0, |(skip, _)| skip);
+        Some(Box::new(Halton {
+            skip: u32::try_from(skip).unwrap_or(u32::MAX),
+        }))
     },
 };
 
@@ -72,9 +81,15 @@ pub(crate) const CEILING: Kind<dyn TrialScheduler> = Kind {
     )],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
-        let above = section.take_number("above", diagnostics).map(|(above, _)| above)?;
+        let above = section
+            .take_number("above", diagnostics)
+            .map(|(above, _)| above)?;
         let metric = setting.objectives.first()?.metric.to_string();
-        Some(Box::new(Ceiling { above, metric, judged: BTreeSet::new() }))
+        Some(Box::new(Ceiling {
+            above,
+            metric,
+            judged: BTreeSet::new(),
+        }))
     },
 };
 
@@ -98,13 +113,21 @@ impl TrialScheduler for Ceiling {
 
     fn verdict(&self, study: &Study, trial: TrialId) -> Judgement {
         let metrics = study.trial(trial).map(|trial| &trial.metrics);
-        let last = metrics.and_then(|metrics| metrics.get(self.metric.as_str())).map(|tally| tally.last.0);
+        let last = metrics
+            .and_then(|metrics| metrics.get(self.metric.as_str()))
+            .map(|tally| tally.last.0);
         match last.filter(|last| *last > self.above && !self.judged.contains(&trial)) {
             Some(last) => {
                 let why = format!("{} is {last}, above {}", self.metric, self.above);
-                Judgement { verdict: Verdict::Stop, why }
+                Judgement {
+                    verdict: Verdict::Stop,
+                    why,
+                }
             }
-            None => Judgement { verdict: Verdict::Continue, why: String::new() },
+            None => Judgement {
+                verdict: Verdict::Continue,
+                why: String::new(),
+            },
         }
     }
 }
@@ -114,10 +137,17 @@ pub(crate) const NICE: Kind<dyn Site> = Kind {
     name: "nice",
     about: "trials run on this machine at a low priority",
     paper: None,
-    options: &[Opt::new("level", Takes::Count(0), Preset::Count(10), "the niceness of the trials, up to 19")],
+    options: &[Opt::new(
+        "level",
+        Takes::Count(0),
+        Preset::Count(10),
+        "the niceness of the trials, up to 19",
+    )],
     capabilities: &[Capability::Local],
     build: |mut section, _, diagnostics| {
-        let level = section.take_count("level", 0, diagnostics).map_or(10, |(level, _)| level.min(19));
+        let level = section
+            .take_count("level", 0, diagnostics)
+            .map_or(10, |(level, _)| level.min(19));
         Some(Box::new(Nice { level }))
     },
 };
@@ -146,12 +176,22 @@ pub(crate) const DIARY: Kind<dyn Tracker> = Kind {
     name: "diary",
     about: "a text file with a line for each trial that has ended",
     paper: None,
-    options: &[Opt::new("file", Takes::Text, Preset::Text("diary.txt"), "its name in the study's folder")],
+    options: &[Opt::new(
+        "file",
+        Takes::Text,
+        Preset::Text("diary.txt"),
+        "its name in the study's folder",
+    )],
     capabilities: &[],
     build: |mut section, setting: &Setting, diagnostics| {
-        let file = section.take_text("file", diagnostics).map_or("diary.txt".to_owned(), |(file, _)| file);
+        let file = section
+            .take_text("file", diagnostics)
+            .map_or("diary.txt".to_owned(), |(file, _)| file);
         let path = setting.dir.clone().unwrap_or_default().join(file);
-        Some(Box::new(Diary { path, lines: String::new() }))
+        Some(Box::new(Diary {
+            path,
+            lines: String::new(),
+        }))
     },
 };
 
@@ -165,13 +205,17 @@ impl Tracker for Diary {
         if let Event::Ended { trial, .. } = &entry.event
             && let Some(ended) = study.trial(*trial)
         {
-            self.lines.extend([format!("trial {trial} is {}\n", ended.state.word())]);
+            self.lines
+                .extend([format!("trial {trial} is {}\n", ended.state.word())]);
         }
         Ok(())
     }
 
     fn sync(&mut self, _: &Study) -> Result<(), TrackerError> {
         let written = fs::write(&self.path, &self.lines);
-        written.map_err(|source| TrackerError::Write { path: self.path.display().to_string(), source })
+        written.map_err(|source| TrackerError::Write {
+            path: self.path.display().to_string(),
+            source,
+        })
     }
 }

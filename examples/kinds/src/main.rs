@@ -29,8 +29,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let study = run::programs(&sweep, options)?;
     for trial in study.trials() {
-        let params: Vec<_> = trial.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        println!("trial {} is {}: {}", trial.id, trial.state.word(), params.join(", "));
+        let params: Vec<_> = trial
+            .params
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        println!(
+            "trial {} is {}: {}",
+            trial.id,
+            trial.state.word(),
+            params.join(", ")
+        );
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `swath ask-tell SWEEP`: the study as a conversation of JSON lines, for people who own their loop. One process, no server.
+//! `swath ask-tell SWEEP`: the study as a conversation of JSON lines, for people who own their
+//! loop. One process, no server.
 
 mod request;
 
@@ -27,7 +28,8 @@ pub(crate) struct Args {
     /// The sweep file; it needs no `[run]`
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
-    /// How many trials you run at a time, which samplers take into account (default: `resources.jobs`, else 1)
+    /// How many trials you run at a time, which samplers take into account (default:
+    /// `resources.jobs`, else 1)
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
 }
@@ -40,7 +42,10 @@ struct NotBegun {
 
 impl From<Failure> for Box<NotBegun> {
     fn from(failure: Failure) -> Self {
-        Self::new(NotBegun { trouble: Trouble::of_failure(&failure), failure })
+        Self::new(NotBegun {
+            trouble: Trouble::of_failure(&failure),
+            failure,
+        })
     }
 }
 
@@ -60,22 +65,37 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
     let colour = context.out.paint_err.on;
     let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| {
         let trouble = Trouble::of_rejected(&rejected, "mend the sweep file");
-        Box::new(NotBegun { trouble, failure: super::sweeps::rejected(&rejected, colour) })
+        Box::new(NotBegun {
+            trouble,
+            failure: super::sweeps::rejected(&rejected, colour),
+        })
     })?;
     let current_dir = std::env::current_dir().map_err(Failure::from)?;
-    sweep.look_around(&Surroundings { current_dir, path: None });
+    sweep.look_around(&Surroundings {
+        current_dir,
+        path: None,
+    });
     if !sweep.warnings.list.is_empty() {
-        context.out.say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
+        context
+            .out
+            .say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
     }
     if sweep.objectives.is_empty() {
-        let failure = Failure::usage("the sweep file has no `[objective]`, so nothing could be told");
-        return Err(failure.hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\"").into());
+        let failure =
+            Failure::usage("the sweep file has no `[objective]`, so nothing could be told");
+        return Err(failure
+            .hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\"")
+            .into());
     }
     Ok(sweep)
 }
 
 /// Opens the study.
-fn open<'s>(sweep: &'s Sweep, args: &Args, context: &Context) -> Result<AskTell<'s>, Box<NotBegun>> {
+fn open<'s>(
+    sweep: &'s Sweep,
+    args: &Args,
+    context: &Context,
+) -> Result<AskTell<'s>, Box<NotBegun>> {
     let options = Options {
         jobs: args.jobs.map(usize::from),
         command_line: std::env::args().collect(),
@@ -83,7 +103,10 @@ fn open<'s>(sweep: &'s Sweep, args: &Args, context: &Context) -> Result<AskTell<
     };
     let mut warn = super::output::Output::of_process();
     let study = AskTell::open_recording(sweep, options, move |stale| {
-        warn.warn(format_args!("the tracker `{}` is out of date: {}", stale.name, stale.why));
+        warn.warn(format_args!(
+            "the tracker `{}` is out of date: {}",
+            stale.name, stale.why
+        ));
     });
     Ok(study.map_err(Failure::from)?)
 }
@@ -93,9 +116,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = read(args, context).or_else(|not_begun| not_begun.reply(context))?;
     let interrupt = Interrupt::on_signals()?;
     let study = open(&sweep, args, context).or_else(|not_begun| not_begun.reply(context))?;
-    context.out.say(format_args!("{}: ready", study.dir().root().display()));
-    let mut talk = Talk { study, sweep: &sweep, line: 0, out: &mut context.out.stdout };
-    let mut requests = Requests { input: BufReader::with_capacity(1 << 16, io::stdin()), line: Vec::new() };
+    context
+        .out
+        .say(format_args!("{}: ready", study.dir().root().display()));
+    let mut talk = Talk {
+        study,
+        sweep: &sweep,
+        line: 0,
+        out: &mut context.out.stdout,
+    };
+    let mut requests = Requests {
+        input: BufReader::with_capacity(1 << 16, io::stdin()),
+        line: Vec::new(),
+    };
     let mut interrupted = false;
     loop {
         match requests.next(|| talk.idle(&interrupt))? {
@@ -129,14 +162,21 @@ struct Requests {
 }
 
 impl Requests {
-    /// Waits for a line. While none comes, `idle` is called now and then, and says whether to go on waiting.
-    fn next(&mut self, mut idle: impl FnMut() -> Result<bool, Failure>) -> Result<Next<'_>, Failure> {
+    /// Waits for a line. While none comes, `idle` is called now and then, and says whether to go on
+    /// waiting.
+    fn next(
+        &mut self,
+        mut idle: impl FnMut() -> Result<bool, Failure>,
+    ) -> Result<Next<'_>, Failure> {
         self.line.clear();
         let mut long = false;
         loop {
             if self.input.buffer().is_empty() {
                 let mut ready = [PollFd::new(self.input.get_ref(), PollFlags::IN)];
-                let patience = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+                let patience = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 200_000_000,
+                };
                 match poll(&mut ready, Some(&patience)) {
                     Ok(0) | Err(rustix::io::Errno::INTR) => {
                         if !idle()? {
@@ -151,7 +191,11 @@ impl Requests {
             let bytes = self.input.fill_buf()?;
             if bytes.is_empty() {
                 let last = !self.line.is_empty();
-                return Ok(if last { Next::Line((!long).then_some(&self.line)) } else { Next::End });
+                return Ok(if last {
+                    Next::Line((!long).then_some(&self.line))
+                } else {
+                    Next::End
+                });
             }
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let taken = end.map_or(bytes.len(), |end| end + 1);
@@ -189,7 +233,9 @@ impl Talk<'_, '_> {
         self.line += 1;
         let request = match line {
             Some(line) if line.iter().all(u8::is_ascii_whitespace) => return Ok(()),
-            Some(line) => Request::parse(line, &self.sweep.objectives, self.sweep.resource.as_ref()),
+            Some(line) => {
+                Request::parse(line, &self.sweep.objectives, self.sweep.resource.as_ref())
+            }
             None => Err(Trouble::new(
                 format!("the line is longer than {} KiB", LONGEST >> 10),
                 "send one request a line",
@@ -212,7 +258,9 @@ impl Talk<'_, '_> {
             Request::Tell(tell) => self.tell(tell),
             Request::Report { trial, values } => {
                 let verdict = self.study.report(trial, values)?;
-                self.reply(&json!({ "trial": trial, "verdict": word(verdict), "why": self.why(trial) }))
+                self.reply(
+                    &json!({ "trial": trial, "verdict": word(verdict), "why": self.why(trial) }),
+                )
             }
             Request::Add { point, again } => {
                 let trial = self.study.add(&point, again)?;
@@ -225,14 +273,20 @@ impl Talk<'_, '_> {
                 } else {
                     rank::best(study, count)
                 };
-                let best: Vec<_> =
-                    ranked.into_iter().take(count).map(|trial| json::row(study, trial)).collect();
+                let best: Vec<_> = ranked
+                    .into_iter()
+                    .take(count)
+                    .map(|trial| json::row(study, trial))
+                    .collect();
                 self.reply(&json!({ "best": best }))
             }
             Request::Open => {
                 let study = self.study.study();
                 let asked = |id: &TrialId| study.trial(*id).is_some_and(|trial| trial.attempts > 0);
-                let open: Vec<TrialId> = study.running().chain(study.waiting().filter(asked)).collect();
+                let open: Vec<TrialId> = study
+                    .running()
+                    .chain(study.waiting().filter(asked))
+                    .collect();
                 self.reply(&json!({ "open": open }))
             }
         }
@@ -260,7 +314,13 @@ impl Talk<'_, '_> {
     }
 
     fn tell(&mut self, tell: Tell) -> Result<(), AskTellError> {
-        let Tell { trial, reports, values, ending, why } = tell;
+        let Tell {
+            trial,
+            reports,
+            values,
+            ending,
+            why,
+        } = tell;
         let values = match values {
             request::Values::None => Vec::new(),
             request::Values::Objectives(values) => self.study.named(&values)?,
@@ -268,20 +328,25 @@ impl Talk<'_, '_> {
         };
         for report in reports {
             if self.study.report(trial, report)? != Verdict::Continue {
-                return self
-                    .reply(&json!({ "trial": trial, "state": self.state(trial), "why": self.why(trial) }));
+                return self.reply(
+                    &json!({ "trial": trial, "state": self.state(trial), "why": self.why(trial) }),
+                );
             }
         }
         let exit = match ending {
             Ending::Complete => Exit::Done,
             Ending::Failed => {
-                let why = why.clone().unwrap_or_else(|| "told that it failed".to_owned());
+                let why = why
+                    .clone()
+                    .unwrap_or_else(|| "told that it failed".to_owned());
                 Exit::Failed(Cause::Told(why))
             }
             Ending::Stopped => Exit::Stopped,
             Ending::Waiting => Exit::Interrupted,
         };
-        let state = self.study.end_because(trial, values, exit, why.as_deref())?;
+        let state = self
+            .study
+            .end_because(trial, values, exit, why.as_deref())?;
         let mut reply = json!({ "trial": trial, "state": state.word() });
         if let (Value::Object(reply), true) = (&mut reply, state != TrialState::Complete) {
             reply.insert("why".to_owned(), self.why(trial));
@@ -290,12 +355,17 @@ impl Talk<'_, '_> {
     }
 
     fn state(&self, trial: TrialId) -> &'static str {
-        self.study.study().trial(trial).map_or("", |found| found.state.word())
+        self.study
+            .study()
+            .trial(trial)
+            .map_or("", |found| found.state.word())
     }
 
     /// Returns what the scheduler said of a trial, or how it ended, if there is anything to say.
     fn why(&self, trial: TrialId) -> Value {
-        let Some(found) = self.study.study().trial(trial) else { return Value::Null };
+        let Some(found) = self.study.study().trial(trial) else {
+            return Value::Null;
+        };
         match (&found.why, &found.exit) {
             (Some(why), _) => why.as_str().into(),
             (None, Some(exit @ Exit::Failed(_))) => exit.to_string().into(),
@@ -311,7 +381,10 @@ impl Talk<'_, '_> {
 
     fn reply(&mut self, reply: &Value) -> Result<(), AskTellError> {
         write_line(&mut self.out, reply).map_err(|source| {
-            AskTellError::Run(crate::run::RunError::Keep { path: "standard output".into(), source })
+            AskTellError::Run(crate::run::RunError::Keep {
+                path: "standard output".into(),
+                source,
+            })
         })
     }
 }

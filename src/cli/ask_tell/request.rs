@@ -22,7 +22,10 @@ pub(super) enum Request {
     /// A trial ended.
     Tell(Tell),
     /// A trial reports and goes on.
-    Report { trial: TrialId, values: Vec<(Name, Datum)> },
+    Report {
+        trial: TrialId,
+        values: Vec<(Name, Datum)>,
+    },
     /// A configuration to try next, as lines of TOML.
     Add { point: String, again: bool },
     /// The best so many trials.
@@ -68,20 +71,31 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub(super) fn new(cause: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { cause: cause.into(), cure: cure.into() }
+        Self {
+            cause: cause.into(),
+            cure: cure.into(),
+        }
     }
 
     pub(super) fn of(error: &AskTellError) -> Self {
         let cure = match error {
             AskTellError::Run(_) => String::new(),
-            AskTellError::NoSuchTrial(_) => "tell a trial that was asked for: {\"ask\": 1}".to_owned(),
-            AskTellError::NotOpen { asked: false, .. } => "ask for it first: {\"ask\": 1}".to_owned(),
+            AskTellError::NoSuchTrial(_) => {
+                "tell a trial that was asked for: {\"ask\": 1}".to_owned()
+            }
+            AskTellError::NotOpen { asked: false, .. } => {
+                "ask for it first: {\"ask\": 1}".to_owned()
+            }
             AskTellError::NotOpen { .. } => {
                 "a trial is told once; {\"open\": true} lists those to tell".to_owned()
             }
-            AskTellError::NothingReported(_) => "give its \"value\", or say \"state\": \"failed\"".to_owned(),
+            AskTellError::NothingReported(_) => {
+                "give its \"value\", or say \"state\": \"failed\"".to_owned()
+            }
             AskTellError::Count { wanted, .. } => {
-                format!("give {wanted}, in the order of the sweep file, or name them: {{\"values\": {{…}}}}")
+                format!(
+                    "give {wanted}, in the order of the sweep file, or name them: {{\"values\": {{…}}}}"
+                )
             }
             AskTellError::Impossible => "change it, or the constraints".to_owned(),
             AskTellError::Duplicate(_) => "say \"again\": true to try it once more".to_owned(),
@@ -95,14 +109,27 @@ impl Trouble {
     /// Says on one line everything that is wrong with a sweep file or a configuration. `cure` is
     /// what to do where nothing better is known.
     pub(super) fn of_rejected(rejected: &Rejected, cure: &str) -> Self {
-        let errors = || rejected.diagnostics.list.iter().filter(|found| found.level == Level::Error);
+        let errors = || {
+            rejected
+                .diagnostics
+                .list
+                .iter()
+                .filter(|found| found.level == Level::Error)
+        };
         let message = |found: &Diagnostic| match found.labels.first() {
             Some((_, label)) if !label.is_empty() => format!("{} ({label})", found.message),
             _ => found.message.clone(),
         };
         let causes: Vec<String> = errors().map(message).collect();
-        let cures: Vec<&str> = errors().flat_map(|found| &found.hints).map(String::as_str).collect();
-        let cure = if cures.is_empty() { cure.to_owned() } else { cures.join("; ") };
+        let cures: Vec<&str> = errors()
+            .flat_map(|found| &found.hints)
+            .map(String::as_str)
+            .collect();
+        let cure = if cures.is_empty() {
+            cure.to_owned()
+        } else {
+            cures.join("; ")
+        };
         Self::new(causes.join("; "), cure)
     }
 
@@ -125,7 +152,10 @@ impl Request {
         let again = object.remove("again");
         let mut entries = object.into_iter();
         let (Some((key, value)), rest) = (entries.next(), entries.next()) else {
-            return Err(Trouble::new("the request is empty", "say what is wanted: {\"ask\": 1}"));
+            return Err(Trouble::new(
+                "the request is empty",
+                "say what is wanted: {\"ask\": 1}",
+            ));
         };
         if let Some((other, _)) = rest {
             return Err(Trouble::new(
@@ -133,7 +163,10 @@ impl Request {
                 "send one request a line",
             ));
         }
-        let reader = Reader { objectives, resource };
+        let reader = Reader {
+            objectives,
+            resource,
+        };
         match key.as_str() {
             "ask" => match value {
                 Value::Bool(true) | Value::Null => Ok(Self::Ask(1)),
@@ -147,8 +180,15 @@ impl Request {
             },
             "tell" => reader.tell(value),
             "report" => reader.report(value),
-            "add" => Ok(Self::Add { point: point(value)?, again: again == Some(Value::Bool(true)) }),
-            "best" => Ok(Self::Best(value.as_u64().map_or(1, |count| usize::try_from(count).unwrap_or(1)))),
+            "add" => Ok(Self::Add {
+                point: point(value)?,
+                again: again == Some(Value::Bool(true)),
+            }),
+            "best" => Ok(Self::Best(
+                value
+                    .as_u64()
+                    .map_or(1, |count| usize::try_from(count).unwrap_or(1)),
+            )),
             "open" => Ok(Self::Open),
             other => Err(unknown("request", other, &REQUESTS)),
         }
@@ -164,7 +204,11 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> Trouble {
 }
 
 fn clipped(word: &str) -> String {
-    if word.chars().count() <= 60 { word.to_owned() } else { word.chars().take(60).chain(['…']).collect() }
+    if word.chars().count() <= 60 {
+        word.to_owned()
+    } else {
+        word.chars().take(60).chain(['…']).collect()
+    }
 }
 
 fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
@@ -177,7 +221,10 @@ fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
     match read {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Trouble::new("the line is JSON, but not an object", example)),
-        Err(error) => Err(Trouble::new(format!("the line is not JSON: {error}"), example)),
+        Err(error) => Err(Trouble::new(
+            format!("the line is not JSON: {error}"),
+            example,
+        )),
     }
 }
 
@@ -187,8 +234,9 @@ fn quoted_specials(text: &str) -> String {
     let mut rest = text;
     let mut quoted = false;
     while let Some(char) = rest.chars().next() {
-        let word =
-            ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| !quoted && rest.starts_with(word));
+        let word = ["-Infinity", "Infinity", "NaN"]
+            .into_iter()
+            .find(|word| !quoted && rest.starts_with(word));
         if let Some(word) = word {
             out.extend(["\"", word, "\""]);
             rest = &rest[word.len()..];
@@ -216,16 +264,23 @@ fn point(value: Value) -> Result<String, Trouble> {
             "name them: {\"add\": {\"lr\": 0.1, \"layers\": 2}}",
         )
     };
-    let Value::Object(params) = value else { return Err(wrong()) };
+    let Value::Object(params) = value else {
+        return Err(wrong());
+    };
     let literal = |value: Value| {
         let read: Result<crate::space::Value, _> = serde_json::from_value(value);
-        read.map(|value| given::literal(&value)).map_err(|_| wrong())
+        read.map(|value| given::literal(&value))
+            .map_err(|_| wrong())
     };
     let pairs: Vec<(String, String)> = params
         .into_iter()
         .map(|(name, value)| Ok((name, literal(value)?)))
         .collect::<Result<_, Trouble>>()?;
-    Ok(given::lines(pairs.iter().map(|(name, value)| (name.as_str(), value.clone()))))
+    Ok(given::lines(
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
+    ))
 }
 
 struct Reader<'a> {
@@ -233,7 +288,9 @@ struct Reader<'a> {
     resource: Option<&'a Name>,
 }
 
-const TELL: [&str; 8] = ["trial", "value", "values", "step", "reports", "state", "why", "verdict"];
+const TELL: [&str; 8] = [
+    "trial", "value", "values", "step", "reports", "state", "why", "verdict",
+];
 
 impl Reader<'_> {
     fn tell(&self, value: Value) -> Result<Request, Trouble> {
@@ -249,7 +306,13 @@ impl Reader<'_> {
                 "failed" | "fail" => Ending::Failed,
                 "stopped" | "pruned" => Ending::Stopped,
                 "waiting" => Ending::Waiting,
-                other => return Err(unknown("state", other, &["complete", "failed", "stopped", "waiting"])),
+                other => {
+                    return Err(unknown(
+                        "state",
+                        other,
+                        &["complete", "failed", "stopped", "waiting"],
+                    ));
+                }
             },
             Some(other) => {
                 return Err(Trouble::new(
@@ -274,7 +337,9 @@ impl Reader<'_> {
         if let (Some(step), Values::Named(values)) = (step, &mut values) {
             values.insert(0, step);
         }
-        let why = object.remove("why").map(|why| why.as_str().map_or_else(|| why.to_string(), str::to_owned));
+        let why = object
+            .remove("why")
+            .map(|why| why.as_str().map_or_else(|| why.to_string(), str::to_owned));
         self.nothing_else("tell", &object)?;
         if !is_state_given && reports.is_empty() && values == Values::None {
             return Err(Trouble::new(
@@ -282,7 +347,13 @@ impl Reader<'_> {
                 "give its \"value\", or say \"state\": \"complete\" after its reports, or \"failed\"",
             ));
         }
-        Ok(Request::Tell(Tell { trial, reports, values, ending, why }))
+        Ok(Request::Tell(Tell {
+            trial,
+            reports,
+            values,
+            ending,
+            why,
+        }))
     }
 
     fn report(&self, value: Value) -> Result<Request, Trouble> {
@@ -290,7 +361,11 @@ impl Reader<'_> {
         self.report_of(trial, object)
     }
 
-    fn report_of(&self, trial: TrialId, mut object: Map<String, Value>) -> Result<Request, Trouble> {
+    fn report_of(
+        &self,
+        trial: TrialId,
+        mut object: Map<String, Value>,
+    ) -> Result<Request, Trouble> {
         let step = self.step(&mut object)?;
         let values = match self.values(&mut object)? {
             Values::None => {
@@ -307,12 +382,18 @@ impl Reader<'_> {
                 self.objectives.iter().zip(values).map(pair).collect()
             }
             Values::Objectives(values) => {
-                let error = AskTellError::Count { given: values.len(), wanted: self.objectives.len() };
+                let error = AskTellError::Count {
+                    given: values.len(),
+                    wanted: self.objectives.len(),
+                };
                 return Err(Trouble::of(&error));
             }
         };
         self.nothing_else("report", &object)?;
-        Ok(Request::Report { trial, values: step.into_iter().chain(values).collect() })
+        Ok(Request::Report {
+            trial,
+            values: step.into_iter().chain(values).collect(),
+        })
     }
 
     /// Takes the trial that a request is about.
@@ -327,7 +408,10 @@ impl Reader<'_> {
                 Some(id) => TrialId(id),
                 None => {
                     let cause = format!("`trial` is {}", clipped(&found.to_string()));
-                    return Err(Trouble::new(cause, "it is the number that the ask replied with"));
+                    return Err(Trouble::new(
+                        cause,
+                        "it is the number that the ask replied with",
+                    ));
                 }
             },
         };
@@ -336,9 +420,11 @@ impl Reader<'_> {
 
     /// Takes the step of a report under the name that the sweep file gives it.
     fn step(&self, object: &mut Map<String, Value>) -> Result<Option<(Name, Datum)>, Trouble> {
-        let Some(step) = object.remove("step") else { return Ok(None) };
-        let number =
-            number(&step).ok_or_else(|| Trouble::new(format!("`step` is {step}"), "it is a number"))?;
+        let Some(step) = object.remove("step") else {
+            return Ok(None);
+        };
+        let number = number(&step)
+            .ok_or_else(|| Trouble::new(format!("`step` is {step}"), "it is a number"))?;
         let name = self.resource.cloned().unwrap_or_else(|| "step".into());
         Ok(Some((name, Datum::Number(Metric(number)))))
     }
@@ -346,17 +432,27 @@ impl Reader<'_> {
     fn values(&self, object: &mut Map<String, Value>) -> Result<Values, Trouble> {
         let wrong = |key: &str, value: &Value| {
             let cause = format!("`{key}` is {}", clipped(&value.to_string()));
-            Trouble::new(cause, "numbers only; of a trial without one say \"state\": \"failed\"")
+            Trouble::new(
+                cause,
+                "numbers only; of a trial without one say \"state\": \"failed\"",
+            )
         };
         match (object.remove("value"), object.remove("values")) {
             (None, None) => Ok(Values::None),
-            (Some(_), Some(_)) => {
-                Err(Trouble::new("both `value` and `values` are given", "give one of them"))
+            (Some(_), Some(_)) => Err(Trouble::new(
+                "both `value` and `values` are given",
+                "give one of them",
+            )),
+            (Some(value), None) => self
+                .in_order(&[value])
+                .map_err(|value| wrong("value", value)),
+            (None, Some(Value::Array(items))) => {
+                self.in_order(&items).map_err(|item| wrong("values", item))
             }
-            (Some(value), None) => self.in_order(&[value]).map_err(|value| wrong("value", value)),
-            (None, Some(Value::Array(items))) => self.in_order(&items).map_err(|item| wrong("values", item)),
             (None, Some(Value::Object(values))) => Ok(Values::Named(named(values)?)),
-            (None, Some(other)) => self.in_order(&[other]).map_err(|value| wrong("values", value)),
+            (None, Some(other)) => self
+                .in_order(&[other])
+                .map_err(|value| wrong("values", value)),
         }
     }
 
@@ -375,7 +471,10 @@ impl Reader<'_> {
             (None, Value::String(text)) => Datum::Text(text.clone()),
             (None, other) => Datum::Text(other.to_string()),
         };
-        let names = self.objectives.iter().map(|objective| objective.metric.clone());
+        let names = self
+            .objectives
+            .iter()
+            .map(|objective| objective.metric.clone());
         if items.len() != self.objectives.len() {
             // As many as are wanted is what is said first.
             return Ok(Values::Objectives(vec![f64::NAN; items.len()]));
@@ -384,17 +483,29 @@ impl Reader<'_> {
     }
 
     fn nothing_else(&self, what: &str, object: &Map<String, Value>) -> Result<(), Trouble> {
-        let Some(key) = object.keys().next() else { return Ok(()) };
-        if self.objectives.iter().any(|objective| *objective.metric == **key) {
+        let Some(key) = object.keys().next() else {
+            return Ok(());
+        };
+        if self
+            .objectives
+            .iter()
+            .any(|objective| *objective.metric == **key)
+        {
             let cure = format!("put it in `values`: {{\"values\": {{\"{key}\": …}}}}");
-            return Err(Trouble::new(format!("`{key}` stands outside of `values`"), cure));
+            return Err(Trouble::new(
+                format!("`{key}` stands outside of `values`"),
+                cure,
+            ));
         }
         Err(unknown(&format!("key of `{what}`"), key, &TELL[..7]))
     }
 }
 
 fn wrong_reports() -> Trouble {
-    Trouble::new("`reports` is not a list of objects", "write them as [{\"epoch\": 1, \"loss\": 0.5}, …]")
+    Trouble::new(
+        "`reports` is not a list of objects",
+        "write them as [{\"epoch\": 1, \"loss\": 0.5}, …]",
+    )
 }
 
 /// Reads reported values: numbers, texts and switches.
@@ -406,7 +517,10 @@ fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Trouble> {
             (None, Value::String(text)) => Datum::Text(text),
             (None, other) => {
                 let cause = format!("`{}` is {}", clipped(&key), clipped(&other.to_string()));
-                return Err(Trouble::new(cause, "a value is a number, a text or a switch"));
+                return Err(Trouble::new(
+                    cause,
+                    "a value is a number, a text or a switch",
+                ));
             }
         };
         Ok((Name::from(key), datum))
@@ -432,23 +546,44 @@ mod tests {
     use crate::study::{Goal, Take};
 
     fn parse(line: &str) -> Result<Request, Trouble> {
-        let objective = Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best };
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        };
         Request::parse(line.as_bytes(), &[objective], Some(&"epoch".into()))
     }
 
     #[test]
     fn every_way_to_tell_is_understood() {
         let told = |values, ending| {
-            Request::Tell(Tell { trial: TrialId(7), reports: Vec::new(), values, ending, why: None })
+            Request::Tell(Tell {
+                trial: TrialId(7),
+                reports: Vec::new(),
+                values,
+                ending,
+                why: None,
+            })
         };
         let value = parse(r#"{"tell": {"trial": 7, "value": 0.31}}"#);
-        assert_eq!(value, Ok(told(Values::Objectives(vec![0.31]), Ending::Complete)));
+        assert_eq!(
+            value,
+            Ok(told(Values::Objectives(vec![0.31]), Ending::Complete))
+        );
         let failed = parse(r#"{"tell": {"trial": 7, "state": "failed"}}"#);
         assert_eq!(failed, Ok(told(Values::None, Ending::Failed)));
         let reported = parse(r#"{"tell": {"trial": 7, "step": 3, "value": 0.5}}"#);
-        let values =
-            vec![("epoch".into(), Datum::Number(Metric(3.0))), ("loss".into(), Datum::Number(Metric(0.5)))];
-        assert_eq!(reported, Ok(Request::Report { trial: TrialId(7), values }));
+        let values = vec![
+            ("epoch".into(), Datum::Number(Metric(3.0))),
+            ("loss".into(), Datum::Number(Metric(0.5))),
+        ];
+        assert_eq!(
+            reported,
+            Ok(Request::Report {
+                trial: TrialId(7),
+                values
+            })
+        );
     }
 
     #[test]
@@ -458,7 +593,9 @@ mod tests {
         else {
             panic!("it is a tell");
         };
-        let Values::Named(values) = tell.values else { panic!("they are named") };
+        let Values::Named(values) = tell.values else {
+            panic!("they are named")
+        };
         assert_eq!(values[0], ("a\"NaN".into(), Datum::Text("x".into())));
         assert_eq!(values[1], ("loss".into(), Datum::Number(Metric(f64::NAN))));
     }
@@ -471,15 +608,39 @@ mod tests {
             ("{}", "empty", "ask"),
             (r#"{"aks": 1}"#, "no request `aks`", "did you mean `ask`?"),
             (r#"{"ask": 0}"#, "`ask` is 0", "1 to"),
-            (r#"{"ask": 1, "tell": 2}"#, "two requests", "one request a line"),
+            (
+                r#"{"ask": 1, "tell": 2}"#,
+                "two requests",
+                "one request a line",
+            ),
             (r#"{"tell": 3}"#, "not an object", "say which"),
             (r#"{"tell": {"value": 1}}"#, "names no trial", "say which"),
-            (r#"{"tell": {"trial": -1, "value": 1}}"#, "`trial` is -1", "number"),
+            (
+                r#"{"tell": {"trial": -1, "value": 1}}"#,
+                "`trial` is -1",
+                "number",
+            ),
             (r#"{"tell": {"trial": 1}}"#, "nothing is told", "value"),
-            (r#"{"tell": {"trial": 1, "value": "good"}}"#, "`value` is \"good\"", "numbers only"),
-            (r#"{"tell": {"trial": 1, "vlaue": 1}}"#, "no key of `tell` `vlaue`", "did you mean `value`?"),
-            (r#"{"tell": {"trial": 1, "value": 1, "loss": 1}}"#, "outside of `values`", "put it in"),
-            (r#"{"tell": {"trial": 1, "state": "faild"}}"#, "no state `faild`", "did you mean `failed`?"),
+            (
+                r#"{"tell": {"trial": 1, "value": "good"}}"#,
+                "`value` is \"good\"",
+                "numbers only",
+            ),
+            (
+                r#"{"tell": {"trial": 1, "vlaue": 1}}"#,
+                "no key of `tell` `vlaue`",
+                "did you mean `value`?",
+            ),
+            (
+                r#"{"tell": {"trial": 1, "value": 1, "loss": 1}}"#,
+                "outside of `values`",
+                "put it in",
+            ),
+            (
+                r#"{"tell": {"trial": 1, "state": "faild"}}"#,
+                "no state `faild`",
+                "did you mean `failed`?",
+            ),
             (r#"{"report": {"trial": 1}}"#, "no values", "give"),
             (r#"{"add": 3}"#, "not an object", "name them"),
         ] {

@@ -32,7 +32,10 @@ impl Asked {
         let names = vocabulary(sources);
         let formula = |text: &str| Formula::parse(text, &names);
         let list = |list: Option<&str>| {
-            list.map_or_else(Vec::new, split).into_iter().map(formula).collect::<Result<Vec<_>, _>>()
+            list.map_or_else(Vec::new, split)
+                .into_iter()
+                .map(formula)
+                .collect::<Result<Vec<_>, _>>()
         };
         let metric = match &args.metric {
             Some(text) => formula(text)?,
@@ -41,13 +44,21 @@ impl Asked {
         let by = list(args.by.as_deref())?;
         let cols = list(args.cols.as_deref())?;
         let condition = args.condition.as_deref().map(formula).transpose()?;
-        let sort = args.sort.as_deref().map(|text| sorting(text, &names, sources)).transpose()?;
+        let sort = args
+            .sort
+            .as_deref()
+            .map(|text| sorting(text, &names, sources))
+            .transpose()?;
         let mut assertions = Vec::new();
         for text in &args.assertions {
             assertions.push(Assertion::parse(text, &names)?);
         }
         let sorted = sort.iter().map(|(formula, _)| formula);
-        for formula in std::iter::once(&metric).chain(&by).chain(&cols).chain(sorted) {
+        for formula in std::iter::once(&metric)
+            .chain(&by)
+            .chain(&cols)
+            .chain(sorted)
+        {
             check_column(formula, &names, sources)?;
         }
         // An assertion about reports that no trial made does not hold, but it is no mistake.
@@ -55,7 +66,10 @@ impl Asked {
             check(formula, &names, sources, &|source| source.check(formula))?;
         }
         if let Some(condition) = &condition
-            && !matches!(check_column(condition, &names, sources)?, Type::Bool | Type::Any)
+            && !matches!(
+                check_column(condition, &names, sources)?,
+                Type::Bool | Type::Any
+            )
         {
             return Err(Failure::usage(format!(
                 "`--where {}` is neither true nor false",
@@ -68,16 +82,31 @@ impl Asked {
         } else {
             split(&args.pair).into_iter().map(str::to_owned).collect()
         };
-        let grouping =
-            Grouping { metric, goal, by, pair, all: args.all, bootstrap: args.interval == "bootstrap" };
+        let grouping = Grouping {
+            metric,
+            goal,
+            by,
+            pair,
+            all: args.all,
+            bootstrap: args.interval == "bootstrap",
+        };
         let drop = args.drop.as_deref().map_or_else(Vec::new, split);
         let drop = drop.into_iter().map(str::to_owned).collect();
-        Ok(Self { grouping, condition, cols, drop, sort, assertions })
+        Ok(Self {
+            grouping,
+            condition,
+            cols,
+            drop,
+            sort,
+            assertions,
+        })
     }
 
     /// Returns whether small or large values of a column are good.
     pub(super) fn goal_of(&self, formula: &Formula, source: &Source) -> Option<Goal> {
-        self.grouping.goal_of(formula).or_else(|| source.goal(formula))
+        self.grouping
+            .goal_of(formula)
+            .or_else(|| source.goal(formula))
     }
 }
 
@@ -86,12 +115,22 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
     let metrics: BTreeSet<String> = sources.iter().filter_map(Source::metric).collect();
     let mut metrics = metrics.into_iter();
     match (metrics.next(), metrics.next()) {
-        (Some(metric), None) => match sources.iter().find(|source| !source.vocabulary().contains(&metric)) {
+        (Some(metric), None) => match sources
+            .iter()
+            .find(|source| !source.vocabulary().contains(&metric))
+        {
             None => Ok(metric),
             Some(source) => {
                 let names = source.numeric().join(", ");
-                Err(Failure::usage(format!("`{}` has no `{}`", plain(&source.name), plain(&metric)))
-                    .hint(format!("name another with `--metric`: it has {}", plain(&names))))
+                Err(Failure::usage(format!(
+                    "`{}` has no `{}`",
+                    plain(&source.name),
+                    plain(&metric)
+                ))
+                .hint(format!(
+                    "name another with `--metric`: it has {}",
+                    plain(&names)
+                )))
             }
         },
         (Some(one), Some(other)) => Err(Failure::usage(format!(
@@ -105,20 +144,27 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
             let failure = Failure::usage("it is not known which column to compare");
             Err(match names.as_slice() {
                 [] => failure.hint("no column holds a number"),
-                names => failure.hint(format!("name one with `--metric`: {}", plain(&names.join(", ")))),
+                names => failure.hint(format!(
+                    "name one with `--metric`: {}",
+                    plain(&names.join(", "))
+                )),
             })
         }
     }
 }
 
-/// Finds out whether small or large is good: as was said, as the studies say, or as names usually mean.
+/// Finds out whether small or large is good: as was said, as the studies say, or as names usually
+/// mean.
 fn goal(args: &Args, metric: &Formula, sources: &[Source]) -> Result<Goal, Failure> {
     match args.goal.as_deref() {
         Some("max") => return Ok(Goal::Max),
         Some(_) => return Ok(Goal::Min),
         None => {}
     }
-    let goals: Vec<Goal> = sources.iter().filter_map(|source| source.goal(metric)).collect();
+    let goals: Vec<Goal> = sources
+        .iter()
+        .filter_map(|source| source.goal(metric))
+        .collect();
     match goals.first() {
         Some(first) if goals.iter().all(|goal| goal == first) => Ok(*first),
         Some(_) => Err(Failure::usage(format!(
@@ -141,8 +187,19 @@ fn usual(name: &str) -> Option<Goal> {
     let name = name.to_lowercase();
     let words: Vec<&str> = name.split(|char: char| !char.is_alphanumeric()).collect();
     let is = |known: &[&str]| words.iter().any(|word| known.contains(word));
-    let small =
-        is(&["loss", "error", "err", "mse", "rmse", "mae", "nll", "perplexity", "seconds", "time", "regret"]);
+    let small = is(&[
+        "loss",
+        "error",
+        "err",
+        "mse",
+        "rmse",
+        "mae",
+        "nll",
+        "perplexity",
+        "seconds",
+        "time",
+        "regret",
+    ]);
     let large = is(&[
         "acc",
         "accuracy",
@@ -171,12 +228,18 @@ fn sorting(text: &str, names: &Names, sources: &[Source]) -> Result<(Formula, bo
         _ => (text, false),
     };
     let formula = Formula::parse(text, names)?;
-    let large = sources.iter().any(|source| source.goal(&formula) == Some(Goal::Max));
+    let large = sources
+        .iter()
+        .any(|source| source.goal(&formula) == Some(Goal::Max));
     Ok((formula, reverse != large))
 }
 
 /// Makes sure that a column has something to show in one of the sources; returns its type there.
-fn check_column(formula: &Formula, names: &Names, sources: &[Source]) -> Result<Type, FormulaError> {
+fn check_column(
+    formula: &Formula,
+    names: &Names,
+    sources: &[Source],
+) -> Result<Type, FormulaError> {
     let check_in = |source: &Source| {
         let result = source.check(formula)?;
         source.check_reports(formula).map(|()| result)
@@ -212,17 +275,27 @@ fn check(
 pub(super) fn is_baseline(group: &Group<'_>, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     if group.key.is_empty() {
-        return group.rows.iter().any(|row| row.label() == wanted || row.source.name == wanted);
+        return group
+            .rows
+            .iter()
+            .any(|row| row.label() == wanted || row.source.name == wanted);
     }
     let keys = label(group);
-    keys == wanted || (group.key.len() == 1 && number(&keys).is_some() && number(&keys) == number(wanted))
+    keys == wanted
+        || (group.key.len() == 1 && number(&keys).is_some() && number(&keys) == number(wanted))
 }
 
 /// Returns what a group is called.
 pub(super) fn label(group: &Group<'_>) -> String {
     if group.key.is_empty() {
-        return group.rows.first().map_or_else(String::new, crate::report::compare::Row::label);
+        return group
+            .rows
+            .first()
+            .map_or_else(String::new, crate::report::compare::Row::label);
     }
-    let words = group.key.iter().map(|value| value.as_ref().map_or_else(String::new, ToString::to_string));
+    let words = group
+        .key
+        .iter()
+        .map(|value| value.as_ref().map_or_else(String::new, ToString::to_string));
     words.collect::<Vec<_>>().join(",")
 }

@@ -1,4 +1,5 @@
-//! `swath compare`: trials of one or more studies or CSV files beside each other, and whether a difference is more than noise.
+//! `swath compare`: trials of one or more studies or CSV files beside each other, and whether a
+//! difference is more than noise.
 
 mod asked;
 mod sources;
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     #[arg(value_name = "STUDY|FILE")]
     pub(crate) sources: Vec<String>,
 
-    /// Compare groups of trials that have this in common: a parameter, `study`, any column; several with commas
+    /// Compare groups of trials that have this in common: a parameter, `study`, any column; several
+    /// with commas
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) by: Option<String>,
 
@@ -108,20 +110,30 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let grouped = asked.grouping.group(&loaded, asked.condition.as_ref());
     let rules = Rules {
         goal: asked.grouping.goal,
-        test: if args.test == "rank" { Test::Rank } else { Test::T },
+        test: if args.test == "rank" {
+            Test::Rank
+        } else {
+            Test::T
+        },
         paired: !args.unpaired,
         baseline: false,
         leads: true,
     };
     if let Some(wanted) = &args.baseline
-        && !grouped.groups.iter().any(|group| asked::is_baseline(group, wanted))
+        && !grouped
+            .groups
+            .iter()
+            .any(|group| asked::is_baseline(group, wanted))
     {
         let keys: Vec<_> = grouped.groups.iter().take(12).map(asked::label).collect();
         let failure = Failure::usage(format!("no group is `{}`", plain(wanted)));
         return Err(failure.hint(format!("there are: {}", plain(&keys.join(", ")))));
     }
-    let is_baseline =
-        |group: &Group<'_>| args.baseline.as_ref().is_some_and(|wanted| asked::is_baseline(group, wanted));
+    let is_baseline = |group: &Group<'_>| {
+        args.baseline
+            .as_ref()
+            .is_some_and(|wanted| asked::is_baseline(group, wanted))
+    };
     let mut ranking = Ranking::of(&asked.grouping, &loaded, grouped, rules, &is_baseline);
     if ranking.groups.is_empty() {
         return Err(nothing(&ranking));
@@ -138,7 +150,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 fn nothing(ranking: &Ranking<'_>) -> Failure {
     let failure = Failure::new(
         Code::NoSuccess,
-        format!("no complete trial has a `{}`", plain(ranking.grouping.metric.text())),
+        format!(
+            "no complete trial has a `{}`",
+            plain(ranking.grouping.metric.text())
+        ),
     );
     if ranking.left_out.is_empty() {
         return failure.hint("no trial fulfils `--where`, or there is none yet");
@@ -165,7 +180,14 @@ fn print(
     }
     let exact = args.wide || args.md || out.width.is_none();
     let detail = if exact { Detail::Exact } else { Detail::Brief };
-    let table = show::table(ranking, &show::Shown { cols: &asked.cols, drop: &asked.drop, detail });
+    let table = show::table(
+        ranking,
+        &show::Shown {
+            cols: &asked.cols,
+            drop: &asked.drop,
+            detail,
+        },
+    );
     if args.md {
         write!(out.stdout, "{}", table.markdown())?;
     } else {
@@ -173,9 +195,9 @@ fn print(
         out.stdout.write_all(rendered.text.as_bytes())?;
         if !rendered.hidden.is_empty() {
             let hidden = rendered.hidden.join(", ");
-            let note = out
-                .paint_err
-                .dim(&format!("no room for: {hidden} (`--wide` shows all, `--drop` makes room)"));
+            let note = out.paint_err.dim(&format!(
+                "no room for: {hidden} (`--wide` shows all, `--drop` makes room)"
+            ));
             out.say(note);
         }
     }
@@ -190,10 +212,17 @@ fn print(
 fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     let mut notes = Vec::new();
     let metric = ranking.grouping.metric.text();
-    let lower = if ranking.rules.goal == Goal::Min { "lower" } else { "higher" };
+    let lower = if ranking.rules.goal == Goal::Min {
+        "lower"
+    } else {
+        "higher"
+    };
     let shown = ranking.groups.len().min(args.top.unwrap_or(usize::MAX));
-    let cut =
-        if shown < ranking.total { format!(", {shown} of {} shown", ranking.total) } else { String::new() };
+    let cut = if shown < ranking.total {
+        format!(", {shown} of {} shown", ranking.total)
+    } else {
+        String::new()
+    };
     notes.push(format!(
         "{metric}: {lower} is better{cut}{}",
         match left_out(ranking) {
@@ -203,7 +232,11 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     ));
     let breaking: usize = ranking.sources.iter().map(Source::breaking).sum();
     if breaking > 0 {
-        let trials = if breaking == 1 { "trial breaks" } else { "trials break" };
+        let trials = if breaking == 1 {
+            "trial breaks"
+        } else {
+            "trials break"
+        };
         notes.push(format!(
             "{breaking} complete {trials} an outcome constraint (`swath ls` says which); here they count, `best` ranks them last"
         ));
@@ -219,12 +252,25 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     if !repeated {
         return notes;
     }
-    let interval = if ranking.grouping.bootstrap { "bootstrap" } else { "t" };
-    let tested = ranking.groups.iter().filter(|(_, against)| against.corrected.is_some()).count();
+    let interval = if ranking.grouping.bootstrap {
+        "bootstrap"
+    } else {
+        "t"
+    };
+    let tested = ranking
+        .groups
+        .iter()
+        .filter(|(_, against)| against.corrected.is_some())
+        .count();
     if tested > 0 {
-        let paired = ranking.groups.iter().any(|(_, against)| against.pairs.is_some());
-        let independent =
-            ranking.groups.iter().any(|(_, against)| against.pairs.is_none() && against.corrected.is_some());
+        let paired = ranking
+            .groups
+            .iter()
+            .any(|(_, against)| against.pairs.is_some());
+        let independent = ranking
+            .groups
+            .iter()
+            .any(|(_, against)| against.pairs.is_none() && against.corrected.is_some());
         let name = |paired: bool| match (ranking.rules.test, paired) {
             (Test::T, false) => "Welch's t-test",
             (Test::T, true) => "the paired t-test",
@@ -249,7 +295,9 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
             }
         ));
     } else {
-        notes.push(format!("±: 95 % interval ({interval}); no verdict: it takes 3 trials in both groups"));
+        notes.push(format!(
+            "±: 95 % interval ({interval}); no verdict: it takes 3 trials in both groups"
+        ));
     }
     if ranking.count(Verdict::NoSpread) > 0 {
         notes.push(
@@ -257,7 +305,11 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let by_study = ranking.grouping.by.iter().any(|formula| formula.text() == "study");
+    let by_study = ranking
+        .grouping
+        .by
+        .iter()
+        .any(|formula| formula.text() == "study");
     if !ranking.grouping.by.is_empty() && ranking.sources.len() > 1 && !by_study {
         notes.push(format!(
             "trials of {} studies or files are pooled; `--by study,…` keeps them apart",
@@ -265,7 +317,11 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
         ));
     }
     if !ranking.grouping.by.is_empty() {
-        let mut samplers: Vec<_> = ranking.sources.iter().filter_map(Source::adaptive).collect();
+        let mut samplers: Vec<_> = ranking
+            .sources
+            .iter()
+            .filter_map(Source::adaptive)
+            .collect();
         samplers.sort_unstable();
         samplers.dedup();
         if !samplers.is_empty() {
@@ -283,7 +339,11 @@ fn left_out(ranking: &Ranking<'_>) -> String {
     if ranking.left_out.is_empty() {
         return String::new();
     }
-    let parts: Vec<_> = ranking.left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    let parts: Vec<_> = ranking
+        .left_out
+        .iter()
+        .map(|(why, count)| format!("{count} {why}"))
+        .collect();
     format!("left out: {}", parts.join(", "))
 }
 
@@ -304,11 +364,16 @@ fn check(asked: &Asked, sources: &[Source], context: &mut Context) -> Result<Cod
                 .collect();
             let of = format!("{} in `{}`", parts.join(", "), source.name);
             if outcome.holds == Some(true) {
-                context.out.say(plain(&format!("holds: {}  ({of})", assertion.text())));
+                context
+                    .out
+                    .say(plain(&format!("holds: {}  ({of})", assertion.text())));
             } else {
                 code = Code::Difference;
                 let label = context.out.paint_err.red("does not hold");
-                context.out.say(format_args!("{label}: {}", plain(&format!("{}  ({of})", assertion.text()))));
+                context.out.say(format_args!(
+                    "{label}: {}",
+                    plain(&format!("{}  ({of})", assertion.text()))
+                ));
             }
         }
     }

@@ -27,8 +27,10 @@ pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Fa
     }
     if places.is_empty() {
         let dir = studies::latest(&context.logs)?;
-        let name =
-            dir.root().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = dir
+            .root()
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         places.push((name, Place::Study(dir)));
     }
     let names = names(places.iter().map(|(word, _)| word.as_str()).collect());
@@ -43,15 +45,21 @@ pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Fa
     Ok(sources)
 }
 
-/// A word is a study if there is one, otherwise a file; a folder with a table but no journal is its table.
+/// A word is a study if there is one, otherwise a file; a folder with a table but no journal is its
+/// table.
 fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
     let path = Path::new(word);
     let is_csv = path.extension().is_some_and(|extension| {
-        ["csv", "tsv", "txt"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        ["csv", "tsv", "txt"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
     });
     if is_csv && !path.is_dir() {
         if !path.exists() {
-            return Err(Failure::usage(format!("there is no file `{}`", plain(word))));
+            return Err(Failure::usage(format!(
+                "there is no file `{}`",
+                plain(word)
+            )));
         }
         return Ok(Place::File(path.to_owned()));
     }
@@ -66,13 +74,18 @@ fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
 /// Returns short names that are all different: the last part of a path where that suffices.
 fn names(words: Vec<&str>) -> Vec<String> {
     let last = |word: &str| {
-        Path::new(word)
-            .file_name()
-            .map_or_else(|| word.to_owned(), |name| name.to_string_lossy().into_owned())
+        Path::new(word).file_name().map_or_else(
+            || word.to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     };
     let short: Vec<String> = words.iter().map(|word| last(word)).collect();
     let unique: BTreeSet<&String> = short.iter().collect();
-    if unique.len() == short.len() { short } else { words.into_iter().map(str::to_owned).collect() }
+    if unique.len() == short.len() {
+        short
+    } else {
+        words.into_iter().map(str::to_owned).collect()
+    }
 }
 
 /// The columns that were asked for, as they were typed.
@@ -85,17 +98,35 @@ struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     fn of(args: &'a Args) -> Self {
-        let lists = [&args.by, &args.cols].into_iter().flatten().flat_map(|list| split(list));
-        let single = [&args.metric, &args.condition].into_iter().flatten().map(String::as_str);
-        let sort = args.sort.as_deref().map(|sort| sort.trim_start_matches('-'));
+        let lists = [&args.by, &args.cols]
+            .into_iter()
+            .flatten()
+            .flat_map(|list| split(list));
+        let single = [&args.metric, &args.condition]
+            .into_iter()
+            .flatten()
+            .map(String::as_str);
+        let sort = args
+            .sort
+            .as_deref()
+            .map(|sort| sort.trim_start_matches('-'));
         let columns = lists.chain(single).chain(sort).collect();
-        Self { columns, assertions: &args.assertions }
+        Self {
+            columns,
+            assertions: &args.assertions,
+        }
     }
 
     /// Parses them with the names of one source. Whatever cannot be parsed is told later, in full.
     fn formulas(&self, names: &Names) -> Vec<Formula> {
-        let columns = self.columns.iter().filter_map(|text| Formula::parse(text, names).ok());
-        let asserted = self.assertions.iter().filter_map(|text| Assertion::parse(text, names).ok());
+        let columns = self
+            .columns
+            .iter()
+            .filter_map(|text| Formula::parse(text, names).ok());
+        let asserted = self
+            .assertions
+            .iter()
+            .filter_map(|text| Assertion::parse(text, names).ok());
         columns
             .chain(asserted.flat_map(|assertion| assertion.formulas().cloned().collect::<Vec<_>>()))
             .collect()
@@ -120,14 +151,22 @@ fn file(
     let shown = plain(&path.display().to_string()).into_owned();
     let failed = |error: &dyn std::error::Error| {
         let failure = Failure::caused(Code::Usage, error);
-        Failure { message: format!("cannot read `{shown}`: {}", failure.message), ..failure }
+        Failure {
+            message: format!("cannot read `{shown}`: {}", failure.message),
+            ..failure
+        }
     };
     // Without a metric the objective is the column behind `state`, so all have to be seen.
     let all = args.by.is_none() || args.metric.is_none();
     let select = |names: &Names| {
         let condition = args.condition.as_deref();
-        let condition = condition.map(|text| Formula::parse(text, names)).transpose()?;
-        Ok(Selection { columns: (!all).then(|| columns(asked, args, names)), condition })
+        let condition = condition
+            .map(|text| Formula::parse(text, names))
+            .transpose()?;
+        Ok(Selection {
+            columns: (!all).then(|| columns(asked, args, names)),
+            condition,
+        })
     };
     let file = File::open(path).map_err(|error| failed(&error))?;
     let table = match Table::read(file, &select) {
@@ -136,11 +175,14 @@ fn file(
         Err(error) => return Err(failed(&error)),
     };
     for warning in &table.warnings {
-        context.out.warn(plain(&format!("{}: {warning}", path.display())));
+        context
+            .out
+            .warn(plain(&format!("{}: {warning}", path.display())));
     }
     let names = table.vocabulary();
     let formulas = asked.formulas(&names);
-    let unanswered = |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
+    let unanswered =
+        |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
     if let Some((ask, name)) = formulas.iter().flat_map(Formula::asks).find(unanswered) {
         context.out.warn(plain(&format!(
             "{}: a table has one value a trial, so `{}` is absent there",
@@ -156,5 +198,9 @@ fn columns(asked: &Texts<'_>, args: &Args, names: &Names) -> BTreeSet<String> {
     let formulas = asked.formulas(names);
     let named = formulas.iter().flat_map(Formula::names);
     let usual = ["state", "trial_id", "study"];
-    named.chain(split(&args.pair)).chain(usual).map(str::to_owned).collect()
+    named
+        .chain(split(&args.pair))
+        .chain(usual)
+        .map(str::to_owned)
+        .collect()
 }

@@ -7,7 +7,12 @@ use crate::study::{Event, Exit, Goal, Header, Limit, Origin, TrialId};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn args() -> Args {
-    Args { pair: "seed".into(), test: "t".into(), interval: "t".into(), ..Args::default() }
+    Args {
+        pair: "seed".into(),
+        test: "t".into(),
+        interval: "t".into(),
+        ..Args::default()
+    }
 }
 
 /// Three optimizers with four seeds each; the seed shifts all three alike. One trial failed.
@@ -20,7 +25,13 @@ fn world() -> Demo {
             let wobble = noise[(seed as usize + base.to_string().len()) % 4];
             let trial = demo.start(&params);
             demo.report(trial, &[("val_loss", 1.0), ("acc", 0.25)]);
-            demo.report(trial, &[("val_loss", base + 0.05 * seed as f64 + wobble), ("acc", 0.5)]);
+            demo.report(
+                trial,
+                &[
+                    ("val_loss", base + 0.05 * seed as f64 + wobble),
+                    ("acc", 0.5),
+                ],
+            );
             demo.end(trial, Exit::Done);
         }
     }
@@ -29,12 +40,23 @@ fn world() -> Demo {
     demo
 }
 
-fn compare(demo: &Demo, width: Option<usize>, args: &Args) -> (Result<Code, Failure>, String, String) {
+fn compare(
+    demo: &Demo,
+    width: Option<usize>,
+    args: &Args,
+) -> (Result<Code, Failure>, String, String) {
     demo::run(demo, width, |context| run(args, context))
 }
 
 fn json(args: &Args) -> serde_json::Value {
-    let (result, out, _) = compare(&world(), None, &Args { json: true, ..args.clone() });
+    let (result, out, _) = compare(
+        &world(),
+        None,
+        &Args {
+            json: true,
+            ..args.clone()
+        },
+    );
     assert_eq!(result, Ok(Code::Done));
     serde_json::from_str(&out).unwrap()
 }
@@ -54,23 +76,43 @@ fn a_verdict_needs_three_trials_in_both_groups() {
     };
     let document = json(&few);
     assert_eq!(document["groups"].as_array().map(Vec::len), Some(3));
-    let verdicts: Vec<_> = (0..3).map(|at| document["groups"][at]["verdict"].as_str().unwrap()).collect();
-    assert_eq!(verdicts.iter().filter(|verdict| **verdict == "too few to tell").count(), 2, "{verdicts:?}");
-    let document = json(&Args { by: Some("optimizer".into()), ..args() });
+    let verdicts: Vec<_> = (0..3)
+        .map(|at| document["groups"][at]["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == "too few to tell")
+            .count(),
+        2,
+        "{verdicts:?}"
+    );
+    let document = json(&Args {
+        by: Some("optimizer".into()),
+        ..args()
+    });
     assert_eq!(document["groups"][2]["verdict"], "worse");
     assert_eq!(document["groups"][2]["pairs"], 4);
 }
 
 #[test]
 fn unpaired_the_noise_of_the_seeds_hides_the_difference() {
-    let document = json(&Args { by: Some("optimizer".into()), unpaired: true, ..args() });
+    let document = json(&Args {
+        by: Some("optimizer".into()),
+        unpaired: true,
+        ..args()
+    });
     assert_eq!(document["groups"][2]["verdict"], "not told apart");
     assert_eq!(document["groups"][2]["pairs"], serde_json::Value::Null);
 }
 
 #[test]
 fn a_baseline_is_compared_with_and_may_be_beaten() {
-    let document = json(&Args { by: Some("optimizer".into()), baseline: Some("sgd".into()), ..args() });
+    let document = json(&Args {
+        by: Some("optimizer".into()),
+        baseline: Some("sgd".into()),
+        ..args()
+    });
     assert_eq!(document["groups"][0]["verdict"], "better");
     assert_eq!(
         (&document["groups"][2]["verdict"], &document["comparisons"]),
@@ -79,7 +121,11 @@ fn a_baseline_is_compared_with_and_may_be_beaten() {
     let (result, ..) = compare(
         &world(),
         None,
-        &Args { by: Some("optimizer".into()), baseline: Some("lion".into()), ..args() },
+        &Args {
+            by: Some("optimizer".into()),
+            baseline: Some("lion".into()),
+            ..args()
+        },
     );
     assert_eq!(result.unwrap_err().code, Code::Usage);
 }
@@ -90,14 +136,25 @@ fn columns_are_expressions_over_the_reports() {
     let (_, out, _) = compare(
         &world(),
         None,
-        &Args { cols, top: Some(1), csv: true, by: Some("optimizer".into()), ..args() },
+        &Args {
+            cols,
+            top: Some(1),
+            csv: true,
+            by: Some("optimizer".into()),
+            ..args()
+        },
     );
     let mut reader = csv::Reader::from_reader(out.as_bytes());
     let header = reader.headers().unwrap().clone();
     let row = reader.records().next().unwrap().unwrap();
     let cell = |name: &str| &row[header.iter().position(|found| found == name).unwrap()];
     assert_eq!(
-        [cell("max(val_loss)"), cell("val_loss@1"), cell("count(acc) * 10"), cell("min(1, 2)")],
+        [
+            cell("max(val_loss)"),
+            cell("val_loss@1"),
+            cell("count(acc) * 10"),
+            cell("min(1, 2)")
+        ],
         ["1.0", "1.0", "20.0", "1"]
     );
 }
@@ -107,7 +164,17 @@ fn the_report_that_counts_is_a_column_and_what_can_give_nothing_is_an_error() {
     let with = |cols: &str| {
         let cols = Some(cols.to_owned());
         let by = Some("optimizer".to_owned());
-        compare(&world(), None, &Args { cols, top: Some(1), csv: true, by, ..args() })
+        compare(
+            &world(),
+            None,
+            &Args {
+                cols,
+                top: Some(1),
+                csv: true,
+                by,
+                ..args()
+            },
+        )
     };
     let (_, out, _) = with("at_best(acc), first(acc), std(acc)");
     let mut reader = csv::Reader::from_reader(out.as_bytes());
@@ -115,14 +182,30 @@ fn the_report_that_counts_is_a_column_and_what_can_give_nothing_is_an_error() {
     let row = reader.records().next().unwrap().unwrap();
     let cell = |name: &str| &row[header.iter().position(|found| found == name).unwrap()];
     assert_eq!([cell("at_best(acc)"), cell("first(acc)")], ["0.5", "0.25"]);
-    for wrong in ["best(acc)", "acc@9", "last(optimizer)", "at_best(ac)", "best.acc", "optimizer * 2"] {
+    for wrong in [
+        "best(acc)",
+        "acc@9",
+        "last(optimizer)",
+        "at_best(ac)",
+        "best.acc",
+        "optimizer * 2",
+    ] {
         assert_eq!(with(wrong).0.unwrap_err().code, Code::Usage, "{wrong}");
     }
 }
 
 #[test]
 fn an_assertion_holds_or_the_exit_code_is_6() {
-    let with = |text: &str| compare(&world(), None, &Args { assertions: vec![text.into()], ..args() });
+    let with = |text: &str| {
+        compare(
+            &world(),
+            None,
+            &Args {
+                assertions: vec![text.into()],
+                ..args()
+            },
+        )
+    };
     for holds in [
         "best(val_loss) < 0.31",
         "mean(max(val_loss)) == 1 and failed == 1",
@@ -137,10 +220,18 @@ fn an_assertion_holds_or_the_exit_code_is_6() {
         err.contains("does not hold: best(val_loss) < 0.2  (best(val_loss) = 0.299 in `digits`)"),
         "{err}"
     );
-    assert_eq!(with("best(val_loss@99) < 1").0, Ok(Code::Difference), "what is not known does not hold");
-    for wrong in
-        ["best(val_loss)", "best(valloss) < 1", "val_loss < 1", "best(val_loss < 1", "mean(acc) < 'x'"]
-    {
+    assert_eq!(
+        with("best(val_loss@99) < 1").0,
+        Ok(Code::Difference),
+        "what is not known does not hold"
+    );
+    for wrong in [
+        "best(val_loss)",
+        "best(valloss) < 1",
+        "val_loss < 1",
+        "best(val_loss < 1",
+        "mean(acc) < 'x'",
+    ] {
         assert_eq!(with(wrong).0.unwrap_err().code, Code::Usage, "{wrong}");
     }
 }
@@ -156,17 +247,36 @@ fn files_of_other_tools_and_studies_stand_side_by_side() {
     )
     .unwrap();
     let (out, stdout, stderr) = captured::output(None);
-    let mut context = Context { logs: logs.path().to_owned(), out };
+    let mut context = Context {
+        logs: logs.path().to_owned(),
+        out,
+    };
     let sources = vec!["digits".to_owned(), path.display().to_string()];
-    let result =
-        run(&Args { sources, by: Some("study,optimizer".into()), csv: true, ..args() }, &mut context);
+    let result = run(
+        &Args {
+            sources,
+            by: Some("study,optimizer".into()),
+            csv: true,
+            ..args()
+        },
+        &mut context,
+    );
     assert_eq!(result, Ok(Code::Done), "{}", stderr.text());
     drop(context);
-    let rows: Vec<String> =
-        stdout.text().lines().map(|line| line.split(',').take(4).collect::<Vec<_>>().join(",")).collect();
+    let rows: Vec<String> = stdout
+        .text()
+        .lines()
+        .map(|line| line.split(',').take(4).collect::<Vec<_>>().join(","))
+        .collect();
     assert_eq!(rows[0], "study,optimizer,n,mean");
     assert!(rows[4].starts_with("theirs.csv,lion,3,0.55"), "{rows:?}");
-    assert!(stderr.text().contains("1 row has fewer fields than the header"), "{}", stderr.text());
+    assert!(
+        stderr
+            .text()
+            .contains("1 row has fewer fields than the header"),
+        "{}",
+        stderr.text()
+    );
 }
 
 #[test]
@@ -176,16 +286,46 @@ fn studies_with_different_objectives_need_a_metric() {
     let mut other = Demo::with(&["depth"], vec![objective("acc", Goal::Max)]);
     other.complete(&[("depth", Value::Int(3))], &[("acc", 0.9)]);
     demo::write(logs.path(), "other", &other);
-    let mut context = Context { logs: logs.path().to_owned(), out: captured::output(None).0 };
+    let mut context = Context {
+        logs: logs.path().to_owned(),
+        out: captured::output(None).0,
+    };
     let sources = vec!["digits".to_owned(), "other".to_owned()];
-    let failure = run(&Args { sources: sources.clone(), ..args() }, &mut context).unwrap_err();
-    assert!(failure.message.contains("different objectives"), "{failure:?}");
+    let failure = run(
+        &Args {
+            sources: sources.clone(),
+            ..args()
+        },
+        &mut context,
+    )
+    .unwrap_err();
+    assert!(
+        failure.message.contains("different objectives"),
+        "{failure:?}"
+    );
     let (out, stdout, _) = captured::output(None);
-    let mut context = Context { logs: logs.path().to_owned(), out };
-    assert_eq!(run(&Args { sources, metric: Some("acc".into()), ..args() }, &mut context), Ok(Code::Done));
+    let mut context = Context {
+        logs: logs.path().to_owned(),
+        out,
+    };
+    assert_eq!(
+        run(
+            &Args {
+                sources,
+                metric: Some("acc".into()),
+                ..args()
+            },
+            &mut context
+        ),
+        Ok(Code::Done)
+    );
     drop(context);
     assert_eq!(stdout.text().lines().count(), 5, "{}", stdout.text());
-    assert!(stdout.text().lines().nth(1).unwrap().starts_with("other"), "{}", stdout.text());
+    assert!(
+        stdout.text().lines().nth(1).unwrap().starts_with("other"),
+        "{}",
+        stdout.text()
+    );
 }
 
 #[test]
@@ -199,7 +339,10 @@ fn trials_of_which_each_ran_once_get_no_verdict() {
         out,
         "trial  val_loss   lr  ratio\n    1       0.1  0.1   1.00\n    2       0.2  0.2   2.00\n    3       0.3  0.3   3.00\n"
     );
-    assert!(err.contains("whether a difference is more than noise cannot be told"), "{err}");
+    assert!(
+        err.contains("whether a difference is more than noise cannot be told"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -209,9 +352,19 @@ fn values_that_a_terminal_would_obey_are_written_out() {
         demo.complete(&[("na\x1b[31mme", text(value))], &[("val_loss", loss)]);
     }
     for md in [true, false] {
-        let (_, out, err) = compare(&demo, Some(80), &Args { md, by: Some("na\x1b[31mme".into()), ..args() });
+        let (_, out, err) = compare(
+            &demo,
+            Some(80),
+            &Args {
+                md,
+                by: Some("na\x1b[31mme".into()),
+                ..args()
+            },
+        );
         assert!(
-            !(out.clone() + &err).chars().any(|char| char.is_control() && char != '\n'),
+            !(out.clone() + &err)
+                .chars()
+                .any(|char| char.is_control() && char != '\n'),
             "{out:?} {err:?}"
         );
         assert!(!md || out.contains("b\\|c"), "{out}");
@@ -225,8 +378,20 @@ fn nothing_complete_is_told_and_so_are_misspelt_names() {
     demo.report(trial, &[("val_loss", f64::NAN)]);
     demo.end(trial, Exit::Done);
     let failure = compare(&demo, None, &args()).0.unwrap_err();
-    assert_eq!((failure.code, failure.hints), (Code::NoSuccess, vec!["left out: 1 failed".to_owned()]));
-    let failure = compare(&world(), None, &Args { by: Some("optimiser".into()), ..args() }).0.unwrap_err();
+    assert_eq!(
+        (failure.code, failure.hints),
+        (Code::NoSuccess, vec!["left out: 1 failed".to_owned()])
+    );
+    let failure = compare(
+        &world(),
+        None,
+        &Args {
+            by: Some("optimiser".into()),
+            ..args()
+        },
+    )
+    .0
+    .unwrap_err();
     assert_eq!(failure.hints, ["did you mean `optimizer`?"]);
 }
 
@@ -235,10 +400,16 @@ fn trials_in_the_trash_are_left_out_without_a_word() {
     let mut demo = world();
     let trials = (5..=8).map(TrialId).collect();
     demo.event(Event::Removed { trials });
-    let by = Args { by: Some("optimizer".into()), ..args() };
+    let by = Args {
+        by: Some("optimizer".into()),
+        ..args()
+    };
     let (_, out, err) = compare(&demo, None, &by);
     assert!(!out.contains("sgd") && out.contains("adamw"), "{out}");
-    assert!(!err.contains("outside") && !err.contains("removed"), "{err}");
+    assert!(
+        !err.contains("outside") && !err.contains("removed"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -248,19 +419,39 @@ fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
         for seed in 0..3 {
             let lr = [("lr", Value::Float(f64::from(of)))];
             let head = 3 * of as u32 + 1;
-            let origin = if seed == 0 { Origin::Added } else { Origin::Replicate(TrialId(head)) };
+            let origin = if seed == 0 {
+                Origin::Added
+            } else {
+                Origin::Replicate(TrialId(head))
+            };
             let trial = demo.start_from(&lr, origin);
-            demo.report(trial, &[("val_loss", f64::from(of) + f64::from(seed) * 0.1)]);
+            demo.report(
+                trial,
+                &[("val_loss", f64::from(of) + f64::from(seed) * 0.1)],
+            );
             demo.end(trial, Exit::Done);
         }
     }
     for by in [None, Some("configuration".to_owned())] {
-        let (_, out, _) = compare(&demo, None, &Args { json: true, by, ..args() });
+        let (_, out, _) = compare(
+            &demo,
+            None,
+            &Args {
+                json: true,
+                by,
+                ..args()
+            },
+        );
         let document: serde_json::Value = serde_json::from_str(&out).unwrap();
-        let sizes: Vec<_> = (0..2).map(|at| document["groups"][at]["n"].clone()).collect();
+        let sizes: Vec<_> = (0..2)
+            .map(|at| document["groups"][at]["n"].clone())
+            .collect();
         assert_eq!(sizes, [3, 3], "{document}");
     }
-    let first = Args { condition: Some("replicate == 1".into()), ..args() };
+    let first = Args {
+        condition: Some("replicate == 1".into()),
+        ..args()
+    };
     let (_, out, _) = compare(&demo, None, &Args { csv: true, ..first });
     assert_eq!(out.lines().count(), 3, "{out}");
 }
@@ -268,14 +459,32 @@ fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
 #[test]
 fn trials_that_break_a_limit_are_counted_and_told() {
     let mut demo = Demo::new(&["lr"]);
-    let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
-    let header = Header { limits, ..demo.study.header().clone() };
-    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
+    let limits = vec![Limit {
+        metric: "latency".into(),
+        max: Some(10.0),
+        min: None,
+    }];
+    let header = Header {
+        limits,
+        ..demo.study.header().clone()
+    };
+    demo.event(Event::Edited {
+        header,
+        changes: Vec::new(),
+        fill: Params::default(),
+        outside: Vec::new(),
+    });
     for (lr, latency) in [(0.1, 5.0), (0.2, 50.0)] {
-        demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", lr), ("latency", latency)]);
+        demo.complete(
+            &[("lr", Value::Float(lr))],
+            &[("val_loss", lr), ("latency", latency)],
+        );
     }
     let (_, _, err) = compare(&demo, None, &args());
-    assert!(err.contains("1 complete trial breaks an outcome constraint"), "{err}");
+    assert!(
+        err.contains("1 complete trial breaks an outcome constraint"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -287,7 +496,15 @@ fn a_sampler_that_learns_from_results_is_named_and_an_independent_one_is_not() {
             demo.report(trial, &[("val_loss", loss)]);
             demo.end(trial, Exit::Done);
         }
-        compare(&demo, None, &Args { by: Some("lr".into()), ..args() }).2
+        compare(
+            &demo,
+            None,
+            &Args {
+                by: Some("lr".into()),
+                ..args()
+            },
+        )
+        .2
     };
     assert!(!notes(|| Origin::Suggested("grid".into())).contains("caution"));
     let unknown = notes(|| Origin::Suggested("mine".into()));

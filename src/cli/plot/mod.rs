@@ -42,7 +42,9 @@ pub(crate) struct Args {
 
 fn kinds() -> String {
     let width = KINDS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
-    let lines = KINDS.iter().map(|kind| format!("  {:width$}  {}", kind.name, kind.about));
+    let lines = KINDS
+        .iter()
+        .map(|kind| format!("  {:width$}  {}", kind.name, kind.about));
     format!("Kinds:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
@@ -85,17 +87,28 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if figure.is_empty() {
         context.out.warn(plain(&figure.notes.join("; ")));
     }
-    context.out.say(format_args!("plot: {}", plain(&path.display().to_string())));
+    context
+        .out
+        .say(format_args!("plot: {}", plain(&path.display().to_string())));
     Ok(Code::Done)
 }
 
 /// Finds and reads studies; the one that ran last if none is named.
-pub(super) fn open(names: &[String], metric: Option<&str>, context: &Context) -> Result<Vec<View>, Failure> {
+pub(super) fn open(
+    names: &[String],
+    metric: Option<&str>,
+    context: &Context,
+) -> Result<Vec<View>, Failure> {
     let dirs = match names {
         [] => vec![studies::latest(&context.logs)?],
-        names => names.iter().map(|name| studies::named(&context.logs, name)).collect::<Result<_, _>>()?,
+        names => names
+            .iter()
+            .map(|name| studies::named(&context.logs, name))
+            .collect::<Result<_, _>>()?,
     };
-    dirs.into_iter().map(|dir| Ok(View::open(dir, metric)?)).collect()
+    dirs.into_iter()
+        .map(|dir| Ok(View::open(dir, metric)?))
+        .collect()
 }
 
 fn unknown(word: &str) -> Failure {
@@ -104,7 +117,11 @@ fn unknown(word: &str) -> Failure {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint(format!(
             "there are: {}",
-            KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+            KINDS
+                .iter()
+                .map(|kind| kind.name)
+                .collect::<Vec<_>>()
+                .join(", ")
         )),
     }
 }
@@ -115,16 +132,25 @@ fn known(study: &Study, metric: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let name = plain(&study.header().name).into_owned();
-    let failure = Failure::usage(format!("no trial of `{name}` has reported `{}`", plain(metric)));
+    let failure = Failure::usage(format!(
+        "no trial of `{name}` has reported `{}`",
+        plain(metric)
+    ));
     Err(match nearest(metric, names.iter().map(|name| &**name)) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
-        None => failure
-            .hint(format!("reported are: {}", plain(&names.into_iter().collect::<Vec<_>>().join(", ")))),
+        None => failure.hint(format!(
+            "reported are: {}",
+            plain(&names.into_iter().collect::<Vec<_>>().join(", "))
+        )),
     })
 }
 
 fn format(path: &Path) -> Result<Format, Failure> {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ending = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
     match ending.as_str() {
         "svg" => Ok(Format::Svg),
         "png" => Ok(Format::Png),
@@ -144,13 +170,22 @@ fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure {
         causes: vec![error.to_string()],
-        ..Failure::tool(format!("could not write `{}`", plain(&path.display().to_string())))
+        ..Failure::tool(format!(
+            "could not write `{}`",
+            plain(&path.display().to_string())
+        ))
     };
     if path.exists() && !path.is_file() {
         return std::fs::write(path, bytes).map_err(failed);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let draft = crate::tracker::csv::draft(folder).map_err(failed)?;
     std::fs::write(draft.path(), bytes).map_err(failed)?;
-    draft.persist(path).map(drop).map_err(|error| failed(error.error))
+    draft
+        .persist(path)
+        .map(drop)
+        .map_err(|error| failed(error.error))
 }

@@ -1,4 +1,5 @@
-//! A figure as PNG: its SVG, rasterised with a font that is built in. Where the system has fonts, they fill in what that one lacks.
+//! A figure as PNG: its SVG, rasterised with a font that is built in. Where the system has fonts,
+//! they fill in what that one lacks.
 
 use crate::cli::exit::Failure;
 use crate::report::plots::figure::Figure;
@@ -12,23 +13,39 @@ const SCALE: f32 = 2.0;
 
 /// Renders a figure.
 pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
-    let mut options = usvg::Options { font_family: "DejaVu Sans".to_owned(), ..usvg::Options::default() };
+    let mut options = usvg::Options {
+        font_family: "DejaVu Sans".to_owned(),
+        ..usvg::Options::default()
+    };
     let fonts = Arc::make_mut(&mut options.fontdb);
     fonts.load_font_data(FONT.to_vec());
     let mut text = svg::render(figure, Theme::Light);
     if !text.chars().all(is_built_in) {
         fonts.load_system_fonts();
         if fonts.len() == 1 {
-            text = text.chars().map(|char| if is_built_in(char) { char } else { '□' }).collect();
+            text = text
+                .chars()
+                .map(|char| if is_built_in(char) { char } else { '□' })
+                .collect();
         }
     }
     let failed = |what: &str| Failure::tool(format!("could not draw the picture: {what}"));
     let tree = usvg::Tree::from_str(&text, &options).map_err(|error| failed(&error.to_string()))?;
-    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size"))?;
-    let mut pixels =
-        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("it is too large"))?;
-    resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| failed(&error.to_string()))
+    let size = tree
+        .size()
+        .to_int_size()
+        .scale_by(SCALE)
+        .ok_or_else(|| failed("it has no size"))?;
+    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
+        .ok_or_else(|| failed("it is too large"))?;
+    resvg::render(
+        &tree,
+        tiny_skia::Transform::from_scale(SCALE, SCALE),
+        &mut pixels.as_mut(),
+    );
+    pixels
+        .encode_png()
+        .map_err(|error| failed(&error.to_string()))
 }
 
 /// Says whether the font that is built in has a character: the ranges of `assets/README.md`.
@@ -58,10 +75,19 @@ mod tests {
         let pixels = resvg::tiny_skia::Pixmap::decode_png(&png).unwrap();
         let dark = |from: u32, to: u32| {
             let rows = (from..to).flat_map(|y| (0..pixels.width()).map(move |x| (x, y)));
-            rows.filter(|(x, y)| pixels.pixel(*x, *y).is_some_and(|pixel| pixel.green() < 100)).count()
+            rows.filter(|(x, y)| {
+                pixels
+                    .pixel(*x, *y)
+                    .is_some_and(|pixel| pixel.green() < 100)
+            })
+            .count()
         };
         // The title, in the font that is built in, and the dot.
         assert!(dark(30, 70) > 300, "{}", dark(30, 70));
-        assert!(dark(100, pixels.height() - 60) > 50, "{}", dark(100, pixels.height() - 60));
+        assert!(
+            dark(100, pixels.height() - 60) > 50,
+            "{}",
+            dark(100, pixels.height() - 60)
+        );
     }
 }

@@ -16,8 +16,14 @@ const MOST_PANELS: usize = 12;
 
 /// Returns the colour of a tone.
 pub(crate) fn colour(tone: Tone) -> Color {
-    const SERIES: [Color; 6] =
-        [Color::Blue, Color::Yellow, Color::Green, Color::Magenta, Color::Cyan, Color::Red];
+    const SERIES: [Color; 6] = [
+        Color::Blue,
+        Color::Yellow,
+        Color::Green,
+        Color::Magenta,
+        Color::Cyan,
+        Color::Red,
+    ];
     match tone {
         Tone::Series(at) => SERIES[at % SERIES.len()],
         Tone::Usual => Color::Blue,
@@ -44,7 +50,11 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
     text.push('\n');
     let mut legend: Vec<String> = Vec::new();
     for (tone, label) in &figure.legend {
-        let mark = if colours { painted("■", colour(*tone)) } else { "■".to_owned() };
+        let mark = if colours {
+            painted("■", colour(*tone))
+        } else {
+            "■".to_owned()
+        };
         legend.push(format!("{mark} {}", elide(&plain(label), 30)));
     }
     if !legend.is_empty() && colours {
@@ -82,18 +92,47 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     let fewer = shortened(panel, usize::from(high));
     let panel = fewer.as_ref().unwrap_or(panel);
     if head == 1 {
-        buffer.set_stringn(area.x, area.y, plain(&panel.title), usize::from(wide), Style::new());
+        buffer.set_stringn(
+            area.x,
+            area.y,
+            plain(&panel.title),
+            usize::from(wide),
+            Style::new(),
+        );
     }
     let bands = matches!(panel.y.scale, Scale::Bands(_));
-    let ticks = panel.y.scale.ticks(if bands { usize::from(high) } else { usize::from(high / 4).max(2) });
+    let ticks = panel.y.scale.ticks(if bands {
+        usize::from(high)
+    } else {
+        usize::from(high / 4).max(2)
+    });
     let most = usize::from(wide) / 3;
-    let labels: Vec<(f64, String)> =
-        ticks.into_iter().map(|(value, label)| (value, elide(&plain(&label), most).into_owned())).collect();
-    let gutter = labels.iter().map(|(_, label)| width(label)).max().unwrap_or(0) as u16 + 1;
-    let place = Rect::new(area.x + gutter, area.y + head, wide.saturating_sub(gutter), high);
+    let labels: Vec<(f64, String)> = ticks
+        .into_iter()
+        .map(|(value, label)| (value, elide(&plain(&label), most).into_owned()))
+        .collect();
+    let gutter = labels
+        .iter()
+        .map(|(_, label)| width(label))
+        .max()
+        .unwrap_or(0) as u16
+        + 1;
+    let place = Rect::new(
+        area.x + gutter,
+        area.y + head,
+        wide.saturating_sub(gutter),
+        high,
+    );
     let dim = Style::new().fg(Color::DarkGray);
     for (value, label) in &labels {
-        let Some(at) = panel.y.scale.place(*value).filter(|at| (0.0..=1.0).contains(at)) else { continue };
+        let Some(at) = panel
+            .y
+            .scale
+            .place(*value)
+            .filter(|at| (0.0..=1.0).contains(at))
+        else {
+            continue;
+        };
         let at = if bands { at } else { 1.0 - at };
         let row = place.y + ((at * f64::from(high)) as u16).min(high - 1);
         let column = area.x + gutter - 1 - width(label) as u16;
@@ -110,12 +149,20 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     let names = names.join("   ");
     let name = elide(&plain(&names), usize::from(place.width)).into_owned();
     let column = place.x + (place.width.saturating_sub(width(&name) as u16)) / 2;
-    buffer.set_stringn(column, place.bottom() + 1, &name, usize::from(place.width), dim);
+    buffer.set_stringn(
+        column,
+        place.bottom() + 1,
+        &name,
+        usize::from(place.width),
+        dim,
+    );
 }
 
 /// Returns the panel with its first bands only, if it has more than there are rows.
 fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
-    let Scale::Bands(labels) = &panel.y.scale else { return None };
+    let Scale::Bands(labels) = &panel.y.scale else {
+        return None;
+    };
     if labels.len() <= rows {
         return None;
     }
@@ -127,7 +174,11 @@ fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
         Mark::Line(..) => true,
     };
     let y = Guide::new(&*panel.y.label, Scale::Bands(labels[..rows].to_vec()));
-    Some(Panel { y, marks: panel.marks.iter().filter(inside).cloned().collect(), ..panel.clone() })
+    Some(Panel {
+        y,
+        marks: panel.marks.iter().filter(inside).cloned().collect(),
+        ..panel.clone()
+    })
 }
 
 /// Writes the scale below the marks.
@@ -140,12 +191,19 @@ fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
     let ticks = guide.scale.ticks(most);
     let room = usize::from(place.width) / ticks.len().max(1);
     for (value, label) in ticks {
-        let Some(at) = guide.scale.place(value).filter(|at| (0.0..=1.0).contains(at)) else { continue };
+        let Some(at) = guide
+            .scale
+            .place(value)
+            .filter(|at| (0.0..=1.0).contains(at))
+        else {
+            continue;
+        };
         let label = elide(&plain(&label), room.saturating_sub(1).max(3)).into_owned();
         let wide = width(&label) as u16;
         let middle = place.x + (at * f64::from(place.width)) as u16;
-        let column =
-            middle.saturating_sub(wide / 2).clamp(place.x, (place.right().saturating_sub(wide)).max(place.x));
+        let column = middle
+            .saturating_sub(wide / 2)
+            .clamp(place.x, (place.right().saturating_sub(wide)).max(place.x));
         if column >= free {
             buffer.set_stringn(column, place.bottom(), &label, usize::from(wide), dim);
             free = column + wide + 1;
@@ -167,8 +225,11 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
             block(place, buffer, (a, b), colour(*tone));
         }
     }
-    let canvas = Canvas::default().marker(Marker::Braille).x_bounds([0.0, 1.0]).y_bounds([0.0, 1.0]).paint(
-        |context| {
+    let canvas = Canvas::default()
+        .marker(Marker::Braille)
+        .x_bounds([0.0, 1.0])
+        .y_bounds([0.0, 1.0])
+        .paint(|context| {
             for mark in &panel.marks {
                 match mark {
                     Mark::Line(points, tone, _) => {
@@ -185,19 +246,23 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                         }
                     }
                     Mark::Points(points, tone, shape) if *shape != Shape::Cross => {
-                        let coords: Vec<(f64, f64)> = points.iter().filter_map(|at| point(*at)).collect();
-                        context.draw(&Points { coords: &coords, color: colour(*tone) });
+                        let coords: Vec<(f64, f64)> =
+                            points.iter().filter_map(|at| point(*at)).collect();
+                        context.draw(&Points {
+                            coords: &coords,
+                            color: colour(*tone),
+                        });
                     }
                     _ => {}
                 }
             }
-        },
-    );
+        });
     canvas.render(place, buffer);
     let cell = |at: (f64, f64)| {
         let inside = (0.0..=1.0).contains(&at.0) && (0.0..=1.0).contains(&at.1);
         let column = ((at.0 * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
-        let row = (((1.0 - at.1) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
+        let row =
+            (((1.0 - at.1) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
         inside.then_some((place.x + column, place.y + row))
     };
     for mark in &panel.marks {
@@ -208,7 +273,9 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 }
             }
             Mark::Text(at, label, side, tone) => {
-                let Some((column, row)) = point(*at).and_then(cell) else { continue };
+                let Some((column, row)) = point(*at).and_then(cell) else {
+                    continue;
+                };
                 let label = plain(label).into_owned();
                 let wide = width(&label) as u16;
                 let column = match side {
@@ -219,7 +286,13 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 let column = column.max(place.x);
                 let room = place.right().saturating_sub(column);
                 let label = elide(&label, usize::from(room)).into_owned();
-                buffer.set_stringn(column, row, &label, usize::from(room), Style::new().fg(colour(*tone)));
+                buffer.set_stringn(
+                    column,
+                    row,
+                    &label,
+                    usize::from(room),
+                    Style::new().fg(colour(*tone)),
+                );
             }
             _ => {}
         }
@@ -230,14 +303,22 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
 fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let (wide, high) = (f64::from(place.width), f64::from(place.height));
-    let (left, right) = (a.0.min(b.0).clamp(0.0, 1.0) * wide, a.0.max(b.0).clamp(0.0, 1.0) * wide);
+    let (left, right) = (
+        a.0.min(b.0).clamp(0.0, 1.0) * wide,
+        a.0.max(b.0).clamp(0.0, 1.0) * wide,
+    );
     let (low, top) = (a.1.min(b.1).clamp(0.0, 1.0), a.1.max(b.1).clamp(0.0, 1.0));
     let first = ((1.0 - top) * high + 0.499) as u16;
     let last = (((1.0 - low) * high - 0.501).max(0.0).round() as u16).max(first);
     for row in first..=last.min(place.height.saturating_sub(1)) {
         let (from, to) = (left.round() as u16, right.floor() as u16);
         for column in from..to.min(place.width) {
-            buffer.set_string(place.x + column, place.y + row, "█", Style::new().fg(colour));
+            buffer.set_string(
+                place.x + column,
+                place.y + row,
+                "█",
+                Style::new().fg(colour),
+            );
         }
         let rest = EIGHTHS[((right.fract() * 8.0) as usize).min(7)];
         if to < place.width && to >= from && !rest.is_empty() {
@@ -255,14 +336,20 @@ fn lines(buffer: &Buffer, colours: bool) -> String {
         let mut line = String::new();
         let mut skip = 0;
         for at in row.columns() {
-            let Some(cell) = buffer.cell((at.x, at.y)) else { continue };
+            let Some(cell) = buffer.cell((at.x, at.y)) else {
+                continue;
+            };
             if skip > 0 {
                 skip -= 1;
                 continue;
             }
             skip = width(cell.symbol()).saturating_sub(1);
             let plain = cell.fg == Color::Reset || cell.symbol() == " " || !colours;
-            line.push_str(&if plain { cell.symbol().to_owned() } else { painted(cell.symbol(), cell.fg) });
+            line.push_str(&if plain {
+                cell.symbol().to_owned()
+            } else {
+                painted(cell.symbol(), cell.fg)
+            });
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -306,9 +393,16 @@ mod tests {
         });
         let shown = render(&figure, 46, false);
         assert_eq!(shown.lines().next(), Some("evil\\x1b[2J"));
-        let lengths: Vec<usize> =
-            shown.lines().skip(1).take(2).map(|line| line.matches('█').count()).collect();
+        let lengths: Vec<usize> = shown
+            .lines()
+            .skip(1)
+            .take(2)
+            .map(|line| line.matches('█').count())
+            .collect();
         assert_eq!(lengths, [20, 40], "{shown}");
-        assert!(shown.contains("a\\x07") && !shown.contains('\x1b'), "{shown}");
+        assert!(
+            shown.contains("a\\x07") && !shown.contains('\x1b'),
+            "{shown}"
+        );
     }
 }

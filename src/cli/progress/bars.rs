@@ -31,9 +31,10 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new(study: &Study, paint: Paint) -> Self {
-        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let block =
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+        let style =
+            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let block = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
+            .with_style(style);
         Self {
             block,
             paint,
@@ -57,7 +58,10 @@ impl Bars {
     pub(super) fn update(&mut self, study: &Study) {
         let (columns, rows) = terminal();
         let elapsed = self.began.elapsed();
-        self.block.set_message(self.lines(study, columns, rows, elapsed, Timestamp::now()).join("\n"));
+        self.block.set_message(
+            self.lines(study, columns, rows, elapsed, Timestamp::now())
+                .join("\n"),
+        );
     }
 
     fn lines(
@@ -68,13 +72,21 @@ impl Bars {
         elapsed: Duration,
         now: Timestamp,
     ) -> Vec<String> {
-        let mut lines = vec![self.overall(study, columns, elapsed), self.best(study, columns)];
+        let mut lines = vec![
+            self.overall(study, columns, elapsed),
+            self.best(study, columns),
+        ];
         let running = study.running_count();
         let shown = running.min(rows.saturating_sub(SPARE).clamp(1, LINES));
         let trials = study.running().filter_map(|id| study.trial(id)).take(shown);
-        lines.extend(trials.map(|trial| elide(&words::running(study, trial, now), columns).into_owned()));
+        lines.extend(
+            trials.map(|trial| elide(&words::running(study, trial, now), columns).into_owned()),
+        );
         if running > shown {
-            lines.push(self.paint.dim(&format!("       … and {} more", running - shown)));
+            lines.push(
+                self.paint
+                    .dim(&format!("       … and {} more", running - shown)),
+            );
         }
         lines.push(self.paint.dim(&elide(HINT, columns)));
         lines
@@ -99,7 +111,13 @@ impl Bars {
         let stopped = count(counts.stopped, "stopped");
         let name = elide(&plain(&study.header().name), 20).into_owned();
         let tail = |failed: Option<String>| {
-            let parts = [Some(far.clone()), running.clone(), failed, stopped.clone(), Some(time.clone())];
+            let parts = [
+                Some(far.clone()),
+                running.clone(),
+                failed,
+                stopped.clone(),
+                Some(time.clone()),
+            ];
             parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
         };
         let bar = match study.header().trials {
@@ -113,16 +131,22 @@ impl Bars {
     }
 
     fn bar(&self, ended: u64, wanted: u64) -> String {
-        let filled = (BAR as u64 * ended.min(wanted)).checked_div(wanted).unwrap_or(0) as usize;
+        let filled = (BAR as u64 * ended.min(wanted))
+            .checked_div(wanted)
+            .unwrap_or(0) as usize;
         let (done, to_come) = ("━".repeat(filled), "─".repeat(BAR - filled));
         self.paint.cyan(&done) + &self.paint.dim(&to_come)
     }
 
     fn best(&self, study: &Study, columns: usize) -> String {
-        let Some(best) = study.incumbent() else { return self.paint.dim("best   none so far") };
+        let Some(best) = study.incumbent() else {
+            return self.paint.dim("best   none so far");
+        };
         let (objectives, params) = (summary::standing(study, best), summary::params(best));
-        self.paint
-            .green(&elide(&plain(&format!("best   trial {}: {objectives}  {params}", best.id)), columns))
+        self.paint.green(&elide(
+            &plain(&format!("best   trial {}: {objectives}  {params}", best.id)),
+            columns,
+        ))
     }
 }
 
@@ -136,7 +160,8 @@ impl Drop for Bars {
 fn terminal() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
-    size.filter(|(width, _)| *width > 0).map_or((79, 24), |(width, height)| (width - 1, height))
+    size.filter(|(width, _)| *width > 0)
+        .map_or((79, 24), |(width, height)| (width - 1, height))
 }
 
 /// Guesses how long it will take, from how long it took in this run.
@@ -160,7 +185,8 @@ mod tests {
     #[test]
     fn the_time_left_is_guessed_from_this_run_alone() {
         let study = Demo::new(&[]).study;
-        let guess = |ended, in_this_run| remaining(&study, ended, in_this_run, Duration::from_secs(10));
+        let guess =
+            |ended, in_this_run| remaining(&study, ended, in_this_run, Duration::from_secs(10));
         assert_eq!(guess(10, 5), Some(Duration::from_secs(20)));
         assert_eq!(guess(10, 1), None);
         assert_eq!(guess(20, 5), Some(Duration::ZERO));
@@ -186,7 +212,8 @@ mod tests {
         let wide = bars.lines(&demo.study, 79, 10, Duration::from_secs(4), now);
         assert_eq!(
             wide[0],
-            "digits ━━──────────────────────  2/20  3 running  1 failed  36s left".replace("─  2", "─ 2")
+            "digits ━━──────────────────────  2/20  3 running  1 failed  36s left"
+                .replace("─  2", "─ 2")
         );
     }
 }

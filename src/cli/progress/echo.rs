@@ -1,6 +1,7 @@
 //! Keeps the terminal from writing `^C` into the bars.
 //!
-//! indicatif leaves the cursor behind the last column, so the two letters would wrap, and every line would be drawn one too low.
+//! indicatif leaves the cursor behind the last column, so the two letters would wrap, and every
+//! line would be drawn one too low.
 
 use rustix::termios::{self, LocalModes, OptionalActions};
 use std::io::stderr;
@@ -9,7 +10,8 @@ use std::io::stderr;
 pub(super) struct Hidden(());
 
 impl Hidden {
-    /// Asks the terminal; `None` if it is not ours to ask (we run in the background) or shows none anyway.
+    /// Asks the terminal; `None` if it is not ours to ask (we run in the background) or shows none
+    /// anyway.
     pub(super) fn new() -> Option<Self> {
         set(false).then_some(Self(()))
     }
@@ -25,7 +27,9 @@ impl Drop for Hidden {
 fn set(shown: bool) -> bool {
     // A process in the background would be stopped for changing the terminal.
     let ours = termios::tcgetpgrp(stderr()).is_ok_and(|group| group == rustix::process::getpgrp());
-    let Some(mut modes) = termios::tcgetattr(stderr()).ok().filter(|_| ours) else { return false };
+    let Some(mut modes) = termios::tcgetattr(stderr()).ok().filter(|_| ours) else {
+        return false;
+    };
     if modes.local_modes.contains(LocalModes::ECHOCTL) == shown {
         return false;
     }

@@ -37,7 +37,11 @@ pub(super) fn tell(
 ) -> Result<(), Failure> {
     out.say("");
     let several = study.header().objectives.len() > 1;
-    let front = if several { rank::pareto(study) } else { rank::best(study, TOP) };
+    let front = if several {
+        rank::pareto(study)
+    } else {
+        rank::best(study, TOP)
+    };
     if front.is_empty() {
         let label = match why {
             Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
@@ -47,7 +51,12 @@ pub(super) fn tell(
         };
         out.say(format_args!("{label}: {}", summary::counts(study)));
     } else {
-        writeln!(out.stdout, "{}", out.paint.bold(&plain(&headline(study, several, front.len()))))?;
+        writeln!(
+            out.stdout,
+            "{}",
+            out.paint
+                .bold(&plain(&headline(study, several, front.len())))
+        )?;
         let shown = &front[..front.len().min(if several { 2 * TOP } else { TOP })];
         let rendered = listing::ranked(study, shown, Detail::Brief).render(out.width, out.paint);
         out.stdout.write_all(rendered.text.as_bytes())?;
@@ -62,7 +71,10 @@ pub(super) fn tell(
     {
         out.say(text.unwrap_or_default());
     }
-    out.say(format_args!("table: {}", plain(&dir.trials_csv().display().to_string())));
+    out.say(format_args!(
+        "table: {}",
+        plain(&dir.trials_csv().display().to_string())
+    ));
     match why {
         Closing::Finished | Closing::Exhausted => {}
         Closing::TimeLimit => out.say(format_args!(
@@ -78,7 +90,12 @@ pub(super) fn tell(
 fn headline(study: &Study, several: bool, count: usize) -> String {
     match study.incumbent() {
         Some(best) if !several => {
-            format!("best: trial {}, {}  {}", best.id, summary::standing(study, best), summary::params(best))
+            format!(
+                "best: trial {}, {}  {}",
+                best.id,
+                summary::standing(study, best),
+                summary::params(best)
+            )
         }
         _ => format!("{count} trials that no other beats in every objective"),
     }

@@ -1,4 +1,5 @@
-//! What `run` shows while it runs: bars on a terminal, a line an event elsewhere, or events as JSON.
+//! What `run` shows while it runs: bars on a terminal, a line an event elsewhere, or events as
+//! JSON.
 //!
 //! [`words`] turns events into lines, [`bars`] moves the bars, [`ending`] says how it all ended.
 
@@ -64,7 +65,17 @@ impl Progress {
         let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
         let best = study.incumbent().map(|trial| trial.id);
         let rule = RankingRule::default();
-        Self { style, dir, out, bars, best, rule, failures: 0, warnings: 0, broken: false }
+        Self {
+            style,
+            dir,
+            out,
+            bars,
+            best,
+            rule,
+            failures: 0,
+            warnings: 0,
+            broken: false,
+        }
     }
 
     /// Makes it something that a driver can listen with while the caller keeps it.
@@ -87,22 +98,41 @@ impl Progress {
 
     /// Says that a tracker is out of date from now on.
     pub(crate) fn stale(&mut self, stale: &Stale) {
-        self.warn(&format!("tracker `{}` is left out from now on: {}", stale.name, stale.why));
+        self.warn(&format!(
+            "tracker `{}` is left out from now on: {}",
+            stale.name, stale.why
+        ));
     }
 
     fn stream(&mut self, entry: &Entry) {
-        let line = StreamLine { v: JSON_VERSION, entry };
-        let written = self.out.json(&line).and_then(|()| Ok(self.out.stdout.flush()?));
+        let line = StreamLine {
+            v: JSON_VERSION,
+            entry,
+        };
+        let written = self
+            .out
+            .json(&line)
+            .and_then(|()| Ok(self.out.stdout.flush()?));
         self.broken |= written.is_err();
     }
 
     fn show(&mut self, study: &Study, entry: &Entry) {
         match &entry.event {
-            Event::Ended { trial, exit: Exit::Failed(_), .. } => self.show_failure(study, *trial),
-            Event::Logged { trial, record: LogRecord::Warning { text }, .. } => {
+            Event::Ended {
+                trial,
+                exit: Exit::Failed(_),
+                ..
+            } => self.show_failure(study, *trial),
+            Event::Logged {
+                trial,
+                record: LogRecord::Warning { text },
+                ..
+            } => {
                 self.show_warning(*trial, text);
             }
-            Event::Ended { trial, .. } if self.failed(study, *trial) => self.show_failure(study, *trial),
+            Event::Ended { trial, .. } if self.failed(study, *trial) => {
+                self.show_failure(study, *trial)
+            }
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;
                 let line = words::event(study, event, new_best, self.bars.is_some());
@@ -119,11 +149,15 @@ impl Progress {
 
     /// Says whether a trial that ended well was found wanting.
     fn failed(&self, study: &Study, trial: TrialId) -> bool {
-        study.trial(trial).is_some_and(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
+        study
+            .trial(trial)
+            .is_some_and(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
     }
 
     fn show_failure(&mut self, study: &Study, trial: TrialId) {
-        let Some(trial) = study.trial(trial) else { return };
+        let Some(trial) = study.trial(trial) else {
+            return;
+        };
         self.failures += 1;
         let full = self.failures <= FAILURES_IN_FULL;
         let text = words::failure(trial, &self.dir, full, self.out.paint_err);
@@ -144,8 +178,14 @@ impl Progress {
     }
 
     /// Takes the bars away and says how it ended. `again` is the command that continues the run.
-    /// Returns how the program should end; an interruption by another signal than SIGINT is the caller's to know.
-    pub(crate) fn finish(&mut self, study: &Study, why: &Closing, again: &str) -> super::exit::Code {
+    /// Returns how the program should end; an interruption by another signal than SIGINT is the
+    /// caller's to know.
+    pub(crate) fn finish(
+        &mut self,
+        study: &Study,
+        why: &Closing,
+        again: &str,
+    ) -> super::exit::Code {
         self.bars = None;
         if self.style == Style::Json {
             self.broken |= ending::stream(&mut self.out, study, &self.dir).is_err();
@@ -181,7 +221,11 @@ impl Listener for Progress {
             Style::Json if self.broken => {}
             Style::Json => {
                 let line = serde_json::json!({ "v": JSON_VERSION, "notice": text });
-                self.broken |= self.out.json(&line).and_then(|()| Ok(self.out.stdout.flush()?)).is_err();
+                self.broken |= self
+                    .out
+                    .json(&line)
+                    .and_then(|()| Ok(self.out.stdout.flush()?))
+                    .is_err();
             }
             Style::Human | Style::Quiet => self.warn(text),
         }
@@ -233,13 +277,17 @@ mod tests {
     use crate::study::{Closing, Event, Exit, Failure, LogRecord, Study};
     use crate::tracker::demo::Demo;
 
-    /// Replays a study through the display; returns its exit code, standard output and standard error.
+    /// Replays a study through the display; returns its exit code, standard output and standard
+    /// error.
     fn watch(demo: &Demo, style: Style) -> (Code, String, String) {
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path());
         std::fs::create_dir_all(folder.path().join("2")).unwrap();
-        std::fs::write(folder.path().join("2/stderr.log"), "one\ntwo\n\x1b[31mError\x1b[0m: no\x07\n")
-            .unwrap();
+        std::fs::write(
+            folder.path().join("2/stderr.log"),
+            "one\ntwo\n\x1b[31mError\x1b[0m: no\x07\n",
+        )
+        .unwrap();
         let (out, stdout, stderr) = captured::output(Some(80));
         let mut study = Study::default();
         let mut progress = Progress::new(style, dir, out, &study);
@@ -252,14 +300,23 @@ mod tests {
         let code = progress.finish(&study, &why, "swath run sweeps/digits.toml");
         drop(progress);
         let root = folder.path().display().to_string();
-        (code, stdout.text().replace(&root, "logs/digits"), stderr.text().replace(&root, "logs/digits"))
+        (
+            code,
+            stdout.text().replace(&root, "logs/digits"),
+            stderr.text().replace(&root, "logs/digits"),
+        )
     }
 
     fn demo() -> Demo {
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
         let failed = demo.start(&[("lr", Value::Float(1e-5))]);
-        demo.log(failed, LogRecord::Warning { text: "line 3 is not JSON".into() });
+        demo.log(
+            failed,
+            LogRecord::Warning {
+                text: "line 3 is not JSON".into(),
+            },
+        );
         demo.end(failed, Exit::Failed(Failure::Code(3)));
         demo.complete(&[("lr", Value::Float(0.2))], &[("val_loss", 0.25)]);
         let stopped = demo.start(&[("lr", Value::Float(0.3))]);
@@ -279,7 +336,8 @@ mod tests {
     fn quiet_tells_failures_and_the_end() {
         let (_, _, stderr) = watch(&demo(), Style::Quiet);
         assert!(
-            stderr.starts_with("warning: trial 2: line 3 is not JSON\ntrial 2 failed: exit status 3"),
+            stderr
+                .starts_with("warning: trial 2: line 3 is not JSON\ntrial 2 failed: exit status 3"),
             "{stderr}"
         );
     }
@@ -289,7 +347,9 @@ mod tests {
         let (_, stdout, stderr) = watch(&demo(), Style::Json);
         let first = stdout.lines().next().unwrap();
         assert!(
-            first.starts_with("{\"v\":1,\"seq\":0,\"at\":\"2026-01-01T00:00:01Z\",\"event\":{\"opened\":"),
+            first.starts_with(
+                "{\"v\":1,\"seq\":0,\"at\":\"2026-01-01T00:00:01Z\",\"event\":{\"opened\":"
+            ),
             "{first}"
         );
         let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
@@ -300,10 +360,15 @@ mod tests {
     #[test]
     fn an_interrupted_run_says_how_to_go_on() {
         let mut demo = demo();
-        demo.event(Event::Closed { why: Closing::Interrupted });
+        demo.event(Event::Closed {
+            why: Closing::Interrupted,
+        });
         let (code, _, stderr) = watch(&demo, Style::Human);
         assert_eq!(code, Code::Interrupted);
-        assert_eq!(stderr.lines().last(), Some("continue with: swath run sweeps/digits.toml"));
+        assert_eq!(
+            stderr.lines().last(),
+            Some("continue with: swath run sweeps/digits.toml")
+        );
     }
 
     #[test]
@@ -321,7 +386,9 @@ mod tests {
         let mut demo = Demo::new(&[]);
         for _ in 0..2 {
             let trial = demo.start(&[]);
-            [0.5, 0.2, 0.4].iter().for_each(|loss| demo.report(trial, &[("val_loss", *loss)]));
+            [0.5, 0.2, 0.4]
+                .iter()
+                .for_each(|loss| demo.report(trial, &[("val_loss", *loss)]));
             demo.end(trial, Exit::Done);
         }
         let rule = "trial 1 reported val_loss 3 times; the best of them counts";
@@ -341,10 +408,17 @@ mod tests {
         }
         let (_, _, stderr) = watch(&demo, Style::Quiet);
         assert_eq!(
-            (stderr.matches("all of it").count(), stderr.matches("its folder").count()),
+            (
+                stderr.matches("all of it").count(),
+                stderr.matches("its folder").count()
+            ),
             (1, 4),
             "{stderr}"
         );
-        assert_eq!(stderr.matches("failed: exit status 1").count(), 6, "{stderr}");
+        assert_eq!(
+            stderr.matches("failed: exit status 1").count(),
+            6,
+            "{stderr}"
+        );
     }
 }

@@ -28,8 +28,16 @@ impl RankingRule {
             return None;
         }
         match event {
-            Event::Started { trial, resume: false, .. } => _ = self.axes.remove(trial),
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => _ = self.axes.remove(trial),
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
                 self.axes.entry(*trial).or_default().report(values);
             }
             Event::Ended { trial, .. } => {
@@ -47,7 +55,9 @@ impl RankingRule {
 
 impl Growth {
     fn report(&mut self, values: &[(crate::space::Name, Datum)]) {
-        let step = axis::COUNTERS.into_iter().find_map(|counter| axis::number(values, counter));
+        let step = axis::COUNTERS
+            .into_iter()
+            .find_map(|counter| axis::number(values, counter));
         // A report without a step says nothing of those that have one.
         let Some(step) = step else { return };
         self.rose |= self.last.is_some_and(|last| step > last);
@@ -63,7 +73,11 @@ impl Growth {
 /// Says which rule ranks a trial that reported an objective several times.
 fn describe(study: &Study, trial: &Trial) -> Option<String> {
     let count = |metric| trial.metrics.get(metric).map_or(0, |tally| tally.count);
-    let objective = study.header().objectives.iter().find(|objective| count(&objective.metric) > 1)?;
+    let objective = study
+        .header()
+        .objectives
+        .iter()
+        .find(|objective| count(&objective.metric) > 1)?;
     let (id, metric, take) = (trial.id, &objective.metric, objective.take);
     let counts = match take {
         Take::Best => "the best of them counts".to_owned(),
@@ -77,7 +91,9 @@ fn describe(study: &Study, trial: &Trial) -> Option<String> {
         false => "; `take = \"mean\"` in [objective] averages them, as for folds",
     };
     let times = count(metric);
-    Some(format!("trial {id} reported {metric} {times} times; {counts} (`take = \"{take}\"`){other}"))
+    Some(format!(
+        "trial {id} reported {metric} {times} times; {counts} (`take = \"{take}\"`){other}"
+    ))
 }
 
 #[cfg(test)]
@@ -88,7 +104,14 @@ mod tests {
 
     /// Replays trials of reports; returns what was said.
     fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
-        let mut demo = Demo::with(&[], vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take }]);
+        let mut demo = Demo::with(
+            &[],
+            vec![Objective {
+                metric: "val_loss".into(),
+                goal: Goal::Min,
+                take,
+            }],
+        );
         for reports in trials {
             let trial = demo.start(&[]);
             reports.iter().for_each(|report| demo.report(trial, report));
@@ -102,7 +125,11 @@ mod tests {
         said.collect()
     }
 
-    const FOLDS: &[&[(&str, f64)]] = &[&[("val_loss", 0.5)], &[("val_loss", 0.2)], &[("val_loss", 0.4)]];
+    const FOLDS: &[&[(&str, f64)]] = &[
+        &[("val_loss", 0.5)],
+        &[("val_loss", 0.2)],
+        &[("val_loss", 0.4)],
+    ];
 
     #[test]
     fn the_first_trial_of_several_reports_without_a_step_says_which_rule_ranks_it() {
@@ -124,13 +151,18 @@ mod tests {
         assert!(said(Take::Best, &[FOLDS], &Exit::Interrupted).is_empty());
         let after = said(Take::Best, &[&FOLDS[..1], FOLDS], &Exit::Done);
         assert!(after[0].starts_with("trial 2 "), "{after:?}");
-        assert_eq!(said(Take::Best, &[FOLDS], &Exit::Failed(Failure::Code(1))).len(), 1);
+        assert_eq!(
+            said(Take::Best, &[FOLDS], &Exit::Failed(Failure::Code(1))).len(),
+            1
+        );
     }
 
     #[test]
     fn reports_with_a_growing_step_are_a_curve_and_epochs_that_begin_anew_are_not() {
-        let epochs: &[&[(&str, f64)]] =
-            &[&[("val_loss", 0.5), ("epoch", 1.0)], &[("val_loss", 0.2), ("epoch", 2.0)]];
+        let epochs: &[&[(&str, f64)]] = &[
+            &[("val_loss", 0.5), ("epoch", 1.0)],
+            &[("val_loss", 0.2), ("epoch", 2.0)],
+        ];
         assert!(said(Take::Best, &[epochs], &Exit::Done).is_empty());
         let last_epoch: &[(&str, f64)] = &[("val_loss", 0.5), ("epoch", 9.0)];
         assert_eq!(
@@ -140,6 +172,9 @@ mod tests {
         );
         let folds = [epochs, epochs].concat();
         let found = said(Take::Best, &[epochs, &folds], &Exit::Done);
-        assert!(found[0].starts_with("trial 2 reported val_loss 4 times"), "{found:?}");
+        assert!(
+            found[0].starts_with("trial 2 reported val_loss 4 times"),
+            "{found:?}"
+        );
     }
 }

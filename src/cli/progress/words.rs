@@ -13,7 +13,8 @@ const LAST_WORDS: usize = 8;
 /// How much of a line is shown.
 const LINE: usize = 160;
 
-/// Returns the line for an event, if it is worth one. With bars only what they cannot show is: a new best.
+/// Returns the line for an event, if it is worth one. With bars only what they cannot show is: a
+/// new best.
 pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) -> Option<String> {
     if let Some(line) = slot(event) {
         return Some(line);
@@ -22,21 +23,33 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
     let line = match event {
         Event::Ended { .. } if trial.state == TrialState::Complete && new_best => {
             let breaks = summary::breaks(study, trial);
-            format!("{}, the best so far{breaks}{}", ended(study, trial), given(trial))
+            format!(
+                "{}, the best so far{breaks}{}",
+                ended(study, trial),
+                given(trial)
+            )
         }
         _ if bars => return None,
         Event::Started { resume, .. } => {
             let verb = if *resume { "goes on" } else { "started" };
-            let again =
-                if trial.attempts > 1 { format!(" (attempt {})", trial.attempts) } else { String::new() };
+            let again = if trial.attempts > 1 {
+                format!(" (attempt {})", trial.attempts)
+            } else {
+                String::new()
+            };
             format!("trial {} {verb}{again}{}", trial.id, given(trial))
         }
         Event::Ended { .. } => ended(study, trial),
         // What was said of the slot or is said at the end says it of all of them.
         Event::Requeued { forgiven: true, .. } => return None,
-        Event::Requeued { why, not_before, .. } => {
+        Event::Requeued {
+            why, not_before, ..
+        } => {
             let when = not_before.map_or_else(String::new, |until| {
-                format!(" in {}", number::duration(study.at().map_or(Duration::ZERO, |now| until.since(now))))
+                format!(
+                    " in {}",
+                    number::duration(study.at().map_or(Duration::ZERO, |now| until.since(now)))
+                )
             });
             format!("trial {} will run again{when}: {why}", trial.id)
         }
@@ -48,7 +61,9 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
 /// Returns the line for what happened to a slot; it shows with bars too.
 fn slot(event: &Event) -> Option<String> {
     match event {
-        Event::SlotPaused { slot, why } => Some(plain(&format!("slot {slot} is paused: {why}")).into_owned()),
+        Event::SlotPaused { slot, why } => {
+            Some(plain(&format!("slot {slot} is paused: {why}")).into_owned())
+        }
         Event::SlotResumed { slot } => Some(format!("slot {slot} is used again")),
         _ => None,
     }
@@ -58,7 +73,10 @@ fn slot(event: &Event) -> Option<String> {
 fn count(study: &Study) -> String {
     let ended = finished(study);
     match study.header().trials {
-        Some(wanted) => format!("[{ended:>width$}/{wanted}] ", width = wanted.to_string().len()),
+        Some(wanted) => format!(
+            "[{ended:>width$}/{wanted}] ",
+            width = wanted.to_string().len()
+        ),
         None => format!("[{ended}] "),
     }
 }
@@ -72,18 +90,26 @@ pub(super) fn finished(study: &Study) -> u64 {
 fn ended(study: &Study, trial: &Trial) -> String {
     let took = number::seconds(trial.seconds);
     let id = trial.id;
-    let why = trial.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-    let at = trial
-        .step
-        .map_or_else(String::new, |step| format!(" at {} {}", trial.axis.word(), number::short(step)));
+    let why = trial
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
+    let at = trial.step.map_or_else(String::new, |step| {
+        format!(" at {} {}", trial.axis.word(), number::short(step))
+    });
     match &trial.state {
         TrialState::Complete => format!("trial {id} complete in {took}: {}", results(study, trial)),
         TrialState::Stopped => format!("trial {id} stopped{at}{why}"),
         TrialState::Paused => format!("trial {id} paused{at}{why}"),
         _ => match &trial.exit {
-            Some(Exit::Interrupted) => format!("trial {id} interrupted after {took}; it will go on"),
+            Some(Exit::Interrupted) => {
+                format!("trial {id} interrupted after {took}; it will go on")
+            }
             Some(Exit::Lost) => format!("trial {id} was lost; it will run again"),
-            exit => format!("trial {id} {}", exit.as_ref().map_or_else(String::new, ToString::to_string)),
+            exit => format!(
+                "trial {id} {}",
+                exit.as_ref().map_or_else(String::new, ToString::to_string)
+            ),
         },
     }
 }
@@ -94,23 +120,36 @@ fn results(study: &Study, trial: &Trial) -> String {
 
 fn given(trial: &Trial) -> String {
     let params = summary::params(trial);
-    if params.is_empty() { params } else { format!("  {params}") }
+    if params.is_empty() {
+        params
+    } else {
+        format!("  {params}")
+    }
 }
 
 /// Returns why a trial failed: the cause, its last words, and where the rest of them lies.
 pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
-    let attempt = if trial.attempts > 1 { format!(" (attempt {})", trial.attempts) } else { String::new() };
+    let attempt = if trial.attempts > 1 {
+        format!(" (attempt {})", trial.attempts)
+    } else {
+        String::new()
+    };
     let head = paint.red(&format!("trial {} failed{attempt}", trial.id));
-    let (cause, params) = (plain(&cause).into_owned(), plain(&given(trial)).into_owned());
+    let (cause, params) = (
+        plain(&cause).into_owned(),
+        plain(&given(trial)).into_owned(),
+    );
     let took = number::seconds(trial.seconds);
     if !full {
         return format!("{head}: {cause}");
     }
     let folder = dir.trial(trial.id);
     let (log, lines) = tail::last_words(&folder, LAST_WORDS);
-    let said: String =
-        lines.iter().map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE))).collect();
+    let said: String = lines
+        .iter()
+        .map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE)))
+        .collect();
     let (wrote, place) = match lines.is_empty() {
         true => ("it wrote nothing; its folder is", folder),
         false => ("all of it:", log),
@@ -119,10 +158,16 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     format!("{head}: {cause} after {took}{params}{said}\n    {wrote} {place}")
 }
 
-/// Returns what to say of a run that the circuit breaker ended: the last failure with its last words, and what to do.
+/// Returns what to say of a run that the circuit breaker ended: the last failure with its last
+/// words, and what to do.
 pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
-    let failed = |trial: &&Trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some();
-    let last = study.trials().iter().filter(failed).max_by_key(|trial| trial.ended_at)?;
+    let failed =
+        |trial: &&Trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some();
+    let last = study
+        .trials()
+        .iter()
+        .filter(failed)
+        .max_by_key(|trial| trial.ended_at)?;
     Some(format!(
         "{}\nno trial is used up: those that failed so wait and run again; if they are meant to fail, set `quick_failures = 0` in [limits]",
         failure(last, dir, true, paint)
@@ -131,9 +176,13 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
 
 /// Returns the line of a running trial: id, time, how far, what it last reported.
 pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
-    let took = trial.attempt_at.map_or_else(String::new, |began| number::duration(now.since(began)));
+    let took = trial
+        .attempt_at
+        .map_or_else(String::new, |began| number::duration(now.since(began)));
     let step = match (trial.step, trial.until) {
-        (Some(step), Some(until)) => format!("{} {}/{until}", trial.axis.word(), number::short(step)),
+        (Some(step), Some(until)) => {
+            format!("{} {}/{until}", trial.axis.word(), number::short(step))
+        }
         (Some(step), None) if !is_reported(study, trial, step) => {
             format!("{} {}", trial.axis.word(), number::short(step))
         }
@@ -143,15 +192,24 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let objectives = header.objectives.iter().map(|objective| &objective.metric);
     let others = trial.metrics.keys().filter(|name| {
         header.resource.as_ref() != Some(name)
-            && !header.objectives.iter().any(|objective| objective.metric == **name)
+            && !header
+                .objectives
+                .iter()
+                .any(|objective| objective.metric == **name)
     });
     let metrics = objectives.chain(others).filter_map(|name| {
         let tally = trial.metrics.get(name)?;
         Some(format!("{name} {}", number::short(tally.last.0)))
     });
-    let known = std::iter::once(step).filter(|step| !step.is_empty()).chain(metrics);
+    let known = std::iter::once(step)
+        .filter(|step| !step.is_empty())
+        .chain(metrics);
     let known: Vec<_> = known.collect();
-    let known = if known.is_empty() { given(trial).trim_start().to_owned() } else { known.join("  ") };
+    let known = if known.is_empty() {
+        given(trial).trim_start().to_owned()
+    } else {
+        known.join("  ")
+    };
     plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
 }
 
@@ -171,7 +229,10 @@ mod tests {
         let mut demo = Demo::new(&["lr"]);
         let trial = demo.start(&[("lr", Value::Float(0.1))]);
         let now = demo.study.at().unwrap();
-        assert_eq!(running(&demo.study, &demo.study.trials()[0], now), "    1       0s  lr=0.1");
+        assert_eq!(
+            running(&demo.study, &demo.study.trials()[0], now),
+            "    1       0s  lr=0.1"
+        );
         demo.report(trial, &[("acc", 0.9), ("val_loss", 0.041_234_567)]);
         let now = demo.study.at().unwrap();
         assert_eq!(

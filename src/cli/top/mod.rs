@@ -27,11 +27,12 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let names: Vec<String> = args.study.iter().cloned().collect();
-    let Some(mut view) = plot::open(&names, None, context)?.pop() else { return Ok(Code::Done) };
+    let Some(mut view) = plot::open(&names, None, context)?.pop() else {
+        return Ok(Code::Done);
+    };
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        return Err(
-            Failure::usage("`top` needs a terminal").hint("`swath ls` and `swath show` print the same once")
-        );
+        return Err(Failure::usage("`top` needs a terminal")
+            .hint("`swath ls` and `swath show` print the same once"));
     }
     let mut terminal = ratatui::try_init().map_err(|error| Failure {
         causes: vec![error.to_string()],
@@ -74,7 +75,10 @@ fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(),
 }
 
 fn leaves(key: KeyCode, control: bool) -> bool {
-    matches!((key, control), (KeyCode::Char('q') | KeyCode::Esc, _) | (KeyCode::Char('c' | 'd'), true))
+    matches!(
+        (key, control),
+        (KeyCode::Char('q') | KeyCode::Esc, _) | (KeyCode::Char('c' | 'd'), true)
+    )
 }
 
 /// Does what a key says.
@@ -91,7 +95,9 @@ fn press(screen: &mut Screen, key: KeyCode, study: &Study) {
         KeyCode::Char('l') => screen.other_log(),
         KeyCode::Char('?' | 'h') => screen.help = !screen.help,
         KeyCode::Char(digit) => {
-            let at = digit.to_digit(10).and_then(|digit| (digit as usize).checked_sub(1));
+            let at = digit
+                .to_digit(10)
+                .and_then(|digit| (digit as usize).checked_sub(1));
             if let Some(at) = at.filter(|at| *at < PICTURES.len()) {
                 screen.show(at);
             }

@@ -1,4 +1,5 @@
-//! What `swath top` shows: how far the study is, some of its trials, a picture, and what the chosen trial wrote last.
+//! What `swath top` shows: how far the study is, some of its trials, a picture, and what the chosen
+//! trial wrote last.
 
 use crate::cli::plot::terminal::draw as draw_panel;
 use crate::cli::tail;
@@ -15,8 +16,15 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 /// The pictures that can be chosen, by their keys 1, 2, 3…
-pub(super) const PICTURES: [&str; 7] =
-    ["curves", "history", "rungs", "timeline", "failures", "importance", "pareto"];
+pub(super) const PICTURES: [&str; 7] = [
+    "curves",
+    "history",
+    "rungs",
+    "timeline",
+    "failures",
+    "importance",
+    "pareto",
+];
 /// How many lines of a log are read.
 const TAIL: usize = 200;
 
@@ -42,12 +50,19 @@ impl List {
     }
 
     fn trials(self, study: &Study) -> Vec<&Trial> {
-        let started = study.trials().iter().rev().filter(|trial| trial.attempts > 0 && !trial.removed);
+        let started = study
+            .trials()
+            .iter()
+            .rev()
+            .filter(|trial| trial.attempts > 0 && !trial.removed);
         match self {
             Self::Running => study.running().filter_map(|id| study.trial(id)).collect(),
             Self::Best => rank::best(study, 200),
             Self::Recent => started.take(500).collect(),
-            Self::Failed => started.filter(|trial| trial.state == TrialState::Failed).take(500).collect(),
+            Self::Failed => started
+                .filter(|trial| trial.state == TrialState::Failed)
+                .take(500)
+                .collect(),
         }
     }
 }
@@ -68,7 +83,11 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(study: &Study) -> Self {
-        let list = if study.running_count() > 0 { List::Running } else { List::Best };
+        let list = if study.running_count() > 0 {
+            List::Running
+        } else {
+            List::Best
+        };
         let mut screen = Self {
             list,
             turned: false,
@@ -92,7 +111,10 @@ impl Screen {
     /// Moves the choice up or down.
     pub(super) fn step(&mut self, by: i64, study: &Study) {
         let trials = self.list.trials(study);
-        let at = trials.iter().position(|trial| Some(trial.id) == self.chosen).unwrap_or(0) as i64;
+        let at = trials
+            .iter()
+            .position(|trial| Some(trial.id) == self.chosen)
+            .unwrap_or(0) as i64;
         let last = trials.len().saturating_sub(1) as i64;
         let to = at.saturating_add(by).clamp(0, last.max(0)) as usize;
         self.chosen = trials.get(to).map(|trial| trial.id);
@@ -100,7 +122,10 @@ impl Screen {
 
     /// Goes to another list.
     pub(super) fn turn(&mut self, by: usize, study: &Study) {
-        let at = List::ALL.iter().position(|list| *list == self.list).unwrap_or(0);
+        let at = List::ALL
+            .iter()
+            .position(|list| *list == self.list)
+            .unwrap_or(0);
         self.list = List::ALL[(at + by) % List::ALL.len()];
         self.turned = true;
         self.chosen = None;
@@ -127,11 +152,16 @@ impl Screen {
                 _ => List::Running,
             };
         }
-        if self.chosen.is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id)) {
+        if self
+            .chosen
+            .is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id))
+        {
             self.step(0, study);
         }
         if self.figure.is_none() {
-            let kind = KINDS.iter().find(|kind| kind.name == PICTURES[self.picture]);
+            let kind = KINDS
+                .iter()
+                .find(|kind| kind.name == PICTURES[self.picture]);
             let input = Input::all(study, &view.chronicle, view.space.as_deref());
             self.figure = kind.map(|kind| (kind.figure)(&[input]));
         }
@@ -147,7 +177,11 @@ impl Screen {
         } else {
             tail::last_words(&folder, TAIL)
         };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         self.log = (format!("trial {id}, {name}"), lines);
     }
 
@@ -169,7 +203,10 @@ impl Screen {
             Constraint::Length(1),
         ])
         .split(area);
-        frame.render_widget(Paragraph::new(self.head(study, usize::from(area.width), now)), parts[0]);
+        frame.render_widget(
+            Paragraph::new(self.head(study, usize::from(area.width), now)),
+            parts[0],
+        );
         self.draw_list(frame, parts[1], study, now);
         self.draw_picture(frame, parts[2]);
         self.draw_log(frame, parts[3], view);
@@ -186,8 +223,9 @@ impl Screen {
             (false, None) => "not running".to_owned(),
         };
         let left = remaining(study, now).filter(|_| self.held);
-        let left =
-            left.map_or_else(String::new, |left| format!("  about {} left", number::seconds(left.round())));
+        let left = left.map_or_else(String::new, |left| {
+            format!("  about {} left", number::seconds(left.round()))
+        });
         let first = Line::from(vec![
             Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
             Span::raw(format!("  {state}{left}")),
@@ -201,7 +239,10 @@ impl Screen {
                     summary::standing(study, best),
                     summary::params(best)
                 );
-                Line::styled(elide(&plain(&text), columns).into_owned(), Style::new().fg(Color::Green))
+                Line::styled(
+                    elide(&plain(&text), columns).into_owned(),
+                    Style::new().fg(Color::Green),
+                )
             }
             None => Line::styled("best  none so far", dim()),
         };
@@ -218,18 +259,45 @@ impl Screen {
             "time".into(),
             step.into(),
         ];
-        titles.extend(header.objectives.iter().take(3).map(|objective| objective.metric.to_string()));
+        titles.extend(
+            header
+                .objectives
+                .iter()
+                .take(3)
+                .map(|objective| objective.metric.to_string()),
+        );
         titles.push("parameters, or why it ended".to_owned());
-        let titles: Vec<Cell<'_>> =
-            titles.iter().map(|title| Cell::from(elide(&plain(title), 30).into_owned())).collect();
+        let titles: Vec<Cell<'_>> = titles
+            .iter()
+            .map(|title| Cell::from(elide(&plain(title), 30).into_owned()))
+            .collect();
         let visible = usize::from(area.height.saturating_sub(1));
-        let at = trials.iter().position(|trial| Some(trial.id) == self.chosen);
+        let at = trials
+            .iter()
+            .position(|trial| Some(trial.id) == self.chosen);
         // Only the lines in sight are made.
-        let first = at.unwrap_or(0).saturating_sub(visible / 2).min(trials.len().saturating_sub(visible));
-        let rows = trials.iter().skip(first).take(visible).map(|trial| row(study, trial, now));
-        let mut widths =
-            vec![Constraint::Length(14), Constraint::Length(4), Constraint::Length(8), Constraint::Length(8)];
-        widths.extend(header.objectives.iter().take(3).map(|_| Constraint::Length(11)));
+        let first = at
+            .unwrap_or(0)
+            .saturating_sub(visible / 2)
+            .min(trials.len().saturating_sub(visible));
+        let rows = trials
+            .iter()
+            .skip(first)
+            .take(visible)
+            .map(|trial| row(study, trial, now));
+        let mut widths = vec![
+            Constraint::Length(14),
+            Constraint::Length(4),
+            Constraint::Length(8),
+            Constraint::Length(8),
+        ];
+        widths.extend(
+            header
+                .objectives
+                .iter()
+                .take(3)
+                .map(|_| Constraint::Length(11)),
+        );
         widths.push(Constraint::Min(10));
         let table = Table::new(rows, widths)
             .header(Row::new(titles).style(dim()))
@@ -245,15 +313,26 @@ impl Screen {
         }
         let title = Rect { height: 1, ..area };
         let names = PICTURES.iter().enumerate().map(|(at, name)| {
-            let style = if at == self.picture { Style::new().add_modifier(Modifier::BOLD) } else { dim() };
+            let style = if at == self.picture {
+                Style::new().add_modifier(Modifier::BOLD)
+            } else {
+                dim()
+            };
             Span::styled(format!("{} {name}  ", at + 1), style)
         });
         frame.render_widget(Paragraph::new(Line::from(names.collect::<Vec<_>>())), title);
-        let rest = Rect { y: area.y + 1, height: area.height - 1, ..area };
+        let rest = Rect {
+            y: area.y + 1,
+            height: area.height - 1,
+            ..area
+        };
         match figure.panels.first() {
             Some(panel) => draw_panel(panel, rest, frame.buffer_mut()),
             None => {
-                let notes = figure.notes.iter().map(|note| Line::raw(plain(note).into_owned()));
+                let notes = figure
+                    .notes
+                    .iter()
+                    .map(|note| Line::raw(plain(note).into_owned()));
                 frame.render_widget(Paragraph::new(notes.collect::<Vec<_>>()), rest);
             }
         }
@@ -263,12 +342,24 @@ impl Screen {
         let (name, lines) = &self.log;
         let room = usize::from(area.height.saturating_sub(1));
         let columns = usize::from(area.width);
-        let title = if lines.is_empty() { format!("{name}: nothing written") } else { name.clone() };
-        let title = if name.is_empty() { "no trial".to_owned() } else { title };
-        let mut shown = vec![Line::styled(elide(&plain(&title), columns).into_owned(), dim())];
+        let title = if lines.is_empty() {
+            format!("{name}: nothing written")
+        } else {
+            name.clone()
+        };
+        let title = if name.is_empty() {
+            "no trial".to_owned()
+        } else {
+            title
+        };
+        let mut shown = vec![Line::styled(
+            elide(&plain(&title), columns).into_owned(),
+            dim(),
+        )];
         let last = &lines[lines.len().saturating_sub(room)..];
         shown.extend(
-            last.iter().map(|line| Line::raw(elide(&line.replace('\t', "    "), columns).into_owned())),
+            last.iter()
+                .map(|line| Line::raw(elide(&line.replace('\t', "    "), columns).into_owned())),
         );
         frame.render_widget(Paragraph::new(shown), area);
     }
@@ -279,12 +370,16 @@ fn dim() -> Style {
 }
 
 fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
-    let running = trial.attempt_at.filter(|_| trial.state == TrialState::Running);
+    let running = trial
+        .attempt_at
+        .filter(|_| trial.state == TrialState::Running);
     let seconds = trial.seconds + running.map_or(0.0, |began| now.since(began).as_secs_f64());
-    let step = trial.step.map_or_else(String::new, |step| match trial.until {
-        Some(until) if running.is_some() => format!("{}/{until}", number::short(step)),
-        _ => number::short(step),
-    });
+    let step = trial
+        .step
+        .map_or_else(String::new, |step| match trial.until {
+            Some(until) if running.is_some() => format!("{}/{until}", number::short(step)),
+            _ => number::short(step),
+        });
     let mut cells = vec![
         format!("{:>5} {}", trial.id, trial.state.word()),
         trial.slot.map_or_else(String::new, |slot| slot.to_string()),
@@ -292,7 +387,11 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
         step,
     ];
     for objective in study.header().objectives.iter().take(3) {
-        cells.push(trial.objective(objective).map_or_else(String::new, number::short));
+        cells.push(
+            trial
+                .objective(objective)
+                .map_or_else(String::new, number::short),
+        );
     }
     let why = match (&trial.state, &trial.exit) {
         (TrialState::Failed, exit) => summary::cause(exit.as_ref()).unwrap_or_default(),
@@ -307,12 +406,21 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
         TrialState::Paused => Style::new().fg(Color::Yellow),
         TrialState::Complete => Style::new(),
     };
-    Row::new(cells.into_iter().map(|cell| plain(&cell).into_owned()).collect::<Vec<_>>()).style(style)
+    Row::new(
+        cells
+            .into_iter()
+            .map(|cell| plain(&cell).into_owned())
+            .collect::<Vec<_>>(),
+    )
+    .style(style)
 }
 
 /// Guesses how many seconds are left, from the pace of the trials that ended last.
 fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
-    let counted = study.trials().iter().filter(|trial| trial.counts() && trial.state.is_final());
+    let counted = study
+        .trials()
+        .iter()
+        .filter(|trial| trial.counts() && trial.state.is_final());
     let left = study.header().trials?.checked_sub(counted.count() as u64)?;
     let mut ends: Vec<Timestamp> = study
         .trials()
@@ -350,19 +458,30 @@ mod tests {
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "name"]);
         for at in 1..=9 {
-            let params = [("lr", Value::Float(f64::from(at) * 0.01)), ("name", text("\x1b[2J\u{202e}größe"))];
+            let params = [
+                ("lr", Value::Float(f64::from(at) * 0.01)),
+                ("name", text("\x1b[2J\u{202e}größe")),
+            ];
             let trial = demo.start(&params);
             for step in 1..=5 {
                 demo.report(trial, &[("val_loss", 1.0 / f64::from(at * step))]);
             }
-            let exit = if at % 3 == 0 { Exit::Failed(Failure::Code(at)) } else { Exit::Done };
+            let exit = if at % 3 == 0 {
+                Exit::Failed(Failure::Code(at))
+            } else {
+                Exit::Done
+            };
             demo.end(trial, exit);
         }
         demo
     }
 
     /// Draws a study at a size, after some keys.
-    fn drawn(world: &Demo, (columns, rows): (u16, u16), act: impl FnOnce(&mut Screen)) -> Vec<String> {
+    fn drawn(
+        world: &Demo,
+        (columns, rows): (u16, u16),
+        act: impl FnOnce(&mut Screen),
+    ) -> Vec<String> {
         let logs = tempfile::tempdir().unwrap();
         let dir = demo::write(logs.path(), "digits", world);
         std::fs::create_dir_all(dir.root().join("8")).unwrap();
@@ -374,10 +493,16 @@ mod tests {
         screen.see(&view, &study, true);
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         let now = world.study.at().unwrap();
-        terminal.draw(|frame| screen.draw(frame, &view, &study, now)).unwrap();
+        terminal
+            .draw(|frame| screen.draw(frame, &view, &study, now))
+            .unwrap();
         let buffer = terminal.backend().buffer();
         let line = |row: u16| {
-            (0..columns).map(|at| buffer[(at, row)].symbol()).collect::<String>().trim_end().to_owned()
+            (0..columns)
+                .map(|at| buffer[(at, row)].symbol())
+                .collect::<String>()
+                .trim_end()
+                .to_owned()
         };
         (0..rows).map(line).collect()
     }
@@ -388,10 +513,16 @@ mod tests {
         let all = lines.join("\n");
         assert!(lines[0].starts_with("digits  running  about"), "{all}");
         assert_eq!(lines[1], "9 of 20 trials: 6 complete, 3 failed");
-        assert!(lines[2].starts_with("best  trial 8: val_loss 0.025  lr=0.08"), "{all}");
+        assert!(
+            lines[2].starts_with("best  trial 8: val_loss 0.025  lr=0.08"),
+            "{all}"
+        );
         assert!(lines[3].starts_with("best (6)"), "{all}");
         assert!(lines[4].contains("8 complete"), "{all}");
-        assert!(all.contains("1 curves") && all.contains("epoch 5    done"), "{all}");
+        assert!(
+            all.contains("1 curves") && all.contains("epoch 5    done"),
+            "{all}"
+        );
         assert!(lines[23].starts_with("q quit"), "{all}");
         assert!(!all.contains('\x1b') && !all.contains('\u{202e}'), "{all}");
     }

@@ -1,4 +1,5 @@
-//! `swath ui`: the page of `export --html`, served live on this machine and to nobody else. It only reads, and ends with Ctrl-C.
+//! `swath ui`: the page of `export --html`, served live on this machine and to nobody else. It only
+//! reads, and ends with Ctrl-C.
 
 mod request;
 
@@ -30,7 +31,11 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let names = if args.studies.is_empty() { running(context) } else { args.studies.clone() };
+    let names = if args.studies.is_empty() {
+        running(context)
+    } else {
+        args.studies.clone()
+    };
     let mut views = plot::open(&names, None, context)?;
     let listener =
         TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).map_err(|error| {
@@ -44,7 +49,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let guard = Guard::new(port, format!("{:032x}", rand::random::<u128>()));
     writeln!(context.out.stdout, "{}", guard.address())?;
     context.out.stdout.flush()?;
-    let shown: Vec<_> = views.iter().map(|view| plain(&view.study.header().name).into_owned()).collect();
+    let shown: Vec<_> = views
+        .iter()
+        .map(|view| plain(&view.study.header().name).into_owned())
+        .collect();
     context.out.say(format_args!(
         "shows {} to this machine until Ctrl-C; whoever has the address can read along",
         shown.join(", ")
@@ -56,10 +64,15 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Names the studies that run now.
 fn running(context: &Context) -> Vec<String> {
     let held = |name: &String| lock::holder(&StudyDir::new(&context.logs, name)).is_some();
-    studies::all(&context.logs).into_iter().map(|(name, _)| name).filter(held).collect()
+    studies::all(&context.logs)
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(held)
+        .collect()
 }
 
-/// Answers requests one by one. They are read by threads of their own, so that one who connects and says nothing holds up nobody.
+/// Answers requests one by one. They are read by threads of their own, so that one who connects and
+/// says nothing holds up nobody.
 fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
     let (sender, requests) = channel();
     let connections = listener.try_clone();
@@ -117,7 +130,13 @@ fn data(views: &mut [View], since: &str) -> Answer {
     }
     let mark: Vec<String> = views
         .iter()
-        .map(|view| format!("{}{}", view.study.next_seq(), if lock::is_held(&view.dir) { "r" } else { "" }))
+        .map(|view| {
+            format!(
+                "{}{}",
+                view.study.next_seq(),
+                if lock::is_held(&view.dir) { "r" } else { "" }
+            )
+        })
         .collect();
     let mark = mark.join("-");
     if mark == since {
@@ -176,37 +195,78 @@ mod tests {
                 && page.contains("\r\nContent-Security-Policy: default-src 'none'")
         );
         assert!(page.ends_with("</html>\n"));
-        let data = ask(port, &format!("GET /secret/data?since= HTTP/1.1\r\n{host}\r\n\r\n"));
+        let data = ask(
+            port,
+            &format!("GET /secret/data?since= HTTP/1.1\r\n{host}\r\n\r\n"),
+        );
         let (head, body) = data.split_once("\r\n\r\n").unwrap();
         let json: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(json["studies"][0]["trials"]["objectives"][0][0], 0.5);
-        let mark = head.lines().find_map(|line| line.strip_prefix("X-Mark: ")).unwrap();
-        assert_eq!(status(port, &format!("/secret/data?since={mark}"), &host), "204");
-        let mut journal =
-            std::fs::File::options().append(true).open(logs.path().join("digits/journal.jsonl")).unwrap();
+        let mark = head
+            .lines()
+            .find_map(|line| line.strip_prefix("X-Mark: "))
+            .unwrap();
+        assert_eq!(
+            status(port, &format!("/secret/data?since={mark}"), &host),
+            "204"
+        );
+        let mut journal = std::fs::File::options()
+            .append(true)
+            .open(logs.path().join("digits/journal.jsonl"))
+            .unwrap();
         let mut more = Demo::new(&["lr"]);
         more.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
         more.start(&[("lr", Value::Float(0.2))]);
         for entry in &more.entries[more.entries.len() - 2..] {
             writeln!(journal, "{}", serde_json::to_string(entry).unwrap()).unwrap();
         }
-        let data = ask(port, &format!("GET /secret/data?since={mark} HTTP/1.1\r\n{host}\r\n\r\n"));
-        assert!(data.starts_with("HTTP/1.1 200 ") && data.contains("2 of 20 trials"), "{data}");
+        let data = ask(
+            port,
+            &format!("GET /secret/data?since={mark} HTTP/1.1\r\n{host}\r\n\r\n"),
+        );
+        assert!(
+            data.starts_with("HTTP/1.1 200 ") && data.contains("2 of 20 trials"),
+            "{data}"
+        );
     }
 
     #[test]
     fn nobody_else_is_told_anything() {
         let (port, _logs) = served();
         let host = format!("Host: 127.0.0.1:{port}");
-        assert_eq!(status(port, "/secret/", &format!("Host: localhost:{port}")), "200");
+        assert_eq!(
+            status(port, "/secret/", &format!("Host: localhost:{port}")),
+            "200"
+        );
         assert_eq!(status(port, "/wrong/", &host), "404");
         assert_eq!(status(port, "/secre", &host), "404");
         assert_eq!(status(port, "/secret/../etc", &host), "404");
         assert_eq!(status(port, "/secret/", "Host: evil.example"), "403");
         assert_eq!(status(port, "/secret/", "X: y"), "403");
-        assert_eq!(status(port, "/secret/", &format!("{host}\r\nOrigin: http://evil.example")), "403");
-        assert_eq!(status(port, "/secret/", &format!("{host}\r\nSec-Fetch-Site: cross-site")), "403");
-        assert_eq!(status(port, "/secret/", &format!("{host}\r\nOrigin: http://127.0.0.1:{port}")), "200");
+        assert_eq!(
+            status(
+                port,
+                "/secret/",
+                &format!("{host}\r\nOrigin: http://evil.example")
+            ),
+            "403"
+        );
+        assert_eq!(
+            status(
+                port,
+                "/secret/",
+                &format!("{host}\r\nSec-Fetch-Site: cross-site")
+            ),
+            "403"
+        );
+        assert_eq!(
+            status(
+                port,
+                "/secret/",
+                &format!("{host}\r\nOrigin: http://127.0.0.1:{port}")
+            ),
+            "200"
+        );
         let post = ask(port, &format!("POST /secret/ HTTP/1.1\r\n{host}\r\n\r\n"));
         assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
         assert!(ask(port, "garbage\r\n\r\n").starts_with("HTTP/1.1 400 "));

@@ -57,7 +57,10 @@ impl Guard {
                 // What is still to come is taken, so that the answer arrives.
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
                 while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
-                return Some(Wanted::Nothing(Answer::text(431, "the request is too long")));
+                return Some(Wanted::Nothing(Answer::text(
+                    431,
+                    "the request is too long",
+                )));
             }
         }
         Some(self.judge(&head))
@@ -73,15 +76,22 @@ impl Guard {
             return refuse(400, "this is no request");
         };
         let header = |name: &str| {
-            let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            let found = request
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| String::from_utf8_lossy(header.value).into_owned())
         };
         // Another name for this address means that another site's name was pointed at it.
-        let hosts = [format!("127.0.0.1:{}", self.port), format!("localhost:{}", self.port)];
+        let hosts = [
+            format!("127.0.0.1:{}", self.port),
+            format!("localhost:{}", self.port),
+        ];
         let Some(host) = header("host").filter(|host| hosts.contains(host)) else {
             return refuse(403, "the page is only served under 127.0.0.1 and localhost");
         };
-        let from_elsewhere = header("origin").is_some_and(|origin| origin != format!("http://{host}"))
+        let from_elsewhere = header("origin")
+            .is_some_and(|origin| origin != format!("http://{host}"))
             || header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
         if from_elsewhere {
             return refuse(403, "another site may not ask");
@@ -89,12 +99,14 @@ impl Guard {
         if method != "GET" {
             return refuse(405, "the page can only be read");
         }
-        let Some(rest) = self.inside(path) else { return refuse(404, "there is nothing here") };
+        let Some(rest) = self.inside(path) else {
+            return refuse(404, "there is nothing here");
+        };
         match rest.split_once('?').unwrap_or((rest, "")) {
             ("", _) => Wanted::Page,
-            ("data", query) => {
-                Wanted::Data { since: query.strip_prefix("since=").unwrap_or_default().to_owned() }
-            }
+            ("data", query) => Wanted::Data {
+                since: query.strip_prefix("since=").unwrap_or_default().to_owned(),
+            },
             _ => refuse(404, "there is nothing here"),
         }
     }
@@ -103,14 +115,22 @@ impl Guard {
     fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
         let (token, rest) = path.strip_prefix('/')?.split_once('/')?;
         let same = token.len() == self.token.len();
-        let differs = token.bytes().zip(self.token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
+        let differs = token
+            .bytes()
+            .zip(self.token.bytes())
+            .fold(0, |differs, (a, b)| differs | (a ^ b));
         (same && differs == 0).then_some(rest)
     }
 }
 
 impl Answer {
     pub(super) fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
-        Self { status, kind, mark: String::new(), body }
+        Self {
+            status,
+            kind,
+            mark: String::new(),
+            body,
+        }
     }
 
     /// Says at which mark the data are.
@@ -119,7 +139,11 @@ impl Answer {
     }
 
     pub(super) fn text(status: u16, text: &str) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
+        Self::new(
+            status,
+            "text/plain; charset=utf-8",
+            format!("{text}\n").into_bytes(),
+        )
     }
 
     /// Sends it and closes the connection.
@@ -134,7 +158,11 @@ impl Answer {
             431 => "Request Header Fields Too Large",
             _ => "Internal Server Error",
         };
-        let mark = if self.mark.is_empty() { String::new() } else { format!("X-Mark: {}\r\n", self.mark) };
+        let mark = if self.mark.is_empty() {
+            String::new()
+        } else {
+            format!("X-Mark: {}\r\n", self.mark)
+        };
         let head = format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{mark}Content-Security-Policy: {}; frame-ancestors 'none'\r\n\
              X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\

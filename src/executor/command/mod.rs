@@ -1,6 +1,9 @@
-//! Any batch system, by the command lines that the sweep file gives: submit, list, cancel, and a pattern for its ids.
+//! Any batch system, by the command lines that the sweep file gives: submit, list, cancel, and a
+//! pattern for its ids.
 
-use super::pilot::engine::{CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line};
+use super::pilot::engine::{
+    CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line,
+};
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
 use crate::source::opt::joined;
@@ -43,7 +46,12 @@ const OWN: &[Opt] = &[
         Preset::Required,
         "prints the jobs that are not over, one a line",
     ),
-    Opt::new("cancel", Takes::List(&Takes::Text), Preset::Required, "cancels the job `{id}`"),
+    Opt::new(
+        "cancel",
+        Takes::List(&Takes::Text),
+        Preset::Required,
+        "cancels the job `{id}`",
+    ),
     Opt::new(
         "id",
         Takes::Pattern,
@@ -76,9 +84,15 @@ const OWN: &[Opt] = &[
     ),
 ];
 
-/// Variables that name a job's index in an array, in the batch systems that have such; one that has none sets none.
-const INDEX: &[&str] =
-    &["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "PBS_ARRAYID", "LSB_JOBINDEX", "HQ_TASK_ID"];
+/// Variables that name a job's index in an array, in the batch systems that have such; one that has
+/// none sets none.
+const INDEX: &[&str] = &[
+    "SLURM_ARRAY_TASK_ID",
+    "PBS_ARRAY_INDEX",
+    "PBS_ARRAYID",
+    "LSB_JOBINDEX",
+    "HQ_TASK_ID",
+];
 
 /// What can stand in a command line.
 const PLACES: &[&str] = &[
@@ -122,7 +136,10 @@ impl Lines {
         let listed = pattern(section, "listed", diagnostics);
         let later = pattern(section, "later", diagnostics);
         let texts = |section: &mut Section, key, diagnostics: &mut Diagnostics| {
-            section.take_texts(key, diagnostics).map(|(words, _)| words).unwrap_or_default()
+            section
+                .take_texts(key, diagnostics)
+                .map(|(words, _)| words)
+                .unwrap_or_default()
         };
         let waiting = texts(section, "waiting", diagnostics);
         let over = texts(section, "over", diagnostics);
@@ -130,13 +147,25 @@ impl Lines {
         if listed.as_ref().is_some_and(|regex| !has_id(regex)) {
             let error = Diagnostic::error("bad-pattern", "`listed` has no group named `id`");
             diagnostics.push(
-                error.at(span, "").hint(r"such as listed = '^\s*(?<id>\d+)\s+(?<name>\S+)\s+(?<state>\S+)'"),
+                error
+                    .at(span, "")
+                    .hint(r"such as listed = '^\s*(?<id>\d+)\s+(?<name>\S+)\s+(?<state>\S+)'"),
             );
             return None;
         }
         let submit = submit?;
         let stdin = !submit.iter().any(|word| word.contains("{script}"));
-        Some(Self { submit, list: list?, cancel: cancel?, id: id?, listed, waiting, over, later, stdin })
+        Some(Self {
+            submit,
+            list: list?,
+            cancel: cancel?,
+            id: id?,
+            listed,
+            waiting,
+            over,
+            later,
+            stdin,
+        })
     }
 }
 
@@ -151,7 +180,10 @@ fn command(
     let before = diagnostics.list.len();
     let Some((words, span)) = section.take_texts(key, diagnostics) else {
         if needed && diagnostics.list.len() == before {
-            let error = Diagnostic::error("missing-key", format!("the executor `command` needs `{key}`"));
+            let error = Diagnostic::error(
+                "missing-key",
+                format!("the executor `command` needs `{key}`"),
+            );
             diagnostics.push(error.at(span, "").hint(
                 "docs/clusters.md has templates for PBS, LSF, Grid Engine, OAR, HTCondor and HyperQueue",
             ));
@@ -159,7 +191,8 @@ fn command(
         return None;
     };
     if words.first().is_none_or(String::is_empty) {
-        diagnostics.push(Diagnostic::error("missing-command", format!("`{key}` is empty")).at(span, ""));
+        diagnostics
+            .push(Diagnostic::error("missing-command", format!("`{key}` is empty")).at(span, ""));
         return None;
     }
     for word in &words {
@@ -176,7 +209,11 @@ fn command(
 }
 
 /// Takes a regular expression.
-fn pattern(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Regex> {
+fn pattern(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Regex> {
     let (text, span) = match section.take_text(key, diagnostics) {
         Some(found) => found,
         None if key == "id" => (ID.to_owned(), section.span.clone()),
@@ -192,13 +229,19 @@ fn pattern(section: &mut Section, key: &'static str, diagnostics: &mut Diagnosti
     }
 }
 
-/// Returns the names in braces: letters and `_` only, so that a brace of a shell or a pattern is none.
+/// Returns the names in braces: letters and `_` only, so that a brace of a shell or a pattern is
+/// none.
 fn places(word: &str) -> impl Iterator<Item = &str> {
     let name = |part: &'_ str| part.split_once('}').map(|(name, _)| name.len());
     word.split('{')
         .skip(1)
         .filter_map(move |part| part.get(..name(part)?))
-        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .filter(|name| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
 }
 
 struct ByCommand {
@@ -216,7 +259,9 @@ impl Site for ByCommand {
     }
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
-        let engine = Box::new(Template { lines: self.lines.clone() });
+        let engine = Box::new(Template {
+            lines: self.lines.clone(),
+        });
         // One submission is one job: a template knows nothing of arrays.
         Ok(Box::new(Fleet::open(engine, &self.options, INDEX, work)?))
     }
@@ -230,7 +275,9 @@ struct Template {
 /// Puts values for the names in braces.
 fn filled(words: &[String], values: &[(&str, String)]) -> Vec<String> {
     let fill = |word: &String| {
-        values.iter().fold(word.clone(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
+        values.iter().fold(word.clone(), |word, (name, value)| {
+            word.replace(&format!("{{{name}}}"), value)
+        })
     };
     words.iter().map(fill).collect()
 }
@@ -244,8 +291,21 @@ fn values(job: &Job) -> Vec<(&'static str, String)> {
         ("log", job.log.replace("{index}", "0")),
         ("cpus", job.cpus.to_string()),
         ("gpus", job.gpus.to_string()),
-        ("memory_mib", job.memory.map_or(0, |bytes| bytes.div_ceil(1 << 20)).to_string()),
-        ("walltime", format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)),
+        (
+            "memory_mib",
+            job.memory
+                .map_or(0, |bytes| bytes.div_ceil(1 << 20))
+                .to_string(),
+        ),
+        (
+            "walltime",
+            format!(
+                "{:02}:{:02}:{:02}",
+                seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60
+            ),
+        ),
         ("walltime_seconds", seconds.to_string()),
         ("walltime_minutes", seconds.div_ceil(60).to_string()),
     ]
@@ -263,13 +323,18 @@ impl Template {
                 let batch = group("name")
                     .and_then(by_name)
                     .or_else(|| batches.iter().find(|batch| batch.id.as_deref() == Some(id)))?;
-                (batch, id.to_owned(), group("state").unwrap_or_default().to_owned())
+                (
+                    batch,
+                    id.to_owned(),
+                    group("state").unwrap_or_default().to_owned(),
+                )
             }
             None => {
                 let words = || line.split(|c: char| c.is_whitespace() || c == '|' || c == ',');
                 let named = words().find_map(by_name);
                 let batch = named.or_else(|| {
-                    let has = |batch: &&Submitted| words().any(|word| Some(word) == batch.id.as_deref());
+                    let has =
+                        |batch: &&Submitted| words().any(|word| Some(word) == batch.id.as_deref());
                     batches.iter().find(has)
                 })?;
                 let id = batch.id.clone().or_else(|| first(&self.lines.id, line))?;
@@ -283,14 +348,22 @@ impl Template {
         } else {
             Phase::Running
         };
-        Some(Seen { batch: batch.name.clone(), index: 0, id, phase })
+        Some(Seen {
+            batch: batch.name.clone(),
+            index: 0,
+            id,
+            phase,
+        })
     }
 }
 
 /// Returns the first group of a match, or all of it.
 fn first(regex: &Regex, text: &str) -> Option<String> {
     let groups = regex.captures(text)?;
-    groups.get(1).or_else(|| groups.get(0)).map(|found| found.as_str().to_owned())
+    groups
+        .get(1)
+        .or_else(|| groups.get(0))
+        .map(|found| found.as_str().to_owned())
 }
 
 impl Engine for Template {
@@ -311,8 +384,16 @@ impl Engine for Template {
             }),
             Ok(answer) => {
                 let said = one_line(&format!("{}\n{}", answer.err, answer.out));
-                let later = self.lines.later.as_ref().is_some_and(|regex| regex.is_match(&said));
-                Err(if later { SubmitError::Later(said) } else { SubmitError::Refused(said) })
+                let later = self
+                    .lines
+                    .later
+                    .as_ref()
+                    .is_some_and(|regex| regex.is_match(&said));
+                Err(if later {
+                    SubmitError::Later(said)
+                } else {
+                    SubmitError::Refused(said)
+                })
             }
         }
     }
@@ -322,13 +403,17 @@ impl Engine for Template {
         if !answer.success {
             return Err(one_line(&answer.err));
         }
-        Ok(answer.out.lines().filter_map(|line| self.seen(line, batches)).collect())
+        Ok(answer
+            .out
+            .lines()
+            .filter_map(|line| self.seen(line, batches))
+            .collect())
     }
 
     fn cancel(&mut self, ids: &[String]) -> Result<(), String> {
         for id in ids {
-            let answer =
-                call(&filled(&self.lines.cancel, &[("id", id.clone())]), "").map_err(CallError::words)?;
+            let answer = call(&filled(&self.lines.cancel, &[("id", id.clone())]), "")
+                .map_err(CallError::words)?;
             if !answer.success {
                 return Err(one_line(&answer.err));
             }
@@ -348,24 +433,45 @@ mod tests {
         let mut section = Section::new("executor", 0..0, table);
         let lines = Lines::take(&mut section, &mut diagnostics);
         section.finish(&mut diagnostics);
-        (lines, diagnostics.list.into_iter().map(|found| found.message).collect())
+        (
+            lines,
+            diagnostics
+                .list
+                .into_iter()
+                .map(|found| found.message)
+                .collect(),
+        )
     }
 
     #[test]
     fn jobs_are_found_by_name_where_that_is_listed_and_by_id_where_it_is_not() {
         let text = "submit = ['qsub', '{script}']\nlist = ['qstat']\ncancel = ['qdel', '{id}']\n";
-        let batches = [Submitted { name: "swath-a-1".into(), id: Some("7.host".into()), count: 1 }];
-        let engine = Template { lines: lines(text).0.unwrap() };
-        let seen = engine.seen("7.host  me  batch  swath-a-1  R 00:01", &batches).unwrap();
+        let batches = [Submitted {
+            name: "swath-a-1".into(),
+            id: Some("7.host".into()),
+            count: 1,
+        }];
+        let engine = Template {
+            lines: lines(text).0.unwrap(),
+        };
+        let seen = engine
+            .seen("7.host  me  batch  swath-a-1  R 00:01", &batches)
+            .unwrap();
         assert_eq!((seen.id.as_str(), seen.phase), ("7.host", Phase::Running));
         assert!(engine.seen("7.host  me  R", &batches).is_some());
         assert!(engine.seen("77.host  me  R", &batches).is_none());
-        let text =
-            format!("{text}listed = '^(?<id>\\S+)\\s+\\S+\\s+(?<state>\\w)'\nwaiting = ['Q']\nover = ['C']");
-        let engine = Template { lines: lines(&text).0.unwrap() };
+        let text = format!(
+            "{text}listed = '^(?<id>\\S+)\\s+\\S+\\s+(?<state>\\w)'\nwaiting = ['Q']\nover = ['C']"
+        );
+        let engine = Template {
+            lines: lines(&text).0.unwrap(),
+        };
         let phase = |line| engine.seen(line, &batches).map(|seen| seen.phase);
         assert_eq!(phase("7.host me Q"), Some(Phase::Waiting("Q".into())));
-        assert_eq!(phase("7.host me C"), Some(Phase::Over("the batch system says C".into())));
+        assert_eq!(
+            phase("7.host me C"),
+            Some(Phase::Over("the batch system says C".into()))
+        );
     }
 
     #[test]
@@ -381,9 +487,15 @@ mod tests {
         assert_eq!(said, wanted);
     }
 
-    /// A template of the manual, what its batch system prints after a submission, and how it lists a job that waits and one that runs.
+    /// A template of the manual, what its batch system prints after a submission, and how it lists
+    /// a job that waits and one that runs.
     const PRINTED: [(&str, &str, &str, &str); 7] = [
-        ("<!-- template: slurm -->", "77\n", "  77 swath-a-1 PENDING", "  77 swath-a-1 RUNNING"),
+        (
+            "<!-- template: slurm -->",
+            "77\n",
+            "  77 swath-a-1 PENDING",
+            "  77 swath-a-1 RUNNING",
+        ),
         (
             "PBS:",
             "77.pbs.site.org\n",
@@ -408,7 +520,12 @@ mod tests {
             "77         swath-a-1      me             2026-11-21 12:40:12 W default",
             "77         swath-a-1      me             2026-11-21 12:40:12 R default",
         ),
-        ("HTCondor (", "77.0 - 77.0\n", "77 swath-a-1 1", "77 swath-a-1 2"),
+        (
+            "HTCondor (",
+            "77.0 - 77.0\n",
+            "77 swath-a-1 1",
+            "77 swath-a-1 2",
+        ),
         (
             "HyperQueue:",
             "77\n",
@@ -421,24 +538,53 @@ mod tests {
     fn the_templates_of_the_manual_understand_what_their_batch_systems_print() {
         let page = include_str!("../../../docs/clusters.md");
         for (heading, submitted, waiting, running) in PRINTED {
-            let template = page.split(heading).nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap();
+            let template = page
+                .split(heading)
+                .nth(1)
+                .and_then(|rest| rest.split("```").nth(1))
+                .unwrap();
             let keys = |line: &&str| !line.starts_with('[') && !line.starts_with("name =");
-            let text: String =
-                template.lines().skip(1).filter(keys).map(|line| format!("{line}\n")).collect();
+            let text: String = template
+                .lines()
+                .skip(1)
+                .filter(keys)
+                .map(|line| format!("{line}\n"))
+                .collect();
             let (lines, said) = lines(&text);
             assert_eq!(said, [] as [&str; 0], "{heading}");
-            let engine = Template { lines: lines.unwrap() };
+            let engine = Template {
+                lines: lines.unwrap(),
+            };
             let id = first(&engine.lines.id, submitted);
             assert_eq!(id.as_deref(), Some("77"), "{heading}");
-            let batches = [Submitted { name: "swath-a-1".into(), id, count: 1 }];
-            let seen = |line| engine.seen(line, &batches).map(|seen| (seen.id, seen.phase));
+            let batches = [Submitted {
+                name: "swath-a-1".into(),
+                id,
+                count: 1,
+            }];
+            let seen = |line| {
+                engine
+                    .seen(line, &batches)
+                    .map(|seen| (seen.id, seen.phase))
+            };
             assert!(seen(waiting).is_some(), "{heading}");
             // Two of them do not say which column is the state, so that nothing is known to wait.
             if engine.lines.listed.is_some() {
-                assert!(matches!(seen(waiting), Some((_, Phase::Waiting(_)))), "{heading}");
+                assert!(
+                    matches!(seen(waiting), Some((_, Phase::Waiting(_)))),
+                    "{heading}"
+                );
             }
-            assert_eq!(seen(running), Some(("77".to_owned(), Phase::Running)), "{heading}");
-            assert_eq!(seen(&running.replace("77", "78").replace("swath-a-1", "another")), None, "{heading}");
+            assert_eq!(
+                seen(running),
+                Some(("77".to_owned(), Phase::Running)),
+                "{heading}"
+            );
+            assert_eq!(
+                seen(&running.replace("77", "78").replace("swath-a-1", "another")),
+                None,
+                "{heading}"
+            );
         }
     }
 }

@@ -27,7 +27,9 @@ pub(super) struct Gpu {
 impl Gpu {
     /// Returns what it may be called.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        [self.index.as_str(), self.unique.as_str()].into_iter().filter(|name| !name.is_empty())
+        [self.index.as_str(), self.unique.as_str()]
+            .into_iter()
+            .filter(|name| !name.is_empty())
     }
 
     /// Returns whether it may be called that.
@@ -47,7 +49,10 @@ impl Vendor {
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Nvidia => &["--query-gpu=index,uuid,memory.used", "--format=csv,noheader,nounits"],
+            Self::Nvidia => &[
+                "--query-gpu=index,uuid,memory.used",
+                "--format=csv,noheader,nounits",
+            ],
             Self::Amd => &["--showmeminfo", "vram", "--showuniqueid", "--json"],
         }
     }
@@ -84,9 +89,15 @@ pub(super) fn ask(vendor: Vendor) -> Result<Vec<Gpu>, String> {
 fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
     let program = vendor.program();
     let mut command = Command::new(program);
-    command.args(vendor.arguments()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(vendor.arguments())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     // It is to list every device, whatever this process itself may see.
-    command.env_remove("CUDA_VISIBLE_DEVICES").env_remove("ROCR_VISIBLE_DEVICES");
+    command
+        .env_remove("CUDA_VISIBLE_DEVICES")
+        .env_remove("ROCR_VISIBLE_DEVICES");
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -98,7 +109,10 @@ fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
             Ok(Some(status)) => break status,
             Ok(None) if begun.elapsed() > PATIENCE => {
                 child.kill().and_then(|()| child.wait()).ok();
-                return Err(format!("`{program}` did not answer within {} s", PATIENCE.as_secs()));
+                return Err(format!(
+                    "`{program}` did not answer within {} s",
+                    PATIENCE.as_secs()
+                ));
             }
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
             Err(error) => return Err(format!("`{program}`: {error}")),
@@ -106,13 +120,17 @@ fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
     };
     let mut text = String::new();
     if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut text).map_err(|error| format!("`{program}`: {error}"))?;
+        stdout
+            .read_to_string(&mut text)
+            .map_err(|error| format!("`{program}`: {error}"))?;
     }
     if !status.success() {
         let said = text.lines().next().unwrap_or_default();
         return Err(format!("`{program}` failed ({status}): {said}"));
     }
-    let gpus = vendor.read(&text).ok_or_else(|| format!("the answer of `{program}` was not understood"))?;
+    let gpus = vendor
+        .read(&text)
+        .ok_or_else(|| format!("the answer of `{program}` was not understood"))?;
     Ok(Some(gpus))
 }
 
@@ -125,21 +143,37 @@ fn nvidia(text: &str) -> Option<Vec<Gpu>> {
         let mut fields = line.split(',').map(str::trim);
         let (index, unique, used) = (fields.next()?, fields.next()?, fields.next()?);
         // Parts of devices and some virtual ones do not tell: then nothing is held against them.
-        Some(Gpu { index: index.to_owned(), unique: unique.to_owned(), used: used.parse().unwrap_or(0) })
+        Some(Gpu {
+            index: index.to_owned(),
+            unique: unique.to_owned(),
+            used: used.parse().unwrap_or(0),
+        })
     };
-    text.lines().filter(|line| !line.trim().is_empty()).map(gpu).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(gpu)
+        .collect()
 }
 
 /// Reads `{"card0": {"VRAM Total Used Memory (B)": "10960896", …}, …}`.
 fn amd(text: &str) -> Option<Vec<Gpu>> {
-    let cards: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text.trim()).ok()?;
+    let cards: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text.trim()).ok()?;
     let mut gpus = Vec::new();
     for (name, card) in &cards {
-        let Some(index) = name.strip_prefix("card") else { continue };
+        let Some(index) = name.strip_prefix("card") else {
+            continue;
+        };
         let field = |key: &str| card.get(key).and_then(serde_json::Value::as_str);
-        let used: u64 = field("VRAM Total Used Memory (B)").and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+        let used: u64 = field("VRAM Total Used Memory (B)")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(0);
         let unique = field("Unique ID").unwrap_or_default().to_owned();
-        gpus.push(Gpu { index: index.to_owned(), unique, used: used >> 20 });
+        gpus.push(Gpu {
+            index: index.to_owned(),
+            unique,
+            used: used >> 20,
+        });
     }
     gpus.sort_by_key(|gpu| gpu.index.parse::<u32>().unwrap_or(u32::MAX));
     Some(gpus)
@@ -150,17 +184,30 @@ mod tests {
     use super::*;
 
     fn gpu(index: &str, unique: &str, used: u64) -> Gpu {
-        Gpu { index: index.into(), unique: unique.into(), used }
+        Gpu {
+            index: index.into(),
+            unique: unique.into(),
+            used,
+        }
     }
 
     #[test]
     fn what_the_drivers_print_is_understood() {
         let nvidia = Vendor::Nvidia.read("0, GPU-1a, 12\n1, GPU-2b, [N/A]\n");
-        assert_eq!(nvidia, Some(vec![gpu("0", "GPU-1a", 12), gpu("1", "GPU-2b", 0)]));
-        assert_eq!(Vendor::Nvidia.read("No devices were found\n"), Some(Vec::new()));
+        assert_eq!(
+            nvidia,
+            Some(vec![gpu("0", "GPU-1a", 12), gpu("1", "GPU-2b", 0)])
+        );
+        assert_eq!(
+            Vendor::Nvidia.read("No devices were found\n"),
+            Some(Vec::new())
+        );
         let amd = r#"{"card1": {"VRAM Total Memory (B)": "17163091968", "VRAM Total Used Memory (B)": "10960896"},
             "card0": {"Unique ID": "0x1f", "VRAM Total Used Memory (B)": "1048576"}, "system": {}}"#;
-        assert_eq!(Vendor::Amd.read(amd), Some(vec![gpu("0", "0x1f", 1), gpu("1", "", 10)]));
+        assert_eq!(
+            Vendor::Amd.read(amd),
+            Some(vec![gpu("0", "0x1f", 1), gpu("1", "", 10)])
+        );
     }
 
     #[test]

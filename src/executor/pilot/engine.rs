@@ -1,7 +1,8 @@
-//! What a batch system has to be able to do: take jobs, list them, cancel them. Everything else is its own business.
+//! What a batch system has to be able to do: take jobs, list them, cancel them. Everything else is
+//! its own business.
 //!
-//! No call is about a trial. Each has a time limit and happens in a thread of its own (`works`), because a controller that is away lets
-//! its programs wait for many seconds.
+//! No call is about a trial. Each has a time limit and happens in a thread of its own (`works`),
+//! because a controller that is away lets its programs wait for many seconds.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
@@ -172,10 +173,16 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
     };
     let text = |taken: crossbeam_channel::Receiver<Vec<u8>>| {
         // What it started may hold the pipe open for longer than it lives.
-        let bytes = taken.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
+        let bytes = taken
+            .recv_timeout(Duration::from_secs(2))
+            .unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    Ok(Answer { success: status.success(), out: text(out), err: text(err) })
+    Ok(Answer {
+        success: status.success(),
+        out: text(out),
+        err: text(err),
+    })
 }
 
 /// Reads a pipe to its end in a thread, so that a program that says much is not held up.
@@ -193,7 +200,11 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> crossbeam_channel::Receive
 
 /// Returns an answer's words on one line, without the program's own prefix on each.
 pub(in crate::executor) fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]
@@ -207,14 +218,25 @@ mod tests {
     #[test]
     fn a_program_is_given_its_input_and_says_what_it_says() {
         let answer = call(&words(&["sh", "-c", "cat; echo oops >&2; exit 3"]), "hello").unwrap();
-        assert_eq!((answer.success, answer.out.as_str(), answer.err.as_str()), (false, "hello", "oops\n"));
+        assert_eq!(
+            (answer.success, answer.out.as_str(), answer.err.as_str()),
+            (false, "hello", "oops\n")
+        );
     }
 
     #[test]
     fn a_program_that_does_not_answer_is_ended_and_one_that_is_not_there_is_named() {
         let late = call_within(&words(&["sleep", "60"]), "", Duration::from_millis(50));
-        assert_eq!(late.unwrap_err(), CallError::TooLong("`sleep` did not answer within 0 s".to_owned()));
-        let none = call(&words(&["swath-no-such-program"]), "").unwrap_err().words();
-        assert!(none.starts_with("`swath-no-such-program` is not on PATH"), "{none}");
+        assert_eq!(
+            late.unwrap_err(),
+            CallError::TooLong("`sleep` did not answer within 0 s".to_owned())
+        );
+        let none = call(&words(&["swath-no-such-program"]), "")
+            .unwrap_err()
+            .words();
+        assert!(
+            none.starts_with("`swath-no-such-program` is not on PATH"),
+            "{none}"
+        );
     }
 }

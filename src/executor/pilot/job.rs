@@ -37,7 +37,11 @@ pub struct Berth {
 impl Berth {
     /// Adds to the place of a process what the batch system calls it.
     pub(super) fn placed(&self, place: Place) -> Place {
-        Place { job: self.job.clone(), host: self.node.clone().unwrap_or(place.host), ..place }
+        Place {
+            job: self.job.clone(),
+            host: self.node.clone().unwrap_or(place.host),
+            ..place
+        }
     }
 }
 
@@ -49,7 +53,8 @@ pub struct Told {
 }
 
 impl Told {
-    /// Listens to SIGTERM, SIGINT and SIGHUP, and to SIGUSR1, which says that the job's time is nearly over.
+    /// Listens to SIGTERM, SIGINT and SIGHUP, and to SIGUSR1, which says that the job's time is
+    /// nearly over.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -57,12 +62,18 @@ impl Told {
         let told = Self::default();
         let heard = told.clone();
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for signal in signals.forever() {
-                let count = if signal == SIGUSR1 { &heard.warned } else { &heard.end };
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for signal in signals.forever() {
+                    let count = if signal == SIGUSR1 {
+                        &heard.warned
+                    } else {
+                        &heard.end
+                    };
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            })?;
         Ok(told)
     }
 }
@@ -111,23 +122,39 @@ pub enum PilotError {
 
 pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotError> {
     let path = dir.spec(&berth.batch);
-    let unread = |source| PilotError::File { path: path.clone(), source };
+    let unread = |source| PilotError::File {
+        path: path.clone(),
+        source,
+    };
     let bytes = std::fs::read(&path).map_err(unread)?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| unread(error.into()))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| unread(error.into()))?;
     if value.get("protocol").and_then(serde_json::Value::as_u64) != Some(u64::from(PROTOCOL)) {
-        let theirs =
-            value.get("swath").and_then(|text| text.as_str()).unwrap_or("of another kind").to_owned();
-        return Err(PilotError::Version { ours: env!("CARGO_PKG_VERSION"), theirs });
+        let theirs = value
+            .get("swath")
+            .and_then(|text| text.as_str())
+            .unwrap_or("of another kind")
+            .to_owned();
+        return Err(PilotError::Version {
+            ours: env!("CARGO_PKG_VERSION"),
+            theirs,
+        });
     }
     serde_json::from_value(value).map_err(|error| unread(error.into()))
 }
 
 /// Returns how long the job has left, if that is known.
 pub(super) fn deadline(berth: &Berth, spec: &Spec) -> Option<Duration> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?
+        .as_secs();
     let began = berth.began.filter(|began| *began <= now).unwrap_or(now);
     let by_walltime = spec.walltime.map(|walltime| began + walltime.as_secs());
-    let ends = [by_walltime, berth.ends.filter(|ends| *ends > now)].into_iter().flatten().min()?;
+    let ends = [by_walltime, berth.ends.filter(|ends| *ends > now)]
+        .into_iter()
+        .flatten()
+        .min()?;
     Some(Duration::from_secs(ends.saturating_sub(now)))
 }
 
@@ -137,14 +164,24 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>) -> Result<Pool, PilotError> {
-    let capture = spec.capture.iter().map(|(name, pattern)| match regex::Regex::new(pattern) {
-        Ok(regex) => Ok((name.clone(), regex)),
-        Err(_) => Err(PilotError::Capture(name.to_string())),
-    });
+pub(super) fn make_pool(
+    spec: &Spec,
+    commands: Commands,
+    guard: Option<Command>,
+) -> Result<Pool, PilotError> {
+    let capture = spec
+        .capture
+        .iter()
+        .map(|(name, pattern)| match regex::Regex::new(pattern) {
+            Ok(regex) => Ok((name.clone(), regex)),
+            Err(_) => Err(PilotError::Capture(name.to_string())),
+        });
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |launch| {
-            lock(&commands).get(&(launch.trial, launch.attempt)).cloned().unwrap_or_default()
+            lock(&commands)
+                .get(&(launch.trial, launch.attempt))
+                .cloned()
+                .unwrap_or_default()
         }),
         env: spec.env.clone(),
         workdir: spec.workdir.clone(),
@@ -155,7 +192,9 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
         checkpoint: spec.checkpoint,
         system: spec.system,
         // The guard is this very program, if that is `swath`.
-        tools: guard.as_ref().and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
+        tools: guard
+            .as_ref()
+            .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: allotment(spec)?,
     })?;
@@ -175,20 +214,30 @@ pub(super) fn make_pool(spec: &Spec, commands: Commands, guard: Option<Command>)
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)
 }
 
-/// Returns what each trial has of the job: the devices are those that the batch system gave to it, and none is given twice.
+/// Returns what each trial has of the job: the devices are those that the batch system gave to it,
+/// and none is given twice.
 fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
-    let Share { cpus, memory, gpus, .. } = spec.share;
+    let Share {
+        cpus, memory, gpus, ..
+    } = spec.share;
     let given = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
-    let gpus = gpus.map(|want| shares(want, given.as_deref(), spec.slots)).transpose()?.flatten();
+    let gpus = gpus
+        .map(|want| shares(want, given.as_deref(), spec.slots))
+        .transpose()?
+        .flatten();
     Ok(Allotment { cpus, memory, gpus })
 }
 
-/// Deals the devices that were given. Where nobody can say which there are, trials see what the job sees.
+/// Deals the devices that were given. Where nobody can say which there are, trials see what the job
+/// sees.
 fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShares>, PilotError> {
     let ids: Option<Vec<String>> = given.map(|list| {
-        list.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty() && id != "-1").collect()
+        list.split(',')
+            .map(|id| id.trim().to_owned())
+            .filter(|id| !id.is_empty() && id != "-1")
+            .collect()
     });
     let gpus = match Gpus::find(ids.as_deref()) {
         Ok(gpus) => gpus,
@@ -224,15 +273,24 @@ mod tests {
 
     #[test]
     fn no_device_of_a_job_is_given_twice() {
-        let slots =
-            |want, given, slots| shares(want, Some(given), slots).map(|some| some.map(|some| some.slots()));
-        assert!(matches!(slots(1.0, "unlisted-a, unlisted-b", 2), Ok(Some(2))));
+        let slots = |want, given, slots| {
+            shares(want, Some(given), slots).map(|some| some.map(|some| some.slots()))
+        };
+        assert!(matches!(
+            slots(1.0, "unlisted-a, unlisted-b", 2),
+            Ok(Some(2))
+        ));
         assert!(matches!(slots(0.5, "unlisted-a", 2), Ok(Some(2))));
-        let refused = slots(1.0, "unlisted-a", 2).expect_err("they are too few").to_string();
+        let refused = slots(1.0, "unlisted-a", 2)
+            .expect_err("they are too few")
+            .to_string();
         assert!(
             refused.starts_with("the batch system gave 1 GPUs to the job, too few for 2 trials"),
             "{refused}"
         );
-        assert!(matches!(slots(1.0, "", 1), Err(PilotError::Gpus { count: 0, .. })));
+        assert!(matches!(
+            slots(1.0, "", 1),
+            Err(PilotError::Gpus { count: 0, .. })
+        ));
     }
 }

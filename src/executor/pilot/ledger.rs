@@ -1,4 +1,5 @@
-//! What the orchestrator knows of its batches, across its own restarts: intents before acts, one line each.
+//! What the orchestrator knows of its batches, across its own restarts: intents before acts, one
+//! line each.
 
 use super::PilotDir;
 use super::lines::{Reader, Writer};
@@ -17,7 +18,11 @@ pub(super) enum Note {
     /// They surely were not.
     Dropped { batch: String, why: String },
     /// Nothing more will come of this pilot.
-    Gone { batch: String, index: u32, why: String },
+    Gone {
+        batch: String,
+        index: u32,
+        why: String,
+    },
 }
 
 /// The batches of a study of which something may still come.
@@ -38,7 +43,13 @@ impl Known {
     fn note(&mut self, note: Note) {
         match note {
             Note::Intent { batch, count } => {
-                self.batches.insert(batch, Batch { count, ..Batch::default() });
+                self.batches.insert(
+                    batch,
+                    Batch {
+                        count,
+                        ..Batch::default()
+                    },
+                );
             }
             Note::Submitted { batch, id } => {
                 if let Some(known) = self.batches.get_mut(&batch) {
@@ -67,7 +78,12 @@ impl Ledger {
     /// Opens the ledger and says what it knows.
     pub(super) fn open(dir: &PilotDir) -> io::Result<(Self, Known)> {
         let known = read(dir)?;
-        Ok((Self { writer: Writer::resume(dir.ledger())? }, known))
+        Ok((
+            Self {
+                writer: Writer::resume(dir.ledger())?,
+            },
+            known,
+        ))
     }
 
     /// Writes a note down, to the disk.
@@ -98,15 +114,43 @@ mod tests {
         let dir = PilotDir::of(folder.path());
         std::fs::create_dir(dir.root()).unwrap();
         let (mut ledger, _) = Ledger::open(&dir).unwrap();
-        let gone = |index| Note::Gone { batch: "a".into(), index, why: String::new() };
-        ledger.note(&Note::Intent { batch: "a".into(), count: 2 }).unwrap();
-        ledger.note(&Note::Submitted { batch: "a".into(), id: "7".into() }).unwrap();
-        ledger.note(&Note::Intent { batch: "b".into(), count: 1 }).unwrap();
+        let gone = |index| Note::Gone {
+            batch: "a".into(),
+            index,
+            why: String::new(),
+        };
+        ledger
+            .note(&Note::Intent {
+                batch: "a".into(),
+                count: 2,
+            })
+            .unwrap();
+        ledger
+            .note(&Note::Submitted {
+                batch: "a".into(),
+                id: "7".into(),
+            })
+            .unwrap();
+        ledger
+            .note(&Note::Intent {
+                batch: "b".into(),
+                count: 1,
+            })
+            .unwrap();
         ledger.note(&gone(1)).unwrap();
-        let wanted = Batch { id: Some("7".into()), count: 2, gone: BTreeSet::from([1]) };
+        let wanted = Batch {
+            id: Some("7".into()),
+            count: 2,
+            gone: BTreeSet::from([1]),
+        };
         assert_eq!(read(&dir).unwrap().batches.get("a"), Some(&wanted));
         ledger.note(&gone(0)).unwrap();
-        ledger.note(&Note::Dropped { batch: "b".into(), why: String::new() }).unwrap();
+        ledger
+            .note(&Note::Dropped {
+                batch: "b".into(),
+                why: String::new(),
+            })
+            .unwrap();
         assert_eq!(read(&dir).unwrap(), Known::default());
     }
 }

@@ -1,7 +1,8 @@
 //! Lines in files with one writer: appended whole, read by opening the file again.
 //!
-//! A shared file system may show a file late, or its end as zeros for a while. So a reader opens the file at each look, reads to its end
-//! whatever size is claimed, takes only what ends in a line break, and calls a line bad only when it is still bad at the next look.
+//! A shared file system may show a file late, or its end as zeros for a while. So a reader opens
+//! the file at each look, reads to its end whatever size is claimed, takes only what ends in a line
+//! break, and calls a line bad only when it is still bad at the next look.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,11 +26,20 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, offset: 0, doubtful: None, bad: 0 }
+        Self {
+            path,
+            offset: 0,
+            doubtful: None,
+            bad: 0,
+        }
     }
 
-    /// Hands on every line that has become whole since the last look; returns whether there was any. A file that is not there has none.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, each: &mut dyn FnMut(T)) -> io::Result<bool> {
+    /// Hands on every line that has become whole since the last look; returns whether there was
+    /// any. A file that is not there has none.
+    pub(super) fn read<T: DeserializeOwned>(
+        &mut self,
+        each: &mut dyn FnMut(T),
+    ) -> io::Result<bool> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -69,7 +79,8 @@ impl Reader {
 
 /// Appends lines to a file that nobody else writes.
 ///
-/// The file is opened and closed each time: on network file systems closing is what makes the lines visible elsewhere.
+/// The file is opened and closed each time: on network file systems closing is what makes the lines
+/// visible elsewhere.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
@@ -77,9 +88,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Goes on with a file, ending the line that an earlier writer may have left open; makes it if there is none.
+    /// Goes on with a file, ending the line that an earlier writer may have left open; makes it if
+    /// there is none.
     pub(super) fn resume(path: PathBuf) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)?;
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;
             let mut last = [0];
@@ -88,13 +104,22 @@ impl Writer {
                 file.write_all(b"\n")?;
             }
         }
-        Ok(Self { path, waiting: Vec::new() })
+        Ok(Self {
+            path,
+            waiting: Vec::new(),
+        })
     }
 
     /// Makes a new file; one that is there already is an error.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
-        OpenOptions::new().create_new(true).append(true).open(&path)?;
-        Ok(Self { path, waiting: Vec::new() })
+        OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)?;
+        Ok(Self {
+            path,
+            waiting: Vec::new(),
+        })
     }
 
     /// Adds a line to what waits to be written.

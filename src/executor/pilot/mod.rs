@@ -1,9 +1,12 @@
-//! Pilots: copies of this program that run trials inside the allocations of a batch system, with the same pool and supervisor as here.
+//! Pilots: copies of this program that run trials inside the allocations of a batch system, with
+//! the same pool and supervisor as here.
 //!
-//! `fleet` is the orchestrator's end, an executor; `work` is the pilot itself. Between them are files in the study's folder that each have
-//! one writer and are read by opening them again: a pilot's journal (`PILOT.jsonl`) and the orders to it (`PILOT.orders.jsonl`).
-//! Neither locks nor file times nor notifications are relied on, so that a shared file system which shows things late only delays.
-//! `engine` is what a batch system has to be able to do; Slurm and the templates are beside this folder.
+//! `fleet` is the orchestrator's end, an executor; `work` is the pilot itself. Between them are
+//! files in the study's folder that each have one writer and are read by opening them again: a
+//! pilot's journal (`PILOT.jsonl`) and the orders to it (`PILOT.orders.jsonl`). Neither locks nor
+//! file times nor notifications are relied on, so that a shared file system which shows things late
+//! only delays. `engine` is what a batch system has to be able to do; Slurm and the templates are
+//! beside this folder.
 
 pub mod engine;
 mod fleet;
@@ -74,7 +77,8 @@ impl PilotDir {
     }
 }
 
-/// Returns that pilots of an earlier run may still run trials of the study in this folder: those that neither left nor were given up.
+/// Returns that pilots of an earlier run may still run trials of the study in this folder: those
+/// that neither left nor were given up.
 #[must_use]
 pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     let dir = PilotDir::of(study);
@@ -83,20 +87,30 @@ pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     for (batch, known) in &known.batches {
         for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
             let journal = |life| dir.journal(&pilot_name(batch, index, life));
-            let life = (1..).find(|life| !journal(*life).exists()).map_or(0, |next| next - 1);
+            let life = (1..)
+                .find(|life| !journal(*life).exists())
+                .map_or(0, |next| next - 1);
             let mut left = false;
             let mut journal = lines::Reader::new(journal(life));
-            while let Ok(true) =
-                journal.read(&mut |said: wire::Said| left |= matches!(said.word, wire::Word::Bye { .. }))
+            while let Ok(true) = journal
+                .read(&mut |said: wire::Said| left |= matches!(said.word, wire::Word::Bye { .. }))
             {
             }
             count += usize::from(!left);
         }
     }
-    (count > 0).then(|| ExecutorError::PilotsLeft { count, ledger: dir.ledger() })
+    (count > 0).then(|| ExecutorError::PilotsLeft {
+        count,
+        ledger: dir.ledger(),
+    })
 }
 
-/// Returns the name of a pilot: its batch, its index in it, and how often the batch system has started it again.
+/// Returns the name of a pilot: its batch, its index in it, and how often the batch system has
+/// started it again.
 pub(super) fn pilot_name(batch: &str, index: u32, restart: u32) -> String {
-    if restart == 0 { format!("{batch}.{index}") } else { format!("{batch}.{index}r{restart}") }
+    if restart == 0 {
+        format!("{batch}.{index}")
+    } else {
+        format!("{batch}.{index}r{restart}")
+    }
 }

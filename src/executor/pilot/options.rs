@@ -1,4 +1,5 @@
-//! What every executor that runs pilots reads of `[executor]`, and what a job asks for that follows from it.
+//! What every executor that runs pilots reads of `[executor]`, and what a job asks for that follows
+//! from it.
 
 use crate::executor::Share;
 use crate::source::units::{duration_of, size_of};
@@ -49,7 +50,12 @@ pub(in crate::executor) const OPTIONS: &[Opt] = &[
         Preset::Derived("`slots` times that of a trial"),
         "memory that a job asks for",
     ),
-    Opt::new("walltime", Takes::Duration, Preset::Derived("the site's"), "how long a job may run"),
+    Opt::new(
+        "walltime",
+        Takes::Duration,
+        Preset::Derived("the site's"),
+        "how long a job may run",
+    ),
     Opt::new(
         "trials_per_job",
         Takes::Count(1),
@@ -62,7 +68,12 @@ pub(in crate::executor) const OPTIONS: &[Opt] = &[
         Preset::Texts(&[]),
         "lines of shell before the pilot: modules, environments",
     ),
-    Opt::new("swath", Takes::Text, Preset::Derived("this program"), "the program on the nodes"),
+    Opt::new(
+        "swath",
+        Takes::Text,
+        Preset::Derived("this program"),
+        "the program on the nodes",
+    ),
     Opt::new(
         "poll",
         Takes::Duration,
@@ -75,7 +86,12 @@ pub(in crate::executor) const OPTIONS: &[Opt] = &[
         Preset::Duration(LEASE),
         "how long a pilot without a sign of life keeps its trials after its job is over",
     ),
-    Opt::new("idle", Takes::Duration, Preset::Duration(IDLE), "how long a pilot waits for work"),
+    Opt::new(
+        "idle",
+        Takes::Duration,
+        Preset::Duration(IDLE),
+        "how long a pilot waits for work",
+    ),
     Opt::new(
         "orphan",
         Takes::Duration,
@@ -109,17 +125,23 @@ impl Options {
     /// Takes the keys that all executors with pilots have.
     pub(in crate::executor) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Self {
         let count = |section: &mut Section, key, diagnostics: &mut Diagnostics| {
-            section.take_count(key, 1, diagnostics).map(|(count, _)| count)
+            section
+                .take_count(key, 1, diagnostics)
+                .map(|(count, _)| count)
         };
-        let small = |count: Option<u64>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let many = |count: Option<u64>| count.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        let small =
+            |count: Option<u64>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let many =
+            |count: Option<u64>| count.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         let mut options = Self {
             pilots: many(count(section, "pilots", diagnostics)),
             slots: many(count(section, "slots", diagnostics)),
             cpus: small(count(section, "cpus", diagnostics)),
             gpus: small(count(section, "gpus", diagnostics)),
             trials_per_job: count(section, "trials_per_job", diagnostics),
-            memory: section.take("memory").and_then(|node| size_of("memory", &node, diagnostics)),
+            memory: section
+                .take("memory")
+                .and_then(|node| size_of("memory", &node, diagnostics)),
             ..Self::default()
         };
         options.walltime = time(section, "walltime", diagnostics);
@@ -129,11 +151,15 @@ impl Options {
         options.orphan = time(section, "orphan", diagnostics);
         if let Some((lines, span)) = section.take_texts("prelude", diagnostics) {
             if lines.iter().any(|line| line.contains('\0')) {
-                diagnostics.push(Diagnostic::error("bad-text", "`prelude` has a NUL character").at(span, ""));
+                diagnostics.push(
+                    Diagnostic::error("bad-text", "`prelude` has a NUL character").at(span, ""),
+                );
             }
             options.prelude = lines;
         }
-        options.swath = section.take_text("swath", diagnostics).map(|(path, _)| path);
+        options.swath = section
+            .take_text("swath", diagnostics)
+            .map(|(path, _)| path);
         options
     }
 
@@ -141,10 +167,18 @@ impl Options {
     pub(in crate::executor) fn slots_per_job(&self, share: &Share) -> usize {
         let each = share.cpus.unwrap_or(1).max(1);
         let by_cpus = self.cpus.map(|cpus| (cpus / each) as usize);
-        let by_gpus = self.gpus.zip(share.gpus).map(|(gpus, each)| (f64::from(gpus) / each + 1e-9) as usize);
-        let by_memory = self.memory.zip(share.memory).map(|(memory, each)| (memory / each.max(1)) as usize);
+        let by_gpus = self
+            .gpus
+            .zip(share.gpus)
+            .map(|(gpus, each)| (f64::from(gpus) / each + 1e-9) as usize);
+        let by_memory = self
+            .memory
+            .zip(share.memory)
+            .map(|(memory, each)| (memory / each.max(1)) as usize);
         let fit = [by_cpus, by_gpus, by_memory].into_iter().flatten().min();
-        let most = self.trials_per_job.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let most = self.trials_per_job.map_or(usize::MAX, |most| {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        });
         self.slots.or(fit).unwrap_or(1).min(most).max(1)
     }
 
@@ -160,19 +194,33 @@ impl Options {
     }
 
     /// Returns the cores, GPUs and bytes that a job of so many slots asks for.
-    pub(in crate::executor) fn of_job(&self, share: &Share, slots: usize) -> (u32, u32, Option<u64>) {
+    pub(in crate::executor) fn of_job(
+        &self,
+        share: &Share,
+        slots: usize,
+    ) -> (u32, u32, Option<u64>) {
         let slots_wide = u32::try_from(slots).unwrap_or(u32::MAX);
-        let cpus = self.cpus.unwrap_or_else(|| share.cpus.unwrap_or(1).saturating_mul(slots_wide));
+        let cpus = self
+            .cpus
+            .unwrap_or_else(|| share.cpus.unwrap_or(1).saturating_mul(slots_wide));
         let gpus = self.gpus.unwrap_or_else(|| {
-            share.gpus.map_or(0, |each| (each * f64::from(slots_wide) - 1e-9).ceil() as u32)
+            share.gpus.map_or(0, |each| {
+                (each * f64::from(slots_wide) - 1e-9).ceil() as u32
+            })
         });
-        let memory = self.memory.or(share.memory.map(|each| each.saturating_mul(slots as u64)));
+        let memory = self
+            .memory
+            .or(share.memory.map(|each| each.saturating_mul(slots as u64)));
         (cpus, gpus, memory)
     }
 }
 
 /// Takes a duration that is not zero.
-fn time(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Duration> {
+fn time(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Duration> {
     let node = section.take(key)?;
     let time = duration_of(key, &node, diagnostics)?;
     if time.is_zero() {
@@ -200,7 +248,11 @@ mod tests {
 
     #[test]
     fn a_job_has_as_many_slots_as_fit_into_what_it_asks_for() {
-        let share = Share { cpus: Some(2), gpus: Some(0.5), ..Share::default() };
+        let share = Share {
+            cpus: Some(2),
+            gpus: Some(0.5),
+            ..Share::default()
+        };
         let slots = |text| options(text).slots_per_job(&share);
         assert_eq!(slots("cpus = 16"), 8);
         assert_eq!(slots("cpus = 16\ngpus = 2"), 4);
@@ -212,7 +264,10 @@ mod tests {
 
     #[test]
     fn trials_at_a_time_are_those_of_all_jobs_and_at_most_as_many_as_are_said() {
-        let share = |jobs| Share { jobs, ..Share::default() };
+        let share = |jobs| Share {
+            jobs,
+            ..Share::default()
+        };
         assert_eq!(options("pilots = 2\nslots = 16").jobs(&share(None)), 32);
         assert_eq!(options("pilots = 2\nslots = 16").jobs(&share(Some(5))), 5);
         assert_eq!(options("slots = 4").jobs(&share(Some(10))), 10);

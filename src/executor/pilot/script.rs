@@ -1,4 +1,5 @@
-//! The script of a job: go where the run was called, check that the study is to be seen from there, become a pilot.
+//! The script of a job: go where the run was called, check that the study is to be seen from there,
+//! become a pilot.
 
 use super::PilotDir;
 use std::path::Path;
@@ -19,10 +20,23 @@ const UNSEEN: u32 = 97;
 
 /// Returns the script.
 pub(super) fn script(script: &Script<'_>) -> String {
-    let Script { swath, called, study, batch, prelude, index } = script;
+    let Script {
+        swath,
+        called,
+        study,
+        batch,
+        prelude,
+        index,
+    } = script;
     let dir = PilotDir::of(study);
-    let (called, shown) = (quoted(&called.display().to_string()), study.display().to_string());
-    let index = index.iter().rev().fold("0".to_owned(), |rest, name| format!("${{{name}:-{rest}}}"));
+    let (called, shown) = (
+        quoted(&called.display().to_string()),
+        study.display().to_string(),
+    );
+    let index = index
+        .iter()
+        .rev()
+        .fold("0".to_owned(), |rest, name| format!("${{{name}:-{rest}}}"));
     let spec = quoted(&dir.spec(batch).display().to_string());
     let prelude: String = prelude.iter().map(|line| format!("{line}\n")).collect();
     format!(
@@ -70,8 +84,14 @@ mod tests {
             prelude: &prelude,
             index: &["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX"],
         });
-        assert!(text.contains("module load x\nexec '/opt/it'\\''s here/swath' pilot --study"), "{text}");
-        assert!(text.ends_with("--index \"${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-0}}\"\n"), "{text}");
+        assert!(
+            text.contains("module load x\nexec '/opt/it'\\''s here/swath' pilot --study"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("--index \"${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-0}}\"\n"),
+            "{text}"
+        );
         let words = ["sh".to_owned(), "-n".to_owned()];
         let checked = super::super::engine::call(&words, &text).unwrap();
         assert!(checked.success, "{}", checked.err);

@@ -90,13 +90,31 @@ pub(super) enum Word {
     /// It is there.
     Hello(Hello),
     /// An attempt runs.
-    Placed { trial: TrialId, attempt: Attempt, place: Place },
+    Placed {
+        trial: TrialId,
+        attempt: Attempt,
+        place: Place,
+    },
     /// An attempt said something.
-    Logged { trial: TrialId, attempt: Attempt, record: LogRecord },
+    Logged {
+        trial: TrialId,
+        attempt: Attempt,
+        record: LogRecord,
+    },
     /// An attempt asks whether it may go on. The answer is a file in its folder.
-    Asked { trial: TrialId, attempt: Attempt, id: String },
+    Asked {
+        trial: TrialId,
+        attempt: Attempt,
+        id: String,
+    },
     /// An attempt ended, after so many seconds.
-    Ended { trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage, seconds: f64 },
+    Ended {
+        trial: TrialId,
+        attempt: Attempt,
+        exit: Exit,
+        usage: Usage,
+        seconds: f64,
+    },
     /// An attempt it was given never began: no time was left for it.
     Returned { trial: TrialId, attempt: Attempt },
     /// Something a person should know.
@@ -130,7 +148,11 @@ pub(super) enum Order {
     /// Run this attempt when a slot is free.
     Start(Box<Assignment>),
     /// End this attempt.
-    Stop { trial: TrialId, attempt: Attempt, how: How },
+    Stop {
+        trial: TrialId,
+        attempt: Attempt,
+        how: How,
+    },
     /// Leave when nothing runs any more.
     Leave,
     /// The same, and what has not begun is given back.
@@ -154,9 +176,29 @@ pub(super) struct Assignment {
 
 impl Assignment {
     pub(super) fn of(launch: &Launch, command: Vec<String>) -> Self {
-        let Launch { trial, attempt, ref params, seed, until, resume, ref from, .. } = *launch;
-        let from = from.as_ref().map(|from| std::path::absolute(from).unwrap_or_else(|_| from.clone()));
-        Self { trial, attempt, params: params.clone(), seed, until, resume, from, command }
+        let Launch {
+            trial,
+            attempt,
+            ref params,
+            seed,
+            until,
+            resume,
+            ref from,
+            ..
+        } = *launch;
+        let from = from
+            .as_ref()
+            .map(|from| std::path::absolute(from).unwrap_or_else(|_| from.clone()));
+        Self {
+            trial,
+            attempt,
+            params: params.clone(),
+            seed,
+            until,
+            resume,
+            from,
+            command,
+        }
     }
 
     pub(super) fn launch(&self, study: &Path, slot: u32) -> Launch {

@@ -1,9 +1,12 @@
-//! A pilot at work: takes orders from its file, runs them in the same pool as anywhere, and writes down what happens in its journal.
+//! A pilot at work: takes orders from its file, runs them in the same pool as anywhere, and writes
+//! down what happens in its journal.
 //!
-//! It goes on without its orchestrator: what it was given is run to its end. It starts nothing that cannot end in the time its job has left,
-//! and asks what runs to end before that time is over.
+//! It goes on without its orchestrator: what it was given is run to its end. It starts nothing that
+//! cannot end in the time its job has left, and asks what runs to end before that time is over.
 
-use super::job::{Berth, Commands, PilotError, Told, complain, deadline, lock, make_pool, read_spec};
+use super::job::{
+    Berth, Commands, PilotError, Told, complain, deadline, lock, make_pool, read_spec,
+};
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Order, Said, Spec, Word};
 use super::{PROTOCOL, PilotDir, pilot_name};
@@ -16,14 +19,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two looks at the orders, right after something happened; each is twice as long as the one before.
+/// The shortest time between two looks at the orders, right after something happened; each is twice
+/// as long as the one before.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 
 /// How long what is to be written may gather.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// A batch system ends the processes of a job in any order. A trial that a signal ended is reported this much later: if the pilot gets the
-/// signal too, the trial was interrupted.
+/// A batch system ends the processes of a job in any order. A trial that a signal ended is reported
+/// this much later: if the pilot gets the signal too, the trial was interrupted.
 const DOUBT: Duration = Duration::from_millis(400);
 
 /// Is a pilot, until there is nothing more to do for it; returns why it left.
@@ -38,7 +42,8 @@ pub fn run(berth: &Berth, guard: Option<Command>, told: &Told) -> Result<String,
         pilot.heed(told);
         pilot.look();
         if pilot.abandoned {
-            // The guard sees that this process went without a word, and kills what runs. Nothing more is written in the trials' folders.
+            // The guard sees that this process went without a word, and kills what runs. Nothing
+            // more is written in the trials' folders.
             std::mem::forget(pilot);
             return Ok("its trials were given to others".to_owned());
         }
@@ -48,7 +53,10 @@ pub fn run(berth: &Berth, guard: Option<Command>, told: &Told) -> Result<String,
         pilot.flush();
         if let Some(why) = pilot.reason_to_leave(told) {
             let told = told.end.load(Ordering::SeqCst) > 0;
-            pilot.say(Word::Bye { why: why.clone(), told });
+            pilot.say(Word::Bye {
+                why: why.clone(),
+                told,
+            });
             return pilot.leave(why);
         }
     }
@@ -119,7 +127,10 @@ impl Pilot {
         let (pool, spec) = match ready {
             Ok(both) => both,
             Err(error) => {
-                first.say(Word::Bye { why: error.to_string(), told: false });
+                first.say(Word::Bye {
+                    why: error.to_string(),
+                    told: false,
+                });
                 first.journal.flush().map_err(file(journal_path))?;
                 return Err(error);
             }
@@ -165,7 +176,11 @@ impl Pilot {
         if asked > self.ending {
             self.ending = asked;
             self.take_no_more("it was told to end by the batch system");
-            let how = if asked > 1 { Stop::Kill } else { Stop::Interrupt };
+            let how = if asked > 1 {
+                Stop::Kill
+            } else {
+                Stop::Interrupt
+            };
             self.stop_all(how);
             for (_, word) in &mut self.doubted {
                 if let Word::Ended { exit, .. } = word {
@@ -176,7 +191,8 @@ impl Pilot {
         if told.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none() {
             self.deadline = Some(Instant::now() + self.spec.margin);
         }
-        if self.left().is_some_and(|left| left.is_zero()) && self.full.as_deref() != Some(WALLTIME) {
+        if self.left().is_some_and(|left| left.is_zero()) && self.full.as_deref() != Some(WALLTIME)
+        {
             self.take_no_more(WALLTIME);
             // Said again for those that are full for another reason.
             self.full = Some(WALLTIME.to_owned());
@@ -194,16 +210,25 @@ impl Pilot {
     fn take_no_more(&mut self, why: &str) {
         if self.full.is_none() {
             self.full = Some(why.to_owned());
-            self.say(Word::Full { why: why.to_owned() });
+            self.say(Word::Full {
+                why: why.to_owned(),
+            });
         }
         for back in std::mem::take(&mut self.queue) {
-            self.say(Word::Returned { trial: back.trial, attempt: back.attempt });
+            self.say(Word::Returned {
+                trial: back.trial,
+                attempt: back.attempt,
+            });
         }
     }
 
     /// Returns how much time trials have before they are asked to end, if that is known.
     fn left(&self) -> Option<Duration> {
-        Some(self.deadline?.saturating_duration_since(Instant::now()).saturating_sub(self.spec.margin))
+        Some(
+            self.deadline?
+                .saturating_duration_since(Instant::now())
+                .saturating_sub(self.spec.margin),
+        )
     }
 
     /// Reads the orders, when it is time to.
@@ -233,17 +258,33 @@ impl Pilot {
                     return;
                 }
                 if self.full.is_some() {
-                    self.say(Word::Returned { trial: key.0, attempt: key.1 });
+                    self.say(Word::Returned {
+                        trial: key.0,
+                        attempt: key.1,
+                    });
                 } else {
                     self.queue.push_back(*assignment);
                 }
             }
-            Order::Stop { trial, attempt, how } => {
-                let queued = self.queue.iter().position(|one| (one.trial, one.attempt) == (trial, attempt));
+            Order::Stop {
+                trial,
+                attempt,
+                how,
+            } => {
+                let queued = self
+                    .queue
+                    .iter()
+                    .position(|one| (one.trial, one.attempt) == (trial, attempt));
                 if let Some(at) = queued {
                     self.queue.remove(at);
                     let exit = Stop::from(how).exit();
-                    self.say(Word::Ended { trial, attempt, exit, usage: Usage::default(), seconds: 0.0 });
+                    self.say(Word::Ended {
+                        trial,
+                        attempt,
+                        exit,
+                        usage: Usage::default(),
+                        seconds: 0.0,
+                    });
                 } else if self.running.contains_key(&(trial, attempt)) {
                     self.pool.stop(trial, how.into());
                 }
@@ -262,18 +303,30 @@ impl Pilot {
             }
             let resting = self.pool.unusable();
             self.tell_of(&resting);
-            let Some(slot) = self.free.iter().find(|slot| !resting.contains_key(slot)).copied() else {
+            let Some(slot) = self
+                .free
+                .iter()
+                .find(|slot| !resting.contains_key(slot))
+                .copied()
+            else {
                 return;
             };
-            let Some(next) = self.queue.pop_front() else { return };
+            let Some(next) = self.queue.pop_front() else {
+                return;
+            };
             self.start(&next, slot);
         }
     }
 
-    /// Says which slots cannot be used because of what their last trials left; without any other there is nothing to wait for.
+    /// Says which slots cannot be used because of what their last trials left; without any other
+    /// there is nothing to wait for.
     fn tell_of(&mut self, resting: &BTreeMap<u32, String>) {
         let long: BTreeSet<&String> = resting.values().filter(|why| !why.is_empty()).collect();
-        let new: Vec<String> = long.into_iter().filter(|why| !self.told.contains(*why)).cloned().collect();
+        let new: Vec<String> = long
+            .into_iter()
+            .filter(|why| !self.told.contains(*why))
+            .cloned()
+            .collect();
         for text in new {
             self.told.insert(text.clone());
             self.say(Word::Note { text });
@@ -291,38 +344,64 @@ impl Pilot {
         if let Err(error) = self.pool.start(launch) {
             let exit = Exit::Failed(Failure::Spawn(error.to_string()));
             let usage = Usage::default();
-            self.say(Word::Ended { trial: key.0, attempt: key.1, exit, usage, seconds: 0.0 });
+            self.say(Word::Ended {
+                trial: key.0,
+                attempt: key.1,
+                exit,
+                usage,
+                seconds: 0.0,
+            });
             return;
         }
         self.free.remove(&slot);
-        self.running.insert(key, Running { slot, begun: Instant::now() });
+        self.running.insert(
+            key,
+            Running {
+                slot,
+                begun: Instant::now(),
+            },
+        );
     }
 
     /// Says why nothing more may be started, if so.
     fn why_not(&self) -> Option<String> {
         let started = self.taken.len() - self.queue.len();
-        if self.spec.trials_per_job.is_some_and(|most| started as u64 >= most) {
+        if self
+            .spec
+            .trials_per_job
+            .is_some_and(|most| started as u64 >= most)
+        {
             return Some("it has run as many trials as `trials_per_job` says".to_owned());
         }
         let (left, expected) = (self.left()?, self.expected());
-        (left.is_zero() || expected.is_some_and(|expected| expected > left)).then(|| WALLTIME.to_owned())
+        (left.is_zero() || expected.is_some_and(|expected| expected > left))
+            .then(|| WALLTIME.to_owned())
     }
 
-    /// Returns how long a trial may be expected to take. One that goes on from a checkpoint need not end here.
+    /// Returns how long a trial may be expected to take. One that goes on from a checkpoint need
+    /// not end here.
     fn expected(&self) -> Option<Duration> {
         let walltime = self.spec.walltime?;
         let most = walltime.saturating_sub(self.spec.margin);
         let limit = self.spec.trial_time.filter(|limit| *limit < most);
         let mut sorted: Vec<f64> = self.durations.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        let seen = sorted.get(sorted.len() * 9 / 10).filter(|_| sorted.len() >= 3);
+        let seen = sorted
+            .get(sorted.len() * 9 / 10)
+            .filter(|_| sorted.len() >= 3);
         // A little more, since a node may be busier than it was.
         let seen = seen.map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
         let expected = match (seen, limit) {
             (Some(seen), Some(limit)) => Some(seen.min(limit)),
             (seen, limit) => seen.or(limit),
         };
-        expected.map(|expected| if self.spec.checkpoint { expected.min(walltime / 10) } else { expected })
+        expected.map(|expected| {
+            if self.spec.checkpoint {
+                expected.min(walltime / 10)
+            } else {
+                expected
+            }
+        })
     }
 
     /// Takes what the pool has to say, waiting for it until the next thing is due.
@@ -336,9 +415,17 @@ impl Pilot {
             match signal.what {
                 What::Placed(place) => {
                     let place = self.berth.placed(place);
-                    self.say(Word::Placed { trial, attempt, place });
+                    self.say(Word::Placed {
+                        trial,
+                        attempt,
+                        place,
+                    });
                 }
-                What::Logged(record) => self.say(Word::Logged { trial, attempt, record }),
+                What::Logged(record) => self.say(Word::Logged {
+                    trial,
+                    attempt,
+                    record,
+                }),
                 What::Asked(id) => self.say(Word::Asked { trial, attempt, id }),
                 What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
             }
@@ -352,7 +439,9 @@ impl Pilot {
     }
 
     fn ended(&mut self, trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage) {
-        let Some(ran) = self.running.remove(&(trial, attempt)) else { return };
+        let Some(ran) = self.running.remove(&(trial, attempt)) else {
+            return;
+        };
         lock(&self.commands).remove(&(trial, attempt));
         self.free.insert(ran.slot);
         self.idle_since = Instant::now();
@@ -374,15 +463,33 @@ impl Pilot {
             failure.ended(),
             Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143)
         ));
-        let exit = if by_signal && self.ending > 0 { Exit::Interrupted } else { exit };
+        let exit = if by_signal && self.ending > 0 {
+            Exit::Interrupted
+        } else {
+            exit
+        };
         let doubtful = by_signal && self.ending == 0;
-        let word = Word::Ended { trial, attempt, exit, usage, seconds };
-        if doubtful { self.doubted.push((Instant::now() + DOUBT, word)) } else { self.say(word) }
+        let word = Word::Ended {
+            trial,
+            attempt,
+            exit,
+            usage,
+            seconds,
+        };
+        if doubtful {
+            self.doubted.push((Instant::now() + DOUBT, word))
+        } else {
+            self.say(word)
+        }
     }
 
     fn say(&mut self, word: Word) {
         self.seq += 1;
-        let said = Said { seq: self.seq, at: Timestamp::now(), word };
+        let said = Said {
+            seq: self.seq,
+            at: Timestamp::now(),
+            word,
+        };
         // Everything that is said can be written as JSON.
         self.journal.push(&said).ok();
     }
@@ -393,7 +500,9 @@ impl Pilot {
             return;
         }
         self.beaten = Instant::now();
-        self.say(Word::Beat { running: self.running.len() });
+        self.say(Word::Beat {
+            running: self.running.len(),
+        });
         let found = std::fs::read(self.dir.driver()).ok();
         let found = found.and_then(|bytes| serde_json::from_slice::<Beat>(&bytes).ok());
         if found.is_some() && found != self.driver {
@@ -425,7 +534,10 @@ impl Pilot {
     }
 
     fn reason_to_leave(&self, told: &Told) -> Option<String> {
-        if self.unwritable.is_some_and(|since| since.elapsed() > self.spec.orphan) {
+        if self
+            .unwritable
+            .is_some_and(|since| since.elapsed() > self.spec.orphan)
+        {
             return Some("its journal cannot be written".to_owned());
         }
         let busy = !self.running.is_empty() || !self.queue.is_empty() || !self.doubted.is_empty();
@@ -443,9 +555,17 @@ impl Pilot {
         }
         let away = self.driver.as_ref().is_some_and(|driver| driver.closed)
             || self.driver_seen.elapsed() > self.spec.beat * 3 + Duration::from_secs(60);
-        let patience = if away { self.spec.orphan } else { self.spec.idle };
+        let patience = if away {
+            self.spec.orphan
+        } else {
+            self.spec.idle
+        };
         (self.idle_since.elapsed() >= patience).then(|| {
-            let whom = if away { "its orchestrator is away" } else { "there was no work" };
+            let whom = if away {
+                "its orchestrator is away"
+            } else {
+                "there was no work"
+            };
             format!("{whom} for {} s", patience.as_secs())
         })
     }
@@ -457,7 +577,10 @@ impl Pilot {
             match self.journal.sync() {
                 Ok(()) => return Ok(why),
                 Err(source) if begun.elapsed() > Duration::from_secs(5) => {
-                    return Err(PilotError::File { path: self.journal_path.clone(), source });
+                    return Err(PilotError::File {
+                        path: self.journal_path.clone(),
+                        source,
+                    });
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
@@ -465,7 +588,8 @@ impl Pilot {
     }
 }
 
-/// Opens the journal of a pilot under the first name that is free. Batch systems start jobs again, and forget to count.
+/// Opens the journal of a pilot under the first name that is free. Batch systems start jobs again,
+/// and forget to count.
 fn open_journal(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
     let mut life = 0;
     loop {
@@ -490,6 +614,12 @@ struct First {
 impl First {
     fn say(&mut self, word: Word) {
         self.seq += 1;
-        self.journal.push(&Said { seq: self.seq, at: Timestamp::now(), word }).ok();
+        self.journal
+            .push(&Said {
+                seq: self.seq,
+                at: Timestamp::now(),
+                word,
+            })
+            .ok();
     }
 }

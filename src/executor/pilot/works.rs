@@ -1,4 +1,5 @@
-//! The thread that talks to the batch system, one call after the other, so that the orchestrator never waits for it.
+//! The thread that talks to the batch system, one call after the other, so that the orchestrator
+//! never waits for it.
 
 use super::engine::{Engine, Job, Seen, SubmitError, Submitted};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -14,7 +15,10 @@ pub(super) enum Ask {
 
 /// What it answers.
 pub(super) enum Answer {
-    Submitted { batch: String, result: Result<String, SubmitError> },
+    Submitted {
+        batch: String,
+        result: Result<String, SubmitError>,
+    },
     Listed(Result<Vec<Seen>, String>),
     Cancelled(Result<(), String>),
 }
@@ -32,20 +36,30 @@ impl Works {
         let (asks, asked) = unbounded();
         let (answer, answers) = unbounded();
         let (give, most_at_once) = unbounded();
-        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            give.send(engine.most_at_once()).ok();
-            for ask in asked {
-                let told = match ask {
-                    Ask::Submit(job) => Answer::Submitted { result: engine.submit(&job), batch: job.name },
-                    Ask::List(batches) => Answer::Listed(engine.list(&batches)),
-                    Ask::Cancel(ids) => Answer::Cancelled(engine.cancel(&ids)),
-                };
-                if answer.send(told).is_err() {
-                    break;
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                give.send(engine.most_at_once()).ok();
+                for ask in asked {
+                    let told = match ask {
+                        Ask::Submit(job) => Answer::Submitted {
+                            result: engine.submit(&job),
+                            batch: job.name,
+                        },
+                        Ask::List(batches) => Answer::Listed(engine.list(&batches)),
+                        Ask::Cancel(ids) => Answer::Cancelled(engine.cancel(&ids)),
+                    };
+                    if answer.send(told).is_err() {
+                        break;
+                    }
                 }
-            }
-        })?;
-        Ok(Self { asks: Some(asks), answers, thread: Some(thread), most_at_once })
+            })?;
+        Ok(Self {
+            asks: Some(asks),
+            answers,
+            thread: Some(thread),
+            most_at_once,
+        })
     }
 
     pub(super) fn ask(&self, ask: Ask) {
@@ -62,7 +76,12 @@ impl Works {
     pub(super) fn close(&mut self, at_most: Duration) {
         self.asks = None;
         let begun = Instant::now();
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && begun.elapsed() < at_most {
+        while self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+            && begun.elapsed() < at_most
+        {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.thread = None;

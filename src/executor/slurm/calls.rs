@@ -13,13 +13,32 @@ const ARRAY: u32 = 1000;
 const FORMAT: &str = "%A|%F|%K|%T|%r|%N|%j";
 
 /// States in which a job is not over.
-const ALIVE: &[&str] =
-    &["RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"];
-const WAITING: &[&str] =
-    &["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"];
+const ALIVE: &[&str] = &[
+    "RUNNING",
+    "COMPLETING",
+    "CONFIGURING",
+    "SUSPENDED",
+    "STOPPED",
+    "SIGNALING",
+    "STAGE_OUT",
+    "RESIZING",
+];
+const WAITING: &[&str] = &[
+    "PENDING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "RESV_DEL_HOLD",
+    "SPECIAL_EXIT",
+];
 
 /// Why a job waits that no time will start: it asks for what its partition does not have or allow.
-const NEVER: &[&str] = &["PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints"];
+const NEVER: &[&str] = &[
+    "PartitionConfig",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "BadConstraints",
+];
 
 /// Words of a refusal that may be none tomorrow: limits of jobs, users, accounts and controllers.
 const LIMITS: &[&str] = &[
@@ -38,11 +57,19 @@ const LIMITS: &[&str] = &[
 ];
 
 /// Words of a controller that did not answer before it was asked anything.
-const AWAY: &[&str] = &["unable to contact slurm controller", "connection refused", "unable to contact"];
+const AWAY: &[&str] = &[
+    "unable to contact slurm controller",
+    "connection refused",
+    "unable to contact",
+];
 
 /// Words after which nobody knows.
-const UNKNOWN: &[&str] =
-    &["timed out", "zero bytes were transmitted", "unexpected message", "connection reset"];
+const UNKNOWN: &[&str] = &[
+    "timed out",
+    "zero bytes were transmitted",
+    "unexpected message",
+    "connection reset",
+];
 
 pub(super) struct Slurm {
     ask: Ask,
@@ -59,7 +86,10 @@ impl Slurm {
         let mut add = |word: String| words.push(word);
         add(format!("--job-name={}", job.name));
         let index = if job.count > 1 { "%a" } else { "0" };
-        add(format!("--output={}", escaped(&job.log).replace("{index}", index)));
+        add(format!(
+            "--output={}",
+            escaped(&job.log).replace("{index}", index)
+        ));
         // Without it one task is on one node, and Slurm refuses at once what no node has.
         if let Some(nodes) = self.ask.nodes {
             add(format!("--nodes={nodes}"));
@@ -75,15 +105,25 @@ impl Slurm {
         }
         if let Some(walltime) = job.walltime {
             add(format!("--time={}", time(walltime)));
-            add(format!("--signal=B:USR1@{}", job.warning.as_secs().min(walltime.as_secs() / 2)));
+            add(format!(
+                "--signal=B:USR1@{}",
+                job.warning.as_secs().min(walltime.as_secs() / 2)
+            ));
         }
-        add(if self.ask.requeue { "--requeue" } else { "--no-requeue" }.to_owned());
+        add(if self.ask.requeue {
+            "--requeue"
+        } else {
+            "--no-requeue"
+        }
+        .to_owned());
         if job.count > 1 {
             add(format!("--array=0-{}", job.count - 1));
         }
-        for (name, value) in
-            [("partition", &self.ask.partition), ("account", &self.ask.account), ("qos", &self.ask.qos)]
-        {
+        for (name, value) in [
+            ("partition", &self.ask.partition),
+            ("account", &self.ask.account),
+            ("qos", &self.ask.qos),
+        ] {
             if let Some(value) = value {
                 add(format!("--{name}={value}"));
             }
@@ -143,13 +183,18 @@ impl Engine for Slurm {
         if !answer.success {
             return Err(one_line(&answer.err));
         }
-        Ok(answer.out.lines().filter_map(|line| seen(line, batches)).collect())
+        Ok(answer
+            .out
+            .lines()
+            .filter_map(|line| seen(line, batches))
+            .collect())
     }
 
     fn cancel(&mut self, ids: &[String]) -> Result<(), String> {
         for some in ids.chunks(100) {
-            let words: Vec<String> =
-                std::iter::once("scancel".to_owned()).chain(some.iter().cloned()).collect();
+            let words: Vec<String> = std::iter::once("scancel".to_owned())
+                .chain(some.iter().cloned())
+                .collect();
             let answer = call(&words, "").map_err(CallError::words)?;
             if !answer.success {
                 return Err(one_line(&answer.err));
@@ -171,7 +216,11 @@ fn refusal(err: &str) -> SubmitError {
     } else if says(UNKNOWN) {
         SubmitError::Maybe(words)
     } else {
-        SubmitError::Refused(if words.is_empty() { "sbatch failed without a word".to_owned() } else { words })
+        SubmitError::Refused(if words.is_empty() {
+            "sbatch failed without a word".to_owned()
+        } else {
+            words
+        })
     }
 }
 
@@ -179,8 +228,15 @@ fn refusal(err: &str) -> SubmitError {
 fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
     let mut fields = line.splitn(7, '|');
     let mut field = || fields.next().map(str::trim);
-    let (job, array, index, state, reason, node, name) =
-        (field()?, field()?, field()?, field()?, field()?, field()?, field()?);
+    let (job, array, index, state, reason, node, name) = (
+        field()?,
+        field()?,
+        field()?,
+        field()?,
+        field()?,
+        field()?,
+        field()?,
+    );
     let batch = batches.iter().find(|batch| batch.name == name)?;
     let (id, index) = match index.parse::<u32>() {
         Ok(index) => (format!("{array}_{index}"), index),
@@ -196,11 +252,24 @@ fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
     } else if ALIVE.contains(&state) {
         Phase::Running
     } else {
-        let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
-        let why = if ["", "None"].contains(&reason) { String::new() } else { format!(" ({reason})") };
+        let on = if node.is_empty() {
+            String::new()
+        } else {
+            format!(" on {node}")
+        };
+        let why = if ["", "None"].contains(&reason) {
+            String::new()
+        } else {
+            format!(" ({reason})")
+        };
         Phase::Over(format!("Slurm says {state}{on}{why}"))
     };
-    Some(Seen { batch: batch.name.clone(), index, id, phase })
+    Some(Seen {
+        batch: batch.name.clone(),
+        index,
+        id,
+        phase,
+    })
 }
 
 /// Returns a value of `scontrol show config`.
@@ -214,7 +283,12 @@ fn config<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// Writes a duration as Slurm reads it, in whole minutes up.
 fn time(walltime: Duration) -> String {
     let minutes = walltime.as_secs().div_ceil(60).max(1);
-    format!("{}-{:02}:{:02}:00", minutes / 1440, minutes / 60 % 24, minutes % 60)
+    format!(
+        "{}-{:02}:{:02}:00",
+        minutes / 1440,
+        minutes / 60 % 24,
+        minutes % 60
+    )
 }
 
 /// Doubles what `sbatch` would put something else for in the name of a file.
@@ -227,7 +301,11 @@ mod tests {
     use super::*;
 
     fn batches() -> Vec<Submitted> {
-        let of = |name: &str, count| Submitted { name: name.into(), id: None, count };
+        let of = |name: &str, count| Submitted {
+            name: name.into(),
+            id: None,
+            count,
+        };
         vec![of("swath-a-1", 3), of("swath-a-2", 1)]
     }
 
@@ -235,25 +313,34 @@ mod tests {
     fn a_job_is_known_by_its_name_and_index_and_never_by_its_id() {
         let phase = |line| seen(line, &batches()).map(|seen| (seen.id, seen.index, seen.phase));
         let waiting = Phase::Waiting("Resources".into());
-        assert_eq!(phase("14|12|2|PENDING|Resources||swath-a-1"), Some(("12_2".into(), 2, waiting)));
-        assert_eq!(phase("15|15|N/A|RUNNING|None|n1|swath-a-2"), Some(("15".into(), 0, Phase::Running)));
+        assert_eq!(
+            phase("14|12|2|PENDING|Resources||swath-a-1"),
+            Some(("12_2".into(), 2, waiting))
+        );
+        assert_eq!(
+            phase("15|15|N/A|RUNNING|None|n1|swath-a-2"),
+            Some(("15".into(), 0, Phase::Running))
+        );
         assert_eq!(phase("15|15|N/A|RUNNING|None|n1|somebody's | job"), None);
         let over = Phase::Over("Slurm says NODE_FAIL on n1 (NodeDown)".into());
-        assert_eq!(phase("15|15|N/A|NODE_FAIL|NodeDown|n1|swath-a-2"), Some(("15".into(), 0, over)));
+        assert_eq!(
+            phase("15|15|N/A|NODE_FAIL|NodeDown|n1|swath-a-2"),
+            Some(("15".into(), 0, over))
+        );
         assert_eq!(phase("slurm_load_jobs error"), None);
     }
 
     #[test]
     fn a_refusal_is_for_good_unless_it_speaks_of_a_limit_or_nobody_answered() {
-        let bad =
-            "sbatch: error: Batch job submission failed: Requested node configuration is not available\n";
+        let bad = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n";
         let words = one_line(bad);
         assert_eq!(refusal(bad), SubmitError::Refused(words));
         let limit = "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
         assert!(matches!(refusal(limit), SubmitError::Later(_)));
         let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)";
         assert!(matches!(refusal(away), SubmitError::Unreachable(_)));
-        let late = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation";
+        let late =
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation";
         assert!(matches!(refusal(late), SubmitError::Maybe(_)));
     }
 
@@ -262,6 +349,9 @@ mod tests {
         assert_eq!(time(Duration::from_secs(61)), "0-00:02:00");
         assert_eq!(time(Duration::from_secs(90_000)), "1-01:00:00");
         assert_eq!(escaped("/a%b"), "/a%%b");
-        assert_eq!(config("MaxArraySize            = 1001\n", "MaxArraySize"), Some("1001"));
+        assert_eq!(
+            config("MaxArraySize            = 1001\n", "MaxArraySize"),
+            Some("1001")
+        );
     }
 }

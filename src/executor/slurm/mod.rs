@@ -1,4 +1,5 @@
-//! Slurm, by `sbatch`, `squeue` and `scancel` alone, in their text formats, with or without accounting.
+//! Slurm, by `sbatch`, `squeue` and `scancel` alone, in their text formats, with or without
+//! accounting.
 
 mod calls;
 
@@ -25,11 +26,19 @@ pub(super) const KIND: Kind<dyn Site> = Kind {
             partition: text(&mut section, "partition", diagnostics),
             account: text(&mut section, "account", diagnostics),
             qos: text(&mut section, "qos", diagnostics),
-            nodes: section.take_count("nodes", 1, diagnostics).map(|(count, _)| count),
-            extra: section.take_texts("extra", diagnostics).map(|(words, _)| words).unwrap_or_default(),
-            requeue: section.take_bool("requeue", diagnostics).is_some_and(|(flag, _)| flag),
+            nodes: section
+                .take_count("nodes", 1, diagnostics)
+                .map(|(count, _)| count),
+            extra: section
+                .take_texts("extra", diagnostics)
+                .map(|(words, _)| words)
+                .unwrap_or_default(),
+            requeue: section
+                .take_bool("requeue", diagnostics)
+                .is_some_and(|(flag, _)| flag),
         };
-        (diagnostics.list.len() == before).then(|| Box::new(OnSlurm { options, ask }) as Box<dyn Site>)
+        (diagnostics.list.len() == before)
+            .then(|| Box::new(OnSlurm { options, ask }) as Box<dyn Site>)
     },
 };
 
@@ -37,9 +46,24 @@ const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, 
 
 /// The options that only Slurm has.
 const OWN: &[Opt] = &[
-    Opt::new("partition", Takes::Text, Preset::Derived("the site's"), "the partition of the jobs"),
-    Opt::new("account", Takes::Text, Preset::Derived("the site's"), "the account that is charged"),
-    Opt::new("qos", Takes::Text, Preset::Derived("the site's"), "the quality of service of the jobs"),
+    Opt::new(
+        "partition",
+        Takes::Text,
+        Preset::Derived("the site's"),
+        "the partition of the jobs",
+    ),
+    Opt::new(
+        "account",
+        Takes::Text,
+        Preset::Derived("the site's"),
+        "the account that is charged",
+    ),
+    Opt::new(
+        "qos",
+        Takes::Text,
+        Preset::Derived("the site's"),
+        "the quality of service of the jobs",
+    ),
     Opt::new(
         "nodes",
         Takes::Count(1),
@@ -89,6 +113,11 @@ impl Site for OnSlurm {
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
         let engine = Box::new(Slurm::new(self.ask.clone()));
-        Ok(Box::new(Fleet::open(engine, &self.options, &["SLURM_ARRAY_TASK_ID"], work)?))
+        Ok(Box::new(Fleet::open(
+            engine,
+            &self.options,
+            &["SLURM_ARRAY_TASK_ID"],
+            work,
+        )?))
     }
 }

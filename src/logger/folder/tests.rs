@@ -9,7 +9,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { work: tempfile::tempdir().unwrap() }
+        Self {
+            work: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn dir(&self) -> PathBuf {
@@ -18,8 +20,17 @@ impl World {
 
     fn begin(&self, attempt: u32, resume: bool) -> TrialFolder {
         let (study, pipeline, stage) = ("s".into(), "p: 1".into(), "tune".into());
-        let identity = Identity { study, pipeline, stage, trial: TrialId(7), attempt: Attempt(attempt) };
-        let params = yaml::named(&[("lr", Value::Float(1e-5)), ("opt", Value::Text("on".into()))]);
+        let identity = Identity {
+            study,
+            pipeline,
+            stage,
+            trial: TrialId(7),
+            attempt: Attempt(attempt),
+        };
+        let params = yaml::named(&[
+            ("lr", Value::Float(1e-5)),
+            ("opt", Value::Text("on".into())),
+        ]);
         TrialFolder::begin(&Beginning {
             dir: &self.dir(),
             identity: &identity,
@@ -38,7 +49,10 @@ impl World {
     }
 
     fn info(&self) -> BTreeSet<String> {
-        self.read("metadata/info.yaml").lines().map(str::to_owned).collect()
+        self.read("metadata/info.yaml")
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -56,18 +70,38 @@ fn has(info: &BTreeSet<String>, lines: &[&str]) {
 fn a_trial_leaves_its_parameters_and_what_became_of_it() {
     let world = World::new();
     let mut folder = world.begin(1, false);
-    assert_eq!(world.read("metadata/config.yaml"), "lr: 1.0e-05\nopt: 'on'\n");
-    assert_eq!(world.read("params.json"), "{\"lr\":0.00001,\"opt\":\"on\"}\n");
+    assert_eq!(
+        world.read("metadata/config.yaml"),
+        "lr: 1.0e-05\nopt: 'on'\n"
+    );
+    assert_eq!(
+        world.read("params.json"),
+        "{\"lr\":0.00001,\"opt\":\"on\"}\n"
+    );
     folder.placed(99).unwrap();
-    has(&world.info(), &["status: RUNNING", "process_id: 99", "end_date: ''", "end_time: ''", "  log_id: 7"]);
+    has(
+        &world.info(),
+        &[
+            "status: RUNNING",
+            "process_id: 99",
+            "end_date: ''",
+            "end_time: ''",
+            "  log_id: 7",
+        ],
+    );
     let recorded = Recorded {
         data: vec![("data".into(), Some("0123.dir".into()))],
         models: vec![("m.bin".into(), None)],
         reports: 3,
         warnings: 1,
     };
-    let usage = Usage { cpu_seconds: 1.25, peak_mib: 30.0 };
-    folder.end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10)).unwrap();
+    let usage = Usage {
+        cpu_seconds: 1.25,
+        peak_mib: 30.0,
+    };
+    folder
+        .end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10))
+        .unwrap();
     let wanted = [
         "status: FAILED",
         "executable: python",
@@ -97,8 +131,14 @@ fn how_an_attempt_ended_is_said_in_the_words_of_mlxp() {
         (Exit::Lost, "FAILED"),
     ] {
         let world = World::new();
-        world.begin(1, false).end(&exit, &Usage::default(), &Recorded::default(), at(1)).unwrap();
-        has(&world.info(), &[&format!("status: {wanted}"), "process_id: null"]);
+        world
+            .begin(1, false)
+            .end(&exit, &Usage::default(), &Recorded::default(), at(1))
+            .unwrap();
+        has(
+            &world.info(),
+            &[&format!("status: {wanted}"), "process_id: null"],
+        );
     }
 }
 
@@ -109,7 +149,9 @@ fn what_is_empty_is_removed_and_what_is_not_stays() {
     fs::write(world.dir().join("stdout.log"), "").unwrap();
     fs::write(world.dir().join("stderr.log"), "oh").unwrap();
     fs::create_dir(world.dir().join("checkpoints")).unwrap();
-    folder.end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1)).unwrap();
+    folder
+        .end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1))
+        .unwrap();
     let mut left: Vec<_> = fs::read_dir(world.dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -128,7 +170,10 @@ fn an_attempt_that_starts_anew_finds_nothing_and_loses_nothing() {
     }
     drop(world.begin(2, false));
     assert!(!world.dir().join("checkpoints").exists() && !world.dir().join("stop").exists());
-    assert_eq!(world.read("attempts/1/checkpoints/c") + &world.read("attempts/1/records.jsonl"), "xx");
+    assert_eq!(
+        world.read("attempts/1/checkpoints/c") + &world.read("attempts/1/records.jsonl"),
+        "xx"
+    );
 }
 
 #[test]
@@ -151,7 +196,10 @@ fn a_trial_that_nobody_saw_end_does_not_stay_running() {
     folder.placed(99).unwrap();
     drop(folder);
     TrialFolder::amend(&world.dir(), &Exit::Lost, &[], at(60)).unwrap();
-    has(&world.info(), &["status: FAILED", "  exit: lost", "process_id: 99"]);
+    has(
+        &world.info(),
+        &["status: FAILED", "  exit: lost", "process_id: 99"],
+    );
     assert!(!world.info().contains("end_date: ''"));
     let why = Exit::Failed(Failure::NoObjective("`a` was never reported".into()));
     TrialFolder::amend(&world.dir(), &why, &[], at(60)).unwrap();
@@ -173,6 +221,11 @@ fn the_result_of_a_trial_stands_at_the_end_once() {
         ];
         TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
     }
-    let result = "  result:\n    objective:\n      'val/loss: x': 1.0e-05\n    model_path: 'm 1.bin'\n";
-    assert!(world.read("metadata/info.yaml").ends_with(result), "{}", world.read("metadata/info.yaml"));
+    let result =
+        "  result:\n    objective:\n      'val/loss: x': 1.0e-05\n    model_path: 'm 1.bin'\n";
+    assert!(
+        world.read("metadata/info.yaml").ends_with(result),
+        "{}",
+        world.read("metadata/info.yaml")
+    );
 }

@@ -44,8 +44,10 @@ const CARBON: LineKind = LineKind::Meaningless(
     "carbon",
     "energy is sampled into `metrics/system.json` where counters are readable; record what you computed as metrics",
 );
-const TIME: LineKind =
-    LineKind::Meaningless("execution_time", "swath records when each attempt begins and ends; leave it out");
+const TIME: LineKind = LineKind::Meaningless(
+    "execution_time",
+    "swath records when each attempt begins and ends; leave it out",
+);
 
 const KINDS: [(&str, LineKind); 25] = [
     ("report", LineKind::Report),
@@ -85,15 +87,24 @@ impl LineKind {
         if let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word) {
             return Ok(*kind);
         }
-        let near = KINDS.iter().map(|(name, _)| (distance(word, name), *name)).min();
-        let hint = near.filter(|(far, name)| *far <= name.len().div_ceil(3)).map(|(_, name)| name);
-        let found =
-            if word.len() <= 40 { word.to_owned() } else { word.chars().take(40).chain(['…']).collect() };
+        let near = KINDS
+            .iter()
+            .map(|(name, _)| (distance(word, name), *name))
+            .min();
+        let hint = near
+            .filter(|(far, name)| *far <= name.len().div_ceil(3))
+            .map(|(_, name)| name);
+        let found = if word.len() <= 40 {
+            word.to_owned()
+        } else {
+            word.chars().take(40).chain(['…']).collect()
+        };
         Err(Refused::UnknownKind { found, hint })
     }
 }
 
-/// Returns how many letters have to be added, left out or changed to get from one word to the other; words over 40 bytes are far from all.
+/// Returns how many letters have to be added, left out or changed to get from one word to the
+/// other; words over 40 bytes are far from all.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > 40 {
         return usize::MAX;
@@ -117,7 +128,10 @@ pub(super) fn other(
     mut entries: Entries<'_>,
     flaws: &mut Vec<String>,
 ) -> Result<Said, Refused> {
-    let mut rest = Rest { entries: &mut entries, flaws };
+    let mut rest = Rest {
+        entries: &mut entries,
+        flaws,
+    };
     let said = match kind {
         LineKind::Report | LineKind::Metric | LineKind::Flops => return Err(Refused::Empty),
         LineKind::Meaningless(kind, why) => return Err(Refused::Meaningless { kind, why }),
@@ -133,32 +147,72 @@ pub(super) fn other(
             let keep = rest.flag("keep");
             let best = (kind == LineKind::BestModel).then(|| ("best".into(), Value::Bool(true)));
             // Whatever else is said of a model is a fact about it.
-            let mut facts =
-                if entries.is_empty() { Vec::new() } else { values(entries, flaws).unwrap_or_default() };
+            let mut facts = if entries.is_empty() {
+                Vec::new()
+            } else {
+                values(entries, flaws).unwrap_or_default()
+            };
             facts.extend(best);
-            return Ok(Said::Model { path, step, keep, facts });
+            return Ok(Said::Model {
+                path,
+                step,
+                keep,
+                facts,
+            });
         }
         LineKind::Optimizer => {
             let name = rest.needed("optimizer", &["name"], "text")?;
             let mut found = vec![("optimizer_name".into(), Value::Text(name.into()))];
-            let more =
-                if entries.is_empty() { Vec::new() } else { values(entries, flaws).unwrap_or_default() };
-            found.extend(more.into_iter().map(|(name, value)| (format!("optimizer_{name}").into(), value)));
+            let more = if entries.is_empty() {
+                Vec::new()
+            } else {
+                values(entries, flaws).unwrap_or_default()
+            };
+            found.extend(
+                more.into_iter()
+                    .map(|(name, value)| (format!("optimizer_{name}").into(), value)),
+            );
             return Ok(Said::Params(found));
         }
         LineKind::Dict => {
             let name = rest.needed("dict", &["name"], "text")?;
-            let missing = Refused::Missing { kind: "dict", key: "value", wanted: "list or an object" };
-            let Some(Raw::Nested(text)) = take(rest.entries, "value") else { return Err(missing) };
-            let name = if name.contains('.') { name } else { name + ".json" };
-            Said::Stored { folder: "dict", name, text: format!("{text}\n") }
+            let missing = Refused::Missing {
+                kind: "dict",
+                key: "value",
+                wanted: "list or an object",
+            };
+            let Some(Raw::Nested(text)) = take(rest.entries, "value") else {
+                return Err(missing);
+            };
+            let name = if name.contains('.') {
+                name
+            } else {
+                name + ".json"
+            };
+            Said::Stored {
+                folder: "dict",
+                name,
+                text: format!("{text}\n"),
+            }
         }
         LineKind::Text => {
             let name = rest.needed("text", &["name"], "text")?;
-            let missing = Refused::Missing { kind: "text", key: "text", wanted: "text" };
+            let missing = Refused::Missing {
+                kind: "text",
+                key: "text",
+                wanted: "text",
+            };
             let text = rest.text(&["text", "value"]).ok_or(missing)?;
-            let name = if name.contains('.') { name } else { name + ".txt" };
-            Said::Stored { folder: "text", name, text }
+            let name = if name.contains('.') {
+                name
+            } else {
+                name + ".txt"
+            };
+            Said::Stored {
+                folder: "text",
+                name,
+                text,
+            }
         }
         LineKind::Image => Said::Artifact {
             path: rest.needed("image", &["path"], "text")?,
@@ -168,16 +222,31 @@ pub(super) fn other(
             path: rest.needed("prov_documents", &["path"], "text")?,
             folder: Some("prov".to_owned()),
         },
-        LineKind::Artifact => {
-            Said::Artifact { path: rest.needed("artifact", &["path"], "text")?, folder: rest.text(&["type"]) }
-        }
-        LineKind::Checkpoint => Said::Checkpoint { step: rest.number("step") },
-        LineKind::Note => Said::Note { text: rest.needed("note", &["text"], "text")? },
-        LineKind::Ask => Said::Ask { id: rest.needed("ask", &["id"], "text")? },
+        LineKind::Artifact => Said::Artifact {
+            path: rest.needed("artifact", &["path"], "text")?,
+            folder: rest.text(&["type"]),
+        },
+        LineKind::Checkpoint => Said::Checkpoint {
+            step: rest.number("step"),
+        },
+        LineKind::Note => Said::Note {
+            text: rest.needed("note", &["text"], "text")?,
+        },
+        LineKind::Ask => Said::Ask {
+            id: rest.needed("ask", &["id"], "text")?,
+        },
         LineKind::Version => match rest.number("version") {
-            Some(version) if version > VERSION as f64 => return Err(Refused::Newer(version as u64)),
+            Some(version) if version > VERSION as f64 => {
+                return Err(Refused::Newer(version as u64));
+            }
             Some(_) => Said::Nothing,
-            None => return Err(Refused::Missing { kind: "version", key: "version", wanted: "number" }),
+            None => {
+                return Err(Refused::Missing {
+                    kind: "version",
+                    key: "version",
+                    wanted: "number",
+                });
+            }
         },
     };
     for (name, _) in &entries {
@@ -188,8 +257,14 @@ pub(super) fn other(
 
 /// Makes of the floating point operations of a batch or an epoch a metric, `flops_per_epoch`.
 pub(super) fn flops(entries: &mut Entries<'_>, flaws: &mut Vec<String>) -> Result<(), Refused> {
-    let missing = Refused::Missing { kind: "flops", key: "value", wanted: "number" };
-    let value = take(entries, "value").filter(|raw| matches!(raw, Raw::Number(..))).ok_or(missing)?;
+    let missing = Refused::Missing {
+        kind: "flops",
+        key: "value",
+        wanted: "number",
+    };
+    let value = take(entries, "value")
+        .filter(|raw| matches!(raw, Raw::Number(..)))
+        .ok_or(missing)?;
     let per = take(entries, "per").and_then(|raw| text_of("per", raw, flaws));
     let name = per.map_or_else(|| "flops".to_owned(), |per| format!("flops_per_{per}"));
     entries.insert(0, (name.into(), value));
@@ -204,7 +279,8 @@ struct Rest<'r, 'a> {
 
 impl Rest<'_, '_> {
     fn text(&mut self, keys: &[&str]) -> Option<String> {
-        keys.iter().find_map(|key| text_of(key, take(self.entries, key)?, self.flaws))
+        keys.iter()
+            .find_map(|key| text_of(key, take(self.entries, key)?, self.flaws))
     }
 
     fn needed(
@@ -213,8 +289,14 @@ impl Rest<'_, '_> {
         keys: &[&'static str],
         wanted: &'static str,
     ) -> Result<String, Refused> {
-        let missing = Refused::Missing { kind, key: keys[0], wanted };
-        self.text(keys).filter(|text| !text.is_empty()).ok_or(missing)
+        let missing = Refused::Missing {
+            kind,
+            key: keys[0],
+            wanted,
+        };
+        self.text(keys)
+            .filter(|text| !text.is_empty())
+            .ok_or(missing)
     }
 
     fn flag(&mut self, key: &str) -> bool {
@@ -222,7 +304,8 @@ impl Rest<'_, '_> {
             None | Some(Raw::Null | Raw::Bool(false)) => false,
             Some(Raw::Bool(true)) => true,
             Some(_) => {
-                self.flaws.push(format!("`{key}` is left out: it is neither true nor false"));
+                self.flaws
+                    .push(format!("`{key}` is left out: it is neither true nor false"));
                 false
             }
         }
@@ -233,7 +316,8 @@ impl Rest<'_, '_> {
             Raw::Number(number, _) => Some(number),
             Raw::Null => None,
             _ => {
-                self.flaws.push(format!("`{key}` is left out: it is not a number"));
+                self.flaws
+                    .push(format!("`{key}` is left out: it is not a number"));
                 None
             }
         }
@@ -241,7 +325,10 @@ impl Rest<'_, '_> {
 }
 
 /// The values of a line that is nothing but values; `name` and `value` are the long form of one.
-fn values(mut entries: Entries<'_>, flaws: &mut Vec<String>) -> Result<Vec<(Name, Value)>, Refused> {
+fn values(
+    mut entries: Entries<'_>,
+    flaws: &mut Vec<String>,
+) -> Result<Vec<(Name, Value)>, Refused> {
     let named = |entries: &Entries<'_>, key: &str| entries.iter().any(|(name, _)| &**name == key);
     if entries.len() == 2 && named(&entries, "name") && named(&entries, "value") {
         if let Some(Raw::Text(name)) = take(&mut entries, "name") {
@@ -258,7 +345,11 @@ fn values(mut entries: Entries<'_>, flaws: &mut Vec<String>) -> Result<Vec<(Name
             Err(why) => flaws.push(format!("`{name}` is left out: {why}")),
         }
     }
-    if values.is_empty() { Err(Refused::Empty) } else { Ok(values) }
+    if values.is_empty() {
+        Err(Refused::Empty)
+    } else {
+        Ok(values)
+    }
 }
 
 fn value(raw: Raw<'_>) -> Result<Option<Value>, &'static str> {
@@ -278,7 +369,8 @@ fn list(text: &str) -> Result<Value, &'static str> {
     if text.starts_with('{') {
         return Err("it is an object; values are numbers, texts, switches and lists of them");
     }
-    serde_json::from_str(text).map_err(|_| "it is not a list of numbers, texts, switches and lists of them")
+    serde_json::from_str(text)
+        .map_err(|_| "it is not a list of numbers, texts, switches and lists of them")
 }
 
 #[cfg(test)]
@@ -287,7 +379,9 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Said, String> {
-        Parser::default().parse(line).map_err(|error| error.to_string())
+        Parser::default()
+            .parse(line)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -295,31 +389,56 @@ mod tests {
         for (line, wanted) in [
             (
                 r#"{"kind": "dataset", "path": "data", "role": "train"}"#,
-                Said::Dataset { path: "data".into(), role: "train".into() },
+                Said::Dataset {
+                    path: "data".into(),
+                    role: "train".into(),
+                },
             ),
             (
                 r#"{"kind": "dataset", "data_dir": "d"}"#,
-                Said::Dataset { path: "d".into(), role: String::new() },
+                Said::Dataset {
+                    path: "d".into(),
+                    role: String::new(),
+                },
             ),
             (
                 r#"{"kind": "model", "model_path": "m.bin", "step": 3}"#,
-                Said::Model { path: "m.bin".into(), step: Some(3.0), keep: false, facts: Vec::new() },
+                Said::Model {
+                    path: "m.bin".into(),
+                    step: Some(3.0),
+                    keep: false,
+                    facts: Vec::new(),
+                },
             ),
             (
                 r#"{"kind": "model", "path": "m.bin", "keep": true}"#,
-                Said::Model { path: "m.bin".into(), step: None, keep: true, facts: Vec::new() },
+                Said::Model {
+                    path: "m.bin".into(),
+                    step: None,
+                    keep: true,
+                    facts: Vec::new(),
+                },
             ),
             (
                 r#"{"kind": "artifact", "path": "a.png", "type": "plots"}"#,
-                Said::Artifact { path: "a.png".into(), folder: Some("plots".into()) },
+                Said::Artifact {
+                    path: "a.png".into(),
+                    folder: Some("plots".into()),
+                },
             ),
             (r#"{"kind": "checkpoint"}"#, Said::Checkpoint { step: None }),
-            (r#"{"kind": "note", "text": "é"}"#, Said::Note { text: "é".into() }),
+            (
+                r#"{"kind": "note", "text": "é"}"#,
+                Said::Note { text: "é".into() },
+            ),
             (
                 r#"{"kind": "output", "n": 3, "l": [1.5, "x"], "nan": NaN}"#,
                 Said::Outputs(vec![
                     ("n".into(), Value::Int(3)),
-                    ("l".into(), Value::List(vec![Value::Float(1.5), Value::Text("x".into())])),
+                    (
+                        "l".into(),
+                        Value::List(vec![Value::Float(1.5), Value::Text("x".into())]),
+                    ),
                     ("nan".into(), Value::Text("nan".into())),
                 ]),
             ),
@@ -327,7 +446,10 @@ mod tests {
                 r#"{"kind": "param", "name": "depth", "value": 3.0}"#,
                 Said::Params(vec![("depth".into(), Value::Float(3.0))]),
             ),
-            (r#"{"kind": "ask", "id": "7-1"}"#, Said::Ask { id: "7-1".into() }),
+            (
+                r#"{"kind": "ask", "id": "7-1"}"#,
+                Said::Ask { id: "7-1".into() },
+            ),
             (r#"{"kind": "version", "version": 1}"#, Said::Nothing),
         ] {
             assert_eq!(read(line), Ok(wanted), "{line}");
@@ -337,12 +459,24 @@ mod tests {
     #[test]
     fn a_line_that_means_nothing_says_what_it_lacks() {
         for (line, wanted) in [
-            (r#"{"kind": "metrics", "a": 1}"#, "there is no kind `metrics`; did you mean `metric`?"),
-            (r#"{"kind": "outptu", "a": 1}"#, "there is no kind `outptu`; did you mean `output`?"),
-            (r#"{"kind": "Dataset", "a": 1}"#, "there is no kind `Dataset`; did you mean `dataset`?"),
+            (
+                r#"{"kind": "metrics", "a": 1}"#,
+                "there is no kind `metrics`; did you mean `metric`?",
+            ),
+            (
+                r#"{"kind": "outptu", "a": 1}"#,
+                "there is no kind `outptu`; did you mean `output`?",
+            ),
+            (
+                r#"{"kind": "Dataset", "a": 1}"#,
+                "there is no kind `Dataset`; did you mean `dataset`?",
+            ),
             (r#"{"kind": "banana", "a": 1}"#, "there is no kind `banana`"),
             (r#"{"kind": 3}"#, "`kind` is not a text"),
-            (r#"{"kind": "model", "step": 3}"#, "a model needs `path`, a text"),
+            (
+                r#"{"kind": "model", "step": 3}"#,
+                "a model needs `path`, a text",
+            ),
             (r#"{"kind": "note"}"#, "a note needs `text`, a text"),
             (r#"{"kind": "output"}"#, "it has no value that can be kept"),
             (
@@ -357,7 +491,12 @@ mod tests {
     #[test]
     fn a_key_that_means_nothing_is_said() {
         let mut parser = Parser::default();
-        parser.parse(r#"{"kind": "note", "text": "a", "colour": "red"}"#).unwrap();
-        assert_eq!(parser.flaws(), ["`colour` is left out: it means nothing here"]);
+        parser
+            .parse(r#"{"kind": "note", "text": "a", "colour": "red"}"#)
+            .unwrap();
+        assert_eq!(
+            parser.flaws(),
+            ["`colour` is left out: it means nothing here"]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The lines of `docs/records.md`: what a trial says, one JSON object a line.
 //!
-//! Here a line becomes something [`Said`] or a refusal; whatever is wrong with a part of it is a flaw, and the other parts are kept. Nothing is
-//! looked up on disk here. Reports and metrics come by the hundred thousand: no tree is built, and names are shared between lines.
+//! Here a line becomes something [`Said`] or a refusal; whatever is wrong with a part of it is a
+//! flaw, and the other parts are kept. Nothing is looked up on disk here. Reports and metrics come
+//! by the hundred thousand: no tree is built, and names are shared between lines.
 
 mod kind;
 mod names;
@@ -139,7 +140,9 @@ pub enum Refused {
         why: &'static str,
     },
     /// It is written in a later version of the format.
-    #[error("it says version {0} of the records format, this swath reads up to {VERSION}; use a newer swath")]
+    #[error(
+        "it says version {0} of the records format, this swath reads up to {VERSION}; use a newer swath"
+    )]
     Newer(u64),
 }
 
@@ -186,7 +189,8 @@ impl Parser {
         }
     }
 
-    /// Returns the values of the last line as the inside of a JSON object, `"loss": 0.5, "step": 3`; of reports and metrics only.
+    /// Returns the values of the last line as the inside of a JSON object, `"loss": 0.5, "step":
+    /// 3`; of reports and metrics only.
     #[must_use]
     pub fn row(&self) -> &[u8] {
         &self.row
@@ -204,7 +208,8 @@ impl Parser {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics only.
+    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics
+    /// only.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
@@ -216,7 +221,8 @@ impl Parser {
         &self.flaws
     }
 
-    /// Returns the shared form of a name, `at` being its place in the line, a guess at which name it will be.
+    /// Returns the shared form of a name, `at` being its place in the line, a guess at which name
+    /// it will be.
     pub fn name(&mut self, at: usize, name: &str) -> Name {
         self.names.shared(at, name)
     }
@@ -231,10 +237,15 @@ impl Parser {
             return self.flaws.push(problem);
         }
         let name = self.names.shared(entries.len(), &key);
-        match self.places.find(entries, &name).and_then(|at| entries.get_mut(at)) {
+        match self
+            .places
+            .find(entries, &name)
+            .and_then(|at| entries.get_mut(at))
+        {
             None => entries.push((name, raw)),
             Some((_, old)) => {
-                self.flaws.push(format!("`{name}` is there twice; the later one counts"));
+                self.flaws
+                    .push(format!("`{name}` is there twice; the later one counts"));
                 *old = raw;
             }
         }
@@ -271,13 +282,19 @@ impl Parser {
             self.keys.push(name.clone());
             values.push((name, datum));
         }
-        if values.is_empty() { Err(Refused::Empty) } else { Ok(Said::Report { values }) }
+        if values.is_empty() {
+            Err(Refused::Empty)
+        } else {
+            Ok(Said::Report { values })
+        }
     }
 
     fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Said, Refused> {
-        let mut word = |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
+        let mut word =
+            |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
         let (log, context, one) = (word("log"), word("context"), word("name"));
-        let mut place = ["step", "batch", "context", "rank", "at"].map(|key| (key, take(&mut entries, key)));
+        let mut place =
+            ["step", "batch", "context", "rank", "at"].map(|key| (key, take(&mut entries, key)));
         place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
         if let Some(name) = one {
             // The form with `name` and `value`: the name is a key like any other.
@@ -311,7 +328,9 @@ impl Parser {
                     self.place(key, &raw);
                 }
                 None | Some(Raw::Null) => {}
-                Some(_) => self.flaws.push(format!("`{key}` is left out: it is not a number")),
+                Some(_) => self
+                    .flaws
+                    .push(format!("`{key}` is left out: it is not a number")),
             }
         }
         Ok(Said::Metrics { log, context })
@@ -324,15 +343,20 @@ impl Parser {
     }
 }
 
-const MISSING_VALUE: Refused =
-    Refused::Missing { kind: "metric with a `name`", key: "value", wanted: "number" };
+const MISSING_VALUE: Refused = Refused::Missing {
+    kind: "metric with a `name`",
+    key: "value",
+    wanted: "number",
+};
 
 /// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or
 /// the line has one. Other lines stay as they are.
 pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {
-        ("kind", Raw::Text(word)) => takes_rank &= LineKind::find(&word).is_ok_and(LineKind::takes_rank),
+        ("kind", Raw::Text(word)) => {
+            takes_rank &= LineKind::find(&word).is_ok_and(LineKind::takes_rank)
+        }
         ("kind" | "rank", _) => takes_rank = false,
         _ => is_empty = false,
     });
@@ -371,7 +395,9 @@ fn text_of(key: &str, raw: Raw<'_>, flaws: &mut Vec<String>) -> Option<String> {
 }
 
 fn nested(name: &str) -> String {
-    format!("`{name}` is left out: it is a list or an object; values are numbers, texts and switches")
+    format!(
+        "`{name}` is left out: it is a list or an object; values are numbers, texts and switches"
+    )
 }
 
 /// Says why a name cannot be one.
@@ -387,12 +413,16 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     if name.chars().any(char::is_control) {
-        return Err(format!("`{}` is left out: its name has control characters", name.escape_debug()));
+        return Err(format!(
+            "`{}` is left out: its name has control characters",
+            name.escape_debug()
+        ));
     }
     Ok(())
 }
 
-/// Appends a key and its value to the inside of a JSON object, in the form of Python's `json.dumps`.
+/// Appends a key and its value to the inside of a JSON object, in the form of Python's
+/// `json.dumps`.
 fn pair(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
     begin_pair(row, name);
     match raw {
@@ -416,20 +446,28 @@ pub(crate) fn begin_pair(row: &mut Vec<u8>, name: &str) {
     row.extend_from_slice(b": ");
 }
 
-/// Appends a number in shortest round-trip form; NaN and the infinities as Python writes and reads them.
+/// Appends a number in shortest round-trip form; NaN and the infinities as Python writes and reads
+/// them.
 pub(crate) fn json_number(row: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         serde_json::to_writer(row, &number).expect("a vector takes all bytes");
     } else if number.is_nan() {
         row.extend_from_slice(b"NaN");
     } else {
-        row.extend_from_slice(if number > 0.0 { b"Infinity" } else { b"-Infinity" });
+        row.extend_from_slice(if number > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        });
     }
 }
 
 /// Appends a text in quotes, ASCII only, so that no reader's default encoding matters.
 pub(crate) fn json_text(row: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    {
         row.push(b'"');
         row.extend_from_slice(text.as_bytes());
         row.push(b'"');

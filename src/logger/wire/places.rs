@@ -17,7 +17,11 @@ impl Places {
     }
 
     /// Returns the place of `name` among `entries`, to which entries are only ever added.
-    pub(in crate::logger) fn find<T>(&mut self, entries: &[(Name, T)], name: &Name) -> Option<usize> {
+    pub(in crate::logger) fn find<T>(
+        &mut self,
+        entries: &[(Name, T)],
+        name: &Name,
+    ) -> Option<usize> {
         if entries.len() <= FEW {
             return entries.iter().position(|(entry, _)| entry == name);
         }

@@ -1,4 +1,5 @@
-//! Reads one flat JSON object, more kindly than JSON: NaN and the infinities as Python, C and shells write them are numbers.
+//! Reads one flat JSON object, more kindly than JSON: NaN and the infinities as Python, C and
+//! shells write them are numbers.
 
 use std::borrow::Cow;
 
@@ -24,8 +25,12 @@ pub struct Syntax {
     column: usize,
 }
 
-/// Hands each key and value of the object in `line` to `each`, in order. Nothing is handed on from behind a mistake.
-pub(super) fn object<'a>(line: &'a str, mut each: impl FnMut(Cow<'a, str>, Raw<'a>)) -> Result<(), Syntax> {
+/// Hands each key and value of the object in `line` to `each`, in order. Nothing is handed on from
+/// behind a mistake.
+pub(super) fn object<'a>(
+    line: &'a str,
+    mut each: impl FnMut(Cow<'a, str>, Raw<'a>),
+) -> Result<(), Syntax> {
     let mut scan = Scan { line, at: 0 };
     scan.expect(b'{', "`{`")?;
     if !scan.take(b'}') {
@@ -42,7 +47,11 @@ pub(super) fn object<'a>(line: &'a str, mut each: impl FnMut(Cow<'a, str>, Raw<'
         scan.expect(b'}', "`,` or `}`")?;
     }
     scan.skip_blanks();
-    if scan.at < line.len() { Err(scan.wanted("nothing more")) } else { Ok(()) }
+    if scan.at < line.len() {
+        Err(scan.wanted("nothing more"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads NaN or an infinity as any language writes them.
@@ -68,7 +77,10 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn wanted(&self, expected: &'static str) -> Syntax {
-        Syntax { expected, column: self.at + 1 }
+        Syntax {
+            expected,
+            column: self.at + 1,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -89,7 +101,11 @@ impl<'a> Scan<'a> {
     }
 
     fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Syntax> {
-        if self.take(byte) { Ok(()) } else { Err(self.wanted(what)) }
+        if self.take(byte) {
+            Ok(())
+        } else {
+            Err(self.wanted(what))
+        }
     }
 
     fn value(&mut self) -> Result<Raw<'a>, Syntax> {
@@ -104,8 +120,12 @@ impl<'a> Scan<'a> {
     /// A number, or a word without quotes.
     fn word(&mut self) -> Result<Raw<'a>, Syntax> {
         let bytes = &self.line.as_bytes()[self.at..];
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-        let length = bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len());
+        let is_part =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        let length = bytes
+            .iter()
+            .position(|byte| !is_part(byte))
+            .unwrap_or(bytes.len());
         let word = &self.line[self.at..self.at + length];
         let raw = match word {
             "true" => Raw::Bool(true),
@@ -128,7 +148,10 @@ impl<'a> Scan<'a> {
         }
         let start = self.at + 1;
         let bytes = &self.line.as_bytes()[start..];
-        let Some(stop) = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) else {
+        let Some(stop) = bytes
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
+        else {
             self.at = self.line.len();
             return Err(self.wanted("`\"` to end the text"));
         };
@@ -155,7 +178,10 @@ impl<'a> Scan<'a> {
                 _ => {}
             }
         }
-        Err(Syntax { expected: "`\"` to end the text", column: self.line.len() + 1 })
+        Err(Syntax {
+            expected: "`\"` to end the text",
+            column: self.line.len() + 1,
+        })
     }
 
     /// A list or object, however deep; only its end is found.
@@ -170,7 +196,9 @@ impl<'a> Scan<'a> {
                 }
                 b'[' => open.push(b']'),
                 b'{' => open.push(b'}'),
-                b']' | b'}' if open.pop() != Some(byte) => return Err(self.wanted("the other bracket")),
+                b']' | b'}' if open.pop() != Some(byte) => {
+                    return Err(self.wanted("the other bracket"));
+                }
                 _ => {}
             }
             self.at += 1;
@@ -184,7 +212,12 @@ impl<'a> Scan<'a> {
 
 /// Says whether this is a number by JSON's grammar.
 pub(crate) fn is_number(word: &[u8]) -> bool {
-    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
+    };
     let mut rest = word.strip_prefix(b"-").unwrap_or(word);
     let whole = digits(rest);
     if whole == 0 || (whole > 1 && rest[0] == b'0') {
@@ -199,7 +232,10 @@ pub(crate) fn is_number(word: &[u8]) -> bool {
         rest = &fraction[count..];
     }
     if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let exponent = exponent
+            .strip_prefix(b"+")
+            .or(exponent.strip_prefix(b"-"))
+            .unwrap_or(exponent);
         return !exponent.is_empty() && digits(exponent) == exponent.len();
     }
     rest.is_empty()
@@ -212,14 +248,14 @@ mod tests {
 
     fn read(line: &str) -> Result<Vec<(String, Raw<'_>)>, String> {
         let mut found = Vec::new();
-        object(line, |key, raw| found.push((key.into_owned(), raw))).map_err(|error| error.to_string())?;
+        object(line, |key, raw| found.push((key.into_owned(), raw)))
+            .map_err(|error| error.to_string())?;
         Ok(found)
     }
 
     #[test]
     fn every_kind_of_value_is_read_as_it_was_written() {
-        let line =
-            r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
+        let line = r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
         let wanted = [
             ("a", Raw::Number(1.0, "1")),
             ("b", Raw::Number(-2.5e-3, "-2.5e-3")),
@@ -229,7 +265,10 @@ mod tests {
             ("f", Raw::Nested(r#"[1,{"g":"]"}]"#)),
             ("h", Raw::Nested("{}")),
         ];
-        assert_eq!(read(line).unwrap(), wanted.map(|(key, raw)| (key.to_owned(), raw)));
+        assert_eq!(
+            read(line).unwrap(),
+            wanted.map(|(key, raw)| (key.to_owned(), raw))
+        );
         assert_eq!(read("{}").unwrap(), []);
     }
 
@@ -237,13 +276,22 @@ mod tests {
     fn nan_and_the_infinities_are_read_as_python_c_and_awk_write_them() {
         for word in ["NaN", "nan", "-nan", "NAN"] {
             let line = format!("{{\"a\": {word}}}");
-            assert!(matches!(read(&line).unwrap()[0].1, Raw::Special(number) if number.is_nan()), "{word}");
+            assert!(
+                matches!(read(&line).unwrap()[0].1, Raw::Special(number) if number.is_nan()),
+                "{word}"
+            );
         }
         let line = r#"{"a": Infinity, "b": -Infinity, "c": inf, "d": -inf, "e": 1e999}"#;
         let signs: Vec<f64> = read(line)
             .unwrap()
             .iter()
-            .map(|(_, raw)| if let Raw::Special(n) = raw { n.signum() } else { 0.0 })
+            .map(|(_, raw)| {
+                if let Raw::Special(n) = raw {
+                    n.signum()
+                } else {
+                    0.0
+                }
+            })
             .collect();
         assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0]);
     }
@@ -262,18 +310,29 @@ mod tests {
             (r#"{"a": 01}"#, "expected a value at column 7"),
             (r#"{"a": 'x'}"#, "expected a value at column 7"),
             (r#"{"a": "x}"#, "expected `\"` to end the text at column 10"),
-            (r#"{"a": "\q"}"#, "expected a text without bad escapes at column 7"),
+            (
+                r#"{"a": "\q"}"#,
+                "expected a text without bad escapes at column 7",
+            ),
             (r#"{"a": [1, 2}"#, "expected the other bracket at column 12"),
             (r#"{"a": [1, 2"#, "expected a closing bracket at column 12"),
             (r#"{"a": 1} {"#, "expected nothing more at column 10"),
         ] {
-            assert_eq!(read(line).unwrap_err(), format!("it is not JSON: {wanted}"), "{line}");
+            assert_eq!(
+                read(line).unwrap_err(),
+                format!("it is not JSON: {wanted}"),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn a_million_brackets_are_no_deeper_than_one() {
-        let deep = format!("{{\"a\": {}{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let deep = format!(
+            "{{\"a\": {}{}}}",
+            "[".repeat(1_000_000),
+            "]".repeat(1_000_000)
+        );
         assert!(matches!(read(&deep).unwrap()[0].1, Raw::Nested(_)));
     }
 

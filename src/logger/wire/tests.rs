@@ -13,11 +13,17 @@ fn text(name: &str, value: &str) -> (Name, Datum) {
 fn read(line: &str) -> (Result<Said, String>, String, Vec<String>) {
     let mut parser = Parser::default();
     let said = parser.parse(line).map_err(|error| error.to_string());
-    (said, String::from_utf8(parser.row().to_vec()).unwrap(), parser.flaws().to_vec())
+    (
+        said,
+        String::from_utf8(parser.row().to_vec()).unwrap(),
+        parser.flaws().to_vec(),
+    )
 }
 
 fn report(values: &[(Name, Datum)]) -> Result<Said, String> {
-    Ok(Said::Report { values: values.to_vec() })
+    Ok(Said::Report {
+        values: values.to_vec(),
+    })
 }
 
 #[test]
@@ -25,18 +31,35 @@ fn a_plain_object_is_a_report_with_its_values_in_order() {
     let line = r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
     let (said, row, flaws) = read(line);
     let ok = ("ok".into(), Datum::Flag(true));
-    let wanted = [number("epoch", 3.0), number("val_loss", 0.41), ok, text("model_path", "models/m3.bin")];
+    let wanted = [
+        number("epoch", 3.0),
+        number("val_loss", 0.41),
+        ok,
+        text("model_path", "models/m3.bin"),
+    ];
     assert_eq!(said, report(&wanted));
-    assert_eq!(row, r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#);
+    assert_eq!(
+        row,
+        r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#
+    );
     assert!(flaws.is_empty());
-    assert_eq!(read(r#"{"kind": "report", "a": 1}"#).0, report(&[number("a", 1.0)]));
+    assert_eq!(
+        read(r#"{"kind": "report", "a": 1}"#).0,
+        report(&[number("a", 1.0)])
+    );
 }
 
 #[test]
 fn nan_in_any_spelling_is_a_number() {
     let (said, row, _) = read(r#"{"a": NaN, "b": "nan", "c": "-Infinity", "d": 1e999}"#);
-    let Ok(Said::Report { values }) = said else { panic!() };
-    assert!(values.iter().all(|(_, datum)| matches!(datum, Datum::Number(Metric(n)) if !n.is_finite())));
+    let Ok(Said::Report { values }) = said else {
+        panic!()
+    };
+    assert!(
+        values
+            .iter()
+            .all(|(_, datum)| matches!(datum, Datum::Number(Metric(n)) if !n.is_finite()))
+    );
     assert_eq!(row, r#""a": NaN, "b": NaN, "c": -Infinity, "d": Infinity"#);
 }
 
@@ -50,7 +73,10 @@ fn of_a_key_that_is_there_twice_the_later_counts_as_for_every_json_reader() {
 
 #[test]
 fn a_bad_part_is_left_out_and_the_rest_is_kept() {
-    let line = format!(r#"{{"hist": [1, 2], "": 1, "{}": 2, "a\n": 3, "loss": 0.5}}"#, "n".repeat(300));
+    let line = format!(
+        r#"{{"hist": [1, 2], "": 1, "{}": 2, "a\n": 3, "loss": 0.5}}"#,
+        "n".repeat(300)
+    );
     let (said, _, flaws) = read(&line);
     assert_eq!(said, report(&[number("loss", 0.5)]));
     let wanted = [
@@ -60,20 +86,41 @@ fn a_bad_part_is_left_out_and_the_rest_is_kept() {
         "`hist` is left out: it is a list or an object; values are numbers, texts and switches",
     ];
     assert_eq!(flaws, wanted);
-    assert_eq!(read(r#"{"a": {}}"#).0.unwrap_err(), "it has no value that can be kept");
+    assert_eq!(
+        read(r#"{"a": {}}"#).0.unwrap_err(),
+        "it has no value that can be kept"
+    );
 }
 
 #[test]
 fn a_metric_is_a_row_with_its_place() {
-    let line =
-        r#"{"kind": "metric", "loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train", "log": "t"}"#;
+    let line = r#"{"kind": "metric", "loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train", "log": "t"}"#;
     let (said, row, flaws) = read(line);
-    assert_eq!(said, Ok(Said::Metrics { log: Some("t".into()), context: Some("train".into()) }));
-    assert_eq!(row, r#""loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train""#);
+    assert_eq!(
+        said,
+        Ok(Said::Metrics {
+            log: Some("t".into()),
+            context: Some("train".into())
+        })
+    );
+    assert_eq!(
+        row,
+        r#""loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train""#
+    );
     assert!(flaws.is_empty());
-    let (said, row, flaws) = read(r#"{"kind": "metric", "name": "loss", "value": NaN, "step": "three"}"#);
-    assert_eq!(said, Ok(Said::Metrics { log: None, context: None }));
-    assert_eq!((&*row, &*flaws[0]), (r#""loss": NaN"#, "`step` is left out: it is not a number"));
+    let (said, row, flaws) =
+        read(r#"{"kind": "metric", "name": "loss", "value": NaN, "step": "three"}"#);
+    assert_eq!(
+        said,
+        Ok(Said::Metrics {
+            log: None,
+            context: None
+        })
+    );
+    assert_eq!(
+        (&*row, &*flaws[0]),
+        (r#""loss": NaN"#, "`step` is left out: it is not a number")
+    );
     let missing = read(r#"{"kind": "metric", "name": "loss"}"#).0.unwrap_err();
     assert_eq!(missing, "a metric with a `name` needs `value`, a number");
 }
@@ -86,11 +133,19 @@ fn line_of(count: usize) -> String {
 #[test]
 fn no_number_of_values_costs_the_objective_at_the_end_of_the_line() {
     let (said, _, flaws) = read(&line_of(100_000));
-    let Ok(Said::Report { values }) = said else { panic!() };
-    assert_eq!((values.len(), values.last()), (100_001, Some(&number("loss", 0.5))));
+    let Ok(Said::Report { values }) = said else {
+        panic!()
+    };
+    assert_eq!(
+        (values.len(), values.last()),
+        (100_001, Some(&number("loss", 0.5)))
+    );
     assert!(flaws.is_empty());
     let twice = line_of(1000).replacen("k0", "loss", 1);
-    assert_eq!(read(&twice).2, ["`loss` is there twice; the later one counts"]);
+    assert_eq!(
+        read(&twice).2,
+        ["`loss` is there twice; the later one counts"]
+    );
 }
 
 #[test]
@@ -102,8 +157,13 @@ fn a_value_costs_the_same_however_many_are_on_its_line() {
     };
     let (short, long) = (line_of(10_000), line_of(100_000));
     // Other work on the machine slows either down; a quadratic cost would be a hundredfold.
-    let ratio = (0..10).map(|_| time(&long) / time(&short)).fold(f64::INFINITY, f64::min);
-    assert!(ratio < 30.0, "ten times the values took {ratio:.0} times as long");
+    let ratio = (0..10)
+        .map(|_| time(&long) / time(&short))
+        .fold(f64::INFINITY, f64::min);
+    assert!(
+        ratio < 30.0,
+        "ten times the values took {ratio:.0} times as long"
+    );
 }
 
 #[test]
@@ -111,7 +171,9 @@ fn a_number_in_quotes_is_a_number_in_the_row_where_it_decides_and_a_text_elsewhe
     let mut parser = Parser::default();
     *parser.deciding() = DecidingMetrics::new(&["acc".into()]);
     let line = r#"{"epoch": "3", "acc": "0.71"}"#;
-    let wanted = Said::Report { values: vec![text("epoch", "3"), number("acc", 0.71)] };
+    let wanted = Said::Report {
+        values: vec![text("epoch", "3"), number("acc", 0.71)],
+    };
     for flaws in [1, 0] {
         assert_eq!(parser.parse(line).unwrap(), wanted);
         assert_eq!(parser.row(), br#""epoch": "3", "acc": 0.71"#);

@@ -1,6 +1,7 @@
 //! What a person expects of a study: `best(val_loss) < 0.3`, `mean(acc@10) > 0.9 and failed == 0`.
 //!
-//! Here the functions run over the complete trials of one source; within them stands a column as elsewhere.
+//! Here the functions run over the complete trials of one source; within them stands a column as
+//! elsewhere.
 
 use super::source::{Row, Source};
 use crate::report::formula::{Cells, Formula, FormulaError, Names, Reducer};
@@ -33,7 +34,8 @@ impl Assertion {
     /// The first mistake.
     pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
         let wrong = |message: String, hint| FormulaError::new(text, message, hint);
-        let expr = Expr::parse_over_trials(text, names).map_err(|error| FormulaError::of(text, error))?;
+        let expr =
+            Expr::parse_over_trials(text, names).map_err(|error| FormulaError::of(text, error))?;
         if let Some((ask, name)) = expr.asks().next() {
             let question = ask.of(name);
             let hint = format!("write `mean({question})`, or another function over the trials");
@@ -55,8 +57,15 @@ impl Assertion {
                 return Err(wrong(error.message, error.hint.or(Some(hint))));
             }
         }
-        let columns = expr.columns().map(|(reducer, column)| (reducer, Formula::of(column))).collect();
-        Ok(Self { text: text.to_owned(), expr, columns })
+        let columns = expr
+            .columns()
+            .map(|(reducer, column)| (reducer, Formula::of(column)))
+            .collect();
+        Ok(Self {
+            text: text.to_owned(),
+            expr,
+            columns,
+        })
     }
 
     /// Returns its text.
@@ -78,16 +87,25 @@ impl Assertion {
         condition: Option<&Formula>,
         goal_of: &dyn Fn(&Formula) -> Option<Goal>,
     ) -> Outcome {
-        let rows: Vec<Row<'_>> =
-            source.rows().filter(|row| condition.is_none_or(|condition| condition.holds(row))).collect();
+        let rows: Vec<Row<'_>> = source
+            .rows()
+            .filter(|row| condition.is_none_or(|condition| condition.holds(row)))
+            .collect();
         let states: Vec<String> = rows.iter().map(Row::state).collect();
-        let complete: Vec<&Row<'_>> =
-            rows.iter().zip(&states).filter(|(_, state)| *state == "complete").map(|(row, _)| row).collect();
+        let complete: Vec<&Row<'_>> = rows
+            .iter()
+            .zip(&states)
+            .filter(|(_, state)| *state == "complete")
+            .map(|(row, _)| row)
+            .collect();
         let reduced: Vec<Option<f64>> = self
             .columns
             .iter()
             .map(|(reducer, formula)| {
-                let numbers: Vec<f64> = complete.iter().filter_map(|row| formula.number(*row)).collect();
+                let numbers: Vec<f64> = complete
+                    .iter()
+                    .filter_map(|row| formula.number(*row))
+                    .collect();
                 let reducer = match (reducer, goal_of(formula)) {
                     (Reducer::Best, Some(Goal::Min)) => Reducer::Min,
                     (Reducer::Best, Some(Goal::Max)) => Reducer::Max,
@@ -96,13 +114,25 @@ impl Assertion {
                 reducer.of(&numbers)
             })
             .collect();
-        let totals = Totals { columns: &self.columns, reduced: &reduced, states: &states };
-        let named =
-            |(reducer, formula): &(Reducer, Formula)| format!("{}({})", reducer.word(), formula.text());
-        let mut parts: Vec<(String, Option<f64>)> =
-            self.columns.iter().map(named).zip(reduced.iter().copied()).collect();
+        let totals = Totals {
+            columns: &self.columns,
+            reduced: &reduced,
+            states: &states,
+        };
+        let named = |(reducer, formula): &(Reducer, Formula)| {
+            format!("{}({})", reducer.word(), formula.text())
+        };
+        let mut parts: Vec<(String, Option<f64>)> = self
+            .columns
+            .iter()
+            .map(named)
+            .zip(reduced.iter().copied())
+            .collect();
         for name in self.expr.names().filter(|name| COUNTS.contains(name)) {
-            parts.push((name.to_owned(), totals.value(name).and_then(|count| count.as_f64())));
+            parts.push((
+                name.to_owned(),
+                totals.value(name).and_then(|count| count.as_f64()),
+            ));
         }
         let known = parts.iter().all(|(_, number)| number.is_some());
         let holds = match self.expr.eval_in(&totals) {
@@ -130,8 +160,12 @@ impl Cells for Totals<'_> {
     }
 
     fn over(&self, reducer: Reducer, column: &Expr) -> Option<f64> {
-        let is_it =
-            |(known, formula): &(Reducer, Formula)| *known == reducer && formula.text() == column.text();
-        self.reduced.get(self.columns.iter().position(is_it)?).copied().flatten()
+        let is_it = |(known, formula): &(Reducer, Formula)| {
+            *known == reducer && formula.text() == column.text()
+        };
+        self.reduced
+            .get(self.columns.iter().position(is_it)?)
+            .copied()
+            .flatten()
     }
 }

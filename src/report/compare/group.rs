@@ -1,4 +1,5 @@
-//! Putting trials into groups: by what was asked for, or trials of one configuration that differ in their seed only.
+//! Putting trials into groups: by what was asked for, or trials of one configuration that differ in
+//! their seed only.
 
 use super::source::{Row, Source};
 use crate::numerics::bootstrap;
@@ -53,31 +54,45 @@ pub struct Grouped<'a> {
 }
 
 impl Grouping {
-    /// Puts the trials of all sources into groups. Those that are not complete or lack the metric are left out.
+    /// Puts the trials of all sources into groups. Those that are not complete or lack the metric
+    /// are left out.
     #[must_use]
     pub fn group<'a>(&self, sources: &'a [Source], condition: Option<&Formula>) -> Grouped<'a> {
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
         for (number, source) in sources.iter().enumerate() {
-            let params: Vec<String> =
-                source.params().into_iter().filter(|name| !self.pair.contains(name)).collect();
+            let params: Vec<String> = source
+                .params()
+                .into_iter()
+                .filter(|name| !self.pair.contains(name))
+                .collect();
             let single = params.is_empty();
-            for row in source.rows().filter(|row| condition.is_none_or(|condition| condition.holds(row))) {
+            for row in source
+                .rows()
+                .filter(|row| condition.is_none_or(|condition| condition.holds(row)))
+            {
                 let state = row.state();
                 if state != "complete" && !self.all {
                     *left_out.entry(state).or_default() += 1;
                     continue;
                 }
-                let Some(value) = self.metric.number(&row).filter(|number| number.is_finite()) else {
-                    *left_out.entry(format!("without a finite {}", self.metric.text())).or_default() += 1;
+                let Some(value) = self.metric.number(&row).filter(|number| number.is_finite())
+                else {
+                    *left_out
+                        .entry(format!("without a finite {}", self.metric.text()))
+                        .or_default() += 1;
                     continue;
                 };
-                let key: Vec<Option<Value>> = self.by.iter().map(|formula| formula.value(&row)).collect();
+                let key: Vec<Option<Value>> =
+                    self.by.iter().map(|formula| formula.value(&row)).collect();
                 let text = match (self.by.is_empty(), single) {
                     (false, _) => joined(key.iter().cloned()),
                     (true, false) => {
-                        format!("{number}\u{1f}{}", joined(params.iter().map(|name| row.value(name))))
+                        format!(
+                            "{number}\u{1f}{}",
+                            joined(params.iter().map(|name| row.value(name)))
+                        )
                     }
                     (true, true) => format!("{number}\u{1f}{}", row.label()),
                 };
@@ -109,7 +124,10 @@ impl Grouping {
 
     /// Returns what a trial is paired by: equal for trials that ran under equal circumstances.
     fn pairing(&self, row: &Row<'_>) -> String {
-        joined(self.pair.iter().map(|name| row.value(&format!("param.{name}")).or_else(|| row.value(name))))
+        joined(self.pair.iter().map(|name| {
+            row.value(&format!("param.{name}"))
+                .or_else(|| row.value(name))
+        }))
     }
 }
 
@@ -139,17 +157,26 @@ impl Group<'_> {
     /// Returns the best number and the trial that has it.
     #[must_use]
     pub fn best(&self, goal: Goal) -> Option<(f64, &Row<'_>)> {
-        let pairs = self.numbers.iter().map(|(_, number)| *number).zip(&self.rows);
+        let pairs = self
+            .numbers
+            .iter()
+            .map(|(_, number)| *number)
+            .zip(&self.rows);
         match goal {
             Goal::Min => pairs.min_by(|a, b| a.0.total_cmp(&b.0)),
             Goal::Max => pairs.max_by(|a, b| a.0.total_cmp(&b.0)),
         }
     }
 
-    /// Returns what a formula gives for the group: of numbers the mean, of anything else the value they share.
+    /// Returns what a formula gives for the group: of numbers the mean, of anything else the value
+    /// they share.
     #[must_use]
     pub fn value(&self, formula: &Formula) -> Option<Value> {
-        let values: Vec<Value> = self.rows.iter().filter_map(|row| formula.value(row)).collect();
+        let values: Vec<Value> = self
+            .rows
+            .iter()
+            .filter_map(|row| formula.value(row))
+            .collect();
         let first = values.first()?;
         if values.iter().all(|value| value == first) {
             return Some(first.clone());
@@ -163,7 +190,11 @@ impl Group<'_> {
     pub fn shared(&self, name: &str) -> Option<Value> {
         let mut values = self.rows.iter().map(|row| row.value(name));
         let first = values.next()?;
-        if values.all(|value| value == first) { first } else { None }
+        if values.all(|value| value == first) {
+            first
+        } else {
+            None
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Comparing trials of one or more studies or CSV files: groups of them, their means, and whether a difference is more than noise.
+//! Comparing trials of one or more studies or CSV files: groups of them, their means, and whether a
+//! difference is more than noise.
 //!
-//! A [`source`] gives rows, [`group`] puts them into groups, [`verdict`] compares each group with a reference, [`ranking`] puts them in
-//! order, [`show`] and [`record`] make tables and JSON of it, and an [`assertion`] checks what a person expects. `docs/compare.md` says
-//! which interval, test and correction, and why.
+//! A [`source`] gives rows, [`group`] puts them into groups, [`verdict`] compares each group with a
+//! reference, [`ranking`] puts them in order, [`show`] and [`record`] make tables and JSON of it,
+//! and an [`assertion`] checks what a person expects. `docs/compare.md` says which interval, test
+//! and correction, and why.
 
 pub mod assertion;
 pub mod group;

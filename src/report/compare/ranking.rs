@@ -28,7 +28,8 @@ pub struct Ranking<'a> {
 }
 
 impl<'a> Ranking<'a> {
-    /// Compares the groups with the best of those that have enough trials, or with the one that is the baseline, and puts the best first.
+    /// Compares the groups with the best of those that have enough trials, or with the one that is
+    /// the baseline, and puts the best first.
     pub fn of(
         grouping: &'a Grouping,
         sources: &'a [Source],
@@ -44,7 +45,11 @@ impl<'a> Ranking<'a> {
         groups.sort_by(best_first);
         let chosen = groups.iter().position(is_baseline);
         // One lucky trial is nothing to compare with where others ran several times.
-        let able = || groups.iter().position(|group| group.numbers.len() >= verdict::FEWEST);
+        let able = || {
+            groups
+                .iter()
+                .position(|group| group.numbers.len() >= verdict::FEWEST)
+        };
         let reference = chosen.or_else(able).unwrap_or(0);
         (rules.baseline, rules.leads) = (chosen.is_some(), reference == 0);
         let (compared, family) = match groups.is_empty() {
@@ -53,16 +58,29 @@ impl<'a> Ranking<'a> {
         };
         let total = groups.len();
         let groups = groups.into_iter().zip(compared).collect();
-        Self { grouping, rules, sources, groups, family, left_out: grouped.left_out, total }
+        Self {
+            grouping,
+            rules,
+            sources,
+            groups,
+            family,
+            left_out: grouped.left_out,
+            total,
+        }
     }
 
-    /// Sorts by a column instead, the smallest first or, turned, the largest; what does not have it comes last.
+    /// Sorts by a column instead, the smallest first or, turned, the largest; what does not have it
+    /// comes last.
     pub fn sort_by(&mut self, formula: &Formula, turned: bool) {
         let key = |group: &Group<'_>| group.value(formula);
-        self.groups.sort_by_cached_key(|(group, _)| Key { value: key(group), turned });
+        self.groups.sort_by_cached_key(|(group, _)| Key {
+            value: key(group),
+            turned,
+        });
     }
 
-    /// Returns whether some group has more than one trial, so that there is something to say about noise.
+    /// Returns whether some group has more than one trial, so that there is something to say about
+    /// noise.
     #[must_use]
     pub fn is_repeated(&self) -> bool {
         self.groups.iter().any(|(group, _)| group.rows.len() > 1)
@@ -71,7 +89,10 @@ impl<'a> Ranking<'a> {
     /// Returns how many groups have the verdict.
     #[must_use]
     pub fn count(&self, wanted: Verdict) -> usize {
-        self.groups.iter().filter(|(_, against)| against.verdict == wanted).count()
+        self.groups
+            .iter()
+            .filter(|(_, against)| against.verdict == wanted)
+            .count()
     }
 }
 
@@ -85,13 +106,21 @@ pub struct Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let turn = |ordering: Ordering| if self.turned { ordering.reverse() } else { ordering };
+        let turn = |ordering: Ordering| {
+            if self.turned {
+                ordering.reverse()
+            } else {
+                ordering
+            }
+        };
         match (&self.value, &other.value) {
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
             (Some(one), Some(two)) => match (one.as_f64(), two.as_f64()) {
-                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => one.is_nan().cmp(&two.is_nan()),
+                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
+                    one.is_nan().cmp(&two.is_nan())
+                }
                 (Some(one), Some(two)) => turn(one.total_cmp(&two)),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,

@@ -16,8 +16,11 @@ use std::io;
 /// If it cannot be written.
 pub fn csv(ranking: &Ranking<'_>, cols: &[Formula], out: impl io::Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    let rows: Vec<Vec<(String, String)>> =
-        ranking.groups.iter().map(|(group, against)| fields(ranking, cols, group, against)).collect();
+    let rows: Vec<Vec<(String, String)>> = ranking
+        .groups
+        .iter()
+        .map(|(group, against)| fields(ranking, cols, group, against))
+        .collect();
     if let Some(first) = rows.first() {
         writer.write_record(first.iter().map(|(name, _)| name))?;
     }
@@ -57,20 +60,58 @@ fn fields(
     }
     push("n", group.rows.len().to_string());
     push("mean", number(Some(group.mean())));
-    push("std", number(group.sample.filter(|sample| sample.n > 1).map(|sample| sample.std)));
+    push(
+        "std",
+        number(
+            group
+                .sample
+                .filter(|sample| sample.n > 1)
+                .map(|sample| sample.std),
+        ),
+    );
     push("low", number(group.interval.map(|interval| interval.0)));
     push("high", number(group.interval.map(|interval| interval.1)));
-    push("best", number(group.best(ranking.rules.goal).map(|best| best.0)));
-    push("best_trial", group.best(ranking.rules.goal).map_or_else(String::new, |(_, row)| row.label()));
+    push(
+        "best",
+        number(group.best(ranking.rules.goal).map(|best| best.0)),
+    );
+    push(
+        "best_trial",
+        group
+            .best(ranking.rules.goal)
+            .map_or_else(String::new, |(_, row)| row.label()),
+    );
     let difference = against.difference.map(|difference| difference.mean);
     push("difference", number(difference));
-    push("difference_low", number(difference.zip(against.half_width).map(|(mean, half)| mean - half)));
-    push("difference_high", number(difference.zip(against.half_width).map(|(mean, half)| mean + half)));
-    push("pairs", against.pairs.map_or_else(String::new, |pairs| pairs.to_string()));
+    push(
+        "difference_low",
+        number(
+            difference
+                .zip(against.half_width)
+                .map(|(mean, half)| mean - half),
+        ),
+    );
+    push(
+        "difference_high",
+        number(
+            difference
+                .zip(against.half_width)
+                .map(|(mean, half)| mean + half),
+        ),
+    );
+    push(
+        "pairs",
+        against
+            .pairs
+            .map_or_else(String::new, |pairs| pairs.to_string()),
+    );
     push("p", number(against.corrected));
     push("g", number(against.effect));
     push("ratio", number(against.ratio.map(|ratio| ratio.0)));
-    push("ratio_half_width", number(against.ratio.and_then(|ratio| ratio.1)));
+    push(
+        "ratio_half_width",
+        number(against.ratio.and_then(|ratio| ratio.1)),
+    );
     push("verdict", against.verdict.words(&ranking.rules).to_owned());
     for formula in cols {
         push(formula.text(), cell(group.value(formula)));
@@ -81,8 +122,11 @@ fn fields(
 /// Returns the ranking as a JSON document; what is absent is left out.
 #[must_use]
 pub fn document(ranking: &Ranking<'_>, cols: &[Formula], notes: &[String]) -> Json {
-    let groups: Vec<Json> =
-        ranking.groups.iter().map(|(group, against)| object(ranking, cols, group, against)).collect();
+    let groups: Vec<Json> = ranking
+        .groups
+        .iter()
+        .map(|(group, against)| object(ranking, cols, group, against))
+        .collect();
     json!({
         "metric": ranking.grouping.metric.text(),
         "goal": match ranking.rules.goal { Goal::Min => "min", Goal::Max => "max" },
@@ -117,29 +161,62 @@ fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &
         let names = group.rows[0].source.params();
         object.insert(
             "params".into(),
-            named(names.iter().map(|name| (name.as_str(), group.shared(name))).collect()),
+            named(
+                names
+                    .iter()
+                    .map(|name| (name.as_str(), group.shared(name)))
+                    .collect(),
+            ),
         );
     } else {
         object.insert(
             "by".into(),
-            named(by.iter().map(Formula::text).zip(group.key.iter().cloned()).collect()),
+            named(
+                by.iter()
+                    .map(Formula::text)
+                    .zip(group.key.iter().cloned())
+                    .collect(),
+            ),
         );
     }
-    object.insert("trials".into(), group.rows.iter().map(super::Row::label).collect::<Vec<_>>().into());
+    object.insert(
+        "trials".into(),
+        group
+            .rows
+            .iter()
+            .map(super::Row::label)
+            .collect::<Vec<_>>()
+            .into(),
+    );
     let mut put = |name: &str, found: Option<f64>| {
         if let Some(number) = found {
             object.insert(name.to_owned(), json!(Metric(number)));
         }
     };
     put("mean", Some(group.mean()));
-    put("std", group.sample.filter(|sample| sample.n > 1).map(|sample| sample.std));
+    put(
+        "std",
+        group
+            .sample
+            .filter(|sample| sample.n > 1)
+            .map(|sample| sample.std),
+    );
     put("low", group.interval.map(|interval| interval.0));
     put("high", group.interval.map(|interval| interval.1));
     put("best", group.best(ranking.rules.goal).map(|best| best.0));
-    put("difference", against.difference.map(|difference| difference.mean));
+    put(
+        "difference",
+        against.difference.map(|difference| difference.mean),
+    );
     put("difference_half_width", against.half_width);
     put("p", against.corrected);
-    put("p_uncorrected", against.corrected.and(against.difference).map(|difference| difference.p));
+    put(
+        "p_uncorrected",
+        against
+            .corrected
+            .and(against.difference)
+            .map(|difference| difference.p),
+    );
     put("g", against.effect);
     put("ratio", against.ratio.map(|ratio| ratio.0));
     put("ratio_half_width", against.ratio.and_then(|ratio| ratio.1));
@@ -147,11 +224,18 @@ fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &
         object.insert("pairs".into(), pairs.into());
     }
     object.insert("n".into(), group.rows.len().into());
-    object.insert("verdict".into(), against.verdict.words(&ranking.rules).into());
+    object.insert(
+        "verdict".into(),
+        against.verdict.words(&ranking.rules).into(),
+    );
     if !cols.is_empty() {
         object.insert(
             "cols".into(),
-            named(cols.iter().map(|formula| (formula.text(), group.value(formula))).collect()),
+            named(
+                cols.iter()
+                    .map(|formula| (formula.text(), group.value(formula)))
+                    .collect(),
+            ),
         );
     }
     object.into()

@@ -20,7 +20,8 @@ pub struct Shown<'a> {
     pub detail: Detail,
 }
 
-/// Returns the table: what tells the groups apart, the metric with its interval, the verdict, and what it rests on.
+/// Returns the table: what tells the groups apart, the metric with its interval, the verdict, and
+/// what it rests on.
 #[must_use]
 pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     let groups = &ranking.groups;
@@ -39,7 +40,9 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     if by.is_empty() {
         let varied = ranking.sources.len() > 1;
         if varied {
-            let names = groups.iter().map(|(group, _)| group.rows[0].source.name.clone());
+            let names = groups
+                .iter()
+                .map(|(group, _)| group.rows[0].source.name.clone());
             push("study", Column::texts("study", names).keep());
         }
         let labels = groups.iter().map(|(group, _)| labels(group));
@@ -51,32 +54,64 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         push("trial", column.keep());
     }
     for (at, formula) in by.iter().enumerate() {
-        let values: Vec<_> = groups.iter().map(|(group, _)| group.key[at].clone()).collect();
-        push(formula.text(), values_column(formula.text(), &values, shown.detail).keep());
+        let values: Vec<_> = groups
+            .iter()
+            .map(|(group, _)| group.key[at].clone())
+            .collect();
+        push(
+            formula.text(),
+            values_column(formula.text(), &values, shown.detail).keep(),
+        );
     }
     let repeated = ranking.is_repeated() || !by.is_empty();
     if repeated {
-        push("n", Column::numbers("n", groups.iter().map(|(group, _)| group.rows.len().to_string())).keep());
+        push(
+            "n",
+            Column::numbers(
+                "n",
+                groups.iter().map(|(group, _)| group.rows.len().to_string()),
+            )
+            .keep(),
+        );
     }
     let metric = ranking.grouping.metric.text();
-    push(metric, Column::numbers(metric, means(ranking, shown.detail)).keep());
+    push(
+        metric,
+        Column::numbers(metric, means(ranking, shown.detail)).keep(),
+    );
     if repeated {
-        let words = groups.iter().map(|(_, against)| against.verdict.words(&ranking.rules).to_owned());
+        let words = groups
+            .iter()
+            .map(|(_, against)| against.verdict.words(&ranking.rules).to_owned());
         push("verdict", Column::texts("verdict", words));
     }
     if shown.cols.is_empty() && by.is_empty() {
         for name in varying(ranking) {
-            let values: Vec<_> = groups.iter().map(|(group, _)| group.shared(&name)).collect();
+            let values: Vec<_> = groups
+                .iter()
+                .map(|(group, _)| group.shared(&name))
+                .collect();
             push(&name, values_column(&name, &values, shown.detail));
         }
     }
     for formula in shown.cols {
-        let values: Vec<_> = groups.iter().map(|(group, _)| group.value(formula)).collect();
-        let is_param =
-            ranking.sources.iter().any(|source| source.params().iter().any(|name| name == formula.text()));
-        let numbers: Vec<_> = values.iter().map(|value| value.as_ref().and_then(Value::as_f64)).collect();
+        let values: Vec<_> = groups
+            .iter()
+            .map(|(group, _)| group.value(formula))
+            .collect();
+        let is_param = ranking
+            .sources
+            .iter()
+            .any(|source| source.params().iter().any(|name| name == formula.text()));
+        let numbers: Vec<_> = values
+            .iter()
+            .map(|value| value.as_ref().and_then(Value::as_f64))
+            .collect();
         let measured = !is_param
-            && values.iter().zip(&numbers).all(|(value, number)| value.is_none() || number.is_some());
+            && values
+                .iter()
+                .zip(&numbers)
+                .all(|(value, number)| value.is_none() || number.is_some());
         let column = if measured {
             Column::numbers(formula.text(), number::column(&numbers))
         } else {
@@ -109,12 +144,18 @@ fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, C
     push("difference", Column::numbers("difference", differences));
     let p = against().map(|against| against.corrected.map_or_else(String::new, p_value));
     push("p", Column::numbers("p", p));
-    let effects =
-        against().map(|against| against.effect.map_or_else(String::new, |effect| format!("{effect:+.2}")));
+    let effects = against().map(|against| {
+        against
+            .effect
+            .map_or_else(String::new, |effect| format!("{effect:+.2}"))
+    });
     push("g", Column::numbers("g", effects));
     if against().any(|against| against.pairs.is_some()) {
-        let pairs =
-            against().map(|against| against.pairs.map_or_else(String::new, |pairs| pairs.to_string()));
+        let pairs = against().map(|against| {
+            against
+                .pairs
+                .map_or_else(String::new, |pairs| pairs.to_string())
+        });
         push("pairs", Column::numbers("pairs", pairs));
     }
     best(ranking, push);
@@ -141,9 +182,14 @@ pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
     let names = ranking.sources.iter().flat_map(|source| {
         let unmarked = source.unmarked();
         let metric = ranking.grouping.metric.text();
-        source.params().into_iter().chain(unmarked.into_iter().filter(move |name| name != metric))
+        source
+            .params()
+            .into_iter()
+            .chain(unmarked.into_iter().filter(move |name| name != metric))
     });
-    let names: Vec<String> = names.filter(|name| !pair.contains(name) && seen.insert(name.clone())).collect();
+    let names: Vec<String> = names
+        .filter(|name| !pair.contains(name) && seen.insert(name.clone()))
+        .collect();
     let rows = || ranking.groups.iter().flat_map(|(group, _)| &group.rows);
     if rows().count() < 2 {
         return names;
@@ -160,36 +206,59 @@ pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
 /// Returns the ids of a group's trials: `7`, `3,8,12`, `3,8,12…`.
 fn labels(group: &Group<'_>) -> String {
     let shown: Vec<_> = group.rows.iter().take(3).map(super::Row::label).collect();
-    format!("{}{}", shown.join(","), if group.rows.len() > 3 { "…" } else { "" })
+    format!(
+        "{}{}",
+        shown.join(","),
+        if group.rows.len() > 3 { "…" } else { "" }
+    )
 }
 
 fn values_column(title: &str, values: &[Option<Value>], detail: Detail) -> Column {
-    let numeric = values.iter().flatten().all(|value| value.as_f64().is_some());
+    let numeric = values
+        .iter()
+        .flatten()
+        .all(|value| value.as_f64().is_some());
     let cell = |value: &Value| match (value, detail) {
         (Value::Float(number), Detail::Brief) => number::brief(*number),
         (value, _) => shown(value),
     };
-    let cells = values.iter().map(|value| value.as_ref().map_or_else(String::new, cell));
-    if numeric { Column::numbers(title, cells) } else { Column::texts(title, cells) }
+    let cells = values
+        .iter()
+        .map(|value| value.as_ref().map_or_else(String::new, cell));
+    if numeric {
+        Column::numbers(title, cells)
+    } else {
+        Column::texts(title, cells)
+    }
 }
 
 /// Returns the means, each with its interval if it has one.
 fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
     let groups = || ranking.groups.iter().map(|(group, _)| group);
-    let halves = groups().filter_map(|group| group.interval).map(|(low, high)| 0.5 * (high - low));
-    let smallest = halves.filter(|half| *half > 0.0).fold(f64::INFINITY, f64::min);
+    let halves = groups()
+        .filter_map(|group| group.interval)
+        .map(|(low, high)| 0.5 * (high - low));
+    let smallest = halves
+        .filter(|half| *half > 0.0)
+        .fold(f64::INFINITY, f64::min);
     let largest = groups().map(|group| group.mean().abs()).fold(0.0, f64::max);
     if !smallest.is_finite() || !(1e-3..1e7).contains(&largest) {
         let plain: Vec<_> = groups().map(|group| Some(group.mean())).collect();
         let plain = match detail {
             Detail::Brief => number::column(&plain),
-            Detail::Exact => plain.iter().flatten().map(|mean| number::short(*mean)).collect(),
+            Detail::Exact => plain
+                .iter()
+                .flatten()
+                .map(|mean| number::short(*mean))
+                .collect(),
         };
         let with = |(mean, group): (String, &Group<'_>)| match group.interval {
             Some((low, high)) if ranking.grouping.bootstrap => {
                 format!("{mean} [{}, {}]", number::short(low), number::short(high))
             }
-            Some((low, high)) if high > low => format!("{mean} ± {}", number::brief(0.5 * (high - low))),
+            Some((low, high)) if high > low => {
+                format!("{mean} ± {}", number::brief(0.5 * (high - low)))
+            }
             _ => mean,
         };
         return plain.into_iter().zip(groups()).map(with).collect();
@@ -197,7 +266,10 @@ fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
     let digits = digits(smallest);
     let cell = |group: &Group<'_>| match group.interval {
         Some((low, high)) if ranking.grouping.bootstrap => {
-            format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", group.mean())
+            format!(
+                "{:.digits$} [{low:.digits$}, {high:.digits$}]",
+                group.mean()
+            )
         }
         Some((low, high)) => plus_minus(group.mean(), 0.5 * (high - low), digits),
         None => format!("{:.digits$}", group.mean()),
@@ -207,7 +279,11 @@ fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
 
 /// Returns how many decimals show two digits of a width.
 fn digits(half: f64) -> usize {
-    if half > 0.0 && half.is_finite() { (1.0 - half.log10().floor()).clamp(0.0, 6.0) as usize } else { 4 }
+    if half > 0.0 && half.is_finite() {
+        (1.0 - half.log10().floor()).clamp(0.0, 6.0) as usize
+    } else {
+        4
+    }
 }
 
 fn plus_minus(mean: f64, half: f64, digits: usize) -> String {
@@ -223,5 +299,9 @@ fn signed(mean: f64, half: f64) -> String {
 }
 
 fn p_value(p: f64) -> String {
-    if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") }
+    if p < 0.001 {
+        "<0.001".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
 }

@@ -25,13 +25,22 @@ impl Source {
     /// Makes a source of a study.
     #[must_use]
     pub fn study(name: String, study: Study, history: History) -> Self {
-        Self { name, rows: Rows::Study { study: Box::new(study), history } }
+        Self {
+            name,
+            rows: Rows::Study {
+                study: Box::new(study),
+                history,
+            },
+        }
     }
 
     /// Makes a source of a table.
     #[must_use]
     pub fn table(name: String, table: Table) -> Self {
-        Self { name, rows: Rows::Table(table) }
+        Self {
+            name,
+            rows: Rows::Table(table),
+        }
     }
 
     /// Returns every row, without trials in the trash.
@@ -40,7 +49,9 @@ impl Source {
             Rows::Study { study, .. } => study.trials().len(),
             Rows::Table(table) => table.len(),
         };
-        (0..count).map(|at| Row { source: self, at }).filter(|row| !row.is_removed())
+        (0..count)
+            .map(|at| Row { source: self, at })
+            .filter(|row| !row.is_removed())
     }
 
     /// Returns the objectives; of a `trials.csv` only the name of the first is known.
@@ -56,9 +67,11 @@ impl Source {
     #[must_use]
     pub fn metric(&self) -> Option<String> {
         match &self.rows {
-            Rows::Study { study, .. } => {
-                study.header().objectives.first().map(|objective| objective.metric.to_string())
-            }
+            Rows::Study { study, .. } => study
+                .header()
+                .objectives
+                .first()
+                .map(|objective| objective.metric.to_string()),
             Rows::Table(table) => table.objective().map(str::to_owned),
         }
     }
@@ -67,7 +80,10 @@ impl Source {
     #[must_use]
     pub fn numeric(&self) -> Vec<String> {
         match &self.rows {
-            Rows::Study { study, .. } => row::metrics(study).iter().map(ToString::to_string).collect(),
+            Rows::Study { study, .. } => row::metrics(study)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             Rows::Table(table) => table.numeric().into_iter().map(str::to_owned).collect(),
         }
     }
@@ -100,16 +116,21 @@ impl Source {
     /// As [`formula::study::check_reports`].
     pub fn check_reports(&self, formula: &Formula) -> Result<(), FormulaError> {
         match &self.rows {
-            Rows::Study { study, history } => formula::study::check_reports(formula, study, history),
+            Rows::Study { study, history } => {
+                formula::study::check_reports(formula, study, history)
+            }
             Rows::Table(_) => Ok(()),
         }
     }
 
-    /// Returns the parameters, in order. A table that marks none has none: nothing tells them from what was measured.
+    /// Returns the parameters, in order. A table that marks none has none: nothing tells them from
+    /// what was measured.
     #[must_use]
     pub fn params(&self) -> Vec<String> {
         match &self.rows {
-            Rows::Study { study, .. } => row::params(study).iter().map(ToString::to_string).collect(),
+            Rows::Study { study, .. } => {
+                row::params(study).iter().map(ToString::to_string).collect()
+            }
             Rows::Table(table) => table.params(),
         }
     }
@@ -127,7 +148,9 @@ impl Source {
     /// did. A sampler that swath does not have is taken for such a one.
     #[must_use]
     pub fn adaptive(&self) -> Option<String> {
-        let Rows::Study { study, .. } = &self.rows else { return None };
+        let Rows::Study { study, .. } = &self.rows else {
+            return None;
+        };
         let independent =
             |name: &str| find(SAMPLERS, name).is_some_and(|kind| kind.can(Capability::Independent));
         study.trials().iter().find_map(|trial| match &trial.origin {
@@ -140,7 +163,9 @@ impl Source {
     /// Returns how many complete trials break an outcome limit; a table says nothing of limits.
     #[must_use]
     pub fn breaking(&self) -> usize {
-        let Rows::Study { study, .. } = &self.rows else { return 0 };
+        let Rows::Study { study, .. } = &self.rows else {
+            return 0;
+        };
         study
             .trials()
             .iter()
@@ -188,7 +213,11 @@ impl Row<'_> {
         match &self.source.rows {
             Rows::Study { study, .. } => {
                 let trial = &study.trials()[self.at];
-                if trial.outside { "outside the space".to_owned() } else { trial.state.word().to_owned() }
+                if trial.outside {
+                    "outside the space".to_owned()
+                } else {
+                    trial.state.word().to_owned()
+                }
             }
             Rows::Table(table) => match table.value(self.at, "state") {
                 Some(Value::Text(word)) if is_word(&word) => word.to_string(),
@@ -198,9 +227,13 @@ impl Row<'_> {
     }
 }
 
-/// Says whether a word is one of ours for a state; other tools have their own, or use the name for something else.
+/// Says whether a word is one of ours for a state; other tools have their own, or use the name for
+/// something else.
 fn is_word(word: &str) -> bool {
-    ["waiting", "running", "paused", "complete", "stopped", "failed"].contains(&word)
+    [
+        "waiting", "running", "paused", "complete", "stopped", "failed",
+    ]
+    .contains(&word)
 }
 
 impl Cells for Row<'_> {
@@ -216,10 +249,17 @@ impl Cells for Row<'_> {
 
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
         match &self.source.rows {
-            Rows::Study { study, history } => {
-                TrialCells { study, trial: &study.trials()[self.at], history }.ask(ask, name)
+            Rows::Study { study, history } => TrialCells {
+                study,
+                trial: &study.trials()[self.at],
+                history,
             }
-            Rows::Table(table) => At { table, row: self.at }.ask(ask, name),
+            .ask(ask, name),
+            Rows::Table(table) => At {
+                table,
+                row: self.at,
+            }
+            .ask(ask, name),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Comparing groups with a reference: the difference with its interval, a test, an effect size, and words that claim no more.
+//! Comparing groups with a reference: the difference with its interval, a test, an effect size, and
+//! words that claim no more.
 
 use super::group::{CONFIDENCE, Group};
 use crate::numerics::rank_test;
@@ -51,7 +52,8 @@ pub enum Verdict {
     Unclear,
     /// There are too few trials to tell.
     TooFew,
-    /// Nothing varies within the groups, or from pair to pair, so there is no noise to compare with.
+    /// Nothing varies within the groups, or from pair to pair, so there is no noise to compare
+    /// with.
     NoSpread,
     /// Every pair is equal.
     Same,
@@ -95,7 +97,8 @@ pub struct Against {
     pub verdict: Verdict,
 }
 
-/// Compares every group with the one at `reference`; also returns over how many comparisons the p-values are corrected.
+/// Compares every group with the one at `reference`; also returns over how many comparisons the
+/// p-values are corrected.
 #[must_use]
 pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Against>, usize) {
     let positive = groups.iter().all(|group| group.mean() > 0.0);
@@ -104,7 +107,9 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
         .enumerate()
         .map(|(at, group)| one(group, &groups[reference], at == reference, positive, rules))
         .collect();
-    let able: Vec<usize> = (0..groups.len()).filter(|at| groups[*at].numbers.len() >= FEWEST).collect();
+    let able: Vec<usize> = (0..groups.len())
+        .filter(|at| groups[*at].numbers.len() >= FEWEST)
+        .collect();
     let family = if rules.baseline {
         compared.iter().filter(|(_, p)| !p.is_nan()).count()
     } else {
@@ -121,15 +126,24 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     for ((against, p), corrected) in compared.iter_mut().zip(corrected) {
         against.corrected = Some(corrected).filter(|p| !p.is_nan());
         if !p.is_nan() && against.verdict == Verdict::Unclear && corrected < SIGNIFICANT {
-            let higher = against.difference.is_some_and(|difference| difference.mean > 0.0);
-            against.verdict =
-                if higher == (rules.goal == Goal::Max) { Verdict::Better } else { Verdict::Worse };
+            let higher = against
+                .difference
+                .is_some_and(|difference| difference.mean > 0.0);
+            against.verdict = if higher == (rules.goal == Goal::Max) {
+                Verdict::Better
+            } else {
+                Verdict::Worse
+            };
         }
     }
-    (compared.into_iter().map(|(against, _)| against).collect(), family)
+    (
+        compared.into_iter().map(|(against, _)| against).collect(),
+        family,
+    )
 }
 
-/// Corrects over all pairs of groups: the reference was chosen for being the best of them, so each of them might have been it.
+/// Corrects over all pairs of groups: the reference was chosen for being the best of them, so each
+/// of them might have been it.
 fn over_all_pairs(
     groups: &[Group<'_>],
     able: &[usize],
@@ -139,7 +153,10 @@ fn over_all_pairs(
 ) -> Vec<f64> {
     let mut all = own.to_vec();
     for (at, &one) in able.iter().enumerate() {
-        for &other in able[at + 1..].iter().filter(|other| one != reference && **other != reference) {
+        for &other in able[at + 1..]
+            .iter()
+            .filter(|other| one != reference && **other != reference)
+        {
             all.push(test(&groups[one], &groups[other], rules).map_or(f64::NAN, |tested| tested.p));
         }
     }
@@ -156,20 +173,42 @@ struct Tested {
 }
 
 fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Tested> {
-    let pairs = if rules.paired { pairs(group, reference) } else { None };
+    let pairs = if rules.paired {
+        pairs(group, reference)
+    } else {
+        None
+    };
     if let Some(pairs) = pairs {
         let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
         let difference = Difference::paired(&differences)?;
-        let p = if rules.test == Test::T { difference.p } else { rank_test::wilcoxon(&differences) };
-        return Some(Tested { difference, pairs: Some(pairs), p });
+        let p = if rules.test == Test::T {
+            difference.p
+        } else {
+            rank_test::wilcoxon(&differences)
+        };
+        return Some(Tested {
+            difference,
+            pairs: Some(pairs),
+            p,
+        });
     }
     let difference = Difference::welch(group.sample.as_ref()?, reference.sample.as_ref()?)?;
-    let numbers = |group: &Group<'_>| group.numbers.iter().map(|(_, number)| *number).collect::<Vec<_>>();
+    let numbers = |group: &Group<'_>| {
+        group
+            .numbers
+            .iter()
+            .map(|(_, number)| *number)
+            .collect::<Vec<_>>()
+    };
     let p = match rules.test {
         Test::T => difference.p,
         Test::Rank => rank_test::mann_whitney(&numbers(group), &numbers(reference)),
     };
-    Some(Tested { difference, pairs: None, p })
+    Some(Tested {
+        difference,
+        pairs: None,
+        p,
+    })
 }
 
 fn one(
@@ -186,7 +225,11 @@ fn one(
         corrected: None,
         effect: None,
         ratio: None,
-        verdict: if is_reference { Verdict::Reference } else { Verdict::TooFew },
+        verdict: if is_reference {
+            Verdict::Reference
+        } else {
+            Verdict::TooFew
+        },
     };
     if is_reference {
         against.ratio = positive.then_some((1.0, None));
@@ -194,13 +237,20 @@ fn one(
     }
     let tested = test(group, reference, rules);
     let share = group.mean() / reference.mean();
-    against.ratio = positive
-        .then(|| (share, tested.as_ref().and_then(|tested| ratio_half_width(group, reference, tested))));
+    against.ratio = positive.then(|| {
+        (
+            share,
+            tested
+                .as_ref()
+                .and_then(|tested| ratio_half_width(group, reference, tested)),
+        )
+    });
     let (Some(tested), Some(one), Some(other)) = (tested, &group.sample, &reference.sample) else {
         return (against, f64::NAN);
     };
     against.difference = Some(tested.difference);
-    against.half_width = Some(tested.difference.half_width(CONFIDENCE)).filter(|half| half.is_finite());
+    against.half_width =
+        Some(tested.difference.half_width(CONFIDENCE)).filter(|half| half.is_finite());
     against.effect = hedges(one, other);
     against.pairs = tested.pairs.as_ref().map(Vec::len);
     let count = against.pairs.unwrap_or(one.n.min(other.n));
@@ -211,12 +261,16 @@ fn one(
         () if tested.difference.error == 0.0 => Verdict::NoSpread,
         () => Verdict::Unclear,
     };
-    let p = if against.verdict == Verdict::Unclear { tested.p } else { f64::NAN };
+    let p = if against.verdict == Verdict::Unclear {
+        tested.p
+    } else {
+        f64::NAN
+    };
     (against, p)
 }
 
-/// Pairs the members of two groups that ran under equal circumstances; `None` unless every one of the smaller group has a partner, each
-/// only one, and there are enough of them.
+/// Pairs the members of two groups that ran under equal circumstances; `None` unless every one of
+/// the smaller group has a partner, each only one, and there are enough of them.
 fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
     let mut partners: HashMap<&str, f64> = HashMap::new();
     for (key, number) in &reference.numbers {
@@ -226,7 +280,9 @@ fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
     }
     let mut found: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for (key, number) in &group.numbers {
-        let Some(partner) = partners.get(key.as_str()) else { continue };
+        let Some(partner) = partners.get(key.as_str()) else {
+            continue;
+        };
         if found.insert(key, (*number, *partner)).is_some() {
             return None;
         }
@@ -246,7 +302,9 @@ fn ratio_half_width(group: &Group<'_>, reference: &Group<'_>, tested: &Tested) -
         let product: f64 = pairs.iter().map(|(a, b)| (a - first) * (b - second)).sum();
         product / (n - 1.0) / n / (one.mean * other.mean)
     });
-    let spread = (relative(&one) + relative(&other) - 2.0 * shared).max(0.0).sqrt();
+    let spread = (relative(&one) + relative(&other) - 2.0 * shared)
+        .max(0.0)
+        .sqrt();
     let half = one.mean / other.mean * spread * student::critical(CONFIDENCE, tested.difference.df);
     half.is_finite().then_some(half)
 }

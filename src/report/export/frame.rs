@@ -57,7 +57,12 @@ impl Column {
             Kind::Float => Values::Floats(Vec::new()),
             Kind::Flag => Values::Flags(Vec::new()),
         };
-        Self { name, kind, values, there: Vec::new() }
+        Self {
+            name,
+            kind,
+            values,
+            there: Vec::new(),
+        }
     }
 
     /// Adds a text, to any other column nothing.
@@ -122,9 +127,16 @@ impl Column {
 #[must_use]
 pub fn wide<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>) -> Vec<Column> {
     let names = csv::header(study);
-    let mut gathered = Gathered { cells: vec![Vec::new(); names.len()], next: 0 };
+    let mut gathered = Gathered {
+        cells: vec![Vec::new(); names.len()],
+        next: 0,
+    };
     csv::fill(study, trials, &mut gathered);
-    names.into_iter().zip(gathered.cells).map(|(name, cells)| typed(name, cells)).collect()
+    names
+        .into_iter()
+        .zip(gathered.cells)
+        .map(|(name, cells)| typed(name, cells))
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -154,7 +166,11 @@ impl Gathered {
 
 impl Cells for Gathered {
     fn text(&mut self, text: &str) {
-        self.push(if text.is_empty() { Cell::Absent } else { Cell::Text(text.to_owned()) });
+        self.push(if text.is_empty() {
+            Cell::Absent
+        } else {
+            Cell::Text(text.to_owned())
+        });
     }
     fn number(&mut self, number: u64) {
         self.push(Cell::Count(number));
@@ -173,7 +189,8 @@ impl Cells for Gathered {
     }
 }
 
-/// Finds the type that all cells of a column have: that of its name if it is one of ours, else the narrowest that holds them all.
+/// Finds the type that all cells of a column have: that of its name if it is one of ours, else the
+/// narrowest that holds them all.
 fn typed(name: String, cells: Vec<Cell>) -> Column {
     let mut column = Column::new(name, Kind::Text);
     let kind = kind(&column.name, &cells);
@@ -202,15 +219,20 @@ fn kind(name: &str, cells: &[Cell]) -> Kind {
         "started_at" | "ended_at" => return Kind::Time,
         _ => {}
     }
-    let all =
-        |fits: &dyn Fn(&Cell) -> bool| cells.iter().all(|cell| matches!(cell, Cell::Absent) || fits(cell));
+    let all = |fits: &dyn Fn(&Cell) -> bool| {
+        cells
+            .iter()
+            .all(|cell| matches!(cell, Cell::Absent) || fits(cell))
+    };
     let nothing = all(&|_| false);
     if name.starts_with("param.") || name == "feasible" {
         return match () {
             () if nothing => Kind::Text,
             () if all(&|cell| matches!(cell, Cell::Param(Value::Bool(_)))) => Kind::Flag,
             () if all(&|cell| matches!(cell, Cell::Param(Value::Int(_)))) => Kind::Int,
-            () if all(&|cell| matches!(cell, Cell::Param(Value::Int(_) | Value::Float(_)))) => Kind::Float,
+            () if all(&|cell| matches!(cell, Cell::Param(Value::Int(_) | Value::Float(_)))) => {
+                Kind::Float
+            }
             () => Kind::Text,
         };
     }
@@ -238,7 +260,9 @@ fn words(cell: Cell) -> String {
         Cell::Absent => String::new(),
         Cell::Text(text) => text,
         Cell::Count(number) => number.to_string(),
-        Cell::Float(number) => super::long::text(&crate::study::Datum::Number(crate::study::Metric(number))),
+        Cell::Float(number) => {
+            super::long::text(&crate::study::Datum::Number(crate::study::Metric(number)))
+        }
         Cell::Time(time) => time.to_string(),
         Cell::Param(value) => value.to_string(),
     }

@@ -19,15 +19,20 @@ pub const FIRST: [(&str, Kind); 7] = [
     ("at", Kind::Time),
 ];
 
-/// What is not a metric though it is reported: paths that have their own place in the table of trials.
+/// What is not a metric though it is reported: paths that have their own place in the table of
+/// trials.
 const PATHS: [&str; 2] = ["model_path", "artifact"];
 
 /// Returns every reported key, in alphabetical order, and whether it is always a number.
 #[must_use]
 pub fn keys(study: &Study) -> Vec<(Name, bool)> {
     let mut keys: BTreeMap<Name, bool> = BTreeMap::new();
-    let objectives: BTreeSet<Name> =
-        study.header().objectives.iter().map(|objective| objective.metric.clone()).collect();
+    let objectives: BTreeSet<Name> = study
+        .header()
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
     for trial in study.trials() {
         for name in trial.metrics.keys().chain(&objectives) {
             keys.entry(name.clone()).or_insert(true);
@@ -36,7 +41,9 @@ pub fn keys(study: &Study) -> Vec<(Name, bool)> {
             keys.insert(name.clone(), false);
         }
     }
-    keys.into_iter().filter(|(name, _)| !PATHS.contains(&&**name)).collect()
+    keys.into_iter()
+        .filter(|(name, _)| !PATHS.contains(&&**name))
+        .collect()
 }
 
 /// Writes reports as CSV.
@@ -56,9 +63,19 @@ impl<W: Write> LongCsv<W> {
         let mut writer = csv::Writer::from_writer(out);
         let keys = keys(study);
         let metrics = keys.iter().map(|(name, _)| format!("metric.{name}"));
-        writer.write_record(FIRST.iter().map(|(name, _)| (*name).to_owned()).chain(metrics))?;
+        writer.write_record(
+            FIRST
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .chain(metrics),
+        )?;
         let header = study.header();
-        Ok(Self { writer, pipeline: header.pipeline.clone(), stage: header.stage.clone(), keys })
+        Ok(Self {
+            writer,
+            pipeline: header.pipeline.clone(),
+            stage: header.stage.clone(),
+            keys,
+        })
     }
 
     /// Writes a report.
@@ -68,13 +85,19 @@ impl<W: Write> LongCsv<W> {
     pub fn add(&mut self, report: &Report) -> io::Result<()> {
         self.writer.write_field(&self.pipeline)?;
         self.writer.write_field(&self.stage)?;
-        for count in [u64::from(report.trial.0), u64::from(report.attempt), report.number] {
+        for count in [
+            u64::from(report.trial.0),
+            u64::from(report.attempt),
+            report.number,
+        ] {
             self.writer.write_field(count.to_string())?;
         }
-        self.writer.write_field(report.step.map_or_else(String::new, step))?;
+        self.writer
+            .write_field(report.step.map_or_else(String::new, step))?;
         self.writer.write_field(report.at.to_string())?;
         for (name, _) in &self.keys {
-            self.writer.write_field(said(report, name).map_or_else(String::new, text))?;
+            self.writer
+                .write_field(said(report, name).map_or_else(String::new, text))?;
         }
         Ok(self.writer.write_record(None::<&[u8]>)?)
     }
@@ -90,7 +113,12 @@ impl<W: Write> LongCsv<W> {
 
 /// Returns what a report said under a name, the last of several.
 pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
-    report.values.iter().rev().find(|(key, _)| &**key == name).map(|(_, datum)| datum)
+    report
+        .values
+        .iter()
+        .rev()
+        .find(|(key, _)| &**key == name)
+        .map(|(_, datum)| datum)
 }
 
 /// Returns a value as it stands in CSV.
@@ -105,7 +133,11 @@ pub(super) fn text(datum: &Datum) -> String {
 }
 
 fn step(step: f64) -> String {
-    if step.fract() == 0.0 && step.abs() < 1e15 { format!("{step}") } else { format!("{step:?}") }
+    if step.fract() == 0.0 && step.abs() < 1e15 {
+        format!("{step}")
+    } else {
+        format!("{step:?}")
+    }
 }
 
 /// One line of JSON.
@@ -128,7 +160,10 @@ pub struct Line<'a> {
 #[must_use]
 pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
     let header = study.header();
-    let values = report.values.iter().map(|(name, datum)| (name.to_string(), serde_json::json!(datum)));
+    let values = report
+        .values
+        .iter()
+        .map(|(name, datum)| (name.to_string(), serde_json::json!(datum)));
     Line {
         v: version,
         study: &header.name,
@@ -157,12 +192,22 @@ impl Batch {
     pub fn new(study: &Study) -> Self {
         let keys = keys(study);
         let metric = |(name, number): &(Name, bool)| {
-            Column::new(format!("metric.{name}"), if *number { Kind::Float } else { Kind::Text })
+            Column::new(
+                format!("metric.{name}"),
+                if *number { Kind::Float } else { Kind::Text },
+            )
         };
-        let first = FIRST.iter().map(|(name, kind)| Column::new((*name).to_owned(), *kind));
+        let first = FIRST
+            .iter()
+            .map(|(name, kind)| Column::new((*name).to_owned(), *kind));
         let columns = first.chain(keys.iter().map(metric)).collect();
         let header = study.header();
-        Self { pipeline: header.pipeline.clone(), stage: header.stage.clone(), keys, columns }
+        Self {
+            pipeline: header.pipeline.clone(),
+            stage: header.stage.clone(),
+            keys,
+            columns,
+        }
     }
 
     /// Adds a report.

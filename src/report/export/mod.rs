@@ -1,4 +1,5 @@
-//! Tables for other programs: one row a trial (wide) or one row a report (long). `docs/export.md` is their contract.
+//! Tables for other programs: one row a trial (wide) or one row a report (long). `docs/export.md`
+//! is their contract.
 //!
 //! The wide CSV is [`tracker::csv`](crate::tracker::csv), which every study has as `trials.csv`.
 

@@ -1,4 +1,5 @@
-//! Typed columns as a Parquet file: plain or dictionary pages, not compressed, so that every reader takes it.
+//! Typed columns as a Parquet file: plain or dictionary pages, not compressed, so that every reader
+//! takes it.
 
 use super::frame::{Column, Kind, Values};
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
@@ -21,12 +22,20 @@ impl<W: Write + Send> Writer<W> {
     /// # Errors
     /// If it cannot be written.
     pub fn new(columns: &[Column], out: W) -> Result<Self, ParquetError> {
-        let fields =
-            columns.iter().map(|column| field(column).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?);
+        let fields = columns
+            .iter()
+            .map(|column| field(column).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::new(
+            Type::group_type_builder("trials")
+                .with_fields(fields)
+                .build()?,
+        );
         let properties = WriterProperties::builder()
             .set_created_by(concat!("swath ", env!("CARGO_PKG_VERSION")).to_owned());
-        Ok(Self { file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))? })
+        Ok(Self {
+            file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?,
+        })
     }
 
     /// Writes some rows as a row group.
@@ -36,7 +45,9 @@ impl<W: Write + Send> Writer<W> {
     pub fn add(&mut self, columns: &[Column]) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for column in columns {
-            let Some(mut writer) = group.next_column()? else { break };
+            let Some(mut writer) = group.next_column()? else {
+                break;
+            };
             write(column, &mut writer)?;
             writer.close()?;
         }
@@ -59,7 +70,10 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
         Kind::Flag => (Physical::BOOLEAN, None),
         Kind::Int => (Physical::INT64, None),
         Kind::Count => (Physical::INT64, Some(LogicalType::integer(64, false))),
-        Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
+        Kind::Time => (
+            Physical::INT64,
+            Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
+        ),
     };
     Type::primitive_type_builder(&column.name, physical)
         .with_repetition(Repetition::OPTIONAL)
@@ -71,11 +85,24 @@ fn write(column: &Column, writer: &mut SerializedColumnWriter<'_>) -> Result<(),
     let there = Some(column.there.as_slice());
     match &column.values {
         Values::Texts(texts) => {
-            let bytes: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.as_str())).collect();
-            writer.typed::<ByteArrayType>().write_batch(&bytes, there, None)?;
+            let bytes: Vec<ByteArray> = texts
+                .iter()
+                .map(|text| ByteArray::from(text.as_str()))
+                .collect();
+            writer
+                .typed::<ByteArrayType>()
+                .write_batch(&bytes, there, None)?;
         }
-        Values::Ints(numbers) => drop(writer.typed::<Int64Type>().write_batch(numbers, there, None)?),
-        Values::Floats(numbers) => drop(writer.typed::<DoubleType>().write_batch(numbers, there, None)?),
+        Values::Ints(numbers) => drop(
+            writer
+                .typed::<Int64Type>()
+                .write_batch(numbers, there, None)?,
+        ),
+        Values::Floats(numbers) => drop(
+            writer
+                .typed::<DoubleType>()
+                .write_batch(numbers, there, None)?,
+        ),
         Values::Flags(flags) => drop(writer.typed::<BoolType>().write_batch(flags, there, None)?),
     }
     Ok(())

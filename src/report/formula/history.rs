@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History(BTreeMap<String, Vec<Curve>>);
 
-/// The step and value of each report of a metric; those before the first step of the trial have none.
+/// The step and value of each report of a metric; those before the first step of the trial have
+/// none.
 type Curve = Vec<(Option<f64>, f64)>;
 
 impl History {
@@ -29,8 +30,14 @@ impl History {
         formulas: impl IntoIterator<Item = &'a Formula>,
     ) -> Result<Self, JournalError> {
         let asks = formulas.into_iter().flat_map(Formula::asks);
-        let names = asks.filter(|(ask, _)| needs_reports(*ask)).map(|(_, name)| name.to_owned());
-        let mut history = Self(names.map(|name| (name, vec![Vec::new(); study.trials().len()])).collect());
+        let names = asks
+            .filter(|(ask, _)| needs_reports(*ask))
+            .map(|(_, name)| name.to_owned());
+        let mut history = Self(
+            names
+                .map(|name| (name, vec![Vec::new(); study.trials().len()]))
+                .collect(),
+        );
         if !history.0.is_empty() {
             reports::each(dir, study, &mut |report| {
                 history.add(&report);
@@ -41,10 +48,15 @@ impl History {
     }
 
     fn add(&mut self, report: &Report) {
-        let Some(at) = place(report.trial) else { return };
+        let Some(at) = place(report.trial) else {
+            return;
+        };
         for (name, datum) in &report.values {
             if let Datum::Number(Metric(number)) = datum
-                && let Some(curve) = self.0.get_mut(&**name).and_then(|curves| curves.get_mut(at))
+                && let Some(curve) = self
+                    .0
+                    .get_mut(&**name)
+                    .and_then(|curves| curves.get_mut(at))
             {
                 curve.push((report.step, *number));
             }
@@ -57,7 +69,12 @@ impl History {
 
     /// Returns every step at which a metric was reported; empty if it was not asked for.
     pub(super) fn steps(&self, name: &str) -> impl Iterator<Item = f64> {
-        self.0.get(name).into_iter().flatten().flatten().filter_map(|(step, _)| *step)
+        self.0
+            .get(name)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|(step, _)| *step)
     }
 }
 
@@ -70,7 +87,9 @@ fn needs_reports(ask: Ask) -> bool {
     let is_remembered = matches!(
         ask,
         Ask::AtBest
-            | Ask::Reduce(Reducer::Min | Reducer::Max | Reducer::Last | Reducer::Best | Reducer::Count)
+            | Ask::Reduce(
+                Reducer::Min | Reducer::Max | Reducer::Last | Reducer::Best | Reducer::Count
+            )
     );
     !is_remembered
 }
@@ -116,7 +135,11 @@ impl Cells for TrialCells<'_> {
             // reported it twice.
             Ask::At(step) => {
                 let curve = self.history.curve(trial, name)?;
-                curve.iter().rev().find(|(at, _)| *at == Some(step)).map(|(_, value)| *value)
+                curve
+                    .iter()
+                    .rev()
+                    .find(|(at, _)| *at == Some(step))
+                    .map(|(_, value)| *value)
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Columns and conditions: expressions over one trial, such as `lr * 10`, `min(val_loss)`,
 //! `val_loss@10`, `best(acc) - last(acc)`.
 //!
-//! The language is that of [`crate::space::expr`]. `study` says what names mean in a study and which
-//! expressions can give nothing there; `history` holds the reports that an expression asks for.
+//! The language is that of [`crate::space::expr`]. `study` says what names mean in a study and
+//! which expressions can give nothing there; `history` holds the reports that an expression asks
+//! for.
 
 mod history;
 pub mod study;
@@ -35,7 +36,11 @@ pub struct FormulaError {
 impl FormulaError {
     /// Makes the error of a text.
     pub(crate) fn new(text: &str, message: impl Into<String>, hint: Option<String>) -> Self {
-        Self { text: text.to_owned(), message: message.into(), hint }
+        Self {
+            text: text.to_owned(),
+            message: message.into(),
+            hint,
+        }
     }
 
     /// Makes the error of a text that cannot be parsed or checked.
@@ -51,16 +56,25 @@ impl Formula {
     /// The first mistake of syntax, or a name that is also an expression of other names.
     pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
         let text = text.trim();
-        let parsed =
-            if names.contains(text) { Ok(Expr::of_name(text)) } else { Expr::parse_over_trial(text, names) };
+        let parsed = if names.contains(text) {
+            Ok(Expr::of_name(text))
+        } else {
+            Expr::parse_over_trial(text, names)
+        };
         let expr = parsed.map_err(|error| FormulaError::of(text, error))?;
-        Ok(Self { text: text.to_owned(), expr })
+        Ok(Self {
+            text: text.to_owned(),
+            expr,
+        })
     }
 
     /// Makes a formula of an expression over one trial.
     #[must_use]
     pub fn of(expr: &Expr) -> Self {
-        Self { text: expr.text().to_owned(), expr: expr.clone() }
+        Self {
+            text: expr.text().to_owned(),
+            expr: expr.clone(),
+        }
     }
 
     /// Returns the text it was parsed from.
@@ -83,7 +97,9 @@ impl Formula {
 
     /// Returns every name it looks at, also those of metrics whose reports it asks.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.expr.names().chain(self.expr.asks().map(|(_, name)| name))
+        self.expr
+            .names()
+            .chain(self.expr.asks().map(|(_, name)| name))
     }
 
     /// Returns the names that stand for one value a trial.
@@ -100,14 +116,28 @@ impl Formula {
     ///
     /// # Errors
     /// The first mistake. If the name of something stands in quotes, it says how to write the name.
-    pub fn check(&self, names: &Names, type_of: &dyn Fn(&str) -> Type) -> Result<Type, FormulaError> {
-        let quoted = self.expr.texts().into_iter().find(|text| names.contains(text));
-        let hint =
-            quoted.map(|name| format!("quotes make a text; the name is written {}", in_back_quotes(name)));
+    pub fn check(
+        &self,
+        names: &Names,
+        type_of: &dyn Fn(&str) -> Type,
+    ) -> Result<Type, FormulaError> {
+        let quoted = self
+            .expr
+            .texts()
+            .into_iter()
+            .find(|text| names.contains(text));
+        let hint = quoted.map(|name| {
+            format!(
+                "quotes make a text; the name is written {}",
+                in_back_quotes(name)
+            )
+        });
         match self.expr.check(&|name| Some(type_of(name))) {
-            Ok(_) if hint.is_some() && self.names().next().is_none() => {
-                Err(FormulaError::new(&self.text, "names no parameter and no metric", hint))
-            }
+            Ok(_) if hint.is_some() && self.names().next().is_none() => Err(FormulaError::new(
+                &self.text,
+                "names no parameter and no metric",
+                hint,
+            )),
             Ok(result) => Ok(result),
             Err(error) => {
                 let hint = hint.or(error.hint);
@@ -162,7 +192,11 @@ pub fn split(list: &str) -> Vec<&str> {
         }
     }
     parts.push(&list[start..]);
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+    parts
+        .into_iter()
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 #[cfg(test)]
@@ -198,7 +232,10 @@ mod tests {
     }
 
     fn value(text: &str) -> Option<String> {
-        Formula::parse(text, &names()).unwrap().value(&One).map(|value| value.to_string())
+        Formula::parse(text, &names())
+            .unwrap()
+            .value(&One)
+            .map(|value| value.to_string())
     }
 
     #[test]
@@ -217,7 +254,10 @@ mod tests {
 
     #[test]
     fn text_in_quotes_is_left_alone_and_a_column_may_be_called_anything() {
-        assert_eq!(value("optimizer == 'last(acc)@3'").as_deref(), Some("false"));
+        assert_eq!(
+            value("optimizer == 'last(acc)@3'").as_deref(),
+            Some("false")
+        );
         assert_eq!(value("Val Loss").as_deref(), Some("3"));
         assert_eq!(value("Val Loss > 2").as_deref(), Some("true"));
         assert_eq!(value("missing"), None);
@@ -230,8 +270,14 @@ mod tests {
         let mut found: Vec<_> = formula.names().collect();
         found.sort_unstable();
         assert_eq!(found, ["acc", "loss", "lr"]);
-        assert_eq!((formula.name(), parse("`lr`").unwrap().name()), (None, Some("lr")));
-        assert_eq!(parse("min(acc)").unwrap().ask(), Some((Ask::Reduce(Reducer::Min), "acc")));
+        assert_eq!(
+            (formula.name(), parse("`lr`").unwrap().name()),
+            (None, Some("lr"))
+        );
+        assert_eq!(
+            parse("min(acc)").unwrap().ask(),
+            Some((Ask::Reduce(Reducer::Min), "acc"))
+        );
         assert!(parse("min(acc").is_err());
         let text = parse("last(acc) == 'x'").unwrap();
         assert!(text.check(&names(), &|_| Type::Any).is_err());
@@ -240,16 +286,24 @@ mod tests {
     #[test]
     fn a_function_over_reports_takes_a_name_and_a_step_is_a_number() {
         let error = |text: &str| Formula::parse(text, &names()).unwrap_err();
-        assert_eq!(error("mean(lr * 2)").message, "`mean` takes the name of a metric");
+        assert_eq!(
+            error("mean(lr * 2)").message,
+            "`mean` takes the name of a metric"
+        );
         assert_eq!(error("acc@x").message, "a step should stand behind `@`");
-        assert_eq!(error("mena(acc)").hint.as_deref(), Some("did you mean `mean`?"));
+        assert_eq!(
+            error("mena(acc)").hint.as_deref(),
+            Some("did you mean `mean`?")
+        );
     }
 
     #[test]
     fn the_name_of_a_metric_in_quotes_is_a_text_and_the_message_shows_how_to_write_it() {
         let check = |text: &str| {
             let formula = Formula::parse(text, &names()).unwrap();
-            formula.check(&names(), &|_| Type::Number).map_err(|error| error.hint)
+            formula
+                .check(&names(), &|_| Type::Number)
+                .map_err(|error| error.hint)
         };
         let hint = Some("quotes make a text; the name is written `val-acc`".to_owned());
         assert_eq!(check("\"val-acc\" > 0.2"), Err(hint.clone()));
@@ -259,7 +313,10 @@ mod tests {
 
     #[test]
     fn a_list_is_parted_at_commas_outside_brackets_and_quotes() {
-        assert_eq!(split("lr, min(a, b),`c,d`, 'e,f'"), ["lr", "min(a, b)", "`c,d`", "'e,f'"]);
+        assert_eq!(
+            split("lr, min(a, b),`c,d`, 'e,f'"),
+            ["lr", "min(a, b)", "`c,d`", "'e,f'"]
+        );
         assert!(split(" , ").is_empty());
     }
 

@@ -51,11 +51,18 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
         return Err(wrong(unknown(name, formula.text(), names)));
     }
     for name in formula.plain_names() {
-        let is_given = || study.trials().iter().any(|trial| row::value(study, trial, name).is_some());
+        let is_given = || {
+            study
+                .trials()
+                .iter()
+                .any(|trial| row::value(study, trial, name).is_some())
+        };
         let (kind, metric) = name.split_once('.').unwrap_or_default();
         match kind {
             "best" if !is_given() => check_ask(study, Ask::Reduce(Reducer::Best), metric),
-            "at_best" if !is_given() => check_take(study, metric).and_then(|()| check_at_best(study, metric)),
+            "at_best" if !is_given() => {
+                check_take(study, metric).and_then(|()| check_at_best(study, metric))
+            }
             _ => Ok(()),
         }
         .map_err(wrong)?;
@@ -71,7 +78,11 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
 ///
 /// # Errors
 /// The first question that no report answers, or why no trial has a result.
-pub fn check_reports(formula: &Formula, study: &Study, history: &History) -> Result<(), FormulaError> {
+pub fn check_reports(
+    formula: &Formula,
+    study: &Study,
+    history: &History,
+) -> Result<(), FormulaError> {
     let wrong = |(message, hint): Mistake| FormulaError::new(formula.text(), message, hint);
     for (ask, name) in formula.asks() {
         match ask {
@@ -91,13 +102,19 @@ fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<
     }
     let mut trouble = None;
     for trial in study.trials() {
-        match formula.compute(&TrialCells { study, trial, history }) {
+        match formula.compute(&TrialCells {
+            study,
+            trial,
+            history,
+        }) {
             Ok(_) => return Ok(()),
             Err(EvalError::Absent(_)) => {}
             Err(error) => trouble = trouble.or(Some(error)),
         }
     }
-    trouble.map_or(Ok(()), |error| Err((format!("has a value in no trial: {error}"), None)))
+    trouble.map_or(Ok(()), |error| {
+        Err((format!("has a value in no trial: {error}"), None))
+    })
 }
 
 /// A message and what to do about it.
@@ -122,16 +139,21 @@ pub(crate) fn unknown(name: &str, text: &str, names: &Names) -> Mistake {
 /// Each part of the misspelt `val/AR@10` is unlike every name. The whole is like `val/AR@100`.
 fn stretch<'a>(name: &str, text: &'a str) -> &'a str {
     let ends = |c: char| c.is_whitespace() || "()[]<>=!,'\"`".contains(c);
-    let Some(start) = text.find(name) else { return text };
+    let Some(start) = text.find(name) else {
+        return text;
+    };
     let end = start + name.len();
-    let from =
-        text[..start].rfind(ends).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
+    let from = text[..start].rfind(ends).map_or(0, |at| {
+        at + text[at..].chars().next().map_or(1, char::len_utf8)
+    });
     let to = text[end..].find(ends).map_or(text.len(), |at| end + at);
     &text[from..to]
 }
 
 fn is_prefixed(name: &str) -> bool {
-    ["param.", "metric.", "best.", "at_best."].iter().any(|kind| name.starts_with(kind))
+    ["param.", "metric.", "best.", "at_best."]
+        .iter()
+        .any(|kind| name.starts_with(kind))
 }
 
 /// Makes sure that reports can answer a question about a metric.
@@ -143,12 +165,23 @@ fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
     {
         return Ok(());
     }
-    let is_objective = study.header().objectives.iter().any(|objective| *objective.metric == *name);
+    let is_objective = study
+        .header()
+        .objectives
+        .iter()
+        .any(|objective| *objective.metric == *name);
     if !is_objective && !trials.iter().any(|trial| trial.metrics.contains_key(name)) {
         let is_text = trials.iter().any(|trial| trial.texts.contains_key(name));
-        let why = if is_text { "its reports are texts" } else { "it is no metric that trials report" };
+        let why = if is_text {
+            "its reports are texts"
+        } else {
+            "it is no metric that trials report"
+        };
         let hint = format!("write `{name}`: it has one value a trial");
-        return Err((format!("`{}` gives nothing: {why}", ask.of(name)), Some(hint)));
+        return Err((
+            format!("`{}` gives nothing: {why}", ask.of(name)),
+            Some(hint),
+        ));
     }
     match ask {
         Ask::Reduce(Reducer::Best) if row::goal(study, name).is_none() => {
@@ -167,10 +200,16 @@ fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
 /// Makes sure that one report of a trial counts.
 fn check_take(study: &Study, name: &str) -> Result<(), Mistake> {
     match study.header().objectives.first() {
-        None => Err(nothing_at_best(name, "without an objective no report counts")),
+        None => Err(nothing_at_best(
+            name,
+            "without an objective no report counts",
+        )),
         Some(objective) if objective.take.averages() => {
             let take = objective.take;
-            Err(nothing_at_best(name, &format!("with `take = \"{take}\"` no single report counts")))
+            Err(nothing_at_best(
+                name,
+                &format!("with `take = \"{take}\"` no single report counts"),
+            ))
         }
         Some(_) => Ok(()),
     }
@@ -178,7 +217,11 @@ fn check_take(study: &Study, name: &str) -> Result<(), Mistake> {
 
 /// Makes sure that a metric is in the report that counts of some trial, once one has such a report.
 fn check_at_best(study: &Study, name: &str) -> Result<(), Mistake> {
-    let mut counted = study.trials().iter().filter_map(|trial| trial.counted.as_ref()).peekable();
+    let mut counted = study
+        .trials()
+        .iter()
+        .filter_map(|trial| trial.counted.as_ref())
+        .peekable();
     if counted.peek().is_some() && !counted.any(|counted| counted.number(name).is_some()) {
         return Err(nothing_at_best(name, "it is in no report that counts"));
     }
@@ -187,7 +230,10 @@ fn check_at_best(study: &Study, name: &str) -> Result<(), Mistake> {
 
 fn nothing_at_best(name: &str, why: &str) -> Mistake {
     let hint = format!("write `last({name})`, `mean({name})`, `min({name})` or `max({name})`");
-    (format!("`{}` gives nothing: {why}", Ask::AtBest.of(name)), Some(hint))
+    (
+        format!("`{}` gives nothing: {why}", Ask::AtBest.of(name)),
+        Some(hint),
+    )
 }
 
 /// Makes sure that some trial reported a metric at a step, once one has reported it at all.
@@ -195,7 +241,10 @@ fn check_step(history: &History, name: &str, step: f64) -> Result<(), Mistake> {
     match extent(history.steps(name)) {
         Some((first, last)) if !history.steps(name).any(|at| at == step) => {
             let message = format!("no trial reported `{name}` at step {step}");
-            Err((message, Some(format!("its steps go from {first} to {last}"))))
+            Err((
+                message,
+                Some(format!("its steps go from {first} to {last}")),
+            ))
         }
         _ => Ok(()),
     }
@@ -210,9 +259,16 @@ fn extent(steps: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 
 /// Returns the type that a name has in every trial that has it.
 fn type_of(study: &Study, name: &str) -> Type {
-    let mut types = study.trials().iter().filter_map(|trial| row::value(study, trial, name));
+    let mut types = study
+        .trials()
+        .iter()
+        .filter_map(|trial| row::value(study, trial, name));
     let first = types.next().map_or(Type::Any, |value| Type::of(&value));
-    if types.all(|value| Type::of(&value) == first) { first } else { Type::Any }
+    if types.all(|value| Type::of(&value) == first) {
+        first
+    } else {
+        Type::Any
+    }
 }
 
 /// Returns the goal of the objective that an expression measures, if it does nothing else.
@@ -221,11 +277,19 @@ pub fn goal(formula: &Formula, study: &Study) -> Option<Goal> {
     let name = match (formula.name(), formula.ask()) {
         (Some(name), _) => {
             let kinds = ["metric.", "best.", "at_best."];
-            kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name)
+            kinds
+                .iter()
+                .find_map(|kind| name.strip_prefix(kind))
+                .unwrap_or(name)
         }
-        (None, Some((Ask::Reduce(Reducer::Count | Reducer::Std), _))) | (None, None) => return None,
+        (None, Some((Ask::Reduce(Reducer::Count | Reducer::Std), _))) | (None, None) => {
+            return None;
+        }
         (None, Some((_, name))) => name,
     };
     let objectives = &study.header().objectives;
-    objectives.iter().find(|objective| *objective.metric == *name).map(|objective| objective.goal)
+    objectives
+        .iter()
+        .find(|objective| *objective.metric == *name)
+        .map(|objective| objective.goal)
 }

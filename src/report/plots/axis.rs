@@ -46,13 +46,15 @@ impl Axis {
         }
     }
 
-    /// Returns where a value stands on [`scale`](Self::scale): categories in the middle of their bands.
+    /// Returns where a value stands on [`scale`](Self::scale): categories in the middle of their
+    /// bands.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         if self.is_choice() { value + 0.5 } else { value }
     }
 
-    /// Returns how far a value is from the smallest (0) to the largest (1); in the logarithm if that is what matters.
+    /// Returns how far a value is from the smallest (0) to the largest (1); in the logarithm if
+    /// that is what matters.
     #[must_use]
     pub fn unit(&self, value: f64) -> f64 {
         let unit = if self.log {
@@ -60,7 +62,11 @@ impl Axis {
         } else {
             (value - self.min) / (self.max - self.min)
         };
-        if unit.is_finite() { unit.clamp(0.0, 1.0) } else { 0.5 }
+        if unit.is_finite() {
+            unit.clamp(0.0, 1.0)
+        } else {
+            0.5
+        }
     }
 
     /// Undoes [`unit`](Self::unit).
@@ -74,20 +80,31 @@ impl Axis {
     }
 }
 
-/// Returns the parameters in which the trials differ as axes, in the order of the sweep file. A `space` tells their bounds and which are
-/// logarithmic; without one that is guessed from the values.
+/// Returns the parameters in which the trials differ as axes, in the order of the sweep file. A
+/// `space` tells their bounds and which are logarithmic; without one that is guessed from the
+/// values.
 #[must_use]
 pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis> {
     let mut axes = Vec::new();
     for name in row::params(study) {
-        let values: Vec<Option<&Value>> = trials.iter().map(|trial| trial.params.get(&name)).collect();
+        let values: Vec<Option<&Value>> =
+            trials.iter().map(|trial| trial.params.get(&name)).collect();
         let extent = space.and_then(|space| space.extent(&name));
-        if !values.iter().flatten().any(|value| matches!(value, Value::List(_))) {
+        if !values
+            .iter()
+            .flatten()
+            .any(|value| matches!(value, Value::List(_)))
+        {
             axes.extend(axis(&name, &values, extent.as_ref()));
             continue;
         }
-        let draws =
-            values.iter().flatten().map(|value| if let Value::List(items) = value { items.len() } else { 0 });
+        let draws = values.iter().flatten().map(|value| {
+            if let Value::List(items) = value {
+                items.len()
+            } else {
+                0
+            }
+        });
         for draw in 0..draws.max().unwrap_or(0).min(MOST_DRAWS) {
             let one = |value: &Option<&'_ Value>| match value {
                 Some(Value::List(items)) => items.get(draw).cloned(),
@@ -95,7 +112,11 @@ pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis
             };
             let items: Vec<Option<Value>> = values.iter().map(one).collect();
             let items: Vec<Option<&Value>> = items.iter().map(Option::as_ref).collect();
-            axes.extend(axis(&Name::from(format!("{name}[{draw}]")), &items, extent.as_ref()));
+            axes.extend(axis(
+                &Name::from(format!("{name}[{draw}]")),
+                &items,
+                extent.as_ref(),
+            ));
         }
     }
     axes
@@ -107,7 +128,10 @@ fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Opti
     if values.iter().all(|value| value == first) {
         return None;
     }
-    let numeric = values.iter().flatten().all(|value| value.as_f64().is_some());
+    let numeric = values
+        .iter()
+        .flatten()
+        .all(|value| value.as_f64().is_some());
     let name = name.to_string();
     match extent {
         Some(Extent::Choice(known)) if known.len() > 1 => Some(choice(name, values, known)),
@@ -140,7 +164,14 @@ fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Opti
 }
 
 fn numbers(values: &[Option<&Value>]) -> Vec<Option<f64>> {
-    values.iter().map(|value| value.and_then(Value::as_f64).filter(|number| number.is_finite())).collect()
+    values
+        .iter()
+        .map(|value| {
+            value
+                .and_then(Value::as_f64)
+                .filter(|number| number.is_finite())
+        })
+        .collect()
 }
 
 fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
@@ -149,8 +180,10 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
     for value in values.iter().flatten() {
         *counts.entry(listing::shown(value)).or_default() += 1;
     }
-    let mut others: Vec<(String, usize)> =
-        counts.into_iter().filter(|(label, _)| !labels.contains(label)).collect();
+    let mut others: Vec<(String, usize)> = counts
+        .into_iter()
+        .filter(|(label, _)| !labels.contains(label))
+        .collect();
     if labels.len() + others.len() > MOST_LABELS {
         others.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         labels.truncate(MOST_LABELS - 1);
@@ -158,14 +191,29 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
         others.push(("(others)".to_owned(), 0));
     }
     labels.extend(others.into_iter().map(|(label, _)| label));
-    let index: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(at, label)| (&**label, at)).collect();
+    let index: BTreeMap<&str, usize> = labels
+        .iter()
+        .enumerate()
+        .map(|(at, label)| (&**label, at))
+        .collect();
     let last = labels.len() - 1;
     let place = |value: &&Value| index.get(&*listing::shown(value)).copied().unwrap_or(last) as f64;
-    let values = values.iter().map(|value| value.as_ref().map(place)).collect();
-    Axis { name, log: false, max: last as f64, min: 0.0, labels, values }
+    let values = values
+        .iter()
+        .map(|value| value.as_ref().map(place))
+        .collect();
+    Axis {
+        name,
+        log: false,
+        max: last as f64,
+        min: 0.0,
+        labels,
+        values,
+    }
 }
 
-/// Guesses whether numbers are spread evenly in their logarithm: over two decades, and the median nearer to the geometric middle.
+/// Guesses whether numbers are spread evenly in their logarithm: over two decades, and the median
+/// nearer to the geometric middle.
 fn looks_logarithmic(values: &[Option<f64>]) -> bool {
     let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
     sorted.sort_by(f64::total_cmp);
@@ -214,10 +262,16 @@ mod tests {
     fn more_categories_than_can_be_told_apart_share_one() {
         let mut demo = Demo::new(&["name"]);
         for at in 0..200 {
-            demo.complete(&[("name", text(&format!("n{}", at.min(150))))], &[("val_loss", 0.5)]);
+            demo.complete(
+                &[("name", text(&format!("n{}", at.min(150))))],
+                &[("val_loss", 0.5)],
+            );
         }
         let trials: Vec<_> = demo.study.trials().iter().collect();
         let found = axes(&demo.study, &trials, None);
-        assert_eq!((found[0].labels.len(), found[0].labels[0].as_str()), (60, "n150"));
+        assert_eq!(
+            (found[0].labels.len(), found[0].labels[0].as_str()),
+            (60, "n150")
+        );
     }
 }

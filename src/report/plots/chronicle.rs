@@ -1,6 +1,8 @@
-//! What the fold of a study does not keep: every report of its trials, and every attempt with its slot and times.
+//! What the fold of a study does not keep: every report of its trials, and every attempt with its
+//! slot and times.
 //!
-//! A journal is mostly reports, so they are picked out of its lines without building what they would be in a study.
+//! A journal is mostly reports, so they are picked out of its lines without building what they
+//! would be in a study.
 
 use crate::space::Name;
 use crate::study::axis::{self, COUNTERS};
@@ -88,7 +90,12 @@ impl Chronicle {
             Some(resource) => vec![resource.clone()],
             None => COUNTERS.map(Name::from).to_vec(),
         };
-        Self { resource, counters, metrics, ..Self::default() }
+        Self {
+            resource,
+            counters,
+            metrics,
+            ..Self::default()
+        }
     }
 
     /// Returns the metrics that are kept.
@@ -102,18 +109,29 @@ impl Chronicle {
     #[must_use]
     pub fn axis<'a>(&self, trials: impl IntoIterator<Item = &'a TrialId>) -> String {
         let mut keys: Vec<&str> = Vec::new();
-        for curve in trials.into_iter().filter_map(|trial| self.curves.get(trial)) {
+        for curve in trials
+            .into_iter()
+            .filter_map(|trial| self.curves.get(trial))
+        {
             let key = curve.axis.key().map_or("report", |key| &**key);
             if !keys.contains(&key) {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { "report".to_owned() } else { keys.join(" / ") }
+        if keys.is_empty() {
+            "report".to_owned()
+        } else {
+            keys.join(" / ")
+        }
     }
 
-    /// Takes in whole lines of a journal. Lines that cannot be read are left to those who fold the study: they say where.
+    /// Takes in whole lines of a journal. Lines that cannot be read are left to those who fold the
+    /// study: they say where.
     pub fn read(&mut self, journal: &[u8]) {
-        let told: Vec<Vec<Told>> = blocks(journal).into_par_iter().map(|block| self.parse(block)).collect();
+        let told: Vec<Vec<Told>> = blocks(journal)
+            .into_par_iter()
+            .map(|block| self.parse(block))
+            .collect();
         for told in told.into_iter().flatten() {
             match told {
                 Told::Report(trial, picks) => self.report(trial, picks),
@@ -123,10 +141,13 @@ impl Chronicle {
     }
 
     fn parse(&self, block: &[u8]) -> Vec<Told> {
-        let lines = block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let lines = block
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
         lines
             .filter_map(|line| {
-                self.quick(line).or_else(|| Some(Told::Other(serde_json::from_slice(line).ok()?)))
+                self.quick(line)
+                    .or_else(|| Some(Told::Other(serde_json::from_slice(line).ok()?)))
             })
             .collect()
     }
@@ -138,18 +159,27 @@ impl Chronicle {
         let rest = rest.strip_prefix("\"event\":{\"logged\":{\"trial\":")?;
         let (trial, rest) = rest.split_once(",\"attempt\":")?;
         let (_, rest) = rest.split_once(",\"record\":{\"report\":{\"values\":")?;
-        Some(Told::Report(TrialId(trial.parse().ok()?), self.values(rest)?))
+        Some(Told::Report(
+            TrialId(trial.parse().ok()?),
+            self.values(rest)?,
+        ))
     }
 
     /// Reads the object of values at the start of a text.
     fn values(&self, text: &str) -> Option<Picks> {
-        Picked(self).deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
+        Picked(self)
+            .deserialize(&mut serde_json::Deserializer::from_str(text))
+            .ok()
     }
 
     /// Takes in one entry.
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
                 let number = |wanted: &Name| {
                     let found = values.iter().rev().find(|(name, _)| name == wanted);
                     match found {
@@ -162,21 +192,42 @@ impl Chronicle {
                 let metrics = self.metrics.iter().map(number).collect();
                 self.report(*trial, Picks { counters, metrics });
             }
-            Event::Started { trial, slot, resume, .. } => {
+            Event::Started {
+                trial,
+                slot,
+                resume,
+                ..
+            } => {
                 if !resume {
                     self.curves.remove(trial);
                 }
                 self.running.insert(*trial, self.attempts.len());
-                let span = Span { trial: *trial, slot: *slot, start: entry.at, end: None, exit: None };
+                let span = Span {
+                    trial: *trial,
+                    slot: *slot,
+                    start: entry.at,
+                    end: None,
+                    exit: None,
+                };
                 self.attempts.push(span);
             }
             Event::Judged { trial, verdict, .. } => {
-                let step = self.curves.get(trial).and_then(|curve| curve.steps.last().copied());
+                let step = self
+                    .curves
+                    .get(trial)
+                    .and_then(|curve| curve.steps.last().copied());
                 let (trial, verdict) = (*trial, *verdict);
-                self.verdicts.push(Judgement { trial, verdict, step: step.unwrap_or(0.0) });
+                self.verdicts.push(Judgement {
+                    trial,
+                    verdict,
+                    step: step.unwrap_or(0.0),
+                });
             }
             Event::Ended { trial, exit, .. } => {
-                let span = self.running.remove(trial).and_then(|at| self.attempts.get_mut(at));
+                let span = self
+                    .running
+                    .remove(trial)
+                    .and_then(|at| self.attempts.get_mut(at));
                 if let Some(span) = span {
                     (span.end, span.exit) = (Some(entry.at), Some(exit.clone()));
                 }
@@ -186,12 +237,19 @@ impl Chronicle {
     }
 
     fn report(&mut self, trial: TrialId, picks: Picks) {
-        let begin = || Curve { axis: Axis::of(self.resource.as_ref()), ..Curve::default() };
+        let begin = || Curve {
+            axis: Axis::of(self.resource.as_ref()),
+            ..Curve::default()
+        };
         let curve = self.curves.entry(trial).or_insert_with(begin);
         let numbered = curve.axis.is_number();
         let value = |key: &str| {
             let at = self.counters.iter().position(|counter| **counter == *key)?;
-            picks.counters.get(at).copied().filter(|number| number.is_finite())
+            picks
+                .counters
+                .get(at)
+                .copied()
+                .filter(|number| number.is_finite())
         };
         let (count, before) = (curve.steps.len() as u64 + 1, curve.steps.last().copied());
         let step = curve.axis.place(count, before, value).unwrap_or(0.0);
@@ -211,7 +269,9 @@ impl Chronicle {
 fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
     let mut blocks = Vec::new();
     while journal.len() > BLOCK {
-        let Some(end) = journal[BLOCK..].iter().position(|byte| *byte == b'\n') else { break };
+        let Some(end) = journal[BLOCK..].iter().position(|byte| *byte == b'\n') else {
+            break;
+        };
         let (block, rest) = journal.split_at(BLOCK + end + 1);
         blocks.push(block);
         journal = rest;
@@ -330,8 +390,16 @@ mod tests {
         let trial = demo.start(&[("lr", Value::Float(0.1))]);
         demo.report(trial, &[("val_loss", 0.5), ("acc", 0.1)]);
         demo.report(trial, &[("val_loss", f64::NAN), ("größe", 2.0)]);
-        let note = ("val_loss\"}".into(), Datum::Text("a \"quoted\" text, \"event\":{".into()));
-        demo.log(trial, LogRecord::Report { values: vec![note, ("val_loss".into(), Datum::Flag(true))] });
+        let note = (
+            "val_loss\"}".into(),
+            Datum::Text("a \"quoted\" text, \"event\":{".into()),
+        );
+        demo.log(
+            trial,
+            LogRecord::Report {
+                values: vec![note, ("val_loss".into(), Datum::Flag(true))],
+            },
+        );
         demo.end(trial, Exit::Stopped);
         demo
     }
@@ -339,11 +407,16 @@ mod tests {
     #[test]
     fn picking_reports_out_of_lines_gives_what_the_entries_say() {
         let demo = demo();
-        let lines: String =
-            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+        let lines: String = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
         let metrics = vec!["val_loss".into(), "größe".into()];
-        let (mut read, mut told) =
-            (Chronicle::new(None, metrics.clone()), Chronicle::new(None, metrics.clone()));
+        let (mut read, mut told) = (
+            Chronicle::new(None, metrics.clone()),
+            Chronicle::new(None, metrics.clone()),
+        );
         read.read(lines.as_bytes());
         demo.entries.iter().for_each(|entry| told.apply(entry));
         assert_eq!(format!("{read:?}"), format!("{told:?}"));
@@ -359,15 +432,22 @@ mod tests {
         let mut demo = Demo::new(&[]);
         let [stepping, late, numbered] = [(); 3].map(|()| demo.start(&[]));
         for step in [0.0, 50.0, 100.0] {
-            demo.report(stepping, &[("val_loss", 0.5), ("epoch", 1.0), ("step", step)]);
+            demo.report(
+                stepping,
+                &[("val_loss", 0.5), ("epoch", 1.0), ("step", step)],
+            );
             demo.report(numbered, &[("val_loss", 0.5)]);
         }
         demo.report(late, &[("val_loss", 0.9)]);
         demo.report(late, &[("val_loss", 0.5), ("epoch", 0.25)]);
         demo.report(late, &[("val_loss", 0.4), ("step", 9.0)]);
-        let lines: String =
-            demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
-        let [mut read, mut applied] = [(); 2].map(|()| Chronicle::new(None, vec!["val_loss".into()]));
+        let lines: String = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
+        let [mut read, mut applied] =
+            [(); 2].map(|()| Chronicle::new(None, vec!["val_loss".into()]));
         read.read(lines.as_bytes());
         demo.entries.iter().for_each(|entry| applied.apply(entry));
         for chronicle in [read, applied] {
@@ -375,7 +455,10 @@ mod tests {
             assert_eq!(chronicle.curves[&late].steps, [0.0, 0.25, 0.25]);
             assert_eq!(chronicle.curves[&numbered].steps, [1.0, 2.0, 3.0]);
             assert_eq!(chronicle.axis([&stepping]), "step");
-            assert_eq!(chronicle.axis([&stepping, &late, &numbered]), "step / epoch / report");
+            assert_eq!(
+                chronicle.axis([&stepping, &late, &numbered]),
+                "step / epoch / report"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! Contour: the objective over two parameters, as the importance forest sees it, with the trials on top.
+//! Contour: the objective over two parameters, as the importance forest sees it, with the trials on
+//! top.
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Shape, Tone, bounds};
@@ -26,7 +27,8 @@ pub struct Contour {
     pub x: Side,
     /// The second.
     pub y: Side,
-    /// What the forest expects in each cell, row by row of the second parameter; `None` where one of them does not exist.
+    /// What the forest expects in each cell, row by row of the second parameter; `None` where one
+    /// of them does not exist.
     pub cells: Vec<Option<f64>>,
     /// The trials: id, first, second (categories by their index), value.
     pub points: Vec<(u32, f64, f64, f64)>,
@@ -49,9 +51,16 @@ impl Side {
     fn of(axis: &Axis) -> Self {
         let edges = match axis.is_choice() {
             true => (0..=axis.labels.len()).map(|at| at as f64).collect(),
-            false => (0..=CELLS).map(|at| axis.value(at as f64 / CELLS as f64)).collect(),
+            false => (0..=CELLS)
+                .map(|at| axis.value(at as f64 / CELLS as f64))
+                .collect(),
         };
-        Self { name: axis.name.clone(), log: axis.log, labels: axis.labels.clone(), edges }
+        Self {
+            name: axis.name.clone(),
+            log: axis.log,
+            labels: axis.labels.clone(),
+            edges,
+        }
     }
 }
 
@@ -59,10 +68,19 @@ impl Side {
 #[must_use]
 pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
     let place = |name: &str| fitted.axes.iter().position(|axis| axis.name == name);
-    let top: Vec<usize> = importance.rows.iter().take(TOP).filter_map(|row| place(&row.name)).collect();
+    let top: Vec<usize> = importance
+        .rows
+        .iter()
+        .take(TOP)
+        .filter_map(|row| place(&row.name))
+        .collect();
     let mut found = Vec::new();
     for (at, first) in top.iter().enumerate() {
-        found.extend(top[at + 1..].iter().map(|second| contour(input, fitted, *first, *second)));
+        found.extend(
+            top[at + 1..]
+                .iter()
+                .map(|second| contour(input, fitted, *first, *second)),
+        );
     }
     found
 }
@@ -75,8 +93,15 @@ fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> C
     let points = complete
         .iter()
         .enumerate()
-        .filter_map(|(at, (trial, value))| Some((trial.id.0, a.values[at]?, b.values[at]?, *value)));
-    Contour { cells: fanova::surface(&fitted.forest, (first, second), size), points: points.collect(), x, y }
+        .filter_map(|(at, (trial, value))| {
+            Some((trial.id.0, a.values[at]?, b.values[at]?, *value))
+        });
+    Contour {
+        cells: fanova::surface(&fitted.forest, (first, second), size),
+        points: points.collect(),
+        x,
+        y,
+    }
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
@@ -85,9 +110,14 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
 
 fn one(input: &Input<'_>) -> Figure {
     let fitted = Fitted::of(input);
-    let measured = fitted.as_ref().and_then(|fitted| Some((fitted, Importance::of(input, fitted)?)));
-    let contours = measured.as_ref().map(|(fitted, importance)| contours(input, fitted, importance));
-    let (Some((fitted, importance)), Some(contours)) = (measured, contours.filter(|found| !found.is_empty()))
+    let measured = fitted
+        .as_ref()
+        .and_then(|fitted| Some((fitted, Importance::of(input, fitted)?)));
+    let contours = measured
+        .as_ref()
+        .map(|(fitted, importance)| contours(input, fitted, importance));
+    let (Some((fitted, importance)), Some(contours)) =
+        (measured, contours.filter(|found| !found.is_empty()))
     else {
         return nothing(
             input,
@@ -95,14 +125,23 @@ fn one(input: &Input<'_>) -> Figure {
             "it takes at least 8 complete trials and two parameters in which they differ",
         );
     };
-    let mut figure = Figure::new(input.title(&format!("{} over pairs of parameters", importance.metric)));
+    let mut figure =
+        Figure::new(input.title(&format!("{} over pairs of parameters", importance.metric)));
     figure.columns = if contours.len() == 1 { 1 } else { 2 };
     figure.notes.clone_from(&importance.cautions);
-    let cells = contours.iter().flat_map(|contour| contour.cells.iter().flatten().copied());
+    let cells = contours
+        .iter()
+        .flat_map(|contour| contour.cells.iter().flatten().copied());
     let (low, high) = bounds(cells).unwrap_or((0.0, 1.0));
-    let minimise = input.objective().is_none_or(|objective| objective.goal == Goal::Min);
+    let minimise = input
+        .objective()
+        .is_none_or(|objective| objective.goal == Goal::Min);
     let heat = |value: f64| {
-        let place = if high > low { (value - low) / (high - low) } else { 0.5 };
+        let place = if high > low {
+            (value - low) / (high - low)
+        } else {
+            0.5
+        };
         Tone::Heat(if minimise { 1.0 - place } else { place })
     };
     for contour in &contours {
@@ -133,14 +172,28 @@ fn panel(fitted: &Fitted, contour: &Contour, heat: impl Fn(f64) -> Tone) -> Pane
         let (column, row) = (at % width, at / width);
         let Some(value) = cell else { continue };
         let (x, y) = (&contour.x.edges, &contour.y.edges);
-        marks.push(Mark::Block((x[column], x[column + 1]), (y[row], y[row + 1]), heat(*value)));
+        marks.push(Mark::Block(
+            (x[column], x[column + 1]),
+            (y[row], y[row + 1]),
+            heat(*value),
+        ));
     }
     let place = |side: &Side, value: f64, id: u32| {
-        if side.labels.is_empty() { value } else { value + 0.5 + super::slice::jitter(true, id) }
+        if side.labels.is_empty() {
+            value
+        } else {
+            value + 0.5 + super::slice::jitter(true, id)
+        }
     };
     let points = contour.points.iter();
-    let points =
-        points.map(|(id, x, y, _)| (place(&contour.x, *x, *id), place(&contour.y, *y, id * 7 + 3))).collect();
+    let points = points
+        .map(|(id, x, y, _)| {
+            (
+                place(&contour.x, *x, *id),
+                place(&contour.y, *y, id * 7 + 3),
+            )
+        })
+        .collect();
     marks.push(Mark::Points(points, Tone::Ink, Shape::Speck));
     Panel {
         title: String::new(),

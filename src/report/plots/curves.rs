@@ -6,8 +6,11 @@ use crate::report::number;
 use crate::study::{Goal, Trial, TrialState};
 use serde::Serialize;
 
-pub(super) const KIND: Kind =
-    Kind { name: "curves", about: "learning curves; where trials were stopped is marked", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "curves",
+    about: "learning curves; where trials were stopped is marked",
+    figure,
+};
 
 /// How many trials a picture shows; the page gets more.
 const PICTURE: usize = 200;
@@ -41,17 +44,30 @@ pub struct Line {
 }
 
 impl Curves {
-    /// Collects the curves of at most `most` trials with at most `points` points: of many the best half, and an even choice of the others.
+    /// Collects the curves of at most `most` trials with at most `points` points: of many the best
+    /// half, and an even choice of the others.
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize, points: usize) -> Self {
         let metric = input.label().to_owned();
-        let at = input.chronicle.metrics().iter().position(|name| **name == *metric);
+        let at = input
+            .chronicle
+            .metrics()
+            .iter()
+            .position(|name| **name == *metric);
         let known = |trial: &&Trial| {
             let curve = input.chronicle.curves.get(&trial.id)?;
             let values = curve.values.get(at?)?;
-            values.iter().any(|value| value.is_finite()).then_some((curve, values))
+            values
+                .iter()
+                .any(|value| value.is_finite())
+                .then_some((curve, values))
         };
-        let with: Vec<&Trial> = input.trials.iter().copied().filter(|trial| known(trial).is_some()).collect();
+        let with: Vec<&Trial> = input
+            .trials
+            .iter()
+            .copied()
+            .filter(|trial| known(trial).is_some())
+            .collect();
         let mut thin = false;
         let lines = chosen(input, &with, most).into_iter().filter_map(|trial| {
             let (curve, values) = known(&trial)?;
@@ -61,24 +77,40 @@ impl Curves {
                 .zip(values)
                 .filter(|(_, value)| !value.is_nan() || values.len() == 1)
                 .map(|(step, value)| {
-                    (*step, Some(number::rounded(*value, 6)).filter(|value| value.is_finite()))
+                    (
+                        *step,
+                        Some(number::rounded(*value, 6)).filter(|value| value.is_finite()),
+                    )
                 })
                 .collect();
             thin |= all.len() > points;
-            Some(Line { trial: trial.id.0, state: trial.state.word(), points: thinned(&all, points) })
+            Some(Line {
+                trial: trial.id.0,
+                state: trial.state.word(),
+                points: thinned(&all, points),
+            })
         });
         let lines = lines.collect();
         let step = input.chronicle.axis(with.iter().map(|trial| &trial.id));
-        Self { metric, step, lines, of: with.len(), thinned: thin }
+        Self {
+            metric,
+            step,
+            lines,
+            of: with.len(),
+            thinned: thin,
+        }
     }
 }
 
-/// Chooses trials: all, or the best half and an even choice of the others, in the order of their ids.
+/// Chooses trials: all, or the best half and an even choice of the others, in the order of their
+/// ids.
 fn chosen<'a>(input: &Input<'_>, trials: &[&'a Trial], most: usize) -> Vec<&'a Trial> {
     if trials.len() <= most {
         return trials.to_vec();
     }
-    let minimise = input.objective().is_none_or(|objective| objective.goal == Goal::Min);
+    let minimise = input
+        .objective()
+        .is_none_or(|objective| objective.goal == Goal::Min);
     let score = |trial: &Trial| {
         let value = input.measured(trial).unwrap_or(f64::NAN);
         if minimise { value } else { -value }
@@ -86,7 +118,11 @@ fn chosen<'a>(input: &Input<'_>, trials: &[&'a Trial], most: usize) -> Vec<&'a T
     let mut ranked: Vec<&Trial> = trials.to_vec();
     ranked.sort_by(|a, b| score(a).total_cmp(&score(b)).then(a.id.cmp(&b.id)));
     let (best, others) = ranked.split_at(most / 2);
-    let mut kept: Vec<&Trial> = best.iter().copied().chain(thinned(others, most - most / 2)).collect();
+    let mut kept: Vec<&Trial> = best
+        .iter()
+        .copied()
+        .chain(thinned(others, most - most / 2))
+        .collect();
     kept.sort_by_key(|trial| trial.id);
     kept
 }
@@ -112,21 +148,36 @@ fn one(input: &Input<'_>) -> Figure {
             curves.of
         ));
     }
-    let values = || curves.lines.iter().flat_map(|line| line.points.iter().filter_map(|(_, value)| *value));
-    let steps = curves.lines.iter().flat_map(|line| line.points.iter().map(|(step, _)| *step));
+    let values = || {
+        curves
+            .lines
+            .iter()
+            .flat_map(|line| line.points.iter().filter_map(|(_, value)| *value))
+    };
+    let steps = curves
+        .lines
+        .iter()
+        .flat_map(|line| line.points.iter().map(|(step, _)| *step));
     let best = input.study.incumbent().map(|trial| trial.id.0);
     let mut marks = Vec::new();
     let mut ends = [Vec::new(), Vec::new()];
     let many = curves.lines.len() > 60;
     let mut states = Vec::new();
     for line in &curves.lines {
-        let points: Vec<(f64, f64)> =
-            line.points.iter().map(|(step, value)| (*step, value.unwrap_or(f64::NAN))).collect();
+        let points: Vec<(f64, f64)> = line
+            .points
+            .iter()
+            .map(|(step, value)| (*step, value.unwrap_or(f64::NAN)))
+            .collect();
         let state = state(line.state);
         if !states.contains(&state) && Some(line.trial) != best {
             states.push(state.clone());
         }
-        let last = points.iter().rev().find(|(_, value)| value.is_finite()).copied();
+        let last = points
+            .iter()
+            .rev()
+            .find(|(_, value)| value.is_finite())
+            .copied();
         match state {
             TrialState::Stopped => ends[0].extend(last),
             TrialState::Failed => ends[1].extend(last),
@@ -139,7 +190,11 @@ fn one(input: &Input<'_>) -> Figure {
         let mark = if Some(line.trial) == best {
             Mark::Line(points, Tone::Best, Weight::Bold)
         } else {
-            Mark::Line(points, tone(&state), if many { Weight::Thin } else { Weight::Usual })
+            Mark::Line(
+                points,
+                tone(&state),
+                if many { Weight::Thin } else { Weight::Usual },
+            )
         };
         marks.push(mark);
     }
@@ -151,8 +206,14 @@ fn one(input: &Input<'_>) -> Figure {
             marks.push(Mark::Points(points, tone, Shape::Cross));
         }
     }
-    figure.legend.extend(best.map(|best| (Tone::Best, format!("trial {best}, the best"))));
-    figure.legend.extend(states.iter().map(|state| (tone(state), state.word().to_owned())));
+    figure
+        .legend
+        .extend(best.map(|best| (Tone::Best, format!("trial {best}, the best"))));
+    figure.legend.extend(
+        states
+            .iter()
+            .map(|state| (tone(state), state.word().to_owned())),
+    );
     figure.panels.push(Panel {
         title: String::new(),
         x: Guide::new(&*curves.step, Scale::around(steps)),

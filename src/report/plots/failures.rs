@@ -8,7 +8,11 @@ use crate::study::{Exit, TrialId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) const KIND: Kind = Kind { name: "failures", about: "how attempts failed, and how often", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "failures",
+    about: "how attempts failed, and how often",
+    figure,
+};
 
 /// How many causes are told apart.
 const MOST: usize = 16;
@@ -39,13 +43,22 @@ impl Failures {
     pub fn of(input: &Input<'_>) -> Self {
         let wanted: BTreeMap<TrialId, _> = input.ran().map(|trial| (trial.id, trial)).collect();
         let mut causes: BTreeMap<String, (usize, BTreeSet<u32>)> = BTreeMap::new();
-        let ended = input.chronicle.attempts.iter().filter(|span| wanted.contains_key(&span.trial));
+        let ended = input
+            .chronicle
+            .attempts
+            .iter()
+            .filter(|span| wanted.contains_key(&span.trial));
         let ended: Vec<_> = ended.filter(|span| span.exit.is_some()).collect();
-        let last: BTreeMap<TrialId, usize> =
-            ended.iter().enumerate().map(|(at, span)| (span.trial, at)).collect();
+        let last: BTreeMap<TrialId, usize> = ended
+            .iter()
+            .enumerate()
+            .map(|(at, span)| (span.trial, at))
+            .collect();
         for (at, span) in ended.iter().enumerate() {
             // What the study made of the last attempt counts.
-            let found = wanted.get(&span.trial).and_then(|trial| trial.exit.as_ref());
+            let found = wanted
+                .get(&span.trial)
+                .and_then(|trial| trial.exit.as_ref());
             let exit = if last.get(&span.trial) == Some(&at) {
                 found.or(span.exit.as_ref())
             } else {
@@ -70,10 +83,21 @@ impl Failures {
         if causes.len() > MOST {
             let others = causes.split_off(MOST - 1);
             let attempts = others.iter().map(|cause| cause.attempts).sum();
-            let trials = others.iter().flat_map(|cause| cause.trials.iter().copied()).take(100).collect();
-            causes.push(Cause { cause: format!("{} other causes", others.len()), attempts, trials });
+            let trials = others
+                .iter()
+                .flat_map(|cause| cause.trials.iter().copied())
+                .take(100)
+                .collect();
+            causes.push(Cause {
+                cause: format!("{} other causes", others.len()),
+                attempts,
+                trials,
+            });
         }
-        Self { causes, of: ended.len() }
+        Self {
+            causes,
+            of: ended.len(),
+        }
     }
 }
 
@@ -88,21 +112,51 @@ fn one(input: &Input<'_>) -> Figure {
     }
     let mut figure = Figure::new(input.title("failures"));
     let failed: usize = data.causes.iter().map(|cause| cause.attempts).sum();
-    figure.notes.push(format!("{failed} of {} attempts failed or were lost", data.of));
-    let most = data.causes.iter().map(|cause| cause.attempts).max().unwrap_or(1) as f64;
+    figure.notes.push(format!(
+        "{failed} of {} attempts failed or were lost",
+        data.of
+    ));
+    let most = data
+        .causes
+        .iter()
+        .map(|cause| cause.attempts)
+        .max()
+        .unwrap_or(1) as f64;
     let mut marks = Vec::new();
     for (at, cause) in data.causes.iter().enumerate() {
         let at = at as f64;
-        marks.push(Mark::Block((0.0, cause.attempts as f64), (at + 0.2, at + 0.8), Tone::Bad));
-        let ids: Vec<String> = cause.trials.iter().take(5).map(ToString::to_string).collect();
+        marks.push(Mark::Block(
+            (0.0, cause.attempts as f64),
+            (at + 0.2, at + 0.8),
+            Tone::Bad,
+        ));
+        let ids: Vec<String> = cause
+            .trials
+            .iter()
+            .take(5)
+            .map(ToString::to_string)
+            .collect();
         let more = if cause.trials.len() > 5 { ", …" } else { "" };
         let text = format!("{} (trial {}{more})", cause.attempts, ids.join(", "));
-        marks.push(Mark::Text((cause.attempts as f64, at + 0.5), text, Side::Right, Tone::Ink));
+        marks.push(Mark::Text(
+            (cause.attempts as f64, at + 0.5),
+            text,
+            Side::Right,
+            Tone::Ink,
+        ));
     }
     figure.panels.push(Panel {
         title: String::new(),
         x: Guide::new("attempts", Scale::Linear(0.0, most * 1.5)),
-        y: Guide::new("", Scale::Bands(data.causes.iter().map(|cause| cause.cause.clone()).collect())),
+        y: Guide::new(
+            "",
+            Scale::Bands(
+                data.causes
+                    .iter()
+                    .map(|cause| cause.cause.clone())
+                    .collect(),
+            ),
+        ),
         marks,
     });
     figure

@@ -1,4 +1,5 @@
-//! A plot ready to be drawn: panels with two scales and marks in the units of the data. What a colour or a line width is, the drawer knows.
+//! A plot ready to be drawn: panels with two scales and marks in the units of the data. What a
+//! colour or a line width is, the drawer knows.
 
 use crate::report::number;
 
@@ -126,7 +127,11 @@ pub enum Mark {
 impl Figure {
     /// Begins a figure.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), columns: 1, ..Self::default() }
+        Self {
+            title: title.into(),
+            columns: 1,
+            ..Self::default()
+        }
     }
 
     /// Adds something that has to be known.
@@ -146,24 +151,39 @@ impl Figure {
 impl Guide {
     /// Names a scale.
     pub fn new(label: impl Into<String>, scale: Scale) -> Self {
-        Self { label: label.into(), scale }
+        Self {
+            label: label.into(),
+            scale,
+        }
     }
 }
 
 impl Scale {
-    /// Returns a linear scale over the finite ones of these values, with a little room on both sides.
+    /// Returns a linear scale over the finite ones of these values, with a little room on both
+    /// sides.
     pub fn around(values: impl IntoIterator<Item = f64>) -> Self {
         let (min, max) = bounds(values).unwrap_or((0.0, 1.0));
-        let room = if max > min { (max - min) * 0.04 } else { min.abs().max(1.0) * 0.1 };
+        let room = if max > min {
+            (max - min) * 0.04
+        } else {
+            min.abs().max(1.0) * 0.1
+        };
         Self::Linear((min - room).max(f64::MIN), (max + room).min(f64::MAX))
     }
 
-    /// Returns a scale over the finite ones of these values: logarithmic if they are positive and so uneven that a linear one would
-    /// show most of them as one.
+    /// Returns a scale over the finite ones of these values: logarithmic if they are positive and
+    /// so uneven that a linear one would show most of them as one.
     pub fn fitting(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        let mut values: Vec<f64> = values
+            .into_iter()
+            .filter(|value| value.is_finite())
+            .collect();
         values.sort_by(f64::total_cmp);
-        let at = |part: f64| values.get(((values.len().max(1) - 1) as f64 * part) as usize).copied();
+        let at = |part: f64| {
+            values
+                .get(((values.len().max(1) - 1) as f64 * part) as usize)
+                .copied()
+        };
         if let (Some(min), Some(middle), Some(max)) = (at(0.0), at(0.5), at(1.0))
             && min > 0.0
             && max / min > 50.0
@@ -177,11 +197,19 @@ impl Scale {
     /// Returns a logarithmic scale with a little room on both sides.
     #[must_use]
     pub fn log_around(min: f64, max: f64) -> Self {
-        let room = if max > min { (max / min).powf(0.04).min(2.0) } else { 2.0 };
-        Self::Log((min / room).max(f64::MIN_POSITIVE), (max * room).min(f64::MAX))
+        let room = if max > min {
+            (max / min).powf(0.04).min(2.0)
+        } else {
+            2.0
+        };
+        Self::Log(
+            (min / room).max(f64::MIN_POSITIVE),
+            (max * room).min(f64::MAX),
+        )
     }
 
-    /// Returns how far a value is from the start (0) to the end (1); `None` if it is not finite or has no place.
+    /// Returns how far a value is from the start (0) to the end (1); `None` if it is not finite or
+    /// has no place.
     #[must_use]
     pub fn place(&self, value: f64) -> Option<f64> {
         let place = match self {
@@ -196,8 +224,12 @@ impl Scale {
     /// Returns at most about `most` values to write beside it, with their texts.
     #[must_use]
     pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        let shown =
-            |values: Vec<f64>| values.into_iter().map(|value| (value, number::short(value))).collect();
+        let shown = |values: Vec<f64>| {
+            values
+                .into_iter()
+                .map(|value| (value, number::short(value)))
+                .collect()
+        };
         match self {
             Self::Blank(..) => Vec::new(),
             Self::Linear(min, max) => shown(even(*min, *max, most)),
@@ -205,7 +237,9 @@ impl Scale {
             Self::Bands(labels) => {
                 let every = labels.len().div_ceil(most.max(1)).max(1);
                 let bands = labels.iter().enumerate().step_by(every);
-                bands.map(|(at, label)| (at as f64 + 0.5, label.clone())).collect()
+                bands
+                    .map(|(at, label)| (at as f64 + 0.5, label.clone()))
+                    .collect()
             }
         }
     }
@@ -228,13 +262,19 @@ fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
     }
     let rough = width / most.max(2) as f64;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= rough);
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|step| *step >= rough);
     let step = step.unwrap_or(10.0 * power);
     let first = (min / step).ceil();
     let count = ((max / step).floor() - first).clamp(-1.0, 100.0) as i64 + 1;
     // Rounded again, so that 0.30000000000000004 is 0.3.
     let unit = power / 10.0;
-    (0..count).map(|at| (first + at as f64) * step).map(|value| (value / unit).round() * unit).collect()
+    (0..count)
+        .map(|at| (first + at as f64) * step)
+        .map(|value| (value / unit).round() * unit)
+        .collect()
 }
 
 /// Returns powers of ten in a range; round numbers between them if there are too few.
@@ -242,14 +282,25 @@ fn decades(min: f64, max: f64, most: usize) -> Vec<f64> {
     let (from, to) = (min.log10().ceil() as i32, max.log10().floor() as i32);
     if to - from >= 2 {
         let every = ((to - from + 1) as usize).div_ceil(most.max(1)).max(1);
-        return (from..=to).step_by(every).map(|power| 10f64.powi(power)).collect();
+        return (from..=to)
+            .step_by(every)
+            .map(|power| 10f64.powi(power))
+            .collect();
     }
-    let digits: &[f64] = if most >= 6 { &[1.0, 2.0, 5.0] } else { &[1.0, 3.0] };
+    let digits: &[f64] = if most >= 6 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0, 3.0]
+    };
     let found: Vec<f64> = (from - 1..=to)
         .flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)))
         .filter(|value| (min..=max).contains(value))
         .collect();
-    if found.len() >= 2 { found } else { even(min, max, most.min(4)) }
+    if found.len() >= 2 {
+        found
+    } else {
+        even(min, max, most.min(4))
+    }
 }
 
 #[cfg(test)]
@@ -257,16 +308,32 @@ mod tests {
     use super::Scale;
 
     fn texts(scale: &Scale, most: usize) -> Vec<String> {
-        scale.ticks(most).into_iter().map(|(_, text)| text).collect()
+        scale
+            .ticks(most)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
     }
 
     #[test]
     fn ticks_are_round_numbers() {
-        assert_eq!(texts(&Scale::Linear(0.0, 1.0), 5), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
-        assert_eq!(texts(&Scale::Linear(-0.013, 0.31), 4), ["0", "0.1", "0.2", "0.3"]);
-        assert_eq!(texts(&Scale::Log(1e-5, 0.1), 6), ["1e-5", "0.0001", "0.001", "0.01", "0.1"]);
+        assert_eq!(
+            texts(&Scale::Linear(0.0, 1.0), 5),
+            ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+        );
+        assert_eq!(
+            texts(&Scale::Linear(-0.013, 0.31), 4),
+            ["0", "0.1", "0.2", "0.3"]
+        );
+        assert_eq!(
+            texts(&Scale::Log(1e-5, 0.1), 6),
+            ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
+        );
         assert_eq!(texts(&Scale::Log(8.0, 128.0), 6), ["10", "20", "50", "100"]);
-        assert_eq!(texts(&Scale::Linear(0.0, 100.0), 4), ["0", "25", "50", "75", "100"]);
+        assert_eq!(
+            texts(&Scale::Linear(0.0, 100.0), 4),
+            ["0", "25", "50", "75", "100"]
+        );
         assert_eq!(texts(&Scale::Linear(0.7, 1.3), 3), ["0.75", "1", "1.25"]);
         assert_eq!(texts(&Scale::Linear(3.0, 3.0), 4), ["3"]);
     }
@@ -274,7 +341,11 @@ mod tests {
     #[test]
     fn a_scale_survives_values_it_cannot_show() {
         let scale = Scale::around([f64::NAN, 1.0, f64::INFINITY, 1.0]);
-        assert!(scale.place(1.0).is_some_and(|place| (place - 0.5).abs() < 1e-12));
+        assert!(
+            scale
+                .place(1.0)
+                .is_some_and(|place| (place - 0.5).abs() < 1e-12)
+        );
         assert_eq!(scale.place(f64::NAN), None);
         assert_eq!(Scale::Log(1.0, 10.0).place(0.0), None);
         assert_eq!(Scale::around([]), Scale::Linear(-0.04, 1.04));

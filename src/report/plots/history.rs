@@ -6,8 +6,11 @@ use crate::study::{Goal, TrialId, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-pub(super) const KIND: Kind =
-    Kind { name: "history", about: "the objective of every trial, and the best so far", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "history",
+    about: "the objective of every trial, and the best so far",
+    figure,
+};
 
 /// The objectives of a study's trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,7 +19,8 @@ pub struct History {
     pub metric: String,
     /// Whether small is good.
     pub minimise: bool,
-    /// Complete trials: id and value. Of several seeds the first trial of each configuration, and the mean.
+    /// Complete trials: id and value. Of several seeds the first trial of each configuration, and
+    /// the mean.
     pub complete: Vec<(u32, f64)>,
     /// The ids of those among them that break an outcome limit: none is ever the best.
     pub breaking: Vec<u32>,
@@ -36,35 +40,60 @@ impl History {
     /// Collects it.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
-        let minimise = input.objective().is_none_or(|objective| objective.goal == Goal::Min);
+        let minimise = input
+            .objective()
+            .is_none_or(|objective| objective.goal == Goal::Min);
         let configurations = input.configurations();
         let breaks = |head: &TrialId| input.study.violation(*head) > 0.0;
-        let breaking: BTreeSet<u32> =
-            configurations.iter().filter(|(head, _)| breaks(head)).map(|(head, _)| head.0).collect();
-        let complete: Vec<(u32, f64)> =
-            configurations.into_iter().map(|(head, value)| (head.0, value)).collect();
+        let breaking: BTreeSet<u32> = configurations
+            .iter()
+            .filter(|(head, _)| breaks(head))
+            .map(|(head, _)| head.0)
+            .collect();
+        let complete: Vec<(u32, f64)> = configurations
+            .into_iter()
+            .map(|(head, value)| (head.0, value))
+            .collect();
         let mut best: Vec<(u32, f64)> = Vec::new();
         for &(id, value) in complete.iter().filter(|(id, _)| !breaking.contains(id)) {
-            let better =
-                best.last().is_none_or(|(_, best)| if minimise { value < *best } else { value > *best });
+            let better = best.last().is_none_or(|(_, best)| {
+                if minimise {
+                    value < *best
+                } else {
+                    value > *best
+                }
+            });
             if better {
                 best.push((id, value));
             }
         }
         let partial = input.trials.iter().filter(|trial| {
-            matches!(trial.state, TrialState::Stopped | TrialState::Running | TrialState::Paused)
+            matches!(
+                trial.state,
+                TrialState::Stopped | TrialState::Running | TrialState::Paused
+            )
         });
-        let failed = input.trials.iter().filter(|trial| trial.state == TrialState::Failed);
+        let failed = input
+            .trials
+            .iter()
+            .filter(|trial| trial.state == TrialState::Failed);
         Self {
             metric: input.label().to_owned(),
             minimise,
             complete,
             breaking: breaking.into_iter().collect(),
             means: input.study.header().replicate.is_some(),
-            partial: partial.filter_map(|trial| Some((trial.id.0, input.measured(trial)?))).collect(),
+            partial: partial
+                .filter_map(|trial| Some((trial.id.0, input.measured(trial)?)))
+                .collect(),
             failed: failed.map(|trial| trial.id.0).collect(),
             best,
-            last: input.trials.iter().map(|trial| trial.id.0).max().unwrap_or(0),
+            last: input
+                .trials
+                .iter()
+                .map(|trial| trial.id.0)
+                .max()
+                .unwrap_or(0),
         }
     }
 
@@ -77,14 +106,24 @@ impl History {
             }
             line.push((f64::from(id), value));
         }
-        line.extend(self.best.last().map(|(_, value)| (f64::from(self.last), *value)));
+        line.extend(
+            self.best
+                .last()
+                .map(|(_, value)| (f64::from(self.last), *value)),
+        );
         line
     }
 
-    /// Returns a scale for the values. Hopeless ones do not squeeze the others: what is far beyond the rest stands at the edge.
+    /// Returns a scale for the values. Hopeless ones do not squeeze the others: what is far beyond
+    /// the rest stands at the edge.
     fn scale(several: &[Self]) -> (Scale, usize) {
         let all = || {
-            several.iter().flat_map(|one| one.complete.iter().chain(&one.partial).map(|(_, value)| *value))
+            several.iter().flat_map(|one| {
+                one.complete
+                    .iter()
+                    .chain(&one.partial)
+                    .map(|(_, value)| *value)
+            })
         };
         let fitting = Scale::fitting(all());
         if matches!(fitting, Scale::Log(..)) {
@@ -98,11 +137,20 @@ impl History {
         }
         let spread = (at(0.75) - at(0.25)).max(f64::MIN_POSITIVE);
         let (low, high) = (at(0.25) - 5.0 * spread, at(0.75) + 5.0 * spread);
-        let best = several.iter().flat_map(|one| one.best.iter().map(|(_, value)| *value));
-        let inside = sorted.iter().copied().filter(|value| (low..=high).contains(value)).chain(best);
+        let best = several
+            .iter()
+            .flat_map(|one| one.best.iter().map(|(_, value)| *value));
+        let inside = sorted
+            .iter()
+            .copied()
+            .filter(|value| (low..=high).contains(value))
+            .chain(best);
         let scale = Scale::around(inside);
-        let beyond =
-            sorted.iter().filter(|value| !scale.place(**value).is_some_and(|at| (0.0..=1.0).contains(&at)));
+        let beyond = sorted.iter().filter(|value| {
+            !scale
+                .place(**value)
+                .is_some_and(|at| (0.0..=1.0).contains(&at))
+        });
         let beyond = beyond.count();
         (scale, beyond)
     }
@@ -110,15 +158,29 @@ impl History {
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
     let histories: Vec<History> = inputs.iter().map(History::of).collect();
-    let Some((input, first)) = inputs.first().zip(histories.first()) else { return Figure::default() };
-    if histories.iter().all(|one| one.complete.is_empty() && one.partial.is_empty()) {
+    let Some((input, first)) = inputs.first().zip(histories.first()) else {
+        return Figure::default();
+    };
+    if histories
+        .iter()
+        .all(|one| one.complete.is_empty() && one.partial.is_empty())
+    {
         return nothing(input, "history", "no trial has a finite value");
     }
-    if histories.iter().any(|one| (&one.metric, one.minimise) != (&first.metric, first.minimise)) {
+    if histories
+        .iter()
+        .any(|one| (&one.metric, one.minimise) != (&first.metric, first.minimise))
+    {
         // What is measured differently does not share an axis.
-        return stacked(inputs, "history", |input| figure(std::slice::from_ref(input)));
+        return stacked(inputs, "history", |input| {
+            figure(std::slice::from_ref(input))
+        });
     }
-    let title = if inputs.len() == 1 { input.title("history") } else { "history".to_owned() };
+    let title = if inputs.len() == 1 {
+        input.title("history")
+    } else {
+        "history".to_owned()
+    };
     let mut figure = Figure::new(title);
     let last = histories.iter().map(|one| one.last).max().unwrap_or(1);
     let (scale, beyond) = History::scale(&histories);
@@ -127,16 +189,29 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         _ => value,
     };
     let points = |points: &[(u32, f64)]| {
-        points.iter().map(|(id, value)| (f64::from(*id), edge(*value))).collect::<Vec<_>>()
+        points
+            .iter()
+            .map(|(id, value)| (f64::from(*id), edge(*value)))
+            .collect::<Vec<_>>()
     };
     let mut marks = Vec::new();
     for (at, one) in histories.iter().enumerate() {
         let alone = histories.len() == 1;
         let usual = if alone { Tone::Usual } else { Tone::Series(at) };
-        let shape = if one.complete.len() > 400 { Shape::Speck } else { Shape::Dot };
-        marks.push(Mark::Points(points(&one.partial), tone(&TrialState::Stopped), Shape::Speck));
-        let (breaking, keeping): (Vec<_>, Vec<_>) =
-            one.complete.iter().partition(|(id, _)| one.breaking.binary_search(id).is_ok());
+        let shape = if one.complete.len() > 400 {
+            Shape::Speck
+        } else {
+            Shape::Dot
+        };
+        marks.push(Mark::Points(
+            points(&one.partial),
+            tone(&TrialState::Stopped),
+            Shape::Speck,
+        ));
+        let (breaking, keeping): (Vec<_>, Vec<_>) = one
+            .complete
+            .iter()
+            .partition(|(id, _)| one.breaking.binary_search(id).is_ok());
         marks.push(Mark::Points(points(&breaking), Tone::Bad, Shape::Speck));
         marks.push(Mark::Points(points(&keeping), usual, shape));
         let line = if alone { Tone::Best } else { usual };
@@ -145,34 +220,55 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
             Scale::Linear(min, _) | Scale::Log(min, _) => *min,
             _ => 0.0,
         };
-        let failed = one.failed.iter().map(|id| (f64::from(*id), floor)).collect::<Vec<_>>();
+        let failed = one
+            .failed
+            .iter()
+            .map(|id| (f64::from(*id), floor))
+            .collect::<Vec<_>>();
         if alone {
-            let usual = if one.means { "complete (mean over seeds)" } else { "complete" };
+            let usual = if one.means {
+                "complete (mean over seeds)"
+            } else {
+                "complete"
+            };
             figure.legend.push((Tone::Usual, usual.to_owned()));
             figure.legend.push((Tone::Best, "best so far".to_owned()));
             if !one.partial.is_empty() {
-                figure.legend.push((Tone::Stopped, "stopped or unfinished".to_owned()));
+                figure
+                    .legend
+                    .push((Tone::Stopped, "stopped or unfinished".to_owned()));
             }
             if !breaking.is_empty() {
-                figure.legend.push((Tone::Bad, "breaks an outcome constraint".to_owned()));
+                figure
+                    .legend
+                    .push((Tone::Bad, "breaks an outcome constraint".to_owned()));
             }
             if !failed.is_empty() {
                 figure.legend.push((Tone::Bad, "failed".to_owned()));
             }
         } else {
-            figure.legend.push((usual, inputs[at].study.header().name.clone()));
+            figure
+                .legend
+                .push((usual, inputs[at].study.header().name.clone()));
         }
         marks.push(Mark::Points(failed, Tone::Bad, Shape::Cross));
     }
     marks.retain(|mark| !matches!(mark, Mark::Points(points, ..) if points.is_empty()));
     if beyond > 0 {
-        figure.notes.push(format!("{beyond} values far beyond the others stand at the edge"));
+        figure.notes.push(format!(
+            "{beyond} values far beyond the others stand at the edge"
+        ));
     }
     let x = Guide::new("trial", Scale::around([1.0, f64::from(last)]));
     let label = match (&*first.metric, first.minimise) {
         (metric, true) => format!("{metric} (less is better)"),
         (metric, false) => format!("{metric} (more is better)"),
     };
-    figure.panels.push(Panel { title: String::new(), x, y: Guide::new(label, scale), marks });
+    figure.panels.push(Panel {
+        title: String::new(),
+        x,
+        y: Guide::new(label, scale),
+        marks,
+    });
     figure
 }

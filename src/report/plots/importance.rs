@@ -1,4 +1,5 @@
-//! Importance: how much of the objective's variance each parameter explains, with a caution when the trials do not carry an answer.
+//! Importance: how much of the objective's variance each parameter explains, with a caution when
+//! the trials do not carry an answer.
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
@@ -35,7 +36,8 @@ pub struct Importance {
     pub trials: usize,
     /// One a parameter, the most important first.
     pub rows: Vec<Row>,
-    /// The share of the variance that the parameters explain one by one; the rest is due to several together.
+    /// The share of the variance that the parameters explain one by one; the rest is due to several
+    /// together.
     pub alone: f64,
     /// The share of the variance that the forest explains in trials it was not grown on.
     pub explained: Option<f64>,
@@ -52,7 +54,8 @@ pub struct Row {
     pub share: f64,
     /// How much that differs among the trees.
     pub spread: f64,
-    /// Spearman's rank correlation with the objective, or the correlation ratio of ranks for a choice, among the trials that have it.
+    /// Spearman's rank correlation with the objective, or the correlation ratio of ranks for a
+    /// choice, among the trials that have it.
     pub correlation: Option<f64>,
     /// Whether it is a choice: then its correlation has no direction.
     pub choice: bool,
@@ -89,7 +92,12 @@ impl Fitted {
         }
         let columns: Vec<Column> = axes.iter().map(column).collect();
         let forest = Forest::grow(&columns, &target, TREES, input.study.header().seed);
-        Some(Self { axes, target, forest, of })
+        Some(Self {
+            axes,
+            target,
+            forest,
+            of,
+        })
     }
 }
 
@@ -119,13 +127,18 @@ impl Importance {
             .zip(effects.shares.iter().zip(&effects.spreads))
             .map(|(axis, (share, spread))| {
                 let pairs = axis.values.iter().zip(&fitted.target);
-                let (x, y): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(x, y)| Some((x.as_ref()?, y))).unzip();
+                let (x, y): (Vec<f64>, Vec<f64>) =
+                    pairs.filter_map(|(x, y)| Some((x.as_ref()?, y))).unzip();
                 let choice = axis.is_choice();
                 Row {
                     name: axis.name.clone(),
                     share: share / alone.max(f64::MIN_POSITIVE),
                     spread: spread / alone.max(f64::MIN_POSITIVE),
-                    correlation: if choice { ratio(&x, &y) } else { spearman(&x, &y) },
+                    correlation: if choice {
+                        ratio(&x, &y)
+                    } else {
+                        spearman(&x, &y)
+                    },
                     choice,
                     trials: x.len(),
                 }
@@ -190,12 +203,20 @@ fn one(input: &Input<'_>) -> Figure {
         return nothing(input, "importance", &why);
     };
     let Some(data) = Importance::of(input, &fitted) else {
-        return nothing(input, "importance", &format!("`{}` is the same in every trial", input.label()));
+        return nothing(
+            input,
+            "importance",
+            &format!("`{}` is the same in every trial", input.label()),
+        );
     };
     let mut figure = Figure::new(input.title(&format!("importance for {}", data.metric)));
     figure.columns = 2;
     figure.notes.clone_from(&data.cautions);
-    let of = if fitted.of > data.trials { format!(" of {}", fitted.of) } else { String::new() };
+    let of = if fitted.of > data.trials {
+        format!(" of {}", fitted.of)
+    } else {
+        String::new()
+    };
     figure.notes.push(format!(
         "{}{of} trials; alone the parameters explain {:.0} % of the variance, the rest is due to several together",
         data.trials,
@@ -204,13 +225,25 @@ fn one(input: &Input<'_>) -> Figure {
     let shown: Vec<&Row> = data.rows.iter().take(20).collect();
     let labels: Vec<String> = shown.iter().map(|row| row.name.clone()).collect();
     let mut shares = Vec::new();
-    let mut correlations =
-        vec![Mark::Line(vec![(0.0, 0.0), (0.0, shown.len() as f64)], Tone::Ink, Weight::Thin)];
+    let mut correlations = vec![Mark::Line(
+        vec![(0.0, 0.0), (0.0, shown.len() as f64)],
+        Tone::Ink,
+        Weight::Thin,
+    )];
     for (at, row) in shown.iter().enumerate() {
         let (top, middle) = (at as f64, at as f64 + 0.5);
-        shares.push(Mark::Block((0.0, row.share), (top + 0.2, top + 0.8), Tone::Usual));
+        shares.push(Mark::Block(
+            (0.0, row.share),
+            (top + 0.2, top + 0.8),
+            Tone::Usual,
+        ));
         let text = format!("{:.1} %", row.share * 100.0);
-        shares.push(Mark::Text((row.share, middle), text, Side::Right, Tone::Ink));
+        shares.push(Mark::Text(
+            (row.share, middle),
+            text,
+            Side::Right,
+            Tone::Ink,
+        ));
         if let Some(correlation) = row.correlation {
             let from = if row.choice { -correlation } else { 0.0 };
             correlations.push(Mark::Block(
@@ -219,8 +252,16 @@ fn one(input: &Input<'_>) -> Figure {
                 Tone::Series(1),
             ));
             let text = number::short((correlation * 100.0).round() / 100.0);
-            let text = if row.choice { format!("±{text}") } else { text };
-            let side = if correlation < 0.0 && !row.choice { Side::Left } else { Side::Right };
+            let text = if row.choice {
+                format!("±{text}")
+            } else {
+                text
+            };
+            let side = if correlation < 0.0 && !row.choice {
+                Side::Left
+            } else {
+                Side::Right
+            };
             correlations.push(Mark::Text((correlation, middle), text, side, Tone::Ink));
         }
     }

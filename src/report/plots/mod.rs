@@ -1,4 +1,5 @@
-//! Plots: what a study looks like. Each kind is a file: plain data that can be serialised, and the figure that shows them.
+//! Plots: what a study looks like. Each kind is a file: plain data that can be serialised, and the
+//! figure that shows them.
 //!
 //! The data are what the HTML page draws; SVG, PNG and the terminal draw the [`Figure`].
 
@@ -68,19 +69,31 @@ impl<'a> Input<'a> {
     /// Plots all trials of a study but those in the trash.
     #[must_use]
     pub fn all(study: &'a Study, chronicle: &'a Chronicle, space: Option<&'a Space>) -> Self {
-        let trials = study.trials().iter().filter(|trial| !trial.removed).collect();
-        Self { study, chronicle, space, trials, metric: None }
+        let trials = study
+            .trials()
+            .iter()
+            .filter(|trial| !trial.removed)
+            .collect();
+        Self {
+            study,
+            chronicle,
+            space,
+            trials,
+            metric: None,
+        }
     }
 
-    /// Returns what is measured on a trial: an objective by its `take` rule, another metric by its last
-    /// value; `None` unless it is finite.
+    /// Returns what is measured on a trial: an objective by its `take` rule, another metric by its
+    /// last value; `None` unless it is finite.
     #[must_use]
     pub fn measured(&self, trial: &Trial) -> Option<f64> {
         match (self.objective(), self.metric) {
             (Some(objective), _) => trial.objective(objective),
-            (None, Some(name)) => {
-                trial.metrics.get(name).map(|tally| tally.last.0).filter(|value| value.is_finite())
-            }
+            (None, Some(name)) => trial
+                .metrics
+                .get(name)
+                .map(|tally| tally.last.0)
+                .filter(|value| value.is_finite()),
             (None, None) => None,
         }
     }
@@ -90,7 +103,9 @@ impl<'a> Input<'a> {
     pub fn objective(&self) -> Option<&'a Objective> {
         let objectives = &self.study.header().objectives;
         match self.metric {
-            Some(name) => objectives.iter().find(|objective| &*objective.metric == name),
+            Some(name) => objectives
+                .iter()
+                .find(|objective| &*objective.metric == name),
             None => objectives.first(),
         }
     }
@@ -106,12 +121,17 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn complete(&self) -> Vec<(&'a Trial, f64)> {
         let counts = self.trials.iter().filter(|trial| trial.ranks());
-        counts.filter_map(|trial| Some((*trial, self.measured(trial)?))).collect()
+        counts
+            .filter_map(|trial| Some((*trial, self.measured(trial)?)))
+            .collect()
     }
 
     /// Returns the trials that ran here: not the imported ones.
     pub fn ran(&self) -> impl Iterator<Item = &'a Trial> {
-        self.trials.iter().copied().filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
+        self.trials
+            .iter()
+            .copied()
+            .filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
     }
 
     /// Returns each configuration with its value: of several seeds its first trial and the mean.
@@ -123,7 +143,10 @@ impl<'a> Input<'a> {
             *count += 1.0;
             *mean += (value - *mean) / *count;
         }
-        found.into_iter().map(|(head, (mean, _))| (head, mean)).collect()
+        found
+            .into_iter()
+            .map(|(head, (mean, _))| (head, mean))
+            .collect()
     }
 
     /// Returns the parameters of some trials as axes.
@@ -160,11 +183,16 @@ fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure)
         let mut part = one(input);
         let name = &input.study.header().name;
         for panel in &mut part.panels {
-            panel.title =
-                if panel.title.is_empty() { name.clone() } else { format!("{name}: {}", panel.title) };
+            panel.title = if panel.title.is_empty() {
+                name.clone()
+            } else {
+                format!("{name}: {}", panel.title)
+            };
         }
         figure.columns = figure.columns.max(part.columns);
-        figure.notes.extend(part.notes.into_iter().map(|note| format!("{name}: {note}")));
+        figure
+            .notes
+            .extend(part.notes.into_iter().map(|note| format!("{name}: {note}")));
         for entry in part.legend {
             if !figure.legend.contains(&entry) {
                 figure.legend.push(entry);
@@ -187,5 +215,7 @@ fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
         return points.to_vec();
     }
     let last = points.len() - 1;
-    (0..most).map(|at| points[at * last / (most - 1)].clone()).collect()
+    (0..most)
+        .map(|at| points[at * last / (most - 1)].clone())
+        .collect()
 }

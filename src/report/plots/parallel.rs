@@ -8,8 +8,11 @@ use crate::report::text::elide;
 use crate::study::{Goal, Trial};
 use serde::Serialize;
 
-pub(super) const KIND: Kind =
-    Kind { name: "parallel", about: "a line for each trial through its parameters to its objective", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "parallel",
+    about: "a line for each trial through its parameters to its objective",
+    figure,
+};
 
 /// How many trials a picture shows.
 const PICTURE: usize = 500;
@@ -39,7 +42,9 @@ impl Parallel {
         let trials: Vec<&Trial> = complete.iter().map(|(trial, _)| *trial).collect();
         Self {
             metric: input.label().to_owned(),
-            minimise: input.objective().is_none_or(|objective| objective.goal == Goal::Min),
+            minimise: input
+                .objective()
+                .is_none_or(|objective| objective.goal == Goal::Min),
             trials: trials.iter().map(|trial| trial.id.0).collect(),
             values: complete.iter().map(|(_, value)| *value).collect(),
             axes: input.axes(&trials),
@@ -50,7 +55,13 @@ impl Parallel {
     #[must_use]
     pub fn ranks(&self) -> Vec<f64> {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
-        let score = |at: usize| if self.minimise { self.values[at] } else { -self.values[at] };
+        let score = |at: usize| {
+            if self.minimise {
+                self.values[at]
+            } else {
+                -self.values[at]
+            }
+        };
         order.sort_by(|a, b| score(*a).total_cmp(&score(*b)));
         let mut ranks = vec![0.0; order.len()];
         let last = order.len().saturating_sub(1).max(1) as f64;
@@ -71,11 +82,18 @@ fn one(input: &Input<'_>) -> Figure {
         return nothing(input, "parallel coordinates", "no trial is complete");
     }
     if data.axes.is_empty() {
-        return nothing(input, "parallel coordinates", "the complete trials have the same parameters");
+        return nothing(
+            input,
+            "parallel coordinates",
+            "the complete trials have the same parameters",
+        );
     }
     let mut figure = Figure::new(input.title("parallel coordinates"));
     if data.axes.len() > MOST_AXES {
-        figure.notes.push(format!("the first {MOST_AXES} of {} parameters", data.axes.len()));
+        figure.notes.push(format!(
+            "the first {MOST_AXES} of {} parameters",
+            data.axes.len()
+        ));
     }
     let axes: Vec<&Axis> = data.axes.iter().take(MOST_AXES).collect();
     let objective = Scale::fitting(data.values.iter().copied());
@@ -84,28 +102,51 @@ fn one(input: &Input<'_>) -> Figure {
     let mut order: Vec<usize> = (0..data.trials.len()).collect();
     order.sort_by(|a, b| ranks[*b].total_cmp(&ranks[*a]));
     if order.len() > PICTURE {
-        figure.notes.push(format!("the {PICTURE} best of {} complete trials", order.len()));
+        figure.notes.push(format!(
+            "the {PICTURE} best of {} complete trials",
+            order.len()
+        ));
         order = order.split_off(order.len() - PICTURE);
     }
     let mut marks = Vec::new();
     // Missing values stand below the axes.
-    let missing = axes.iter().any(|axis| axis.values.iter().any(Option::is_none));
+    let missing = axes
+        .iter()
+        .any(|axis| axis.values.iter().any(Option::is_none));
     let floor = if missing { -0.12 } else { 0.0 };
     for at in order {
         let place = |axis: &&Axis| match axis.values[at] {
             Some(value) => height(axis, value),
             None => floor,
         };
-        let mut line: Vec<(f64, f64)> =
-            axes.iter().enumerate().map(|(x, axis)| (x as f64 + 0.5, place(axis))).collect();
-        line.push((count as f64 - 0.5, objective.place(data.values[at]).unwrap_or(0.0)));
+        let mut line: Vec<(f64, f64)> = axes
+            .iter()
+            .enumerate()
+            .map(|(x, axis)| (x as f64 + 0.5, place(axis)))
+            .collect();
+        line.push((
+            count as f64 - 0.5,
+            objective.place(data.values[at]).unwrap_or(0.0),
+        ));
         let best = ranks[at] == 0.0;
         let weight = if best { Weight::Bold } else { Weight::Thin };
-        marks.push(Mark::Line(line, if best { Tone::Best } else { Tone::Heat(1.0 - ranks[at]) }, weight));
+        marks.push(Mark::Line(
+            line,
+            if best {
+                Tone::Best
+            } else {
+                Tone::Heat(1.0 - ranks[at])
+            },
+            weight,
+        ));
     }
     for (x, axis) in axes.iter().enumerate() {
         let x = x as f64 + 0.5;
-        marks.push(Mark::Line(vec![(x, 0.0), (x, 1.0)], Tone::Ink, Weight::Usual));
+        marks.push(Mark::Line(
+            vec![(x, 0.0), (x, 1.0)],
+            Tone::Ink,
+            Weight::Usual,
+        ));
         let ticks: Vec<(f64, String)> = if axis.is_choice() {
             let every = axis.labels.len().div_ceil(8).max(1);
             axis.labels
@@ -115,22 +156,48 @@ fn one(input: &Input<'_>) -> Figure {
                 .map(|(at, label)| (at as f64, label.clone()))
                 .collect()
         } else {
-            vec![(axis.min, number::brief(axis.min)), (axis.max, number::brief(axis.max))]
+            vec![
+                (axis.min, number::brief(axis.min)),
+                (axis.max, number::brief(axis.max)),
+            ]
         };
         for (value, text) in ticks {
             let text = elide(&text, 16).into_owned();
-            marks.push(Mark::Text((x, height(axis, value)), text, Side::Right, Tone::Ink));
+            marks.push(Mark::Text(
+                (x, height(axis, value)),
+                text,
+                Side::Right,
+                Tone::Ink,
+            ));
         }
         if axis.values.iter().any(Option::is_none) {
-            marks.push(Mark::Text((x, floor), "absent".to_owned(), Side::Right, Tone::Faint));
+            marks.push(Mark::Text(
+                (x, floor),
+                "absent".to_owned(),
+                Side::Right,
+                Tone::Faint,
+            ));
         }
     }
     let x = count as f64 - 0.5;
-    marks.push(Mark::Line(vec![(x, 0.0), (x, 1.0)], Tone::Ink, Weight::Usual));
+    marks.push(Mark::Line(
+        vec![(x, 0.0), (x, 1.0)],
+        Tone::Ink,
+        Weight::Usual,
+    ));
     for (value, text) in objective.ticks(6) {
-        marks.push(Mark::Text((x, objective.place(value).unwrap_or(0.0)), text, Side::Right, Tone::Ink));
+        marks.push(Mark::Text(
+            (x, objective.place(value).unwrap_or(0.0)),
+            text,
+            Side::Right,
+            Tone::Ink,
+        ));
     }
-    let names: Vec<String> = axes.iter().map(|axis| axis.name.clone()).chain([data.metric.clone()]).collect();
+    let names: Vec<String> = axes
+        .iter()
+        .map(|axis| axis.name.clone())
+        .chain([data.metric.clone()])
+        .collect();
     figure.legend = vec![
         (Tone::Best, "the best".to_owned()),
         (Tone::Heat(1.0), "better".to_owned()),
@@ -147,5 +214,9 @@ fn one(input: &Input<'_>) -> Figure {
 
 /// Returns how high on its axis a value stands: categories with room above and below.
 fn height(axis: &Axis, value: f64) -> f64 {
-    if axis.is_choice() { (value + 0.5) / axis.labels.len() as f64 } else { axis.unit(value) }
+    if axis.is_choice() {
+        (value + 0.5) / axis.labels.len() as f64
+    } else {
+        axis.unit(value)
+    }
 }

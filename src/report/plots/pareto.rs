@@ -1,4 +1,5 @@
-//! Pareto front: the objectives of every complete trial against each other, and the trials that none beats.
+//! Pareto front: the objectives of every complete trial against each other, and the trials that
+//! none beats.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, Kind, nothing, stacked};
@@ -18,7 +19,8 @@ pub(super) const KIND: Kind = Kind {
 pub struct Pareto {
     /// The metrics, and whether small is good.
     pub objectives: Vec<(String, bool)>,
-    /// Trials: id and values. Of several seeds the first trial of each configuration, and the means.
+    /// Trials: id and values. Of several seeds the first trial of each configuration, and the
+    /// means.
     pub trials: Vec<(u32, Vec<f64>)>,
     /// The ids of those on the front.
     pub front: Vec<u32>,
@@ -30,26 +32,39 @@ impl Pareto {
     pub fn of(input: &Input<'_>) -> Self {
         let objectives = &input.study.header().objectives;
         let values = |trial: &crate::study::Trial| {
-            objectives.iter().map(|objective| trial.objective(objective)).collect::<Option<Vec<f64>>>()
+            objectives
+                .iter()
+                .map(|objective| trial.objective(objective))
+                .collect::<Option<Vec<f64>>>()
         };
         let counted = input.trials.iter().filter(|trial| trial.ranks());
         let mut means: BTreeMap<u32, (Vec<f64>, f64)> = BTreeMap::new();
         for trial in counted {
-            let Some(values) = values(trial) else { continue };
+            let Some(values) = values(trial) else {
+                continue;
+            };
             let head = input.study.head(trial.id).0;
-            let (mean, count) = means.entry(head).or_insert_with(|| (vec![0.0; values.len()], 0.0));
+            let (mean, count) = means
+                .entry(head)
+                .or_insert_with(|| (vec![0.0; values.len()], 0.0));
             *count += 1.0;
             for (mean, value) in mean.iter_mut().zip(values) {
                 *mean += (value - *mean) / *count;
             }
         }
-        let front: BTreeSet<u32> = rank::pareto(input.study).iter().map(|trial| trial.id.0).collect();
+        let front: BTreeSet<u32> = rank::pareto(input.study)
+            .iter()
+            .map(|trial| trial.id.0)
+            .collect();
         Self {
             objectives: objectives
                 .iter()
                 .map(|objective| (objective.metric.to_string(), objective.goal == Goal::Min))
                 .collect(),
-            trials: means.into_iter().map(|(head, (means, _))| (head, means)).collect(),
+            trials: means
+                .into_iter()
+                .map(|(head, (means, _))| (head, means))
+                .collect(),
             front: front.into_iter().collect(),
         }
     }
@@ -77,7 +92,8 @@ fn one(input: &Input<'_>) -> Figure {
     }
     if data.objectives.len() > 2 {
         figure.notes.push(
-            "the front is that of all objectives; in two of them a trial on it may seem beaten".to_owned(),
+            "the front is that of all objectives; in two of them a trial on it may seem beaten"
+                .to_owned(),
         );
     }
     figure.legend = vec![
@@ -89,10 +105,15 @@ fn one(input: &Input<'_>) -> Figure {
 
 fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Panel {
     let point = |(_, values): &(u32, Vec<f64>)| (values[first], values[second]);
-    let (front, others): (Vec<_>, Vec<_>) = data.trials.iter().partition(|(id, _)| best.contains(id));
+    let (front, others): (Vec<_>, Vec<_>) =
+        data.trials.iter().partition(|(id, _)| best.contains(id));
     let mut front: Vec<(f64, f64)> = front.into_iter().map(point).collect();
     front.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut marks = vec![Mark::Points(others.into_iter().map(point).collect(), Tone::Usual, Shape::Speck)];
+    let mut marks = vec![Mark::Points(
+        others.into_iter().map(point).collect(),
+        Tone::Usual,
+        Shape::Speck,
+    )];
     if data.objectives.len() == 2 {
         marks.push(Mark::Line(
             steps(&front, data.objectives[first].1, data.objectives[second].1),
@@ -105,9 +126,17 @@ fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Pa
         let (metric, minimise) = &data.objectives[at];
         let values = data.trials.iter().map(|(_, values)| values[at]);
         let goal = if *minimise { "less" } else { "more" };
-        Guide::new(format!("{metric} ({goal} is better)"), Scale::fitting(values))
+        Guide::new(
+            format!("{metric} ({goal} is better)"),
+            Scale::fitting(values),
+        )
     };
-    Panel { title: String::new(), x: guide(first), y: guide(second), marks }
+    Panel {
+        title: String::new(),
+        x: guide(first),
+        y: guide(second),
+        marks,
+    }
 }
 
 /// Returns the border of what the front beats: between two of its points the worse of both.
@@ -116,8 +145,16 @@ fn steps(front: &[(f64, f64)], left: bool, low: bool) -> Vec<(f64, f64)> {
     for pair in front.windows(2) {
         line.push(pair[0]);
         let (a, b) = (pair[0], pair[1]);
-        let x = if left { f64::max(a.0, b.0) } else { f64::min(a.0, b.0) };
-        let y = if low { f64::max(a.1, b.1) } else { f64::min(a.1, b.1) };
+        let x = if left {
+            f64::max(a.0, b.0)
+        } else {
+            f64::min(a.0, b.0)
+        };
+        let y = if low {
+            f64::max(a.1, b.1)
+        } else {
+            f64::min(a.1, b.1)
+        };
         line.push((x, y));
     }
     line.extend(front.last().copied());

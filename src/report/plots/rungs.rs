@@ -1,4 +1,5 @@
-//! Rung survival: how many trials came to each step at which some ended, and what became of them there.
+//! Rung survival: how many trials came to each step at which some ended, and what became of them
+//! there.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Kind, nothing, stacked};
@@ -6,8 +7,11 @@ use crate::report::number;
 use crate::study::TrialState;
 use serde::Serialize;
 
-pub(super) const KIND: Kind =
-    Kind { name: "rungs", about: "how many trials came to each rung, and what became of them there", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "rungs",
+    about: "how many trials came to each rung, and what became of them there",
+    figure,
+};
 
 /// How many rungs are told apart.
 const MOST: usize = 24;
@@ -48,15 +52,25 @@ impl Rungs {
     pub fn of(input: &Input<'_>) -> Self {
         let last = |trial: &crate::study::TrialId| {
             let curve = input.chronicle.curves.get(trial)?;
-            curve.steps.iter().copied().filter(|step| step.is_finite()).reduce(f64::max)
+            curve
+                .steps
+                .iter()
+                .copied()
+                .filter(|step| step.is_finite())
+                .reduce(f64::max)
         };
         let ends: Vec<(f64, &TrialState)> = input
             .ran()
             .filter(|trial| trial.attempts > 0)
             .map(|trial| (last(&trial.id).or(trial.step).unwrap_or(0.0), &trial.state))
             .collect();
-        let mut rungs: Vec<Rung> =
-            levels(&ends).into_iter().map(|step| Rung { step, ..Rung::default() }).collect();
+        let mut rungs: Vec<Rung> = levels(&ends)
+            .into_iter()
+            .map(|step| Rung {
+                step,
+                ..Rung::default()
+            })
+            .collect();
         for (step, state) in ends {
             for rung in &mut rungs {
                 if step < rung.step {
@@ -64,7 +78,9 @@ impl Rungs {
                 }
                 rung.reached += 1;
             }
-            let Some(rung) = rungs.iter_mut().rev().find(|rung| rung.step <= step) else { continue };
+            let Some(rung) = rungs.iter_mut().rev().find(|rung| rung.step <= step) else {
+                continue;
+            };
             match state {
                 TrialState::Complete => rung.complete += 1,
                 TrialState::Stopped => rung.stopped += 1,
@@ -77,14 +93,21 @@ impl Rungs {
             let here = rung.complete + rung.stopped + rung.paused + rung.failed + rung.running;
             rung.went_on = rung.reached - here;
         }
-        Self { step: input.chronicle.axis(input.trials.iter().map(|trial| &trial.id)), rungs }
+        Self {
+            step: input
+                .chronicle
+                .axis(input.trials.iter().map(|trial| &trial.id)),
+            rungs,
+        }
     }
 }
 
 /// Returns the steps at which trials ended, or some of them if they are many.
 fn levels(ends: &[(f64, &TrialState)]) -> Vec<f64> {
     // Where something still runs is no rung yet, unless nothing else is known.
-    let settled = ends.iter().filter(|(_, state)| **state != TrialState::Running);
+    let settled = ends
+        .iter()
+        .filter(|(_, state)| **state != TrialState::Running);
     let mut levels: Vec<f64> = settled.map(|(step, _)| *step).collect();
     if levels.is_empty() {
         levels = ends.iter().map(|(step, _)| *step).collect();
@@ -126,17 +149,38 @@ fn one(input: &Input<'_>) -> Figure {
         for (_, tone, count) in parts {
             let to = from + count(rung) as f64;
             if to > from {
-                marks.push(Mark::Block((from, to), (at as f64 + 0.15, at as f64 + 0.85), tone));
+                marks.push(Mark::Block(
+                    (from, to),
+                    (at as f64 + 0.15, at as f64 + 0.85),
+                    tone,
+                ));
             }
             from = to;
         }
-        marks.push(Mark::Text((from, at as f64 + 0.5), rung.reached.to_string(), Side::Right, Tone::Ink));
+        marks.push(Mark::Text(
+            (from, at as f64 + 0.5),
+            rung.reached.to_string(),
+            Side::Right,
+            Tone::Ink,
+        ));
     }
-    let used = parts.iter().filter(|(_, _, count)| data.rungs.iter().any(|rung| count(rung) > 0));
-    figure.legend = used.map(|(name, tone, _)| (*tone, (*name).to_owned())).collect();
-    let most = data.rungs.iter().map(|rung| rung.reached).max().unwrap_or(1);
-    let labels =
-        data.rungs.iter().map(|rung| format!("{} {}", data.step, number::short(rung.step))).collect();
+    let used = parts
+        .iter()
+        .filter(|(_, _, count)| data.rungs.iter().any(|rung| count(rung) > 0));
+    figure.legend = used
+        .map(|(name, tone, _)| (*tone, (*name).to_owned()))
+        .collect();
+    let most = data
+        .rungs
+        .iter()
+        .map(|rung| rung.reached)
+        .max()
+        .unwrap_or(1);
+    let labels = data
+        .rungs
+        .iter()
+        .map(|rung| format!("{} {}", data.step, number::short(rung.step)))
+        .collect();
     figure.panels.push(Panel {
         title: String::new(),
         x: Guide::new("trials", Scale::Linear(0.0, most as f64 * 1.08)),

@@ -4,7 +4,11 @@ use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 use super::parallel::Parallel;
 use super::{Input, Kind, nothing, stacked};
 
-pub(super) const KIND: Kind = Kind { name: "slice", about: "the objective over each parameter", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "slice",
+    about: "the objective over each parameter",
+    figure,
+};
 
 /// How many parameters a picture shows.
 const MOST: usize = 16;
@@ -16,23 +20,40 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
 fn one(input: &Input<'_>) -> Figure {
     let data = Parallel::of(input);
     if data.axes.is_empty() {
-        return nothing(input, "slice", "fewer than two complete trials with different parameters");
+        return nothing(
+            input,
+            "slice",
+            "fewer than two complete trials with different parameters",
+        );
     }
     let mut figure = Figure::new(input.title("slice"));
     figure.columns = if data.axes.len() == 1 { 1 } else { 2 };
     if data.axes.len() > MOST {
-        figure.notes.push(format!("the first {MOST} of {} parameters", data.axes.len()));
+        figure.notes.push(format!(
+            "the first {MOST} of {} parameters",
+            data.axes.len()
+        ));
     }
     let y = Scale::fitting(data.values.iter().copied());
     let best = data.ranks().iter().position(|rank| *rank == 0.0);
-    let shape = if data.trials.len() > 300 { Shape::Speck } else { Shape::Dot };
+    let shape = if data.trials.len() > 300 {
+        Shape::Speck
+    } else {
+        Shape::Dot
+    };
     for axis in data.axes.iter().take(MOST) {
         let point = |at: usize| {
-            Some((axis.at(axis.values[at]?) + jitter(axis.is_choice(), data.trials[at]), data.values[at]))
+            Some((
+                axis.at(axis.values[at]?) + jitter(axis.is_choice(), data.trials[at]),
+                data.values[at],
+            ))
         };
         let points = (0..data.trials.len()).filter_map(point).collect();
         let mut marks = vec![Mark::Points(points, Tone::Usual, shape)];
-        marks.extend(best.and_then(point).map(|best| Mark::Points(vec![best], Tone::Best, Shape::Dot)));
+        marks.extend(
+            best.and_then(point)
+                .map(|best| Mark::Points(vec![best], Tone::Best, Shape::Dot)),
+        );
         figure.panels.push(Panel {
             title: String::new(),
             x: Guide::new(&*axis.name, axis.scale()),
@@ -40,7 +61,10 @@ fn one(input: &Input<'_>) -> Figure {
             marks,
         });
     }
-    figure.legend = vec![(Tone::Usual, "complete".to_owned()), (Tone::Best, "the best".to_owned())];
+    figure.legend = vec![
+        (Tone::Usual, "complete".to_owned()),
+        (Tone::Best, "the best".to_owned()),
+    ];
     figure
 }
 

@@ -1,4 +1,5 @@
-//! A figure as SVG: text, no fonts, no scripts; colours that follow the reader's light or dark mode.
+//! A figure as SVG: text, no fonts, no scripts; colours that follow the reader's light or dark
+//! mode.
 
 use super::figure::{Figure, Mark, Panel, Scale, Shape, Side, Tone, Weight};
 use crate::report::text::{elide, plain, width};
@@ -20,7 +21,8 @@ const CHAR: f64 = 6.6;
 const MARGIN: f64 = 14.0;
 const LINE: f64 = 17.0;
 
-/// The tones with their names and colours on light and on dark. The series are those of Okabe & Ito, which the colour-blind tell apart.
+/// The tones with their names and colours on light and on dark. The series are those of Okabe &
+/// Ito, which the colour-blind tell apart.
 const COLOURS: [(&str, &str, &str); 16] = [
     ("usual", "#2f6fab", "#79b8f0"),
     ("best", "#00855f", "#2fd3a0"),
@@ -42,8 +44,16 @@ const COLOURS: [(&str, &str, &str); 16] = [
 
 /// The ends and middle of the shades, on light and on dark.
 const HEAT: [[(f64, f64, f64); 3]; 2] = [
-    [(226.0, 233.0, 240.0), (90.0, 155.0, 200.0), (8.0, 48.0, 107.0)],
-    [(38.0, 48.0, 60.0), (40.0, 110.0, 160.0), (190.0, 230.0, 255.0)],
+    [
+        (226.0, 233.0, 240.0),
+        (90.0, 155.0, 200.0),
+        (8.0, 48.0, 107.0),
+    ],
+    [
+        (38.0, 48.0, 60.0),
+        (40.0, 110.0, 160.0),
+        (190.0, 230.0, 255.0),
+    ],
 ];
 
 /// Renders a figure.
@@ -54,11 +64,20 @@ pub fn render(figure: &Figure, theme: Theme) -> String {
     let each = (total - MARGIN * 2.0) / columns as f64;
     let mut body = String::new();
     let mut y = MARGIN + 16.0;
-    text(&mut body, (MARGIN, y), &elide(&figure.title, 90), "title", "start");
+    text(
+        &mut body,
+        (MARGIN, y),
+        &elide(&figure.title, 90),
+        "title",
+        "start",
+    );
     y += 12.0;
     y = legend(&mut body, figure, y, total);
     for row in figure.panels.chunks(columns) {
-        let height = row.iter().map(|panel| height(panel, columns)).fold(0.0, f64::max);
+        let height = row
+            .iter()
+            .map(|panel| height(panel, columns))
+            .fold(0.0, f64::max);
         for (at, panel) in row.iter().enumerate() {
             let frame = (MARGIN + at as f64 * each, y, each, height);
             draw(&mut body, panel, frame);
@@ -88,7 +107,10 @@ fn style(theme: Theme) -> String {
     let light = colours(0);
     match theme {
         Theme::Light => format!("{base}{light}"),
-        Theme::Auto => format!("{base}{light}@media(prefers-color-scheme:dark){{{}}}", colours(1)),
+        Theme::Auto => format!(
+            "{base}{light}@media(prefers-color-scheme:dark){{{}}}",
+            colours(1)
+        ),
     }
 }
 
@@ -104,21 +126,35 @@ fn colours(dark: usize) -> String {
     );
     for (name, light, other) in COLOURS {
         let colour = pick(light, other);
-        let _ = write!(css, ".f-{name}{{fill:{colour}}}.k-{name}{{stroke:{colour}}}");
+        let _ = write!(
+            css,
+            ".f-{name}{{fill:{colour}}}.k-{name}{{stroke:{colour}}}"
+        );
     }
     for shade in 0..SHADES {
         let colour = heat(shade as f64 / (SHADES - 1) as f64, dark);
-        let _ = write!(css, ".f-h{shade}{{fill:{colour}}}.k-h{shade}{{stroke:{colour}}}");
+        let _ = write!(
+            css,
+            ".f-h{shade}{{fill:{colour}}}.k-h{shade}{{stroke:{colour}}}"
+        );
     }
     css
 }
 
 fn heat(place: f64, dark: usize) -> String {
     let [low, middle, high] = HEAT[dark];
-    let (from, to, part) =
-        if place < 0.5 { (low, middle, place * 2.0) } else { (middle, high, place * 2.0 - 1.0) };
+    let (from, to, part) = if place < 0.5 {
+        (low, middle, place * 2.0)
+    } else {
+        (middle, high, place * 2.0 - 1.0)
+    };
     let mix = |from: f64, to: f64| (from + (to - from) * part).round() as u8;
-    format!("#{:02x}{:02x}{:02x}", mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+    format!(
+        "#{:02x}{:02x}{:02x}",
+        mix(from.0, to.0),
+        mix(from.1, to.1),
+        mix(from.2, to.2)
+    )
 }
 
 fn class(tone: Tone) -> String {
@@ -132,7 +168,10 @@ fn class(tone: Tone) -> String {
         Tone::Paused => "paused".to_owned(),
         Tone::Faint => "faint".to_owned(),
         Tone::Ink => "ink".to_owned(),
-        Tone::Heat(place) => format!("h{}", (place.clamp(0.0, 1.0) * (SHADES - 1) as f64).round() as usize),
+        Tone::Heat(place) => format!(
+            "h{}",
+            (place.clamp(0.0, 1.0) * (SHADES - 1) as f64).round() as usize
+        ),
     }
 }
 
@@ -174,19 +213,43 @@ fn height(panel: &Panel, columns: usize) -> f64 {
 fn draw(body: &mut String, panel: &Panel, (left, top, wide, high): (f64, f64, f64, f64)) {
     let rows = ((high - 70.0) / 34.0).max(2.0) as usize;
     let bands = matches!(panel.y.scale, Scale::Bands(_));
-    let ticks = panel.y.scale.ticks(if bands { ((high - 62.0) / 14.0) as usize } else { rows });
+    let ticks = panel.y.scale.ticks(if bands {
+        ((high - 62.0) / 14.0) as usize
+    } else {
+        rows
+    });
     let most = ((wide * 0.4) / CHAR) as usize;
-    let labels: Vec<(f64, String)> =
-        ticks.into_iter().map(|(value, label)| (value, elide(&label, most).into_owned())).collect();
-    let gutter = labels.iter().map(|(_, label)| width(label)).max().unwrap_or(0) as f64 * CHAR + 8.0;
+    let labels: Vec<(f64, String)> = ticks
+        .into_iter()
+        .map(|(value, label)| (value, elide(&label, most).into_owned()))
+        .collect();
+    let gutter = labels
+        .iter()
+        .map(|(_, label)| width(label))
+        .max()
+        .unwrap_or(0) as f64
+        * CHAR
+        + 8.0;
     let named = if panel.y.label.is_empty() { 0.0 } else { 18.0 };
     let x0 = left + gutter + named;
     let x1 = left + wide - 16.0;
     let y0 = top + if panel.title.is_empty() { 14.0 } else { 30.0 };
     let y1 = top + high - if panel.x.label.is_empty() { 26.0 } else { 42.0 };
-    let frame = Frame { panel, x0, x1, y0, y1 };
+    let frame = Frame {
+        panel,
+        x0,
+        x1,
+        y0,
+        y1,
+    };
     if !panel.title.is_empty() {
-        text(body, (left, top + 18.0), &elide(&panel.title, (wide / CHAR) as usize), "", "start");
+        text(
+            body,
+            (left, top + 18.0),
+            &elide(&panel.title, (wide / CHAR) as usize),
+            "",
+            "start",
+        );
     }
     let grid = !bands;
     for (value, label) in &labels {
@@ -197,23 +260,44 @@ fn draw(body: &mut String, panel: &Panel, (left, top, wide, high): (f64, f64, f6
         text(body, (x0 - 6.0, y + 4.0), label, "small", "end");
     }
     let across = matches!(panel.x.scale, Scale::Bands(_));
-    let columns = if let Scale::Bands(labels) = &panel.x.scale { labels.len().max(1) } else { 1 };
+    let columns = if let Scale::Bands(labels) = &panel.x.scale {
+        labels.len().max(1)
+    } else {
+        1
+    };
     let room = (x1 - x0) / if across { columns as f64 } else { 1.0 };
-    let most = if across { ((x1 - x0) / 20.0) as usize } else { ((x1 - x0) / 75.0) as usize };
+    let most = if across {
+        ((x1 - x0) / 20.0) as usize
+    } else {
+        ((x1 - x0) / 75.0) as usize
+    };
     let ticks = panel.x.scale.ticks(most.max(2));
-    let every = if across { columns.div_ceil(ticks.len().max(1)) as f64 } else { 1.0 };
+    let every = if across {
+        columns.div_ceil(ticks.len().max(1)) as f64
+    } else {
+        1.0
+    };
     for (value, label) in ticks {
         let Some(x) = frame.x(value) else { continue };
         if !across {
             let _ = writeln!(body, "<path class=\"grid\" d=\"M{x:.1} {y0:.1}V{y1:.1}\"/>");
         }
-        let label =
-            if across { elide(&label, ((room * every - 4.0) / 7.6).max(1.0) as usize) } else { label.into() };
+        let label = if across {
+            elide(&label, ((room * every - 4.0) / 7.6).max(1.0) as usize)
+        } else {
+            label.into()
+        };
         text(body, (x, y1 + 15.0), &label, "small", "middle");
     }
     if !panel.x.label.is_empty() {
         let label = elide(&panel.x.label, ((x1 - x0) / CHAR) as usize);
-        text(body, (f64::midpoint(x0, x1), y1 + 33.0), &label, "", "middle");
+        text(
+            body,
+            (f64::midpoint(x0, x1), y1 + 33.0),
+            &label,
+            "",
+            "middle",
+        );
     }
     if !panel.y.label.is_empty() {
         let (x, y) = (left + 10.0, f64::midpoint(y0, y1));
@@ -265,8 +349,12 @@ impl Frame<'_> {
                     Weight::Usual => "line",
                     Weight::Bold => "bold",
                 };
-                let _ =
-                    writeln!(body, "<path class=\"k-{} {name}\" d=\"{}\"/>", class(*tone), self.path(points));
+                let _ = writeln!(
+                    body,
+                    "<path class=\"k-{} {name}\" d=\"{}\"/>",
+                    class(*tone),
+                    self.path(points)
+                );
             }
             Mark::Points(points, tone, shape) => {
                 let name = match shape {
@@ -284,15 +372,26 @@ impl Frame<'_> {
                     };
                 }
                 if !path.is_empty() {
-                    let _ = writeln!(body, "<path class=\"k-{} {name}\" d=\"{path}\"/>", class(*tone));
+                    let _ = writeln!(
+                        body,
+                        "<path class=\"k-{} {name}\" d=\"{path}\"/>",
+                        class(*tone)
+                    );
                 }
             }
             Mark::Block(xs, ys, tone) => {
-                let (Some(a), Some(b)) = (self.place((xs.0, ys.0)), self.place((xs.1, ys.1))) else { return };
+                let (Some(a), Some(b)) = (self.place((xs.0, ys.0)), self.place((xs.1, ys.1)))
+                else {
+                    return;
+                };
                 let (x, wide) = (a.0.min(b.0), (a.0 - b.0).abs().max(0.7));
                 let (y, high) = (a.1.min(b.1), (a.1 - b.1).abs().max(0.7));
                 // Cells of a plane lap over each other, so that no gap shows between them.
-                let lap = if matches!(tone, Tone::Heat(_)) { 0.7 } else { 0.0 };
+                let lap = if matches!(tone, Tone::Heat(_)) {
+                    0.7
+                } else {
+                    0.0
+                };
                 let (wide, high) = (wide + lap, high + lap);
                 let _ = writeln!(
                     body,
@@ -301,7 +400,9 @@ impl Frame<'_> {
                 );
             }
             Mark::Text(at, label, side, _) => {
-                let Some((x, y)) = self.place(*at) else { return };
+                let Some((x, y)) = self.place(*at) else {
+                    return;
+                };
                 let (x, anchor) = match side {
                     Side::Right => (x + 5.0, "start"),
                     Side::Middle => (x, "middle"),
@@ -329,9 +430,16 @@ impl Frame<'_> {
 }
 
 fn text(body: &mut String, (x, y): (f64, f64), label: &str, class: &str, anchor: &str) {
-    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    let class = if class.is_empty() {
+        String::new()
+    } else {
+        format!(" class=\"{class}\"")
+    };
     let label = escaped(label);
-    let _ = writeln!(body, "<text{class} x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>");
+    let _ = writeln!(
+        body,
+        "<text{class} x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>"
+    );
 }
 
 /// Returns the text as it stands in XML, without what XML cannot hold.
@@ -391,8 +499,15 @@ mod tests {
             marks: vec![Mark::Line(points, Tone::Best, Weight::Bold)],
         });
         let svg = render(&figure, Theme::Auto);
-        let line = svg.lines().find(|line| line.contains("k-best bold")).unwrap();
-        assert_eq!((line.matches('M').count(), line.matches('L').count()), (2, 1), "{line}");
+        let line = svg
+            .lines()
+            .find(|line| line.contains("k-best bold"))
+            .unwrap();
+        assert_eq!(
+            (line.matches('M').count(), line.matches('L').count()),
+            (2, 1),
+            "{line}"
+        );
         assert!(!svg.contains("NaN") && svg.contains("prefers-color-scheme:dark"));
         assert!(!render(&figure, Theme::Light).contains("@media"));
     }

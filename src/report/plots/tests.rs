@@ -11,12 +11,18 @@ use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, KINDS};
 use crate::space::{Params, Value};
-use crate::study::{Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict};
+use crate::study::{
+    Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict,
+};
 use crate::tracker::demo::{Demo, objective, text};
 
 fn chronicle(demo: &Demo) -> Chronicle {
     let header = demo.study.header();
-    let metrics = header.objectives.iter().map(|objective| objective.metric.clone()).collect();
+    let metrics = header
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
     let mut chronicle = Chronicle::new(header.resource.clone(), metrics);
     demo.entries.iter().for_each(|entry| chronicle.apply(entry));
     chronicle
@@ -33,7 +39,10 @@ fn curves_are_drawn_over_the_key_that_the_trials_report() {
     for every in [0.25, 1.0] {
         let trial = demo.start(&[]);
         for at in 0..3 {
-            demo.report(trial, &[("val_loss", 0.5), ("epoch", f64::from(at) * every)]);
+            demo.report(
+                trial,
+                &[("val_loss", 0.5), ("epoch", f64::from(at) * every)],
+            );
         }
     }
     with(&demo, |input| {
@@ -49,20 +58,39 @@ fn mixed() -> Demo {
     let mut demo = Demo::new(&["lr", "optimizer", "momentum", "größe"]);
     for at in 1..=10 {
         let number = f64::from(at);
-        let mut params =
-            vec![("lr", Value::Float(10f64.powf(-number / 3.0))), ("größe", Value::Int(i64::from(at)))];
+        let mut params = vec![
+            ("lr", Value::Float(10f64.powf(-number / 3.0))),
+            ("größe", Value::Int(i64::from(at))),
+        ];
         if at % 2 == 0 {
-            params.extend([("optimizer", text("<b>sgd</b>")), ("momentum", Value::Float(number / 20.0))]);
+            params.extend([
+                ("optimizer", text("<b>sgd</b>")),
+                ("momentum", Value::Float(number / 20.0)),
+            ]);
         } else {
             params.push(("optimizer", text("a\x1b[2J数")));
         }
         let trial = demo.start(&params);
         for step in 1..=at {
-            demo.report(trial, &[("val_loss", if at == 9 { f64::NAN } else { number / f64::from(step) })]);
+            demo.report(
+                trial,
+                &[(
+                    "val_loss",
+                    if at == 9 {
+                        f64::NAN
+                    } else {
+                        number / f64::from(step)
+                    },
+                )],
+            );
         }
         match at {
             7 => {
-                demo.event(Event::Judged { trial, verdict: Verdict::Stop, why: "hopeless".into() });
+                demo.event(Event::Judged {
+                    trial,
+                    verdict: Verdict::Stop,
+                    why: "hopeless".into(),
+                });
                 demo.end(trial, Exit::Stopped);
             }
             8 => demo.end(trial, Exit::Failed(Failure::Signal(9))),
@@ -79,7 +107,10 @@ fn shapes() -> Vec<(&'static str, Demo)> {
     let mut failed = Demo::new(&["lr"]);
     for _ in 0..5 {
         let trial = failed.start(&[("lr", Value::Float(0.1))]);
-        failed.end(trial, Exit::Failed(Failure::Spawn("no </svg> such\nfile".into())));
+        failed.end(
+            trial,
+            Exit::Failed(Failure::Spawn("no </svg> such\nfile".into())),
+        );
     }
     let mut same = Demo::new(&["lr"]);
     for at in 0..20 {
@@ -88,7 +119,10 @@ fn shapes() -> Vec<(&'static str, Demo)> {
     let mut huge = Demo::new(&["x"]);
     for at in 0..20 {
         let value = [f64::MAX, f64::MIN, 1e-308, 0.0, f64::INFINITY][at % 5];
-        huge.complete(&[("x", Value::Float([1e300, -1e300, 5e-324][at % 3]))], &[("val_loss", value)]);
+        huge.complete(
+            &[("x", Value::Float([1e300, -1e300, 5e-324][at % 3]))],
+            &[("val_loss", value)],
+        );
     }
     let bare = Demo::with(&[], Vec::new());
     vec![
@@ -109,15 +143,28 @@ fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
             let figure = with(&demo, |input| (kind.figure)(std::slice::from_ref(input)));
             let place = format!("{} of {name}", kind.name);
             assert!(
-                !figure.is_empty() || figure.notes.iter().any(|note| note.starts_with("nothing to plot")),
+                !figure.is_empty()
+                    || figure
+                        .notes
+                        .iter()
+                        .any(|note| note.starts_with("nothing to plot")),
                 "{place}"
             );
             let svg = svg::render(&figure, Theme::Auto);
             // In places and sizes there is no such number; in words there may be.
-            let tags: String = svg.split('<').filter_map(|piece| piece.split('>').next()).collect();
-            assert!(!tags.contains("NaN") && !tags.contains("inf"), "{place}: {tags}");
+            let tags: String = svg
+                .split('<')
+                .filter_map(|piece| piece.split('>').next())
+                .collect();
+            assert!(
+                !tags.contains("NaN") && !tags.contains("inf"),
+                "{place}: {tags}"
+            );
             assert!(!svg.contains('\x1b'), "{place}: {svg}");
-            assert!(!svg.contains("<b>") && svg.matches("</svg>").count() == 1, "{place}");
+            assert!(
+                !svg.contains("<b>") && svg.matches("</svg>").count() == 1,
+                "{place}"
+            );
         }
     }
 }
@@ -127,10 +174,17 @@ fn several_studies_share_a_picture() {
     let (first, second) = (mixed(), mixed());
     let (a, b) = (chronicle(&first), chronicle(&second));
     for kind in KINDS {
-        let inputs = [Input::all(&first.study, &a, None), Input::all(&second.study, &b, None)];
+        let inputs = [
+            Input::all(&first.study, &a, None),
+            Input::all(&second.study, &b, None),
+        ];
         let alone = (kind.figure)(&inputs[..1]);
         let both = (kind.figure)(&inputs);
-        let wanted = if kind.name == "history" { 1 } else { 2 * alone.panels.len() };
+        let wanted = if kind.name == "history" {
+            1
+        } else {
+            2 * alone.panels.len()
+        };
         assert_eq!(both.panels.len(), wanted, "{}", kind.name);
     }
 }
@@ -140,17 +194,35 @@ fn the_history_holds_what_each_trial_came_to() {
     let history = with(&mixed(), History::of);
     assert_eq!(history.complete, [1, 2, 3, 4, 5, 6].map(|id| (id, 1.0)));
     assert_eq!(history.partial, [(7, 1.0), (10, 1.0)]);
-    assert_eq!((history.failed, history.best, history.last), (vec![8, 9], vec![(1, 1.0)], 10));
+    assert_eq!(
+        (history.failed, history.best, history.last),
+        (vec![8, 9], vec![(1, 1.0)], 10)
+    );
 }
 
 #[test]
 fn what_became_of_trials_at_a_rung_adds_up_to_those_that_reached_it() {
     let rungs = with(&mixed(), Rungs::of).rungs;
-    assert_eq!(rungs[0], Rung { step: 1.0, reached: 10, went_on: 9, complete: 1, ..Rung::default() });
+    assert_eq!(
+        rungs[0],
+        Rung {
+            step: 1.0,
+            reached: 10,
+            went_on: 9,
+            complete: 1,
+            ..Rung::default()
+        }
+    );
     let seventh = rungs.iter().find(|rung| rung.step == 7.0).unwrap();
-    assert_eq!((seventh.reached, seventh.stopped, seventh.went_on), (4, 1, 3));
+    assert_eq!(
+        (seventh.reached, seventh.stopped, seventh.went_on),
+        (4, 1, 3)
+    );
     let last = rungs.last().unwrap();
-    assert_eq!((last.step, last.reached, last.failed, last.running), (9.0, 2, 1, 1));
+    assert_eq!(
+        (last.step, last.reached, last.failed, last.running),
+        (9.0, 2, 1, 1)
+    );
 }
 
 #[test]
@@ -162,7 +234,11 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
         demo.end(trial, Exit::Done);
     };
     long(&mut demo, 40);
-    (0..100).for_each(|_| demo.event(Event::Closed { why: crate::study::Closing::Interrupted }));
+    (0..100).for_each(|_| {
+        demo.event(Event::Closed {
+            why: crate::study::Closing::Interrupted,
+        })
+    });
     long(&mut demo, 10);
     let timeline = with(&demo, |input| Timeline::of(input, 100));
     let bars: Vec<(f64, f64)> = timeline.bars.iter().map(|bar| (bar.from, bar.to)).collect();
@@ -172,7 +248,10 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
 
 #[test]
 fn the_front_is_that_of_all_objectives() {
-    let mut demo = Demo::with(&[], vec![objective("loss", Goal::Min), objective("acc", Goal::Max)]);
+    let mut demo = Demo::with(
+        &[],
+        vec![objective("loss", Goal::Min), objective("acc", Goal::Max)],
+    );
     for (loss, acc) in [(0.5, 0.9), (0.3, 0.8), (0.6, 0.7)] {
         demo.complete(&[], &[("loss", loss), ("acc", acc)]);
     }
@@ -184,23 +263,37 @@ fn the_front_is_that_of_all_objectives() {
 #[test]
 fn importance_warns_when_the_trials_do_not_carry_it() {
     let mut demo = Demo::new(&["a", "b"]);
-    let digits_of_pi = [31.0, 41.0, 59.0, 26.0, 53.0, 58.0, 97.0, 93.0, 23.0, 84.0, 62.0, 64.0];
+    let digits_of_pi = [
+        31.0, 41.0, 59.0, 26.0, 53.0, 58.0, 97.0, 93.0, 23.0, 84.0, 62.0, 64.0,
+    ];
     for (at, noise) in (0..12u32).zip(digits_of_pi) {
-        let params =
-            [("a", Value::Float(f64::from(at * 37 % 12))), ("b", Value::Float(f64::from(at * 5 % 12)))];
+        let params = [
+            ("a", Value::Float(f64::from(at * 37 % 12))),
+            ("b", Value::Float(f64::from(at * 5 % 12))),
+        ];
         demo.complete(&params, &[("val_loss", noise)]);
     }
     with(&demo, |input| {
         let found = Importance::of(input, &Fitted::of(input).unwrap()).unwrap();
         assert!(found.cautions.len() >= 2, "{:?}", found.cautions);
-        assert!(found.cautions[0].contains("12 trials are few for 2 parameters"), "{:?}", found.cautions);
+        assert!(
+            found.cautions[0].contains("12 trials are few for 2 parameters"),
+            "{:?}",
+            found.cautions
+        );
         assert!((found.rows.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
     });
 }
 
-/// Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)` (scikit-learn 1.9.1) on the study of this test: the mean of
-/// seeds 0 to 9; their standard deviation is 0.0013 at most.
-const OPTUNA: [(&str, f64); 4] = [("x", 0.88438), ("y", 0.07267), ("c", 0.04145), ("z", 0.00150)];
+/// Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)` (scikit-learn
+/// 1.9.1) on the study of this test: the mean of seeds 0 to 9; their standard deviation is 0.0013
+/// at most.
+const OPTUNA: [(&str, f64); 4] = [
+    ("x", 0.88438),
+    ("y", 0.07267),
+    ("c", 0.04145),
+    ("z", 0.00150),
+];
 
 #[test]
 fn importance_agrees_with_optuna() {
@@ -208,29 +301,61 @@ fn importance_agrees_with_optuna() {
     for at in 1..=200 {
         let number = f64::from(at);
         let place = |step: f64| (0.5 + number * step).fract();
-        let (x, y, z) = (place(0.819_172_513_4), place(0.671_043_606_7), place(0.549_700_477_9));
-        let (c, add) =
-            [("a", 0.0), ("b", 0.4), ("c", 0.1)][((number * 0.450_359_962_7).fract() * 3.0) as usize];
+        let (x, y, z) = (
+            place(0.819_172_513_4),
+            place(0.671_043_606_7),
+            place(0.549_700_477_9),
+        );
+        let (c, add) = [("a", 0.0), ("b", 0.4), ("c", 0.1)]
+            [((number * 0.450_359_962_7).fract() * 3.0) as usize];
         let kept = |number: f64| (number * 1e6).round() / 1e6;
         let (x, y, z) = (kept(x), kept(y), kept(z));
         let value = (x - 0.3).powi(2) * 4.0 + 0.5 * y + 0.3 * x * y + add;
-        let params = [("x", Value::Float(x)), ("y", Value::Float(y)), ("z", Value::Float(z)), ("c", text(c))];
+        let params = [
+            ("x", Value::Float(x)),
+            ("y", Value::Float(y)),
+            ("z", Value::Float(z)),
+            ("c", text(c)),
+        ];
         demo.complete(&params, &[("val_loss", value)]);
     }
-    let found = with(&demo, |input| Importance::of(input, &Fitted::of(input).unwrap()).unwrap());
+    let found = with(&demo, |input| {
+        Importance::of(input, &Fitted::of(input).unwrap()).unwrap()
+    });
     for (row, (name, share)) in found.rows.iter().zip(OPTUNA) {
-        assert!(row.name == name && (row.share - share).abs() < 0.01, "{name} {share}: {:?}", found.rows);
+        assert!(
+            row.name == name && (row.share - share).abs() < 0.01,
+            "{name} {share}: {:?}",
+            found.rows
+        );
     }
     assert_eq!(found.cautions, [""; 0]);
 }
 
-/// Three configurations with two seeds each; the second breaks a limit, the first trial of the third is in the trash.
+/// Three configurations with two seeds each; the second breaks a limit, the first trial of the
+/// third is in the trash.
 fn replicated() -> Demo {
     let mut demo = Demo::new(&["lr"]);
-    let limits = vec![Limit { metric: "latency".into(), max: Some(10.0), min: None }];
-    let header = Header { limits, replicate: Some(2), ..demo.study.header().clone() };
-    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
-    for (at, (loss, latency)) in [(0.5, 5.0), (0.1, 50.0), (0.3, 5.0)].into_iter().enumerate() {
+    let limits = vec![Limit {
+        metric: "latency".into(),
+        max: Some(10.0),
+        min: None,
+    }];
+    let header = Header {
+        limits,
+        replicate: Some(2),
+        ..demo.study.header().clone()
+    };
+    demo.event(Event::Edited {
+        header,
+        changes: Vec::new(),
+        fill: Params::default(),
+        outside: Vec::new(),
+    });
+    for (at, (loss, latency)) in [(0.5, 5.0), (0.1, 50.0), (0.3, 5.0)]
+        .into_iter()
+        .enumerate()
+    {
         let head = TrialId(2 * at as u32 + 1);
         for origin in [Origin::Added, Origin::Replicate(head)] {
             let shift = if origin == Origin::Added { 0.0 } else { 0.2 };
@@ -239,26 +364,39 @@ fn replicated() -> Demo {
             demo.end(trial, Exit::Done);
         }
     }
-    demo.complete(&[("lr", Value::Float(9.0))], &[("val_loss", 0.01), ("latency", 1.0)]);
-    demo.event(Event::Removed { trials: vec![TrialId(7)] });
+    demo.complete(
+        &[("lr", Value::Float(9.0))],
+        &[("val_loss", 0.01), ("latency", 1.0)],
+    );
+    demo.event(Event::Removed {
+        trials: vec![TrialId(7)],
+    });
     demo
 }
 
 #[test]
 fn history_shows_configurations_by_their_means_and_none_that_breaks_a_limit_is_best() {
     let history = with(&replicated(), History::of);
-    let rounded: Vec<(u32, f64)> =
-        history.complete.iter().map(|(id, value)| (*id, (value * 1e9).round() / 1e9)).collect();
+    let rounded: Vec<(u32, f64)> = history
+        .complete
+        .iter()
+        .map(|(id, value)| (*id, (value * 1e9).round() / 1e9))
+        .collect();
     assert_eq!(rounded, [(1, 0.6), (3, 0.2), (5, 0.4)]);
     assert_eq!(history.breaking, [3]);
-    assert_eq!(history.best.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 5]);
+    assert_eq!(
+        history.best.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [1, 5]
+    );
     assert!(history.means);
 }
 
 #[test]
 fn trials_in_the_trash_are_in_no_plot() {
     let demo = replicated();
-    with(&demo, |input| assert!(input.trials.iter().all(|trial| trial.id != TrialId(7))));
+    with(&demo, |input| {
+        assert!(input.trials.iter().all(|trial| trial.id != TrialId(7)))
+    });
     let timeline = with(&demo, |input| Timeline::of(input, 100));
     assert_eq!(timeline.bars.len(), 6);
     assert_eq!(with(&demo, |input| input.complete().len()), 6);
@@ -268,22 +406,36 @@ fn trials_in_the_trash_are_in_no_plot() {
 fn the_pareto_front_of_several_seeds_is_one_of_means() {
     let objectives = vec![objective("loss", Goal::Min), objective("time", Goal::Min)];
     let mut demo = Demo::with(&[], objectives);
-    let header = Header { replicate: Some(2), ..demo.study.header().clone() };
-    demo.event(Event::Edited { header, changes: Vec::new(), fill: Params::default(), outside: Vec::new() });
+    let header = Header {
+        replicate: Some(2),
+        ..demo.study.header().clone()
+    };
+    demo.event(Event::Edited {
+        header,
+        changes: Vec::new(),
+        fill: Params::default(),
+        outside: Vec::new(),
+    });
     for (origin, loss) in [(Origin::Added, 1.0), (Origin::Replicate(TrialId(1)), 3.0)] {
         let trial = demo.start_from(&[], origin);
         demo.report(trial, &[("loss", loss), ("time", 4.0)]);
         demo.end(trial, Exit::Done);
     }
     let pareto = with(&demo, Pareto::of);
-    assert_eq!((pareto.trials, pareto.front), (vec![(1, vec![2.0, 4.0])], vec![1]));
+    assert_eq!(
+        (pareto.trials, pareto.front),
+        (vec![(1, vec![2.0, 4.0])], vec![1])
+    );
 }
 
 #[test]
 fn imported_trials_count_but_ran_in_no_slot() {
     let mut demo = Demo::new(&["lr"]);
     demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
-    let elsewhere = demo.start_from(&[("lr", Value::Float(0.2))], Origin::Imported("a.csv".into()));
+    let elsewhere = demo.start_from(
+        &[("lr", Value::Float(0.2))],
+        Origin::Imported("a.csv".into()),
+    );
     demo.report(elsewhere, &[("val_loss", 0.25)]);
     demo.end(elsewhere, Exit::Done);
     assert_eq!(with(&demo, |input| Timeline::of(input, 9).bars.len()), 1);
@@ -293,7 +445,10 @@ fn imported_trials_count_but_ran_in_no_slot() {
 
 #[test]
 fn studies_with_different_objectives_do_not_share_an_axis() {
-    let mut worlds = [Demo::new(&[]), Demo::with(&[], vec![objective("acc", Goal::Max)])];
+    let mut worlds = [
+        Demo::new(&[]),
+        Demo::with(&[], vec![objective("acc", Goal::Max)]),
+    ];
     worlds[0].complete(&[], &[("val_loss", 0.5)]);
     worlds[1].complete(&[], &[("acc", 0.9)]);
     let chronicles: Vec<Chronicle> = worlds.iter().map(chronicle).collect();
@@ -303,9 +458,15 @@ fn studies_with_different_objectives_do_not_share_an_axis() {
         .map(|(demo, chronicle)| Input::all(&demo.study, chronicle, None))
         .collect();
     let history = KINDS.iter().find(|kind| kind.name == "history").unwrap();
-    let labels: Vec<String> =
-        (history.figure)(&inputs).panels.iter().map(|panel| panel.y.label.clone()).collect();
-    assert_eq!(labels, ["val_loss (less is better)", "acc (more is better)"]);
+    let labels: Vec<String> = (history.figure)(&inputs)
+        .panels
+        .iter()
+        .map(|panel| panel.y.label.clone())
+        .collect();
+    assert_eq!(
+        labels,
+        ["val_loss (less is better)", "acc (more is better)"]
+    );
 }
 
 #[test]
@@ -313,9 +474,16 @@ fn failures_are_counted_by_the_error_and_not_by_the_status() {
     let mut demo = Demo::new(&[]);
     let raised = |error: &str| {
         let ended = Box::new(Failure::Code(1));
-        Exit::Failed(Failure::Raised { error: error.to_owned(), ended })
+        Exit::Failed(Failure::Raised {
+            error: error.to_owned(),
+            ended,
+        })
     };
-    for exit in [raised("ValueError: bad"), raised("KeyError: 'lr'"), raised("ValueError: bad")] {
+    for exit in [
+        raised("ValueError: bad"),
+        raised("KeyError: 'lr'"),
+        raised("ValueError: bad"),
+    ] {
         let trial = demo.start(&[]);
         demo.end(trial, exit);
     }
@@ -326,8 +494,10 @@ fn failures_are_counted_by_the_error_and_not_by_the_status() {
         demo.end(trial, Exit::Done);
     }
     let counted = with(&demo, |input| Failures::of(input).causes);
-    let counted: Vec<(&str, usize)> =
-        counted.iter().map(|cause| (cause.cause.as_str(), cause.attempts)).collect();
+    let counted: Vec<(&str, usize)> = counted
+        .iter()
+        .map(|cause| (cause.cause.as_str(), cause.attempts))
+        .collect();
     let wanted = [
         ("`val_loss` was a text", 3),
         ("ValueError: bad (exit status 1)", 2),
@@ -338,7 +508,13 @@ fn failures_are_counted_by_the_error_and_not_by_the_status() {
 
 #[test]
 fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() {
-    let mut demo = Demo::with(&[], vec![objective("val_loss", Goal::Min), objective("acc", Goal::Max)]);
+    let mut demo = Demo::with(
+        &[],
+        vec![
+            objective("val_loss", Goal::Min),
+            objective("acc", Goal::Max),
+        ],
+    );
     let trial = demo.start(&[]);
     for (loss, acc, rows) in [(0.9, 0.1, 1.0), (0.2, 0.8, 2.0), (0.4, 0.6, 3.0)] {
         demo.report(trial, &[("val_loss", loss), ("acc", acc), ("rows", rows)]);
@@ -346,9 +522,19 @@ fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() 
     demo.end(trial, Exit::Done);
     let chronicle = chronicle(&demo);
     let measured = |metric| {
-        let input = Input { metric, ..Input::all(&demo.study, &chronicle, None) };
+        let input = Input {
+            metric,
+            ..Input::all(&demo.study, &chronicle, None)
+        };
         input.measured(&demo.study.trials()[0])
     };
-    let asked = [None, Some("val_loss"), Some("acc"), Some("rows"), Some("gone")].map(measured);
+    let asked = [
+        None,
+        Some("val_loss"),
+        Some("acc"),
+        Some("rows"),
+        Some("gone"),
+    ]
+    .map(measured);
     assert_eq!(asked, [Some(0.2), Some(0.2), Some(0.8), Some(3.0), None]);
 }

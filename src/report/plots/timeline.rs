@@ -1,4 +1,5 @@
-//! Timeline: what ran in which slot, when, and how it ended. Time in which nothing ran for long is cut out.
+//! Timeline: what ran in which slot, when, and how it ended. Time in which nothing ran for long is
+//! cut out.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, Kind, nothing, stacked};
@@ -7,8 +8,11 @@ use crate::study::{Exit, TrialId, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-pub(super) const KIND: Kind =
-    Kind { name: "timeline", about: "what ran in which slot, when, and how it ended", figure };
+pub(super) const KIND: Kind = Kind {
+    name: "timeline",
+    about: "what ran in which slot, when, and how it ended",
+    figure,
+};
 
 /// How many attempts a picture shows: the last ones.
 const PICTURE: usize = 5000;
@@ -48,7 +52,13 @@ impl Timeline {
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize) -> Self {
         let wanted: BTreeSet<TrialId> = input.ran().map(|trial| trial.id).collect();
-        let all = || input.chronicle.attempts.iter().filter(|span| wanted.contains(&span.trial));
+        let all = || {
+            input
+                .chronicle
+                .attempts
+                .iter()
+                .filter(|span| wanted.contains(&span.trial))
+        };
         let skipped = all().count().saturating_sub(most);
         let spans: Vec<_> = all().skip(skipped).collect();
         let now = input.study.at();
@@ -71,8 +81,18 @@ impl Timeline {
         let slots = bars.iter().map(|bar| bar.slot + 1).max().unwrap_or(0);
         let length = bars.iter().map(|bar| bar.to).fold(0.0, f64::max);
         let ran: f64 = bars.iter().map(|bar| bar.to - bar.from).sum();
-        let busy = if length > 0.0 { ran / (length * f64::from(slots)) } else { 0.0 };
-        Self { began: began / 1000, bars, gaps, slots, busy }
+        let busy = if length > 0.0 {
+            ran / (length * f64::from(slots))
+        } else {
+            0.0
+        };
+        Self {
+            began: began / 1000,
+            bars,
+            gaps,
+            slots,
+            busy,
+        }
     }
 }
 
@@ -87,7 +107,8 @@ fn state(exit: Option<&Exit>) -> &'static str {
     }
 }
 
-/// Takes out the times in which nothing ran for more than a twentieth of all the time in which something did.
+/// Takes out the times in which nothing ran for more than a twentieth of all the time in which
+/// something did.
 fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
     let mut idle: Vec<(f64, f64)> = Vec::new();
     let (mut until, mut ran) = (0.0f64, 0.0);
@@ -109,7 +130,9 @@ fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
     for bar in bars.iter_mut() {
         (bar.from, bar.to) = (bar.from - before(bar.from), bar.to - before(bar.to));
     }
-    idle.iter().map(|(from, to)| (from - before(*from), to - from)).collect()
+    idle.iter()
+        .map(|(from, to)| (from - before(*from), to - from))
+        .collect()
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
@@ -125,7 +148,10 @@ fn one(input: &Input<'_>) -> Figure {
     if data.bars.len() == PICTURE {
         figure.notes.push(format!("the last {PICTURE} attempts"));
     }
-    figure.notes.push(format!("slots were busy {:.0} % of the time", data.busy * 100.0));
+    figure.notes.push(format!(
+        "slots were busy {:.0} % of the time",
+        data.busy * 100.0
+    ));
     let length = data.bars.iter().map(|bar| bar.to).fold(0.0, f64::max);
     let (unit, name) = match length {
         0.0..180.0 => (1.0, "seconds"),
@@ -143,25 +169,49 @@ fn one(input: &Input<'_>) -> Figure {
     let mut marks = Vec::new();
     let wide = length / 40.0;
     for bar in &data.bars {
-        let tone = kinds.iter().find(|(name, _)| *name == bar.state).map_or(Tone::Faint, |(_, tone)| *tone);
+        let tone = kinds
+            .iter()
+            .find(|(name, _)| *name == bar.state)
+            .map_or(Tone::Faint, |(_, tone)| *tone);
         let slot = f64::from(bar.slot);
-        marks.push(Mark::Block((bar.from / unit, bar.to / unit), (slot + 0.1, slot + 0.9), tone));
+        marks.push(Mark::Block(
+            (bar.from / unit, bar.to / unit),
+            (slot + 0.1, slot + 0.9),
+            tone,
+        ));
         if bar.to - bar.from > wide {
             let middle = f64::midpoint(bar.from, bar.to) / unit;
-            marks.push(Mark::Text((middle, slot + 0.5), bar.trial.to_string(), Side::Middle, Tone::Ink));
+            marks.push(Mark::Text(
+                (middle, slot + 0.5),
+                bar.trial.to_string(),
+                Side::Middle,
+                Tone::Ink,
+            ));
         }
     }
     for (at, left_out) in &data.gaps {
         let at = at / unit;
-        marks.push(Mark::Line(vec![(at, 0.0), (at, f64::from(data.slots))], Tone::Faint, Weight::Usual));
-        figure.notes.push(format!("{} in which nothing ran are left out", number::seconds(*left_out)));
+        marks.push(Mark::Line(
+            vec![(at, 0.0), (at, f64::from(data.slots))],
+            Tone::Faint,
+            Weight::Usual,
+        ));
+        figure.notes.push(format!(
+            "{} in which nothing ran are left out",
+            number::seconds(*left_out)
+        ));
     }
-    let used = kinds.into_iter().filter(|(name, _)| data.bars.iter().any(|bar| bar.state == *name));
+    let used = kinds
+        .into_iter()
+        .filter(|(name, _)| data.bars.iter().any(|bar| bar.state == *name));
     figure.legend = used.map(|(name, tone)| (tone, name.to_owned())).collect();
     figure.panels.push(Panel {
         title: String::new(),
         x: Guide::new(name, Scale::Linear(0.0, (length / unit).max(1e-9))),
-        y: Guide::new("slot", Scale::Bands((0..data.slots).map(|slot| slot.to_string()).collect())),
+        y: Guide::new(
+            "slot",
+            Scale::Bands((0..data.slots).map(|slot| slot.to_string()).collect()),
+        ),
         marks,
     });
     figure

@@ -1,13 +1,19 @@
-//! Foreign parameters in our space: the types are ours, what is missing has its `default`, what does not fit is kept outside.
+//! Foreign parameters in our space: the types are ours, what is missing has its `default`, what
+//! does not fit is kept outside.
 
 use crate::space::{Params, Space, Value};
 
 /// Returns the configuration, and why it is not in the space, if it is not.
 pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option<String>) {
     let drawn = foreign.iter().filter(|(name, _)| space.is_drawn(name));
-    let typed: Params = drawn.map(|(name, value)| (name.as_str().into(), space.typed(name, value))).collect();
+    let typed: Params = drawn
+        .map(|(name, value)| (name.as_str().into(), space.typed(name, value)))
+        .collect();
     let defaults = space.defaults();
-    let missing = defaults.iter().filter(|(name, _)| typed.get(name).is_none()).cloned();
+    let missing = defaults
+        .iter()
+        .filter(|(name, _)| typed.get(name).is_none())
+        .cloned();
     let filled: Params = typed.iter().cloned().chain(missing).collect();
     let at = |unit: f64| space.complete(&filled, &vec![unit; space.dims()]);
     let params = at(0.3);
@@ -16,7 +22,10 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
         other.get(name) != Some(value) && filled.get(name).is_none() && space.is_drawn(name)
     });
     if let Some((name, _)) = open {
-        return (raw(space, foreign), Some(format!("`{name}` is missing, and has no `default`")));
+        return (
+            raw(space, foreign),
+            Some(format!("`{name}` is missing, and has no `default`")),
+        );
     }
     match space.admits(&params) {
         Ok(()) => (params, None),
@@ -27,7 +36,10 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
 /// Returns the parameters as they are, in the order of the sweep file.
 fn raw(space: &Space, foreign: &[(String, Value)]) -> Params {
     let find = |name: &crate::space::Name| {
-        let value = foreign.iter().find(|(found, _)| **found == **name).map(|(_, value)| value.clone())?;
+        let value = foreign
+            .iter()
+            .find(|(found, _)| **found == **name)
+            .map(|(_, value)| value.clone())?;
         Some((name.clone(), value))
     };
     space.names().iter().filter_map(find).collect()

@@ -12,22 +12,40 @@ pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, Imp
     for (at, line) in text[..whole].lines().enumerate() {
         let unfit = |why: String| {
             ImportError::unfit(
-                format!("line {} of `{path}` is not of an Optuna journal: {why}", at + 1),
+                format!(
+                    "line {} of `{path}` is not of an Optuna journal: {why}",
+                    at + 1
+                ),
                 "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
             )
         };
         if line.trim().is_empty() {
             continue;
         }
-        let operation: Json = serde_json::from_str(&plain(line)).map_err(|error| unfit(error.to_string()))?;
-        log.apply(&operation).ok_or_else(|| unfit("an operation lacks what it is about".to_owned()))?;
+        let operation: Json =
+            serde_json::from_str(&plain(line)).map_err(|error| unfit(error.to_string()))?;
+        log.apply(&operation)
+            .ok_or_else(|| unfit("an operation lacks what it is about".to_owned()))?;
     }
-    let live: Vec<usize> = (0..log.studies.len()).filter(|at| !log.deleted.contains(at)).collect();
-    let names: Vec<String> = live.iter().map(|at| log.studies[*at].name.clone()).collect();
+    let live: Vec<usize> = (0..log.studies.len())
+        .filter(|at| !log.deleted.contains(at))
+        .collect();
+    let names: Vec<String> = live
+        .iter()
+        .map(|at| log.studies[*at].name.clone())
+        .collect();
     let at = live[choose(&names, wanted)?];
-    let Log { mut studies, trials, .. } = log;
+    let Log {
+        mut studies,
+        trials,
+        ..
+    } = log;
     let mut study = studies.swap_remove(at);
-    study.trials = trials.into_iter().filter(|(of, _)| *of == at).map(|(_, trial)| trial).collect();
+    study.trials = trials
+        .into_iter()
+        .filter(|(of, _)| *of == at)
+        .map(|(_, trial)| trial)
+        .collect();
     for (number, trial) in study.trials.iter_mut().enumerate() {
         trial.number = number as u64;
     }
@@ -36,11 +54,18 @@ pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, Imp
 
 /// Python writes NaN and the infinities as bare words.
 fn plain(line: &str) -> Cow<'_, str> {
-    if !["NaN", "Infinity"].into_iter().any(|word| line.contains(word)) {
+    if !["NaN", "Infinity"]
+        .into_iter()
+        .any(|word| line.contains(word))
+    {
         return line.into();
     }
     let mut line = line.to_owned();
-    for (bare, quoted) in [("-Infinity", "\"-inf\""), ("Infinity", "\"inf\""), ("NaN", "\"nan\"")] {
+    for (bare, quoted) in [
+        ("-Infinity", "\"-inf\""),
+        ("Infinity", "\"inf\""),
+        ("NaN", "\"nan\""),
+    ] {
         for before in [": ", ":", "[", ", ", ","] {
             line = line.replace(&format!("{before}{bare}"), &format!("{before}{quoted}"));
         }
@@ -63,7 +88,10 @@ impl Log {
                 let directions = operation.get("directions")?.as_array()?;
                 self.studies.push(Study {
                     name: operation.get("study_name")?.as_str()?.to_owned(),
-                    minimised: directions.iter().map(|direction| direction.as_u64() != Some(2)).collect(),
+                    minimised: directions
+                        .iter()
+                        .map(|direction| direction.as_u64() != Some(2))
+                        .collect(),
                     trials: Vec::new(),
                 });
             }
@@ -81,10 +109,15 @@ impl Log {
                 if let Some(values) = operation.get("values").and_then(Json::as_array) {
                     trial.values = values.iter().filter_map(number).collect();
                 }
-                for (key, slot) in
-                    [("datetime_start", &mut trial.started), ("datetime_complete", &mut trial.ended)]
-                {
-                    *slot = operation.get(key).and_then(Json::as_str).map(str::to_owned).or(slot.take());
+                for (key, slot) in [
+                    ("datetime_start", &mut trial.started),
+                    ("datetime_complete", &mut trial.ended),
+                ] {
+                    *slot = operation
+                        .get(key)
+                        .and_then(Json::as_str)
+                        .map(str::to_owned)
+                        .or(slot.take());
                 }
             }
             7 => {
@@ -106,27 +139,37 @@ impl Log {
         let study = index(operation, "study_id")?;
         self.studies.get(study)?;
         let text = |key: &str| operation.get(key).and_then(Json::as_str).map(str::to_owned);
-        let mut trial =
-            Trial { started: text("datetime_start"), ended: text("datetime_complete"), ..Trial::default() };
+        let mut trial = Trial {
+            started: text("datetime_start"),
+            ended: text("datetime_complete"),
+            ..Trial::default()
+        };
         // `add_trial` and `enqueue_trial` create one from a template.
         if let Some(found) = operation.get("state").and_then(Json::as_u64) {
             trial.state = state(found)?;
         }
         let distributions = operation.get("distributions").and_then(Json::as_object);
-        if let (Some(params), Some(distributions)) =
-            (operation.get("params").and_then(Json::as_object), distributions)
-        {
+        if let (Some(params), Some(distributions)) = (
+            operation.get("params").and_then(Json::as_object),
+            distributions,
+        ) {
             for (name, internal) in params {
                 let value = value(number(internal)?, distributions.get(name)?.as_str()?)?;
                 trial.params.push((name.clone(), value));
             }
         }
-        match (operation.get("values").and_then(Json::as_array), operation.get("value")) {
+        match (
+            operation.get("values").and_then(Json::as_array),
+            operation.get("value"),
+        ) {
             (Some(values), _) => trial.values = values.iter().filter_map(number).collect(),
             (None, Some(value)) => trial.values = number(value).into_iter().collect(),
             (None, None) => {}
         }
-        if let Some(steps) = operation.get("intermediate_values").and_then(Json::as_object) {
+        if let Some(steps) = operation
+            .get("intermediate_values")
+            .and_then(Json::as_object)
+        {
             let read = |(step, value): (&String, &Json)| Some((step.parse().ok()?, number(value)?));
             trial.intermediate = steps.iter().filter_map(read).collect();
         }

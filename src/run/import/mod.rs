@@ -1,4 +1,5 @@
-//! Trials that ran elsewhere: read from another tool's file, fitted to the space, and journalled as finished trials that nobody ran here.
+//! Trials that ran elsewhere: read from another tool's file, fitted to the space, and journalled as
+//! finished trials that nobody ran here.
 
 mod fit;
 mod journal;
@@ -11,7 +12,8 @@ use crate::journal::StudyDir;
 use crate::provenance::Machine;
 use crate::space::{Name, Params, Value};
 use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, TrialId, Usage,
+    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, TrialId,
+    Usage,
 };
 use crate::sweep::Sweep;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +77,10 @@ pub enum ImportError {
 
 impl ImportError {
     pub(crate) fn unfit(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Unfit { what: what.into(), hint: hint.into() }
+        Self::Unfit {
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -112,11 +117,20 @@ pub(crate) struct Contents {
 /// Imports the trials of a file into a study that nobody runs.
 ///
 /// # Errors
-/// If the file cannot be read or does not fit, or the study cannot be written. Nothing is imported then.
-pub fn import(dir: &StudyDir, sweep: &Sweep, path: &Path, wanted: &Wanted) -> Result<Imported, ImportError> {
+/// If the file cannot be read or does not fit, or the study cannot be written. Nothing is imported
+/// then.
+pub fn import(
+    dir: &StudyDir,
+    sweep: &Sweep,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<Imported, ImportError> {
     let contents = read(path, sweep, wanted)?;
     let now = Timestamp::now();
-    let mut told = Imported { from: contents.from.clone(), ..Imported::default() };
+    let mut told = Imported {
+        from: contents.from.clone(),
+        ..Imported::default()
+    };
     amend::amend(dir, &Machine::here().holder(now), now, |study| {
         let (events, found) = events(sweep, study, &contents);
         told = found;
@@ -127,12 +141,20 @@ pub fn import(dir: &StudyDir, sweep: &Sweep, path: &Path, wanted: &Wanted) -> Re
 
 fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
     let shown = path.display().to_string();
-    let named = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    let fail = |source| ImportError::Read { path: shown.clone(), source };
+    let named = path
+        .file_name()
+        .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+    let fail = |source| ImportError::Read {
+        path: shown.clone(),
+        source,
+    };
     let mut file = File::open(path).map_err(fail)?;
     let length = file.metadata().map_err(fail)?.len();
     if length > LARGEST {
-        return Err(ImportError::unfit(format!("`{shown}` is larger than 2 GiB"), "is this the right file?"));
+        return Err(ImportError::unfit(
+            format!("`{shown}` is larger than 2 GiB"),
+            "is this the right file?",
+        ));
     }
     let mut head = [0; 16];
     let count = file.read(&mut head).map_err(fail)?;
@@ -157,20 +179,32 @@ fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportE
 
 /// Makes the events that take the trials in.
 fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imported) {
-    let mut told = Imported { from: contents.from.clone(), ..Imported::default() };
+    let mut told = Imported {
+        from: contents.from.clone(),
+        ..Imported::default()
+    };
     let mut events = Vec::new();
     let mut known: BTreeSet<String> = study
         .trials()
         .iter()
         .filter(|trial| matches!(trial.origin, Origin::Imported(_)))
         .map(|trial| {
-            let values = sweep.objectives.iter().map(|objective| trial.objective(objective));
+            let values = sweep
+                .objectives
+                .iter()
+                .map(|objective| trial.objective(objective));
             key(&trial.params, values, trial.state.word())
         })
         .collect();
     let names: BTreeSet<Name> = sweep.space.names().into_iter().collect();
-    let ignored = contents.trials.iter().flat_map(|trial| &trial.params).map(|(name, _)| name);
-    let ignored: BTreeSet<&String> = ignored.filter(|name| !names.contains(name.as_str())).collect();
+    let ignored = contents
+        .trials
+        .iter()
+        .flat_map(|trial| &trial.params)
+        .map(|(name, _)| name);
+    let ignored: BTreeSet<&String> = ignored
+        .filter(|name| !names.contains(name.as_str()))
+        .collect();
     told.ignored = ignored.into_iter().cloned().collect();
     let mut next = study.next_id();
     for foreign in &contents.trials {
@@ -179,12 +213,20 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             continue;
         };
         let (params, misfit) = fit::fit(&sweep.space, &foreign.params);
-        let value =
-            |name: &Name| foreign.values.iter().find(|(found, _)| found == name).map(|(_, datum)| datum);
-        let values = sweep.objectives.iter().map(|objective| match value(&objective.metric) {
-            Some(Datum::Number(number)) if number.0.is_finite() => Some(number.0),
-            _ => None,
-        });
+        let value = |name: &Name| {
+            foreign
+                .values
+                .iter()
+                .find(|(found, _)| found == name)
+                .map(|(_, datum)| datum)
+        };
+        let values = sweep
+            .objectives
+            .iter()
+            .map(|objective| match value(&objective.metric) {
+                Some(Datum::Number(number)) if number.0.is_finite() => Some(number.0),
+                _ => None,
+            });
         let word = match end {
             // With us nothing is complete without a number.
             End::Complete if values.clone().any(|value| value.is_none()) => "failed",
@@ -196,15 +238,33 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             told.known += 1;
             continue;
         }
-        life(sweep, next, params, foreign, end, &contents.from, &mut events);
+        life(
+            sweep,
+            next,
+            params,
+            foreign,
+            end,
+            &contents.from,
+            &mut events,
+        );
         told.trials.push(next);
         told.outside.extend(misfit.map(|why| (next, why)));
         next = TrialId(next.0.saturating_add(1));
     }
     if !told.outside.is_empty() {
-        let before = study.trials().iter().filter(|trial| trial.outside).map(|trial| trial.id);
-        let outside = before.chain(told.outside.iter().map(|(trial, _)| *trial)).collect();
-        let changes = vec![format!("{} trials imported from {}", told.trials.len(), told.from)];
+        let before = study
+            .trials()
+            .iter()
+            .filter(|trial| trial.outside)
+            .map(|trial| trial.id);
+        let outside = before
+            .chain(told.outside.iter().map(|(trial, _)| *trial))
+            .collect();
+        let changes = vec![format!(
+            "{} trials imported from {}",
+            told.trials.len(),
+            told.from
+        )];
         events.push(Event::Edited {
             header: study.header().clone(),
             changes,
@@ -213,7 +273,9 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
         });
     }
     if !events.is_empty() {
-        events.push(Event::Closed { why: study.closed().cloned().unwrap_or(Closing::Interrupted) });
+        events.push(Event::Closed {
+            why: study.closed().cloned().unwrap_or(Closing::Interrupted),
+        });
     }
     (events, told)
 }
@@ -221,7 +283,11 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
 /// Returns a text that two imports of the same trial share.
 fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> String {
     // What failed has no value that counts, whatever it reported.
-    let values: Vec<Option<f64>> = if state == "complete" { values.collect() } else { Vec::new() };
+    let values: Vec<Option<f64>> = if state == "complete" {
+        values.collect()
+    } else {
+        Vec::new()
+    };
     format!("{} {values:?} {state}", params.key())
 }
 
@@ -236,44 +302,80 @@ fn life(
     events: &mut Vec<Event>,
 ) {
     let attempt = Attempt(1);
-    events.push(Event::Created { trial, params, origin: Origin::Imported(from.to_owned()), seed: 0 });
-    events.push(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
-    let mut log = |record| events.push(Event::Logged { trial, attempt, record });
-    let when = foreign.when.as_deref().map_or_else(String::new, |when| format!(", {when}"));
-    log(LogRecord::Note { text: format!("trial {} of {from}{when}", foreign.id) });
+    events.push(Event::Created {
+        trial,
+        params,
+        origin: Origin::Imported(from.to_owned()),
+        seed: 0,
+    });
+    events.push(Event::Started {
+        trial,
+        attempt,
+        until: None,
+        slot: 0,
+        resume: false,
+    });
+    let mut log = |record| {
+        events.push(Event::Logged {
+            trial,
+            attempt,
+            record,
+        })
+    };
+    let when = foreign
+        .when
+        .as_deref()
+        .map_or_else(String::new, |when| format!(", {when}"));
+    log(LogRecord::Note {
+        text: format!("trial {} of {from}{when}", foreign.id),
+    });
     if let Some(objective) = sweep.objectives.first() {
         let number = |value| Datum::Number(Metric(value));
         for (at, value) in curve(foreign, objective, end) {
-            let step = sweep.resource.iter().map(|resource| (resource.clone(), number(at)));
-            let values = step.chain([(objective.metric.clone(), number(value))]).collect();
+            let step = sweep
+                .resource
+                .iter()
+                .map(|resource| (resource.clone(), number(at)));
+            let values = step
+                .chain([(objective.metric.clone(), number(value))])
+                .collect();
             log(LogRecord::Report { values });
         }
     }
     if !foreign.values.is_empty() {
-        log(LogRecord::Report { values: foreign.values.clone() });
+        log(LogRecord::Report {
+            values: foreign.values.clone(),
+        });
     }
     let exit = match end {
         End::Complete => Exit::Done,
         End::Stopped => Exit::Stopped,
         End::Failed(why) => Exit::Failed(crate::study::Failure::Told(why.clone())),
     };
-    events.push(Event::Ended { trial, attempt, exit, usage: Usage::default() });
+    events.push(Event::Ended {
+        trial,
+        attempt,
+        exit,
+        usage: Usage::default(),
+    });
 }
 
-/// Returns what a trial reported on its way, unless that would count as its value instead of the one at its end.
+/// Returns what a trial reported on its way, unless that would count as its value instead of the
+/// one at its end.
 fn curve<'a>(
     foreign: &'a Foreign,
     objective: &crate::study::Objective,
     end: &End,
 ) -> impl Iterator<Item = (f64, f64)> + 'a {
     let score = |value: f64| objective.score(value).map(crate::study::Score::get);
-    let last =
-        foreign.values.iter().find(|(name, _)| *name == objective.metric).and_then(
-            |(_, datum)| match datum {
-                Datum::Number(number) => score(number.0),
-                _ => None,
-            },
-        );
+    let last = foreign
+        .values
+        .iter()
+        .find(|(name, _)| *name == objective.metric)
+        .and_then(|(_, datum)| match datum {
+            Datum::Number(number) => score(number.0),
+            _ => None,
+        });
     // Without a finite value at its end it is no complete trial, whatever it reported on its way.
     let better = |(_, value): &(f64, f64)| match (score(*value), last) {
         (Some(value), Some(last)) => value < last,
@@ -288,12 +390,18 @@ fn curve<'a>(
 
 /// Returns the name under which the file has one of ours.
 fn theirs<'a>(map: &'a [(String, String)], ours: &'a str) -> &'a str {
-    map.iter().find(|(name, _)| name == ours).map_or(ours, |(_, theirs)| theirs)
+    map.iter()
+        .find(|(name, _)| name == ours)
+        .map_or(ours, |(_, theirs)| theirs)
 }
 
 /// Renames the file's parameters to ours.
 fn renamed(map: &[(String, String)], name: String) -> String {
-    let by_file: BTreeMap<&str, &str> =
-        map.iter().map(|(ours, theirs)| (theirs.as_str(), ours.as_str())).collect();
-    by_file.get(name.as_str()).map_or(name, |ours| (*ours).to_owned())
+    let by_file: BTreeMap<&str, &str> = map
+        .iter()
+        .map(|(ours, theirs)| (theirs.as_str(), ours.as_str()))
+        .collect();
+    by_file
+        .get(name.as_str())
+        .map_or(name, |ours| (*ours).to_owned())
 }

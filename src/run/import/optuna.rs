@@ -41,18 +41,29 @@ pub(super) enum State {
 
 /// Chooses the study that is wanted among those of a file.
 pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportError> {
-    let listed = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let listed = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     match &wanted.study {
         Some(name) => names.iter().position(|found| found == name).ok_or_else(|| {
-            ImportError::unfit(format!("the file has no study `{name}`"), format!("it has {listed}"))
+            ImportError::unfit(
+                format!("the file has no study `{name}`"),
+                format!("it has {listed}"),
+            )
         }),
         None if names.len() == 1 => Ok(0),
-        None if names.is_empty() => {
-            Err(ImportError::unfit("the file has no study", "is this the right file?"))
-        }
+        None if names.is_empty() => Err(ImportError::unfit(
+            "the file has no study",
+            "is this the right file?",
+        )),
         None => {
             let what = format!("the file has {} studies", names.len());
-            Err(ImportError::unfit(what, format!("name one with `--study`: {listed}")))
+            Err(ImportError::unfit(
+                what,
+                format!("name one with `--study`: {listed}"),
+            ))
         }
     }
 }
@@ -62,20 +73,30 @@ pub(super) fn value(internal: f64, distribution: &str) -> Option<Value> {
     let read: Json = serde_json::from_str(distribution).ok()?;
     let name = read.get("name")?.as_str()?;
     if name == "CategoricalDistribution" {
-        let at = if internal >= 0.0 { internal as usize } else { return None };
+        let at = if internal >= 0.0 {
+            internal as usize
+        } else {
+            return None;
+        };
         return read.get("attributes")?.get("choices")?.get(at).map(choice);
     }
-    let whole = matches!(name, "IntDistribution" | "IntUniformDistribution" | "IntLogUniformDistribution");
-    Some(if whole { Value::Int(internal as i64) } else { Value::Float(internal) })
+    let whole = matches!(
+        name,
+        "IntDistribution" | "IntUniformDistribution" | "IntLogUniformDistribution"
+    );
+    Some(if whole {
+        Value::Int(internal as i64)
+    } else {
+        Value::Float(internal)
+    })
 }
 
 /// Python's `None` has no value of ours, so it is the text.
 fn choice(choice: &Json) -> Value {
     match choice {
         Json::Null => Value::Text("None".into()),
-        other => {
-            serde_json::from_value(other.clone()).unwrap_or_else(|_| Value::Text(other.to_string().into()))
-        }
+        other => serde_json::from_value(other.clone())
+            .unwrap_or_else(|_| Value::Text(other.to_string().into())),
     }
 }
 
@@ -101,7 +122,11 @@ pub(super) fn contents(
     }
     for (objective, minimised) in objectives.iter().zip(&study.minimised) {
         if (objective.goal == Goal::Min) != *minimised {
-            let (does, is) = if *minimised { ("minimises", "max") } else { ("maximises", "min") };
+            let (does, is) = if *minimised {
+                ("minimises", "max")
+            } else {
+                ("maximises", "min")
+            };
             let what = format!(
                 "the Optuna study `{}` {does} what the sweep calls `{}`, whose goal is `{is}`",
                 study.name, objective.metric
@@ -113,17 +138,26 @@ pub(super) fn contents(
         }
     }
     let from = format!("optuna study {} of {path}", study.name);
-    let trials = study.trials.into_iter().map(|trial| foreign(trial, sweep, wanted)).collect();
+    let trials = study
+        .trials
+        .into_iter()
+        .map(|trial| foreign(trial, sweep, wanted))
+        .collect();
     Ok(Contents { from, trials })
 }
 
 fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
     let number = |value: f64| Datum::Number(Metric(value));
-    let metrics = sweep.objectives.iter().map(|objective| objective.metric.clone());
+    let metrics = sweep
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone());
     let complete = trial.state == State::Complete;
     // The value of a pruned trial is its last report.
     let mut values: Vec<(Name, Datum)> = if complete {
-        metrics.zip(trial.values.iter().map(|value| number(*value))).collect()
+        metrics
+            .zip(trial.values.iter().map(|value| number(*value)))
+            .collect()
     } else {
         Vec::new()
     };
@@ -145,7 +179,22 @@ fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
         (Some(started), None) => Some(format!("from {started}")),
         _ => None,
     };
-    let params = trial.params.into_iter().map(|(name, value)| (renamed(&wanted.map, name), value)).collect();
-    let curve = trial.intermediate.into_iter().map(|(step, value)| (step as f64, value)).collect();
-    Foreign { id: trial.number.to_string(), params, curve, values, end, when }
+    let params = trial
+        .params
+        .into_iter()
+        .map(|(name, value)| (renamed(&wanted.map, name), value))
+        .collect();
+    let curve = trial
+        .intermediate
+        .into_iter()
+        .map(|(step, value)| (step as f64, value))
+        .collect();
+    Foreign {
+        id: trial.number.to_string(),
+        params,
+        curve,
+        values,
+        end,
+        when,
+    }
 }

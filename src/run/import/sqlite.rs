@@ -19,20 +19,29 @@ pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<Study, ImportError> {
     let studies = studies(&base).map_err(unfit)?;
     let names: Vec<String> = studies.iter().map(|(_, name)| name.clone()).collect();
     let (id, name) = &studies[choose(&names, wanted)?];
-    let (minimised, trials) =
-        minimised(&base, *id).and_then(|minimised| Ok((minimised, trials(&base, *id)?))).map_err(unfit)?;
-    Ok(Study { name: name.clone(), minimised, trials })
+    let (minimised, trials) = minimised(&base, *id)
+        .and_then(|minimised| Ok((minimised, trials(&base, *id)?)))
+        .map_err(unfit)?;
+    Ok(Study {
+        name: name.clone(),
+        minimised,
+        trials,
+    })
 }
 
 fn studies(base: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut query = base.prepare("SELECT study_id, study_name FROM studies ORDER BY study_id")?;
-    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    query
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 fn minimised(base: &Connection, study: i64) -> rusqlite::Result<Vec<bool>> {
-    let mut query =
-        base.prepare("SELECT direction FROM study_directions WHERE study_id = ? ORDER BY objective")?;
-    query.query_map([study], |row| Ok(row.get::<_, String>(0)? != "MAXIMIZE"))?.collect()
+    let mut query = base
+        .prepare("SELECT direction FROM study_directions WHERE study_id = ? ORDER BY objective")?;
+    query
+        .query_map([study], |row| Ok(row.get::<_, String>(0)? != "MAXIMIZE"))?
+        .collect()
 }
 
 fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
@@ -49,7 +58,9 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
             "WAITING" => State::Waiting,
             _ => State::Running,
         };
-        let number = row.get::<_, Option<i64>>(1)?.and_then(|number| u64::try_from(number).ok());
+        let number = row
+            .get::<_, Option<i64>>(1)?
+            .and_then(|number| u64::try_from(number).ok());
         let trial = Trial {
             number: number.unwrap_or_default(),
             state,
@@ -59,39 +70,77 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
         };
         found.insert(row.get(0)?, trial);
     }
-    each(base, study, "trial_params", "param_name, param_value, distribution_json", "param_id", |row| {
-        let (name, internal, distribution): (String, f64, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        if let (Some(trial), Some(value)) = (found.get_mut(&row.get(0)?), value(internal, &distribution)) {
-            trial.params.push((name, value));
-        }
-        Ok(())
-    })?;
-    each(base, study, "trial_values", "value, value_type", "objective", |row| {
-        if let Some(trial) = found.get_mut(&row.get(0)?) {
-            trial.values.push(number(row.get(1)?, &row.get::<_, String>(2)?));
-        }
-        Ok(())
-    })?;
+    each(
+        base,
+        study,
+        "trial_params",
+        "param_name, param_value, distribution_json",
+        "param_id",
+        |row| {
+            let (name, internal, distribution): (String, f64, String) =
+                (row.get(1)?, row.get(2)?, row.get(3)?);
+            if let (Some(trial), Some(value)) =
+                (found.get_mut(&row.get(0)?), value(internal, &distribution))
+            {
+                trial.params.push((name, value));
+            }
+            Ok(())
+        },
+    )?;
+    each(
+        base,
+        study,
+        "trial_values",
+        "value, value_type",
+        "objective",
+        |row| {
+            if let Some(trial) = found.get_mut(&row.get(0)?) {
+                trial
+                    .values
+                    .push(number(row.get(1)?, &row.get::<_, String>(2)?));
+            }
+            Ok(())
+        },
+    )?;
     let columns = "step, intermediate_value, intermediate_value_type";
-    each(base, study, "trial_intermediate_values", columns, "step", |row| {
-        if let Some(trial) = found.get_mut(&row.get(0)?) {
-            trial.intermediate.insert(row.get(1)?, number(row.get(2)?, &row.get::<_, String>(3)?));
-        }
-        Ok(())
-    })?;
-    each(base, study, "trial_user_attributes", "key, value_json", "key", |row| {
-        let (key, text): (String, String) = (row.get(1)?, row.get(2)?);
-        if let (Some(trial), Ok(value)) = (found.get_mut(&row.get(0)?), serde_json::from_str(&text)) {
-            trial.attributes.insert(key, value);
-        }
-        Ok(())
-    })?;
+    each(
+        base,
+        study,
+        "trial_intermediate_values",
+        columns,
+        "step",
+        |row| {
+            if let Some(trial) = found.get_mut(&row.get(0)?) {
+                trial
+                    .intermediate
+                    .insert(row.get(1)?, number(row.get(2)?, &row.get::<_, String>(3)?));
+            }
+            Ok(())
+        },
+    )?;
+    each(
+        base,
+        study,
+        "trial_user_attributes",
+        "key, value_json",
+        "key",
+        |row| {
+            let (key, text): (String, String) = (row.get(1)?, row.get(2)?);
+            if let (Some(trial), Ok(value)) =
+                (found.get_mut(&row.get(0)?), serde_json::from_str(&text))
+            {
+                trial.attributes.insert(key, value);
+            }
+            Ok(())
+        },
+    )?;
     let mut trials: Vec<Trial> = found.into_values().collect();
     trials.sort_by_key(|trial| trial.number);
     Ok(trials)
 }
 
-/// Goes through the rows of a table that belong to trials of the study: the trial's id, then the columns.
+/// Goes through the rows of a table that belong to trials of the study: the trial's id, then the
+/// columns.
 fn each(
     base: &Connection,
     study: i64,

@@ -10,16 +10,27 @@ use std::collections::BTreeMap;
 /// What our own tables have beside parameters and metrics that says nothing about other tables.
 const OURS: [&str; 3] = ["pipeline", "trial_id", "state"];
 
-pub(super) fn read(text: &str, path: &str, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(text.as_bytes());
+pub(super) fn read(
+    text: &str,
+    path: &str,
+    sweep: &Sweep,
+    wanted: &Wanted,
+) -> Result<Contents, ImportError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(false)
+        .from_reader(text.as_bytes());
     let bad = |error: &csv::Error| {
         ImportError::unfit(
             format!("`{path}` is not a table: {error}"),
             "a CSV file has a header and as many fields in every row",
         )
     };
-    let header: Vec<String> =
-        reader.headers().map_err(|error| bad(&error))?.iter().map(str::to_owned).collect();
+    let header: Vec<String> = reader
+        .headers()
+        .map_err(|error| bad(&error))?
+        .iter()
+        .map(str::to_owned)
+        .collect();
     let columns = Columns::find(&header, path, sweep, wanted)?;
     let mut trials = Vec::new();
     for (at, record) in reader.records().enumerate() {
@@ -32,7 +43,11 @@ pub(super) fn read(text: &str, path: &str, sweep: &Sweep, wanted: &Wanted) -> Re
 
 /// Calls one of our tables by its study, any other by its path.
 fn record_name(header: &[String], text: &str, path: &str) -> String {
-    if OURS.iter().all(|name| header.iter().any(|found| found == name)) && text.lines().nth(1).is_some() {
+    if OURS
+        .iter()
+        .all(|name| header.iter().any(|found| found == name))
+        && text.lines().nth(1).is_some()
+    {
         return format!("swath table {path}");
     }
     path.to_owned()
@@ -49,10 +64,22 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(header: &[String], path: &str, sweep: &Sweep, wanted: &Wanted) -> Result<Self, ImportError> {
+    fn find(
+        header: &[String],
+        path: &str,
+        sweep: &Sweep,
+        wanted: &Wanted,
+    ) -> Result<Self, ImportError> {
         let at = |name: &str| header.iter().position(|found| found == name);
         let ours = OURS.iter().all(|name| at(name).is_some());
-        let listed = || header.iter().take(40).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let listed = || {
+            header
+                .iter()
+                .take(40)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         for (_, theirs) in &wanted.map {
             if at(theirs).is_none() {
                 let what = format!("`{path}` has no column `{theirs}`");
@@ -66,8 +93,12 @@ impl Columns {
                 .or_else(|| at(&format!("param.{ours}")))
                 .or_else(|| at(ours))
         };
-        let mut params: Vec<(String, usize)> =
-            sweep.space.names().iter().filter_map(|name| Some((name.to_string(), find(name)?))).collect();
+        let mut params: Vec<(String, usize)> = sweep
+            .space
+            .names()
+            .iter()
+            .filter_map(|name| Some((name.to_string(), find(name)?)))
+            .collect();
         if ours {
             for (at, name) in header.iter().enumerate() {
                 if let Some(name) = name.strip_prefix("param.")
@@ -82,23 +113,36 @@ impl Columns {
             let theirs = theirs(&wanted.map, &objective.metric);
             let prefixed = || at(&format!("objective.{}", objective.metric));
             let Some(column) = (if ours { prefixed() } else { None }).or_else(|| at(theirs)) else {
-                let what = format!("`{path}` has no column for the objective `{}`", objective.metric);
-                let hint = format!("name it: --map {}=COLUMN; it has {}", objective.metric, listed());
+                let what = format!(
+                    "`{path}` has no column for the objective `{}`",
+                    objective.metric
+                );
+                let hint = format!(
+                    "name it: --map {}=COLUMN; it has {}",
+                    objective.metric,
+                    listed()
+                );
                 return Err(ImportError::unfit(what, hint));
             };
             objectives.push((objective.metric.clone(), column));
         }
         if params.is_empty() {
             let what = format!("`{path}` has no column for any parameter");
-            return Err(ImportError::unfit(what, format!("name them: --map lr=COLUMN; it has {}", listed())));
+            return Err(ImportError::unfit(
+                what,
+                format!("name them: --map lr=COLUMN; it has {}", listed()),
+            ));
         }
         let metric = |(at, name): (usize, &String)| {
             let name = name.strip_prefix("metric.")?;
             let known = objectives.iter().any(|(objective, _)| **objective == *name);
             (!known).then(|| (Name::from(name), at))
         };
-        let mut metrics: Vec<(Name, usize)> =
-            if ours { header.iter().enumerate().filter_map(metric).collect() } else { Vec::new() };
+        let mut metrics: Vec<(Name, usize)> = if ours {
+            header.iter().enumerate().filter_map(metric).collect()
+        } else {
+            Vec::new()
+        };
         for (ours, theirs) in &wanted.map {
             let known = params.iter().any(|(name, _)| name == ours)
                 || objectives.iter().any(|(name, _)| **name == **ours);
@@ -108,10 +152,22 @@ impl Columns {
         }
         let state = if ours { at("state") } else { None };
         let exit = if ours { at("exit") } else { None };
-        Ok(Self { id: at("trial_id"), state, exit, params, objectives, metrics })
+        Ok(Self {
+            id: at("trial_id"),
+            state,
+            exit,
+            params,
+            objectives,
+            metrics,
+        })
     }
 
-    fn trial(&self, row: usize, record: &csv::StringRecord, path: &str) -> Result<Foreign, ImportError> {
+    fn trial(
+        &self,
+        row: usize,
+        record: &csv::StringRecord,
+        path: &str,
+    ) -> Result<Foreign, ImportError> {
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let line = row + 2;
         let mut values = Vec::new();
@@ -125,7 +181,10 @@ impl Columns {
             };
             let Some(number) = read else {
                 let what = format!("row {line} of `{path}`: `{text}` is no number for `{name}`");
-                return Err(ImportError::unfit(what, "leave the cell empty if the trial has no value"));
+                return Err(ImportError::unfit(
+                    what,
+                    "leave the cell empty if the trial has no value",
+                ));
             };
             finite &= number.is_finite();
             if !text.is_empty() {
@@ -138,7 +197,11 @@ impl Columns {
             Some("complete") => Some(End::Complete),
             Some("stopped") => Some(End::Stopped),
             Some("failed") => {
-                let why = self.exit.map(cell).filter(|exit| !exit.is_empty()).unwrap_or("it failed");
+                let why = self
+                    .exit
+                    .map(cell)
+                    .filter(|exit| !exit.is_empty())
+                    .unwrap_or("it failed");
                 Some(End::Failed(why.to_owned()))
             }
             Some(_) => None,
@@ -151,15 +214,27 @@ impl Columns {
                 None => values.push((name.clone(), Datum::Text(text.to_owned()))),
             }
         }
-        let params: BTreeMap<usize, &str> =
-            self.params.iter().map(|(name, column)| (*column, name.as_str())).collect();
+        let params: BTreeMap<usize, &str> = self
+            .params
+            .iter()
+            .map(|(name, column)| (*column, name.as_str()))
+            .collect();
         let params = params
             .into_iter()
             .filter(|(column, _)| !cell(*column).is_empty())
             .map(|(column, name)| (name.to_owned(), value(cell(column))))
             .collect();
-        let id = self.id.map_or_else(|| (row + 1).to_string(), |id| cell(id).to_owned());
-        Ok(Foreign { id, params, curve: Vec::new(), values, end, when: None })
+        let id = self
+            .id
+            .map_or_else(|| (row + 1).to_string(), |id| cell(id).to_owned());
+        Ok(Foreign {
+            id,
+            params,
+            curve: Vec::new(),
+            values,
+            end,
+            when: None,
+        })
     }
 }
 

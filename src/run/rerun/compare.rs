@@ -72,7 +72,8 @@ struct Story {
     exit: Option<Exit>,
 }
 
-/// Compares a trial with its repetition. `cut` says that the original was stopped, so that what the repetition said later does not count.
+/// Compares a trial with its repetition. `cut` says that the original was stopped, so that what the
+/// repetition said later does not count.
 ///
 /// # Errors
 /// If a journal or a metrics file cannot be read.
@@ -82,8 +83,14 @@ pub fn compare(
     cut: bool,
     tolerance: &Tolerance,
 ) -> Result<Compared, JournalError> {
-    let (a, b) = (story(original.0, original.1)?, story(repetition.0, repetition.1)?);
-    let mut comparison = Comparison { tolerance, compared: Compared::default() };
+    let (a, b) = (
+        story(original.0, original.1)?,
+        story(repetition.0, repetition.1)?,
+    );
+    let mut comparison = Comparison {
+        tolerance,
+        compared: Compared::default(),
+    };
     comparison.compared.reports = a.reports.len();
     comparison.reports(&a, &b, cut);
     comparison.metrics(&a, &b, cut);
@@ -120,21 +127,33 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         if log == SYSTEM {
             return Ok(());
         }
-        let values = row.values.into_iter().map(|(name, datum)| (name.into_owned(), known(datum)));
+        let values = row
+            .values
+            .into_iter()
+            .map(|(name, datum)| (name.into_owned(), known(datum)));
         story.metrics.push((log.to_owned(), values.collect()));
         Ok(())
     });
-    rows.map_err(|error| JournalError::Io { path: dir.trial(trial), source: std::io::Error::other(error) })?;
+    rows.map_err(|error| JournalError::Io {
+        path: dir.trial(trial),
+        source: std::io::Error::other(error),
+    })?;
     Ok(story)
 }
 
 impl Story {
     fn take(&mut self, record: LogRecord) {
-        let md5 =
-            |md5: Option<String>| md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"));
+        let md5 = |md5: Option<String>| {
+            md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
+        };
         match record {
             LogRecord::Report { values } => self.reports.push(values),
-            LogRecord::Model { model_path, md5: digest, doubt, .. } => {
+            LogRecord::Model {
+                model_path,
+                md5: digest,
+                doubt,
+                ..
+            } => {
                 let name = format!("model {model_path}");
                 if doubt.is_some_and(|doubt| doubt == OVERWRITTEN) {
                     self.in_doubt.insert(name.clone());
@@ -143,11 +162,14 @@ impl Story {
                 }
                 self.made.insert(name, md5(digest));
             }
-            LogRecord::Artifact { path, md5: digest, .. } => {
+            LogRecord::Artifact {
+                path, md5: digest, ..
+            } => {
                 self.made.insert(format!("artifact {path}"), md5(digest));
             }
             LogRecord::Output { name, value } => {
-                self.made.insert(format!("output {name}"), value.to_string());
+                self.made
+                    .insert(format!("output {name}"), value.to_string());
             }
             LogRecord::Param { name, value } => {
                 self.made.insert(format!("param {name}"), value.to_string());
@@ -167,11 +189,17 @@ impl Comparison<'_> {
         let count = a.reports.len().max(if cut { 0 } else { b.reports.len() });
         let none = Vec::new();
         for at in 0..count {
-            let (one, other) = (a.reports.get(at).unwrap_or(&none), b.reports.get(at).unwrap_or(&none));
+            let (one, other) = (
+                a.reports.get(at).unwrap_or(&none),
+                b.reports.get(at).unwrap_or(&none),
+            );
             let names: BTreeSet<_> = one.iter().chain(other).map(|(name, _)| name).collect();
             for name in names {
                 let of = |values: &[(Name, Datum)]| {
-                    values.iter().find(|(known, _)| known == name).map(|(_, datum)| datum.clone())
+                    values
+                        .iter()
+                        .find(|(known, _)| known == name)
+                        .map(|(_, datum)| datum.clone())
                 };
                 self.data(&format!("report {}", at + 1), name, of(one), of(other));
             }
@@ -179,21 +207,44 @@ impl Comparison<'_> {
     }
 
     fn metrics(&mut self, a: &Story, b: &Story, cut: bool) {
-        let logs: BTreeSet<_> = a.metrics.iter().chain(&b.metrics).map(|(log, _)| log).collect();
+        let logs: BTreeSet<_> = a
+            .metrics
+            .iter()
+            .chain(&b.metrics)
+            .map(|(log, _)| log)
+            .collect();
         for log in logs {
             fn of<'a>(story: &'a Story, log: &str) -> Vec<&'a BTreeMap<String, Datum>> {
-                story.metrics.iter().filter(|(known, _)| known == log).map(|(_, row)| row).collect()
+                story
+                    .metrics
+                    .iter()
+                    .filter(|(known, _)| known == log)
+                    .map(|(_, row)| row)
+                    .collect()
             }
             let (one, other) = (of(a, log), of(b, log));
             // The last rows of a trial that was stopped depend on when exactly that was.
-            let count = if cut { one.len().min(other.len()) } else { one.len().max(other.len()) };
+            let count = if cut {
+                one.len().min(other.len())
+            } else {
+                one.len().max(other.len())
+            };
             for at in 0..count {
-                self.row(&format!("{log}, row {}", at + 1), one.get(at).copied(), other.get(at).copied());
+                self.row(
+                    &format!("{log}, row {}", at + 1),
+                    one.get(at).copied(),
+                    other.get(at).copied(),
+                );
             }
         }
     }
 
-    fn row(&mut self, what: &str, a: Option<&BTreeMap<String, Datum>>, b: Option<&BTreeMap<String, Datum>>) {
+    fn row(
+        &mut self,
+        what: &str,
+        a: Option<&BTreeMap<String, Datum>>,
+        b: Option<&BTreeMap<String, Datum>>,
+    ) {
         let none = BTreeMap::new();
         let (one, other) = (a.unwrap_or(&none), b.unwrap_or(&none));
         for name in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
@@ -231,7 +282,11 @@ impl Comparison<'_> {
     }
 
     fn differ(&mut self, what: String, recorded: Option<String>, now: Option<String>) {
-        self.compared.differences.push(Difference { what, recorded, now });
+        self.compared.differences.push(Difference {
+            what,
+            recorded,
+            now,
+        });
     }
 
     fn close(&mut self, a: f64, b: f64) -> bool {
@@ -256,7 +311,9 @@ fn known(datum: metric_rows::Datum<'_>) -> Datum {
 /// Returns whether a name says that its value is a time.
 fn is_time(name: &str) -> bool {
     let lower = name.to_lowercase();
-    lower.split(|char: char| !char.is_alphanumeric()).any(|word| TIMES.contains(&word))
+    lower
+        .split(|char: char| !char.is_alphanumeric())
+        .any(|word| TIMES.contains(&word))
 }
 
 #[cfg(test)]
@@ -275,7 +332,10 @@ mod tests {
         demo.end(trial, crate::study::Exit::Done);
         let dir = StudyDir::new(root, name);
         std::fs::create_dir_all(dir.root()).unwrap();
-        let lines = demo.entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n");
+        let lines = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n");
         std::fs::write(dir.journal(), lines.collect::<String>()).unwrap();
         dir
     }
@@ -286,36 +346,70 @@ mod tests {
         let a = dir(
             root.path(),
             "a",
-            &[&[("val_loss", 1.0), ("nan", f64::NAN), ("epoch_time", 3.0)], &[("val_loss", 0.5)]],
+            &[
+                &[("val_loss", 1.0), ("nan", f64::NAN), ("epoch_time", 3.0)],
+                &[("val_loss", 0.5)],
+            ],
         );
         let b = dir(
             root.path(),
             "b",
-            &[&[("val_loss", 1.0), ("nan", f64::NAN), ("epoch_time", 9.0)], &[("val_loss", 0.5005)]],
+            &[
+                &[("val_loss", 1.0), ("nan", f64::NAN), ("epoch_time", 9.0)],
+                &[("val_loss", 0.5005)],
+            ],
         );
         let c = dir(
             root.path(),
             "c",
-            &[&[("val_loss", 1.0), ("nan", f64::NAN)], &[("val_loss", 0.5)], &[("val_loss", 0.1)]],
+            &[
+                &[("val_loss", 1.0), ("nan", f64::NAN)],
+                &[("val_loss", 0.5)],
+                &[("val_loss", 0.1)],
+            ],
         );
         let found = |other: &StudyDir, cut: bool, rtol: f64| {
-            let tolerance = Tolerance { rtol, ..Tolerance::default() };
+            let tolerance = Tolerance {
+                rtol,
+                ..Tolerance::default()
+            };
             compare((&a, TrialId(1)), (other, TrialId(1)), cut, &tolerance).unwrap()
         };
         let whats = |other: &StudyDir, cut: bool, rtol: f64| -> Vec<String> {
-            found(other, cut, rtol).differences.into_iter().map(|difference| difference.what).collect()
+            found(other, cut, rtol)
+                .differences
+                .into_iter()
+                .map(|difference| difference.what)
+                .collect()
         };
         assert_eq!(whats(&b, false, 0.0), ["report 2: val_loss"]);
         assert!(whats(&b, false, 0.01).is_empty());
         assert!((found(&b, false, 0.0).largest - 0.0005 / 0.5005).abs() < 1e-12);
-        assert_eq!(found(&b, false, 0.0).ignored.into_iter().collect::<Vec<_>>(), ["epoch_time"]);
+        assert_eq!(
+            found(&b, false, 0.0)
+                .ignored
+                .into_iter()
+                .collect::<Vec<_>>(),
+            ["epoch_time"]
+        );
         assert_eq!(whats(&c, false, 0.0), ["report 3: val_loss"]);
-        assert!(whats(&c, true, 0.0).is_empty(), "the original was stopped there");
+        assert!(
+            whats(&c, true, 0.0).is_empty(),
+            "the original was stopped there"
+        );
     }
 
     #[test]
     fn what_measures_time_is_known_by_its_name() {
-        assert!(["time", "epoch_seconds", "train/elapsed", "step-ms"].iter().all(|name| is_time(name)));
-        assert!(!["timelike", "momentum", "loss", "params"].iter().any(|name| is_time(name)));
+        assert!(
+            ["time", "epoch_seconds", "train/elapsed", "step-ms"]
+                .iter()
+                .all(|name| is_time(name))
+        );
+        assert!(
+            !["timelike", "momentum", "loss", "params"]
+                .iter()
+                .any(|name| is_time(name))
+        );
     }
 }

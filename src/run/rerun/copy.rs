@@ -1,4 +1,5 @@
-//! A fresh folder for code that is under no version control: a copy of the folder it ran in, large files as links.
+//! A fresh folder for code that is under no version control: a copy of the folder it ran in, large
+//! files as links.
 
 use std::fs;
 use std::io;
@@ -17,8 +18,15 @@ const MOST: usize = 50_000;
 /// # Errors
 /// If something cannot be copied, or it is too much.
 pub(super) fn copy(from: &Path, to: &Path, besides: &[PathBuf]) -> io::Result<()> {
-    let besides: Vec<_> = besides.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let mut copied = Copied { files: 0, bytes: 0, besides };
+    let besides: Vec<_> = besides
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let mut copied = Copied {
+        files: 0,
+        bytes: 0,
+        besides,
+    };
     copied.folder(&from.canonicalize()?, to)
 }
 
@@ -77,7 +85,10 @@ mod tests {
         fs::create_dir_all(from.join("logs/s")).unwrap();
         fs::create_dir_all(from.join("pkg")).unwrap();
         fs::write(from.join("pkg/train.py"), "x").unwrap();
-        fs::File::create(from.join("large.bin")).unwrap().set_len(COPIED + 1).unwrap();
+        fs::File::create(from.join("large.bin"))
+            .unwrap()
+            .set_len(COPIED + 1)
+            .unwrap();
         symlink("pkg", from.join("link")).unwrap();
         symlink("nowhere", from.join("broken")).unwrap();
         copy(&from, &to, &[from.join("logs")]).unwrap();

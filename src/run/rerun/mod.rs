@@ -1,4 +1,5 @@
-//! Running one trial of a study again, exactly, in a study of its own: the same configuration, seed, command, code, data and variables.
+//! Running one trial of a study again, exactly, in a study of its own: the same configuration,
+//! seed, command, code, data and variables.
 
 mod compare;
 mod copy;
@@ -47,7 +48,9 @@ pub enum RerunError {
     #[error("trial {0} has not started, so there is nothing to repeat")]
     NotStarted(TrialId),
     /// It began with the checkpoint of another trial.
-    #[error("trial {trial} began with a checkpoint of trial {from}, which is not kept as it was then")]
+    #[error(
+        "trial {trial} began with a checkpoint of trial {from}, which is not kept as it was then"
+    )]
     Cloned {
         /// The trial.
         trial: TrialId,
@@ -55,10 +58,14 @@ pub enum RerunError {
         from: TrialId,
     },
     /// The study does not say how it was made.
-    #[error("the study has no `environment.json` that tells where and with which code trial {0} ran")]
+    #[error(
+        "the study has no `environment.json` that tells where and with which code trial {0} ran"
+    )]
     NoEnvironment(TrialId),
     /// A Rust function ran, not a program.
-    #[error("the sweep has no command: trial {0} ran a function, which only its own program can run again")]
+    #[error(
+        "the sweep has no command: trial {0} ran a function, which only its own program can run again"
+    )]
     Function(TrialId),
     /// Data or code are not what they were.
     #[error("this is not as it was when trial {trial} ran: {}", .problems.join("; "))]
@@ -101,18 +108,26 @@ pub struct Prepared {
     pub cut: bool,
 }
 
-/// Makes a new study beside the original, with the trial waiting in it and its code in a folder of its own. The original is only read.
+/// Makes a new study beside the original, with the trial waiting in it and its code in a folder of
+/// its own. The original is only read.
 ///
 /// # Errors
 /// If something that the trial needs is not there or not what it was.
 pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, RerunError> {
     let trial = request.trial;
     let record = Record::of(request.dir)?;
-    let made = record.made(trial.id).ok_or(RerunError::NotStarted(trial.id))?;
+    let made = record
+        .made(trial.id)
+        .ok_or(RerunError::NotStarted(trial.id))?;
     if let Origin::Cloned { from, .. } = trial.origin {
-        return Err(RerunError::Cloned { trial: trial.id, from });
+        return Err(RerunError::Cloned {
+            trial: trial.id,
+            from,
+        });
     }
-    let environment = record.environment(trial.id).ok_or(RerunError::NoEnvironment(trial.id))?;
+    let environment = record
+        .environment(trial.id)
+        .ok_or(RerunError::NoEnvironment(trial.id))?;
     let mut sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
@@ -130,7 +145,10 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     place.bring_files(&mut sweep, &workdir, environment.found.as_ref());
     if !request.anyway && !place.problems.is_empty() {
         let _ = std::fs::remove_dir_all(dir.root());
-        return Err(RerunError::Changed { trial: trial.id, problems: place.problems });
+        return Err(RerunError::Changed {
+            trial: trial.id,
+            problems: place.problems,
+        });
     }
     for path in &mut sweep.run.data_dir {
         *path = place.home.join(&*path).display().to_string();
@@ -142,7 +160,11 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let opened = open(request, made, sweep, options, dir, git)?;
     let mut notices = place.notices;
     notices.extend(place.problems);
-    Ok(Prepared { opened, notices, cut: is_cut(trial) })
+    Ok(Prepared {
+        opened,
+        notices,
+        cut: is_cut(trial),
+    })
 }
 
 /// Returns whether a trial was ended before it ended by itself.
@@ -155,10 +177,14 @@ fn is_cut(trial: &Trial) -> bool {
 }
 
 fn name_of(dir: &StudyDir) -> String {
-    dir.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    dir.root()
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
-/// Makes the folder `<study>-repro-<trial>`, or one with a number behind it if there is one already.
+/// Makes the folder `<study>-repro-<trial>`, or one with a number behind it if there is one
+/// already.
 fn fresh(logs: &Path, request: &Request<'_>) -> Result<StudyDir, RerunError> {
     let base = format!("{}-repro-{}", request.study.header().name, request.trial.id);
     let names = std::iter::once(base.clone()).chain((2..).map(|count| format!("{base}-{count}")));
@@ -167,18 +193,31 @@ fn fresh(logs: &Path, request: &Request<'_>) -> Result<StudyDir, RerunError> {
         match std::fs::create_dir(dir.root()) {
             Ok(()) => return Ok(dir),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(RerunError::Make { path: dir.root().to_owned(), source }),
+            Err(source) => {
+                return Err(RerunError::Make {
+                    path: dir.root().to_owned(),
+                    source,
+                });
+            }
         }
     }
     Err(RerunError::NotStarted(request.trial.id))
 }
 
-/// Returns the variables of the sweep file, and those of the person that steer what programs compute, as they were.
-fn variables_as_they_were(given: &[(String, String)], environment: &Environment) -> Vec<(String, String)> {
-    let recorded =
-        environment.variables.iter().filter(|(name, _)| variables::STEERING.contains(&name.as_str()));
+/// Returns the variables of the sweep file, and those of the person that steer what programs
+/// compute, as they were.
+fn variables_as_they_were(
+    given: &[(String, String)],
+    environment: &Environment,
+) -> Vec<(String, String)> {
+    let recorded = environment
+        .variables
+        .iter()
+        .filter(|(name, _)| variables::STEERING.contains(&name.as_str()));
     let unset = |(name, _): &(&String, &String)| !given.iter().any(|(known, _)| known == *name);
-    let recorded = recorded.filter(unset).map(|(name, value)| (name.clone(), value.clone()));
+    let recorded = recorded
+        .filter(unset)
+        .map(|(name, value)| (name.clone(), value.clone()));
     given.iter().cloned().chain(recorded).collect()
 }
 
@@ -200,9 +239,19 @@ impl Place {
         match request.project {
             Some(project) => {
                 let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
-                Self { home: project.clone(), ran_in: project, problems: Vec::new(), notices: Vec::new() }
+                Self {
+                    home: project.clone(),
+                    ran_in: project,
+                    problems: Vec::new(),
+                    notices: Vec::new(),
+                }
             }
-            None => Self { home, ran_in, problems: Vec::new(), notices: Vec::new() },
+            None => Self {
+                home,
+                ran_in,
+                problems: Vec::new(),
+                notices: Vec::new(),
+            },
         }
     }
 
@@ -210,18 +259,31 @@ impl Place {
     fn check_data(&mut self, request: &Request<'_>) {
         let cache = DigestCache::open(&request.dir.digests());
         for record in &request.trial.records {
-            let LogRecord::Dataset { data_dir, md5: Some(md5), .. } = record else { continue };
+            let LogRecord::Dataset {
+                data_dir,
+                md5: Some(md5),
+                ..
+            } = record
+            else {
+                continue;
+            };
             match digest(&self.ran_in.join(data_dir), Some(&cache)) {
                 Ok(found) if found.md5 == *md5 => {}
                 Ok(found) => {
-                    self.problems.push(format!("the data set `{data_dir}` was {md5}, is {}", found.md5));
+                    self.problems.push(format!(
+                        "the data set `{data_dir}` was {md5}, is {}",
+                        found.md5
+                    ));
                 }
-                Err(error) => self.problems.push(format!("the data set `{data_dir}`: {error}")),
+                Err(error) => self
+                    .problems
+                    .push(format!("the data set `{data_dir}`: {error}")),
             }
         }
     }
 
-    /// Makes a folder with the code as it was, in the new study, and returns where in it trials run.
+    /// Makes a folder with the code as it was, in the new study, and returns where in it trials
+    /// run.
     fn check_out(
         &mut self,
         dir: &StudyDir,
@@ -229,24 +291,37 @@ impl Place {
         made: &Made,
         environment: &Environment,
     ) -> Result<PathBuf, RerunError> {
-        let Some(git) = &environment.git else { return self.copy(dir, environment) };
+        let Some(git) = &environment.git else {
+            return self.copy(dir, environment);
+        };
         let to = dir.clone_of(&git.commit);
         let to = std::path::absolute(&to).unwrap_or(to);
-        let Some(checkout) = Checkout::of(&self.ran_in).filter(|checkout| checkout.has(&git.commit)) else {
+        let Some(checkout) =
+            Checkout::of(&self.ran_in).filter(|checkout| checkout.has(&git.commit))
+        else {
             let (commit, place) = (&git.commit, self.ran_in.display());
-            let problem =
-                format!("`{place}` is no git repository that has commit {commit}; `--workdir` names another");
-            return Err(RerunError::Changed { trial: TrialId(0), problems: vec![problem] });
+            let problem = format!(
+                "`{place}` is no git repository that has commit {commit}; `--workdir` names another"
+            );
+            return Err(RerunError::Changed {
+                trial: TrialId(0),
+                problems: vec![problem],
+            });
         };
         check_out(&checkout.root, &git.commit, &to)?;
         if let Some(md5) = &made.header.code_patch {
             match record.patches.get(md5) {
                 Some(patch) => self.apply(&to, patch),
-                None => self.problems.push(format!("the patch with md5 {md5} is not in the study any more")),
+                None => self.problems.push(format!(
+                    "the patch with md5 {md5} is not in the study any more"
+                )),
             }
         }
         if !git.left_out.is_empty() {
-            self.notices.push(format!("not part of the recorded code: {}", git.left_out.join(", ")));
+            self.notices.push(format!(
+                "not part of the recorded code: {}",
+                git.left_out.join(", ")
+            ));
         }
         Ok(to.join(checkout.prefix))
     }
@@ -254,14 +329,21 @@ impl Place {
     fn apply(&mut self, to: &Path, patch: &Path) {
         let patch = std::path::absolute(patch).unwrap_or_else(|_| patch.to_owned());
         let mut command = git(to, &["apply", "--binary", "--whitespace=nowarn"]);
-        let output = command.arg(patch).stdout(Stdio::null()).stderr(Stdio::piped()).output();
+        let output = command
+            .arg(patch)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output();
         match output {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                self.problems.push(format!("the uncommitted changes cannot be applied: {text}"));
+                self.problems
+                    .push(format!("the uncommitted changes cannot be applied: {text}"));
             }
-            Err(error) => self.problems.push(format!("git cannot be started: {error}")),
+            Err(error) => self
+                .problems
+                .push(format!("git cannot be started: {error}")),
         }
     }
 
@@ -271,8 +353,10 @@ impl Place {
         let to = std::path::absolute(&to).unwrap_or(to);
         let mut besides = vec![dir.root().parent().map(Path::to_owned).unwrap_or_default()];
         besides.push(Path::new(&environment.workdir).join(".git"));
-        copy::copy(&self.ran_in, &to, &besides)
-            .map_err(|source| RerunError::Make { path: to.clone(), source })?;
+        copy::copy(&self.ran_in, &to, &besides).map_err(|source| RerunError::Make {
+            path: to.clone(),
+            source,
+        })?;
         let folder = self.ran_in.display();
         self.notices.push(format!(
             "the code is in no git repository: what runs is a copy of `{folder}` as it is now"
@@ -280,19 +364,27 @@ impl Place {
         Ok(to)
     }
 
-    /// Compares the files that the command names with what they were; those that are not part of the code come from where they were.
+    /// Compares the files that the command names with what they were; those that are not part of
+    /// the code come from where they were.
     fn bring_files(&mut self, sweep: &mut Sweep, workdir: &Path, found: Option<&Found>) {
         let Some(found) = found else { return };
         for (at, file) in found.files.iter().enumerate() {
             let here = workdir.join(&file.name);
             let is_path = file.name.contains('/') || at > 0;
-            let path = if is_path && here.is_file() { here.clone() } else { file.path.clone() };
+            let path = if is_path && here.is_file() {
+                here.clone()
+            } else {
+                file.path.clone()
+            };
             let built = at == 0 && !sweep.run.setup.is_empty() && is_path;
             match digest(&path, None) {
                 Ok(digest) if digest.md5 == file.md5 => {}
                 _ if built && !here.is_file() => continue,
                 Ok(digest) => {
-                    self.problems.push(format!("`{}` was {}, is {}", file.name, file.md5, digest.md5));
+                    self.problems.push(format!(
+                        "`{}` was {}, is {}",
+                        file.name, file.md5, digest.md5
+                    ));
                 }
                 Err(error) => self.problems.push(format!("`{}`: {error}", file.name)),
             }
@@ -300,10 +392,15 @@ impl Place {
                 continue;
             }
             if at == 0 {
-                // Not a link: an interpreter of a virtual environment finds its packages by where it is.
-                sweep.run.command.set_program(&file.path.display().to_string());
+                // Not a link: an interpreter of a virtual environment finds its packages by where
+                // it is.
+                sweep
+                    .run
+                    .command
+                    .set_program(&file.path.display().to_string());
             } else if let Err(error) = link(&file.path, &here) {
-                self.problems.push(format!("`{}` could not be linked: {error}", file.name));
+                self.problems
+                    .push(format!("`{}` could not be linked: {error}", file.name));
             }
         }
     }
@@ -311,7 +408,10 @@ impl Place {
     /// Returns what the new study's own record says of the code.
     fn git(&self, environment: &Environment, record: &Record) -> Option<Git> {
         let mut git = environment.git.clone()?;
-        let patch = git.patch_md5.as_ref().and_then(|md5| std::fs::read(record.patches.get(md5)?).ok());
+        let patch = git
+            .patch_md5
+            .as_ref()
+            .and_then(|md5| std::fs::read(record.patches.get(md5)?).ok());
         git.patch = patch.unwrap_or_default();
         Some(git)
     }
@@ -342,11 +442,19 @@ fn open(
         ..made.header.clone()
     };
     let note = serde_json::json!({ "study": request.study.header().name, "trial": trial.id });
-    std::fs::write(dir.repro(), format!("{note}\n"))
-        .map_err(|source| RerunError::Make { path: dir.repro(), source })?;
+    std::fs::write(dir.repro(), format!("{note}\n")).map_err(|source| RerunError::Make {
+        path: dir.repro(),
+        source,
+    })?;
     let mut journal = Journal::open(&dir)?.into_writer()?;
     let now = Timestamp::now();
-    journal.append(Event::Opened { format: FORMAT, header: header.clone() }, now)?;
+    journal.append(
+        Event::Opened {
+            format: FORMAT,
+            header: header.clone(),
+        },
+        now,
+    )?;
     let created = Event::Created {
         trial: TrialId(1),
         params: trial.params.clone(),
@@ -362,10 +470,15 @@ fn open(
         points: Vec::new(),
         sampler_name: sweep.sampler.name.clone(),
         sampler: Box::new(Nothing),
-        scheduler: Box::new(AsFar { reports: is_cut(trial).then_some(trial.reports), until: made.until }),
+        scheduler: Box::new(AsFar {
+            reports: is_cut(trial).then_some(trial.reports),
+            until: made.until,
+        }),
         limits: Limits::default(),
         retry: Retry::default(),
-        workdir: options.workdir.join(sweep.run.workdir.clone().unwrap_or_default()),
+        workdir: options
+            .workdir
+            .join(sweep.run.workdir.clone().unwrap_or_default()),
         keep: crate::sweep::Keep::default(),
         models: sweep.run.models,
         clones: false,
@@ -375,9 +488,16 @@ fn open(
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;
     let holder = machine.holder(now);
-    let driver =
-        Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now)).map_err(RunError::from)?;
-    let environment = keep::keep(&dir, &sweep, &options, machine, git, driver.study().next_seq())?;
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))
+        .map_err(RunError::from)?;
+    let environment = keep::keep(
+        &dir,
+        &sweep,
+        &options,
+        machine,
+        git,
+        driver.study().next_seq(),
+    )?;
     Ok(Opened {
         sweep: Cow::Owned(sweep),
         options,

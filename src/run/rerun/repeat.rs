@@ -1,4 +1,5 @@
-//! The parts of a study that holds one trial and runs it once: nothing is proposed, and it ends where the original ended.
+//! The parts of a study that holds one trial and runs it once: nothing is proposed, and it ends
+//! where the original ended.
 
 use crate::sampler::{Ask, Sampler};
 use crate::scheduler::{Judgement, Next, TrialScheduler};
@@ -24,7 +25,11 @@ pub(super) struct AsFar {
 
 impl TrialScheduler for AsFar {
     fn next(&self, study: &Study, _room: bool) -> Next {
-        if study.running_count() == 0 { Next::Done } else { Next::Wait }
+        if study.running_count() == 0 {
+            Next::Done
+        } else {
+            Next::Wait
+        }
     }
 
     fn verdict(&self, study: &Study, trial: TrialId) -> Judgement {
@@ -34,7 +39,10 @@ impl TrialScheduler for AsFar {
                 verdict: Verdict::Stop,
                 why: format!("the original was stopped after {most} reports"),
             },
-            _ => Judgement { verdict: Verdict::Continue, why: String::new() },
+            _ => Judgement {
+                verdict: Verdict::Continue,
+                why: String::new(),
+            },
         }
     }
 

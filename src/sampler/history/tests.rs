@@ -30,7 +30,10 @@ fn points_settle_where_their_configuration_is_encoded() {
         let mut settled = unit.clone();
         history.settle(&mut settled);
         for (found, wanted) in settled.iter().zip(space.snap(&unit)) {
-            assert!((found - wanted).abs() < 1e-9, "{unit:?} settles at {settled:?}");
+            assert!(
+                (found - wanted).abs() < 1e-9,
+                "{unit:?} settles at {settled:?}"
+            );
         }
     }
 }
@@ -38,14 +41,18 @@ fn points_settle_where_their_configuration_is_encoded() {
 #[test]
 fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
     use crate::study::{
-        Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take, Timestamp,
-        TrialId, Usage, Verdict,
+        Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take,
+        Timestamp, TrialId, Usage, Verdict,
     };
     let mut diagnostics = crate::source::Diagnostics::default();
     let table = crate::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
     let section = crate::source::Section::new("space", 0..0, table);
     let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
-    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Last }];
+    let objectives = vec![Objective {
+        metric: "loss".into(),
+        goal: Goal::Min,
+        take: Take::Last,
+    }];
     let setting = Setting {
         space,
         objectives: objectives.clone(),
@@ -59,34 +66,83 @@ fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
     let mut history = History::new(&setting);
     let mut study = Study::default();
     let mut tell = |event: Event| {
-        let entry = Entry { seq: study.next_seq(), at: Timestamp::from_micros(0), event, away: None };
+        let entry = Entry {
+            seq: study.next_seq(),
+            at: Timestamp::from_micros(0),
+            event,
+            away: None,
+        };
         study.apply(&entry).unwrap();
         history.observe(&study, &entry.event);
     };
-    let header = Header { objectives, resource: Some("epoch".into()), ..Header::default() };
-    tell(Event::Opened { format: FORMAT, header });
+    let header = Header {
+        objectives,
+        resource: Some("epoch".into()),
+        ..Header::default()
+    };
+    tell(Event::Opened {
+        format: FORMAT,
+        header,
+    });
     let attempt = Attempt(1);
     // Four that end at 0.1 to 0.4 having shown 1.1 to 1.4, and one that is paused at 1.25.
     for (id, first) in [(1, 1.1), (2, 1.2), (3, 1.3), (4, 1.4), (5, 1.25)] {
         let trial = TrialId(id);
-        let params = [("x".into(), crate::space::Value::Float(first - 1.0))].into_iter().collect();
-        tell(Event::Created { trial, params, origin: Origin::Added, seed: 0 });
-        tell(Event::Started { trial, attempt, until: None, slot: 0, resume: false });
+        let params = [("x".into(), crate::space::Value::Float(first - 1.0))]
+            .into_iter()
+            .collect();
+        tell(Event::Created {
+            trial,
+            params,
+            origin: Origin::Added,
+            seed: 0,
+        });
+        tell(Event::Started {
+            trial,
+            attempt,
+            until: None,
+            slot: 0,
+            resume: false,
+        });
         let report = |epoch: f64, loss: f64| {
             let number = |value| Datum::Number(Metric(value));
-            let values = vec![("epoch".into(), number(epoch)), ("loss".into(), number(loss))];
-            Event::Logged { trial, attempt, record: LogRecord::Report { values } }
+            let values = vec![
+                ("epoch".into(), number(epoch)),
+                ("loss".into(), number(loss)),
+            ];
+            Event::Logged {
+                trial,
+                attempt,
+                record: LogRecord::Report { values },
+            }
         };
         tell(report(1.0, first));
         if id == 5 {
-            tell(Event::Judged { trial, verdict: Verdict::Pause, why: "rung".into() });
-            tell(Event::Ended { trial, attempt, exit: Exit::Paused, usage: Usage::default() });
+            tell(Event::Judged {
+                trial,
+                verdict: Verdict::Pause,
+                why: "rung".into(),
+            });
+            tell(Event::Ended {
+                trial,
+                attempt,
+                exit: Exit::Paused,
+                usage: Usage::default(),
+            });
         } else {
             tell(report(2.0, first - 1.0));
-            tell(Event::Ended { trial, attempt, exit: Exit::Done, usage: Usage::default() });
+            tell(Event::Ended {
+                trial,
+                attempt,
+                exit: Exit::Done,
+                usage: Usage::default(),
+            });
         }
     }
     assert_eq!(history.pending().count(), 0);
     let guess = history.row(4).score().unwrap();
-    assert!((guess - 0.3).abs() < 1e-9, "the third of its rung became 0.3, not {guess}");
+    assert!(
+        (guess - 0.3).abs() < 1e-9,
+        "the third of its rung became 0.3, not {guess}"
+    );
 }

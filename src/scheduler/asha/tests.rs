@@ -9,7 +9,10 @@ const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
 fn in_stopping_mode_a_trial_goes_on_while_it_is_among_the_best_third() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     let verdicts = world.arrivals(1.0, [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.05]);
-    assert_eq!(verdicts, [Continue, Continue, Stop, Stop, Stop, Continue, Continue]);
+    assert_eq!(
+        verdicts,
+        [Continue, Continue, Stop, Stop, Stop, Continue, Continue]
+    );
     assert_eq!(world.next(), Next::Fresh);
 }
 
@@ -24,11 +27,28 @@ fn a_stop_says_what_was_needed() {
 
 #[test]
 fn large_is_good_when_the_goal_says_so() {
-    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Max, take: Take::Last }];
-    let mut world = Scenario::new("asha", LADDER, &Setting { objectives, ..setting(false) });
-    assert_eq!(world.arrivals(1.0, [0.1, 0.9, 0.5]), [Continue, Continue, Stop]);
+    let objectives = vec![Objective {
+        metric: "loss".into(),
+        goal: Goal::Max,
+        take: Take::Last,
+    }];
+    let mut world = Scenario::new(
+        "asha",
+        LADDER,
+        &Setting {
+            objectives,
+            ..setting(false)
+        },
+    );
+    assert_eq!(
+        world.arrivals(1.0, [0.1, 0.9, 0.5]),
+        [Continue, Continue, Stop]
+    );
     let trial = world.fresh();
-    assert_eq!(world.report(trial, 1.0, 0.2).why, "epoch 1: 0.2, needed ≥ 0.9, rank 3 of 4");
+    assert_eq!(
+        world.report(trial, 1.0, 0.2).why,
+        "epoch 1: 0.2, needed ≥ 0.9, rank 3 of 4"
+    );
 }
 
 #[test]
@@ -40,19 +60,35 @@ fn the_first_at_a_rung_must_be_no_worse_than_the_median_of_the_rung_below() {
     world.arrivals(1.0, [0.85, 0.5, 0.4, 0.3]);
     let judgement = world.report(good, 3.0, 0.9);
     assert_eq!(judgement.verdict, Stop);
-    assert_eq!(judgement.why, "epoch 3: 0.9, needed ≤ 0.5 (the median at epoch 1), rank 1 of 1");
-    assert_eq!(world.report(late, 3.0, 0.45).verdict, Continue, "it is better than that");
+    assert_eq!(
+        judgement.why,
+        "epoch 3: 0.9, needed ≤ 0.5 (the median at epoch 1), rank 1 of 1"
+    );
+    assert_eq!(
+        world.report(late, 3.0, 0.45).verdict,
+        Continue,
+        "it is better than that"
+    );
 }
 
 #[test]
 fn what_is_not_a_number_is_never_among_the_best() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
-    assert_eq!(world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]), [Stop, Stop, Continue]);
+    assert_eq!(
+        world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]),
+        [Stop, Stop, Continue]
+    );
     let trial = world.fresh();
     world.report(trial, 0.5, 0.1);
     let judgement = world.report(trial, 1.0, f64::NAN);
-    assert_eq!(judgement.verdict, Stop, "it was good once, and has diverged");
-    assert_eq!(judgement.why, "epoch 1: not finite, needed ≤ 0.5, rank 4 of 4");
+    assert_eq!(
+        judgement.verdict, Stop,
+        "it was good once, and has diverged"
+    );
+    assert_eq!(
+        judgement.why,
+        "epoch 1: not finite, needed ≤ 0.5, rank 4 of 4"
+    );
 }
 
 #[test]
@@ -60,8 +96,16 @@ fn a_rung_is_reached_at_it_or_beyond_and_once() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     world.arrivals(5.0, [0.1, 0.2, 0.3]);
     let trial = world.fresh();
-    assert_eq!(world.report(trial, 0.99, 9.0).verdict, Continue, "before the first rung");
-    assert_eq!(world.report(trial, 1.0, 9.0).verdict, Continue, "nobody was seen at the first rung");
+    assert_eq!(
+        world.report(trial, 0.99, 9.0).verdict,
+        Continue,
+        "before the first rung"
+    );
+    assert_eq!(
+        world.report(trial, 1.0, 9.0).verdict,
+        Continue,
+        "nobody was seen at the first rung"
+    );
     assert_eq!(world.report(trial, 0.5, 9.0).verdict, Continue, "backwards");
     assert_eq!(world.report(trial, 1.7, 9.0).verdict, Continue);
     assert_eq!(world.report(trial, 3.5, 0.4).verdict, Stop);
@@ -72,20 +116,36 @@ fn resource_and_objective_may_come_in_separate_reports() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     world.arrivals(1.0, [0.1, 0.2, 0.3]);
     let trial = world.fresh();
-    assert_eq!(world.report_values(trial, &[("epoch", 1.0)]).verdict, Continue);
-    assert_eq!(world.report_values(trial, &[("other", 1.0)]).verdict, Continue);
+    assert_eq!(
+        world.report_values(trial, &[("epoch", 1.0)]).verdict,
+        Continue
+    );
+    assert_eq!(
+        world.report_values(trial, &[("other", 1.0)]).verdict,
+        Continue
+    );
     assert_eq!(world.report_values(trial, &[("loss", 0.9)]).verdict, Stop);
 }
 
 #[test]
 fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
-    let mut world = Scenario::new("asha", LADDER, &Setting { trials: Some(4), ..setting(false) });
+    let mut world = Scenario::new(
+        "asha",
+        LADDER,
+        &Setting {
+            trials: Some(4),
+            ..setting(false)
+        },
+    );
     world.arrivals(1.0, [0.5, 0.9, 0.8]);
     world.end(TrialId(1), Exit::Failed(Failure::Memory));
     let last = world.fresh();
     let judgement = world.report(last, 1.0, 0.7);
     assert_eq!(judgement.verdict, Continue);
-    assert_eq!(judgement.why, "epoch 1: 0.7, needed ≤ 0.5, rank 2 of 4, but the last trial left");
+    assert_eq!(
+        judgement.why,
+        "epoch 1: 0.7, needed ≤ 0.5, rank 2 of 4, but the last trial left"
+    );
 }
 
 #[test]
@@ -95,13 +155,27 @@ fn the_best_third_of_a_rung_is_promoted_and_nobody_else() {
     assert_eq!(world.next(), Next::Fresh);
     assert_eq!(world.arrivals(1.0, [0.5]), [Pause]);
     let why = "epoch 1: 0.1, rank 1 of 3, goes on to epoch 3".to_owned();
-    assert_eq!(world.next(), Next::Resume { trial: TrialId(2), why });
+    assert_eq!(
+        world.next(),
+        Next::Resume {
+            trial: TrialId(2),
+            why
+        }
+    );
     assert_eq!(world.until(TrialId(2)), Some(3));
     world.start(TrialId(2), true);
     assert_eq!(world.next(), Next::Fresh);
     assert_eq!(world.until(TrialId(2)), Some(3));
-    assert_eq!(world.arrivals(1.0, [0.6, 0.7, 0.05]), [Pause, Pause, Continue], "no need to pause the best");
-    assert_eq!(world.arrivals(1.0, [0.01, 0.02]), [Pause, Pause], "the share of six is used up");
+    assert_eq!(
+        world.arrivals(1.0, [0.6, 0.7, 0.05]),
+        [Pause, Pause, Continue],
+        "no need to pause the best"
+    );
+    assert_eq!(
+        world.arrivals(1.0, [0.01, 0.02]),
+        [Pause, Pause],
+        "the share of six is used up"
+    );
 }
 
 #[test]
@@ -109,7 +183,10 @@ fn a_trial_that_ends_at_its_rung_is_paused_and_one_that_goes_on_is_complete_at_i
     let mut world = Scenario::new("asha", LADDER, &setting(true));
     world.arrivals(1.0, [0.5, 0.6]);
     let trial = world.fresh();
-    assert!(world.finished(trial), "it ended before it reported anything");
+    assert!(
+        world.finished(trial),
+        "it ended before it reported anything"
+    );
     assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
     assert!(!world.finished(trial));
     world.report(trial, 2.0, 0.1);
@@ -136,9 +213,16 @@ fn a_trial_that_runs_anew_has_its_new_result_and_not_two() {
     assert_eq!(world.report(trial, 1.0, 0.1).verdict, Continue);
     world.end(trial, Exit::Lost);
     world.start(trial, false);
-    assert_eq!(world.report(trial, 1.0, 0.7).verdict, Continue, "it was judged here once");
+    assert_eq!(
+        world.report(trial, 1.0, 0.7).verdict,
+        Continue,
+        "it was judged here once"
+    );
     let other = world.fresh();
-    assert_eq!(world.report(other, 1.0, 0.5).why, "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2");
+    assert_eq!(
+        world.report(other, 1.0, 0.5).why,
+        "epoch 1: 0.5, needed ≤ 0.5, rank 1 of 2"
+    );
 }
 
 #[test]
@@ -164,13 +248,20 @@ fn a_person_may_let_a_stopped_trial_go_on() {
     world.happens(Event::requeued(TrialId(2), ""));
     world.start(TrialId(2), false);
     assert_eq!(world.report(TrialId(2), 1.0, 0.2).verdict, Continue);
-    assert_eq!(world.report(TrialId(2), 3.0, 0.2).verdict, Continue, "the first of its rung");
+    assert_eq!(
+        world.report(TrialId(2), 3.0, 0.2).verdict,
+        Continue,
+        "the first of its rung"
+    );
 }
 
 #[test]
 fn mistakes_in_the_options_are_all_found() {
     let said = |name: &str, options: &str, setting: &Setting| try_build(name, options, setting).1;
-    let nothing = Setting { resource: None, ..setting(false) };
+    let nothing = Setting {
+        resource: None,
+        ..setting(false)
+    };
     assert_eq!(
         said(
             "asha",
@@ -207,30 +298,54 @@ fn shows(world: &mut Scenario, trial: TrialId, epoch: f64, loss: f64, speed: f64
 
 fn of_several(checkpoint: bool) -> Scenario {
     let objectives = super::super::scenario::several();
-    Scenario::new("asha", LADDER, &Setting { objectives, ..setting(checkpoint) })
+    Scenario::new(
+        "asha",
+        LADDER,
+        &Setting {
+            objectives,
+            ..setting(checkpoint)
+        },
+    )
 }
 
 #[test]
 fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
     let mut world = of_several(false);
     // Each is worse than those before by the loss, and faster.
-    for (loss, speed) in [(0.1, 1.0), (0.2, 2.0), (0.3, 3.0), (0.4, 4.0), (0.5, 5.0), (0.6, 6.0)] {
+    for (loss, speed) in [
+        (0.1, 1.0),
+        (0.2, 2.0),
+        (0.3, 3.0),
+        (0.4, 4.0),
+        (0.5, 5.0),
+        (0.6, 6.0),
+    ] {
         let trial = world.fresh();
         let judgement = shows(&mut world, trial, 1.0, loss, speed);
         assert_eq!(judgement.verdict, Continue, "{}", judgement.why);
     }
     let trial = world.fresh();
     let judgement = shows(&mut world, trial, 1.0, 0.15, 0.5);
-    assert_eq!(judgement.verdict, Stop, "the second best loss, but a better one is also faster");
+    assert_eq!(
+        judgement.verdict, Stop,
+        "the second best loss, but a better one is also faster"
+    );
     assert_eq!(
         judgement.why,
         "epoch 1: loss 0.15, speed 0.5, in front 2, needed front 1 or rank 2, rank 7 of 7"
     );
     let trial = world.fresh();
     let judgement = shows(&mut world, trial, 1.0, 0.9, 7.0);
-    assert_eq!(judgement.why, "epoch 1: loss 0.9, speed 7, dominated by none, rank 4 of 8");
+    assert_eq!(
+        judgement.why,
+        "epoch 1: loss 0.9, speed 7, dominated by none, rank 4 of 8"
+    );
     let trial = world.fresh();
-    assert_eq!(shows(&mut world, trial, 1.0, f64::NAN, 99.0).verdict, Stop, "it has diverged");
+    assert_eq!(
+        shows(&mut world, trial, 1.0, f64::NAN, 99.0).verdict,
+        Stop,
+        "it has diverged"
+    );
 }
 
 #[test]
@@ -248,7 +363,14 @@ fn of_several_objectives_none_is_judged_before_it_has_shown_them_all() {
 #[test]
 fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_more_can_come() {
     let mut world = of_several(true);
-    let scores = [(0.4, 6.0), (0.1, 1.0), (0.9, 9.0), (0.6, 1.0), (0.7, 0.9), (0.8, 0.8)];
+    let scores = [
+        (0.4, 6.0),
+        (0.1, 1.0),
+        (0.9, 9.0),
+        (0.6, 1.0),
+        (0.7, 0.9),
+        (0.8, 0.8),
+    ];
     for (loss, speed) in scores {
         let trial = world.fresh();
         shows(&mut world, trial, 1.0, loss, speed);
@@ -262,5 +384,9 @@ fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_mor
     let next = world.next_without_room();
     assert_eq!(resumed(&next), Some(3), "no other dominates it");
     world.start(TrialId(3), true);
-    assert_eq!(resumed(&world.next_without_room()), None, "the others are dominated");
+    assert_eq!(
+        resumed(&world.next_without_room()),
+        None,
+        "the others are dominated"
+    );
 }

@@ -98,7 +98,10 @@ pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
             match of {
                 Type::Text => Ok(Type::Text),
                 Type::List | Type::Any => Ok(Type::Any),
-                _ => Err(ExprError::new(&base.span, format!("only a list has elements, and this is {of}"))),
+                _ => Err(ExprError::new(
+                    &base.span,
+                    format!("only a list has elements, and this is {of}"),
+                )),
             }
         }
     }
@@ -109,7 +112,10 @@ fn want(node: &Node, wanted: Type, scope: Scope<'_>, rule: &str) -> Result<Type,
     if found.fits(wanted) {
         return Ok(found);
     }
-    Err(ExprError::new(&node.span, format!("{rule}, and this is {found}")))
+    Err(ExprError::new(
+        &node.span,
+        format!("{rule}, and this is {found}"),
+    ))
 }
 
 fn truths(operands: &[Node], scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
@@ -119,10 +125,17 @@ fn truths(operands: &[Node], scope: Scope<'_>, rule: &str) -> Result<Type, ExprE
     Ok(Type::Bool)
 }
 
-fn arithmetic(operator: Operator, left: &Node, right: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
+fn arithmetic(
+    operator: Operator,
+    left: &Node,
+    right: &Node,
+    scope: Scope<'_>,
+) -> Result<Type, ExprError> {
     if operator == Operator::Add {
         match (check(left, scope)?, check(right, scope)?) {
-            (Type::Text, Type::Text | Type::Any) | (Type::Any, Type::Text) => return Ok(Type::Text),
+            (Type::Text, Type::Text | Type::Any) | (Type::Any, Type::Text) => {
+                return Ok(Type::Text);
+            }
             (Type::Any, Type::Any) => return Ok(Type::Any),
             _ => {}
         }
@@ -132,20 +145,31 @@ fn arithmetic(operator: Operator, left: &Node, right: &Node, scope: Scope<'_>) -
     Ok(Type::Number)
 }
 
-fn compare(comparison: Comparison, left: (&Node, Type), right: (&Node, Type)) -> Result<(), ExprError> {
+fn compare(
+    comparison: Comparison,
+    left: (&Node, Type),
+    right: (&Node, Type),
+) -> Result<(), ExprError> {
     let span = left.0.span.start..right.0.span.end;
     match comparison {
         Comparison::In | Comparison::NotIn => match right.1 {
             Type::List | Type::Any => Ok(()),
             Type::Text if left.1.fits(Type::Text) => Ok(()),
-            other => Err(ExprError::new(&right.0.span, format!("`in` needs a list, and this is {other}"))
-                .hint("write `x in ['a', 'b']`")),
+            other => Err(ExprError::new(
+                &right.0.span,
+                format!("`in` needs a list, and this is {other}"),
+            )
+            .hint("write `x in ['a', 'b']`")),
         },
-        _ if !left.1.fits(right.1) => {
-            Err(ExprError::new(&span, format!("this compares {} with {}", left.1, right.1)))
-        }
+        _ if !left.1.fits(right.1) => Err(ExprError::new(
+            &span,
+            format!("this compares {} with {}", left.1, right.1),
+        )),
         Comparison::Equal | Comparison::Unequal => Ok(()),
-        _ => match [left, right].into_iter().find(|side| matches!(side.1, Type::Bool | Type::List)) {
+        _ => match [left, right]
+            .into_iter()
+            .find(|side| matches!(side.1, Type::Bool | Type::List))
+        {
             Some((node, found)) => Err(ExprError::new(
                 &node.span,
                 format!("only numbers and strings have an order, and this is {found}"),
@@ -169,11 +193,21 @@ fn call(function: Function, arguments: &[Node], scope: Scope<'_>) -> Result<Type
             want(&arguments[0], Type::List, scope, "`sum` needs a list")?;
         }
         Function::Min | Function::Max if arguments.len() == 1 => {
-            want(&arguments[0], Type::List, scope, &format!("`{name}` needs a list or several numbers"))?;
+            want(
+                &arguments[0],
+                Type::List,
+                scope,
+                &format!("`{name}` needs a list or several numbers"),
+            )?;
         }
         _ => {
             for argument in arguments {
-                want(argument, Type::Number, scope, &format!("`{name}` needs numbers"))?;
+                want(
+                    argument,
+                    Type::Number,
+                    scope,
+                    &format!("`{name}` needs numbers"),
+                )?;
             }
         }
     }
@@ -195,7 +229,11 @@ mod tests {
     }
 
     fn message(text: &str) -> String {
-        Expr::parse(text).unwrap().check(&scope).unwrap_err().message
+        Expr::parse(text)
+            .unwrap()
+            .check(&scope)
+            .unwrap_err()
+            .message
     }
 
     #[test]
@@ -209,21 +247,37 @@ mod tests {
             ("optimizer in ['sgd', 'adam'] and not nesterov", Type::Bool),
             ("max(units) <= min(2, lr)", Type::Bool),
         ] {
-            assert_eq!(Expr::parse(text).unwrap().check(&scope), Ok(expected), "{text}");
+            assert_eq!(
+                Expr::parse(text).unwrap().check(&scope),
+                Ok(expected),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_cannot_work_is_refused_with_the_reason() {
-        assert_eq!(message("lr == 'small'"), "this compares a number with a string");
-        assert_eq!(message("optimizer * 2"), "arithmetic needs numbers, and this is a string");
+        assert_eq!(
+            message("lr == 'small'"),
+            "this compares a number with a string"
+        );
+        assert_eq!(
+            message("optimizer * 2"),
+            "arithmetic needs numbers, and this is a string"
+        );
         assert_eq!(
             message("lr and nesterov"),
             "`and` needs true or false on both sides, and this is a number"
         );
-        assert_eq!(message("lr[0]"), "only a list has elements, and this is a number");
+        assert_eq!(
+            message("lr[0]"),
+            "only a list has elements, and this is a number"
+        );
         assert_eq!(message("momentum > 1"), "there is no `momentum`");
-        assert_eq!(message("sqrt(optimizer)"), "`sqrt` needs numbers, and this is a string");
+        assert_eq!(
+            message("sqrt(optimizer)"),
+            "`sqrt` needs numbers, and this is a string"
+        );
         assert_eq!(
             message("nesterov < true"),
             "only numbers and strings have an order, and this is true or false"

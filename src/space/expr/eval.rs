@@ -54,8 +54,10 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
         Kind::Reports(ask, name) => Ok(scope.ask(*ask, name).map(Value::Float)),
         Kind::Trials(reducer, column) => Ok(scope.over(*reducer, column).map(Value::Float)),
         Kind::List(items) => {
-            let items: Result<Option<Vec<_>>, _> =
-                items.iter().map(|item| eval(item, scope, absence)).collect();
+            let items: Result<Option<Vec<_>>, _> = items
+                .iter()
+                .map(|item| eval(item, scope, absence))
+                .collect();
             Ok(items?.map(Value::List))
         }
         Kind::Not(operand) => {
@@ -63,7 +65,9 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
         }
         Kind::All(operands) => connect(operands, false, scope, absence),
         Kind::Any(operands) => connect(operands, true, scope, absence),
-        Kind::Negate(operand) => eval(operand, scope, absence)?.map(|value| negate(&value)).transpose(),
+        Kind::Negate(operand) => eval(operand, scope, absence)?
+            .map(|value| negate(&value))
+            .transpose(),
         Kind::Arithmetic(operator, left, right) => {
             match (eval(left, scope, absence)?, eval(right, scope, absence)?) {
                 (Some(left), Some(right)) => arithmetic(*operator, &left, &right).map(Some),
@@ -78,14 +82,20 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
             })
         }
         Kind::Call(function, arguments) => {
-            let arguments: Result<Option<Vec<_>>, _> =
-                arguments.iter().map(|argument| eval(argument, scope, absence)).collect();
-            arguments?.map(|arguments| call(*function, &arguments)).transpose()
+            let arguments: Result<Option<Vec<_>>, _> = arguments
+                .iter()
+                .map(|argument| eval(argument, scope, absence))
+                .collect();
+            arguments?
+                .map(|arguments| call(*function, &arguments))
+                .transpose()
         }
-        Kind::Index(base, index) => match (eval(base, scope, absence)?, eval(index, scope, absence)?) {
-            (Some(base), Some(index)) => element(&base, &index).map(Some),
-            _ => Ok(None),
-        },
+        Kind::Index(base, index) => {
+            match (eval(base, scope, absence)?, eval(index, scope, absence)?) {
+                (Some(base), Some(index)) => element(&base, &index).map(Some),
+                _ => Ok(None),
+            }
+        }
     }
 }
 
@@ -105,7 +115,9 @@ fn connect(operands: &[Node], decisive: bool, scope: Scope<'_>, absence: Absence
 fn truth(value: Option<Value>, absence: Absence) -> Result<Option<bool>, EvalError> {
     match value {
         Some(Value::Bool(flag)) => Ok(Some(flag)),
-        Some(other) => Err(EvalError::WrongType(format!("`{other}` is neither true nor false"))),
+        Some(other) => Err(EvalError::WrongType(format!(
+            "`{other}` is neither true nor false"
+        ))),
         None => Ok((absence == Absence::IsFalse).then_some(false)),
     }
 }
@@ -135,9 +147,14 @@ fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, 
         Comparison::Equal => equal(left, right),
         Comparison::Unequal => !equal(left, right),
         Comparison::Less => order(left, right)? == Some(Ordering::Less),
-        Comparison::LessEqual => matches!(order(left, right)?, Some(Ordering::Less | Ordering::Equal)),
+        Comparison::LessEqual => {
+            matches!(order(left, right)?, Some(Ordering::Less | Ordering::Equal))
+        }
         Comparison::Greater => order(left, right)? == Some(Ordering::Greater),
-        Comparison::GreaterEqual => matches!(order(left, right)?, Some(Ordering::Greater | Ordering::Equal)),
+        Comparison::GreaterEqual => matches!(
+            order(left, right)?,
+            Some(Ordering::Greater | Ordering::Equal)
+        ),
         Comparison::In => contains(left, right)?,
         Comparison::NotIn => !contains(left, right)?,
     })
@@ -148,7 +165,11 @@ fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => left == right,
         (Value::List(left), Value::List(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal(left, right))
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| equal(left, right))
         }
         _ => match (left.as_f64(), right.as_f64()) {
             (Some(left), Some(right)) => left == right,
@@ -174,11 +195,17 @@ fn contains(item: &Value, whole: &Value) -> Result<bool, EvalError> {
 }
 
 fn number(value: &Value) -> Result<f64, EvalError> {
-    value.as_f64().ok_or_else(|| EvalError::WrongType(format!("`{value}` is not a number")))
+    value
+        .as_f64()
+        .ok_or_else(|| EvalError::WrongType(format!("`{value}` is not a number")))
 }
 
 fn finite(result: f64, operation: &'static str) -> Result<Value, EvalError> {
-    if result.is_finite() { Ok(Value::Float(result)) } else { Err(EvalError::NotFinite(operation)) }
+    if result.is_finite() {
+        Ok(Value::Float(result))
+    } else {
+        Err(EvalError::NotFinite(operation))
+    }
 }
 
 fn negate(value: &Value) -> Result<Value, EvalError> {
@@ -190,8 +217,14 @@ fn negate(value: &Value) -> Result<Value, EvalError> {
 
 fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, EvalError> {
     if let (Operator::Add, Value::Text(left), Value::Text(right)) = (operator, left, right) {
-        let text = if left.len() + right.len() > 65536 { None } else { Some(format!("{left}{right}")) };
-        return text.map(|text| Value::Text(text.into())).ok_or(EvalError::TooLong);
+        let text = if left.len() + right.len() > 65536 {
+            None
+        } else {
+            Some(format!("{left}{right}"))
+        };
+        return text
+            .map(|text| Value::Text(text.into()))
+            .ok_or(EvalError::TooLong);
     }
     if let (Value::Int(left), Value::Int(right)) = (left, right)
         && let Some(exact) = whole(operator, *left, *right)?
@@ -222,15 +255,28 @@ fn whole(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalE
         Operator::Subtract => left.checked_sub(right),
         Operator::Multiply => left.checked_mul(right),
         Operator::Divide => None,
-        Operator::FloorDivide | Operator::Modulo if right == 0 => return Err(EvalError::DivisionByZero),
+        Operator::FloorDivide | Operator::Modulo if right == 0 => {
+            return Err(EvalError::DivisionByZero);
+        }
         Operator::FloorDivide => left.checked_div_euclid(right).map(|euclid| {
-            // Euclidean division rounds away from the floor only for a negative divisor and a remainder.
-            if right < 0 && left.rem_euclid(right) != 0 { euclid - 1 } else { euclid }
+            // Euclidean division rounds away from the floor only for a negative divisor and a
+            // remainder.
+            if right < 0 && left.rem_euclid(right) != 0 {
+                euclid - 1
+            } else {
+                euclid
+            }
         }),
-        Operator::Modulo => left
-            .checked_rem(right)
-            .map(|rest| if rest != 0 && (rest < 0) != (right < 0) { rest + right } else { rest }),
-        Operator::Power => u32::try_from(right).ok().and_then(|exponent| left.checked_pow(exponent)),
+        Operator::Modulo => left.checked_rem(right).map(|rest| {
+            if rest != 0 && (rest < 0) != (right < 0) {
+                rest + right
+            } else {
+                rest
+            }
+        }),
+        Operator::Power => u32::try_from(right)
+            .ok()
+            .and_then(|exponent| left.checked_pow(exponent)),
     })
 }
 
@@ -238,15 +284,27 @@ fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
     let first = &arguments[0];
     match function {
         Function::Min | Function::Max => {
-            let items =
-                if let (Value::List(items), 1) = (first, arguments.len()) { items } else { arguments };
-            extreme(items, if function == Function::Min { Ordering::Less } else { Ordering::Greater })
+            let items = if let (Value::List(items), 1) = (first, arguments.len()) {
+                items
+            } else {
+                arguments
+            };
+            extreme(
+                items,
+                if function == Function::Min {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                },
+            )
         }
         Function::Sum => {
             let Value::List(items) = first else {
                 return Err(EvalError::WrongType(format!("`{first}` is not a list")));
             };
-            items.iter().try_fold(Value::Int(0), |sum, item| arithmetic(Operator::Add, &sum, item))
+            items.iter().try_fold(Value::Int(0), |sum, item| {
+                arithmetic(Operator::Add, &sum, item)
+            })
         }
         Function::Len => match first {
             Value::List(items) => Ok(Value::Int(items.len() as i64)),
@@ -277,7 +335,9 @@ fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
 
 fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
     let Some((first, rest)) = items.split_first() else {
-        return Err(EvalError::WrongType("an empty list has no smallest or largest element".into()));
+        return Err(EvalError::WrongType(
+            "an empty list has no smallest or largest element".into(),
+        ));
     };
     number(first)?;
     let mut best = first;
@@ -295,21 +355,33 @@ fn to_whole(value: &Value, rounded: fn(f64) -> f64) -> Result<Value, EvalError> 
         return Ok(value.clone());
     }
     let result = rounded(number(value)?);
-    if result.abs() < 9e18 { Ok(Value::Int(result as i64)) } else { finite(result, "round") }
+    if result.abs() < 9e18 {
+        Ok(Value::Int(result as i64))
+    } else {
+        finite(result, "round")
+    }
 }
 
 fn round_to(number: f64, places: f64) -> Result<Value, EvalError> {
     let places = places.clamp(0.0, 300.0) as usize;
-    finite(format!("{number:.places$}").parse().unwrap_or(number), "round")
+    finite(
+        format!("{number:.places$}").parse().unwrap_or(number),
+        "round",
+    )
 }
 
 fn element(base: &Value, index: &Value) -> Result<Value, EvalError> {
     let Value::Int(index) = *index else {
-        return Err(EvalError::WrongType(format!("`{index}` is not a whole number")));
+        return Err(EvalError::WrongType(format!(
+            "`{index}` is not a whole number"
+        )));
     };
     let at = |len: usize| {
         let at = if index < 0 { index + len as i64 } else { index };
-        usize::try_from(at).ok().filter(|at| *at < len).ok_or(EvalError::OutOfBounds { index, len })
+        usize::try_from(at)
+            .ok()
+            .filter(|at| *at < len)
+            .ok_or(EvalError::OutOfBounds { index, len })
     };
     match base {
         Value::List(items) => Ok(items[at(items.len())?].clone()),
@@ -370,7 +442,10 @@ mod tests {
             ("sum(units)", Value::Int(96)),
             ("len(units) + len('ab')", Value::Int(4)),
             ("units[-1]", Value::Int(32)),
-            ("9223372036854775807 + 1", Value::Float(9_223_372_036_854_775_808.0)),
+            (
+                "9223372036854775807 + 1",
+                Value::Float(9_223_372_036_854_775_808.0),
+            ),
         ] {
             assert_eq!(eval(text), Ok(expected), "{text}");
         }
@@ -400,7 +475,10 @@ mod tests {
         assert_eq!(eval("10 ** 400"), Err(EvalError::NotFinite("**")));
         assert_eq!(eval("sqrt(-1)"), Err(EvalError::NotFinite("sqrt")));
         assert_eq!(eval("log(0)"), Err(EvalError::NotFinite("log")));
-        assert_eq!(eval("units[2]"), Err(EvalError::OutOfBounds { index: 2, len: 2 }));
+        assert_eq!(
+            eval("units[2]"),
+            Err(EvalError::OutOfBounds { index: 2, len: 2 })
+        );
         assert_eq!(
             eval("-9223372036854775807 - 1 == (-9223372036854775807 - 1) // -1"),
             Ok(Value::Bool(false))
@@ -412,7 +490,10 @@ mod tests {
         assert_eq!(eval("momentum > 0.5"), Ok(Value::Bool(false)));
         assert_eq!(eval("momentum <= 0.5 or lr == 0.5"), Ok(Value::Bool(true)));
         assert_eq!(eval("not momentum * 2 > 0.5"), Ok(Value::Bool(true)));
-        assert_eq!(eval("momentum + 1"), Err(EvalError::Absent("momentum".into())));
+        assert_eq!(
+            eval("momentum + 1"),
+            Err(EvalError::Absent("momentum".into()))
+        );
     }
 
     #[test]

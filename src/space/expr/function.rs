@@ -34,17 +34,26 @@ const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
 impl Function {
     /// Finds a function by name.
     pub(super) fn named(word: &str) -> Option<Self> {
-        FUNCTIONS.iter().find(|(name, ..)| *name == word).map(|(_, function, _)| *function)
+        FUNCTIONS
+            .iter()
+            .find(|(name, ..)| *name == word)
+            .map(|(_, function, _)| *function)
     }
 
     /// Returns its name.
     pub(super) fn name(self) -> &'static str {
-        FUNCTIONS.iter().find(|(_, function, _)| *function == self).map_or("", |(name, ..)| name)
+        FUNCTIONS
+            .iter()
+            .find(|(_, function, _)| *function == self)
+            .map_or("", |(name, ..)| name)
     }
 
     /// Returns how many arguments it takes.
     pub(super) fn arity(self) -> std::ops::RangeInclusive<usize> {
-        FUNCTIONS.iter().find(|(_, function, _)| *function == self).map_or(1..=1, |(.., arity)| arity.clone())
+        FUNCTIONS
+            .iter()
+            .find(|(_, function, _)| *function == self)
+            .map_or(1..=1, |(.., arity)| arity.clone())
     }
 
     /// Returns the names of all functions.

@@ -1,4 +1,5 @@
-//! Between which numbers a result lies: interval arithmetic, for the length of lists and the width of ranges.
+//! Between which numbers a result lies: interval arithmetic, for the length of lists and the width
+//! of ranges.
 
 use super::function::Function;
 use super::tree::{Kind, Node, Operator};
@@ -25,7 +26,11 @@ pub(super) fn hull(node: &Node, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<
             of(&arguments[0]).map(|(low, high)| (low.round_ties_even(), high.round_ties_even()))
         }
         Kind::Call(Function::Abs, arguments) => of(&arguments[0]).map(|(low, high)| {
-            let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+            let least = if low <= 0.0 && high >= 0.0 {
+                0.0
+            } else {
+                low.abs().min(high.abs())
+            };
             (least, low.abs().max(high.abs()))
         }),
         Kind::Call(Function::Sqrt, arguments) => {
@@ -34,8 +39,12 @@ pub(super) fn hull(node: &Node, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<
         Kind::Call(Function::Log2, arguments) => {
             of(&arguments[0]).map(|(low, high)| (libm::log2(low), libm::log2(high)))
         }
-        Kind::Call(Function::Min, arguments) if arguments.len() > 1 => extreme(arguments, scope, f64::min),
-        Kind::Call(Function::Max, arguments) if arguments.len() > 1 => extreme(arguments, scope, f64::max),
+        Kind::Call(Function::Min, arguments) if arguments.len() > 1 => {
+            extreme(arguments, scope, f64::min)
+        }
+        Kind::Call(Function::Max, arguments) if arguments.len() > 1 => {
+            extreme(arguments, scope, f64::max)
+        }
         _ => None,
     };
     bounds.filter(|(low, high)| low.is_finite() && high.is_finite())
@@ -46,8 +55,13 @@ fn extreme(
     scope: &dyn Fn(&str) -> Option<Hull>,
     pick: fn(f64, f64) -> f64,
 ) -> Option<Hull> {
-    let bounds: Option<Vec<_>> = arguments.iter().map(|argument| hull(argument, scope)).collect();
-    bounds?.into_iter().reduce(|a, b| (pick(a.0, b.0), pick(a.1, b.1)))
+    let bounds: Option<Vec<_>> = arguments
+        .iter()
+        .map(|argument| hull(argument, scope))
+        .collect();
+    bounds?
+        .into_iter()
+        .reduce(|a, b| (pick(a.0, b.0), pick(a.1, b.1)))
 }
 
 fn arithmetic(operator: Operator, a: Hull, b: Hull) -> Option<Hull> {

@@ -21,8 +21,9 @@ pub(super) enum Token {
 }
 
 /// Longer ones first, so that `**` is not read as two `*`.
-const SYMBOLS: &[&str] =
-    &["**", "//", "<=", ">=", "==", "!=", "+", "-", "*", "/", "%", "<", ">", "(", ")", "[", "]", ","];
+const SYMBOLS: &[&str] = &[
+    "**", "//", "<=", ">=", "==", "!=", "+", "-", "*", "/", "%", "<", ">", "(", ")", "[", "]", ",",
+];
 
 /// Symbols of other languages, with what to write here.
 const FOREIGN: &[(&str, &str)] = &[
@@ -85,7 +86,9 @@ fn plain(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError
 
 /// Returns the name that is not a word and with which a text begins, unless it is an expression.
 fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a str>, ExprError> {
-    let Some(name) = names.odd_at_start_of(rest) else { return Ok(None) };
+    let Some(name) = names.odd_at_start_of(rest) else {
+        return Ok(None);
+    };
     if !is_expression(name, names) {
         return Ok(Some(name));
     }
@@ -94,23 +97,32 @@ fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a st
         return Ok(None);
     }
     let message = format!("`{name}` is a name, and also an expression of other names");
-    let hint =
-        format!("write {} for the name, or blanks between the parts of the expression", in_back_quotes(name));
+    let hint = format!(
+        "write {} for the name, or blanks between the parts of the expression",
+        in_back_quotes(name)
+    );
     Err(ExprError::new(&(at..at + name.len()), message).hint(hint))
 }
 
 /// Returns whether a name could be an expression, too, each word of which means something.
 fn is_expression(name: &str, names: &Names) -> bool {
-    let Ok(tokens) = lex(name, Some(&Names::default())) else { return false };
-    tokens.iter().enumerate().all(|(at, (token, _))| match token {
-        Token::Word(word) => {
-            let is_called = matches!(tokens.get(at + 1), Some((Token::Symbol("("), _)));
-            let is_function = Function::named(word).is_some() || Ask::named(word).is_some();
-            names.contains(word) || KEYWORDS.contains(&word.as_str()) || (is_called && is_function)
-        }
-        Token::Quoted(inner) => names.contains(inner),
-        Token::Literal(_) | Token::Symbol(_) => true,
-    })
+    let Ok(tokens) = lex(name, Some(&Names::default())) else {
+        return false;
+    };
+    tokens
+        .iter()
+        .enumerate()
+        .all(|(at, (token, _))| match token {
+            Token::Word(word) => {
+                let is_called = matches!(tokens.get(at + 1), Some((Token::Symbol("("), _)));
+                let is_function = Function::named(word).is_some() || Ask::named(word).is_some();
+                names.contains(word)
+                    || KEYWORDS.contains(&word.as_str())
+                    || (is_called && is_function)
+            }
+            Token::Quoted(inner) => names.contains(inner),
+            Token::Literal(_) | Token::Symbol(_) => true,
+        })
 }
 
 /// Returns whether a name is a word of the language: letters, digits, `_`, and dots between them.
@@ -137,7 +149,10 @@ fn word(rest: &str) -> (Token, usize) {
 fn quoted(rest: &str, quote: char, at: usize) -> Result<(&str, usize), ExprError> {
     match rest[1..].find(quote) {
         Some(length) => Ok((&rest[1..=length], length + 2)),
-        None => Err(ExprError::new(&(at..at + rest.len()), format!("this {quote} is never closed"))),
+        None => Err(ExprError::new(
+            &(at..at + rest.len()),
+            format!("this {quote} is never closed"),
+        )),
     }
 }
 
@@ -159,7 +174,10 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), ExprError> {
     match digits.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok((Token::Literal(Value::Float(number)), end)),
         Ok(_) => Err(ExprError::new(&(at..at + end), "this number is too large")),
-        Err(_) => Err(ExprError::new(&(at..at + end), format!("`{}` is not a number", &rest[..end]))),
+        Err(_) => Err(ExprError::new(
+            &(at..at + end),
+            format!("`{}` is not a number", &rest[..end]),
+        )),
     }
 }
 
@@ -167,12 +185,21 @@ fn symbol(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprErro
     if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
         return Ok((Token::Symbol(symbol), symbol.len()));
     }
-    if let Some((foreign, ours)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
-        let error = ExprError::new(&(at..at + foreign.len()), format!("there is no `{foreign}` here"));
+    if let Some((foreign, ours)) = FOREIGN
+        .iter()
+        .find(|(foreign, _)| rest.starts_with(foreign))
+    {
+        let error = ExprError::new(
+            &(at..at + foreign.len()),
+            format!("there is no `{foreign}` here"),
+        );
         return Err(error.hint(format!("write `{ours}`")));
     }
     let span = at..at + first.len_utf8();
-    Err(ExprError::new(&span, format!("`{}` means nothing here", first.escape_debug())))
+    Err(ExprError::new(
+        &span,
+        format!("`{}` means nothing here", first.escape_debug()),
+    ))
 }
 
 #[cfg(test)]
@@ -180,7 +207,11 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<Token> {
-        lex(text, None).unwrap().into_iter().map(|(token, _)| token).collect()
+        lex(text, None)
+            .unwrap()
+            .into_iter()
+            .map(|(token, _)| token)
+            .collect()
     }
 
     #[test]
@@ -194,14 +225,20 @@ mod tests {
             Token::Literal(Value::Text("it's".into())),
             Token::Quoted("weight-decay".into()),
         ];
-        assert_eq!(words("model.lr2**1e-3-1_000 \"it's\" `weight-decay`"), expected);
+        assert_eq!(
+            words("model.lr2**1e-3-1_000 \"it's\" `weight-decay`"),
+            expected
+        );
     }
 
     #[test]
     fn symbols_of_other_languages_are_translated() {
         let error = lex("a && b", None).unwrap_err();
         assert_eq!((error.span, error.hint), (2..4, Some("write `and`".into())));
-        assert_eq!(lex("a = 1", None).unwrap_err().hint, Some("write `==`".into()));
+        assert_eq!(
+            lex("a = 1", None).unwrap_err().hint,
+            Some("write `==`".into())
+        );
     }
 
     #[test]
@@ -211,7 +248,10 @@ mod tests {
 
     fn with_names(text: &str, names: &[&str]) -> Result<Vec<Token>, ExprError> {
         let names: Names = names.iter().copied().collect();
-        Ok(lex(text, Some(&names))?.into_iter().map(|(token, _)| token).collect())
+        Ok(lex(text, Some(&names))?
+            .into_iter()
+            .map(|(token, _)| token)
+            .collect())
     }
 
     #[test]
@@ -226,12 +266,19 @@ mod tests {
             "a.2b",
         ] {
             let tokens = with_names(&format!("{name} > 1"), &[name, "lr"]);
-            let expected = [Token::Quoted(name.into()), Token::Symbol(">"), Token::Literal(Value::Int(1))];
+            let expected = [
+                Token::Quoted(name.into()),
+                Token::Symbol(">"),
+                Token::Literal(Value::Int(1)),
+            ];
             assert_eq!(tokens.as_deref(), Ok(&expected[..]), "{name}");
         }
         let tokens = with_names("n-estimators2", &["n-estimators", "n"]).unwrap();
         assert_eq!(tokens[0], Token::Word("n".into()));
-        assert_eq!(with_names("a-b-c", &["a-b", "a-b-c"]).unwrap(), [Token::Quoted("a-b-c".into())]);
+        assert_eq!(
+            with_names("a-b-c", &["a-b", "a-b-c"]).unwrap(),
+            [Token::Quoted("a-b-c".into())]
+        );
     }
 
     #[test]
@@ -239,16 +286,25 @@ mod tests {
         let error = with_names("a-b > 0", &["a-b", "a", "b"]).unwrap_err();
         assert_eq!(
             (error.span, error.message.as_str()),
-            (0..3, "`a-b` is a name, and also an expression of other names")
+            (
+                0..3,
+                "`a-b` is a name, and also an expression of other names"
+            )
         );
         assert_eq!(
             error.hint.as_deref(),
             Some("write `a-b` for the name, or blanks between the parts of the expression")
         );
         assert_eq!(with_names("a - b", &["a-b", "a", "b"]).unwrap().len(), 3);
-        assert_eq!(with_names("`a-b`", &["a-b", "a", "b"]).unwrap(), [Token::Quoted("a-b".into())]);
+        assert_eq!(
+            with_names("`a-b`", &["a-b", "a", "b"]).unwrap(),
+            [Token::Quoted("a-b".into())]
+        );
         assert!(with_names("acc@10", &["acc@10", "acc"]).is_err());
         assert!(with_names("log(lr)", &["log(lr)", "lr"]).is_err());
-        assert_eq!(with_names("lr > 1", &["1", "lr"]).unwrap()[2], Token::Literal(Value::Int(1)));
+        assert_eq!(
+            with_names("lr > 1", &["1", "lr"]).unwrap()[2],
+            Token::Literal(Value::Int(1))
+        );
     }
 }

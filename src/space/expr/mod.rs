@@ -1,11 +1,12 @@
 //! The little language of `when`, bounds, derived values, constraints, `--where` and columns.
 //!
-//! Numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen functions, lists and indexing, with
-//! Python's meaning. Closed: no I/O, no loops, no recursion, so an expression ends after as many steps as it has parts. `lexer` and
-//! `parser` make the `tree`, `check` finds mistakes before anything runs, `eval` computes, `hull` bounds the result.
+//! Numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen
+//! functions, lists and indexing, with Python's meaning. Closed: no I/O, no loops, no recursion, so
+//! an expression ends after as many steps as it has parts. `lexer` and `parser` make the `tree`,
+//! `check` finds mistakes before anything runs, `eval` computes, `hull` bounds the result.
 //!
-//! A parameter that does not exist in a configuration makes every comparison with it false. A name that is not a word
-//! (`weight-decay`) is written in backticks.
+//! A parameter that does not exist in a configuration makes every comparison with it false. A name
+//! that is not a word (`weight-decay`) is written in backticks.
 //!
 //! Over trials there is more: `min(val_loss)`, `at_best(acc)` and `acc@10` ask the reports of a
 //! trial, and the [`Names`] that are known need no backticks where that is unambiguous.
@@ -72,7 +73,11 @@ impl Cells for ByName<'_> {
 
 /// Writes a name as it can stand in any expression.
 pub(crate) fn in_back_quotes(name: &str) -> String {
-    if name.contains('`') { name.to_owned() } else { format!("`{name}`") }
+    if name.contains('`') {
+        name.to_owned()
+    } else {
+        format!("`{name}`")
+    }
 }
 
 /// What is wrong with an expression, and where in its text.
@@ -89,7 +94,11 @@ pub struct ExprError {
 
 impl ExprError {
     fn new(span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { span: span.clone(), message: message.into(), hint: None }
+        Self {
+            span: span.clone(),
+            message: message.into(),
+            hint: None,
+        }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -127,7 +136,14 @@ impl Expr {
     /// Makes the expression that is a name, whatever the name is made of.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
-        Self::of(name, Node { span: 0..name.len(), depth: 0, kind: Kind::Name(name.into()) })
+        Self::of(
+            name,
+            Node {
+                span: 0..name.len(),
+                depth: 0,
+                kind: Kind::Name(name.into()),
+            },
+        )
     }
 
     fn of(text: &str, root: Node) -> Self {
@@ -138,7 +154,13 @@ impl Expr {
             Kind::Trials(reducer, column) => columns.push((*reducer, column.clone())),
             _ => {}
         });
-        Self(Arc::new(Parsed { text: text.to_owned(), root, names, asks, columns }))
+        Self(Arc::new(Parsed {
+            text: text.to_owned(),
+            root,
+            names,
+            asks,
+            columns,
+        }))
     }
 
     /// Finds unknown names and operations that cannot work; returns the type of the result.
@@ -168,19 +190,26 @@ impl Expr {
         })
     }
 
-    /// Computes a truth value when some names may not be known: `None` if it depends on those (Kleene's logic).
+    /// Computes a truth value when some names may not be known: `None` if it depends on those
+    /// (Kleene's logic).
     ///
     /// # Errors
     /// What [`eval`](Self::eval) gives, but for absence.
-    pub(crate) fn holds(&self, scope: &dyn Fn(&str) -> Option<Value>) -> Result<Option<bool>, EvalError> {
+    pub(crate) fn holds(
+        &self,
+        scope: &dyn Fn(&str) -> Option<Value>,
+    ) -> Result<Option<bool>, EvalError> {
         match eval::eval(&self.0.root, &ByName(scope), eval::Absence::IsUnknown)? {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(EvalError::WrongType(format!("`{other}` is neither true nor false"))),
+            Some(other) => Err(EvalError::WrongType(format!(
+                "`{other}` is neither true nor false"
+            ))),
         }
     }
 
-    /// Returns numbers between which the result lies, given such numbers for the names; `None` if that cannot be told.
+    /// Returns numbers between which the result lies, given such numbers for the names; `None` if
+    /// that cannot be told.
     pub(crate) fn hull(&self, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<Hull> {
         hull::hull(&self.0.root, scope)
     }
@@ -206,19 +235,30 @@ impl Expr {
 
     /// Returns its functions over several trials, with the expression in each.
     pub fn columns(&self) -> impl Iterator<Item = (Reducer, &Self)> {
-        self.0.columns.iter().map(|(reducer, column)| (*reducer, column))
+        self.0
+            .columns
+            .iter()
+            .map(|(reducer, column)| (*reducer, column))
     }
 
     /// Returns the name it is, if it is nothing but a name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        if let Kind::Name(name) = &self.0.root.kind { Some(name) } else { None }
+        if let Kind::Name(name) = &self.0.root.kind {
+            Some(name)
+        } else {
+            None
+        }
     }
 
     /// Returns the metric that it asks about, if it is nothing but that: `min(val_loss)`.
     #[must_use]
     pub fn ask(&self) -> Option<(Ask, &str)> {
-        if let Kind::Reports(ask, name) = &self.0.root.kind { Some((*ask, name)) } else { None }
+        if let Kind::Reports(ask, name) = &self.0.root.kind {
+            Some((*ask, name))
+        } else {
+            None
+        }
     }
 
     /// Returns the texts that stand in quotes.
@@ -238,7 +278,8 @@ impl Expr {
         &self.0.names
     }
 
-    /// Returns every comparison for equality of a name with a constant: name, constant, place of the constant.
+    /// Returns every comparison for equality of a name with a constant: name, constant, place of
+    /// the constant.
     pub(crate) fn equalities(&self) -> Vec<(Name, Value, Range<usize>)> {
         tree::equalities(&self.0.root)
     }
@@ -264,7 +305,10 @@ mod tests {
     #[test]
     fn names_are_listed_once_in_order_of_appearance() {
         let expr = Expr::parse("b + a * b < model.layers and `weight-decay` > 0").unwrap();
-        assert_eq!(expr.names().collect::<Vec<_>>(), ["b", "a", "model.layers", "weight-decay"]);
+        assert_eq!(
+            expr.names().collect::<Vec<_>>(),
+            ["b", "a", "model.layers", "weight-decay"]
+        );
     }
 
     proptest! {

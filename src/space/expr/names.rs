@@ -17,8 +17,11 @@ pub struct Names {
 impl<S: Into<String>> FromIterator<S> for Names {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let all: BTreeSet<String> = names.into_iter().map(Into::into).collect();
-        let mut odd: Vec<String> =
-            all.iter().filter(|name| !lexer::is_word(name) && !name.is_empty()).cloned().collect();
+        let mut odd: Vec<String> = all
+            .iter()
+            .filter(|name| !lexer::is_word(name) && !name.is_empty())
+            .cloned()
+            .collect();
         odd.sort_by_key(|name| std::cmp::Reverse(name.len()));
         Self { all, odd }
     }
@@ -39,7 +42,8 @@ impl Names {
     /// Returns the longest name that is not a word and with which a text begins.
     pub(super) fn odd_at_start_of(&self, text: &str) -> Option<&str> {
         let in_word = |c: char| c.is_alphanumeric() || c == '_';
-        let ends_there = |name: &str| !(name.ends_with(in_word) && text[name.len()..].starts_with(in_word));
+        let ends_there =
+            |name: &str| !(name.ends_with(in_word) && text[name.len()..].starts_with(in_word));
         let mut names = self.odd.iter().map(String::as_str);
         names.find(|name| text.starts_with(*name) && ends_there(name))
     }

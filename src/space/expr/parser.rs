@@ -19,7 +19,8 @@ const DEEPEST: usize = 100;
 pub(super) enum Dialect<'a> {
     /// One configuration, in a sweep file.
     Sweep,
-    /// One trial: its reports can be asked, and names need no back quotes where that is unambiguous.
+    /// One trial: its reports can be asked, and names need no back quotes where that is
+    /// unambiguous.
     Trial(&'a Names),
     /// Several trials: functions such as `mean` run over them and contain an expression over one.
     Trials(&'a Names),
@@ -37,10 +38,19 @@ impl<'a> Dialect<'a> {
 /// Parses a whole text.
 pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<Node, ExprError> {
     if text.len() > LONGEST {
-        return Err(ExprError::new(&(0..0), format!("an expression has at most {LONGEST} bytes")));
+        return Err(ExprError::new(
+            &(0..0),
+            format!("an expression has at most {LONGEST} bytes"),
+        ));
     }
     let tokens = lexer::lex(text, dialect.names())?;
-    let mut parser = Parser { text, dialect, tokens, at: 0, nesting: 0 };
+    let mut parser = Parser {
+        text,
+        dialect,
+        tokens,
+        at: 0,
+        nesting: 0,
+    };
     let root = parser.any()?;
     match parser.tokens.get(parser.at) {
         None => Ok(root),
@@ -67,7 +77,12 @@ impl Parser<'_> {
         self.chain("and", Self::not, Kind::All)
     }
 
-    fn chain(&mut self, word: &str, operand: fn(&mut Self) -> Parsed, kind: fn(Vec<Node>) -> Kind) -> Parsed {
+    fn chain(
+        &mut self,
+        word: &str,
+        operand: fn(&mut Self) -> Parsed,
+        kind: fn(Vec<Node>) -> Kind,
+    ) -> Parsed {
         let first = operand(self)?;
         let mut operands = vec![first];
         while self.word(word).is_some() {
@@ -83,7 +98,9 @@ impl Parser<'_> {
     }
 
     fn not(&mut self) -> Parsed {
-        let Some(span) = self.word("not") else { return self.comparison() };
+        let Some(span) = self.word("not") else {
+            return self.comparison();
+        };
         let operand = self.nested(&span, Self::not)?;
         node(span.start..operand.span.end, Kind::Not(Box::new(operand)))
     }
@@ -96,7 +113,10 @@ impl Parser<'_> {
         }
         match rest.last() {
             None => Ok(first),
-            Some((_, last)) => node(first.span.start..last.span.end, Kind::Compare(Box::new(first), rest)),
+            Some((_, last)) => node(
+                first.span.start..last.span.end,
+                Kind::Compare(Box::new(first), rest),
+            ),
         }
     }
 
@@ -119,7 +139,10 @@ impl Parser<'_> {
                     .hint("write `not in`, or `and not`")),
             };
         }
-        Ok(SIGNS.iter().find(|(sign, _)| self.symbol(sign).is_some()).map(|(_, comparison)| *comparison))
+        Ok(SIGNS
+            .iter()
+            .find(|(sign, _)| self.symbol(sign).is_some())
+            .map(|(_, comparison)| *comparison))
     }
 
     fn sum(&mut self) -> Parsed {
@@ -137,12 +160,19 @@ impl Parser<'_> {
         self.operators(SIGNS, Self::unary)
     }
 
-    fn operators(&mut self, signs: &[(&str, Operator)], operand: fn(&mut Self) -> Parsed) -> Parsed {
+    fn operators(
+        &mut self,
+        signs: &[(&str, Operator)],
+        operand: fn(&mut Self) -> Parsed,
+    ) -> Parsed {
         let mut left = operand(self)?;
         while let Some((_, operator)) = signs.iter().find(|(sign, _)| self.symbol(sign).is_some()) {
             let right = operand(self)?;
             let span = left.span.start..right.span.end;
-            left = node(span, Kind::Arithmetic(*operator, Box::new(left), Box::new(right)))?;
+            left = node(
+                span,
+                Kind::Arithmetic(*operator, Box::new(left), Box::new(right)),
+            )?;
         }
         Ok(left)
     }
@@ -150,7 +180,10 @@ impl Parser<'_> {
     fn unary(&mut self) -> Parsed {
         if let Some(span) = self.symbol("-") {
             let operand = self.nested(&span, Self::unary)?;
-            return node(span.start..operand.span.end, Kind::Negate(Box::new(operand)));
+            return node(
+                span.start..operand.span.end,
+                Kind::Negate(Box::new(operand)),
+            );
         }
         if let Some(span) = self.symbol("+") {
             return self.nested(&span, Self::unary);
@@ -160,10 +193,15 @@ impl Parser<'_> {
 
     fn power(&mut self) -> Parsed {
         let base = self.indexed()?;
-        let Some(span) = self.symbol("**") else { return Ok(base) };
+        let Some(span) = self.symbol("**") else {
+            return Ok(base);
+        };
         let exponent = self.nested(&span, Self::unary)?;
         let span = base.span.start..exponent.span.end;
-        node(span, Kind::Arithmetic(Operator::Power, Box::new(base), Box::new(exponent)))
+        node(
+            span,
+            Kind::Arithmetic(Operator::Power, Box::new(base), Box::new(exponent)),
+        )
     }
 
     fn indexed(&mut self) -> Parsed {
@@ -171,7 +209,10 @@ impl Parser<'_> {
         while let Some(open) = self.symbol("[") {
             let index = self.nested(&open, Self::any)?;
             let close = self.close("]", &open)?;
-            base = node(base.span.start..close.end, Kind::Index(Box::new(base), Box::new(index)))?;
+            base = node(
+                base.span.start..close.end,
+                Kind::Index(Box::new(base), Box::new(index)),
+            )?;
         }
         Ok(base)
     }
@@ -194,9 +235,10 @@ impl Parser<'_> {
                 let (items, close) = self.items("]", &span)?;
                 node(span.start..close.end, Kind::List(items))
             }
-            Token::Symbol(symbol) => {
-                Err(ExprError::new(&span, format!("a value should stand here, not `{symbol}`")))
-            }
+            Token::Symbol(symbol) => Err(ExprError::new(
+                &span,
+                format!("a value should stand here, not `{symbol}`"),
+            )),
             Token::Word(word) => self.name_or_call(word, span),
         }
     }
@@ -206,11 +248,16 @@ impl Parser<'_> {
             "true" | "True" => return node(span, Kind::Literal(Value::Bool(true))),
             "false" | "False" => return node(span, Kind::Literal(Value::Bool(false))),
             _ if KEYWORDS.contains(&word.as_str()) => {
-                return Err(ExprError::new(&span, format!("a value should stand here, not `{word}`")));
+                return Err(ExprError::new(
+                    &span,
+                    format!("a value should stand here, not `{word}`"),
+                ));
             }
             _ => {}
         }
-        let Some(open) = self.symbol("(") else { return self.name(word, span) };
+        let Some(open) = self.symbol("(") else {
+            return self.name(word, span);
+        };
         if let Some(ask) = Ask::named(&word)
             && let Some(node) = self.reduced(&word, ask, &span, &open)?
         {
@@ -263,7 +310,12 @@ impl Parser<'_> {
         }
     }
 
-    fn over_reports(&mut self, word: &str, ask: Ask, span: &Range<usize>) -> Result<Option<Node>, ExprError> {
+    fn over_reports(
+        &mut self,
+        word: &str,
+        ask: Ask,
+        span: &Range<usize>,
+    ) -> Result<Option<Node>, ExprError> {
         if let Some((Token::Word(name) | Token::Quoted(name), _)) = self.tokens.get(self.at)
             && let Some((Token::Symbol(")"), close)) = self.tokens.get(self.at + 1)
         {
@@ -277,7 +329,10 @@ impl Parser<'_> {
         }
         let message = format!("`{word}` takes the name of a metric");
         let argument = self.argument().trim();
-        let near = diagnostic::nearest(argument, self.dialect.names().into_iter().flat_map(Names::iter));
+        let near = diagnostic::nearest(
+            argument,
+            self.dialect.names().into_iter().flat_map(Names::iter),
+        );
         let hint = match near {
             Some(near) => format!("did you mean `{}`?", ask.of(near)),
             None => format!("write `{}`", ask.of("val_loss")),
@@ -289,7 +344,10 @@ impl Parser<'_> {
     fn argument(&self) -> &str {
         let token = |at: usize| self.tokens.get(at).map(|(_, span)| span.start);
         let start = token(self.at).unwrap_or(self.text.len());
-        let end = self.end_of_single_argument().and_then(token).unwrap_or(start);
+        let end = self
+            .end_of_single_argument()
+            .and_then(token)
+            .unwrap_or(start);
         &self.text[start..end]
     }
 
@@ -301,7 +359,9 @@ impl Parser<'_> {
         open: &Range<usize>,
         names: &Names,
     ) -> Result<Option<Node>, ExprError> {
-        let Some(close) = self.end_of_single_argument() else { return Ok(None) };
+        let Some(close) = self.end_of_single_argument() else {
+            return Ok(None);
+        };
         let Ask::Reduce(reducer) = ask else {
             let message = format!("`{word}` is of one trial");
             return Err(ExprError::new(span, message).hint(format!("write `mean({word}(…))`")));
@@ -309,8 +369,10 @@ impl Parser<'_> {
         let end = self.tokens[close].1.clone();
         let text = &self.text[open.end..end.start];
         let begin = open.end + (text.len() - text.trim_start().len());
-        let column = Expr::parse_over_trial(text.trim(), names)
-            .map_err(|error| ExprError { span: begin + error.span.start..begin + error.span.end, ..error })?;
+        let column = Expr::parse_over_trial(text.trim(), names).map_err(|error| ExprError {
+            span: begin + error.span.start..begin + error.span.end,
+            ..error
+        })?;
         self.at = close + 1;
         node(span.start..end.end, Kind::Trials(reducer, column)).map(Some)
     }
@@ -336,7 +398,11 @@ impl Parser<'_> {
             Dialect::Trial(_) | Dialect::Trials(_) => &Ask::WORDS[..],
         };
         let mut names: Vec<&str> = Function::names().collect();
-        names.extend(over_trials.iter().filter(|word| Function::named(word).is_none()));
+        names.extend(
+            over_trials
+                .iter()
+                .filter(|word| Function::named(word).is_none()),
+        );
         let hint = match diagnostic::nearest(word, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the functions are {}", names.join(", ")),
@@ -372,13 +438,23 @@ impl Parser<'_> {
         parsed
     }
 
-    fn close(&mut self, symbol: &'static str, open: &Range<usize>) -> Result<Range<usize>, ExprError> {
+    fn close(
+        &mut self,
+        symbol: &'static str,
+        open: &Range<usize>,
+    ) -> Result<Range<usize>, ExprError> {
         if let Some(span) = self.symbol(symbol) {
             return Ok(span);
         }
         match self.tokens.get(self.at) {
-            None => Err(ExprError::new(open, format!("`{symbol}` is missing at the end"))),
-            Some((_, span)) => Err(ExprError::new(span, format!("`{symbol}` should stand here"))),
+            None => Err(ExprError::new(
+                open,
+                format!("`{symbol}` is missing at the end"),
+            )),
+            Some((_, span)) => Err(ExprError::new(
+                span,
+                format!("`{symbol}` should stand here"),
+            )),
         }
     }
 
@@ -400,9 +476,22 @@ impl Parser<'_> {
 }
 
 fn node(span: Range<usize>, kind: Kind) -> Parsed {
-    let mut node = Node { span, depth: 0, kind };
-    node.depth = node.children().iter().map(|child| child.depth + 1).max().unwrap_or(0);
-    if node.depth > DEEPEST { Err(too_deep(&node.span)) } else { Ok(node) }
+    let mut node = Node {
+        span,
+        depth: 0,
+        kind,
+    };
+    node.depth = node
+        .children()
+        .iter()
+        .map(|child| child.depth + 1)
+        .max()
+        .unwrap_or(0);
+    if node.depth > DEEPEST {
+        Err(too_deep(&node.span))
+    } else {
+        Ok(node)
+    }
 }
 
 fn too_deep(span: &Range<usize>) -> ExprError {
@@ -435,14 +524,26 @@ mod tests {
     fn mistakes_are_shown_where_they_are() {
         assert_eq!(error("1 +"), (3..3, "a value is missing at the end".into()));
         assert_eq!(error("(1 + 2"), (0..1, "`)` is missing at the end".into()));
-        assert_eq!(error("1 2"), (2..3, "the expression should end here".into()));
-        assert_eq!(error("a and or b"), (6..8, "a value should stand here, not `or`".into()));
-        assert_eq!(error("sqrt(1, 2)"), (0..10, "`sqrt` takes one value, not 2".into()));
+        assert_eq!(
+            error("1 2"),
+            (2..3, "the expression should end here".into())
+        );
+        assert_eq!(
+            error("a and or b"),
+            (6..8, "a value should stand here, not `or`".into())
+        );
+        assert_eq!(
+            error("sqrt(1, 2)"),
+            (0..10, "`sqrt` takes one value, not 2".into())
+        );
     }
 
     #[test]
     fn an_unknown_function_is_answered_with_the_nearest() {
-        assert_eq!(parse("sqr(2)").unwrap_err().hint, Some("did you mean `sqrt`?".into()));
+        assert_eq!(
+            parse("sqr(2)").unwrap_err().hint,
+            Some("did you mean `sqrt`?".into())
+        );
     }
 
     #[test]
@@ -454,7 +555,11 @@ mod tests {
             "a[".repeat(1500),
             "1+".repeat(2000) + "1",
         ] {
-            assert!(parse(&text).unwrap_err().message.contains("deep"), "{}", &text[..10]);
+            assert!(
+                parse(&text).unwrap_err().message.contains("deep"),
+                "{}",
+                &text[..10]
+            );
         }
         assert!(parse(&"1".repeat(5000)).is_err());
     }

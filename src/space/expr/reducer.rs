@@ -42,13 +42,19 @@ impl Reducer {
     /// Finds a reducer by its word.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, reducer)| *reducer)
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, reducer)| *reducer)
     }
 
     /// Returns its word.
     #[must_use]
     pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(_, reducer)| *reducer == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, reducer)| *reducer == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Reduces numbers in the order they came; `None` if they do not give one.
@@ -66,7 +72,9 @@ impl Reducer {
             Self::Count => Some(numbers.len() as f64),
             Self::Best => None,
             Self::Mean => sample().map(|sample| sample.mean),
-            Self::Std => sample().filter(|sample| sample.n > 1).map(|sample| sample.std),
+            Self::Std => sample()
+                .filter(|sample| sample.n > 1)
+                .map(|sample| sample.std),
             Self::Median => median(finite().collect()),
         }
     }
@@ -76,7 +84,11 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len() / 2;
     let upper = *numbers.get(middle)?;
-    Some(if numbers.len() % 2 == 1 { upper } else { 0.5 * (numbers[middle - 1] + upper) })
+    Some(if numbers.len() % 2 == 1 {
+        upper
+    } else {
+        0.5 * (numbers[middle - 1] + upper)
+    })
 }
 
 /// What an expression asks of the reports of a trial.
@@ -95,12 +107,17 @@ impl Ask {
     pub(super) const AT_BEST: &'static str = "at_best";
 
     /// The words of all functions over the reports of a trial.
-    pub(super) const WORDS: [&'static str; 10] =
-        ["at_best", "best", "last", "first", "min", "max", "mean", "median", "std", "count"];
+    pub(super) const WORDS: [&'static str; 10] = [
+        "at_best", "best", "last", "first", "min", "max", "mean", "median", "std", "count",
+    ];
 
     /// Finds what is asked by the word of a function.
     pub(super) fn named(word: &str) -> Option<Self> {
-        if word == Self::AT_BEST { Some(Self::AtBest) } else { Reducer::named(word).map(Self::Reduce) }
+        if word == Self::AT_BEST {
+            Some(Self::AtBest)
+        } else {
+            Reducer::named(word).map(Self::Reduce)
+        }
     }
 
     /// Writes what is asked of a metric: `min(val_loss)`, `acc@10`.

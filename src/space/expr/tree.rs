@@ -78,9 +78,9 @@ impl Node {
             Kind::List(many) | Kind::All(many) | Kind::Any(many) | Kind::Call(_, many) => {
                 many.iter().collect()
             }
-            Kind::Compare(first, rest) => {
-                std::iter::once(&**first).chain(rest.iter().map(|(_, operand)| operand)).collect()
-            }
+            Kind::Compare(first, rest) => std::iter::once(&**first)
+                .chain(rest.iter().map(|(_, operand)| operand))
+                .collect(),
         }
     }
 }
@@ -89,14 +89,24 @@ impl Node {
 pub(super) fn equalities(root: &Node) -> Vec<(Name, Value, Range<usize>)> {
     let mut found = Vec::new();
     root.visit(&mut |node| {
-        let Kind::Compare(first, rest) = &node.kind else { return };
+        let Kind::Compare(first, rest) = &node.kind else {
+            return;
+        };
         let mut left = &**first;
         for (comparison, right) in rest {
             match (comparison, &left.kind, &right.kind) {
-                (Comparison::Equal | Comparison::Unequal, Kind::Name(name), Kind::Literal(value)) => {
+                (
+                    Comparison::Equal | Comparison::Unequal,
+                    Kind::Name(name),
+                    Kind::Literal(value),
+                ) => {
                     found.push((name.clone(), value.clone(), right.span.clone()));
                 }
-                (Comparison::Equal | Comparison::Unequal, Kind::Literal(value), Kind::Name(name)) => {
+                (
+                    Comparison::Equal | Comparison::Unequal,
+                    Kind::Literal(value),
+                    Kind::Name(name),
+                ) => {
                     found.push((name.clone(), value.clone(), left.span.clone()));
                 }
                 (Comparison::In | Comparison::NotIn, Kind::Name(name), Kind::List(items)) => {

@@ -25,9 +25,17 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
             values.into_iter().collect::<Option<_>>().map(Value::List)
         }
         NodeValue::Datetime(_) | NodeValue::Table(_) => {
-            let remark = super::wrong_type(name, "a number, a string, a boolean or an array of them", node);
+            let remark = super::wrong_type(
+                name,
+                "a number, a string, a boolean or an array of them",
+                node,
+            );
             let is_date = matches!(node.value, NodeValue::Datetime(_));
-            d.push(if is_date { remark.hint("write it as a string, in quotes") } else { remark });
+            d.push(if is_date {
+                remark.hint("write it as a string, in quotes")
+            } else {
+                remark
+            });
             None
         }
     }
@@ -37,7 +45,11 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
 pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Body> {
     let values = distinct(name, items, span, d)?;
     let (cases, ordered) = (Cases::even(values.len()), ascending(&values));
-    Some(Body::Choice { values, cases, ordered })
+    Some(Body::Choice {
+        values,
+        cases,
+        ordered,
+    })
 }
 
 /// Reads `choice`, `weights` and `ordered`.
@@ -47,21 +59,32 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
     let weights = section.take("weights");
     let node = node?;
     let NodeValue::Array(items) = &node.value else {
-        d.push(super::wrong_type("choice", "an array", &node).hint("write `choice = [\"a\", \"b\"]`"));
+        d.push(
+            super::wrong_type("choice", "an array", &node).hint("write `choice = [\"a\", \"b\"]`"),
+        );
         return None;
     };
     let values = distinct(name, items, &node.span, d);
     let cases = cases(name, items.len(), weights, d);
     let values = values?;
     let ordered = ordered.map_or_else(|| ascending(&values), |(ordered, _)| ordered);
-    Some(Body::Choice { values, cases: cases?, ordered })
+    Some(Body::Choice {
+        values,
+        cases: cases?,
+        ordered,
+    })
 }
 
 /// The names that rows set, each with its place, and the rows.
 type RowsBody = (Vec<(Name, Span)>, Body);
 
 /// Reads `rows` and `weights`.
-pub(super) fn rows(name: &str, prefix: &str, section: &mut Section, d: &mut Diagnostics) -> Option<RowsBody> {
+pub(super) fn rows(
+    name: &str,
+    prefix: &str,
+    section: &mut Section,
+    d: &mut Diagnostics,
+) -> Option<RowsBody> {
     let node = section.take("rows");
     let weights = section.take("weights");
     let node = node?;
@@ -74,11 +97,18 @@ pub(super) fn rows(name: &str, prefix: &str, section: &mut Section, d: &mut Diag
     for item in items {
         match &item.value {
             NodeValue::Table(table) => tables.push((table, &item.span)),
-            _ => d.push(super::wrong_type("a row", "a table: { a = 1, b = 2 }", item)),
+            _ => d.push(super::wrong_type(
+                "a row",
+                "a table: { a = 1, b = 2 }",
+                item,
+            )),
         }
     }
     let cases = cases(name, items.len(), weights, d);
-    let Some((first, _)) = tables.first().filter(|(table, _)| !table.entries.is_empty()) else {
+    let Some((first, _)) = tables
+        .first()
+        .filter(|(table, _)| !table.entries.is_empty())
+    else {
         if d.list.len() == before {
             d.push(
                 Diagnostic::error("empty-choice", format!("`{name}` has no rows"))
@@ -90,7 +120,9 @@ pub(super) fn rows(name: &str, prefix: &str, section: &mut Section, d: &mut Diag
     let mut rows: Vec<Vec<Value>> = Vec::new();
     let mut seen = HashMap::new();
     for (table, span) in &tables {
-        let Some(row) = row(name, first, table, span, d) else { continue };
+        let Some(row) = row(name, first, table, span, d) else {
+            continue;
+        };
         let text = serde_json::to_string(&row).unwrap_or_default();
         if let Some(earlier) = seen.insert(text, (*span).clone()) {
             d.push(duplicate(&format!("a row of `{name}`"), span, earlier));
@@ -104,35 +136,59 @@ pub(super) fn rows(name: &str, prefix: &str, section: &mut Section, d: &mut Diag
         .collect();
     for (column, _) in &first.entries {
         if let Some(what) = super::table::unusable(&column.name) {
-            let message =
-                format!("`{}` cannot be the name of a parameter: {what}", column.name.escape_debug());
+            let message = format!(
+                "`{}` cannot be the name of a parameter: {what}",
+                column.name.escape_debug()
+            );
             d.push(Diagnostic::error("bad-name", message).at(column.span.clone(), "rename it"));
         }
     }
     (d.list.len() == before).then_some(())?;
-    Some((targets, Body::Rows { rows, cases: cases? }))
+    Some((
+        targets,
+        Body::Rows {
+            rows,
+            cases: cases?,
+        },
+    ))
 }
 
-fn row(name: &str, first: &Table, table: &Table, span: &Span, d: &mut Diagnostics) -> Option<Vec<Value>> {
+fn row(
+    name: &str,
+    first: &Table,
+    table: &Table,
+    span: &Span,
+    d: &mut Diagnostics,
+) -> Option<Vec<Value>> {
     let names = |table: &Table| {
-        let mut names: Vec<_> = table.entries.iter().map(|(key, _)| key.name.clone()).collect();
+        let mut names: Vec<_> = table
+            .entries
+            .iter()
+            .map(|(key, _)| key.name.clone())
+            .collect();
         names.sort();
         names
     };
     let (wanted, found) = (names(first), names(table));
     if wanted != found {
         let message = format!("the rows of `{name}` set different names");
-        let remark =
-            Diagnostic::error("uneven-rows", message).at(span.clone(), format!("sets {}", found.join(", ")));
+        let remark = Diagnostic::error("uneven-rows", message)
+            .at(span.clone(), format!("sets {}", found.join(", ")));
         d.push(remark.hint(format!("the first row sets {}", wanted.join(", "))));
         return None;
     }
-    first.entries.iter().map(|(key, _)| value_of(&key.name, table.get(&key.name)?, d)).collect()
+    first
+        .entries
+        .iter()
+        .map(|(key, _)| value_of(&key.name, table.get(&key.name)?, d))
+        .collect()
 }
 
 /// Reads weights for `count` cases.
 fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -> Option<Cases> {
-    let Some(node) = weights else { return (count > 0).then(|| Cases::even(count)) };
+    let Some(node) = weights else {
+        return (count > 0).then(|| Cases::even(count));
+    };
     let NodeValue::Array(items) = &node.value else {
         d.push(super::wrong_type("weights", "an array of numbers", &node));
         return None;
@@ -158,10 +214,15 @@ fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -
     }
     let total = weights.iter().map(|weight| weight / 1e3).sum::<f64>() * 1e3;
     if total <= 0.0 {
-        d.push(error("all weights are zero").at(node.span.clone(), "at least one must be positive"));
+        d.push(
+            error("all weights are zero").at(node.span.clone(), "at least one must be positive"),
+        );
         return None;
     }
-    if let Some(at) = weights.iter().position(|weight| *weight > 0.0 && *weight < 1e-9 * total) {
+    if let Some(at) = weights
+        .iter()
+        .position(|weight| *weight > 0.0 && *weight < 1e-9 * total)
+    {
         let remark = error("too small a weight").at(items[at].span.clone(), "would never be drawn");
         d.push(remark.hint("write 0, or leave the choice out"));
         return None;
@@ -172,21 +233,29 @@ fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -
 fn distinct(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Vec<Value>> {
     if items.is_empty() {
         let message = format!("the choice of `{name}` is empty");
-        d.push(Diagnostic::error("empty-choice", message).at(span.clone(), "give at least one value"));
+        d.push(
+            Diagnostic::error("empty-choice", message).at(span.clone(), "give at least one value"),
+        );
         return None;
     }
     let before = d.list.len();
     let mut seen = HashMap::new();
     let mut values = Vec::with_capacity(items.len());
     for item in items {
-        let Some(value) = value_of(name, item, d) else { continue };
+        let Some(value) = value_of(name, item, d) else {
+            continue;
+        };
         // 1 and 1.0 are the same choice.
         let key = match value.as_f64() {
             Some(number) => format!("{number:e}"),
             None => serde_json::to_string(&value).unwrap_or_default(),
         };
         if let Some(earlier) = seen.insert(key, item.span.clone()) {
-            d.push(duplicate(&format!("a choice of `{name}`"), &item.span, earlier));
+            d.push(duplicate(
+                &format!("a choice of `{name}`"),
+                &item.span,
+                earlier,
+            ));
         }
         values.push(value);
     }

@@ -4,7 +4,8 @@ use super::quote::Quote;
 use super::table::{self, Place};
 use super::{Body, Draft, Wish, choice, range};
 use crate::source::{
-    Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes, diagnostic,
+    Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes,
+    diagnostic,
 };
 use crate::space::real::DIGITS;
 use crate::space::{Name, Value};
@@ -31,14 +32,21 @@ const MAIN: &[(&str, Family)] = &[
     ("min", Family::Range),
     ("max", Family::Range),
 ];
-pub(super) const MAIN_KEYS: &[&str] = &["choice", "rows", "value", "expr", "mean", "std", "min", "max"];
+pub(super) const MAIN_KEYS: &[&str] = &[
+    "choice", "rows", "value", "expr", "mean", "std", "min", "max",
+];
 
 const BOUND: Takes = Takes::Either(&[Takes::Number, Takes::Text]);
 
 /// All keys, with what they go with.
 const KEYS: &[(Opt, &[Family])] = &[
     (
-        Opt::new("choice", Takes::List(&Takes::Any), Preset::Absent, "the values to choose from"),
+        Opt::new(
+            "choice",
+            Takes::List(&Takes::Any),
+            Preset::Absent,
+            "the values to choose from",
+        ),
         &[Family::Choice],
     ),
     (
@@ -50,7 +58,15 @@ const KEYS: &[(Opt, &[Family])] = &[
         ),
         &[Family::Rows],
     ),
-    (Opt::new("value", Takes::Any, Preset::Absent, "a constant, also an array"), &[Family::Value]),
+    (
+        Opt::new(
+            "value",
+            Takes::Any,
+            Preset::Absent,
+            "a constant, also an array",
+        ),
+        &[Family::Value],
+    ),
     (
         Opt::new(
             "expr",
@@ -60,26 +76,67 @@ const KEYS: &[(Opt, &[Family])] = &[
         ),
         &[Family::Expr],
     ),
-    (Opt::new("mean", Takes::Number, Preset::Absent, "of a normal distribution"), &[Family::Normal]),
-    (Opt::new("std", Takes::Number, Preset::Absent, "of a normal distribution"), &[Family::Normal]),
     (
-        Opt::new("min", BOUND, Preset::Absent, "the least value, or an expression"),
+        Opt::new(
+            "mean",
+            Takes::Number,
+            Preset::Absent,
+            "of a normal distribution",
+        ),
+        &[Family::Normal],
+    ),
+    (
+        Opt::new(
+            "std",
+            Takes::Number,
+            Preset::Absent,
+            "of a normal distribution",
+        ),
+        &[Family::Normal],
+    ),
+    (
+        Opt::new(
+            "min",
+            BOUND,
+            Preset::Absent,
+            "the least value, or an expression",
+        ),
         &[Family::Range, Family::Normal],
     ),
     (
-        Opt::new("max", BOUND, Preset::Absent, "the largest value, included for integers, or an expression"),
+        Opt::new(
+            "max",
+            BOUND,
+            Preset::Absent,
+            "the largest value, included for integers, or an expression",
+        ),
         &[Family::Range, Family::Normal],
     ),
     (
-        Opt::new("log", Takes::Switch, Preset::Flag(false), "uniform in the logarithm"),
+        Opt::new(
+            "log",
+            Takes::Switch,
+            Preset::Flag(false),
+            "uniform in the logarithm",
+        ),
         &[Family::Range, Family::Normal],
     ),
     (
-        Opt::new("digits", Takes::Count(1), Preset::Count(DIGITS as u64), "significant digits kept"),
+        Opt::new(
+            "digits",
+            Takes::Count(1),
+            Preset::Count(DIGITS as u64),
+            "significant digits kept",
+        ),
         &[Family::Range, Family::Normal],
     ),
     (
-        Opt::new("step", Takes::Number, Preset::Absent, "a grid inside the range, from `min`"),
+        Opt::new(
+            "step",
+            Takes::Number,
+            Preset::Absent,
+            "a grid inside the range, from `min`",
+        ),
         &[Family::Range],
     ),
     (
@@ -119,8 +176,20 @@ const KEYS: &[(Opt, &[Family])] = &[
         &[Family::Range, Family::Normal, Family::Choice, Family::Rows],
     ),
     (
-        Opt::new("when", Takes::Text, Preset::Absent, "exists only if this expression is true"),
-        &[Family::Range, Family::Normal, Family::Choice, Family::Value, Family::Expr, Family::Rows],
+        Opt::new(
+            "when",
+            Takes::Text,
+            Preset::Absent,
+            "exists only if this expression is true",
+        ),
+        &[
+            Family::Range,
+            Family::Normal,
+            Family::Choice,
+            Family::Value,
+            Family::Expr,
+            Family::Rows,
+        ],
     ),
 ];
 
@@ -132,13 +201,17 @@ pub(crate) fn options() -> impl Iterator<Item = Opt> {
 /// Returns what a table describes, with the key that says so; `None` for a group.
 pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
     let has = |main: &str| table.get(main).is_some_and(|node| !super::is_table(node));
-    MAIN.iter().find(|(main, _)| has(main)).map(|(main, family)| (*family, *main))
+    MAIN.iter()
+        .find(|(main, _)| has(main))
+        .map(|(main, family)| (*family, *main))
 }
 
 /// Returns whether a key only modifies what others describe.
 pub(super) fn is_modifier(key: &str) -> bool {
     key != "when"
-        && KEYS.iter().any(|(known, families)| known.name == key && families.len() < 6)
+        && KEYS
+            .iter()
+            .any(|(known, families)| known.name == key && families.len() < 6)
         && !MAIN_KEYS.contains(&key)
 }
 
@@ -159,7 +232,10 @@ pub(super) fn read(
         .map_or(key.span.clone(), |(key, _)| key.span.clone());
     let (mut own, mut branches) = (Vec::new(), Vec::new());
     for (entry, node) in table.entries {
-        match KEYS.iter().find(|(known, _)| known.name == entry.name && !is_branch(&node, &entry.name)) {
+        match KEYS
+            .iter()
+            .find(|(known, _)| known.name == entry.name && !is_branch(&node, &entry.name))
+        {
             Some((_, families)) if !families.contains(&family) => {
                 let message = format!("`{}` does not go with `{main}`", entry.name);
                 let remark = Diagnostic::error("mixed-keys", message)
@@ -171,34 +247,58 @@ pub(super) fn read(
             _ => own.push((entry, node)),
         }
     }
-    let written = range::Written { inline: table.inline, entries: own.clone() };
+    let written = range::Written {
+        inline: table.inline,
+        entries: own.clone(),
+    };
     let path = format!("space.{name}");
-    let mut section = Section::new(path, span, Table { entries: own, inline: table.inline });
+    let mut section = Section::new(
+        path,
+        span,
+        Table {
+            entries: own,
+            inline: table.inline,
+        },
+    );
     let mut draft = table::draft(name.clone(), key.span.clone(), place, Body::Broken);
     if let Some(node) = section.take("when") {
-        draft.conditions.extend(Quote::read("when", &node, d).map(Wish::When));
+        draft
+            .conditions
+            .extend(Quote::read("when", &node, d).map(Wish::When));
     }
     let body = match family {
-        Family::Value => {
-            section.take("value").and_then(|node| choice::value_of(&name, &node, d)).map(Body::Fixed)
-        }
-        Family::Expr => {
-            section.take("expr").and_then(|node| Quote::read("expr", &node, d)).map(Body::Derived)
-        }
+        Family::Value => section
+            .take("value")
+            .and_then(|node| choice::value_of(&name, &node, d))
+            .map(Body::Fixed),
+        Family::Expr => section
+            .take("expr")
+            .and_then(|node| Quote::read("expr", &node, d))
+            .map(Body::Derived),
         Family::Choice => choice::weighted(&name, &mut section, d),
-        Family::Rows => choice::rows(&name, &place.prefix, &mut section, d).map(|(targets, body)| {
-            draft.targets = targets;
-            body
-        }),
-        Family::Range | Family::Normal => {
-            range::read(&name, &key, family == Family::Normal, &mut section, &written, d).map(Body::Range)
+        Family::Rows => {
+            choice::rows(&name, &place.prefix, &mut section, d).map(|(targets, body)| {
+                draft.targets = targets;
+                body
+            })
         }
+        Family::Range | Family::Normal => range::read(
+            &name,
+            &key,
+            family == Family::Normal,
+            &mut section,
+            &written,
+            d,
+        )
+        .map(Body::Range),
     };
     if family != Family::Value && family != Family::Expr {
         draft.default = section.take("default");
     }
     if matches!(family, Family::Range | Family::Normal | Family::Choice) {
-        draft.repeat = section.take("repeat").and_then(|node| repeat(&name, &node, d));
+        draft.repeat = section
+            .take("repeat")
+            .and_then(|node| repeat(&name, &node, d));
     }
     section.finish(d);
     let values = match &body {
@@ -212,8 +312,11 @@ pub(super) fn read(
     for (entry, node) in branches {
         if family != Family::Choice || repeated {
             let message = format!("`{name}` cannot have branches");
-            let why =
-                if repeated { "a list of choices decides nothing" } else { "only a choice has branches" };
+            let why = if repeated {
+                "a list of choices decides nothing"
+            } else {
+                "only a choice has branches"
+            };
             d.push(Diagnostic::error("no-branch", message).at(entry.span, why));
         } else {
             branch(&name, &entry, node, (&values, broken), place, drafts, d);
@@ -235,13 +338,16 @@ fn branch(
     drafts: &mut Vec<Draft>,
     d: &mut Diagnostics,
 ) {
-    let NodeValue::Table(table) = node.value else { return };
+    let NodeValue::Table(table) = node.value else {
+        return;
+    };
     let value = values.iter().find(|value| value.to_string() == key.name);
     let Some(value) = value else {
         if !broken {
             let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
             let message = format!("`{}` is not one of the choices of `{switch}`", key.name);
-            let remark = Diagnostic::error("unknown-branch", message).at(key.span.clone(), "no such choice");
+            let remark =
+                Diagnostic::error("unknown-branch", message).at(key.span.clone(), "no such choice");
             let near = diagnostic::nearest(&key.name, texts.iter().map(String::as_str));
             d.push(match near {
                 Some(near) => remark.hint(format!("did you mean `{near}`?")),
@@ -251,7 +357,10 @@ fn branch(
         return;
     };
     let mut place = place.clone();
-    place.conditions.push(Wish::Branch { switch: switch.clone(), value: value.clone() });
+    place.conditions.push(Wish::Branch {
+        switch: switch.clone(),
+        value: value.clone(),
+    });
     let entries = table::take_when(table, &mut place, d);
     table::parameters(entries, &place, drafts, d);
 }
@@ -262,11 +371,18 @@ fn repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<Quote> {
         NodeValue::Text(_) => Quote::read("repeat", node, d),
         NodeValue::Int(_) => {
             let message = format!("`{name}` is repeated a negative number of times");
-            d.push(Diagnostic::error("bad-repeat", message).at(node.span.clone(), "must be at least 0"));
+            d.push(
+                Diagnostic::error("bad-repeat", message)
+                    .at(node.span.clone(), "must be at least 0"),
+            );
             None
         }
         _ => {
-            d.push(super::wrong_type("repeat", "a whole number, or an expression in quotes", node));
+            d.push(super::wrong_type(
+                "repeat",
+                "a whole number, or an expression in quotes",
+                node,
+            ));
             None
         }
     }

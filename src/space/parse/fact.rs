@@ -1,4 +1,5 @@
-//! What is known about names before any configuration is drawn, and checks of expressions against it.
+//! What is known about names before any configuration is drawn, and checks of expressions against
+//! it.
 
 use super::link::Linker;
 use super::names;
@@ -25,9 +26,11 @@ impl Fact {
     pub(super) fn of_values(values: &[Value]) -> Self {
         let numbers: Option<Vec<f64>> = values.iter().map(Value::as_f64).collect();
         let hull = numbers.map(|numbers| {
-            numbers.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| {
-                (low.min(number), high.max(number))
-            })
+            numbers
+                .into_iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| {
+                    (low.min(number), high.max(number))
+                })
         });
         Self {
             kind: values.iter().map(Type::of).reduce(Type::or),
@@ -39,7 +42,11 @@ impl Fact {
     }
 
     pub(super) fn of_broken() -> Self {
-        Self { kind: Some(Type::Any), broken: true, ..Self::default() }
+        Self {
+            kind: Some(Type::Any),
+            broken: true,
+            ..Self::default()
+        }
     }
 
     /// Joins what two branches say about one name.
@@ -49,7 +56,10 @@ impl Fact {
             return;
         };
         self.kind = other.kind.map(|other| other.or(kind));
-        self.hull = self.hull.zip(other.hull).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
+        self.hull = self
+            .hull
+            .zip(other.hull)
+            .map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
         self.whole &= other.whole;
         self.broken |= other.broken;
         self.values = self.values.take().zip(other.values).map(|(mut a, b)| {
@@ -69,7 +79,9 @@ impl Linker {
     }
 
     pub(super) fn is_whole(&self, quote: &Quote) -> bool {
-        quote.expr.is_whole(&|name| self.fact(name).is_some_and(|fact| fact.whole))
+        quote
+            .expr
+            .is_whole(&|name| self.fact(name).is_some_and(|fact| fact.whole))
     }
 
     /// Checks an expression; `None` after reporting what is wrong.
@@ -99,7 +111,8 @@ impl Linker {
             let message = format!("`{key}` must be {wanted}");
             names::report_once(
                 d,
-                Diagnostic::error("wrong-type", message).at(quote.span(), format!("this is {found}")),
+                Diagnostic::error("wrong-type", message)
+                    .at(quote.span(), format!("this is {found}")),
             );
             return None;
         }
@@ -110,21 +123,36 @@ impl Linker {
     /// Reports comparisons with a string that a choice never is.
     fn check_literals(&self, quote: &Quote, d: &mut Diagnostics) {
         for (name, value, place) in quote.expr.equalities() {
-            let (Value::Text(text), Some(values)) =
-                (&value, self.fact(&name).and_then(|fact| fact.values.as_ref()))
-            else {
+            let (Value::Text(text), Some(values)) = (
+                &value,
+                self.fact(&name).and_then(|fact| fact.values.as_ref()),
+            ) else {
                 continue;
             };
             let texts: Vec<&str> = values
                 .iter()
-                .filter_map(|known| if let Value::Text(text) = known { Some(&**text) } else { None })
+                .filter_map(|known| {
+                    if let Value::Text(text) = known {
+                        Some(&**text)
+                    } else {
+                        None
+                    }
+                })
                 .collect();
             if !texts.contains(&&**text) {
-                let remark = Diagnostic::error("unknown-choice", format!("`{name}` is never `{text}`"))
-                    .at(quote.place(&place), "not one of its choices")
-                    .did_you_mean(text, texts.iter().copied());
+                let remark =
+                    Diagnostic::error("unknown-choice", format!("`{name}` is never `{text}`"))
+                        .at(quote.place(&place), "not one of its choices")
+                        .did_you_mean(text, texts.iter().copied());
                 let listed = format!("it is one of {}", texts.join(", "));
-                names::report_once(d, if remark.hints.is_empty() { remark.hint(listed) } else { remark });
+                names::report_once(
+                    d,
+                    if remark.hints.is_empty() {
+                        remark.hint(listed)
+                    } else {
+                        remark
+                    },
+                );
             }
         }
     }

@@ -27,9 +27,17 @@ pub(super) fn link(
     let index: HashMap<Name, usize> = names.iter().cloned().zip(0..).collect();
     let setters = names::setters(&drafts, &index);
     names::find_clashes(&drafts, &names, &setters, d);
-    let needs: Vec<_> = drafts.iter().map(|draft| names::needs(draft, &index, &setters, &names, d)).collect();
+    let needs: Vec<_> = drafts
+        .iter()
+        .map(|draft| names::needs(draft, &index, &setters, &names, d))
+        .collect();
     let order = order::order(&drafts, &needs, d);
-    let mut linker = Linker { facts: vec![Fact::default(); names.len()], names, index, axes: 0 };
+    let mut linker = Linker {
+        facts: vec![Fact::default(); names.len()],
+        names,
+        index,
+        axes: 0,
+    };
     let mut made: Vec<Option<Param>> = drafts.iter().map(|_| None).collect();
     for at in &order {
         made[*at] = linker.param(&mut drafts[*at], d);
@@ -60,16 +68,24 @@ pub(super) struct Linker {
 }
 
 impl Linker {
-    /// Makes a parameter of a draft and notes what is known about its names; `None` after reporting what is wrong.
+    /// Makes a parameter of a draft and notes what is known about its names; `None` after reporting
+    /// what is wrong.
     fn param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
         let before = d.list.len();
         let conditions = self.conditions(draft, d);
         let body = std::mem::replace(&mut draft.body, Body::Broken);
         let (origin, facts) = match self.origin(&draft.name, body, draft.repeat.as_ref(), d) {
             Some(found) => found,
-            None => (None, draft.targets.iter().map(|_| Fact::of_broken()).collect()),
+            None => (
+                None,
+                draft.targets.iter().map(|_| Fact::of_broken()).collect(),
+            ),
         };
-        let targets: Vec<_> = draft.targets.iter().map(|(name, _)| self.index[name]).collect();
+        let targets: Vec<_> = draft
+            .targets
+            .iter()
+            .map(|(name, _)| self.index[name])
+            .collect();
         for (target, fact) in targets.iter().zip(facts) {
             self.facts[*target].join(fact);
         }
@@ -101,11 +117,13 @@ impl Linker {
             .conditions
             .iter()
             .map(|wish| match wish {
-                Wish::Branch { switch, value } => self.index.get(switch).map(|slot| Condition::Branch {
-                    switch: *slot,
-                    name: switch.clone(),
-                    value: value.clone(),
-                }),
+                Wish::Branch { switch, value } => {
+                    self.index.get(switch).map(|slot| Condition::Branch {
+                        switch: *slot,
+                        name: switch.clone(),
+                        value: value.clone(),
+                    })
+                }
                 Wish::When(quote) => self
                     .check("when", quote, Some(Type::Bool), d)
                     .map(|_| Condition::When(quote.expr.clone())),
@@ -145,18 +163,37 @@ impl Linker {
                 let facts = (0..width).map(|at| Fact::of_values(&column(at))).collect();
                 return Some((Some(Origin::Rows { rows, cases }), facts));
             }
-            Body::Choice { values, cases, ordered } => {
+            Body::Choice {
+                values,
+                cases,
+                ordered,
+            } => {
                 let fact = Fact::of_values(&values);
-                (Some(Bounds::Known(Domain::choice(values, cases, ordered))), fact)
+                (
+                    Some(Bounds::Known(Domain::choice(values, cases, ordered))),
+                    fact,
+                )
             }
             Body::Range(range) => self.range(range, d),
         };
         let Some(quote) = repeat else {
-            return Some((range.map(|range| Origin::Drawn { range, repeat: None }), vec![fact]));
+            return Some((
+                range.map(|range| Origin::Drawn {
+                    range,
+                    repeat: None,
+                }),
+                vec![fact],
+            ));
         };
-        let list = Fact { kind: Some(Type::List), ..Fact::default() };
+        let list = Fact {
+            kind: Some(Type::List),
+            ..Fact::default()
+        };
         let repeat = self.repeat(name, quote, d);
-        let origin = range.zip(repeat).map(|(range, repeat)| Origin::Drawn { range, repeat: Some(repeat) });
+        let origin = range.zip(repeat).map(|(range, repeat)| Origin::Drawn {
+            range,
+            repeat: Some(repeat),
+        });
         Some((origin, vec![list]))
     }
 
@@ -165,17 +202,30 @@ impl Linker {
         let quoted = |end: &Option<End>| matches!(end, Some(End::Expr(_)));
         if shape.whole && quoted(&draft.min) && quoted(&draft.max) {
             let whole = |end: &Option<End>| {
-                if let Some(End::Expr(quote)) = end { self.is_whole(quote) } else { true }
+                if let Some(End::Expr(quote)) = end {
+                    self.is_whole(quote)
+                } else {
+                    true
+                }
             };
             shape.whole = whole(&draft.min) && whole(&draft.max);
         }
-        let mut fact =
-            Fact { kind: Some(Type::Number), hull: None, whole: shape.whole, values: None, broken: false };
+        let mut fact = Fact {
+            kind: Some(Type::Number),
+            hull: None,
+            whole: shape.whole,
+            values: None,
+            broken: false,
+        };
         if let Some(domain) = draft.domain {
             fact.hull = match &domain {
                 Domain::Whole(range) => Some((range.min() as f64, range.max() as f64)),
                 Domain::Real(range) => Some((range.low(), range.high())),
-                _ => draft.min.as_ref().and_then(End::number).zip(draft.max.as_ref().and_then(End::number)),
+                _ => draft
+                    .min
+                    .as_ref()
+                    .and_then(End::number)
+                    .zip(draft.max.as_ref().and_then(End::number)),
             };
             return (Some(Bounds::Known(domain)), fact);
         }
@@ -192,7 +242,9 @@ impl Linker {
         };
         let (min, max) = (hull_of(&draft.min), hull_of(&draft.max));
         let outer = match shape.bell {
-            None => min.zip(max).and_then(|(min, max)| Domain::range(Some(min.0), Some(max.1), &shape).ok()),
+            None => min
+                .zip(max)
+                .and_then(|(min, max)| Domain::range(Some(min.0), Some(max.1), &shape).ok()),
             Some(_) => Domain::range(min.map(|min| min.0), max.map(|max| max.1), &shape).ok(),
         };
         fact.hull = min.zip(max).map(|(min, max)| (min.0, max.1));
@@ -202,17 +254,25 @@ impl Linker {
                 End::Expr(quote) => Bound::Expr(quote.expr),
             })
         };
-        let bounds = Bounds::Computed { min: bound(draft.min), max: bound(draft.max), shape, outer };
+        let bounds = Bounds::Computed {
+            min: bound(draft.min),
+            max: bound(draft.max),
+            shape,
+            outer,
+        };
         (sound.then_some(bounds), fact)
     }
 
     fn repeat(&self, name: &Name, quote: &Quote, d: &mut Diagnostics) -> Option<Repeat> {
         self.check("repeat", quote, Some(Type::Number), d)?;
-        let error =
-            |message: String, label: &str| Diagnostic::error("bad-repeat", message).at(quote.span(), label);
+        let error = |message: String, label: &str| {
+            Diagnostic::error("bad-repeat", message).at(quote.span(), label)
+        };
         if !self.is_whole(quote) {
-            let remark =
-                error(format!("`{name}` is not repeated a whole number of times"), "this can be a fraction");
+            let remark = error(
+                format!("`{name}` is not repeated a whole number of times"),
+                "this can be a fraction",
+            );
             d.push(remark.hint("use an integer parameter, or `floor(…)`"));
             return None;
         }
@@ -238,7 +298,10 @@ impl Linker {
             ));
             return None;
         }
-        Some(Repeat { count: quote.expr.clone(), most: most as usize })
+        Some(Repeat {
+            count: quote.expr.clone(),
+            most: most as usize,
+        })
     }
 
     fn constraints(
@@ -250,7 +313,10 @@ impl Linker {
         for (name, quote) in constraints {
             for (mention, place) in quote.expr.mentions() {
                 if !self.index.contains_key(mention) {
-                    names::report_once(d, names::unknown_name(mention, quote.place(place), &self.names));
+                    names::report_once(
+                        d,
+                        names::unknown_name(mention, quote.place(place), &self.names),
+                    );
                 }
             }
             if self.check(&name, &quote, Some(Type::Bool), d).is_some() {
@@ -266,7 +332,10 @@ fn width(param: &Param) -> usize {
     match &param.origin {
         Origin::Fixed(_) | Origin::Derived(_) => 0,
         Origin::Rows { .. } | Origin::Drawn { repeat: None, .. } => 1,
-        Origin::Drawn { repeat: Some(repeat), .. } => repeat.most,
+        Origin::Drawn {
+            repeat: Some(repeat),
+            ..
+        } => repeat.most,
     }
 }
 
@@ -276,10 +345,23 @@ fn lay_axes(param: &mut Param, axes: &mut Vec<Axis>) {
         Origin::Rows { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
         _ => param.outer().map_or(AxisKind::Real, Domain::kind),
     };
-    let repeated = matches!(&param.origin, Origin::Drawn { repeat: Some(_), .. });
+    let repeated = matches!(
+        &param.origin,
+        Origin::Drawn {
+            repeat: Some(_),
+            ..
+        }
+    );
     for at in 0..width(param) {
-        let name = if repeated { format!("{}[{at}]", param.name).into() } else { param.name.clone() };
-        axes.push(Axis { name, kind: kind.clone() });
+        let name = if repeated {
+            format!("{}[{at}]", param.name).into()
+        } else {
+            param.name.clone()
+        };
+        axes.push(Axis {
+            name,
+            kind: kind.clone(),
+        });
     }
     param.axes = start..axes.len();
 }

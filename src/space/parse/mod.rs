@@ -1,7 +1,8 @@
 //! From the tables `[space]` and `[constraints]` to a [`Space`].
 //!
-//! First every entry is read on its own into a [`Draft`] (`table`, `entry`, `range`, `choice`), then `link` looks at them together: names,
-//! types, order of dependencies. Whatever is wrong is reported and reading goes on, so that all mistakes are found at once.
+//! First every entry is read on its own into a [`Draft`] (`table`, `entry`, `range`, `choice`),
+//! then `link` looks at them together: names, types, order of dependencies. Whatever is wrong is
+//! reported and reading goes on, so that all mistakes are found at once.
 
 mod choice;
 mod default;
@@ -29,7 +30,11 @@ use range::RangeDraft;
 const MOST_PARAMS: usize = 10_000;
 
 /// Reads a whole space.
-pub(super) fn space(space: Section, constraints: Option<Section>, d: &mut Diagnostics) -> Option<Space> {
+pub(super) fn space(
+    space: Section,
+    constraints: Option<Section>,
+    d: &mut Diagnostics,
+) -> Option<Space> {
     let before = d.list.len();
     let drafts = table::read(space, d);
     if let Some(first_beyond) = drafts.get(MOST_PARAMS) {
@@ -37,10 +42,14 @@ pub(super) fn space(space: Section, constraints: Option<Section>, d: &mut Diagno
         d.push(Diagnostic::error("too-many", message).at(first_beyond.key.clone(), "beyond here"));
         return None;
     }
-    let constraints = constraints.map(|section| read_constraints(section, d)).unwrap_or_default();
+    let constraints = constraints
+        .map(|section| read_constraints(section, d))
+        .unwrap_or_default();
     let space = link::link(drafts, constraints, d);
     in_order_of_the_file(&mut d.list[before..]);
-    let sound = d.list[before..].iter().all(|found| found.level != Level::Error);
+    let sound = d.list[before..]
+        .iter()
+        .all(|found| found.level != Level::Error);
     space.filter(|_| sound)
 }
 
@@ -99,7 +108,8 @@ fn read_constraints(mut section: Section, d: &mut Diagnostics) -> Vec<(Name, Quo
 
 fn wrong_type(name: &str, wanted: &str, node: &Node) -> Diagnostic {
     let message = format!("`{name}` must be {wanted}");
-    Diagnostic::error("wrong-type", message).at(node.span.clone(), format!("this is {}", node.value.kind()))
+    Diagnostic::error("wrong-type", message)
+        .at(node.span.clone(), format!("this is {}", node.value.kind()))
 }
 
 fn is_table(node: &Node) -> bool {

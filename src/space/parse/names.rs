@@ -11,7 +11,11 @@ use std::collections::{HashMap, HashSet};
 pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
     let mut seen = HashSet::new();
     let targets = drafts.iter().flat_map(|draft| &draft.targets);
-    targets.map(|(name, _)| name).filter(|name| seen.insert((*name).clone())).cloned().collect()
+    targets
+        .map(|(name, _)| name)
+        .filter(|name| seen.insert((*name).clone()))
+        .cloned()
+        .collect()
 }
 
 /// Finds for each name the drafts that set it.
@@ -26,11 +30,17 @@ pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec
 }
 
 /// Reports names that are set twice in one configuration.
-pub(super) fn find_clashes(drafts: &[Draft], names: &[Name], setters: &[Vec<usize>], d: &mut Diagnostics) {
+pub(super) fn find_clashes(
+    drafts: &[Draft],
+    names: &[Name],
+    setters: &[Vec<usize>],
+    d: &mut Diagnostics,
+) {
     for (name, setters) in names.iter().zip(setters) {
         for (at, later) in setters.iter().enumerate() {
-            let Some(earlier) =
-                setters[..at].iter().find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))
+            let Some(earlier) = setters[..at]
+                .iter()
+                .find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))
             else {
                 continue;
             };
@@ -53,7 +63,16 @@ pub(super) fn find_clashes(drafts: &[Draft], names: &[Name], setters: &[Vec<usiz
 fn exclude(a: &Draft, b: &Draft) -> bool {
     a.conditions.iter().any(|a| {
         b.conditions.iter().any(|b| match (a, b) {
-            (Wish::Branch { switch: a, value: x }, Wish::Branch { switch: b, value: y }) => a == b && x != y,
+            (
+                Wish::Branch {
+                    switch: a,
+                    value: x,
+                },
+                Wish::Branch {
+                    switch: b,
+                    value: y,
+                },
+            ) => a == b && x != y,
             _ => false,
         })
     })
@@ -91,10 +110,13 @@ pub(super) fn needs(
     d: &mut Diagnostics,
 ) -> Vec<usize> {
     let mut needs = Vec::new();
-    let switches = draft.conditions.iter().filter_map(|condition| match condition {
-        Wish::Branch { switch, .. } => index.get(switch),
-        Wish::When(_) => None,
-    });
+    let switches = draft
+        .conditions
+        .iter()
+        .filter_map(|condition| match condition {
+            Wish::Branch { switch, .. } => index.get(switch),
+            Wish::When(_) => None,
+        });
     for slot in switches {
         needs.extend(&setters[*slot]);
     }
@@ -119,17 +141,27 @@ const ENOUGH: usize = 200;
 
 /// Adds a remark unless it is there: the `when` of a group is read once for each of its parameters.
 pub(super) fn report_once(d: &mut Diagnostics, remark: Diagnostic) {
-    if !d.list.iter().rev().take(ENOUGH).any(|earlier| *earlier == remark) {
+    if !d
+        .list
+        .iter()
+        .rev()
+        .take(ENOUGH)
+        .any(|earlier| *earlier == remark)
+    {
         d.push(remark);
     }
 }
 
 pub(super) fn unknown_name(name: &str, span: Span, names: &[Name]) -> Diagnostic {
-    let remark =
-        Diagnostic::error("unknown-name", format!("there is no parameter `{name}`")).at(span, "unknown");
-    let dashed = names.iter().find(|known| known.contains('-') && known.split('-').next() == Some(name));
+    let remark = Diagnostic::error("unknown-name", format!("there is no parameter `{name}`"))
+        .at(span, "unknown");
+    let dashed = names
+        .iter()
+        .find(|known| known.contains('-') && known.split('-').next() == Some(name));
     match dashed {
-        Some(dashed) => remark.hint(format!("a name with a dash stands in backticks: `{dashed}`")),
+        Some(dashed) => remark.hint(format!(
+            "a name with a dash stands in backticks: `{dashed}`"
+        )),
         None => remark.did_you_mean(name, names.iter().map(|name| &**name)),
     }
 }

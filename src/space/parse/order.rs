@@ -4,8 +4,8 @@ use super::Draft;
 use crate::source::{Diagnostic, Diagnostics};
 use std::collections::BTreeSet;
 
-/// Sorts drafts so that each comes after those it `needs`, otherwise in the order of the file. What stands in a circle is reported and
-/// left out.
+/// Sorts drafts so that each comes after those it `needs`, otherwise in the order of the file. What
+/// stands in a circle is reported and left out.
 pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut needed_by = vec![Vec::new(); drafts.len()];
@@ -14,7 +14,9 @@ pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics)
             needed_by[*need].push(draft);
         }
     }
-    let mut ready: BTreeSet<usize> = (0..drafts.len()).filter(|draft| missing[*draft] == 0).collect();
+    let mut ready: BTreeSet<usize> = (0..drafts.len())
+        .filter(|draft| missing[*draft] == 0)
+        .collect();
     let mut order = Vec::with_capacity(drafts.len());
     while let Some(draft) = ready.pop_first() {
         order.push(draft);
@@ -38,19 +40,31 @@ fn circle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnost
     while !path.contains(&at) {
         path.push(at);
         // What misses something needs another that does.
-        at = needs[at].iter().copied().find(|need| missing[*need] > 0).unwrap_or(at);
+        at = needs[at]
+            .iter()
+            .copied()
+            .find(|need| missing[*need] > 0)
+            .unwrap_or(at);
     }
     let start = path.iter().position(|member| *member == at).unwrap_or(0);
     let members = &path[start..];
-    let names: Vec<_> =
-        members.iter().chain(members.first()).map(|member| format!("`{}`", drafts[*member].name)).collect();
+    let names: Vec<_> = members
+        .iter()
+        .chain(members.first())
+        .map(|member| format!("`{}`", drafts[*member].name))
+        .collect();
     let message = match members {
         [alone] => format!("`{}` depends on itself", drafts[*alone].name),
-        _ => format!("these parameters depend on each other in a circle: {}", names.join(" needs ")),
+        _ => format!(
+            "these parameters depend on each other in a circle: {}",
+            names.join(" needs ")
+        ),
     };
     let mut remark = Diagnostic::error("cycle", message);
     for (member, next) in members.iter().zip(names.iter().skip(1)).take(8) {
         remark = remark.at(drafts[*member].key.clone(), format!("needs {next}"));
     }
-    remark.hint("a `when`, bound, `repeat` or `expr` may only use parameters that do not use this one")
+    remark.hint(
+        "a `when`, bound, `repeat` or `expr` may only use parameters that do not use this one",
+    )
 }

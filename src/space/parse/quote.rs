@@ -23,7 +23,11 @@ impl Quote {
         };
         let start = start_of(text, node);
         match Expr::parse(text) {
-            Ok(expr) => Some(Self { expr, span: node.span.clone(), start }),
+            Ok(expr) => Some(Self {
+                expr,
+                span: node.span.clone(),
+                start,
+            }),
             Err(error) => {
                 d.push(remark(&error, place(start, &node.span, &error.span), key));
                 None
@@ -34,7 +38,11 @@ impl Quote {
     /// Makes an expression of a number that stands at `span`.
     pub(super) fn constant(number: i64, span: &Span) -> Option<Self> {
         let expr = Expr::parse(&number.to_string()).ok()?;
-        Some(Self { expr, span: span.clone(), start: None })
+        Some(Self {
+            expr,
+            span: span.clone(),
+            start: None,
+        })
     }
 
     /// Returns the place in the file of a part of the expression.
@@ -72,7 +80,9 @@ fn place(start: Option<usize>, whole: &Span, part: &Range<usize>) -> Span {
 
 fn start_of(text: &str, node: &Node) -> Option<usize> {
     [1, 3].into_iter().find_map(|quotes| {
-        let inner = node.written.get(quotes..node.written.len().checked_sub(quotes)?)?;
+        let inner = node
+            .written
+            .get(quotes..node.written.len().checked_sub(quotes)?)?;
         (inner == text).then_some(node.span.start + quotes)
     })
 }

@@ -50,14 +50,24 @@ pub(super) fn read(
     let (min, max) = (end("min", section, d), end("max", section, d));
     let step = section.take_with_key("step");
     let digits = section.take_with_key("digits");
-    let bell = if normal { bell(name, key, section, d) } else { None };
-    let mut shape = Shape { log, bell, ..Shape::default() };
+    let bell = if normal {
+        bell(name, key, section, d)
+    } else {
+        None
+    };
+    let mut shape = Shape {
+        log,
+        bell,
+        ..Shape::default()
+    };
     if !normal {
         for (missing, found, other) in [("min", &min, "max"), ("max", &max, "min")] {
             if matches!(found, Given::Nothing) {
                 let message = format!("the range of `{name}` has no `{missing}`");
-                let remark = Diagnostic::error("no-range", message)
-                    .at(written.key(other).unwrap_or(key.span.clone()), format!("only `{other}` is given"));
+                let remark = Diagnostic::error("no-range", message).at(
+                    written.key(other).unwrap_or(key.span.clone()),
+                    format!("only `{other}` is given"),
+                );
                 d.push(remark.hint(format!("add `{missing}`")));
             }
         }
@@ -73,7 +83,10 @@ pub(super) fn read(
         return None;
     }
     let (min, max) = (min.end(), max.end());
-    let known = [&min, &max].into_iter().flatten().all(|end| end.number().is_some());
+    let known = [&min, &max]
+        .into_iter()
+        .flatten()
+        .all(|end| end.number().is_some());
     let domain = if known {
         let number = |end: &Option<End>| end.as_ref().and_then(End::number);
         match Domain::range(number(&min), number(&max), &shape) {
@@ -86,7 +99,12 @@ pub(super) fn read(
     } else {
         None
     };
-    Some(RangeDraft { min, max, shape, domain })
+    Some(RangeDraft {
+        min,
+        max,
+        shape,
+        domain,
+    })
 }
 
 /// What is found where a bound may stand.
@@ -107,10 +125,18 @@ impl Given {
 }
 
 fn end(key: &'static str, section: &mut Section, d: &mut Diagnostics) -> Given {
-    let Some(node) = section.take(key) else { return Given::Nothing };
+    let Some(node) = section.take(key) else {
+        return Given::Nothing;
+    };
     match node.value {
-        NodeValue::Int(number) => Given::End(End::Number { number: number as f64, whole: true }),
-        NodeValue::Float(number) if number.is_finite() => Given::End(End::Number { number, whole: false }),
+        NodeValue::Int(number) => Given::End(End::Number {
+            number: number as f64,
+            whole: true,
+        }),
+        NodeValue::Float(number) if number.is_finite() => Given::End(End::Number {
+            number,
+            whole: false,
+        }),
         NodeValue::Float(_) => {
             d.push(not_finite(key, &node));
             Given::Wrong
@@ -119,7 +145,11 @@ fn end(key: &'static str, section: &mut Section, d: &mut Diagnostics) -> Given {
             Quote::read(key, &node, d).map_or(Given::Wrong, |quote| Given::End(End::Expr(quote)))
         }
         _ => {
-            d.push(super::wrong_type(key, "a number, or an expression in quotes", &node));
+            d.push(super::wrong_type(
+                key,
+                "a number, or an expression in quotes",
+                &node,
+            ));
             Given::Wrong
         }
     }
@@ -133,7 +163,9 @@ fn not_finite(key: &str, node: &Node) -> Diagnostic {
 /// Integers: no bound is a float, nor is the step. Two expressions are looked at later.
 fn is_whole(min: &Given, max: &Given, step: Option<&Node>) -> bool {
     let float = |given: &Given| matches!(given, Given::End(End::Number { whole: false, .. }));
-    !(float(min) || float(max) || step.is_some_and(|node| matches!(node.value, NodeValue::Float(_))))
+    !(float(min)
+        || float(max)
+        || step.is_some_and(|node| matches!(node.value, NodeValue::Float(_))))
 }
 
 fn bell(name: &str, key: &Key, section: &mut Section, d: &mut Diagnostics) -> Option<(f64, f64)> {
@@ -143,7 +175,8 @@ fn bell(name: &str, key: &Key, section: &mut Section, d: &mut Diagnostics) -> Op
     match (mean, std) {
         (Some((mean, at)), Some(_)) if mean.abs() > 1e300 => {
             d.push(
-                Diagnostic::error("too-large", format!("the mean of `{name}` is too large")).at(at, "here"),
+                Diagnostic::error("too-large", format!("the mean of `{name}` is too large"))
+                    .at(at, "here"),
             );
             None
         }
@@ -157,8 +190,8 @@ fn bell(name: &str, key: &Key, section: &mut Section, d: &mut Diagnostics) -> Op
             if d.list.len() == before {
                 let missing = if mean.is_some() { "std" } else { "mean" };
                 let message = format!("`{name}` has no `{missing}`");
-                let remark =
-                    Diagnostic::error("no-range", message).at(key.span.clone(), "this is a normal range");
+                let remark = Diagnostic::error("no-range", message)
+                    .at(key.span.clone(), "this is a normal range");
                 d.push(remark.hint(format!("add `{missing}`: {{ mean = 0.0, std = 1.0 }}")));
             }
             None
@@ -182,26 +215,45 @@ fn read_step(name: &str, node: &Node, d: &mut Diagnostics) -> Option<f64> {
     if step <= 0.0 {
         let message = format!("the step of `{name}` must be positive");
         d.push(
-            Diagnostic::error("bad-step", message).at(node.span.clone(), format!("this is {}", node.written)),
+            Diagnostic::error("bad-step", message)
+                .at(node.span.clone(), format!("this is {}", node.written)),
         );
         return None;
     }
     Some(step)
 }
 
-fn read_digits(name: &str, key: &Key, node: &Node, shape: &Shape, d: &mut Diagnostics) -> Option<i32> {
+fn read_digits(
+    name: &str,
+    key: &Key,
+    node: &Node,
+    shape: &Shape,
+    d: &mut Diagnostics,
+) -> Option<i32> {
     if shape.whole || shape.step.is_some() {
         let (other, hint) = if shape.whole {
-            ("integers", "for floats write a bound with a dot: `min = 1.0`")
+            (
+                "integers",
+                "for floats write a bound with a dot: `min = 1.0`",
+            )
         } else {
-            ("a `step`", "leave out `digits`: the step says which numbers there are")
+            (
+                "a `step`",
+                "leave out `digits`: the step says which numbers there are",
+            )
         };
         let message = format!("`digits` of `{name}` does not go with {other}");
-        d.push(Diagnostic::error("mixed-keys", message).at(key.span.clone(), "leave it out").hint(hint));
+        d.push(
+            Diagnostic::error("mixed-keys", message)
+                .at(key.span.clone(), "leave it out")
+                .hint(hint),
+        );
         return None;
     }
     match node.value {
-        NodeValue::Int(digits) if (1..=i64::from(MOST_DIGITS)).contains(&digits) => Some(digits as i32),
+        NodeValue::Int(digits) if (1..=i64::from(MOST_DIGITS)).contains(&digits) => {
+            Some(digits as i32)
+        }
         _ => {
             let message = format!("`digits` of `{name}` must be between 1 and {MOST_DIGITS}");
             d.push(
@@ -215,11 +267,17 @@ fn read_digits(name: &str, key: &Key, node: &Node, shape: &Shape, d: &mut Diagno
 
 impl Written {
     fn key(&self, name: &str) -> Option<Span> {
-        self.entries.iter().find(|(key, _)| key.name == name).map(|(key, _)| key.span.clone())
+        self.entries
+            .iter()
+            .find(|(key, _)| key.name == name)
+            .map(|(key, _)| key.span.clone())
     }
 
     fn node(&self, name: &str) -> Option<&Node> {
-        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+        self.entries
+            .iter()
+            .find(|(key, _)| key.name == name)
+            .map(|(_, node)| node)
     }
 
     /// Writes the table again with `min` and `max` exchanged.
@@ -231,11 +289,24 @@ impl Written {
                 _ => None,
             };
             let node = other.unwrap_or(node);
-            format!("{} = {}", key.name, if node.written.is_empty() { "…" } else { &*node.written })
+            format!(
+                "{} = {}",
+                key.name,
+                if node.written.is_empty() {
+                    "…"
+                } else {
+                    &*node.written
+                }
+            )
         };
-        let bounds_only = |(key, _): &&(Key, Node)| self.inline || key.name == "min" || key.name == "max";
+        let bounds_only =
+            |(key, _): &&(Key, Node)| self.inline || key.name == "min" || key.name == "max";
         let entries: Vec<_> = self.entries.iter().filter(bounds_only).map(write).collect();
-        if self.inline { format!("{{ {} }}", entries.join(", ")) } else { entries.join(", ") }
+        if self.inline {
+            format!("{{ {} }}", entries.join(", "))
+        } else {
+            entries.join(", ")
+        }
     }
 }
 
@@ -246,12 +317,21 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
                 remark = remark.at(node.span.clone(), format!("`{name}` is {}", node.written));
             }
         }
-        if remark.labels.is_empty() { remark.at(key.span.clone(), "") } else { remark }
+        if remark.labels.is_empty() {
+            remark.at(key.span.clone(), "")
+        } else {
+            remark
+        }
     };
-    let error = |code, message: String, names: &[&str]| label(Diagnostic::error(code, message), names);
+    let error =
+        |code, message: String, names: &[&str]| label(Diagnostic::error(code, message), names);
     match fault {
         Fault::Empty => {
-            let remark = error("empty-range", format!("the range of `{name}` is empty"), &["min", "max"]);
+            let remark = error(
+                "empty-range",
+                format!("the range of `{name}` is empty"),
+                &["min", "max"],
+            );
             let number = |key| match written.node(key).map(|node| &node.value) {
                 Some(NodeValue::Int(number)) => Some(*number as f64),
                 Some(NodeValue::Float(number)) => Some(*number),
@@ -266,7 +346,8 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
         Fault::NotPositive => {
             let message = format!("`{name}` is logarithmic, but its range is not above zero");
             let example = written.node("step").map_or("1e-6", |step| &*step.written);
-            let hint = format!("give a small positive `min`, such as {example}, or leave out `log`");
+            let hint =
+                format!("give a small positive `min`, such as {example}, or leave out `log`");
             error("log-of-zero", message, &["min"]).hint(hint)
         }
         Fault::StepTooLarge => {
@@ -274,10 +355,12 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
             error("bad-step", message, &["step", "min", "max"])
                 .hint("make the step smaller or the range wider")
         }
-        Fault::TooMany => {
-            error("too-many", format!("the range of `{name}` has too many values"), &["min", "max", "step"])
-                .hint("make it narrower, or a float: `min = 0.0`")
-        }
+        Fault::TooMany => error(
+            "too-many",
+            format!("the range of `{name}` has too many values"),
+            &["min", "max", "step"],
+        )
+        .hint("make it narrower, or a float: `min = 0.0`"),
         Fault::TooLarge => error(
             "too-large",
             format!("the bounds of `{name}` are too large or too small to compute with"),
@@ -288,7 +371,8 @@ fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic 
             error("bad-digits", message, &["digits", "min", "max"]).hint("raise `digits`")
         }
         Fault::CutAway => {
-            let message = format!("the bounds of `{name}` leave nothing of its normal distribution");
+            let message =
+                format!("the bounds of `{name}` leave nothing of its normal distribution");
             error("empty-range", message, &["min", "max", "mean", "std"])
                 .hint("bounds must lie within 5 deviations of the mean")
         }

@@ -3,7 +3,9 @@
 use super::entry;
 use super::quote::Quote;
 use super::{Body, Draft, Wish, choice};
-use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span, Table, diagnostic};
+use crate::source::{
+    Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span, Table, diagnostic,
+};
 use crate::space::Name;
 
 /// Where a table of parameters stands.
@@ -31,7 +33,10 @@ pub(super) fn parameters(
 ) {
     for (key, node) in entries {
         if let Some(what) = unusable(&key.name) {
-            let message = format!("`{}` cannot be the name of a parameter: {what}", key.name.escape_debug());
+            let message = format!(
+                "`{}` cannot be the name of a parameter: {what}",
+                key.name.escape_debug()
+            );
             d.push(Diagnostic::error("bad-name", message).at(key.span, "rename it"));
             continue;
         }
@@ -64,30 +69,47 @@ fn parameter(key: Key, node: Node, place: &Place, drafts: &mut Vec<Draft>, d: &m
 /// Makes a draft of a parameter that sets its own name.
 pub(super) fn draft(name: Name, key: Span, place: &Place, body: Body) -> Draft {
     let targets = vec![(name.clone(), key.clone())];
-    Draft { name, key, targets, conditions: place.conditions.clone(), body, repeat: None, default: None }
+    Draft {
+        name,
+        key,
+        targets,
+        conditions: place.conditions.clone(),
+        body,
+        repeat: None,
+        default: None,
+    }
 }
 
 fn group(name: &Name, table: Table, place: &Place, drafts: &mut Vec<Draft>, d: &mut Diagnostics) {
-    let mut place = Place { prefix: format!("{name}."), conditions: place.conditions.clone() };
+    let mut place = Place {
+        prefix: format!("{name}."),
+        conditions: place.conditions.clone(),
+    };
     let entries = take_when(table, &mut place, d);
     parameters(entries, &place, drafts, d);
 }
 
-/// Reads the `when` of a group or branch, which then holds for all in it; returns the other entries.
+/// Reads the `when` of a group or branch, which then holds for all in it; returns the other
+/// entries.
 pub(super) fn take_when(table: Table, place: &mut Place, d: &mut Diagnostics) -> Vec<(Key, Node)> {
     let mut entries = table.entries;
-    let is_when = |(key, node): &(Key, Node)| key.name == "when" && matches!(node.value, NodeValue::Text(_));
+    let is_when =
+        |(key, node): &(Key, Node)| key.name == "when" && matches!(node.value, NodeValue::Text(_));
     if let Some(at) = entries.iter().position(is_when) {
         let (_, node) = entries.remove(at);
-        place.conditions.extend(Quote::read("when", &node, d).map(Wish::When));
+        place
+            .conditions
+            .extend(Quote::read("when", &node, d).map(Wish::When));
     }
     entries
 }
 
 /// Returns whether a table without `min`, `choice`… was meant as a group of parameters.
 fn is_group(table: &Table) -> bool {
-    let modified =
-        table.entries.iter().any(|(key, node)| !super::is_table(node) && entry::is_modifier(&key.name));
+    let modified = table
+        .entries
+        .iter()
+        .any(|(key, node)| !super::is_table(node) && entry::is_modifier(&key.name));
     let scalar = |node: &Node| !matches!(node.value, NodeValue::Table(_) | NodeValue::Array(_));
     let misspelt = table.inline
         && table.entries.iter().any(|(key, node)| {
@@ -99,8 +121,11 @@ fn is_group(table: &Table) -> bool {
 }
 
 fn rangeless(name: &str, key: &Key, table: &Table) -> Diagnostic {
-    let remark = Diagnostic::error("no-range", format!("`{name}` has neither a range nor a choice"))
-        .at(key.span.clone(), "what can it be?");
+    let remark = Diagnostic::error(
+        "no-range",
+        format!("`{name}` has neither a range nor a choice"),
+    )
+    .at(key.span.clone(), "what can it be?");
     let slip = table.entries.iter().find_map(|(key, node)| {
         let near = diagnostic::nearest(&key.name, entry::MAIN_KEYS.iter().copied())?;
         (!super::is_table(node)).then_some((key, near))
@@ -108,17 +133,23 @@ fn rangeless(name: &str, key: &Key, table: &Table) -> Diagnostic {
     match slip {
         Some((slip, near)) => {
             let hint = format!("did you mean `{near}`?");
-            remark.at(slip.span.clone(), format!("`{}` is not a key of a parameter", slip.name)).hint(hint)
+            remark
+                .at(
+                    slip.span.clone(),
+                    format!("`{}` is not a key of a parameter", slip.name),
+                )
+                .hint(hint)
         }
-        None => {
-            remark.hint("give it `min` and `max`, or `choice`, `value`, `expr`, `rows`, or `mean` and `std`")
-        }
+        None => remark.hint(
+            "give it `min` and `max`, or `choice`, `value`, `expr`, `rows`, or `mean` and `std`",
+        ),
     }
 }
 
 /// Says why a key cannot be the name of a parameter.
 pub(super) fn unusable(name: &str) -> Option<&'static str> {
-    let bad = |letter: char| letter.is_control() || letter.is_whitespace() || "={}[]`".contains(letter);
+    let bad =
+        |letter: char| letter.is_control() || letter.is_whitespace() || "={}[]`".contains(letter);
     match name.chars().find(|letter| bad(*letter)) {
         _ if name.is_empty() => Some("it is empty"),
         None => None,

@@ -7,7 +7,9 @@ use crate::space::{AxisKind, Digits, Extent, Params, Refusal, Space, Value};
 
 fn section(table: &Table, name: &str) -> Option<Section> {
     let node = table.get(name)?;
-    let NodeValue::Table(inner) = &node.value else { return None };
+    let NodeValue::Table(inner) = &node.value else {
+        return None;
+    };
     Some(Section::new(name, node.span.clone(), inner.clone()))
 }
 
@@ -15,26 +17,42 @@ fn section(table: &Table, name: &str) -> Option<Section> {
 fn read(text: &str) -> (Option<Space>, Option<Params>, Diagnostics) {
     let mut d = Diagnostics::default();
     let table = Table::parse(text, &mut d);
-    let Some(section_of_space) = section(&table, "space") else { return (None, None, d) };
+    let Some(section_of_space) = section(&table, "space") else {
+        return (None, None, d);
+    };
     let space = Space::parse(section_of_space, section(&table, "constraints"), &mut d);
-    let point =
-        section(&table, "point").and_then(|point| space.as_ref()?.parse_point(point, Digits::Exact, &mut d));
+    let point = section(&table, "point")
+        .and_then(|point| space.as_ref()?.parse_point(point, Digits::Exact, &mut d));
     (space, point, d)
 }
 
 fn space(text: &str) -> Space {
     let (space, _, d) = read(text);
-    let source = Source { name: "sweep.toml".into(), text: text.into() };
-    let shown: Vec<_> = d.list.iter().map(|found| render::text(&source, found, false)).collect();
+    let source = Source {
+        name: "sweep.toml".into(),
+        text: text.into(),
+    };
+    let shown: Vec<_> = d
+        .list
+        .iter()
+        .map(|found| render::text(&source, found, false))
+        .collect();
     assert!(d.list.is_empty(), "{}", shown.join("\n\n"));
     space.unwrap()
 }
 
 /// All that is said about a text, as a terminal shows it.
 fn complaints(text: &str) -> String {
-    let source = Source { name: "sweep.toml".into(), text: text.into() };
+    let source = Source {
+        name: "sweep.toml".into(),
+        text: text.into(),
+    };
     let (_, _, d) = read(text);
-    d.list.iter().map(|found| render::text(&source, found, false)).collect::<Vec<_>>().join("\n\n")
+    d.list
+        .iter()
+        .map(|found| render::text(&source, found, false))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// The codes of all errors, in order.
@@ -43,7 +61,11 @@ fn codes(text: &str) -> Vec<&'static str> {
 }
 
 fn shown(params: &Params) -> String {
-    params.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    params
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 const EXAMPLE: &str = r#"
@@ -68,22 +90,47 @@ units = [128, 64]
 #[test]
 fn the_example_of_the_manual_means_what_it_says() {
     let space = space(EXAMPLE);
-    let axes: Vec<_> = space.axes().iter().map(|axis| axis.name.to_string()).collect();
+    let axes: Vec<_> = space
+        .axes()
+        .iter()
+        .map(|axis| axis.name.to_string())
+        .collect();
     assert_eq!(
         axes,
-        ["lr", "layers", "optimizer", "momentum", "units[0]", "units[1]", "units[2]", "units[3]"]
+        [
+            "lr",
+            "layers",
+            "optimizer",
+            "momentum",
+            "units[0]",
+            "units[1]",
+            "units[2]",
+            "units[3]"
+        ]
     );
     assert_eq!(space.axes()[1].kind, AxisKind::Ordered(4));
     let names: Vec<_> = space.names().iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["lr", "layers", "optimizer", "momentum", "units", "epochs"]);
+    assert_eq!(
+        names,
+        ["lr", "layers", "optimizer", "momentum", "units", "epochs"]
+    );
 
     let sgd = space.decode(&[0.5, 0.4, 0.1, 0.5, 0.0, 0.999, 0.5, 0.5]);
-    assert_eq!(shown(&sgd), "lr=0.001 layers=2 optimizer=sgd momentum=0.495 units=[16,511] epochs=20");
-    assert_eq!(space.active(&sgd), [true, true, true, true, true, true, false, false]);
+    assert_eq!(
+        shown(&sgd),
+        "lr=0.001 layers=2 optimizer=sgd momentum=0.495 units=[16,511] epochs=20"
+    );
+    assert_eq!(
+        space.active(&sgd),
+        [true, true, true, true, true, true, false, false]
+    );
     assert_eq!(space.admits(&sgd), Ok(()));
 
     let adam = space.decode(&[0.5, 0.0, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5]);
-    assert_eq!(shown(&adam), "lr=0.001 layers=1 optimizer=adam units=[89] epochs=20");
+    assert_eq!(
+        shown(&adam),
+        "lr=0.001 layers=1 optimizer=adam units=[89] epochs=20"
+    );
     assert_eq!(space.size(), None);
 }
 
@@ -91,13 +138,24 @@ fn the_example_of_the_manual_means_what_it_says() {
 fn a_point_is_taken_and_what_it_leaves_out_is_drawn() {
     let (space, point, _) = read(EXAMPLE);
     let (space, point) = (space.unwrap(), point.unwrap());
-    assert_eq!(shown(&point), "lr=0.0003 layers=2 optimizer=adam units=[128,64]");
+    assert_eq!(
+        shown(&point),
+        "lr=0.0003 layers=2 optimizer=adam units=[128,64]"
+    );
     let complete = space.complete(&point, &[0.5; 8]);
-    assert_eq!(shown(&complete), "lr=0.0003 layers=2 optimizer=adam units=[128,64] epochs=20");
+    assert_eq!(
+        shown(&complete),
+        "lr=0.0003 layers=2 optimizer=adam units=[128,64] epochs=20"
+    );
     assert_eq!(space.admits(&complete), Ok(()));
-    let other: Params = [("optimizer".into(), Value::Text("sgd".into()))].into_iter().collect();
+    let other: Params = [("optimizer".into(), Value::Text("sgd".into()))]
+        .into_iter()
+        .collect();
     let complete = space.complete(&other, &[0.5; 8]);
-    assert_eq!(shown(&complete), "lr=0.001 layers=3 optimizer=sgd momentum=0.495 units=[89,89,89] epochs=20");
+    assert_eq!(
+        shown(&complete),
+        "lr=0.001 layers=3 optimizer=sgd momentum=0.495 units=[89,89,89] epochs=20"
+    );
 }
 
 #[test]
@@ -119,7 +177,10 @@ bound = { min = 8, max = "top", step = 8, log = true }
     let coordinates = space.encode(&params);
     assert_eq!(space.decode(&coordinates), params);
     let shown = complaints("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
-    assert!(shown.contains("give a small positive `min`, such as 0.1"), "{shown}");
+    assert!(
+        shown.contains("give a small positive `min`, such as 0.1"),
+        "{shown}"
+    );
     let is_log = |name| matches!(space.extent(name), Some(Extent::Range { log: true, .. }));
     assert!(is_log("lr") && is_log("batch") && !is_log("top"));
 }
@@ -151,7 +212,11 @@ masks   = { choice = [0, 1], repeat = 3 }
         "flag=true shape=[1,2] size=32 kind=b grade=high drop=0.4 rough=0.8 noise=0.841621 scale=1.36626 twice=64 m=b o=2 \
          image=32 patch=13 masks=[1,1,1]"
     );
-    let kinds: Vec<_> = space.axes().iter().map(|axis| (&*axis.name, axis.kind.clone())).collect();
+    let kinds: Vec<_> = space
+        .axes()
+        .iter()
+        .map(|axis| (&*axis.name, axis.kind.clone()))
+        .collect();
     assert_eq!(
         kinds,
         [
@@ -194,9 +259,15 @@ lr = { min = 1e-4, max = 1e-2, log = true }
 fn branches_exist_for_their_choice_only_and_may_share_names() {
     let space = space(BRANCHES);
     let names: Vec<_> = space.names().iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["batch", "model.layers", "optimizer", "lr", "momentum"]);
+    assert_eq!(
+        names,
+        ["batch", "model.layers", "optimizer", "lr", "momentum"]
+    );
     let at = |optimizer| shown(&space.decode(&[0.1, 0.5, optimizer, 0.5, 0.9, 0.5]));
-    assert_eq!(at(0.1), "batch=32 model.layers=2 optimizer=sgd lr=0.505 momentum=0.9");
+    assert_eq!(
+        at(0.1),
+        "batch=32 model.layers=2 optimizer=sgd lr=0.505 momentum=0.9"
+    );
     assert_eq!(at(0.5), "batch=32 model.layers=2 optimizer=adam lr=0.001");
     assert_eq!(at(0.9), "batch=32 model.layers=2 optimizer=plain");
     let adam = space.decode(&[0.1, 0.5, 0.5, 0.5, 0.9, 0.5]);
@@ -208,17 +279,29 @@ fn what_is_missing_superfluous_or_outside_is_refused() {
     let space = space(BRANCHES);
     let params = |text: &str| serde_json::from_str::<Params>(text).unwrap();
     let check = |text: &str| space.admits(&params(text));
-    assert_eq!(check(r#"{"batch":32,"model.layers":1,"optimizer":"plain"}"#), Ok(()));
-    assert_eq!(check(r#"{"batch":32,"optimizer":"plain"}"#), Err(Refusal::Missing("model.layers".into())));
+    assert_eq!(
+        check(r#"{"batch":32,"model.layers":1,"optimizer":"plain"}"#),
+        Ok(())
+    );
+    assert_eq!(
+        check(r#"{"batch":32,"optimizer":"plain"}"#),
+        Err(Refusal::Missing("model.layers".into()))
+    );
     assert_eq!(
         check(r#"{"batch":32,"model.layers":1,"optimizer":"plain","lr":0.5}"#),
         Err(Refusal::Inactive("lr".into()))
     );
     assert_eq!(
         check(r#"{"batch":32,"model.layers":1,"optimizer":"adam","lr":0.5}"#),
-        Err(Refusal::Outside { name: "lr".into(), value: Value::Float(0.5) })
+        Err(Refusal::Outside {
+            name: "lr".into(),
+            value: Value::Float(0.5)
+        })
     );
-    assert_eq!(check(r#"{"epochs":1}"#), Err(Refusal::Inactive("epochs".into())));
+    assert_eq!(
+        check(r#"{"epochs":1}"#),
+        Err(Refusal::Inactive("epochs".into()))
+    );
 }
 
 #[test]
@@ -235,7 +318,10 @@ momentum = [0.0, 0.5, 0.9]
     assert_eq!(space(text).size(), Some((2 + 4 + 8) * (3 + 1)));
     assert_eq!(space(BRANCHES).size(), None);
     assert_eq!(space("[space]\nx = 3").size(), Some(1));
-    assert_eq!(space("[space]\na = [1, 2, 3]\nb = { min = 1, max = \"a\" }").size(), Some(6));
+    assert_eq!(
+        space("[space]\na = [1, 2, 3]\nb = { min = 1, max = \"a\" }").size(),
+        Some(6)
+    );
 }
 
 #[test]
@@ -243,7 +329,10 @@ fn constraints_refuse_and_are_measured() {
     let text = "[space]\na = { min = 0.0, max = 1.0 }\nm = { min = 0.0, max = 1.0, when = 'a > 2' }\n\
                 [constraints]\nhalf = 'a < 0.5'\nabsent = 'm > 0.5'";
     let space = space(text);
-    assert_eq!(space.admits(&space.decode(&[0.75, 0.0])), Err(Refusal::Constraint("half".into())));
+    assert_eq!(
+        space.admits(&space.decode(&[0.75, 0.0])),
+        Err(Refusal::Constraint("half".into()))
+    );
     assert_eq!(
         space.admits(&space.decode(&[0.25, 0.0])),
         Ok(()),
@@ -254,11 +343,17 @@ fn constraints_refuse_and_are_measured() {
 
 #[test]
 fn what_cannot_be_computed_refuses_the_configuration() {
-    let text =
-        "[space]\na = { min = 0, max = 2 }\nb = { min = 1.0, max = \"a\" }\nc = { expr = \"1 / (a - 2)\" }";
+    let text = "[space]\na = { min = 0, max = 2 }\nb = { min = 1.0, max = \"a\" }\nc = { expr = \"1 / (a - 2)\" }";
     let space = space(text);
-    let refusal = |a: f64| space.admits(&space.decode(&[a, 0.5])).map_err(|refusal| refusal.to_string());
-    assert_eq!(refusal(0.1), Err("constraint `b: the range is empty` does not hold".into()));
+    let refusal = |a: f64| {
+        space
+            .admits(&space.decode(&[a, 0.5]))
+            .map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(
+        refusal(0.1),
+        Err("constraint `b: the range is empty` does not hold".into())
+    );
     assert_eq!(refusal(0.5), Ok(()));
     assert_eq!(
         refusal(0.9),
@@ -278,7 +373,10 @@ deep = { min = 1, max = 5, when = "layers > 3", default = 1 }
 pair = { rows = [{ m = "a", o = 1 }, { m = "b", o = 2 }], default = { m = "b", o = 2 } }
 "#;
     let space = space(text);
-    assert_eq!(shown(&space.defaults()), "layers=2 units=[32,32] drop=0.0 m=b o=2");
+    assert_eq!(
+        shown(&space.defaults()),
+        "layers=2 units=[32,32] drop=0.0 m=b o=2"
+    );
 }
 
 #[test]
@@ -286,9 +384,17 @@ fn cells_of_uneven_axes_are_found_by_number() {
     let space = space(
         "[space]\nn = { min = 1, max = 1024, log = true }\nc = { choice = ['a', 'b'], weights = [9, 1] }",
     );
-    let value = |k: u64| space.decode(&[space.cell(0, k).unwrap(), 0.0]).get("n").cloned();
+    let value = |k: u64| {
+        space
+            .decode(&[space.cell(0, k).unwrap(), 0.0])
+            .get("n")
+            .cloned()
+    };
     assert!((0..1024).all(|k| value(k) == Some(Value::Int(k as i64 + 1))));
-    assert_eq!((space.cell(0, 1024), space.cell(1, 1), space.cell(2, 0)), (None, Some(0.95), None));
+    assert_eq!(
+        (space.cell(0, 1024), space.cell(1, 1), space.cell(2, 0)),
+        (None, Some(0.95), None)
+    );
 }
 
 mod properties {
@@ -296,7 +402,8 @@ mod properties {
     use crate::space::{Refusal, Space};
     use proptest::prelude::*;
 
-    /// One entry of a space by its number: every row of the language, some depending on earlier ones.
+    /// One entry of a space by its number: every row of the language, some depending on earlier
+    /// ones.
     fn entry(kind: u8, at: usize, width: u8) -> String {
         let name = format!("p{at}");
         let width = i64::from(width);
@@ -309,19 +416,36 @@ mod properties {
                 width % 30,
                 width % 12 + 1
             ),
-            4 => format!("{name} = {{ min = 0.1, max = {}.2, step = 0.05 }}", width + 1),
-            5 => format!("{name} = {{ mean = {}, std = 0.{}1, log = true }}", width % 5, width),
-            6 => format!("{name} = {{ mean = {width}, std = 1.5, max = {} }}", width + 2),
-            7 => format!("{name} = {{ choice = ['a', 'b', 3, true], weights = [1, {width}, 0, 2.5] }}"),
+            4 => format!(
+                "{name} = {{ min = 0.1, max = {}.2, step = 0.05 }}",
+                width + 1
+            ),
+            5 => format!(
+                "{name} = {{ mean = {}, std = 0.{}1, log = true }}",
+                width % 5,
+                width
+            ),
+            6 => format!(
+                "{name} = {{ mean = {width}, std = 1.5, max = {} }}",
+                width + 2
+            ),
+            7 => format!(
+                "{name} = {{ choice = ['a', 'b', 3, true], weights = [1, {width}, 0, 2.5] }}"
+            ),
             8 => format!(
                 "{name} = {{ rows = [{{ {name}a = 1, {name}b = 'x' }}, {{ {name}a = 2, {name}b = 'y' }}] }}"
             ),
             9 => format!("{name} = {{ expr = \"n * {width} + 1\" }}"),
             10 => format!("{name} = {{ min = 0.0, max = 1.0, when = \"s == 'a' or n > 2\" }}"),
-            11 => format!("{name} = {{ min = 1, max = {}, repeat = \"n\" }}", width + 1),
+            11 => format!(
+                "{name} = {{ min = 1, max = {}, repeat = \"n\" }}",
+                width + 1
+            ),
             12 => format!("{name} = {{ min = \"n\", max = {} }}", width % 4 + 1),
             13 => {
-                format!("{name} = {{ min = 0.5, max = \"n * 2\", repeat = \"n + 1\", when = \"s != 'c'\" }}")
+                format!(
+                    "{name} = {{ min = 0.5, max = \"n * 2\", repeat = \"n + 1\", when = \"s != 'c'\" }}"
+                )
             }
             14 => format!("{name} = {{ choice = [1, 2], repeat = 2, when = 'f' }}"),
             15 => format!("{name} = {{ value = [1, {width}] }}"),
@@ -414,5 +538,8 @@ fn a_huge_space_is_refused_quickly() {
         text += &["p", &at.to_string(), " = { min = 0, max = 'q' }\n"].concat();
     }
     assert_eq!(codes(&text), ["too-many"]);
-    assert_eq!(codes("[space]\nn = 1000\na = { min = 0.0, max = 1.0, repeat = 'n + 1' }"), ["bad-repeat"]);
+    assert_eq!(
+        codes("[space]\nn = 1000\na = { min = 0.0, max = 1.0, repeat = 'n + 1' }"),
+        ["bad-repeat"]
+    );
 }

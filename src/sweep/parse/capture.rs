@@ -5,8 +5,14 @@ use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source};
 use crate::space::Name;
 use regex::Regex;
 
-pub(super) fn read(file: &mut Section, source: &Source, diagnostics: &mut Diagnostics) -> Vec<(Name, Regex)> {
-    let Some(mut section) = file.take_section("capture", diagnostics) else { return Vec::new() };
+pub(super) fn read(
+    file: &mut Section,
+    source: &Source,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Name, Regex)> {
+    let Some(mut section) = file.take_section("capture", diagnostics) else {
+        return Vec::new();
+    };
     let mut captures = Vec::new();
     for (key, node) in section.take_rest() {
         let NodeValue::Text(pattern) = &node.value else {
@@ -19,7 +25,10 @@ pub(super) fn read(file: &mut Section, source: &Source, diagnostics: &mut Diagno
             Ok(regex) if regex.captures_len() < 2 => {
                 let message = format!("the expression of `{}` captures nothing", key.name);
                 let error = Diagnostic::error("no-group", message).at(node.span, "no parentheses");
-                diagnostics.push(error.hint(format!(r"put the value in parentheses: '{}=(\S+)'", key.name)));
+                diagnostics.push(error.hint(format!(
+                    r"put the value in parentheses: '{}=(\S+)'",
+                    key.name
+                )));
             }
             Ok(regex) => captures.push((Name::from(key.name), regex)),
             Err(error) => {
@@ -36,5 +45,7 @@ pub(super) fn read(file: &mut Section, source: &Source, diagnostics: &mut Diagno
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
-    last.trim_start_matches("error: ").trim_end_matches('.').to_owned()
+    last.trim_start_matches("error: ")
+        .trim_end_matches('.')
+        .to_owned()
 }

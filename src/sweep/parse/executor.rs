@@ -9,11 +9,19 @@ use crate::study::Kind;
 /// The executor of a sweep that names none.
 const DEFAULT: &str = "pool";
 
-pub(in crate::sweep) const OPTIONS: &[Opt] =
-    &[Opt::new("name", Takes::KindOf("executor"), Preset::Text(DEFAULT), "which one")];
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
+    "name",
+    Takes::KindOf("executor"),
+    Preset::Text(DEFAULT),
+    "which one",
+)];
 
 /// Reads the section; the executor's own options stay in the [`Choice`].
-pub(super) fn read(file: &mut Section, known: &[Kind<dyn Site>], diagnostics: &mut Diagnostics) -> Choice {
+pub(super) fn read(
+    file: &mut Section,
+    known: &[Kind<dyn Site>],
+    diagnostics: &mut Diagnostics,
+) -> Choice {
     let section = file.take_section("executor", diagnostics);
     let mut section = section.unwrap_or_else(|| Section::new("executor", 0..0, Table::default()));
     let name = section.take_text("name", diagnostics);
@@ -22,5 +30,10 @@ pub(super) fn read(file: &mut Section, known: &[Kind<dyn Site>], diagnostics: &m
     if let Some(kind) = kind {
         keys::refuse_unknown_of_kind(&mut section, "executor", kind, known, diagnostics);
     }
-    Choice { name, section, span, capabilities: kind.map_or(&[], |kind| kind.capabilities) }
+    Choice {
+        name,
+        section,
+        span,
+        capabilities: kind.map_or(&[], |kind| kind.capabilities),
+    }
 }

@@ -10,7 +10,9 @@ const MOST_HOMES: usize = 2;
 
 /// Refuses what stands at the top of the file and is neither a table nor a key of the top.
 pub(super) fn refuse_unknown_top(file: &mut Section, diagnostics: &mut Diagnostics) {
-    let tables = SECTIONS.iter().flat_map(|section| [section.name, section.former]);
+    let tables = SECTIONS
+        .iter()
+        .flat_map(|section| [section.name, section.former]);
     let tables = tables.filter(|name| !name.is_empty());
     file.declare(tables.chain(FREE_TABLES.iter().copied()));
     refuse_unknown(file, "", diagnostics);
@@ -29,12 +31,21 @@ pub(super) fn table(
 
 /// Takes a table, or an array of tables, with their declared options; those of the earlier name
 /// with a warning.
-pub(super) fn tables(file: &mut Section, name: &'static str, diagnostics: &mut Diagnostics) -> Vec<Section> {
+pub(super) fn tables(
+    file: &mut Section,
+    name: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Section> {
     let mut sections = open_tables(file, name, diagnostics);
-    let former = SECTIONS.iter().find(|section| section.name == name).map_or("", |section| section.former);
+    let former = SECTIONS
+        .iter()
+        .find(|section| section.name == name)
+        .map_or("", |section| section.former);
     if !former.is_empty() {
         let earlier = open_tables(file, former, diagnostics);
-        diagnostics.list.extend(earlier.iter().map(|section| renamed(section, name)));
+        diagnostics
+            .list
+            .extend(earlier.iter().map(|section| renamed(section, name)));
         sections.extend(earlier);
     }
     for section in &mut sections {
@@ -46,7 +57,8 @@ pub(super) fn tables(file: &mut Section, name: &'static str, diagnostics: &mut D
 /// Says the new name of a table that has its earlier one.
 fn renamed(section: &Section, name: &str) -> Diagnostic {
     let message = format!("`[[{}]]` is now called `[[{name}]]`", section.path);
-    let warning = Diagnostic::warning("renamed-table", message).at(section.span.clone(), "the earlier name");
+    let warning =
+        Diagnostic::warning("renamed-table", message).at(section.span.clone(), "the earlier name");
     warning.hint(format!("write `[[{name}]]`; it means the same"))
 }
 
@@ -56,7 +68,9 @@ pub(super) fn open_tables(
     name: &'static str,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Section> {
-    let Some(node) = file.take(name) else { return Vec::new() };
+    let Some(node) = file.take(name) else {
+        return Vec::new();
+    };
     let nodes = match node.value {
         NodeValue::Array(nodes) => nodes,
         _ => vec![node],
@@ -68,8 +82,9 @@ pub(super) fn open_tables(
             other => {
                 let error = Diagnostic::error("wrong-type", format!("`{name}` must be a table"))
                     .at(node.span, format!("this is {}", other.kind()));
-                diagnostics
-                    .push(error.hint(format!("write `[{name}]` or `[[{name}]]` on a line of its own")));
+                diagnostics.push(error.hint(format!(
+                    "write `[{name}]` or `[[{name}]]` on a line of its own"
+                )));
             }
         }
     }
@@ -87,13 +102,18 @@ pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
     section.declare(names(name).chain(kind.options.iter().map(|option| option.name)));
     let unknown = section.take_unknown();
     for key in &unknown {
-        let others = kinds.iter().filter(|other| other.options.iter().any(|option| option.name == key.name));
+        let others = kinds
+            .iter()
+            .filter(|other| other.options.iter().any(|option| option.name == key.name));
         let others: Vec<_> = others.map(|other| format!("`{}`", other.name)).collect();
         diagnostics.push(if others.is_empty() {
             unknown_key(section, name, key, &unknown)
         } else {
             let options = others.join(", ");
-            let hint = format!("`{}` is an option of {options}, not of `{}`", key.name, kind.name);
+            let hint = format!(
+                "`{}` is an option of {options}, not of `{}`",
+                key.name, kind.name
+            );
             section.unknown(key).hint(hint)
         });
     }
@@ -103,13 +123,20 @@ pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
 pub(super) fn refuse_unknown(section: &mut Section, name: &str, diagnostics: &mut Diagnostics) {
     section.declare(names(name));
     let unknown = section.take_unknown();
-    diagnostics.list.extend(unknown.iter().map(|key| unknown_key(section, name, key, &unknown)));
+    diagnostics.list.extend(
+        unknown
+            .iter()
+            .map(|key| unknown_key(section, name, key, &unknown)),
+    );
 }
 
 /// Returns the names of the options of a table itself.
 fn names(table: &str) -> impl Iterator<Item = &'static str> {
     let section = SECTIONS.iter().find(|section| section.name == table);
-    section.into_iter().flat_map(|section| section.options).map(|option| option.name)
+    section
+        .into_iter()
+        .flat_map(|section| section.options)
+        .map(|option| option.name)
 }
 
 /// Says that a table does not take a key, and where the key belongs.
@@ -120,7 +147,11 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
     }
     let headings: Vec<_> = homes.iter().map(|home| home.heading()).collect();
     let message = format!("`{}` belongs to {}", key.name, headings.join(" or "));
-    let label = if name.is_empty() { "stands at the top" } else { "not a key of this table" };
+    let label = if name.is_empty() {
+        "stands at the top"
+    } else {
+        "not a key of this table"
+    };
     let hint = match homes[0].name {
         "" => "move it above the first table".to_owned(),
         _ => format!("move it below a line {}", headings.join(" or ")),
@@ -134,16 +165,23 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
 /// Returns the tables that a key of another table may have been meant for: those that take most of
 /// the `unknown` keys beside it, and of these the one whose name resembles the table's own.
 fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReference> {
-    let takes =
-        |home: &SectionReference, key: &Key| home.options.iter().any(|option| option.name == key.name);
-    let mut homes: Vec<_> =
-        SECTIONS.iter().filter(|home| home.name != table && takes(home, key)).map(|home| (home, 0)).collect();
+    let takes = |home: &SectionReference, key: &Key| {
+        home.options.iter().any(|option| option.name == key.name)
+    };
+    let mut homes: Vec<_> = SECTIONS
+        .iter()
+        .filter(|home| home.name != table && takes(home, key))
+        .map(|home| (home, 0))
+        .collect();
     for (home, count) in &mut homes {
         *count = unknown.iter().filter(|key| takes(home, key)).count();
     }
     let most = homes.iter().map(|(_, count)| *count).max();
     homes.retain(|(_, count)| Some(*count) == most);
-    let names = homes.iter().flat_map(|(home, _)| [home.name, home.former]).filter(|name| !name.is_empty());
+    let names = homes
+        .iter()
+        .flat_map(|(home, _)| [home.name, home.former])
+        .filter(|name| !name.is_empty());
     if let Some(near) = nearest(table, names) {
         homes.retain(|(home, _)| home.name == near || home.former == near);
     }

@@ -22,7 +22,9 @@ pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 use super::plan::Tried;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use crate::source::secret::masked;
-use crate::source::{Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table};
+use crate::source::{
+    Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table,
+};
 use crate::space::{Digits, Name, Params, Space};
 use crate::study::kind::Capability;
 use md5::{Digest, Md5};
@@ -85,14 +87,19 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
     if broken {
         // What is missing may stand in the part that could not be read.
-        diagnostics.list.retain(|found| !found.code.starts_with("missing"));
+        diagnostics
+            .list
+            .retain(|found| !found.code.starts_with("missing"));
     }
     match sweep {
         Some(mut sweep) if !diagnostics.has_errors() => {
             sweep.warnings = diagnostics;
             Ok(sweep)
         }
-        _ => Err(Rejected { source, diagnostics }),
+        _ => Err(Rejected {
+            source,
+            diagnostics,
+        }),
     }
 }
 
@@ -106,14 +113,22 @@ fn read(
 ) -> Option<Sweep> {
     let name = title(&mut file, "name", diagnostics).unwrap_or_else(|| default_name(&source.name));
     let pipeline = title(&mut file, "pipeline", diagnostics).unwrap_or_else(|| name.clone());
-    let stage = title(&mut file, "stage", diagnostics).unwrap_or_else(|| sections::STAGE.to_owned());
-    let seed = file.take_count("seed", 0, diagnostics).map_or(sections::SEED, |(seed, _)| seed);
+    let stage =
+        title(&mut file, "stage", diagnostics).unwrap_or_else(|| sections::STAGE.to_owned());
+    let seed = file
+        .take_count("seed", 0, diagnostics)
+        .map_or(sections::SEED, |(seed, _)| seed);
     let objectives = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
-    let names = space.as_ref().map_or_else(|| raw.names.clone(), Space::names);
+    let names = space
+        .as_ref()
+        .map_or_else(|| raw.names.clone(), Space::names);
     let readable = space.is_some();
     let points = read_points(&mut file, space.as_ref(), diagnostics);
-    let mut places = Places { space: raw.space_span.clone(), ..Places::default() };
+    let mut places = Places {
+        space: raw.space_span.clone(),
+        ..Places::default()
+    };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
     let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
@@ -128,7 +143,9 @@ fn read(
 
     places.trials.clone_from(&search.trials_span);
     let endless = search.sampler.can(Capability::Enumerates) || limits.time.is_some();
-    let trials = search.trials.or((!endless).then_some(search::DEFAULT_TRIALS));
+    let trials = search
+        .trials
+        .or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
         digest: digest(&masked(&source.text)),
@@ -157,7 +174,11 @@ fn read(
         registry: Arc::new(registry.clone()),
         places,
     };
-    let tried = if readable { Tried::All } else { Tried::AllButSampler };
+    let tried = if readable {
+        Tried::All
+    } else {
+        Tried::AllButSampler
+    };
     let _ = sweep.try_build(&sweep.setting(sweep.slots()), tried, diagnostics);
     lints::of_ranges("", &raw.space, diagnostics);
     if !readable {
@@ -176,9 +197,11 @@ fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space
     let before = diagnostics.list.len();
     let Some(section) = file.take_section("space", diagnostics) else {
         if diagnostics.list.len() == before {
-            let missing = Diagnostic::error("missing-space", "there is nothing to search: no `[space]`");
-            diagnostics
-                .push(missing.hint("add it: [space]\n      lr = { min = 1e-5, max = 1e-1, log = true }"));
+            let missing =
+                Diagnostic::error("missing-space", "there is nothing to search: no `[space]`");
+            diagnostics.push(
+                missing.hint("add it: [space]\n      lr = { min = 1e-5, max = 1e-1, log = true }"),
+            );
         }
         return None;
     };
@@ -190,10 +213,19 @@ fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space
     space
 }
 
-fn read_points(file: &mut Section, space: Option<&Space>, diagnostics: &mut Diagnostics) -> Vec<Params> {
+fn read_points(
+    file: &mut Section,
+    space: Option<&Space>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Params> {
     let sections = keys::open_tables(file, "point", diagnostics);
-    let Some(space) = space else { return Vec::new() };
-    sections.into_iter().filter_map(|point| space.parse_point(point, Digits::Exact, diagnostics)).collect()
+    let Some(space) = space else {
+        return Vec::new();
+    };
+    sections
+        .into_iter()
+        .filter_map(|point| space.parse_point(point, Digits::Exact, diagnostics))
+        .collect()
 }
 
 /// Takes every `[[point]]` of a document, `None` if it has none.
@@ -223,7 +255,12 @@ impl Raw {
         let (space, space_span) = table("space");
         let mut names = Vec::new();
         collect_names("", &space, &mut names);
-        Self { space, space_span, constraints: table("constraints").0.entries, names }
+        Self {
+            space,
+            space_span,
+            constraints: table("constraints").0.entries,
+            names,
+        }
     }
 }
 
@@ -247,8 +284,11 @@ fn collect_names(prefix: &str, table: &Table, names: &mut Vec<Name>) {
 /// Reads a name that becomes a folder or a column.
 fn title(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
     let (text, span) = file.take_text(key, diagnostics)?;
-    let Err(why) = check_title(&text) else { return Some(text) };
-    let error = Diagnostic::error("bad-name", format!("`{key}` cannot be a folder's name")).at(span, why);
+    let Err(why) = check_title(&text) else {
+        return Some(text);
+    };
+    let error =
+        Diagnostic::error("bad-name", format!("`{key}` cannot be a folder's name")).at(span, why);
     diagnostics.push(error.hint("use letters, digits, `-`, `_` and `.`"));
     None
 }
@@ -268,12 +308,18 @@ fn check_title(text: &str) -> Result<(), &'static str> {
 }
 
 fn default_name(path: &str) -> String {
-    let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| check_title(stem).is_ok()).unwrap_or_else(|| "sweep".to_owned())
+    let stem = Path::new(path)
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| check_title(stem).is_ok())
+        .unwrap_or_else(|| "sweep".to_owned())
 }
 
 fn digest(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Takes a list of strings.
@@ -290,8 +336,14 @@ fn texts(
     let NodeValue::Array(items) = node.value else {
         let mut error = wrong(&node.value, node.span);
         if let NodeValue::Text(line) = &node.value {
-            let words: Vec<_> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
-            error = error.hint(format!("there is no shell: write {key} = [{}]", words.join(", ")));
+            let words: Vec<_> = line
+                .split_whitespace()
+                .map(|word| format!("{word:?}"))
+                .collect();
+            error = error.hint(format!(
+                "there is no shell: write {key} = [{}]",
+                words.join(", ")
+            ));
         }
         diagnostics.push(error);
         return None;
@@ -310,7 +362,11 @@ fn texts(
                 let hint = format!("quote it: \"{}\"", item.written);
                 let error = wrong(&other, item.span);
                 let plain = !matches!(other, NodeValue::Array(_) | NodeValue::Table(_));
-                diagnostics.push(if plain && !item.written.is_empty() { error.hint(hint) } else { error });
+                diagnostics.push(if plain && !item.written.is_empty() {
+                    error.hint(hint)
+                } else {
+                    error
+                });
                 complete = false;
             }
         }
@@ -318,11 +374,14 @@ fn texts(
     complete.then_some(texts)
 }
 
-/// Returns the place of a part of a string value: exact if it is written without escapes, else the whole string.
+/// Returns the place of a part of a string value: exact if it is written without escapes, else the
+/// whole string.
 fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     let written = source.text.get(node.clone()).unwrap_or_default();
     for quotes in ["\"\"\"", "'''", "\"", "'"] {
-        let inner = written.strip_prefix(quotes).and_then(|rest| rest.strip_suffix(quotes));
+        let inner = written
+            .strip_prefix(quotes)
+            .and_then(|rest| rest.strip_suffix(quotes));
         if inner == Some(text) {
             let start = node.start + quotes.len();
             return start + part.start..start + part.end;
@@ -333,7 +392,9 @@ fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
 
 /// Returns whether errors were added since there were `before` diagnostics.
 fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
-    diagnostics.list[before..].iter().any(|found| found.level == Level::Error)
+    diagnostics.list[before..]
+        .iter()
+        .any(|found| found.level == Level::Error)
 }
 
 #[cfg(test)]

@@ -5,8 +5,19 @@ use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Goal, Objective, Take};
 
 /// Metrics that are better when larger, to be guessed when no goal is given.
-const LARGER: &[&str] =
-    &["acc", "f1", "auc", "score", "reward", "return", "precision", "recall", "r2", "bleu", "map"];
+const LARGER: &[&str] = &[
+    "acc",
+    "f1",
+    "auc",
+    "score",
+    "reward",
+    "return",
+    "precision",
+    "recall",
+    "r2",
+    "bleu",
+    "map",
+];
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new("metric", Takes::Text, Preset::Required, "the reported name"),
@@ -32,10 +43,15 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
     for mut section in tables(file, "objective", diagnostics) {
         let span = section.span.clone();
         let metric = section.take_text("metric", diagnostics);
-        let goal = goal(&mut section, metric.as_ref().map(|(name, _)| name.as_str()), diagnostics);
+        let goal = goal(
+            &mut section,
+            metric.as_ref().map(|(name, _)| name.as_str()),
+            diagnostics,
+        );
         let take = take(&mut section, diagnostics);
         let Some((metric, at)) = metric else {
-            let error = Diagnostic::error("missing-metric", "an objective needs a `metric`").at(span, "");
+            let error =
+                Diagnostic::error("missing-metric", "an objective needs a `metric`").at(span, "");
             diagnostics.push(error.hint("name what your program reports: metric = \"val_loss\""));
             continue;
         };
@@ -45,7 +61,11 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
             let message = format!("`{metric}` is an objective twice");
             diagnostics.push(Diagnostic::error("duplicate-objective", message).at(at, ""));
         } else {
-            objectives.push(Objective { metric: metric.into(), goal, take });
+            objectives.push(Objective {
+                metric: metric.into(),
+                goal,
+                take,
+            });
         }
     }
     objectives
@@ -58,7 +78,8 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
         Some((goal, _)) if goal == "min" => return Goal::Min,
         Some((goal, _)) if goal == "max" => return Goal::Max,
         Some((goal, span)) => {
-            let error = Diagnostic::error("unknown-name", format!("there is no goal `{goal}`")).at(span, "");
+            let error = Diagnostic::error("unknown-name", format!("there is no goal `{goal}`"))
+                .at(span, "");
             let meant = match goal.to_lowercase() {
                 lower if lower.starts_with("max") => "did you mean `max`?",
                 lower if lower.starts_with("min") => "did you mean `min`?",
@@ -68,9 +89,16 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
         }
         None if diagnostics.list.len() == before => {
             let lower = metric.unwrap_or_default().to_lowercase();
-            let guess = if LARGER.iter().any(|name| lower.contains(name)) { "max" } else { "min" };
-            let error = Diagnostic::error("missing-goal", "an objective needs a `goal`").at(span, "");
-            diagnostics.push(error.hint(format!("say whether small or large is good: goal = \"{guess}\"")));
+            let guess = if LARGER.iter().any(|name| lower.contains(name)) {
+                "max"
+            } else {
+                "min"
+            };
+            let error =
+                Diagnostic::error("missing-goal", "an objective needs a `goal`").at(span, "");
+            diagnostics.push(error.hint(format!(
+                "say whether small or large is good: goal = \"{guess}\""
+            )));
         }
         None => {}
     }
@@ -78,7 +106,9 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
 }
 
 fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Take {
-    let Some((word, span)) = section.take_text("take", diagnostics) else { return Take::Best };
+    let Some((word, span)) = section.take_text("take", diagnostics) else {
+        return Take::Best;
+    };
     Take::parse(&word).unwrap_or_else(|| {
         let error = Diagnostic::error("unknown-name", format!("`take` cannot be `{word}`")).at(span, "");
         let rules = "it is `best`, `last`, `mean`, `median` or `last:3` (the mean of the last three) over the \

@@ -6,8 +6,18 @@ use crate::study::{Limit, Objective};
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new("metric", Takes::Text, Preset::Required, "the reported name"),
-    Opt::new("max", Takes::Number, Preset::Absent, "the largest value allowed"),
-    Opt::new("min", Takes::Number, Preset::Absent, "the least value allowed"),
+    Opt::new(
+        "max",
+        Takes::Number,
+        Preset::Absent,
+        "the largest value allowed",
+    ),
+    Opt::new(
+        "min",
+        Takes::Number,
+        Preset::Absent,
+        "the least value allowed",
+    ),
 ];
 
 pub(super) fn read(
@@ -26,15 +36,18 @@ pub(super) fn read(
         }
         let Some((metric, at)) = metric.filter(|(metric, _)| !metric.is_empty()) else {
             let error =
-                Diagnostic::error("missing-metric", "an outcome constraint needs a `metric`").at(span, "");
+                Diagnostic::error("missing-metric", "an outcome constraint needs a `metric`")
+                    .at(span, "");
             diagnostics.push(error.hint("name what your program reports: metric = \"latency\""));
             continue;
         };
         let refused = match (&min, &max) {
             (None, None) => {
-                let error =
-                    Diagnostic::error("missing-bound", "an outcome constraint needs a `max` or a `min`")
-                        .at(span, "");
+                let error = Diagnostic::error(
+                    "missing-bound",
+                    "an outcome constraint needs a `max` or a `min`",
+                )
+                .at(span, "");
                 Some(error.hint("such as max = 20"))
             }
             (Some((min, low)), Some((max, high))) if min > max => Some(
@@ -51,7 +64,11 @@ pub(super) fn read(
                     "constraint-without-objective",
                     "there is an outcome constraint, but no objective",
                 );
-                Some(error.at(span, "").hint("say what is to be best within it: [objective]"))
+                Some(
+                    error
+                        .at(span, "")
+                        .hint("say what is to be best within it: [objective]"),
+                )
             }
             _ if limits.iter().any(|other| *other.metric == *metric) => {
                 let error = Diagnostic::error(

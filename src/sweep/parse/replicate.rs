@@ -31,17 +31,30 @@ pub(super) fn read(
         diagnostics.push(error.at(at.clone(), format!("is {seeds}")));
     }
     if let Some(trials) = trials.filter(|trials| *trials < seeds) {
-        let message = format!("{trials} trials leave no room for a configuration with {seeds} seeds");
+        let message =
+            format!("{trials} trials leave no room for a configuration with {seeds} seeds");
         let error = Diagnostic::error("too-few-trials", message)
             .at(at, "each seed is a trial and counts towards `trials`");
-        diagnostics.push(error.hint(format!("for ten configurations: [search] trials = {}", 10 * seeds)));
+        diagnostics.push(error.hint(format!(
+            "for ten configurations: [search] trials = {}",
+            10 * seeds
+        )));
     }
     if seeds > 1 && scheduler.can(Capability::Clones) {
         let error = Diagnostic::error(
             "scheduler-cannot",
-            format!("`{}` changes configurations while they run, so they have no replicates", scheduler.name),
+            format!(
+                "`{}` changes configurations while they run, so they have no replicates",
+                scheduler.name
+            ),
         );
-        diagnostics.push(error.at(span, "").hint("leave out `[replicate]`, or take another scheduler"));
+        diagnostics.push(
+            error
+                .at(span, "")
+                .hint("leave out `[replicate]`, or take another scheduler"),
+        );
     }
-    u32::try_from(seeds.min(MOST)).ok().filter(|seeds| *seeds > 1)
+    u32::try_from(seeds.min(MOST))
+        .ok()
+        .filter(|seeds| *seeds > 1)
 }

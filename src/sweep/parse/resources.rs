@@ -18,7 +18,12 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         Preset::Derived("what `cpus`, `gpus` and `memory` leave room for"),
         "trials at a time",
     ),
-    Opt::new("cpus", Takes::Count(1), Preset::Count(1), "cores of each trial"),
+    Opt::new(
+        "cpus",
+        Takes::Count(1),
+        Preset::Count(1),
+        "cores of each trial",
+    ),
     Opt::new(
         "gpus",
         Takes::Number,
@@ -34,23 +39,29 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
 ];
 
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resources {
-    let Some(mut section) = table(file, "resources", diagnostics) else { return Resources::default() };
+    let Some(mut section) = table(file, "resources", diagnostics) else {
+        return Resources::default();
+    };
     let jobs = section.take_count("jobs", 1, diagnostics);
     if let Some((jobs, span)) = &jobs
         && *jobs > MOST_JOBS
     {
         let message = format!("`jobs` must be at most {MOST_JOBS}");
-        diagnostics.push(Diagnostic::error("too-large", message).at(span.clone(), format!("is {jobs}")));
+        diagnostics
+            .push(Diagnostic::error("too-large", message).at(span.clone(), format!("is {jobs}")));
     }
     let cpus = section.take_count("cpus", 1, diagnostics);
     let gpus = section.take_number("gpus", diagnostics);
     if let Some((gpus, span)) = &gpus {
         if *gpus <= 0.0 {
-            let error = Diagnostic::error("too-small", "`gpus` must be above 0").at(span.clone(), "");
+            let error =
+                Diagnostic::error("too-small", "`gpus` must be above 0").at(span.clone(), "");
             diagnostics.push(error.hint("0.5 shares a device between two trials"));
         } else if *gpus > 1.0 && gpus.fract() != 0.0 {
             let message = "`gpus` above 1 must be a whole number";
-            diagnostics.push(Diagnostic::error("not-whole", message).at(span.clone(), format!("is {gpus}")));
+            diagnostics.push(
+                Diagnostic::error("not-whole", message).at(span.clone(), format!("is {gpus}")),
+            );
         }
     }
     let memory = section.take("memory");
@@ -58,7 +69,11 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resourc
         let bytes = size_of("memory", &node, diagnostics)?;
         if bytes < LEAST_MEMORY {
             let error = Diagnostic::error("too-small", "`memory` is too little for any program");
-            diagnostics.push(error.at(node.span, "").hint("write a unit: `512 MiB`, `8 GiB`"));
+            diagnostics.push(
+                error
+                    .at(node.span, "")
+                    .hint("write a unit: `512 MiB`, `8 GiB`"),
+            );
         }
         Some(bytes)
     });

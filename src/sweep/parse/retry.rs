@@ -10,12 +10,36 @@ use std::time::Duration;
 
 /// The classes of failure by the names a sweep file gives them, with what they are.
 pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
-    ("crash", FailureClass::Crash, "a status other than 0, a signal, an error or a panic"),
-    ("timeout", FailureClass::Timeout, "longer than `limits.trial_time`"),
-    ("memory", FailureClass::Memory, "more memory than it was given"),
-    ("lost", FailureClass::Lost, "the orchestrator or the node went away"),
-    ("spawn", FailureClass::Spawn, "the program could not be started"),
-    ("objective", FailureClass::Objective, "ended well, but without a finite objective"),
+    (
+        "crash",
+        FailureClass::Crash,
+        "a status other than 0, a signal, an error or a panic",
+    ),
+    (
+        "timeout",
+        FailureClass::Timeout,
+        "longer than `limits.trial_time`",
+    ),
+    (
+        "memory",
+        FailureClass::Memory,
+        "more memory than it was given",
+    ),
+    (
+        "lost",
+        FailureClass::Lost,
+        "the orchestrator or the node went away",
+    ),
+    (
+        "spawn",
+        FailureClass::Spawn,
+        "the program could not be started",
+    ),
+    (
+        "objective",
+        FailureClass::Objective,
+        "ended well, but without a finite objective",
+    ),
 ];
 
 /// What is tried again if `on` is not given: what another attempt may cure.
@@ -36,8 +60,18 @@ const NAMES: [&str; CLASSES.len()] = {
 };
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
-    Opt::new("times", Takes::Count(0), Preset::Count(0), "how many times more"),
-    Opt::new("on", Takes::List(&Takes::OneOf(&NAMES)), Preset::Texts(DEFAULT), "the classes of failure"),
+    Opt::new(
+        "times",
+        Takes::Count(0),
+        Preset::Count(0),
+        "how many times more",
+    ),
+    Opt::new(
+        "on",
+        Takes::List(&Takes::OneOf(&NAMES)),
+        Preset::Texts(DEFAULT),
+        "the classes of failure",
+    ),
     Opt::new(
         "backoff",
         Takes::Either(&[Takes::Duration, Takes::Table(&Takes::Duration)]),
@@ -45,26 +79,43 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "how long the first repetition waits, each further one twice as long; for every class, \
          or a table by class",
     ),
-    Opt::new("max_backoff", Takes::Duration, Preset::Duration(LONGEST), "the longest wait"),
+    Opt::new(
+        "max_backoff",
+        Takes::Duration,
+        Preset::Duration(LONGEST),
+        "the longest wait",
+    ),
 ];
 
 pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Retry {
-    let Some(mut section) = table(file, "retry", diagnostics) else { return Retry::default() };
-    let times = section.take_count("times", 0, diagnostics).map_or(0, |(times, _)| times);
+    let Some(mut section) = table(file, "retry", diagnostics) else {
+        return Retry::default();
+    };
+    let times = section
+        .take_count("times", 0, diagnostics)
+        .map_or(0, |(times, _)| times);
     let on = texts(&mut section, "on", diagnostics);
     let backoff = backoff(&mut section, diagnostics);
     let longest = section.take("max_backoff");
     let longest = longest.and_then(|node| duration_of("max_backoff", &node, diagnostics));
     let on = match on {
-        None => {
-            CLASSES.iter().filter(|(name, ..)| DEFAULT.contains(name)).map(|(_, class, _)| *class).collect()
-        }
-        Some(names) => {
-            names.into_iter().filter_map(|(name, span)| class(&name, &span, diagnostics)).collect()
-        }
+        None => CLASSES
+            .iter()
+            .filter(|(name, ..)| DEFAULT.contains(name))
+            .map(|(_, class, _)| *class)
+            .collect(),
+        Some(names) => names
+            .into_iter()
+            .filter_map(|(name, span)| class(&name, &span, diagnostics))
+            .collect(),
     };
     let times = u32::try_from(times).unwrap_or(u32::MAX);
-    Retry { times, on, backoff, max_backoff: longest.unwrap_or(LONGEST) }
+    Retry {
+        times,
+        on,
+        backoff,
+        max_backoff: longest.unwrap_or(LONGEST),
+    }
 }
 
 /// Finds a class by its name, reporting one that there is not.
@@ -73,10 +124,14 @@ fn class(name: &str, span: &Span, diagnostics: &mut Diagnostics) -> Option<Failu
     if found.is_none() {
         let message = format!("there is no class of failure `{name}`");
         let known = CLASSES.iter().map(|(name, ..)| *name);
-        let mut error =
-            Diagnostic::error("unknown-name", message).at(span.clone(), "").did_you_mean(name, known);
+        let mut error = Diagnostic::error("unknown-name", message)
+            .at(span.clone(), "")
+            .did_you_mean(name, known);
         if error.hints.is_empty() {
-            let all: Vec<_> = CLASSES.iter().map(|(name, ..)| format!("`{name}`")).collect();
+            let all: Vec<_> = CLASSES
+                .iter()
+                .map(|(name, ..)| format!("`{name}`"))
+                .collect();
             error = error.hint(format!("there are {}", all.join(", ")));
         }
         diagnostics.push(error);
@@ -86,7 +141,9 @@ fn class(name: &str, span: &Span, diagnostics: &mut Diagnostics) -> Option<Failu
 
 /// Reads how long the first repetition waits: one duration for every class, or a table by class.
 fn backoff(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<(FailureClass, Duration)> {
-    let Some(node) = section.take("backoff") else { return Vec::new() };
+    let Some(node) = section.take("backoff") else {
+        return Vec::new();
+    };
     let NodeValue::Table(Table { entries, .. }) = node.value else {
         let wait = duration_of("backoff", &node, diagnostics);
         return wait

@@ -7,7 +7,9 @@ use crate::logger::Models;
 use crate::logger::models::BUDGET;
 use crate::source::diagnostic::nearest;
 use crate::source::units::{duration_of, size_of};
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes};
+use crate::source::{
+    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
+};
 use crate::space::Name;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,7 +109,11 @@ pub(super) fn read(
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> (Run, bool) {
-    let mut run = Run { grace: GRACE, system: Some(SYSTEM), ..Run::default() };
+    let mut run = Run {
+        grace: GRACE,
+        system: Some(SYSTEM),
+        ..Run::default()
+    };
     let before = diagnostics.list.len();
     let Some(mut section) = table(file, "run", diagnostics) else {
         if trainee == Trainee::Program && !failed_since(diagnostics, before) {
@@ -117,8 +123,10 @@ pub(super) fn read(
     };
     run.data_dir = data_dir(&mut section, places, diagnostics);
     run.setup = setup(&mut section, places, diagnostics);
-    run.env =
-        section.take_section("env", diagnostics).map(|env| variables(env, diagnostics)).unwrap_or_default();
+    run.env = section
+        .take_section("env", diagnostics)
+        .map(|env| variables(env, diagnostics))
+        .unwrap_or_default();
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
         run.workdir = Some(PathBuf::from(workdir));
         places.workdir = span;
@@ -135,18 +143,20 @@ pub(super) fn read(
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
-            Err(why) => diagnostics.push(
-                Diagnostic::error("bad-keep", why)
-                    .at(span, "")
-                    .hint("say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`"),
-            ),
+            Err(why) => diagnostics.push(Diagnostic::error("bad-keep", why).at(span, "").hint(
+                "say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
+            )),
         }
     }
-    let checkpoint = section.take_bool("checkpoint", diagnostics).is_some_and(|(flag, _)| flag);
+    let checkpoint = section
+        .take_bool("checkpoint", diagnostics)
+        .is_some_and(|(flag, _)| flag);
     let before = diagnostics.list.len();
     let span = section.span.clone();
     match texts(&mut section, "command", diagnostics) {
-        Some(args) => run.command = command(&args, source, names, &run.data_dir, places, diagnostics),
+        Some(args) => {
+            run.command = command(&args, source, names, &run.data_dir, places, diagnostics)
+        }
         None if trainee != Trainee::Function && !failed_since(diagnostics, before) => {
             diagnostics.push(no_command("`[run]` has no `command`").at(span, ""));
         }
@@ -156,11 +166,14 @@ pub(super) fn read(
 }
 
 fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
-    let Some((given, span)) = section.take_text("code", diagnostics) else { return Code::default() };
+    let Some((given, span)) = section.take_text("code", diagnostics) else {
+        return Code::default();
+    };
     if let Some((_, code)) = Code::ALL.iter().find(|(name, _)| *name == given) {
         return *code;
     }
-    let error = Diagnostic::error("unknown-name", format!("`code` cannot be `{given}`")).at(span, "");
+    let error =
+        Diagnostic::error("unknown-name", format!("`code` cannot be `{given}`")).at(span, "");
     diagnostics.push(match nearest(&given, Code::ALL.iter().map(|(name, _)| *name)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("it is `snapshot` (the folder as it is), `clone` (a clone of the commit) or `clean` (refuse uncommitted changes)"),
@@ -169,15 +182,21 @@ fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
 }
 
 fn models(section: &mut Section, diagnostics: &mut Diagnostics) -> Models {
-    let budget = section.take("models_budget").and_then(|node| size_of("models_budget", &node, diagnostics));
-    let hold = Models::Hold { budget: budget.unwrap_or(BUDGET) };
-    let Some((given, span)) = section.take_text("models", diagnostics) else { return hold };
+    let budget = section
+        .take("models_budget")
+        .and_then(|node| size_of("models_budget", &node, diagnostics));
+    let hold = Models::Hold {
+        budget: budget.unwrap_or(BUDGET),
+    };
+    let Some((given, span)) = section.take_text("models", diagnostics) else {
+        return hold;
+    };
     match &*given {
         "hold" => hold,
         "refer" => Models::Refer,
         _ => {
-            let error =
-                Diagnostic::error("unknown-name", format!("`models` cannot be `{given}`")).at(span, "");
+            let error = Diagnostic::error("unknown-name", format!("`models` cannot be `{given}`"))
+                .at(span, "");
             diagnostics.push(error.hint(
                 "it is `hold` (keep the bytes of the model that counts and of the last one) or `refer` \
                  (record only path and digest)",
@@ -203,17 +222,28 @@ fn command(
     places.command = args.iter().map(|(_, span)| span.clone()).collect();
     let texts: Vec<String> = args.iter().map(|(text, _)| text.clone()).collect();
     if texts.first().is_none_or(String::is_empty) {
-        diagnostics
-            .push(no_command("the command is empty").at(places.command.first().cloned().unwrap_or(0..0), ""));
+        diagnostics.push(
+            no_command("the command is empty")
+                .at(places.command.first().cloned().unwrap_or(0..0), ""),
+        );
         return Template::default();
     }
     match Template::parse(&texts, names) {
         Ok(template) => {
             if template.uses_data_dir() && data_dir.is_empty() {
-                let at = texts.iter().position(|text| text.contains("{data_dir}")).unwrap_or(0);
-                let error =
-                    Diagnostic::error("missing-data-dir", "`{data_dir}` is used, but `data_dir` is not set");
-                diagnostics.push(error.at(args[at].1.clone(), "").hint("add `data_dir = \"…\"` to `[run]`"));
+                let at = texts
+                    .iter()
+                    .position(|text| text.contains("{data_dir}"))
+                    .unwrap_or(0);
+                let error = Diagnostic::error(
+                    "missing-data-dir",
+                    "`{data_dir}` is used, but `data_dir` is not set",
+                );
+                diagnostics.push(
+                    error
+                        .at(args[at].1.clone(), "")
+                        .hint("add `data_dir = \"…\"` to `[run]`"),
+                );
             }
             template
         }
@@ -232,8 +262,14 @@ fn command(
     }
 }
 
-fn data_dir(section: &mut Section, places: &mut Places, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let Some(node) = section.take("data_dir") else { return Vec::new() };
+fn data_dir(
+    section: &mut Section,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) -> Vec<String> {
+    let Some(node) = section.take("data_dir") else {
+        return Vec::new();
+    };
     let items = match node.value {
         NodeValue::Array(items) => items,
         _ => vec![node],
@@ -246,7 +282,8 @@ fn data_dir(section: &mut Section, places: &mut Places, diagnostics: &mut Diagno
                 places.data_dir.push(item.span);
             }
             other => {
-                let error = Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
+                let error =
+                    Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
                 diagnostics.push(error.at(item.span, format!("this is {}", what(&other))));
             }
         }
@@ -272,19 +309,27 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
     let mut variables = Vec::new();
     for (key, node) in env.take_rest() {
         if key.name.is_empty() || key.name.contains(['=', '\0']) {
-            let error = Diagnostic::error("bad-name", "this cannot be the name of an environment variable");
+            let error = Diagnostic::error(
+                "bad-name",
+                "this cannot be the name of an environment variable",
+            );
             diagnostics.push(error.at(key.span, ""));
             continue;
         }
         if key.name.starts_with("SWATH_") {
             let message = format!("`{}` is set by swath itself", key.name);
-            diagnostics
-                .push(Diagnostic::error("reserved-name", message).at(key.span, "").hint("leave it out"));
+            diagnostics.push(
+                Diagnostic::error("reserved-name", message)
+                    .at(key.span, "")
+                    .hint("leave it out"),
+            );
             continue;
         }
         let value = match node.value {
             NodeValue::Text(text) if !text.contains('\0') => text,
-            NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_) => node.written.into_string(),
+            NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_) => {
+                node.written.into_string()
+            }
             other => {
                 let message = format!("`{}` must be a string", key.name);
                 let error = Diagnostic::error("wrong-type", message)

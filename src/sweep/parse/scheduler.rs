@@ -11,8 +11,18 @@ use crate::study::Kind;
 const DEFAULT: &str = "fifo";
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
-    Opt::new("name", Takes::KindOf("scheduler"), Preset::Text(DEFAULT), "which one"),
-    Opt::new("resource", Takes::Text, Preset::Absent, "the reported key that counts, such as `epoch`"),
+    Opt::new(
+        "name",
+        Takes::KindOf("scheduler"),
+        Preset::Text(DEFAULT),
+        "which one",
+    ),
+    Opt::new(
+        "resource",
+        Takes::Text,
+        Preset::Absent,
+        "the reported key that counts, such as `epoch`",
+    ),
 ];
 
 /// Reads the section; the scheduler's own options stay in the [`Choice`].
@@ -29,12 +39,22 @@ pub(super) fn read(
     if let Some(kind) = kind {
         keys::refuse_unknown_of_kind(&mut section, "scheduler", kind, known, diagnostics);
     }
-    let resource = section.take_text("resource", diagnostics).and_then(|(resource, span)| {
-        if resource.is_empty() {
-            diagnostics.push(Diagnostic::error("bad-name", "`resource` is empty").at(span, ""));
-            return None;
-        }
-        Some(Name::from(resource))
-    });
-    (Choice { name, section, span, capabilities: kind.map_or(&[], |kind| kind.capabilities) }, resource)
+    let resource = section
+        .take_text("resource", diagnostics)
+        .and_then(|(resource, span)| {
+            if resource.is_empty() {
+                diagnostics.push(Diagnostic::error("bad-name", "`resource` is empty").at(span, ""));
+                return None;
+            }
+            Some(Name::from(resource))
+        });
+    (
+        Choice {
+            name,
+            section,
+            span,
+            capabilities: kind.map_or(&[], |kind| kind.capabilities),
+        },
+        resource,
+    )
 }

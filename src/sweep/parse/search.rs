@@ -14,7 +14,12 @@ pub(super) const DEFAULT_TRIALS: u64 = 100;
 const DEFAULT: &str = "auto";
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
-    Opt::new("sampler", Takes::KindOf("sampler"), Preset::Text(DEFAULT), "proposes configurations"),
+    Opt::new(
+        "sampler",
+        Takes::KindOf("sampler"),
+        Preset::Text(DEFAULT),
+        "proposes configurations",
+    ),
     Opt::new(
         "trials",
         Takes::Count(1),
@@ -29,7 +34,11 @@ pub(super) struct Search {
     pub(super) trials_span: Option<Span>,
 }
 
-pub(super) fn read(file: &mut Section, known: &[Kind<dyn Sampler>], diagnostics: &mut Diagnostics) -> Search {
+pub(super) fn read(
+    file: &mut Section,
+    known: &[Kind<dyn Sampler>],
+    diagnostics: &mut Diagnostics,
+) -> Search {
     let section = file.take_section("search", diagnostics);
     let mut section = section.unwrap_or_else(|| Section::new("search", 0..0, Table::default()));
     section.declare(known.iter().map(|kind| kind.name));
@@ -44,7 +53,12 @@ pub(super) fn read(file: &mut Section, known: &[Kind<dyn Sampler>], diagnostics:
     }
     let capabilities = kind.map_or(&[][..], |kind| kind.capabilities);
     Search {
-        sampler: Choice { name, section: options, span, capabilities },
+        sampler: Choice {
+            name,
+            section: options,
+            span,
+            capabilities,
+        },
         trials: trials.as_ref().map(|(trials, _)| *trials),
         trials_span: trials.map(|(_, span)| span),
     }
@@ -57,9 +71,15 @@ fn options(
     known: &[Kind<dyn Sampler>],
     diagnostics: &mut Diagnostics,
 ) -> Section {
-    let mut own = Section::new(format!("search.{sampler}"), section.span.clone(), Table::default());
+    let mut own = Section::new(
+        format!("search.{sampler}"),
+        section.span.clone(),
+        Table::default(),
+    );
     for name in known.iter().map(|kind| kind.name) {
-        let Some(found) = section.take_section(name, diagnostics) else { continue };
+        let Some(found) = section.take_section(name, diagnostics) else {
+            continue;
+        };
         if name == sampler {
             own = found;
         } else if find(known, sampler).is_some() {

@@ -1,8 +1,8 @@
 //! Every table of the sweep file with the options it declares.
 
 use super::{
-    executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler, search,
-    tracker,
+    executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler,
+    search, tracker,
 };
 use crate::source::{Opt, Preset, Takes};
 
@@ -48,7 +48,14 @@ pub enum Further {
 
 impl SectionReference {
     const fn once(name: &'static str, about: &'static str, options: &'static [Opt]) -> Self {
-        Self { name, former: "", about, options, occurs: Occurs::Once, further: Further::None }
+        Self {
+            name,
+            former: "",
+            about,
+            options,
+            occurs: Occurs::Once,
+            further: Further::None,
+        }
     }
 
     /// Returns the line that begins the table, in Markdown.
@@ -81,8 +88,18 @@ const TOP: &[Opt] = &[
         Preset::Derived("`name`"),
         "what the study is part of; recorded with every trial",
     ),
-    Opt::new("stage", Takes::Text, Preset::Text(STAGE), "which part of the pipeline it is"),
-    Opt::new("seed", Takes::Count(0), Preset::Count(SEED), "everything random derives from it"),
+    Opt::new(
+        "stage",
+        Takes::Text,
+        Preset::Text(STAGE),
+        "which part of the pipeline it is",
+    ),
+    Opt::new(
+        "seed",
+        Takes::Count(0),
+        Preset::Count(SEED),
+        "everything random derives from it",
+    ),
 ];
 
 /// The tables whose keys are names that the user chooses, and that have a language of their own.
@@ -122,7 +139,11 @@ pub const SECTIONS: &[SectionReference] = &[
             scheduler::OPTIONS,
         )
     },
-    SectionReference::once("resources", "what a trial takes of the machine", resources::OPTIONS),
+    SectionReference::once(
+        "resources",
+        "what a trial takes of the machine",
+        resources::OPTIONS,
+    ),
     SectionReference {
         further: Further::OptionsOf("executor"),
         ..SectionReference::once("executor", "where trials run", executor::OPTIONS)

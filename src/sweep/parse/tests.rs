@@ -66,7 +66,10 @@ layers = 2
 "#;
 
 fn parse(text: &str) -> Result<Sweep, Rejected> {
-    Sweep::parse(Source { name: "digits.toml".into(), text: text.into() })
+    Sweep::parse(Source {
+        name: "digits.toml".into(),
+        text: text.into(),
+    })
 }
 
 /// The codes of everything found in the good file with one part replaced.
@@ -89,26 +92,50 @@ fn fewer_trials_than_seeds_leave_no_room_for_a_configuration() {
 #[test]
 fn the_longest_training_needs_a_resource_to_count_it_in() {
     let fifo = |lines: &str| codes("name = \"fifo\"\nresource = \"epoch\"", lines);
-    assert_eq!(fifo("name = \"fifo\"\nresource = \"epoch\"\nmax = 8"), [""; 0]);
+    assert_eq!(
+        fifo("name = \"fifo\"\nresource = \"epoch\"\nmax = 8"),
+        [""; 0]
+    );
     assert_eq!(fifo("name = \"fifo\"\nmax = 8"), ["no-resource"]);
 }
 
 #[test]
 fn every_section_is_read() {
-    let sweep = parse(GOOD).map_err(|rejected| rejected.to_string()).unwrap();
+    let sweep = parse(GOOD)
+        .map_err(|rejected| rejected.to_string())
+        .unwrap();
     assert_eq!(sweep.warnings.list, []);
     assert_eq!(
-        (sweep.name.as_str(), sweep.pipeline.as_str(), sweep.stage.as_str()),
+        (
+            sweep.name.as_str(),
+            sweep.pipeline.as_str(),
+            sweep.stage.as_str()
+        ),
         ("digits", "vision", "tune")
     );
-    assert_eq!((sweep.seed, sweep.trials, sweep.slots()), (42, Some(200), 4));
+    assert_eq!(
+        (sweep.seed, sweep.trials, sweep.slots()),
+        (42, Some(200), 4)
+    );
     assert_eq!(sweep.run.data_dir, ["data/digits", "data/extra"]);
-    assert_eq!(sweep.run.env, [("OMP_NUM_THREADS".to_owned(), "2".to_owned())]);
-    assert_eq!((sweep.run.grace, sweep.checkpoint), (Duration::from_secs(3), true));
+    assert_eq!(
+        sweep.run.env,
+        [("OMP_NUM_THREADS".to_owned(), "2".to_owned())]
+    );
+    assert_eq!(
+        (sweep.run.grace, sweep.checkpoint),
+        (Duration::from_secs(3), true)
+    );
     assert_eq!(sweep.resource.as_deref(), Some("epoch"));
     assert_eq!(sweep.limits.time, Some(Duration::from_secs(28_800)));
-    assert_eq!((sweep.limits.failures, sweep.limits.log), (Some(20), 1 << 20));
-    assert_eq!((sweep.retry.times, sweep.retry.on), (2, vec![FailureClass::Crash, FailureClass::Lost]));
+    assert_eq!(
+        (sweep.limits.failures, sweep.limits.log),
+        (Some(20), 1 << 20)
+    );
+    assert_eq!(
+        (sweep.retry.times, sweep.retry.on),
+        (2, vec![FailureClass::Crash, FailureClass::Lost])
+    );
     assert_eq!(sweep.points.len(), 1);
     assert_eq!(sweep.digest.len(), 32);
 }
@@ -117,24 +144,34 @@ fn every_section_is_read() {
 fn what_is_left_out_has_a_default() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[space]\nlr = [0.1, 0.2]\n";
     let sweep = parse(text).unwrap();
-    assert_eq!((sweep.name.as_str(), sweep.pipeline.as_str(), sweep.seed), ("digits", "digits", 0));
+    assert_eq!(
+        (sweep.name.as_str(), sweep.pipeline.as_str(), sweep.seed),
+        ("digits", "digits", 0)
+    );
     assert_eq!(
         (sweep.trials, sweep.limits.log, sweep.run.grace),
         (Some(100), 64 << 20, Duration::from_secs(10))
     );
-    assert_eq!((sweep.scheduler.name.as_str(), sweep.executor.name.as_str()), ("fifo", "pool"));
+    assert_eq!(
+        (sweep.scheduler.name.as_str(), sweep.executor.name.as_str()),
+        ("fifo", "pool")
+    );
 }
 
 #[test]
 fn the_bytes_of_models_are_held_within_a_budget_unless_the_file_says_otherwise() {
     let models = |lines: &str| {
-        let text = format!("[run]\ncommand = [\"a\"]\n{lines}\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n");
+        let text =
+            format!("[run]\ncommand = [\"a\"]\n{lines}\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n");
         parse(&text).map(|sweep| sweep.run.models)
     };
     let hold = |budget| Models::Hold { budget };
     assert_eq!(models("").unwrap(), hold(1 << 30));
     assert_eq!(models("models_budget = \"4 GiB\"").unwrap(), hold(4 << 30));
-    assert_eq!(models("models = \"hold\"\nmodels_budget = 100").unwrap(), hold(100));
+    assert_eq!(
+        models("models = \"hold\"\nmodels_budget = 100").unwrap(),
+        hold(100)
+    );
     assert_eq!(models("models = \"refer\"").unwrap(), Models::Refer);
     assert!(models("models = \"link\"").is_err());
     assert!(models("models_budget = \"much\"").is_err());
@@ -151,10 +188,23 @@ fn a_grid_without_trials_runs_whole_and_a_time_limit_needs_no_count() {
 
 #[test]
 fn a_function_needs_no_command() {
-    let text = "[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\ntrials = 3\n[space]\nlr = [0.1, 0.2]\n";
-    let source = Source { name: "x.toml".into(), text: text.into() };
-    assert!(Sweep::parse_for_function(source).unwrap().run.command.is_empty());
-    assert_eq!(parse(text).unwrap_err().diagnostics.list[0].code, "missing-command");
+    let text =
+        "[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\ntrials = 3\n[space]\nlr = [0.1, 0.2]\n";
+    let source = Source {
+        name: "x.toml".into(),
+        text: text.into(),
+    };
+    assert!(
+        Sweep::parse_for_function(source)
+            .unwrap()
+            .run
+            .command
+            .is_empty()
+    );
+    assert_eq!(
+        parse(text).unwrap_err().diagnostics.list[0].code,
+        "missing-command"
+    );
 }
 
 #[test]
@@ -179,28 +229,56 @@ fn each_mistake_has_its_code() {
             "command = []",
             "missing-command",
         ),
-        ("data_dir = [\"data/digits\", \"data/extra\"]", "data_dir = 3", "wrong-type"),
+        (
+            "data_dir = [\"data/digits\", \"data/extra\"]",
+            "data_dir = 3",
+            "wrong-type",
+        ),
         ("OMP_NUM_THREADS", "SWATH_TRIAL", "reserved-name"),
         ("grace = \"3s\"", "grace = \"3 x\"", "bad-unit"),
         ("goal = \"min\"", "", "missing-goal"),
         ("goal = \"min\"", "goal = \"minimise\"", "unknown-name"),
         ("metric = \"val_loss\"", "", "missing-metric"),
-        ("sampler = \"random\"", "sampler = \"randm\"", "unknown-name"),
+        (
+            "sampler = \"random\"",
+            "sampler = \"randm\"",
+            "unknown-name",
+        ),
         ("name = \"fifo\"", "name = \"fifoo\"", "unknown-name"),
         ("name = \"fifo\"", "min = 3", "unknown-key"),
         ("trials = 200", "trials = 0", "too-small"),
         ("jobs = 4", "jobs = 1000000", "too-large"),
         ("time = \"8h\"", "time = \"0s\"", "too-small"),
-        ("on = [\"crash\", \"lost\"]", "on = [\"crashes\"]", "unknown-name"),
+        (
+            "on = [\"crash\", \"lost\"]",
+            "on = [\"crashes\"]",
+            "unknown-name",
+        ),
         (r"epoch (\d+)", r"epoch \d+", "no-group"),
         (r"epoch (\d+)", r"epoch (\d+", "bad-regex"),
-        ("[resources]\njobs = 4", "[executor]\nname = \"slrm\"", "unknown-name"),
-        ("[resources]\njobs = 4", "[executor]\nname = \"pool\"\nnodes = 3", "unknown-key"),
-        ("[resources]\njobs = 4", "[[tracker]]\nname = \"mlfow\"", "unknown-name"),
+        (
+            "[resources]\njobs = 4",
+            "[executor]\nname = \"slrm\"",
+            "unknown-name",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[executor]\nname = \"pool\"\nnodes = 3",
+            "unknown-key",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"mlfow\"",
+            "unknown-name",
+        ),
         ("[resources]\njobs = 4", "[[tracker]]\n", "missing-name"),
         ("[resources]\njobs = 4", "tracker = 3", "unknown-key"),
         ("layers * lr < 0.2", "layers > 9", "empty-space"),
-        ("sampler = \"random\"", "sampler = \"random\"\n[search.random]\nspeed = 3", "unknown-key"),
+        (
+            "sampler = \"random\"",
+            "sampler = \"random\"\n[search.random]\nspeed = 3",
+            "unknown-key",
+        ),
     ] {
         let found = codes(part, by);
         assert!(found.contains(&expected), "{by}: {found:?}");
@@ -210,22 +288,46 @@ fn each_mistake_has_its_code() {
 #[test]
 fn each_doubtful_thing_has_its_warning() {
     for (part, by, expected) in [
-        ("min = 1e-5, max = 1e-1, log = true", "min = 1e-5, max = 1e-1", "wide-range"),
-        ("optimizer = [", "flag = { min = 0, max = 1 }\noptimizer = [", "zero-or-one"),
+        (
+            "min = 1e-5, max = 1e-1, log = true",
+            "min = 1e-5, max = 1e-1",
+            "wide-range",
+        ),
+        (
+            "optimizer = [",
+            "flag = { min = 0, max = 1 }\noptimizer = [",
+            "zero-or-one",
+        ),
         ("\"{args:rest}\"", "\"{trial}\"", "unused-parameter"),
         ("val_loss = 'val_loss[=:]\\s*(\\S+)'", "", "not-captured"),
         ("trials = 200", "", "no-objective"),
-        ("sampler = \"random\"", "sampler = \"random\"\n[search.grid]", "unused-section"),
-        ("optimizer = [", "trial = 3\noptimizer = [", "hidden-parameter"),
+        (
+            "sampler = \"random\"",
+            "sampler = \"random\"\n[search.grid]",
+            "unused-section",
+        ),
+        (
+            "optimizer = [",
+            "trial = 3\noptimizer = [",
+            "hidden-parameter",
+        ),
     ] {
         let text = match expected {
-            "no-objective" => GOOD.replacen("[objective]\nmetric = \"val_loss\"\ngoal = \"min\"\n", "", 1),
-            "unused-section" => {
-                GOOD.replacen("trials = 200\n", "", 1).replacen(part, &format!("trials = 200\n{by}"), 1)
-            }
+            "no-objective" => GOOD.replacen(
+                "[objective]\nmetric = \"val_loss\"\ngoal = \"min\"\n",
+                "",
+                1,
+            ),
+            "unused-section" => GOOD.replacen("trials = 200\n", "", 1).replacen(
+                part,
+                &format!("trials = 200\n{by}"),
+                1,
+            ),
             _ => GOOD.replacen(part, by, 1),
         };
-        let sweep = parse(&text).map_err(|rejected| rejected.to_string()).unwrap();
+        let sweep = parse(&text)
+            .map_err(|rejected| rejected.to_string())
+            .unwrap();
         let found: Vec<_> = sweep.warnings.list.iter().map(|found| found.code).collect();
         assert_eq!(found, [expected], "{by}");
     }
@@ -239,12 +341,21 @@ fn the_best_of_what_looks_like_a_fold_is_warned_about() {
              sampler = 'random'\ntrials = 3\n{scheduler}[capture]\nloss = 'loss=(.+)'\n{key} = '(.+) of 5'\n\
              epoch = 'epoch (.+)'\n[space]\na = [1, 2]\n"
         );
-        let sweep = parse(&text).map_err(|rejected| rejected.to_string()).unwrap();
-        let warnings = sweep.warnings.list.iter().filter(|found| found.code == "best-of-folds");
-        warnings.map(|found| found.message.clone()).collect::<Vec<_>>()
+        let sweep = parse(&text)
+            .map_err(|rejected| rejected.to_string())
+            .unwrap();
+        let warnings = sweep
+            .warnings
+            .list
+            .iter()
+            .filter(|found| found.code == "best-of-folds");
+        warnings
+            .map(|found| found.message.clone())
+            .collect::<Vec<_>>()
     };
     for key in ["fold", "k_fold", "outer-fold", "split", "cv", "CV_split"] {
-        let expected = format!("`{key}` of `[capture]` looks like a fold, but the best fold ranks a trial");
+        let expected =
+            format!("`{key}` of `[capture]` looks like a fold, but the best fold ranks a trial");
         assert_eq!(captured(key, "", ""), [expected], "{key}");
     }
     for key in ["folder", "cv_score", "rows"] {
@@ -260,22 +371,35 @@ fn a_grid_larger_than_trials_is_warned_about() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\nsampler = 'grid'\ntrials = 3\n\
                 [space]\na = [1, 2]\nb = [1, 2]\n";
     let sweep = parse(text).unwrap();
-    let messages: Vec<_> = sweep.warnings.list.iter().map(|found| found.message.as_str()).collect();
-    assert_eq!(messages, ["the grid has 4 configurations, of which 3 are run"]);
+    let messages: Vec<_> = sweep
+        .warnings
+        .list
+        .iter()
+        .map(|found| found.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        ["the grid has 4 configurations, of which 3 are run"]
+    );
 }
 
 #[test]
 fn a_hardly_satisfiable_constraint_is_warned_about() {
     assert_eq!(
-        codes("layers * lr < 0.2\"\n\n[[point]]\nlr = 3e-4\n", "lr < 1.05e-5\"\n\n[[point]]\n"),
+        codes(
+            "layers * lr < 0.2\"\n\n[[point]]\nlr = 3e-4\n",
+            "lr < 1.05e-5\"\n\n[[point]]\n"
+        ),
         ["low-acceptance"]
     );
 }
 
 #[test]
 fn an_empty_space_names_the_constraint_that_empties_it() {
-    let text =
-        GOOD.replace("small = \"layers * lr < 0.2\"", "small = \"layers < 5\"\nimpossible = \"layers > 9\"");
+    let text = GOOD.replace(
+        "small = \"layers * lr < 0.2\"",
+        "small = \"layers < 5\"\nimpossible = \"layers > 9\"",
+    );
     let text = text.replace("\n[[point]]\nlr = 3e-4\nlayers = 2\n", "");
     insta::assert_snapshot!(parse(&text).unwrap_err(), @r#"
     error[empty-space]: the space is empty: none of 20000 configurations drawn satisfies the constraints
@@ -292,8 +416,19 @@ fn an_empty_space_names_the_constraint_that_empties_it() {
 fn what_an_executor_does_not_understand_is_reported_with_the_rest() {
     let by = "[executor]\nname = \"slurm\"\npartitoin = \"gpu\"\nwalltime = \"0s\"";
     let rejected = parse(&GOOD.replacen("[resources]\njobs = 4", by, 1)).unwrap_err();
-    let messages: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.message.clone()).collect();
-    assert_eq!(messages, ["unknown key `partitoin` in `[executor]`", "`walltime` leaves no time at all"]);
+    let messages: Vec<_> = rejected
+        .diagnostics
+        .list
+        .iter()
+        .map(|found| found.message.clone())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "unknown key `partitoin` in `[executor]`",
+            "`walltime` leaves no time at all"
+        ]
+    );
 }
 
 /// The message and the hints of the only error in a file with a few lines more.
@@ -308,13 +443,25 @@ fn only_error(lines: &str) -> (String, Vec<String>) {
 #[test]
 fn a_key_of_another_table_is_told_its_table() {
     for (lines, message) in [
-        ("[limits]\nmetric = 'latency'", "`metric` belongs to `[[outcome_constraint]]`"),
-        ("[[outcome_constraint]]\ntime = '1h'\nmetric = 'a'\nmax = 3", "`time` belongs to `[limits]`"),
+        (
+            "[limits]\nmetric = 'latency'",
+            "`metric` belongs to `[[outcome_constraint]]`",
+        ),
+        (
+            "[[outcome_constraint]]\ntime = '1h'\nmetric = 'a'\nmax = 3",
+            "`time` belongs to `[limits]`",
+        ),
         ("trials = 3", "`trials` belongs to `[search]`"),
         ("trial_time = '1h'", "`trial_time` belongs to `[limits]`"),
-        ("[search]\nseed = 3", "`seed` belongs to the top of the file"),
+        (
+            "[search]\nseed = 3",
+            "`seed` belongs to the top of the file",
+        ),
         ("[resources]\ngrace = '3s'", "`grace` belongs to `[run]`"),
-        ("[search]\nsampler = 'grid'\n[search.grid]\ntrials = 3", "`trials` belongs to `[search]`"),
+        (
+            "[search]\nsampler = 'grid'\n[search.grid]\ntrials = 3",
+            "`trials` belongs to `[search]`",
+        ),
     ] {
         let (found, hints) = only_error(lines);
         assert_eq!(found, message);
@@ -326,32 +473,59 @@ fn a_key_of_another_table_is_told_its_table() {
 fn keys_that_were_written_together_belong_together() {
     let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
     let found = parse(text).unwrap_err().diagnostics.list;
-    let messages: Vec<_> = found.iter().map(|found| found.message.as_str()).take(2).collect();
+    let messages: Vec<_> = found
+        .iter()
+        .map(|found| found.message.as_str())
+        .take(2)
+        .collect();
     assert_eq!(
         messages,
-        ["`metric` belongs to `[[outcome_constraint]]`", "`max` belongs to `[[outcome_constraint]]`"]
+        [
+            "`metric` belongs to `[[outcome_constraint]]`",
+            "`max` belongs to `[[outcome_constraint]]`"
+        ]
     );
 }
 
 #[test]
 fn the_earlier_name_of_outcome_constraints_is_read_with_a_warning() {
     let text = |table: &str| {
-        GOOD.replacen("[search]", &format!("[[{table}]]\nmetric = \"latency\"\nmax = 20\n\n[search]"), 1)
+        GOOD.replacen(
+            "[search]",
+            &format!("[[{table}]]\nmetric = \"latency\"\nmax = 20\n\n[search]"),
+            1,
+        )
     };
     let constraint = parse(&text("outcome_constraint")).unwrap();
     let limit = parse(&text("limit")).unwrap();
     assert_eq!(limit.outcome_limits, constraint.outcome_limits);
-    assert_eq!((constraint.outcome_limits.len(), constraint.warnings.list.len()), (1, 0));
+    assert_eq!(
+        (
+            constraint.outcome_limits.len(),
+            constraint.warnings.list.len()
+        ),
+        (1, 0)
+    );
     let warning = &limit.warnings.list[0];
-    assert_eq!(warning.message, "`[[limit]]` is now called `[[outcome_constraint]]`");
-    assert_eq!(limit.source.position(warning.labels[0].0.start).0, 18, "{warning:?}");
+    assert_eq!(
+        warning.message,
+        "`[[limit]]` is now called `[[outcome_constraint]]`"
+    );
+    assert_eq!(
+        limit.source.position(warning.labels[0].0.start).0,
+        18,
+        "{warning:?}"
+    );
 }
 
 #[test]
 fn an_option_of_another_kind_is_told_its_kind() {
     let (message, hints) = only_error("[scheduler]\nname = 'fifo'\nreduction = 3");
     assert_eq!(message, "unknown key `reduction` in `[scheduler]`");
-    assert_eq!(hints.last().unwrap(), "`reduction` is an option of `asha`, `hyperband`, not of `fifo`");
+    assert_eq!(
+        hints.last().unwrap(),
+        "`reduction` is an option of `asha`, `hyperband`, not of `fifo`"
+    );
 }
 
 /// A sampler that proposes nothing.
@@ -367,7 +541,12 @@ const SILENT: Kind<dyn crate::sampler::Sampler> = Kind {
     name: "silent",
     about: "proposes nothing",
     paper: None,
-    options: &[Opt::new("volume", Takes::Count(1), Preset::Absent, "has no effect")],
+    options: &[Opt::new(
+        "volume",
+        Takes::Count(1),
+        Preset::Absent,
+        "has no effect",
+    )],
     capabilities: &[Capability::Enumerates],
     build: |mut section, _, diagnostics| {
         section.take_count("volume", 1, diagnostics);
@@ -379,23 +558,47 @@ const SILENT: Kind<dyn crate::sampler::Sampler> = Kind {
 fn a_kind_that_a_program_adds_is_named_and_checked_like_any_other() {
     let registry = Registry::standard().sampler(SILENT);
     let text = |options: &str| {
-        format!("[search]\nsampler = 'silent'\n[search.silent]\n{options}\n[space]\nlr = [0.1, 0.2]\n")
+        format!(
+            "[search]\nsampler = 'silent'\n[search.silent]\n{options}\n[space]\nlr = [0.1, 0.2]\n"
+        )
     };
-    let read = |text: String| registry.parse_for_function(Source { name: "x.toml".into(), text });
+    let read = |text: String| {
+        registry.parse_for_function(Source {
+            name: "x.toml".into(),
+            text,
+        })
+    };
     let sweep = read(text("volume = 3")).unwrap();
     assert_eq!(sweep.trials, None, "it ends by itself");
     assert!(sweep.build(1, None).is_ok());
     let rejected = read(text("volum = 3")).unwrap_err();
-    assert_eq!(rejected.diagnostics.list[0].hints, ["did you mean `volume`?"]);
-    let unknown = Sweep::parse_for_function(Source { name: "x.toml".into(), text: text("") }).unwrap_err();
-    let found = unknown.diagnostics.list.iter().any(|found| found.message == "there is no sampler `silent`");
+    assert_eq!(
+        rejected.diagnostics.list[0].hints,
+        ["did you mean `volume`?"]
+    );
+    let unknown = Sweep::parse_for_function(Source {
+        name: "x.toml".into(),
+        text: text(""),
+    })
+    .unwrap_err();
+    let found = unknown
+        .diagnostics
+        .list
+        .iter()
+        .any(|found| found.message == "there is no sampler `silent`");
     assert!(found, "the registry of another sweep does not know it");
 }
 
 #[test]
 fn a_kind_of_an_existing_name_takes_its_place() {
-    let registry = Registry::standard().sampler(Kind { name: "grid", ..SILENT });
-    assert_eq!(registry.samplers().len(), Registry::standard().samplers().len());
+    let registry = Registry::standard().sampler(Kind {
+        name: "grid",
+        ..SILENT
+    });
+    assert_eq!(
+        registry.samplers().len(),
+        Registry::standard().samplers().len()
+    );
     let grid = find(registry.samplers(), "grid").unwrap();
     assert_eq!(grid.about, "proposes nothing");
 }
@@ -403,12 +606,25 @@ fn a_kind_of_an_existing_name_takes_its_place() {
 #[test]
 fn a_capability_counts_and_not_the_name() {
     let cloning = *find(Registry::standard().schedulers(), "fifo").unwrap();
-    let cloning = Kind { name: "herd", capabilities: &[Capability::Clones], ..cloning };
+    let cloning = Kind {
+        name: "herd",
+        capabilities: &[Capability::Clones],
+        ..cloning
+    };
     let registry = Registry::standard().scheduler(cloning);
-    let text = "[scheduler]\nname = 'herd'\n[replicate]\nseeds = 3\n[space]\nlr = [0.1, 0.2]\n".to_owned();
-    let rejected = registry.parse_for_function(Source { name: "x.toml".into(), text }).unwrap_err();
+    let text =
+        "[scheduler]\nname = 'herd'\n[replicate]\nseeds = 3\n[space]\nlr = [0.1, 0.2]\n".to_owned();
+    let rejected = registry
+        .parse_for_function(Source {
+            name: "x.toml".into(),
+            text,
+        })
+        .unwrap_err();
     let message = &rejected.diagnostics.list[0].message;
-    assert_eq!(message, "`herd` changes configurations while they run, so they have no replicates");
+    assert_eq!(
+        message,
+        "`herd` changes configurations while they run, so they have no replicates"
+    );
 }
 
 #[test]
@@ -424,9 +640,18 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn what_a_broken_line_may_have_said_is_not_called_missing() {
-    let rejected = parse(&GOOD.replacen("metric = \"val_loss\"", "metric = \"val_loss", 1)).unwrap_err();
-    let codes: Vec<_> = rejected.diagnostics.list.iter().map(|found| found.code).collect();
-    assert!(codes.contains(&"syntax") && !codes.iter().any(|code| code.starts_with("missing")), "{codes:?}");
+    let rejected =
+        parse(&GOOD.replacen("metric = \"val_loss\"", "metric = \"val_loss", 1)).unwrap_err();
+    let codes: Vec<_> = rejected
+        .diagnostics
+        .list
+        .iter()
+        .map(|found| found.code)
+        .collect();
+    assert!(
+        codes.contains(&"syntax") && !codes.iter().any(|code| code.starts_with("missing")),
+        "{codes:?}"
+    );
 }
 
 #[test]
@@ -434,7 +659,11 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     let deep = [
         format!("x = {}1{}", "[".repeat(10_000), "]".repeat(10_000)),
         format!("x = {}1{}", "{a=".repeat(10_000), "}".repeat(10_000)),
-        format!("[space]\nx = {{ expr = \"{}1{}\" }}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!(
+            "[space]\nx = {{ expr = \"{}1{}\" }}",
+            "(".repeat(10_000),
+            ")".repeat(10_000)
+        ),
         format!("[space]\nx = {{ expr = \"{}1\" }}", "-".repeat(10_000)),
         format!("[{}x]", "a.".repeat(10_000)),
         format!("{}x = 1", "a.".repeat(10_000)),
@@ -448,7 +677,11 @@ fn deep_nesting_is_an_error_and_no_overflow() {
 fn a_file_full_of_mistakes_is_shown_in_part() {
     let text: String = (0..20_000).map(|at| format!("key{at} = {at}\n")).collect();
     let shown = parse(&text).unwrap_err().to_string();
-    assert!(shown.contains("… and 199") && shown.ends_with("errors"), "{}", &shown[shown.len() - 200..]);
+    assert!(
+        shown.contains("… and 199") && shown.ends_with("errors"),
+        "{}",
+        &shown[shown.len() - 200..]
+    );
 }
 
 #[test]
@@ -463,7 +696,10 @@ fn files_that_cannot_be_used_say_why() {
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("digits.toml"), GOOD).unwrap();
     std::fs::write(path("latin.toml"), b"name = \"\xe9\"").unwrap();
-    std::fs::File::create(path("huge.toml")).unwrap().set_len(100 << 20).unwrap();
+    std::fs::File::create(path("huge.toml"))
+        .unwrap()
+        .set_len(100 << 20)
+        .unwrap();
     std::fs::write(path("marked.toml"), format!("\u{feff}{GOOD}")).unwrap();
     let message = |name: &str| {
         let rejected = Sweep::read(&path(name)).unwrap_err();
@@ -480,26 +716,64 @@ fn files_that_cannot_be_used_say_why() {
         "{}",
         message("none/x.toml")
     );
-    assert!(message("").starts_with("not-a-file: `DIR/` is a folder, not a sweep file"), "{}", message(""));
-    assert!(message("latin.toml").starts_with("not-utf-8"), "{}", message("latin.toml"));
-    assert!(message("huge.toml").starts_with("too-large"), "{}", message("huge.toml"));
-    assert_eq!(Sweep::read(&path("marked.toml")).map(|sweep| sweep.name).unwrap(), "digits");
+    assert!(
+        message("").starts_with("not-a-file: `DIR/` is a folder, not a sweep file"),
+        "{}",
+        message("")
+    );
+    assert!(
+        message("latin.toml").starts_with("not-utf-8"),
+        "{}",
+        message("latin.toml")
+    );
+    assert!(
+        message("huge.toml").starts_with("too-large"),
+        "{}",
+        message("huge.toml")
+    );
+    assert_eq!(
+        Sweep::read(&path("marked.toml"))
+            .map(|sweep| sweep.name)
+            .unwrap(),
+        "digits"
+    );
 }
 
 #[test]
 fn what_the_machine_lacks_is_warned_about() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("train"), "").unwrap();
-    let text = GOOD.replace("\"sh\", \"train.sh\"", "\"train\"").replace("setup = [\"make\"]\n", "");
+    let text = GOOD
+        .replace("\"sh\", \"train.sh\"", "\"train\"")
+        .replace("setup = [\"make\"]\n", "");
     let mut sweep = parse(&text).unwrap();
-    sweep.look_around(&crate::sweep::Surroundings { current_dir: folder.path().to_owned(), path: None });
-    let found: Vec<_> = sweep.warnings.list.iter().map(|found| (found.code, found.hints.clone())).collect();
+    sweep.look_around(&crate::sweep::Surroundings {
+        current_dir: folder.path().to_owned(),
+        path: None,
+    });
+    let found: Vec<_> = sweep
+        .warnings
+        .list
+        .iter()
+        .map(|found| (found.code, found.hints.clone()))
+        .collect();
     let hint = "there is such a file here: write \"./train\"".to_owned();
-    assert_eq!(found, [("no-data", vec![]), ("no-data", vec![]), ("no-program", vec![hint])]);
+    assert_eq!(
+        found,
+        [
+            ("no-data", vec![]),
+            ("no-data", vec![]),
+            ("no-program", vec![hint])
+        ]
+    );
 }
 
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let cut = (0..GOOD.len(), 0..12_usize, proptest::collection::vec(any::<u8>(), 0..6));
+    let cut = (
+        0..GOOD.len(),
+        0..12_usize,
+        proptest::collection::vec(any::<u8>(), 0..6),
+    );
     proptest::collection::vec(cut, 1..4).prop_map(|cuts| {
         let mut bytes = GOOD.as_bytes().to_vec();
         for (at, length, new) in cuts {

@@ -7,8 +7,12 @@ use crate::study::Kind;
 use crate::study::kind::find;
 use crate::tracker::Tracker;
 
-pub(in crate::sweep) const OPTIONS: &[Opt] =
-    &[Opt::new("name", Takes::KindOf("tracker"), Preset::Required, "which one")];
+pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
+    "name",
+    Takes::KindOf("tracker"),
+    Preset::Required,
+    "which one",
+)];
 
 pub(super) fn read(
     file: &mut Section,
@@ -28,11 +32,16 @@ pub(super) fn read(
                     keys::refuse_unknown_of_kind(&mut section, "tracker", kind, known, diagnostics);
                 }
                 let capabilities = kind.map_or(&[][..], |kind| kind.capabilities);
-                trackers.push(Choice { name, section, span, capabilities });
+                trackers.push(Choice {
+                    name,
+                    section,
+                    span,
+                    capabilities,
+                });
             }
             None if diagnostics.list.len() == before => {
-                let error =
-                    Diagnostic::error("missing-name", "a tracker needs a `name`").at(section.span, "");
+                let error = Diagnostic::error("missing-name", "a tracker needs a `name`")
+                    .at(section.span, "");
                 diagnostics.push(error.hint("such as name = \"csv\""));
             }
             None => {}

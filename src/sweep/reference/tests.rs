@@ -21,30 +21,54 @@ fn the_documentation_shows_the_registries_as_they_are() {
         }
         let (_, stands) = page(name);
         let generated = fill(&stands);
-        let differs = generated.lines().zip(stands.lines()).find(|(wanted, found)| wanted != found);
-        assert_eq!(differs.map(|(wanted, _)| wanted), None, "{name}: run it with SWATH_BLESS=1");
+        let differs = generated
+            .lines()
+            .zip(stands.lines())
+            .find(|(wanted, found)| wanted != found);
+        assert_eq!(
+            differs.map(|(wanted, _)| wanted),
+            None,
+            "{name}: run it with SWATH_BLESS=1"
+        );
     }
 }
 
 #[test]
 fn every_table_and_every_kind_has_its_options_in_the_documentation() {
     let (_, tables) = page("sweep-file.md");
-    for section in SECTIONS.iter().filter(|section| !section.options.is_empty()) {
-        let name = if section.name.is_empty() { "-" } else { section.name };
+    for section in SECTIONS
+        .iter()
+        .filter(|section| !section.options.is_empty())
+    {
+        let name = if section.name.is_empty() {
+            "-"
+        } else {
+            section.name
+        };
         assert!(tables.contains(&format!("<!-- keys: {name} -->")), "{name}");
     }
     let (_, kinds) = page("kinds.md");
     for kind in Registry::standard().declarations() {
         let (part, name) = (kind.part, kind.name);
-        assert!(kinds.contains(&format!("### `{name}`\n\n<!-- kind: {part} {name} -->\n")), "{part} {name}");
+        assert!(
+            kinds.contains(&format!("### `{name}`\n\n<!-- kind: {part} {name} -->\n")),
+            "{part} {name}"
+        );
     }
 }
 
 #[test]
 fn the_first_example_of_the_documentation_is_a_good_sweep_file() {
-    let text = include_str!("../../../docs/sweep-file.md").split("```").nth(1).unwrap();
+    let text = include_str!("../../../docs/sweep-file.md")
+        .split("```")
+        .nth(1)
+        .unwrap();
     let text = text.strip_prefix("toml\n").unwrap().to_owned();
-    let sweep = Sweep::parse(Source { name: "x.toml".into(), text }).unwrap();
+    let sweep = Sweep::parse(Source {
+        name: "x.toml".into(),
+        text,
+    })
+    .unwrap();
     assert_eq!(sweep.warnings.list, []);
 }
 
@@ -66,7 +90,10 @@ fn good(takes: Takes) -> String {
         Takes::Either(alternatives) => good(alternatives[0]),
         Takes::KindOf(part) => {
             let kinds = Registry::standard().declarations();
-            format!("'{}'", kinds.iter().find(|kind| kind.part == part).unwrap().name)
+            format!(
+                "'{}'",
+                kinds.iter().find(|kind| kind.part == part).unwrap().name
+            )
         }
     }
 }
@@ -79,7 +106,9 @@ fn bad(takes: Takes) -> Vec<String> {
         Takes::Between(least, most) => {
             bad.extend([format!("{:?}", least - 0.5), format!("{:?}", most + 0.5)]);
         }
-        Takes::Form(..) | Takes::OneOf(_) | Takes::KindOf(_) => bad.push("'no such word'".to_owned()),
+        Takes::Form(..) | Takes::OneOf(_) | Takes::KindOf(_) => {
+            bad.push("'no such word'".to_owned())
+        }
         Takes::Duration | Takes::Size => bad.push("'3 parsecs'".to_owned()),
         Takes::Pattern => bad.push("'('".to_owned()),
         Takes::Number => bad.push("'x'".to_owned()),
@@ -89,26 +118,40 @@ fn bad(takes: Takes) -> Vec<String> {
 }
 
 fn parse(text: String) -> Result<Sweep, Rejected> {
-    Sweep::parse(Source { name: "x.toml".into(), text })
+    Sweep::parse(Source {
+        name: "x.toml".into(),
+        text,
+    })
 }
 
 /// The sweep file around a table: what its options may refer to.
 fn file(table: &str) -> String {
     let parts = [
-        ("[run]", "[run]\ncommand = ['true', '{args}']\ncheckpoint = true\n"),
+        (
+            "[run]",
+            "[run]\ncommand = ['true', '{args}']\ncheckpoint = true\n",
+        ),
         ("objective]", "[objective]\nmetric = 'x'\ngoal = 'min'\n"),
-        ("[space]", "[space]\ncrash = { min = 0.0, max = 1.0 }\nx = [1, 2]\n"),
+        (
+            "[space]",
+            "[space]\ncrash = { min = 0.0, max = 1.0 }\nx = [1, 2]\n",
+        ),
     ];
-    let others = parts.iter().filter(|(heading, _)| !table.contains(heading)).map(|(_, text)| *text);
+    let others = parts
+        .iter()
+        .filter(|(heading, _)| !table.contains(heading))
+        .map(|(_, text)| *text);
     format!("{table}\n{}", others.collect::<String>())
 }
 
 /// The lines of a table with an option set, beside the options that must be set.
 fn table(heading: &str, options: &[Opt], option: &Opt, value: &str) -> String {
-    let others =
-        options.iter().filter(|other| other.default == Preset::Required && other.name != option.name);
-    let others: String =
-        others.map(|other| format!("{} = {}\n", other.name, required_value(other))).collect();
+    let others = options
+        .iter()
+        .filter(|other| other.default == Preset::Required && other.name != option.name);
+    let others: String = others
+        .map(|other| format!("{} = {}\n", other.name, required_value(other)))
+        .collect();
     format!("{heading}\n{} = {value}\n{others}", option.name)
 }
 
@@ -122,14 +165,22 @@ fn required_value(option: &Opt) -> String {
 
 /// What is said about an option alone, not about its place among the others.
 fn refused(text: &str, option: &Opt) -> Vec<&'static str> {
-    let Err(rejected) = parse(file(text)) else { return Vec::new() };
+    let Err(rejected) = parse(file(text)) else {
+        return Vec::new();
+    };
     let errors = rejected.diagnostics.list.into_iter();
-    errors.filter(|error| error.message.contains(option.name)).map(|error| error.code).collect()
+    errors
+        .filter(|error| error.message.contains(option.name))
+        .map(|error| error.code)
+        .collect()
 }
 
 #[test]
 fn every_declared_option_of_a_table_is_read_by_the_parser() {
-    for section in SECTIONS.iter().filter(|section| section.further != Further::OptionsOf("tracker")) {
+    for section in SECTIONS
+        .iter()
+        .filter(|section| section.further != Further::OptionsOf("tracker"))
+    {
         let heading = match section.name {
             "" => String::new(),
             name => format!("[{name}]"),
@@ -137,13 +188,27 @@ fn every_declared_option_of_a_table_is_read_by_the_parser() {
         for option in section.options {
             let (name, takes) = (section.name, option.takes);
             let accepted = table(&heading, section.options, option, &good(takes));
-            let wrong =
-                ["unknown-key", "misplaced-key", "wrong-type", "bad-unit", "too-small", "out-of-range"];
+            let wrong = [
+                "unknown-key",
+                "misplaced-key",
+                "wrong-type",
+                "bad-unit",
+                "too-small",
+                "out-of-range",
+            ];
             let codes = refused(&accepted, option);
-            assert!(!codes.iter().any(|code| wrong.contains(code)), "[{name}] {}: {codes:?}", option.name);
+            assert!(
+                !codes.iter().any(|code| wrong.contains(code)),
+                "[{name}] {}: {codes:?}",
+                option.name
+            );
             for value in bad(takes) {
                 let text = table(&heading, section.options, option, &value);
-                assert!(parse(file(&text)).is_err(), "[{name}] {} = {value} is accepted", option.name);
+                assert!(
+                    parse(file(&text)).is_err(),
+                    "[{name}] {} = {value} is accepted",
+                    option.name
+                );
             }
         }
     }
@@ -161,7 +226,13 @@ fn every_declared_option_of_a_kind_is_read_by_it() {
         for option in kind.options {
             let accepted = table(&heading, kind.options, option, &required_value(option));
             let codes = refused(&accepted, option);
-            let wrong = ["unknown-key", "misplaced-key", "wrong-type", "bad-unit", "too-small"];
+            let wrong = [
+                "unknown-key",
+                "misplaced-key",
+                "wrong-type",
+                "bad-unit",
+                "too-small",
+            ];
             assert!(
                 !codes.iter().any(|code| wrong.contains(code)),
                 "{} {}: {codes:?}",
@@ -170,7 +241,12 @@ fn every_declared_option_of_a_kind_is_read_by_it() {
             );
             for value in bad(option.takes) {
                 let text = table(&heading, kind.options, option, &value);
-                assert!(parse(file(&text)).is_err(), "{} {} = {value} is accepted", kind.name, option.name);
+                assert!(
+                    parse(file(&text)).is_err(),
+                    "{} {} = {value} is accepted",
+                    kind.name,
+                    option.name
+                );
             }
         }
     }
@@ -183,13 +259,28 @@ fn the_schema_has_a_branch_for_each_kind_with_its_options_and_no_others() {
         let branches = schema["properties"][table]["oneOf"].as_array().unwrap();
         check_branches(branches, part);
     }
-    check_branches(schema["properties"]["tracker"]["anyOf"][0]["oneOf"].as_array().unwrap(), "tracker");
+    check_branches(
+        schema["properties"]["tracker"]["anyOf"][0]["oneOf"]
+            .as_array()
+            .unwrap(),
+        "tracker",
+    );
     let search = &schema["properties"]["search"]["properties"];
-    for kind in Registry::standard().declarations().iter().filter(|kind| kind.part == "sampler") {
+    for kind in Registry::standard()
+        .declarations()
+        .iter()
+        .filter(|kind| kind.part == "sampler")
+    {
         let table = &search[kind.name];
         assert_eq!(table["additionalProperties"], json!(false), "{}", kind.name);
         let keys: Vec<_> = table["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, kind.options.iter().map(|option| option.name).collect::<Vec<_>>());
+        assert_eq!(
+            keys,
+            kind.options
+                .iter()
+                .map(|option| option.name)
+                .collect::<Vec<_>>()
+        );
     }
 }
 
@@ -215,9 +306,20 @@ fn check_branches(branches: &[Value], part: &str) {
 fn only_the_default_kind_may_go_without_its_name() {
     let schema = schema(&Registry::standard());
     let nameless = |table: &str| -> Vec<String> {
-        let branches = schema["properties"][table]["oneOf"].as_array().unwrap().iter();
-        let named = |branch: &&Value| branch["required"].as_array().unwrap().contains(&json!("name"));
-        branches.filter(|branch| !named(branch)).map(|branch| branch["title"].to_string()).collect()
+        let branches = schema["properties"][table]["oneOf"]
+            .as_array()
+            .unwrap()
+            .iter();
+        let named = |branch: &&Value| {
+            branch["required"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("name"))
+        };
+        branches
+            .filter(|branch| !named(branch))
+            .map(|branch| branch["title"].to_string())
+            .collect()
     };
     assert_eq!(nameless("scheduler"), ["\"fifo\""]);
     assert_eq!(nameless("executor"), ["\"pool\""]);

@@ -6,7 +6,10 @@ fn names(names: &[&str]) -> Vec<Name> {
 }
 
 fn params(entries: &[(&str, Value)]) -> Params {
-    entries.iter().map(|(name, value)| (Name::from(*name), value.clone())).collect()
+    entries
+        .iter()
+        .map(|(name, value)| (Name::from(*name), value.clone()))
+        .collect()
 }
 
 fn adam() -> Params {
@@ -32,27 +35,54 @@ fn filled(command: &[&str], params: &Params) -> Vec<String> {
 }
 
 fn fault(arg: &str) -> (Span, String, Option<String>) {
-    let errors = Template::parse(&["x".to_owned(), arg.to_owned()], &names(&["lr", "units"])).unwrap_err();
+    let errors =
+        Template::parse(&["x".to_owned(), arg.to_owned()], &names(&["lr", "units"])).unwrap_err();
     assert_eq!(errors[0].argument, 1);
-    (errors[0].span.clone(), errors[0].message.clone(), errors[0].hint.clone())
+    (
+        errors[0].span.clone(),
+        errors[0].message.clone(),
+        errors[0].hint.clone(),
+    )
 }
 
 #[test]
 fn a_parameter_is_put_where_it_is_named() {
-    assert_eq!(filled(&["train", "--lr={lr}", "{optimizer}"], &adam()), ["train", "--lr=0.001", "adam"]);
+    assert_eq!(
+        filled(&["train", "--lr={lr}", "{optimizer}"], &adam()),
+        ["train", "--lr=0.001", "adam"]
+    );
 }
 
 #[test]
 fn a_command_without_placeholders_gets_every_parameter() {
-    let expected = ["train", "--lr=0.001", "--optimizer=adam", "--amp=true", "--units=[128,64]"];
+    let expected = [
+        "train",
+        "--lr=0.001",
+        "--optimizer=adam",
+        "--amp=true",
+        "--units=[128,64]",
+    ];
     assert_eq!(filled(&["train"], &adam()), expected);
     assert_eq!(filled(&["train", "{args}"], &adam()), expected);
 }
 
 #[test]
 fn the_rest_is_what_the_command_does_not_name() {
-    let made = filled(&["train", "{args:rest}", "--rate", "{lr}", "--{amp}"], &adam());
-    assert_eq!(made, ["train", "--optimizer=adam", "--units=[128,64]", "--rate", "0.001", "--amp"]);
+    let made = filled(
+        &["train", "{args:rest}", "--rate", "{lr}", "--{amp}"],
+        &adam(),
+    );
+    assert_eq!(
+        made,
+        [
+            "train",
+            "--optimizer=adam",
+            "--units=[128,64]",
+            "--rate",
+            "0.001",
+            "--amp"
+        ]
+    );
 }
 
 #[test]
@@ -62,13 +92,19 @@ fn hydra_gets_its_own_spelling() {
         ("optimizer", Value::Text("a b".into())),
         ("momentum", Value::Text("1".into())),
     ]);
-    assert_eq!(filled(&["t", "{hydra}"], &params), ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]);
+    assert_eq!(
+        filled(&["t", "{hydra}"], &params),
+        ["t", "lr=1e-5", "optimizer='a b'", "momentum='1'"]
+    );
 }
 
 /// Returns what Hydra gets for a text.
 fn in_hydra(text: &str) -> String {
     let params = params(&[("optimizer", Value::Text(text.into()))]);
-    filled(&["t", "{hydra}"], &params)[1].strip_prefix("optimizer=").unwrap().to_owned()
+    filled(&["t", "{hydra}"], &params)[1]
+        .strip_prefix("optimizer=")
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -83,8 +119,10 @@ fn hydra_gets_a_backslash_doubled_only_before_a_quote_and_at_the_end() {
 
 #[test]
 fn a_text_that_hydra_would_read_as_another_type_is_quoted() {
-    for text in ["1_000", "1_0.5", "1e1_0", "+1", ".5", "1.", "007", "inf", "-INF", "NaN", "Null", "TRUE", ""]
-    {
+    for text in [
+        "1_000", "1_0.5", "1e1_0", "+1", ".5", "1.", "007", "inf", "-INF", "NaN", "Null", "TRUE",
+        "",
+    ] {
         assert_eq!(in_hydra(text), format!("'{text}'"));
     }
     for text in ["adam", "1_000x", "1-2", "a/b.c", "50%", "-x"] {
@@ -94,13 +132,22 @@ fn a_text_that_hydra_would_read_as_another_type_is_quoted() {
 
 #[test]
 fn texts_in_a_list_are_quoted_for_hydra_one_by_one() {
-    let list = Value::List(vec![Value::Text(r"a\b".into()), Value::Text("c".into()), Value::Float(1e-5)]);
-    assert_eq!(filled(&["t", "{hydra}"], &params(&[("units", list)])), ["t", r"units=['a\b',c,1e-5]"]);
+    let list = Value::List(vec![
+        Value::Text(r"a\b".into()),
+        Value::Text("c".into()),
+        Value::Float(1e-5),
+    ]);
+    assert_eq!(
+        filled(&["t", "{hydra}"], &params(&[("units", list)])),
+        ["t", r"units=['a\b',c,1e-5]"]
+    );
 }
 
 /// Returns whether Python's argparse takes an argument for a negative number: `^-\d+$|^-\d*\.\d+$`.
 fn is_negative_number_of_argparse(text: &str) -> bool {
-    let Some(number) = text.strip_prefix('-') else { return false };
+    let Some(number) = text.strip_prefix('-') else {
+        return false;
+    };
     let are_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     match number.split_once('.') {
         None => !number.is_empty() && are_digits(number),
@@ -111,9 +158,25 @@ fn is_negative_number_of_argparse(text: &str) -> bool {
 #[test]
 fn a_negative_number_that_begins_an_argument_has_no_exponent() {
     let small = params(&[("lr", Value::Float(-5.3e-6))]);
-    let made = filled(&["t", "--lr", "{lr}", "--lr={lr}", "{lr}:x", "x{lr}"], &small);
-    assert_eq!(made, ["t", "--lr", "-0.0000053", "--lr=-5.3e-6", "-0.0000053:x", "x-5.3e-6"]);
-    assert_eq!(filled(&["t", "{lr}"], &params(&[("lr", Value::Float(5.3e-6))])), ["t", "5.3e-6"]);
+    let made = filled(
+        &["t", "--lr", "{lr}", "--lr={lr}", "{lr}:x", "x{lr}"],
+        &small,
+    );
+    assert_eq!(
+        made,
+        [
+            "t",
+            "--lr",
+            "-0.0000053",
+            "--lr=-5.3e-6",
+            "-0.0000053:x",
+            "x-5.3e-6"
+        ]
+    );
+    assert_eq!(
+        filled(&["t", "{lr}"], &params(&[("lr", Value::Float(5.3e-6))])),
+        ["t", "5.3e-6"]
+    );
 }
 
 #[test]
@@ -138,30 +201,68 @@ fn a_switch_is_there_or_not() {
 
 #[test]
 fn an_argument_of_an_absent_parameter_is_left_out_with_its_option() {
-    assert_eq!(filled(&["t", "--momentum={momentum}", "--lr={lr}"], &adam()), ["t", "--lr=0.001"]);
-    assert_eq!(filled(&["t", "--momentum", "{momentum}", "{lr}"], &adam()), ["t", "0.001"]);
-    assert_eq!(filled(&["t", "sub", "{momentum}", "{lr}"], &adam()), ["t", "sub", "0.001"]);
+    assert_eq!(
+        filled(&["t", "--momentum={momentum}", "--lr={lr}"], &adam()),
+        ["t", "--lr=0.001"]
+    );
+    assert_eq!(
+        filled(&["t", "--momentum", "{momentum}", "{lr}"], &adam()),
+        ["t", "0.001"]
+    );
+    assert_eq!(
+        filled(&["t", "sub", "{momentum}", "{lr}"], &adam()),
+        ["t", "sub", "0.001"]
+    );
 }
 
 #[test]
 fn places_of_the_trial_are_filled_in() {
-    let made = filled(&["t", "{params}", "{trial}", "{trial_dir}/x", "{data_dir}", "-d={data_dir}"], &adam());
-    let expected = ["t", "logs/digits/7/params.json", "7", "logs/digits/7/x", "data/a", "data/b"];
+    let made = filled(
+        &[
+            "t",
+            "{params}",
+            "{trial}",
+            "{trial_dir}/x",
+            "{data_dir}",
+            "-d={data_dir}",
+        ],
+        &adam(),
+    );
+    let expected = [
+        "t",
+        "logs/digits/7/params.json",
+        "7",
+        "logs/digits/7/x",
+        "data/a",
+        "data/b",
+    ];
     assert_eq!(made[..6], expected);
     assert_eq!(made[6], "-d=data/a:data/b");
 }
 
 #[test]
 fn doubled_braces_are_braces() {
-    assert_eq!(filled(&["t", "{{\"lr\": {lr}}}"], &adam()), ["t", "{\"lr\": 0.001}"]);
+    assert_eq!(
+        filled(&["t", "{{\"lr\": {lr}}}"], &adam()),
+        ["t", "{\"lr\": 0.001}"]
+    );
 }
 
 #[test]
 fn an_unknown_placeholder_is_an_error_with_a_suggestion() {
     let (span, message, hint) = fault("--lr={rl}");
-    assert_eq!((span, message.as_str()), (5..9, "unknown placeholder `{rl}`"));
-    assert_eq!(fault("{unit}").2.as_deref(), Some("did you mean `{units}`?"));
-    assert_eq!(fault("{tral_dir}").2.as_deref(), Some("did you mean `{trial_dir}`?"));
+    assert_eq!(
+        (span, message.as_str()),
+        (5..9, "unknown placeholder `{rl}`")
+    );
+    assert_eq!(
+        fault("{unit}").2.as_deref(),
+        Some("did you mean `{units}`?")
+    );
+    assert_eq!(
+        fault("{tral_dir}").2.as_deref(),
+        Some("did you mean `{trial_dir}`?")
+    );
     assert!(hint.is_some());
     assert_eq!(fault("{print $1}").2.as_deref(), Some(BRACES));
 }
@@ -170,12 +271,16 @@ fn an_unknown_placeholder_is_an_error_with_a_suggestion() {
 fn a_lone_brace_is_an_error() {
     assert_eq!(fault("a{lr").1, "`{` is never closed");
     assert_eq!(fault("lr}").1, "`}` closes nothing");
-    assert_eq!(fault("x{args}").1, "`{args}` makes several arguments and must be an argument of its own");
+    assert_eq!(
+        fault("x{args}").1,
+        "`{args}` makes several arguments and must be an argument of its own"
+    );
 }
 
 #[test]
 fn what_the_command_receives_is_known() {
-    let parse = |arg: &str| Template::parse(&["t".into(), arg.into()], &names(&["lr", "units"])).unwrap();
+    let parse =
+        |arg: &str| Template::parse(&["t".into(), arg.into()], &names(&["lr", "units"])).unwrap();
     assert!(parse("{lr}").receives("lr") && !parse("{lr}").receives("units"));
     assert!(parse("{params}").receives("units") && parse("{args}").receives("units"));
     assert!(!parse("{trial}").receives("lr") && parse("x").receives("lr"));

@@ -1,4 +1,5 @@
-//! `.dvc` files as DVC 3 writes them, so that `dvc commit` and `dvc push` take over what trials used and made.
+//! `.dvc` files as DVC 3 writes them, so that `dvc commit` and `dvc push` take over what trials
+//! used and made.
 
 use super::steps::StepFile;
 use crate::study::{LogRecord, Trial};
@@ -8,18 +9,31 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Component, Path};
 
-/// Writes a file for every data set and model of a trial that has a digest and lies inside the workdir, in `folder`, where it would lie
-/// beside them if that is the workdir. Of a model that was saved several times the last version counts. What lies in a data set that has a
-/// file itself gets none: it would change that data set.
+/// Writes a file for every data set and model of a trial that has a digest and lies inside the
+/// workdir, in `folder`, where it would lie beside them if that is the workdir. Of a model that was
+/// saved several times the last version counts. What lies in a data set that has a file itself gets
+/// none: it would change that data set.
 pub(super) fn files(folder: &Path, trial: &Trial) -> Result<(), TrackerError> {
-    let all: BTreeSet<&Path> =
-        trial.records.iter().filter_map(named).map(|(path, ..)| Path::new(path)).collect();
+    let all: BTreeSet<&Path> = trial
+        .records
+        .iter()
+        .filter_map(named)
+        .map(|(path, ..)| Path::new(path))
+        .collect();
     for (path, md5, size, files) in trial.records.iter().filter_map(named) {
         let relative = Path::new(path);
-        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        let contained = relative.ancestors().skip(1).any(|folder| all.contains(folder));
+        let inside = relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        let contained = relative
+            .ancestors()
+            .skip(1)
+            .any(|folder| all.contains(folder));
         if inside && !contained && relative.file_name().is_some() {
-            replace(&folder.join(format!("{path}.dvc")), document(relative, md5, size, files).as_bytes())?;
+            replace(
+                &folder.join(format!("{path}.dvc")),
+                document(relative, md5, size, files).as_bytes(),
+            )?;
         }
     }
     Ok(())
@@ -28,10 +42,19 @@ pub(super) fn files(folder: &Path, trial: &Trial) -> Result<(), TrackerError> {
 /// Returns path, md5, size and number of files of a data set or model with a digest.
 fn named(record: &LogRecord) -> Option<(&str, &str, u64, Option<u64>)> {
     match record {
-        LogRecord::Dataset { data_dir, md5: Some(md5), size, files, .. } => {
-            Some((data_dir, md5, *size, Some(*files)))
-        }
-        LogRecord::Model { model_path, md5: Some(md5), size, .. } => Some((model_path, md5, *size, None)),
+        LogRecord::Dataset {
+            data_dir,
+            md5: Some(md5),
+            size,
+            files,
+            ..
+        } => Some((data_dir, md5, *size, Some(*files))),
+        LogRecord::Model {
+            model_path,
+            md5: Some(md5),
+            size,
+            ..
+        } => Some((model_path, md5, *size, None)),
         _ => None,
     }
 }
@@ -39,7 +62,10 @@ fn named(record: &LogRecord) -> Option<(&str, &str, u64, Option<u64>)> {
 /// Writes the file beside the step metrics.
 pub(super) fn beside(root: &Path, file: &StepFile) -> Result<(), TrackerError> {
     let path = Path::new(&file.path);
-    replace(&root.join(format!("{}.dvc", file.path)), document(path, &file.md5, file.size, None).as_bytes())
+    replace(
+        &root.join(format!("{}.dvc", file.path)),
+        document(path, &file.md5, file.size, None).as_bytes(),
+    )
 }
 
 fn document(path: &Path, md5: &str, size: u64, files: Option<u64>) -> String {
@@ -49,10 +75,17 @@ fn document(path: &Path, md5: &str, size: u64, files: Option<u64>) -> String {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let plain = !name.is_empty()
-        && name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character))
+        && name
+            .chars()
+            .all(|character| character.is_alphanumeric() || "_-.".contains(character))
         && name.starts_with(|first: char| first.is_alphabetic())
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*name.to_lowercase());
-    let name = if plain { name.into_owned() } else { serde_json::json!(name).to_string() };
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .contains(&&*name.to_lowercase());
+    let name = if plain {
+        name.into_owned()
+    } else {
+        serde_json::json!(name).to_string()
+    };
     let _ = writeln!(text, "  hash: md5\n  path: {name}");
     text
 }
@@ -93,12 +126,20 @@ mod tests {
 
     #[test]
     fn a_document_is_as_dvc_writes_it() {
-        let data = document(Path::new("data"), "46b516c475aa0517f33ba9e09bfbf39b.dir", 23, Some(5));
+        let data = document(
+            Path::new("data"),
+            "46b516c475aa0517f33ba9e09bfbf39b.dir",
+            23,
+            Some(5),
+        );
         assert_eq!(
             data,
             "outs:\n- md5: 46b516c475aa0517f33ba9e09bfbf39b.dir\n  size: 23\n  nfiles: 5\n  hash: md5\n  path: data\n"
         );
         let model = document(Path::new("m/1 é.bin"), "caf4", 27, None);
-        assert_eq!(model, "outs:\n- md5: caf4\n  size: 27\n  hash: md5\n  path: \"1 é.bin\"\n");
+        assert_eq!(
+            model,
+            "outs:\n- md5: caf4\n  size: 27\n  hash: md5\n  path: \"1 é.bin\"\n"
+        );
     }
 }

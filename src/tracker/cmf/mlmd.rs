@@ -1,6 +1,7 @@
 //! The SQLite file of ML Metadata, schema version 10, made from nothing in one go.
 //!
-//! The tables are those of ml-metadata 1.15 to 1.17. A file that is made anew with the same rows in the same order has the same bytes.
+//! The tables are those of ml-metadata 1.15 to 1.17. A file that is made anew with the same rows in
+//! the same order has the same bytes.
 
 use rusqlite::{Connection, Result, Statement, params};
 use std::path::Path;
@@ -56,9 +57,14 @@ pub(super) enum Property {
 }
 
 impl Property {
-    /// Makes one of a number. NaN is NULL in SQLite, which the library refuses to read: it becomes a text, and the infinities with it.
+    /// Makes one of a number. NaN is NULL in SQLite, which the library refuses to read: it becomes
+    /// a text, and the infinities with it.
     pub(super) fn number(number: f64) -> Self {
-        if number.is_finite() { Self::Double(number) } else { Self::Text(number.to_string().to_lowercase()) }
+        if number.is_finite() {
+            Self::Double(number)
+        } else {
+            Self::Text(number.to_string().to_lowercase())
+        }
     }
 
     /// Makes one of a text.
@@ -70,7 +76,8 @@ impl Property {
 /// The properties of something: their names, whether they are custom ones, and their values.
 pub(super) type Properties<'a> = &'a [(&'a str, bool, Property)];
 
-/// A store while it is filled. Rows are given in the order they are to have; executions bring their own ids.
+/// A store while it is filled. Rows are given in the order they are to have; executions bring their
+/// own ids.
 pub(super) struct Store<'c> {
     kind: Statement<'c>,
     kind_property: Statement<'c>,
@@ -147,7 +154,8 @@ impl<'c> Store<'c> {
         self.kind.execute(params![name, of as i64])?;
         let id = self.connection.last_insert_rowid();
         for (property, whole) in properties {
-            self.kind_property.execute(params![id, property, if *whole { 1 } else { 3 }])?;
+            self.kind_property
+                .execute(params![id, property, if *whole { 1 } else { 3 }])?;
         }
         Ok(id)
     }
@@ -178,8 +186,16 @@ impl<'c> Store<'c> {
         execution: &Execution<'_>,
         properties: Properties<'_>,
     ) -> Result<()> {
-        let Execution { id, kind, name, state, began, changed } = *execution;
-        self.execution.execute(params![id, kind, state, name, began, changed])?;
+        let Execution {
+            id,
+            kind,
+            name,
+            state,
+            began,
+            changed,
+        } = *execution;
+        self.execution
+            .execute(params![id, kind, state, name, began, changed])?;
         put(&mut self.execution_property, id, properties)?;
         self.association.execute(params![context, id]).map(drop)
     }
@@ -191,7 +207,12 @@ impl<'c> Store<'c> {
         artifact: &Artifact<'_>,
         properties: Properties<'_>,
     ) -> Result<i64> {
-        let Artifact { kind, uri, name, at } = *artifact;
+        let Artifact {
+            kind,
+            uri,
+            name,
+            at,
+        } = *artifact;
         self.artifact.execute(params![kind, uri, name, at, at])?;
         let id = self.connection.last_insert_rowid();
         put(&mut self.artifact_property, id, properties)?;
@@ -199,7 +220,8 @@ impl<'c> Store<'c> {
         Ok(id)
     }
 
-    /// Says that an execution has read or written an artifact; `path` names it if it was there before.
+    /// Says that an execution has read or written an artifact; `path` names it if it was there
+    /// before.
     pub(super) fn event(
         &mut self,
         artifact: i64,
@@ -208,9 +230,11 @@ impl<'c> Store<'c> {
         at: i64,
         path: Option<&str>,
     ) -> Result<()> {
-        self.event.execute(params![artifact, execution, way as i64, at])?;
+        self.event
+            .execute(params![artifact, execution, way as i64, at])?;
         if let Some(path) = path {
-            self.event_path.execute(params![self.connection.last_insert_rowid(), path])?;
+            self.event_path
+                .execute(params![self.connection.last_insert_rowid(), path])?;
         }
         Ok(())
     }
@@ -240,9 +264,15 @@ fn put(statement: &mut Statement<'_>, id: i64, properties: Properties<'_>) -> Re
     for (name, custom, value) in properties {
         let none = None::<i64>;
         match value {
-            Property::Int(number) => statement.execute(params![id, name, custom, number, none, none])?,
-            Property::Double(number) => statement.execute(params![id, name, custom, none, number, none])?,
-            Property::Text(text) => statement.execute(params![id, name, custom, none, none, text])?,
+            Property::Int(number) => {
+                statement.execute(params![id, name, custom, number, none, none])?
+            }
+            Property::Double(number) => {
+                statement.execute(params![id, name, custom, none, number, none])?
+            }
+            Property::Text(text) => {
+                statement.execute(params![id, name, custom, none, none, text])?
+            }
         };
     }
     Ok(())

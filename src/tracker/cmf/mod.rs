@@ -1,7 +1,9 @@
-//! CMF: the ML Metadata file that cmflib and ml-metadata open, the step metrics beside it as Parquet, and `.dvc` files on request.
+//! CMF: the ML Metadata file that cmflib and ml-metadata open, the step metrics beside it as
+//! Parquet, and `.dvc` files on request.
 //!
-//! The file is made anew from the study each time and takes the place of the old one as a whole, so that a reader sees one or the other,
-//! and the same study leaves the same bytes. Step metrics are written when an attempt ends.
+//! The file is made anew from the study each time and takes the place of the old one as a whole, so
+//! that a reader sees one or the other, and the same study leaves the same bytes. Step metrics are
+//! written when an attempt ends.
 
 mod dvc;
 mod mlmd;
@@ -32,7 +34,12 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
 };
 
 const OPTIONS: &[Opt] = &[
-    Opt::new("top_n", Takes::Count(1), Preset::Count(TOP_N), "how many of the best trials have `in_top_n`"),
+    Opt::new(
+        "top_n",
+        Takes::Count(1),
+        Preset::Count(TOP_N),
+        "how many of the best trials have `in_top_n`",
+    ),
     Opt::new(
         "remote",
         Takes::Text,
@@ -56,16 +63,28 @@ const FILE: &str = "mlmd";
 /// How many trials are marked as the best, as by cmf's logger for Ray.
 const TOP_N: u64 = 5;
 
-fn build(mut section: Section, setting: &Setting, said: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+fn build(
+    mut section: Section,
+    setting: &Setting,
+    said: &mut Diagnostics,
+) -> Option<Box<dyn Tracker>> {
     let before = said.list.len();
-    let top = section.take_count("top_n", 1, said).map_or(TOP_N, |(count, _)| count);
+    let top = section
+        .take_count("top_n", 1, said)
+        .map_or(TOP_N, |(count, _)| count);
     let remote = section.take_text("remote", said).map(|(remote, _)| remote);
-    let dvc = section.take_text("dvc", said).map(|(dvc, _)| PathBuf::from(dvc));
+    let dvc = section
+        .take_text("dvc", said)
+        .map(|(dvc, _)| PathBuf::from(dvc));
     let home = Home::take("cmf", &mut section, setting, said);
     (said.list.len() == before).then(|| {
         let tracker = Cmf {
             home,
-            options: Options { top: usize::try_from(top).unwrap_or(usize::MAX), remote, dvc },
+            options: Options {
+                top: usize::try_from(top).unwrap_or(usize::MAX),
+                remote,
+                dvc,
+            },
             began: None,
             reports: BTreeMap::new(),
             steps: BTreeMap::new(),
@@ -104,11 +123,19 @@ impl Tracker for Cmf {
         let began = *self.began.get_or_insert(entry.at);
         self.behind = true;
         match &entry.event {
-            Event::Started { trial, resume: false, .. } => {
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => {
                 self.reports.remove(trial);
                 self.steps.remove(trial);
             }
-            Event::Logged { trial, record: LogRecord::Report { values }, .. } => {
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { values },
+                ..
+            } => {
                 let lines = self.reports.entry(*trial).or_default();
                 let numbers = values.iter().map(|(name, datum)| (&**name, shown(datum)));
                 serde_json::to_writer(&mut *lines, &numbers.collect::<Vec<_>>())
@@ -121,14 +148,18 @@ impl Tracker for Cmf {
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
                 let due = &self.home.due;
-                let files =
-                    when_there_is_room(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
+                let files = when_there_is_room(|| {
+                    steps::write(&root, (&folder, due), &names, *trial, reports)
+                })?;
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
                     self.fresh.insert(*trial);
                 }
                 self.steps.insert(*trial, files);
-                if study.trial(*trial).is_some_and(|trial| trial.state == TrialState::Complete) {
+                if study
+                    .trial(*trial)
+                    .is_some_and(|trial| trial.state == TrialState::Complete)
+                {
                     self.reports.remove(trial);
                 }
             }
@@ -142,21 +173,28 @@ impl Tracker for Cmf {
             return Ok(());
         }
         let root = self.home.root(study)?;
-        let Some(began) = self.began else { return Ok(()) };
+        let Some(began) = self.began else {
+            return Ok(());
+        };
         std::fs::create_dir_all(&root).map_err(failed(&root))?;
         let path = root.join(FILE);
         let draft = crate::tracker::csv::draft(&root).map_err(failed(&root))?;
         let names = rows::Names { study, began };
-        mlmd::create(draft.path(), |store| rows::fill(store, &names, &self.options, &self.steps)).map_err(
-            |error: rusqlite::Error| match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
-                _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
-            },
-        )?;
-        draft.persist(&path).map_err(|error| failed(&path)(error.error))?;
+        mlmd::create(draft.path(), |store| {
+            rows::fill(store, &names, &self.options, &self.steps)
+        })
+        .map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
+            _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
+        })?;
+        draft
+            .persist(&path)
+            .map_err(|error| failed(&path)(error.error))?;
         if let Some(folder) = &self.options.dvc {
             while let Some(id) = self.fresh.first().copied() {
-                study.trial(id).map_or(Ok(()), |trial| dvc::files(folder, trial))?;
+                study
+                    .trial(id)
+                    .map_or(Ok(()), |trial| dvc::files(folder, trial))?;
                 self.fresh.remove(&id);
             }
         }

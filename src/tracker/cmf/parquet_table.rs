@@ -1,7 +1,9 @@
-//! A Parquet file of rows whose keys come and go: one column a key, its kind found out before, with the metadata pandas wants.
+//! A Parquet file of rows whose keys come and go: one column a key, its kind found out before, with
+//! the metadata pandas wants.
 //!
-//! The first column of the file is pandas' index `SequenceNumber`, from 1. The other columns stand beside it, or as the fields of one
-//! struct column, which is how cmf's logger for Ray keeps the results of a trial under `Output`.
+//! The first column of the file is pandas' index `SequenceNumber`, from 1. The other columns stand
+//! beside it, or as the fields of one struct column, which is how cmf's logger for Ray keeps the
+//! results of a trial under `Output`.
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -79,7 +81,8 @@ pub(super) struct TableWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> TableWriter<W> {
-    /// Begins a table with these columns; with `group` they are the fields of a struct column of that name.
+    /// Begins a table with these columns; with `group` they are the fields of a struct column of
+    /// that name.
     pub(super) fn new(out: W, columns: Columns, group: Option<&str>) -> Result<Self> {
         let schema = schema(&columns, group)?;
         let mut properties = WriterProperties::builder()
@@ -96,19 +99,35 @@ impl<W: Write + Send> TableWriter<W> {
         }
         let file = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
         let waiting = columns.names.iter().map(|_| Vec::new()).collect();
-        Ok(Self { file, columns, nested: group.is_some(), waiting, rows: 0, written: 0 })
+        Ok(Self {
+            file,
+            columns,
+            nested: group.is_some(),
+            waiting,
+            rows: 0,
+            written: 0,
+        })
     }
 
     /// Adds a row. Keys that no column was made for are left out.
-    pub(super) fn row(&mut self, cells: impl Iterator<Item = (impl AsRef<str>, Cell)>) -> Result<()> {
+    pub(super) fn row(
+        &mut self,
+        cells: impl Iterator<Item = (impl AsRef<str>, Cell)>,
+    ) -> Result<()> {
         self.rows += 1;
         for (key, cell) in cells {
-            let Some(at) = self.columns.at.get(key.as_ref()) else { continue };
+            let Some(at) = self.columns.at.get(key.as_ref()) else {
+                continue;
+            };
             let column = &mut self.waiting[*at];
             column.resize(self.rows - 1, None);
             column.push(Some(cell));
         }
-        if self.rows * (self.waiting.len() + 1) < CELLS { Ok(()) } else { self.flush() }
+        if self.rows * (self.waiting.len() + 1) < CELLS {
+            Ok(())
+        } else {
+            self.flush()
+        }
     }
 
     /// Ends the file.
@@ -122,7 +141,9 @@ impl<W: Write + Send> TableWriter<W> {
             return Ok(());
         }
         let mut group = self.file.next_row_group()?;
-        let index: Vec<i64> = (self.written + 1..=self.written + self.rows).map(|at| at as i64).collect();
+        let index: Vec<i64> = (self.written + 1..=self.written + self.rows)
+            .map(|at| at as i64)
+            .collect();
         let present = vec![1; index.len()];
         write::<Int64Type>(&mut group, &index, &present)?;
         let there = if self.nested { 2 } else { 1 };
@@ -141,7 +162,8 @@ impl<W: Write + Send> TableWriter<W> {
                     write::<BoolType>(&mut group, &flags, &levels)?;
                 }
                 Held::Texts => {
-                    let texts: Vec<ByteArray> = values.map(|cell| ByteArray::from(&*cell.text())).collect();
+                    let texts: Vec<ByteArray> =
+                        values.map(|cell| ByteArray::from(&*cell.text())).collect();
                     write::<ByteArrayType>(&mut group, &texts, &levels)?;
                 }
             }
@@ -155,11 +177,19 @@ impl<W: Write + Send> TableWriter<W> {
 
 impl Cell {
     fn number(self) -> Option<f64> {
-        if let Self::Number(number) = self { Some(number) } else { None }
+        if let Self::Number(number) = self {
+            Some(number)
+        } else {
+            None
+        }
     }
 
     fn flag(self) -> Option<bool> {
-        if let Self::Flag(flag) = self { Some(flag) } else { None }
+        if let Self::Flag(flag) = self {
+            Some(flag)
+        } else {
+            None
+        }
     }
 
     fn text(self) -> String {
@@ -180,13 +210,16 @@ fn write<T: parquet::data_type::DataType>(
 ) -> Result<()> {
     let missing = || ParquetError::General("a column is missing in the schema".to_owned());
     let mut column = group.next_column()?.ok_or_else(missing)?;
-    column.typed::<T>().write_batch(values, Some(levels), None)?;
+    column
+        .typed::<T>()
+        .write_batch(values, Some(levels), None)?;
     column.close()
 }
 
 fn schema(columns: &Columns, group: Option<&str>) -> Result<TypePtr> {
     let optional = |name: &str, physical, logical| {
-        let field = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+        let field =
+            Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
         field.with_logical_type(logical).build().map(Arc::new)
     };
     let mut top = vec![optional(INDEX, Physical::INT64, None)?];
@@ -209,7 +242,10 @@ fn schema(columns: &Columns, group: Option<&str>) -> Result<TypePtr> {
         }
         None => top.extend(fields),
     }
-    Type::group_type_builder("schema").with_fields(top).build().map(Arc::new)
+    Type::group_type_builder("schema")
+        .with_fields(top)
+        .build()
+        .map(Arc::new)
 }
 
 /// Returns what pandas writes beside the columns, so that it finds its index again.
@@ -219,13 +255,13 @@ fn pandas(columns: &Columns, group: Option<&str>) -> serde_json::Value {
     match group {
         Some(group) => described.push(column(group, "object", "object")),
         None => {
-            described.extend(columns.names.iter().filter(|(name, _)| name != INDEX).map(|(name, held)| {
-                match held {
+            described.extend(columns.names.iter().filter(|(name, _)| name != INDEX).map(
+                |(name, held)| match held {
                     Held::Numbers => column(name, "float64", "float64"),
                     Held::Flags => column(name, "bool", "object"),
                     Held::Texts => column(name, "unicode", "object"),
-                }
-            }));
+                },
+            ));
         }
     }
     json!({
@@ -253,7 +289,9 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = TableWriter::new(&mut bytes, columns, group).unwrap();
         for row in rows {
-            writer.row(row.iter().map(|(key, cell)| (*key, cell.clone()))).unwrap();
+            writer
+                .row(row.iter().map(|(key, cell)| (*key, cell.clone())))
+                .unwrap();
         }
         writer.finish().unwrap();
         let reader = read(&bytes);
@@ -286,7 +324,10 @@ mod tests {
                 "{SequenceNumber: 3, Output: {loss: 0.25, ok: null, läuft: \"ja\"}}",
             ]
         );
-        assert_eq!(table(rows, None)[2], "{SequenceNumber: 3, loss: 0.25, ok: null, läuft: \"ja\"}");
+        assert_eq!(
+            table(rows, None)[2],
+            "{SequenceNumber: 3, loss: 0.25, ok: null, läuft: \"ja\"}"
+        );
     }
 
     #[test]
@@ -297,8 +338,14 @@ mod tests {
             &[("a", Cell::Flag(true))],
             &[("a", Cell::Number(f64::NAN))],
         ];
-        let found: Vec<String> = table(rows, None).iter().map(|row| row[20..].to_owned()).collect();
-        assert_eq!(found, ["a: \"1.5\"}", "a: \"x\"}", "a: \"true\"}", "a: \"nan\"}"]);
+        let found: Vec<String> = table(rows, None)
+            .iter()
+            .map(|row| row[20..].to_owned())
+            .collect();
+        assert_eq!(
+            found,
+            ["a: \"1.5\"}", "a: \"x\"}", "a: \"true\"}", "a: \"nan\"}"]
+        );
     }
 
     #[test]
@@ -308,12 +355,27 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = TableWriter::new(&mut bytes, columns, None).unwrap();
         for at in 0..super::CELLS {
-            writer.row([("a", Cell::Number(at as f64))].into_iter()).unwrap();
+            writer
+                .row([("a", Cell::Number(at as f64))].into_iter())
+                .unwrap();
         }
         writer.finish().unwrap();
         let reader = read(&bytes);
         assert!(reader.num_row_groups() > 1);
-        let last = reader.get_row_iter(None).unwrap().last().unwrap().unwrap().to_string();
-        assert_eq!(last, format!("{{SequenceNumber: {0}, a: {1}.0}}", super::CELLS, super::CELLS - 1));
+        let last = reader
+            .get_row_iter(None)
+            .unwrap()
+            .last()
+            .unwrap()
+            .unwrap()
+            .to_string();
+        assert_eq!(
+            last,
+            format!(
+                "{{SequenceNumber: {0}, a: {1}.0}}",
+                super::CELLS,
+                super::CELLS - 1
+            )
+        );
     }
 }

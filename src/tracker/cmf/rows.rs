@@ -1,4 +1,5 @@
-//! What of a study becomes which rows of ML Metadata: names, addresses and properties are those that cmf's logger for Ray gives.
+//! What of a study becomes which rows of ML Metadata: names, addresses and properties are those
+//! that cmf's logger for Ray gives.
 
 use super::Options;
 use super::mlmd::{Artifact, Execution, Of, Property, Store, Way};
@@ -34,7 +35,12 @@ impl Names<'_> {
     /// Returns a UUID that derives from the study, its first moment and `what`.
     fn uuid(&self, what: &[&str]) -> String {
         let header = self.study.header();
-        let mut text = format!("{}\n{}\n{}", header.name, header.seed, self.began.as_micros());
+        let mut text = format!(
+            "{}\n{}\n{}",
+            header.name,
+            header.seed,
+            self.began.as_micros()
+        );
         for word in what {
             let _ = write!(text, "\n{word}");
         }
@@ -43,15 +49,24 @@ impl Names<'_> {
         bytes[6] = (bytes[6] & 0x0f) | 0x30;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
         let digits = hexadecimal(&bytes);
-        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+        [
+            &digits[..8],
+            &digits[8..12],
+            &digits[12..16],
+            &digits[16..20],
+            &digits[20..],
+        ]
+        .join("-")
     }
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The ids of what everything belongs to.
@@ -72,10 +87,26 @@ pub(super) fn fill(
     options: &Options,
     steps: &BTreeMap<TrialId, Vec<StepFile>>,
 ) -> rusqlite::Result<()> {
-    let mut filling = Filling { ids: ids(store, names)?, store, names, options, shared: BTreeMap::new() };
-    let best: BTreeSet<TrialId> = names.study.best(options.top).iter().map(|trial| trial.id).collect();
+    let mut filling = Filling {
+        ids: ids(store, names)?,
+        store,
+        names,
+        options,
+        shared: BTreeMap::new(),
+    };
+    let best: BTreeSet<TrialId> = names
+        .study
+        .best(options.top)
+        .iter()
+        .map(|trial| trial.id)
+        .collect();
     let incumbent = names.study.incumbent().map(|trial| trial.id);
-    for trial in names.study.trials().iter().filter(|trial| trial.started_at.is_some()) {
+    for trial in names
+        .study
+        .trials()
+        .iter()
+        .filter(|trial| trial.started_at.is_some())
+    {
         filling.execution(trial, best.contains(&trial.id))?;
         filling.inputs(trial)?;
         filling.metrics(trial)?;
@@ -106,10 +137,17 @@ fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
         ("Execution", false),
     ];
     let execution = store.kind(&stage, Of::Execution, &execution)?;
-    let dataset =
-        store.kind("Dataset", Of::Artifact, &[("Commit", false), ("git_repo", false), ("url", false)])?;
+    let dataset = store.kind(
+        "Dataset",
+        Of::Artifact,
+        &[("Commit", false), ("git_repo", false), ("url", false)],
+    )?;
     let metrics = store.kind("Metrics", Of::Artifact, &[("metrics_name", false)])?;
-    let step_metrics = store.kind("Step_Metrics", Of::Artifact, &[("url", false), ("Commit", false)])?;
+    let step_metrics = store.kind(
+        "Step_Metrics",
+        Of::Artifact,
+        &[("url", false), ("Commit", false)],
+    )?;
     let model = [
         ("model_framework", false),
         ("model_name", false),
@@ -120,9 +158,22 @@ fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
     let model = store.kind("Model", Of::Artifact, &model)?;
     let named = [("Pipeline", false, Property::text(&*header.pipeline))];
     let pipeline = store.context(parent, &header.pipeline, at, &named)?;
-    let stage_id = store.context(child, &stage, at, &[("Pipeline_Stage", false, Property::text(&*stage))])?;
+    let stage_id = store.context(
+        child,
+        &stage,
+        at,
+        &[("Pipeline_Stage", false, Property::text(&*stage))],
+    )?;
     store.parent(stage_id, pipeline)?;
-    Ok(Ids { pipeline, stage: stage_id, execution, dataset, metrics, step_metrics, model })
+    Ok(Ids {
+        pipeline,
+        stage: stage_id,
+        execution,
+        dataset,
+        metrics,
+        step_metrics,
+        model,
+    })
 }
 
 /// A store while the trials go in.
@@ -148,9 +199,17 @@ impl Filling<'_, '_, '_> {
             ("Context_Type", false, text(&stage)),
             ("Execution_type_name", false, text(&stage)),
             ("Git_Repo", false, text("")),
-            ("Git_Start_Commit", false, text(commit.trim_end_matches("-dirty"))),
+            (
+                "Git_Start_Commit",
+                false,
+                text(commit.trim_end_matches("-dirty")),
+            ),
             ("Context_ID", false, Property::Int(self.ids.stage)),
-            ("Execution_uuid", false, Property::Text(self.names.execution_uuid(trial.id))),
+            (
+                "Execution_uuid",
+                false,
+                Property::Text(self.names.execution_uuid(trial.id)),
+            ),
             ("Execution", false, text("['swath', 'run']")),
             ("Configuration", true, Property::Text(python(&trial.params))),
             ("Study", true, text(&header.name)),
@@ -159,7 +218,11 @@ impl Filling<'_, '_, '_> {
             ("Attempts", true, Property::Int(trial.attempts.into())),
             ("Seed", true, Property::Text(trial.seed.to_string())),
             ("Seconds", true, Property::number(trial.seconds)),
-            ("CPU_Seconds", true, Property::number(trial.usage.cpu_seconds)),
+            (
+                "CPU_Seconds",
+                true,
+                Property::number(trial.usage.cpu_seconds),
+            ),
             ("Peak_MiB", true, Property::number(trial.usage.peak_mib)),
         ];
         if let Some(exit) = &trial.exit {
@@ -169,18 +232,38 @@ impl Filling<'_, '_, '_> {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
         let result = trial.result(&header.objectives);
-        properties.extend(result.iter().map(|(name, value)| (&**name, true, property(value))));
+        properties.extend(
+            result
+                .iter()
+                .map(|(name, value)| (&**name, true, property(value))),
+        );
         let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
-        let params: Vec<_> =
-            trial.params.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
-        properties.extend(params.iter().map(|(name, value)| (&**name, true, value.clone())));
+        let params: Vec<_> = trial
+            .params
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            params
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
         let found = trial.records.iter().filter_map(|record| match record {
-            LogRecord::Param { name, value } if trial.params.get(name).is_none() => Some((&**name, value)),
+            LogRecord::Param { name, value } if trial.params.get(name).is_none() => {
+                Some((&**name, value))
+            }
             _ => None,
         });
         let found: BTreeMap<&str, &Value> = found.collect();
-        let found: Vec<_> = found.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
-        properties.extend(found.iter().map(|(name, value)| (&**name, true, value.clone())));
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            found
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
         let execution = Execution {
             id: trial.id.0.into(),
             kind: self.ids.execution,
@@ -189,14 +272,23 @@ impl Filling<'_, '_, '_> {
             began: millis(trial.started_at),
             changed: ended(trial),
         };
-        self.store.execution(self.ids.stage, &execution, &properties)
+        self.store
+            .execution(self.ids.stage, &execution, &properties)
     }
 
     /// Adds the data sets that a trial read; one that other trials read too is there once.
     fn inputs(&mut self, trial: &Trial) -> rusqlite::Result<()> {
         let mut used = BTreeSet::new();
         for record in &trial.records {
-            let LogRecord::Dataset { data_dir, role, md5: Some(md5), size, files, .. } = record else {
+            let LogRecord::Dataset {
+                data_dir,
+                role,
+                md5: Some(md5),
+                size,
+                files,
+                ..
+            } = record
+            else {
                 continue;
             };
             let name = format!("{data_dir}:{md5}");
@@ -206,7 +298,11 @@ impl Filling<'_, '_, '_> {
                 None => {
                     let mut properties = self.stored(md5);
                     properties.push(("git_repo", false, Property::text("")));
-                    properties.push(("Size", true, Property::Int(i64::try_from(*size).unwrap_or(i64::MAX))));
+                    properties.push((
+                        "Size",
+                        true,
+                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+                    ));
                     properties.push((
                         "Files",
                         true,
@@ -216,25 +312,41 @@ impl Filling<'_, '_, '_> {
                         properties.push(("Role", true, Property::text(role)));
                     }
                     let at = millis(trial.started_at);
-                    let artifact = Artifact { kind: self.ids.dataset, uri: md5, name: &name, at };
-                    let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
+                    let artifact = Artifact {
+                        kind: self.ids.dataset,
+                        uri: md5,
+                        name: &name,
+                        at,
+                    };
+                    let id = self
+                        .store
+                        .artifact(self.ids.stage, &artifact, &properties)?;
                     self.shared.insert((md5.clone(), data_dir.clone()), id);
                     id
                 }
             };
             if used.insert(id) {
                 let path = known.map(|_| &*name);
-                self.store.event(id, trial.id.0.into(), Way::Input, millis(trial.started_at), path)?;
+                self.store.event(
+                    id,
+                    trial.id.0.into(),
+                    Way::Input,
+                    millis(trial.started_at),
+                    path,
+                )?;
             }
         }
         Ok(())
     }
 
-    /// Adds what became of the objectives, and the last values of everything. A trial that failed has its exit in place of a number.
+    /// Adds what became of the objectives, and the last values of everything. A trial that failed
+    /// has its exit in place of a number.
     fn metrics(&mut self, trial: &Trial) -> rusqlite::Result<()> {
         let execution = self.names.execution(trial.id);
         for objective in &self.names.study.header().objectives {
-            let Some(value) = trial.objective(objective) else { continue };
+            let Some(value) = trial.objective(objective) else {
+                continue;
+            };
             let key = format!("Best_{}", objective.metric);
             let own = [
                 ("execution_id", true, Property::Int(trial.id.0.into())),
@@ -247,11 +359,17 @@ impl Filling<'_, '_, '_> {
         for (name, tally) in &trial.metrics {
             last.push((free(name, &own), Property::number(tally.last.0)));
         }
-        for (name, text) in trial.texts.iter().filter(|(name, _)| !trial.metrics.contains_key(*name)) {
+        for (name, text) in trial
+            .texts
+            .iter()
+            .filter(|(name, _)| !trial.metrics.contains_key(*name))
+        {
             last.push((free(name, &own), Property::text(text)));
         }
         for record in &trial.records {
-            let LogRecord::Output { name, value } = record else { continue };
+            let LogRecord::Output { name, value } = record else {
+                continue;
+            };
             let name = free(name, &own);
             match last.iter_mut().find(|(found, _)| *found == name) {
                 Some((_, old)) => *old = property(value),
@@ -262,10 +380,16 @@ impl Filling<'_, '_, '_> {
         if last.is_empty() && !failed {
             return Ok(());
         }
-        let exit = trial.exit.as_ref().map_or_else(|| trial.state.word().to_owned(), ToString::to_string);
+        let exit = trial
+            .exit
+            .as_ref()
+            .map_or_else(|| trial.state.word().to_owned(), ToString::to_string);
         let mut properties = vec![("execution_id", true, Property::Int(trial.id.0.into()))];
         properties.push(("Result", true, Property::Text(exit)));
-        properties.extend(last.iter().map(|(name, value)| (&**name, true, value.clone())));
+        properties.extend(
+            last.iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
         self.metric(trial, &format!("{execution}_Result"), &properties)
     }
 
@@ -279,19 +403,34 @@ impl Filling<'_, '_, '_> {
         let name = format!("{name}:{uuid}:{}", trial.id);
         let mut properties = vec![("metrics_name", false, Property::text(&*name))];
         properties.extend_from_slice(custom);
-        let artifact = Artifact { kind: self.ids.metrics, uri: &uuid, name: &name, at: ended(trial) };
-        let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
-        self.store.event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+        let artifact = Artifact {
+            kind: self.ids.metrics,
+            uri: &uuid,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
     fn steps(&mut self, trial: &Trial, file: &StepFile) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
         let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, trial.id);
         let properties = self.stored(&file.md5);
-        let artifact =
-            Artifact { kind: self.ids.step_metrics, uri: &file.md5, name: &name, at: ended(trial) };
-        let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
-        self.store.event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+        let artifact = Artifact {
+            kind: self.ids.step_metrics,
+            uri: &file.md5,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
     /// Adds models, each version once, and stored files.
@@ -301,9 +440,16 @@ impl Filling<'_, '_, '_> {
         let mut files = BTreeSet::new();
         for (at, record) in trial.records.iter().enumerate() {
             match record {
-                LogRecord::Model { model_path, md5: Some(md5), size, step, .. } => {
-                    let known =
-                        versions.iter().position(|other| (other.path, other.md5) == (&**model_path, &**md5));
+                LogRecord::Model {
+                    model_path,
+                    md5: Some(md5),
+                    size,
+                    step,
+                    ..
+                } => {
+                    let known = versions
+                        .iter()
+                        .position(|other| (other.path, other.md5) == (&**model_path, &**md5));
                     let place = known.unwrap_or_else(|| {
                         versions.push(Version {
                             path: model_path,
@@ -318,18 +464,37 @@ impl Filling<'_, '_, '_> {
                     versions[place].steps.extend(step);
                     versions[place].best |= best_model == Some(at);
                 }
-                LogRecord::Artifact { path, md5: Some(md5), size, .. } if files.insert((path, md5)) => {
+                LogRecord::Artifact {
+                    path,
+                    md5: Some(md5),
+                    size,
+                    ..
+                } if files.insert((path, md5)) => {
                     let name = format!("{}/{path}:{md5}:{}", trial.id, trial.id);
                     let mut properties = self.stored(md5);
                     properties.push(("git_repo", false, Property::text("")));
-                    properties.push(("Size", true, Property::Int(i64::try_from(*size).unwrap_or(i64::MAX))));
-                    let artifact =
-                        Artifact { kind: self.ids.dataset, uri: md5, name: &name, at: ended(trial) };
-                    let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
-                    self.store.event(id, trial.id.0.into(), Way::Output, ended(trial), None)?;
+                    properties.push((
+                        "Size",
+                        true,
+                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+                    ));
+                    let artifact = Artifact {
+                        kind: self.ids.dataset,
+                        uri: md5,
+                        name: &name,
+                        at: ended(trial),
+                    };
+                    let id = self
+                        .store
+                        .artifact(self.ids.stage, &artifact, &properties)?;
+                    self.store
+                        .event(id, trial.id.0.into(), Way::Output, ended(trial), None)?;
                 }
                 LogRecord::Facts { model_path, facts } => {
-                    if let Some(version) = versions.iter_mut().rfind(|version| version.path == model_path) {
+                    if let Some(version) = versions
+                        .iter_mut()
+                        .rfind(|version| version.path == model_path)
+                    {
                         version.facts = facts.clone();
                     }
                 }
@@ -343,19 +508,33 @@ impl Filling<'_, '_, '_> {
     }
 
     fn model(&mut self, trial: &Trial, version: &Version<'_>, best: bool) -> rusqlite::Result<()> {
-        let Version { path, md5, size, steps, .. } = version;
+        let Version {
+            path,
+            md5,
+            size,
+            steps,
+            ..
+        } = version;
         let mut properties = self.stored(md5);
         properties.push(("model_framework", false, Property::text("Default")));
         properties.push(("model_type", false, Property::text("Default")));
         let name = self.names.execution(trial.id);
         let name = name.strip_prefix("Trial_").unwrap_or(&name);
         properties.push(("model_name", false, Property::Text(format!("{name}_model"))));
-        properties.push(("Size", true, Property::Int(i64::try_from(*size).unwrap_or(i64::MAX))));
+        properties.push((
+            "Size",
+            true,
+            Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+        ));
         if let Some(last) = steps.last() {
             properties.push(("Step", true, Property::number(*last)));
         }
         if steps.len() > 1 {
-            properties.push(("Steps", true, Property::Text(serde_json::json!(steps).to_string())));
+            properties.push((
+                "Steps",
+                true,
+                Property::Text(serde_json::json!(steps).to_string()),
+            ));
         }
         if version.best {
             properties.push(("best_of_trial", true, Property::Int(1)));
@@ -364,23 +543,47 @@ impl Filling<'_, '_, '_> {
             properties.push(("best_model", true, Property::Int(1)));
         }
         let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
-        let facts: Vec<_> =
-            version.facts.iter().map(|(name, value)| (free(name, &own), property(value))).collect();
-        properties.extend(facts.iter().map(|(name, value)| (&**name, true, value.clone())));
+        let facts: Vec<_> = version
+            .facts
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            facts
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
         let name = format!("{path}:{md5}:{}", trial.id);
-        let artifact = Artifact { kind: self.ids.model, uri: md5, name: &name, at: ended(trial) };
-        let id = self.store.artifact(self.ids.stage, &artifact, &properties)?;
-        self.store.event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+        let artifact = Artifact {
+            kind: self.ids.model,
+            uri: md5,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
     /// Returns the properties of what has an md5: that, and where DVC keeps it in its remote.
     fn stored(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
         let (folder, file) = md5.split_at_checked(2).unwrap_or((md5, ""));
-        let remote =
-            self.options.remote.as_deref().map(|remote| format!("{}/", remote.trim_end_matches('/')));
+        let remote = self
+            .options
+            .remote
+            .as_deref()
+            .map(|remote| format!("{}/", remote.trim_end_matches('/')));
         let pipeline = &self.names.study.header().pipeline;
-        let url = format!("{pipeline}:{}files/md5/{folder}/{file}", remote.unwrap_or_default());
-        vec![("url", false, Property::Text(url)), ("Commit", false, Property::text(md5))]
+        let url = format!(
+            "{pipeline}:{}files/md5/{folder}/{file}",
+            remote.unwrap_or_default()
+        );
+        vec![
+            ("url", false, Property::Text(url)),
+            ("Commit", false, Property::text(md5)),
+        ]
     }
 }
 
@@ -405,7 +608,11 @@ fn property(value: &Value) -> Property {
 
 /// Returns a name that none of the tracker's own has.
 fn free(name: &str, own: &BTreeSet<&str>) -> String {
-    if own.contains(name) { format!("{name}.1") } else { name.to_owned() }
+    if own.contains(name) {
+        format!("{name}.1")
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Returns the state's number in ML Metadata: running, complete, failed, cancelled.
@@ -429,8 +636,10 @@ fn ended(trial: &Trial) -> i64 {
 
 /// Writes a configuration as Python's `repr` writes a dictionary.
 fn python(params: &Params) -> String {
-    let items: Vec<String> =
-        params.iter().map(|(name, value)| format!("{}: {}", quoted(name), literal(value))).collect();
+    let items: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{}: {}", quoted(name), literal(value)))
+        .collect();
     format!("{{{}}}", items.join(", "))
 }
 
@@ -438,7 +647,10 @@ fn literal(value: &Value) -> String {
     match value {
         Value::Bool(flag) => if *flag { "True" } else { "False" }.to_owned(),
         Value::Text(text) => quoted(text),
-        Value::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Value::List(items) => format!(
+            "[{}]",
+            items.iter().map(literal).collect::<Vec<_>>().join(", ")
+        ),
         Value::Int(_) | Value::Float(_) => value.to_string(),
     }
 }
@@ -477,15 +689,24 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        assert_eq!(python(&params), r"{'lr': 1e-5, 'größe': 'it\'s\n', 'on': True, 'units': [1, 'x']}");
+        assert_eq!(
+            python(&params),
+            r"{'lr': 1e-5, 'größe': 'it\'s\n', 'on': True, 'units': [1, 'x']}"
+        );
     }
 
     #[test]
     fn uuids_derive_from_the_study_and_are_uuids() {
         let demo = Demo::new(&[]);
-        let names = Names { study: &demo.study, began: demo.study.at().unwrap() };
+        let names = Names {
+            study: &demo.study,
+            began: demo.study.at().unwrap(),
+        };
         let (one, two) = (names.uuid(&["1"]), names.uuid(&["2"]));
         assert_ne!(one, two);
-        assert_eq!((one.len(), &one[14..15], one.matches('-').count()), (36, "3", 4));
+        assert_eq!(
+            (one.len(), &one[14..15], one.matches('-').count()),
+            (36, "3", 4)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The step metrics of a trial as Parquet files: its reports under `Output`, as cmf's logger for Ray keeps them, and a file for each log.
+//! The step metrics of a trial as Parquet files: its reports under `Output`, as cmf's logger for
+//! Ray keeps them, and a file for each log.
 
 use super::parquet_table::{Cell, Columns, TableWriter};
 use super::rows::Names;
@@ -28,8 +29,8 @@ pub(super) struct StepFile {
     pub(super) size: u64,
 }
 
-/// Writes the files of a trial: of `reports`, as they wait, and of what its folder has in `metrics/`. Files that an earlier attempt left are
-/// removed.
+/// Writes the files of a trial: of `reports`, as they wait, and of what its folder has in
+/// `metrics/`. Files that an earlier attempt left are removed.
 pub(super) fn write(
     root: &Path,
     (trial, due): (&Path, &Due),
@@ -40,7 +41,9 @@ pub(super) fn write(
     let folder = format!("cmf_artifacts/{}/metrics", names.execution_uuid(id));
     let target = root.join(&folder);
     match fs::remove_dir_all(&target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&target)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed(&target)(error));
+        }
         _ => {}
     }
     let mut tables = Vec::new();
@@ -70,13 +73,21 @@ pub(super) fn write(
             Some(columns) => {
                 let mut writer = TableWriter::new(file, columns, None).map_err(broken)?;
                 each_row(trial, due, |log, row| {
-                    if log == name { writer.row(cells(row)).map_err(broken) } else { Ok(()) }
+                    if log == name {
+                        writer.row(cells(row)).map_err(broken)
+                    } else {
+                        Ok(())
+                    }
                 })?;
                 writer.finish().map_err(broken)?;
             }
         }
         let (md5, size) = digest(&path).map_err(failed(&path))?;
-        files.push(StepFile { path: format!("{folder}/{name}"), md5, size });
+        files.push(StepFile {
+            path: format!("{folder}/{name}"),
+            md5,
+            size,
+        });
     }
     Ok(files)
 }
@@ -86,7 +97,9 @@ fn broken(path: &Path, error: ParquetError) -> TrackerError {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(cause) => failed(path)(*cause),
-            Err(cause) => TrackerError::Other(format!("could not write `{}`: {cause}", path.display())),
+            Err(cause) => {
+                TrackerError::Other(format!("could not write `{}`: {cause}", path.display()))
+            }
         },
         error => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
     }
@@ -95,14 +108,21 @@ fn broken(path: &Path, error: ParquetError) -> TrackerError {
 /// Writes the reports as a table with the struct column `Output`.
 fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
     let rows = || {
-        let lines = reports.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice::<Vec<(String, serde_json::Value)>>(line).unwrap_or_default())
+        let lines = reports
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        lines.map(|line| {
+            serde_json::from_slice::<Vec<(String, serde_json::Value)>>(line).unwrap_or_default()
+        })
     };
     let cells = |row: Vec<(String, serde_json::Value)>| {
-        row.into_iter().filter_map(|(key, value)| Some((key, super::read(value)?)))
+        row.into_iter()
+            .filter_map(|(key, value)| Some((key, super::read(value)?)))
     };
     let mut columns = Columns::default();
-    rows().flat_map(cells).for_each(|(key, cell)| columns.see(&key, &cell));
+    rows()
+        .flat_map(cells)
+        .for_each(|(key, cell)| columns.see(&key, &cell));
     let mut writer = TableWriter::new(file, columns, Some(OUTPUT))?;
     for row in rows() {
         writer.row(cells(row))?;
@@ -116,13 +136,18 @@ fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
         Datum::Number(number) => (key, Cell::Number(number)),
         Datum::Text(text) => (key, Cell::Text(text.into_owned())),
     });
-    let place = row.place.into_iter().map(|(key, value)| match value.as_f64() {
-        Some(number) => (Cow::Borrowed(key), Cell::Number(number)),
-        None => {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (Cow::Borrowed(key), Cell::Text(text))
-        }
-    });
+    let place = row
+        .place
+        .into_iter()
+        .map(|(key, value)| match value.as_f64() {
+            Some(number) => (Cow::Borrowed(key), Cell::Number(number)),
+            None => {
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                (Cow::Borrowed(key), Cell::Text(text))
+            }
+        });
     values.chain(place)
 }
 

@@ -14,7 +14,12 @@ fn table(demo: &Demo) -> String {
 fn cell(demo: &Demo, row: usize, column: &str) -> String {
     let csv = table(demo);
     let mut reader = ::csv::Reader::from_reader(csv.as_bytes());
-    let at = reader.headers().unwrap().iter().position(|name| name == column).unwrap();
+    let at = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .position(|name| name == column)
+        .unwrap();
     reader.records().nth(row).unwrap().unwrap()[at].to_owned()
 }
 
@@ -44,11 +49,28 @@ fn a_study_without_trials_has_a_header() {
 fn what_a_trial_does_not_have_is_empty() {
     let mut demo = Demo::new(&["lr", "momentum"]);
     demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 1.0)]);
-    demo.start(&[("lr", Value::Float(0.1)), ("momentum", Value::Float(0.9)), ("gone", Value::Int(3))]);
-    assert_eq!([cell(&demo, 0, "param.momentum"), cell(&demo, 1, "param.momentum")], ["", "0.9"]);
-    assert_eq!([cell(&demo, 0, "param.gone"), cell(&demo, 1, "param.gone")], ["", "3"]);
+    demo.start(&[
+        ("lr", Value::Float(0.1)),
+        ("momentum", Value::Float(0.9)),
+        ("gone", Value::Int(3)),
+    ]);
     assert_eq!(
-        [cell(&demo, 1, "seconds"), cell(&demo, 1, "ended_at"), cell(&demo, 1, "val_loss")],
+        [
+            cell(&demo, 0, "param.momentum"),
+            cell(&demo, 1, "param.momentum")
+        ],
+        ["", "0.9"]
+    );
+    assert_eq!(
+        [cell(&demo, 0, "param.gone"), cell(&demo, 1, "param.gone")],
+        ["", "3"]
+    );
+    assert_eq!(
+        [
+            cell(&demo, 1, "seconds"),
+            cell(&demo, 1, "ended_at"),
+            cell(&demo, 1, "val_loss")
+        ],
         ["", "", ""]
     );
 }
@@ -57,17 +79,43 @@ fn what_a_trial_does_not_have_is_empty() {
 fn a_number_that_is_not_finite_keeps_its_name_and_is_never_the_objective() {
     let mut demo = Demo::new(&[]);
     let trial = demo.start(&[]);
-    demo.report(trial, &[("val_loss", f64::NAN), ("a", f64::INFINITY), ("b", f64::NEG_INFINITY)]);
+    demo.report(
+        trial,
+        &[
+            ("val_loss", f64::NAN),
+            ("a", f64::INFINITY),
+            ("b", f64::NEG_INFINITY),
+        ],
+    );
     demo.end(trial, Exit::Done);
     assert_eq!(cell(&demo, 0, "metric.val_loss"), "nan");
-    assert_eq!([cell(&demo, 0, "metric.a"), cell(&demo, 0, "metric.b")], ["inf", "-inf"]);
-    assert_eq!([cell(&demo, 0, "val_loss"), cell(&demo, 0, "best.val_loss")], ["", ""]);
-    assert_eq!(cell(&demo, 0, "exit"), "`val_loss` was reported, but is NaN");
+    assert_eq!(
+        [cell(&demo, 0, "metric.a"), cell(&demo, 0, "metric.b")],
+        ["inf", "-inf"]
+    );
+    assert_eq!(
+        [cell(&demo, 0, "val_loss"), cell(&demo, 0, "best.val_loss")],
+        ["", ""]
+    );
+    assert_eq!(
+        cell(&demo, 0, "exit"),
+        "`val_loss` was reported, but is NaN"
+    );
 }
 
 #[test]
 fn texts_come_back_as_they_were_whatever_they_hold() {
-    let nasty = ["=1+1", "a,b", "\"q\"", "line\nbreak", "cr\rhere", "größe 学", " spaces ", "'", "-O2"];
+    let nasty = [
+        "=1+1",
+        "a,b",
+        "\"q\"",
+        "line\nbreak",
+        "cr\rhere",
+        "größe 学",
+        " spaces ",
+        "'",
+        "-O2",
+    ];
     for wanted in nasty {
         let mut demo = Demo::new(&["p"]);
         let trial = demo.start(&[("p", text(wanted))]);
@@ -76,7 +124,10 @@ fn texts_come_back_as_they_were_whatever_they_hold() {
         demo.end(trial, Exit::Failed(Failure::Error(wanted.into())));
         assert_eq!(cell(&demo, 0, "param.p"), wanted);
         assert_eq!(cell(&demo, 0, "metric.note"), wanted);
-        assert_eq!(cell(&demo, 0, "exit"), format!("returned an error: {wanted}"));
+        assert_eq!(
+            cell(&demo, 0, "exit"),
+            format!("returned an error: {wanted}")
+        );
     }
 }
 
@@ -127,7 +178,10 @@ fn data_sets_and_the_last_model_have_their_digests() {
         [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
         ["data/a;data/b", "md5 of a;md5 of b"]
     );
-    assert_eq!([cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")], ["m/2.bin", "md5 of m/2.bin"]);
+    assert_eq!(
+        [cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")],
+        ["m/2.bin", "md5 of m/2.bin"]
+    );
 }
 
 #[test]
@@ -136,7 +190,10 @@ fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts(
     let trial = demo.start(&[]);
     for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.1), (0.5, 0.5), (0.2, 0.8), (0.4, 0.7)]) {
         demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
-        let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
+        let (model_path, md5) = (
+            format!("epoch-{epoch}.bin"),
+            Some(format!("md5 of {epoch}")),
+        );
         demo.log(
             trial,
             LogRecord::Model {
@@ -153,10 +210,22 @@ fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts(
     }
     demo.report(trial, &[("val_loss", 0.6), ("acc", 0.9)]);
     demo.end(trial, Exit::Done);
-    let row = ["val_loss", "metric.val_loss", "at_best.val_loss", "at_best.acc", "best_step"];
-    assert_eq!(row.map(|column| cell(&demo, 0, column)), ["0.2", "0.6", "0.2", "0.8", "3"]);
+    let row = [
+        "val_loss",
+        "metric.val_loss",
+        "at_best.val_loss",
+        "at_best.acc",
+        "best_step",
+    ];
+    assert_eq!(
+        row.map(|column| cell(&demo, 0, column)),
+        ["0.2", "0.6", "0.2", "0.8", "3"]
+    );
     let model = ["model_path", "model_md5", "model_step", "feasible"];
-    assert_eq!(model.map(|column| cell(&demo, 0, column)), ["epoch-3.bin", "md5 of 3", "3", "true"]);
+    assert_eq!(
+        model.map(|column| cell(&demo, 0, column)),
+        ["epoch-3.bin", "md5 of 3", "3", "true"]
+    );
 }
 
 #[test]
@@ -164,7 +233,10 @@ fn a_list_is_json_and_a_switch_a_word() {
     let mut demo = Demo::new(&["units", "bias"]);
     let units = Value::List(vec![Value::Int(128), Value::Float(0.5)]);
     demo.start(&[("units", units), ("bias", Value::Bool(true))]);
-    assert_eq!([cell(&demo, 0, "param.units"), cell(&demo, 0, "param.bias")], ["[128,0.5]", "true"]);
+    assert_eq!(
+        [cell(&demo, 0, "param.units"), cell(&demo, 0, "param.bias")],
+        ["[128,0.5]", "true"]
+    );
 }
 
 #[test]

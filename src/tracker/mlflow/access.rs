@@ -1,4 +1,5 @@
-//! Who we are at a server and whose certificates we trust, from the variables that MLflow's own client reads.
+//! Who we are at a server and whose certificates we trust, from the variables that MLflow's own
+//! client reads.
 //!
 //! <https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/>
 
@@ -11,7 +12,8 @@ const USER: &str = "MLFLOW_TRACKING_USERNAME";
 const PASSWORD: &str = "MLFLOW_TRACKING_PASSWORD";
 const TOKEN: &str = "MLFLOW_TRACKING_TOKEN";
 const INSECURE: &str = "MLFLOW_TRACKING_INSECURE_TLS";
-/// Files of certificates, the first that is named counts; the second is that of the HTTP library MLflow uses.
+/// Files of certificates, the first that is named counts; the second is that of the HTTP library
+/// MLflow uses.
 const BUNDLES: [&str; 2] = ["MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"];
 
 /// What is sent with every call, and whom it is sent to.
@@ -35,19 +37,27 @@ enum Trust {
 }
 
 impl Access {
-    /// Reads the variables that `variable` returns; those of certificates only if the connection is to be `secured`.
+    /// Reads the variables that `variable` returns; those of certificates only if the connection is
+    /// to be `secured`.
     ///
     /// # Errors
     /// If a file of certificates is named that cannot be used.
-    pub(super) fn of(secured: bool, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub(super) fn of(
+        secured: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let authorization = match (set(USER), set(PASSWORD), set(TOKEN)) {
             (Some(user), Some(password), _) => Some(basic(user.as_bytes(), password.as_bytes())),
             (_, _, Some(token)) => Some(format!("Bearer {token}")),
             _ => None,
         };
-        let insecure = set(INSECURE).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
-        let trust = match BUNDLES.into_iter().find_map(|name| Some((name, set(name)?))) {
+        let insecure =
+            set(INSECURE).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
+        let trust = match BUNDLES
+            .into_iter()
+            .find_map(|name| Some((name, set(name)?)))
+        {
             _ if !secured => Trust::Public,
             _ if insecure => Trust::Anyone,
             None => Trust::Public,
@@ -55,7 +65,10 @@ impl Access {
                 Trust::Given(bundle(&path).map_err(|why| format!("{name} names `{path}`, {why}"))?)
             }
         };
-        Ok(Self { authorization, trust })
+        Ok(Self {
+            authorization,
+            trust,
+        })
     }
 
     /// Returns how a connection is secured.
@@ -80,7 +93,9 @@ fn bundle(path: &str) -> Result<RootCerts, String> {
     let text = fs::read(path).map_err(|error| format!("which cannot be read: {error}"))?;
     let mut roots = Vec::new();
     for item in parse_pem(&text) {
-        if let PemItem::Certificate(root) = item.map_err(|error| format!("which is no PEM file: {error}"))? {
+        if let PemItem::Certificate(root) =
+            item.map_err(|error| format!("which is no PEM file: {error}"))?
+        {
             roots.push(root);
         }
     }
@@ -97,7 +112,10 @@ mod tests {
 
     fn access(secured: bool, variables: &[(&str, &str)]) -> Result<Access, String> {
         Access::of(secured, |name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 
@@ -107,9 +125,15 @@ mod tests {
 
     #[test]
     fn user_and_password_come_before_a_token_and_neither_is_no_login() {
-        let (user, password) = (("MLFLOW_TRACKING_USERNAME", "jö"), ("MLFLOW_TRACKING_PASSWORD", "a:b"));
+        let (user, password) = (
+            ("MLFLOW_TRACKING_USERNAME", "jö"),
+            ("MLFLOW_TRACKING_PASSWORD", "a:b"),
+        );
         let token = ("MLFLOW_TRACKING_TOKEN", "t-1");
-        assert_eq!(authorization(&[user, password, token]).unwrap(), "Basic asO2OmE6Yg==");
+        assert_eq!(
+            authorization(&[user, password, token]).unwrap(),
+            "Basic asO2OmE6Yg=="
+        );
         assert_eq!(authorization(&[user, token]).unwrap(), "Bearer t-1");
         assert_eq!(authorization(&[user]), None);
         assert_eq!(authorization(&[("MLFLOW_TRACKING_TOKEN", "")]), None);
@@ -117,14 +141,16 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_is_named_with_its_variable() {
-        let named = |path: &str, secured| access(secured, &[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]);
+        let named =
+            |path: &str, secured| access(secured, &[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]);
         let said = |path: &str| named(path, true).err().unwrap();
+        assert!(said("/nowhere/ca.pem").starts_with(
+            "MLFLOW_TRACKING_SERVER_CERT_PATH names `/nowhere/ca.pem`, which cannot be read"
+        ));
         assert!(
-            said("/nowhere/ca.pem").starts_with(
-                "MLFLOW_TRACKING_SERVER_CERT_PATH names `/nowhere/ca.pem`, which cannot be read"
-            )
+            named("/nowhere/ca.pem", false).is_ok(),
+            "nobody asks for a certificate over `http://`"
         );
-        assert!(named("/nowhere/ca.pem", false).is_ok(), "nobody asks for a certificate over `http://`");
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert!(said(empty.path().to_str().unwrap()).ends_with("in which there is no certificate"));
     }

@@ -13,11 +13,33 @@ const BYTES: usize = 400_000;
 /// One call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Call {
-    Create { run: u32, name: String, at: i64, tags: Vec<(String, String)> },
-    Log { run: u32, log: Log },
-    Update { run: u32, status: Status, end: Option<i64> },
-    Dataset { run: u32, name: String, digest: String, source: String, context: String },
-    File { run: u32, trial: u32, path: String },
+    Create {
+        run: u32,
+        name: String,
+        at: i64,
+        tags: Vec<(String, String)>,
+    },
+    Log {
+        run: u32,
+        log: Log,
+    },
+    Update {
+        run: u32,
+        status: Status,
+        end: Option<i64>,
+    },
+    Dataset {
+        run: u32,
+        name: String,
+        digest: String,
+        source: String,
+        context: String,
+    },
+    File {
+        run: u32,
+        trial: u32,
+        path: String,
+    },
 }
 
 /// What goes into one `log-batch`.
@@ -44,7 +66,9 @@ impl Log {
     /// Returns the body of the call.
     pub(super) fn body(&self, run_id: &str) -> Value {
         let pairs = |map: &BTreeMap<String, String>| -> Vec<Value> {
-            map.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+            map.iter()
+                .map(|(key, value)| json!({ "key": key, "value": value }))
+                .collect()
         };
         let (params, tags) = (pairs(&self.params), pairs(&self.tags));
         json!({ "run_id": run_id, "metrics": self.metrics, "params": params, "tags": tags })
@@ -55,7 +79,8 @@ impl Log {
         if self.metrics.len() + self.params.len() + self.tags.len() < 2 {
             return None;
         }
-        let half = |map: &mut BTreeMap<String, String>, at: usize| match map.keys().nth(at).cloned() {
+        let half = |map: &mut BTreeMap<String, String>, at: usize| match map.keys().nth(at).cloned()
+        {
             Some(key) => map.split_off(&key),
             None => BTreeMap::new(),
         };
@@ -64,8 +89,14 @@ impl Log {
         let second = if kinds.iter().filter(|count| **count > 0).count() > 1 {
             let metrics = std::mem::take(&mut self.metrics);
             match metrics.is_empty() {
-                false => Self { metrics, ..Self::default() },
-                true => Self { params: std::mem::take(&mut self.params), ..Self::default() },
+                false => Self {
+                    metrics,
+                    ..Self::default()
+                },
+                true => Self {
+                    params: std::mem::take(&mut self.params),
+                    ..Self::default()
+                },
             }
         } else {
             let metrics = self.metrics.split_off(self.metrics.len().div_ceil(2));
@@ -87,10 +118,16 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
     for Op { run, change } in ops {
         let log = open.entry(run).or_default();
         match change {
-            Change::Metric { key, value, at, step } => {
+            Change::Metric {
+                key,
+                value,
+                at,
+                step,
+            } => {
                 log.bytes += key.len();
-                log.metrics
-                    .push(json!({ "key": key, "value": number(value.0), "timestamp": at, "step": step }));
+                log.metrics.push(
+                    json!({ "key": key, "value": number(value.0), "timestamp": at, "step": step }),
+                );
             }
             Change::Param { key, value } => {
                 log.bytes += key.len() + value.len();
@@ -105,10 +142,24 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
             other => {
                 close(&mut calls, run, log);
                 calls.push_back(match other {
-                    Change::Create { name, at, tags } => Call::Create { run, name, at, tags },
-                    Change::Dataset { name, digest, source, context } => {
-                        Call::Dataset { run, name, digest, source, context }
-                    }
+                    Change::Create { name, at, tags } => Call::Create {
+                        run,
+                        name,
+                        at,
+                        tags,
+                    },
+                    Change::Dataset {
+                        name,
+                        digest,
+                        source,
+                        context,
+                    } => Call::Dataset {
+                        run,
+                        name,
+                        digest,
+                        source,
+                        context,
+                    },
                     Change::File { trial, path } => Call::File { run, trial, path },
                     Change::Status { status, end } => Call::Update { run, status, end },
                     Change::Metric { .. }
@@ -130,7 +181,10 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
 
 fn close(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
     if !log.is_empty() {
-        calls.push_back(Call::Log { run, log: std::mem::take(log) });
+        calls.push_back(Call::Log {
+            run,
+            log: std::mem::take(log),
+        });
     }
 }
 
@@ -150,20 +204,49 @@ mod tests {
     use crate::study::Metric;
 
     fn metric(run: u32, value: f64) -> Op {
-        Op { run, change: Change::Metric { key: "m".into(), value: Metric(value), at: 1, step: 2 } }
+        Op {
+            run,
+            change: Change::Metric {
+                key: "m".into(),
+                value: Metric(value),
+                at: 1,
+                step: 2,
+            },
+        }
     }
 
     fn tag(run: u32, key: &str, value: &str) -> Op {
-        Op { run, change: Change::Tag { key: key.into(), value: value.into() } }
+        Op {
+            run,
+            change: Change::Tag {
+                key: key.into(),
+                value: value.into(),
+            },
+        }
     }
 
     #[test]
     fn what_is_logged_of_a_run_goes_together_and_before_its_end() {
-        let end = Op { run: 1, change: Change::Status { status: Status::Failed, end: Some(9) } };
-        let ops = [metric(1, f64::NAN), metric(2, 0.5), tag(1, "a", "old"), tag(1, "a", "new"), end];
+        let end = Op {
+            run: 1,
+            change: Change::Status {
+                status: Status::Failed,
+                end: Some(9),
+            },
+        };
+        let ops = [
+            metric(1, f64::NAN),
+            metric(2, 0.5),
+            tag(1, "a", "old"),
+            tag(1, "a", "new"),
+            end,
+        ];
         let mut calls = gather(ops);
-        let [Call::Log { run: 1, log }, Call::Update { run: 1, .. }, Call::Log { run: 2, .. }] =
-            calls.make_contiguous()
+        let [
+            Call::Log { run: 1, log },
+            Call::Update { run: 1, .. },
+            Call::Log { run: 2, .. },
+        ] = calls.make_contiguous()
         else {
             panic!("other calls")
         };
@@ -180,16 +263,25 @@ mod tests {
         assert_eq!(calls.len(), 3);
         let long = "x".repeat(5000);
         let calls = gather((0..250).map(|at| tag(1, &at.to_string(), &long)));
-        let size =
-            |call: &Call| if let Call::Log { log, .. } = call { log.body("x").to_string().len() } else { 0 };
+        let size = |call: &Call| {
+            if let Call::Log { log, .. } = call {
+                log.body("x").to_string().len()
+            } else {
+                0
+            }
+        };
         assert!(calls.iter().all(|call| size(call) < 1_000_000));
     }
 
     #[test]
     fn halving_ends_at_single_things_and_keeps_all() {
-        let ops = (0..5).map(|at| tag(1, &at.to_string(), "x")).chain((0..3).map(|_| metric(1, 1.0)));
+        let ops = (0..5)
+            .map(|at| tag(1, &at.to_string(), "x"))
+            .chain((0..3).map(|_| metric(1, 1.0)));
         let mut calls = gather(ops);
-        let Some(Call::Log { log, .. }) = calls.pop_front() else { panic!("{calls:?}") };
+        let Some(Call::Log { log, .. }) = calls.pop_front() else {
+            panic!("{calls:?}")
+        };
         let (mut left, mut single) = (vec![log], 0);
         while let Some(log) = left.pop() {
             match log.clone().halves() {

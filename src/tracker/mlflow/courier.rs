@@ -190,7 +190,9 @@ impl Courier {
             match made {
                 Ok(()) => drop(self.calls.pop_front()),
                 Err(Trouble::Away(why)) => return Err(Halt::Away(why)),
-                Err(Trouble::Refused { status, code, why }) => self.refused(call, status, &code, why)?,
+                Err(Trouble::Refused { status, code, why }) => {
+                    self.refused(call, status, &code, why)?
+                }
             }
         }
         self.carried = (0, None);
@@ -207,8 +209,11 @@ impl Courier {
     fn fetch(&mut self) -> Result<(), Halt> {
         let (mut ops, mut seq) = (Vec::new(), None);
         while ops.len() < MOST {
-            let broken = |error| Halt::Fatal(format!("the spool of `mlflow` cannot be read: {error}"));
-            let Some(batch) = self.reader.next().map_err(broken)? else { break };
+            let broken =
+                |error| Halt::Fatal(format!("the spool of `mlflow` cannot be read: {error}"));
+            let Some(batch) = self.reader.next().map_err(broken)? else {
+                break;
+            };
             seq = if batch.last { Some(batch.seq) } else { seq };
             ops.extend(batch.ops);
         }
@@ -217,9 +222,11 @@ impl Courier {
         Ok(())
     }
 
-    /// Leaves out what the server will never take, as little of it as can be; or gives up if it takes nothing.
+    /// Leaves out what the server will never take, as little of it as can be; or gives up if it
+    /// takes nothing.
     fn refused(&mut self, call: Call, status: u16, code: &str, why: String) -> Result<(), Halt> {
-        let hopeless = code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
+        let hopeless =
+            code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
         if hopeless && !matches!(call, Call::File { .. }) {
             return Err(Halt::Fatal(why));
         }
@@ -243,13 +250,26 @@ impl Courier {
 
     fn make(&mut self, call: &Call) -> Result<(), Trouble> {
         match call {
-            Call::Create { run, name, at, tags } => self.create(*run, name, *at, tags),
+            Call::Create {
+                run,
+                name,
+                at,
+                tags,
+            } => self.create(*run, name, *at, tags),
             Call::Log { run, log } => {
                 let known = self.known(*run)?;
-                self.server.post("runs/log-batch", &log.body(&known.id)).map(drop)
+                self.server
+                    .post("runs/log-batch", &log.body(&known.id))
+                    .map(drop)
             }
             Call::Update { run, status, end } => self.update(*run, *status, *end),
-            Call::Dataset { run, name, digest, source, context } => {
+            Call::Dataset {
+                run,
+                name,
+                digest,
+                source,
+                context,
+            } => {
                 let known = self.known(*run)?;
                 let source = json!({ "uri": source }).to_string();
                 let digest = if digest.is_empty() { "unknown" } else { digest };
@@ -257,24 +277,34 @@ impl Courier {
                     "" => json!([]),
                     context => json!([{ "key": "mlflow.data.context", "value": context }]),
                 };
-                let dataset =
-                    json!({ "name": name, "digest": digest, "source_type": "local", "source": source });
+                let dataset = json!({ "name": name, "digest": digest, "source_type": "local", "source": source });
                 let datasets = json!([{ "tags": tags, "dataset": dataset }]);
                 self.server
-                    .post("runs/log-inputs", &json!({ "run_id": known.id, "datasets": datasets }))
+                    .post(
+                        "runs/log-inputs",
+                        &json!({ "run_id": known.id, "datasets": datasets }),
+                    )
                     .map(drop)
             }
             Call::File { run, trial, path } => self.upload(*run, *trial, path),
         }
     }
 
-    fn create(&mut self, run: u32, name: &str, at: i64, tags: &[(String, String)]) -> Result<(), Trouble> {
+    fn create(
+        &mut self,
+        run: u32,
+        name: &str,
+        at: i64,
+        tags: &[(String, String)],
+    ) -> Result<(), Trouble> {
         if self.find(run)?.is_some() {
             return Ok(());
         }
         let experiment = self.experiment()?;
-        let mut tags: Vec<Value> =
-            tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let mut tags: Vec<Value> = tags
+            .iter()
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect();
         if run != PARENT {
             let parent = self.known(PARENT)?;
             tags.push(json!({ "key": "mlflow.parentRunId", "value": parent.id }));
@@ -296,18 +326,26 @@ impl Courier {
     /// Uploads a regular file, if it is not too large and the server passes files on.
     fn upload(&mut self, run: u32, trial: u32, path: &str) -> Result<(), Trouble> {
         let from = self.study.join(trial.to_string()).join(path);
-        let small = std::fs::metadata(&from).is_ok_and(|file| file.is_file() && file.len() <= UPLOAD);
+        let small =
+            std::fs::metadata(&from).is_ok_and(|file| file.is_file() && file.len() <= UPLOAD);
         let known = self.known(run)?;
-        let Some(root) = known.artifacts.strip_prefix("mlflow-artifacts:").filter(|_| small) else {
+        let Some(root) = known
+            .artifacts
+            .strip_prefix("mlflow-artifacts:")
+            .filter(|_| small)
+        else {
             return Ok(());
         };
         let root = match root.strip_prefix("//") {
             Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
             None => root,
         };
-        let Ok(bytes) = std::fs::read(&from) else { return Ok(()) };
+        let Ok(bytes) = std::fs::read(&from) else {
+            return Ok(());
+        };
         let to = format!("{}/{}", root.trim_matches('/'), artifact(path));
-        self.server.put(&utf8_percent_encode(&to, PATH).to_string(), &bytes)
+        self.server
+            .put(&utf8_percent_encode(&to, PATH).to_string(), &bytes)
     }
 
     /// Returns the id of the experiment, making it if there is none.
@@ -316,27 +354,45 @@ impl Courier {
             return Ok(id.clone());
         }
         let name = self.delivered.experiment.clone();
-        let id = match self.server.get("experiments/get-by-name", &[("experiment_name", &name)]) {
+        let id = match self
+            .server
+            .get("experiments/get-by-name", &[("experiment_name", &name)])
+        {
             Ok(reply) if reply["experiment"]["lifecycle_stage"] == "deleted" => {
                 let why = format!(
                     "the experiment `{name}` was deleted on {}: restore it, or choose another",
                     self.server.base()
                 );
-                return Err(Trouble::Refused { status: 400, code: String::new(), why });
+                return Err(Trouble::Refused {
+                    status: 400,
+                    code: String::new(),
+                    why,
+                });
             }
-            Ok(reply) => reply["experiment"]["experiment_id"].as_str().map(str::to_owned),
+            Ok(reply) => reply["experiment"]["experiment_id"]
+                .as_str()
+                .map(str::to_owned),
             Err(Trouble::Refused { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => {
-                match self.server.post("experiments/create", &json!({ "name": name })) {
+                match self
+                    .server
+                    .post("experiments/create", &json!({ "name": name }))
+                {
                     Ok(reply) => reply["experiment_id"].as_str().map(str::to_owned),
                     // Somebody else was faster: asked again after a pause.
-                    Err(Trouble::Refused { code, why, .. }) if code == "RESOURCE_ALREADY_EXISTS" => {
+                    Err(Trouble::Refused { code, why, .. })
+                        if code == "RESOURCE_ALREADY_EXISTS" =>
+                    {
                         return Err(Trouble::Away(why));
                     }
                     Err(trouble) => return Err(trouble),
                 }
             }
             Err(Trouble::Refused { status, why, .. }) => {
-                return Err(Trouble::Refused { status, code: String::new(), why });
+                return Err(Trouble::Refused {
+                    status,
+                    code: String::new(),
+                    why,
+                });
             }
             Err(trouble) => return Err(trouble),
         };
@@ -352,7 +408,11 @@ impl Courier {
         // Everything is to be told again: forgetting how far the server was does that.
         let _ = std::fs::remove_file(&self.file);
         let why = format!("{} has lost a run that it had", self.server.base());
-        Err(Trouble::Refused { status: 404, code: String::new(), why })
+        Err(Trouble::Refused {
+            status: 404,
+            code: String::new(),
+            why,
+        })
     }
 
     /// Looks for a run: an earlier call may have made it.
@@ -361,7 +421,8 @@ impl Courier {
             return Ok(Some(known.clone()));
         }
         let filter = format!("tags.`swath.run` = '{}/{run}'", self.delivered.study);
-        let body = json!({ "experiment_ids": [self.experiment()?], "filter": filter, "max_results": 1 });
+        let body =
+            json!({ "experiment_ids": [self.experiment()?], "filter": filter, "max_results": 1 });
         let reply = self.server.post("runs/search", &body)?;
         match reply["runs"].get(0) {
             Some(found) => self.learn(run, found).map(Some),
@@ -371,13 +432,21 @@ impl Courier {
 
     fn learn(&mut self, run: u32, reply: &Value) -> Result<Known, Trouble> {
         let text = |key: &str| reply["info"][key].as_str().map(str::to_owned);
-        let Some(id) = text("run_id") else { return Err(self.strange()) };
-        let known = Known { id, artifacts: text("artifact_uri").unwrap_or_default() };
+        let Some(id) = text("run_id") else {
+            return Err(self.strange());
+        };
+        let known = Known {
+            id,
+            artifacts: text("artifact_uri").unwrap_or_default(),
+        };
         self.runs.insert(run, known.clone());
         Ok(known)
     }
 
     fn strange(&self) -> Trouble {
-        Trouble::Away(format!("{} answers something that is not MLflow's", self.server.base()))
+        Trouble::Away(format!(
+            "{} answers something that is not MLflow's",
+            self.server.base()
+        ))
     }
 }

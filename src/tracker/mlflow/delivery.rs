@@ -1,8 +1,10 @@
-//! Delivers to a server from a thread of its own, so that a server that is slow or away never holds up a run.
+//! Delivers to a server from a thread of its own, so that a server that is slow or away never holds
+//! up a run.
 //!
-//! What is to be delivered passes through the [`spool`]. How far the server has everything is kept in `trackers/mlflow.json`; a later run is
-//! told the journal from the start and goes on behind that. A call whose answer was lost is made again: a run is looked for by its tag
-//! before it is made, and the same metric twice is one.
+//! What is to be delivered passes through the [`spool`]. How far the server has everything is kept
+//! in `trackers/mlflow.json`; a later run is told the journal from the start and goes on behind
+//! that. A call whose answer was lost is made again: a run is looked for by its tag before it is
+//! made, and the same metric twice is one.
 
 use super::courier::{Courier, News};
 use super::rest::{Address, Server};
@@ -20,7 +22,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long the end of a run waits for the server to take anything: less than the recorder's patience.
+/// How long the end of a run waits for the server to take anything: less than the recorder's
+/// patience.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long a call that is under way may take to end before its thread is left behind.
@@ -42,10 +45,23 @@ pub(super) struct Delivered {
 impl Delivered {
     /// Reads how far this very study is there.
     fn of(file: &Path, server: &str, experiment: &str, study: &str) -> Self {
-        let kept = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-        let new =
-            Self { server: server.into(), experiment: experiment.into(), study: study.into(), seq: None };
-        kept.filter(|kept| *kept == Self { seq: kept.seq, ..new.clone() }).unwrap_or(new)
+        let kept = fs::read(file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        let new = Self {
+            server: server.into(),
+            experiment: experiment.into(),
+            study: study.into(),
+            seq: None,
+        };
+        kept.filter(|kept| {
+            *kept
+                == Self {
+                    seq: kept.seq,
+                    ..new.clone()
+                }
+        })
+        .unwrap_or(new)
     }
 
     /// Keeps it, as a whole.
@@ -79,7 +95,13 @@ struct Line {
 impl Delivery {
     /// Names the server; `study` is the study's folder. Nothing is called before the study begins.
     pub(super) fn new(address: Address, study: PathBuf, experiment: Option<String>) -> Self {
-        Self { address, study, experiment, patience: PATIENCE, line: None }
+        Self {
+            address,
+            study,
+            experiment,
+            patience: PATIENCE,
+            line: None,
+        }
     }
 
     /// Waits that long at the end instead.
@@ -97,14 +119,20 @@ impl Delivery {
         seq: u64,
         ops: Vec<Op>,
     ) -> Result<(), TrackerError> {
-        if let Some(Op { run: PARENT, change: Change::Create { .. } }) = ops.first() {
+        if let Some(Op {
+            run: PARENT,
+            change: Change::Create { .. },
+        }) = ops.first()
+        {
             let line = self.open(uid, study);
             self.line = Some(line.map_err(failed(&self.study.join("trackers")))?);
         }
         if self.has(seq) || ops.is_empty() {
             return Ok(());
         }
-        let Some(line) = &mut self.line else { return Ok(()) };
+        let Some(line) = &mut self.line else {
+            return Ok(());
+        };
         line.written += ops.len() as u64;
         line.writer.append(seq, ops).map_err(failed(&line.spool))?;
         if !line.writer.is_due() {
@@ -115,7 +143,9 @@ impl Delivery {
 
     /// Returns whether the server had that entry before this run.
     pub(super) fn has(&self, seq: u64) -> bool {
-        self.line.as_ref().is_some_and(|line| line.known >= Some(seq))
+        self.line
+            .as_ref()
+            .is_some_and(|line| line.known >= Some(seq))
     }
 
     fn open(&self, uid: &str, study: &str) -> io::Result<Line> {
@@ -130,10 +160,27 @@ impl Delivery {
         let (bell, heard) = bounded(1);
         let news = Arc::new(News::default());
         let server = Server::new(self.address.clone());
-        let courier =
-            Courier::new(server, reader, delivered, file, self.study.clone(), Arc::clone(&news), heard);
-        let courier = thread::Builder::new().name("mlflow".to_owned()).spawn(move || courier.run())?;
-        Ok(Line { writer, spool, news, bell, courier, known, written: 0 })
+        let courier = Courier::new(
+            server,
+            reader,
+            delivered,
+            file,
+            self.study.clone(),
+            Arc::clone(&news),
+            heard,
+        );
+        let courier = thread::Builder::new()
+            .name("mlflow".to_owned())
+            .spawn(move || courier.run())?;
+        Ok(Line {
+            writer,
+            spool,
+            news,
+            bell,
+            courier,
+            known,
+            written: 0,
+        })
     }
 
     /// Lets the thread see everything.
@@ -141,7 +188,9 @@ impl Delivery {
     /// # Errors
     /// If the server will not have it.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
-        let Some(line) = &mut self.line else { return Ok(()) };
+        let Some(line) = &mut self.line else {
+            return Ok(());
+        };
         line.writer.flush().map_err(failed(&line.spool))?;
         let _ = line.bell.try_send(());
         line.verdict(false)
@@ -152,7 +201,9 @@ impl Delivery {
         if self.flush().is_err() {
             return false;
         }
-        let Some(line) = &mut self.line else { return false };
+        let Some(line) = &mut self.line else {
+            return false;
+        };
         line.news.hurry.store(true, Relaxed);
         let _ = line.bell.try_send(());
         let (began, made) = (Instant::now(), line.news.made.load(Relaxed));
@@ -190,22 +241,26 @@ impl Line {
         }
         if !self.arrived() {
             let left = self.written.saturating_sub(self.news.done.load(Relaxed));
-            let why = self.news.trouble().unwrap_or_else(|| "the server is slow".to_owned());
+            let why = self
+                .news
+                .trouble()
+                .unwrap_or_else(|| "the server is slow".to_owned());
             return Err(TrackerError::Other(format!(
                 "{left} records were not delivered yet: {why}; {later}"
             )));
         }
         match self.news.refused() {
             (0, _) => Ok(()),
-            (count, why) => {
-                Err(TrackerError::Other(format!("the server did not take {count} records: {why}")))
-            }
+            (count, why) => Err(TrackerError::Other(format!(
+                "the server did not take {count} records: {why}"
+            ))),
         }
     }
 }
 
 impl Drop for Delivery {
-    /// Ends the thread before anyone else can deliver the same study: a call that it still made would make a run twice.
+    /// Ends the thread before anyone else can deliver the same study: a call that it still made
+    /// would make a run twice.
     fn drop(&mut self) {
         if let Some(line) = &self.line {
             line.news.stop.store(true, Relaxed);
@@ -220,5 +275,8 @@ impl Drop for Delivery {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
-    move |source| TrackerError::Write { path: path.display().to_string(), source }
+    move |source| TrackerError::Write {
+        path: path.display().to_string(),
+        source,
+    }
 }

@@ -1,7 +1,9 @@
-//! A folder that MLflow's file store reads: `ROOT/<experiment>/<run>/{meta.yaml,metrics,params,tags,artifacts,inputs}`.
+//! A folder that MLflow's file store reads:
+//! `ROOT/<experiment>/<run>/{meta.yaml,metrics,params,tags,artifacts,inputs}`.
 //!
-//! The ids are made of the experiment's name and of the study's, so that the same journal leaves the same bytes. A run is begun anew when the
-//! entry that creates it comes again; other runs and experiments in the folder are left alone.
+//! The ids are made of the experiment's name and of the study's, so that the same journal leaves
+//! the same bytes. A run is begun anew when the entry that creates it comes again; other runs and
+//! experiments in the folder are left alone.
 
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
@@ -17,8 +19,12 @@ use std::path::{Component, Path, PathBuf};
 const FULL: usize = 1 << 20;
 
 /// What stays as it is in the path of a URI.
-pub(super) const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// Writes runs into a folder.
 #[derive(Debug)]
@@ -50,11 +56,24 @@ impl Files {
     pub(super) fn new(root: PathBuf, study: Option<PathBuf>, experiment: Option<String>) -> Self {
         let root = std::path::absolute(&root).unwrap_or(root);
         let (folder, id) = (PathBuf::new(), String::new());
-        Self { root, study, experiment, folder, id, runs: BTreeMap::new(), waiting: 0 }
+        Self {
+            root,
+            study,
+            experiment,
+            folder,
+            id,
+            runs: BTreeMap::new(),
+            waiting: 0,
+        }
     }
 
     /// Carries out what an entry means.
-    pub(super) fn take(&mut self, uid: &str, study: &str, ops: Vec<Op>) -> Result<(), TrackerError> {
+    pub(super) fn take(
+        &mut self,
+        uid: &str,
+        study: &str,
+        ops: Vec<Op>,
+    ) -> Result<(), TrackerError> {
         for Op { run, change } in ops {
             if let (PARENT, Change::Create { at, .. }) = (run, &change) {
                 let name = self.experiment.clone().unwrap_or_else(|| study.to_owned());
@@ -62,7 +81,11 @@ impl Files {
             }
             self.change(uid, run, change)?;
         }
-        if self.waiting >= FULL { self.flush() } else { Ok(()) }
+        if self.waiting >= FULL {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes the rows that wait.
@@ -71,7 +94,9 @@ impl Files {
         for run in self.runs.values_mut() {
             let folder = run.folder.join("metrics");
             while let Some(entry) = run.rows.first_entry() {
-                place(&folder, entry.key(), |path| append(path, entry.get().as_bytes()))?;
+                place(&folder, entry.key(), |path| {
+                    append(path, entry.get().as_bytes())
+                })?;
                 entry.remove();
             }
         }
@@ -99,28 +124,46 @@ impl Files {
     }
 
     fn change(&mut self, uid: &str, at: u32, change: Change) -> Result<(), TrackerError> {
-        if let Change::Create { name, at: start, tags } = change {
+        if let Change::Create {
+            name,
+            at: start,
+            tags,
+        } = change
+        {
             let run = self.create(uid, at, name, start)?;
             if at != PARENT {
                 let parent = run_id(uid, PARENT);
                 write(&run.folder.join("tags/mlflow.parentRunId"), &parent)?;
             }
             for (key, value) in tags {
-                place(&run.folder.join("tags"), &key, |path| fs::write(path, &value))?;
+                place(&run.folder.join("tags"), &key, |path| {
+                    fs::write(path, &value)
+                })?;
             }
             self.runs.insert(at, run);
             return Ok(());
         }
-        let Some(run) = self.runs.get_mut(&at) else { return Ok(()) };
+        let Some(run) = self.runs.get_mut(&at) else {
+            return Ok(());
+        };
         match change {
             Change::Create { .. } => {}
             Change::Param { key, value } => {
-                place(&run.folder.join("params"), &key, |path| fs::write(path, &value))?;
+                place(&run.folder.join("params"), &key, |path| {
+                    fs::write(path, &value)
+                })?;
             }
             Change::Tag { key, value } => {
-                place(&run.folder.join("tags"), &key, |path| fs::write(path, &value))?;
+                place(&run.folder.join("tags"), &key, |path| {
+                    fs::write(path, &value)
+                })?;
             }
-            Change::Metric { key, value, at, step } => {
+            Change::Metric {
+                key,
+                value,
+                at,
+                step,
+            } => {
                 let row = format!("{at} {} {step}\n", number(value.0));
                 self.waiting += row.len();
                 run.rows.entry(key).or_default().push_str(&row);
@@ -130,12 +173,22 @@ impl Files {
                 (run.status, run.end) = (status, end);
                 run.write(&self.id)?;
             }
-            Change::Dataset { name, digest, source, context } => {
+            Change::Dataset {
+                name,
+                digest,
+                source,
+                context,
+            } => {
                 dataset(&self.folder, run, [&name, &digest, &source, &context])?;
             }
             Change::File { trial, path } => {
-                let from = self.study.as_ref().map(|study| study.join(trial.to_string()).join(&path));
-                from.map_or(Ok(()), |from| keep(&from, &run.folder.join("artifacts").join(artifact(&path))))?;
+                let from = self
+                    .study
+                    .as_ref()
+                    .map(|study| study.join(trial.to_string()).join(&path));
+                from.map_or(Ok(()), |from| {
+                    keep(&from, &run.folder.join("artifacts").join(artifact(&path)))
+                })?;
             }
         }
         Ok(())
@@ -145,13 +198,23 @@ impl Files {
         let id = run_id(uid, at);
         let folder = self.folder.join(&id);
         match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&folder)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&folder)(error));
+            }
             _ => {}
         }
         for inside in ["metrics", "params", "tags", "artifacts"] {
             make(&folder.join(inside))?;
         }
-        let run = Run { id, folder, name, start, end: None, status: Status::Running, rows: BTreeMap::new() };
+        let run = Run {
+            id,
+            folder,
+            name,
+            start,
+            end: None,
+            status: Status::Running,
+            rows: BTreeMap::new(),
+        };
         run.write(&self.id)?;
         Ok(run)
     }
@@ -176,8 +239,12 @@ impl Run {
     }
 
     fn write(&self, experiment: &str) -> Result<(), TrackerError> {
-        let Self { id, name, start, .. } = self;
-        let end = self.end.map_or_else(|| "null".to_owned(), |end| end.to_string());
+        let Self {
+            id, name, start, ..
+        } = self;
+        let end = self
+            .end
+            .map_or_else(|| "null".to_owned(), |end| end.to_string());
         let status = match self.status {
             Status::Running => 1,
             Status::Scheduled => 2,
@@ -198,20 +265,30 @@ impl Run {
 
 /// Returns the id of the experiment of that name in `root`.
 fn find(root: &Path, name: &str) -> Option<String> {
-    let wanted = [format!("name: {name}"), format!("name: '{name}'"), format!("name: {}", scalar(name))];
-    let mut ids: Vec<_> =
-        fs::read_dir(root).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let wanted = [
+        format!("name: {name}"),
+        format!("name: '{name}'"),
+        format!("name: {}", scalar(name)),
+    ];
+    let mut ids: Vec<_> = fs::read_dir(root)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
     ids.sort();
     ids.into_iter().find(|id| {
         let meta = fs::read_to_string(root.join(id).join("meta.yaml")).unwrap_or_default();
-        meta.lines().any(|line| wanted.iter().any(|wanted| line == wanted))
+        meta.lines()
+            .any(|line| wanted.iter().any(|wanted| line == wanted))
     })
 }
 
 /// Returns 18 digits that the name determines.
 fn experiment_id(name: &str) -> String {
     let number = u64::from_str_radix(&digest(name)[..15], 16).unwrap_or_default();
-    format!("{:018}", 100_000_000_000_000_000 + number % 900_000_000_000_000_000)
+    format!(
+        "{:018}",
+        100_000_000_000_000_000 + number % 900_000_000_000_000_000
+    )
 }
 
 /// Returns the id of a run of the study `uid`.
@@ -235,7 +312,10 @@ fn dataset(
             "digest: {md5}\nname: {name}\nprofile: null\nschema: null\nsource: {source}\nsource_type: local\n"
         ),
     )?;
-    let folder = run.folder.join("inputs").join(digest(&format!("{id}{}", run.id)));
+    let folder = run
+        .folder
+        .join("inputs")
+        .join(digest(&format!("{id}{}", run.id)));
     make(&folder)?;
     let tags = match context {
         "" => "tags: {}\n".to_owned(),
@@ -253,7 +333,8 @@ pub(super) fn artifact(path: &str) -> String {
     path.strip_prefix("artifacts/").unwrap_or(path).to_owned()
 }
 
-/// Keeps a regular file among the artifacts without copying it where that can be done. What is no regular file is left out.
+/// Keeps a regular file among the artifacts without copying it where that can be done. What is no
+/// regular file is left out.
 fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     let outside = |part: Component<'_>| matches!(part, Component::ParentDir);
     if !from.is_file() || to.components().any(outside) {
@@ -262,11 +343,14 @@ fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     make(to.parent().unwrap_or(to))?;
     let _ = fs::remove_file(to);
     when_there_is_room(|| {
-        fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).map_err(failed(to))
+        fs::hard_link(from, to)
+            .or_else(|_| fs::copy(from, to).map(drop))
+            .map_err(failed(to))
     })
 }
 
-/// Writes the file of a key; one that stands in the way of a folder, or is one, gets a name without slashes.
+/// Writes the file of a key; one that stands in the way of a folder, or is one, gets a name without
+/// slashes.
 fn place(
     folder: &Path,
     key: &str,
@@ -303,9 +387,14 @@ fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
 fn rescaled(rows: &str, factor: i64) -> String {
     let change = |row: &str| {
         let (point, step) = row.rsplit_once(' ')?;
-        Some(format!("{point} {}\n", step.parse::<i64>().ok()?.saturating_mul(factor)))
+        Some(format!(
+            "{point} {}\n",
+            step.parse::<i64>().ok()?.saturating_mul(factor)
+        ))
     };
-    rows.lines().map(|row| change(row).unwrap_or_else(|| format!("{row}\n"))).collect()
+    rows.lines()
+        .map(|row| change(row).unwrap_or_else(|| format!("{row}\n")))
+        .collect()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
@@ -322,7 +411,10 @@ fn make(folder: &Path) -> Result<(), TrackerError> {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
-    move |source| TrackerError::Write { path: path.display().to_string(), source }
+    move |source| TrackerError::Write {
+        path: path.display().to_string(),
+        source,
+    }
 }
 
 /// Returns a number as Python reads it.
@@ -338,14 +430,26 @@ fn number(value: f64) -> String {
 fn scalar(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     let bare = |c: char| {
-        !matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+        !matches!(
+            c,
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
     };
-    let escape = |c: char| if bare(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    let escape = |c: char| {
+        if bare(c) {
+            c.to_string()
+        } else {
+            format!("\\u{:04x}", u32::from(c))
+        }
+    };
     json.chars().map(escape).collect()
 }
 
 fn file_uri(path: &Path) -> String {
-    format!("file://{}", utf8_percent_encode(&path.to_string_lossy(), PATH))
+    format!(
+        "file://{}",
+        utf8_percent_encode(&path.to_string_lossy(), PATH)
+    )
 }
 
 #[cfg(test)]
@@ -361,7 +465,9 @@ mod tests {
         for entry in &demo.entries {
             study.apply(entry).unwrap();
             let ops = projection.of(&study, entry);
-            files.take(&projection.uid, &study.header().name, ops).unwrap();
+            files
+                .take(&projection.uid, &study.header().name, ops)
+                .unwrap();
         }
         files.flush().unwrap();
         let mut found = BTreeMap::new();
@@ -384,7 +490,14 @@ mod tests {
     fn demo() -> Demo {
         let mut demo = Demo::new(&["lr", "a", "a/b"]);
         let trial = demo.start(&[("lr", text("é")), ("a", text("1")), ("a/b", text("2"))]);
-        demo.report(trial, &[("val_loss", f64::NAN), ("../x", 1e-7), ("sub/m", f64::NEG_INFINITY)]);
+        demo.report(
+            trial,
+            &[
+                ("val_loss", f64::NAN),
+                ("../x", 1e-7),
+                ("sub/m", f64::NEG_INFINITY),
+            ],
+        );
         demo.report(trial, &[("val_loss", 0.5)]);
         let (data_dir, role) = ("data/digits".into(), "train".into());
         demo.log(
@@ -409,16 +522,32 @@ mod tests {
         let run = format!("{}/{}", experiment_id("digits"), run_id(&uid(), 1));
         let of = |path: &str| found.get(&format!("{run}/{path}")).map(String::as_str);
         let (first, second) = (1_767_225_604_000_i64, 1_767_225_605_000_i64);
-        assert_eq!(of("metrics/val_loss").unwrap(), format!("{first} nan 1\n{second} 0.5 2\n"));
+        assert_eq!(
+            of("metrics/val_loss").unwrap(),
+            format!("{first} nan 1\n{second} 0.5 2\n")
+        );
         assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 1\n"));
-        assert_eq!(of(&format!("metrics/{}", names::key("../x"))).unwrap(), format!("{first} 1e-7 1\n"));
+        assert_eq!(
+            of(&format!("metrics/{}", names::key("../x"))).unwrap(),
+            format!("{first} 1e-7 1\n")
+        );
         assert_eq!((of("params/lr"), of("params/a")), (Some("é"), Some("1")));
         assert_eq!(of(&format!("params/{}", names::flat("a/b"))), Some("2"));
-        assert_eq!(of("tags/mlflow.parentRunId"), Some(&*run_id(&uid(), PARENT)));
+        assert_eq!(
+            of("tags/mlflow.parentRunId"),
+            Some(&*run_id(&uid(), PARENT))
+        );
         assert_eq!(of("tags/swath.trial"), Some("digits/1"));
         let meta = of("meta.yaml").unwrap();
-        assert!(meta.contains("\nend_time: 1767225607000\n") && meta.contains("\nstatus: 4\n"), "{meta}");
-        assert!(found.keys().any(|path| path.starts_with(&format!("{run}/inputs/"))));
+        assert!(
+            meta.contains("\nend_time: 1767225607000\n") && meta.contains("\nstatus: 4\n"),
+            "{meta}"
+        );
+        assert!(
+            found
+                .keys()
+                .any(|path| path.starts_with(&format!("{run}/inputs/")))
+        );
     }
 
     fn uid() -> String {
@@ -440,7 +569,11 @@ mod tests {
         let other = root.path().join("7/0123");
         fs::create_dir_all(&other).unwrap();
         fs::write(other.join("meta.yaml"), "mine").unwrap();
-        fs::write(root.path().join("7/meta.yaml"), "experiment_id: '7'\nname: digits\n").unwrap();
+        fs::write(
+            root.path().join("7/meta.yaml"),
+            "experiment_id: '7'\nname: digits\n",
+        )
+        .unwrap();
         let found = written(&demo(), root.path());
         assert_eq!(found["7/0123/meta.yaml"], "mine");
         assert!(found.contains_key(&format!("7/{}/meta.yaml", run_id(&uid(), 1))));

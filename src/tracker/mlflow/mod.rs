@@ -1,8 +1,9 @@
 //! MLflow: a run for the study and nested in it one for each trial, on a server or in a folder.
 //!
-//! [`runs`] says what the journal means in MLflow's terms, for both stores. [`files`] writes a folder. A server is fed by [`delivery`] in a
-//! thread of its own: while it is away, what it is to get waits in the [`spool`], and what was not delivered when the run ended is delivered
-//! by the next one, because the journal tells it all again.
+//! [`runs`] says what the journal means in MLflow's terms, for both stores. [`files`] writes a
+//! folder. A server is fed by [`delivery`] in a thread of its own: while it is away, what it is to
+//! get waits in the [`spool`], and what was not delivered when the run ended is delivered by the
+//! next one, because the journal tells it all again.
 
 mod access;
 mod calls;
@@ -44,21 +45,36 @@ const OPTIONS: &[Opt] = &[
         Preset::Derived("the folder `<study>/trackers/mlruns`"),
         "a folder, or the address of a server such as `http://127.0.0.1:5000`",
     ),
-    Opt::new("experiment", Takes::Text, Preset::Derived("the study"), "the experiment of the runs"),
+    Opt::new(
+        "experiment",
+        Takes::Text,
+        Preset::Derived("the study"),
+        "the experiment of the runs",
+    ),
     metric_rows::LOG_FREQ,
     metric_rows::LOG_ON_WORKERS,
 ];
 
-fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Box<dyn Tracker>> {
+fn build(
+    mut section: Section,
+    setting: &Setting,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<dyn Tracker>> {
     let uri = section.take_text("uri", diagnostics);
-    let experiment = section.take_text("experiment", diagnostics).map(|(experiment, _)| experiment);
+    let experiment = section
+        .take_text("experiment", diagnostics)
+        .map(|(experiment, _)| experiment);
     let due = metric_rows::take_due(&mut section, diagnostics);
     let store = match uri {
         None => None,
         Some((uri, span)) => match Place::of(&uri) {
             Ok(place) => Some(place),
             Err((message, hint)) => {
-                diagnostics.push(Diagnostic::error("bad-uri", message).at(span, "").hint(hint));
+                diagnostics.push(
+                    Diagnostic::error("bad-uri", message)
+                        .at(span, "")
+                        .hint(hint),
+                );
                 return None;
             }
         },
@@ -67,10 +83,17 @@ fn build(mut section: Section, setting: &Setting, diagnostics: &mut Diagnostics)
     let home = dir.clone().unwrap_or_default().join("trackers");
     let store = match store.unwrap_or_else(|| Place::Folder(home.join("mlruns"))) {
         Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
-        Place::Server(address) => Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment)),
+        Place::Server(address) => {
+            Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment))
+        }
     };
     let (projection, rows, dir) = (Projection::default(), Rows::new(due), setting.dir.clone());
-    Some(Box::new(Mlflow { projection, rows, dir, store }))
+    Some(Box::new(Mlflow {
+        projection,
+        rows,
+        dir,
+        store,
+    }))
 }
 
 /// Where `uri` points to.
@@ -81,20 +104,32 @@ enum Place {
 
 impl Place {
     fn of(uri: &str) -> Result<Self, (String, &'static str)> {
-        let folder = |path: &str| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+        let folder = |path: &str| {
+            percent_encoding::percent_decode_str(path)
+                .decode_utf8_lossy()
+                .into_owned()
+        };
         match uri.split_once(':') {
             Some((scheme @ ("http" | "https"), _)) => {
                 let access = Access::of(scheme == "https", |name| std::env::var(name).ok())
-                    .map_err(|why| (why, "give a file of certificates in PEM, or unset the variable"))?;
+                    .map_err(|why| {
+                        (
+                            why,
+                            "give a file of certificates in PEM, or unset the variable",
+                        )
+                    })?;
                 match Address::of(uri, access) {
                     Some(address) => Ok(Self::Server(address)),
                     None => Err(("this is not the address of a server".to_owned(), SCHEMES)),
                 }
             }
-            Some(("file", path)) => Ok(Self::Folder(folder(path.strip_prefix("//").unwrap_or(path)).into())),
-            Some((scheme, _)) if !scheme.contains('/') => {
-                Err((format!("`{scheme}:` is not a kind of MLflow store that swath writes"), SCHEMES))
-            }
+            Some(("file", path)) => Ok(Self::Folder(
+                folder(path.strip_prefix("//").unwrap_or(path)).into(),
+            )),
+            Some((scheme, _)) if !scheme.contains('/') => Err((
+                format!("`{scheme}:` is not a kind of MLflow store that swath writes"),
+                SCHEMES,
+            )),
             _ => Ok(Self::Folder(uri.into())),
         }
     }
@@ -128,12 +163,16 @@ impl Store {
 impl Tracker for Mlflow {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
         if self.dir.is_none() {
-            return Err(TrackerError::Other("it was given no study's folder".to_owned()));
+            return Err(TrackerError::Other(
+                "it was given no study's folder".to_owned(),
+            ));
         }
         let mut ops = self.projection.of(study, entry);
         if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
             let resource = study.header().resource.as_ref();
-            let rows = self.rows.read(self.dir.as_deref(), *trial, resource, entry.at)?;
+            let rows = self
+                .rows
+                .read(self.dir.as_deref(), *trial, resource, entry.at)?;
             // Before the end, so that a run that has ended is complete.
             ops.splice(0..0, rows);
         }

@@ -9,15 +9,23 @@ const LONGEST_PARAM: usize = 6000;
 /// The longest value of a tag, in characters, with which older servers agree too.
 const LONGEST_TAG: usize = 5000;
 
-/// Returns `name` as a key of MLflow: itself if it can be, else with `_` for what is not allowed, and some digits that keep different names
-/// different.
+/// Returns `name` as a key of MLflow: itself if it can be, else with `_` for what is not allowed,
+/// and some digits that keep different names different.
 pub(super) fn key(name: &str) -> String {
     let allowed = |c: char| c.is_alphanumeric() || "_-. /".contains(c);
-    let normal = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.starts_with(".draft-");
+    let normal = |part: &str| {
+        !part.is_empty() && part != "." && part != ".." && !part.starts_with(".draft-")
+    };
     if name.len() <= LONGEST_KEY && name.chars().all(allowed) && name.split('/').all(normal) {
         return name.to_owned();
     }
-    let plain = |c: char| if allowed(c) && c != '/' && c != '.' { c } else { '_' };
+    let plain = |c: char| {
+        if allowed(c) && c != '/' && c != '.' {
+            c
+        } else {
+            '_'
+        }
+    };
     let mended: String = name.chars().map(plain).collect();
     let cut = mended.floor_char_boundary(LONGEST_KEY - 9);
     format!("{}_{}", &mended[..cut], &digest(name)[..8])
@@ -32,11 +40,20 @@ pub(super) fn flat(name: &str) -> String {
 /// Returns a parameter as MLflow can hold it: a long value goes on in `name.2`, `name.3`….
 pub(super) fn param(name: &str, value: &str) -> Vec<(String, String)> {
     let chars: Vec<char> = value.chars().collect();
-    let mut parts: Vec<String> = chars.chunks(LONGEST_PARAM).map(|part| part.iter().collect()).collect();
+    let mut parts: Vec<String> = chars
+        .chunks(LONGEST_PARAM)
+        .map(|part| part.iter().collect())
+        .collect();
     if parts.is_empty() {
         parts.push(String::new());
     }
-    let names = (1..).map(|at| if at == 1 { key(name) } else { key(&format!("{name}.{at}")) });
+    let names = (1..).map(|at| {
+        if at == 1 {
+            key(name)
+        } else {
+            key(&format!("{name}.{at}"))
+        }
+    });
     names.zip(parts).collect()
 }
 
@@ -50,7 +67,10 @@ pub(super) fn tag(text: &str) -> String {
 
 /// Returns the MD5 of a text in hexadecimal: what ids are made of.
 pub(super) fn digest(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -59,7 +79,14 @@ mod tests {
 
     #[test]
     fn names_that_mlflow_takes_stay_as_they_are() {
-        for name in ["lr", "model.layers", "val/loss", "Verlust über alles", "精度", "a-b_c"] {
+        for name in [
+            "lr",
+            "model.layers",
+            "val/loss",
+            "Verlust über alles",
+            "精度",
+            "a-b_c",
+        ] {
             assert_eq!(key(name), name);
         }
     }
@@ -68,9 +95,15 @@ mod tests {
     fn other_names_are_mended_and_stay_different() {
         assert_eq!(key("a@5"), format!("a_5_{}", &digest("a@5")[..8]));
         let long = "é".repeat(5000);
-        let odd = ["", ".", "..", "../x", "/x", "x/", "a//b", "a\nb", "a:b", &long];
+        let odd = [
+            "", ".", "..", "../x", "/x", "x/", "a//b", "a\nb", "a:b", &long,
+        ];
         let mut keys: Vec<_> = odd.iter().map(|name| key(name)).collect();
-        assert!(keys.iter().all(|mended| key(mended) == *mended && mended.len() <= LONGEST_KEY), "{keys:?}");
+        assert!(
+            keys.iter()
+                .all(|mended| key(mended) == *mended && mended.len() <= LONGEST_KEY),
+            "{keys:?}"
+        );
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), odd.len());
@@ -80,8 +113,14 @@ mod tests {
     fn a_long_parameter_goes_on_under_further_names() {
         let value = "é".repeat(LONGEST_PARAM + 1);
         let parts = param("text", &value);
-        assert_eq!(parts.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["text", "text.2"]);
-        assert_eq!(parts.iter().map(|(_, part)| &**part).collect::<String>(), value);
+        assert_eq!(
+            parts.iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
+            ["text", "text.2"]
+        );
+        assert_eq!(
+            parts.iter().map(|(_, part)| &**part).collect::<String>(),
+            value
+        );
         assert_eq!(param("text", ""), [("text".to_owned(), String::new())]);
         assert_eq!(tag(&value).chars().count(), LONGEST_TAG);
     }

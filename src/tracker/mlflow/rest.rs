@@ -30,8 +30,9 @@ impl Address {
     pub(super) fn of(uri: &str, mut access: Access) -> Option<Self> {
         let (scheme, rest) = uri.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (login, host) =
-            authority.rsplit_once('@').map_or((None, authority), |(login, host)| (Some(login), host));
+        let (login, host) = authority
+            .rsplit_once('@')
+            .map_or((None, authority), |(login, host)| (Some(login), host));
         if host.is_empty() || !matches!(scheme, "http" | "https") || path.contains(['?', '#']) {
             return None;
         }
@@ -82,7 +83,10 @@ impl Server {
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(CALL))
             .user_agent(concat!("swath/", env!("CARGO_PKG_VERSION")));
-        Self { agent: config.build().into(), address }
+        Self {
+            agent: config.build().into(),
+            address,
+        }
     }
 
     /// Returns what may be shown of the address.
@@ -93,7 +97,10 @@ impl Server {
     /// Calls `runs/create` and the like.
     pub(super) fn post(&self, call: &str, body: &Value) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
-        let request = self.agent.post(&url).header("Content-Type", "application/json");
+        let request = self
+            .agent
+            .post(&url)
+            .header("Content-Type", "application/json");
         let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
@@ -114,8 +121,16 @@ impl Server {
 
     /// Stores bytes as an artifact; `path` is encoded already.
     pub(super) fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Trouble> {
-        let url = format!("{}/api/2.0/mlflow-artifacts/artifacts/{path}", self.address.base);
-        let request = self.agent.put(&url).config().timeout_global(Some(UPLOAD)).build();
+        let url = format!(
+            "{}/api/2.0/mlflow-artifacts/artifacts/{path}",
+            self.address.base
+        );
+        let request = self
+            .agent
+            .put(&url)
+            .config()
+            .timeout_global(Some(UPLOAD))
+            .build();
         let request = request.header("Content-Type", "application/octet-stream");
         let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
@@ -124,21 +139,39 @@ impl Server {
         self.read(request.send(bytes)).map(drop)
     }
 
-    fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Trouble> {
+    fn answer(
+        &self,
+        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Trouble> {
         let body = self.read(sent)?;
         match serde_json::from_slice(&body) {
             Ok(reply @ Value::Object(_)) => Ok(reply),
-            _ => Err(Trouble::Away(format!("{} answers something that is not MLflow's", self.base()))),
+            _ => Err(Trouble::Away(format!(
+                "{} answers something that is not MLflow's",
+                self.base()
+            ))),
         }
     }
 
     /// Returns the body of a good reply.
-    fn read(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Vec<u8>, Trouble> {
-        let away =
-            |error: ureq::Error| Trouble::Away(format!("{} does not answer: {}", self.base(), words(&error)));
+    fn read(
+        &self,
+        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, Trouble> {
+        let away = |error: ureq::Error| {
+            Trouble::Away(format!(
+                "{} does not answer: {}",
+                self.base(),
+                words(&error)
+            ))
+        };
         let mut reply = sent.map_err(away)?;
         let status = reply.status().as_u16();
-        let moved = reply.headers().get("Location").and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let moved = reply
+            .headers()
+            .get("Location")
+            .and_then(|to| to.to_str().ok())
+            .map(str::to_owned);
         let body = reply.body_mut().with_config().limit(LONGEST).read_to_vec();
         match status {
             200..=299 => body.map_err(away),
@@ -148,11 +181,16 @@ impl Server {
                     .and_then(|to| Address::of(to, Access::default()))
                     .map_or_else(String::new, |to| format!(" to {}", to.base));
                 let why = format!("{} redirects{to}; write the address itself", self.base());
-                Err(Trouble::Refused { status, code: String::new(), why })
+                Err(Trouble::Refused {
+                    status,
+                    code: String::new(),
+                    why,
+                })
             }
-            408 | 425 | 429 | 500.. => {
-                Err(Trouble::Away(format!("{} answers with status {status}", self.base())))
-            }
+            408 | 425 | 429 | 500.. => Err(Trouble::Away(format!(
+                "{} answers with status {status}",
+                self.base()
+            ))),
             _ => Err(self.refusal(status, &body.unwrap_or_default())),
         }
     }
@@ -160,13 +198,22 @@ impl Server {
     fn refusal(&self, status: u16, body: &[u8]) -> Trouble {
         let reply: Value = serde_json::from_slice(body).unwrap_or_default();
         let code = reply["error_code"].as_str().unwrap_or_default().to_owned();
-        let message = reply["message"].as_str().and_then(|message| message.lines().next());
+        let message = reply["message"]
+            .as_str()
+            .and_then(|message| message.lines().next());
         let why = match (message, status) {
             (Some(message), _) => {
-                format!("{} refuses: {}", self.base(), message.chars().take(300).collect::<String>())
+                format!(
+                    "{} refuses: {}",
+                    self.base(),
+                    message.chars().take(300).collect::<String>()
+                )
             }
             (None, 401 | 403) => {
-                format!("{} refuses with status {status}: check user and password", self.base())
+                format!(
+                    "{} refuses with status {status}: check user and password",
+                    self.base()
+                )
             }
             (None, _) => format!("{} refuses with status {status}", self.base()),
         };

@@ -30,10 +30,14 @@ struct Log {
 impl Rows {
     /// Takes the rows that are due.
     pub(super) fn new(due: Due) -> Self {
-        Self { due, read: BTreeMap::new() }
+        Self {
+            due,
+            read: BTreeMap::new(),
+        }
     }
 
-    /// Returns what is new in the folder of a trial of the study in `dir`. Rows without a time have that of the entry.
+    /// Returns what is new in the folder of a trial of the study in `dir`. Rows without a time have
+    /// that of the entry.
     ///
     /// # Errors
     /// If a file that is there cannot be read.
@@ -44,7 +48,9 @@ impl Rows {
         resource: Option<&Name>,
         at: Timestamp,
     ) -> Result<Vec<Op>, TrackerError> {
-        let Some(dir) = dir else { return Ok(Vec::new()) };
+        let Some(dir) = dir else {
+            return Ok(Vec::new());
+        };
         let folder = dir.join(trial.to_string());
         let read = self.read.entry(trial).or_default();
         let mut steps = LogSteps::read(&folder, &self.due, resource)?;
@@ -54,27 +60,49 @@ impl Rows {
             let (step, parts) = (steps.next(log, &row), steps.parts(log));
             let rows = match seen.get_mut(log) {
                 Some(known) => &mut known.rows,
-                None => &mut seen.entry(log.to_owned()).or_insert(Log { rows: 0, parts }).rows,
+                None => {
+                    &mut seen
+                        .entry(log.to_owned())
+                        .or_insert(Log { rows: 0, parts })
+                        .rows
+                }
             };
             *rows += 1;
             if let Some(before) = read.get(log).filter(|before| *rows <= before.rows) {
                 if before.parts < parts {
-                    rescaled.extend(row.values.iter().map(|(key, _)| names::key(&format!("{log}/{key}"))));
+                    rescaled.extend(
+                        row.values
+                            .iter()
+                            .map(|(key, _)| names::key(&format!("{log}/{key}"))),
+                    );
                 }
                 return Ok(());
             }
-            let at = row.at.map_or_else(|| millis(at), |seconds| (seconds * 1000.0).round() as i64);
+            let at = row
+                .at
+                .map_or_else(|| millis(at), |seconds| (seconds * 1000.0).round() as i64);
             for (key, value) in row.values {
                 if let Datum::Number(number) = value {
                     let key = names::key(&format!("{log}/{key}"));
-                    let change = Change::Metric { key, value: Metric(number), at, step };
-                    ops.push(Op { run: trial.0, change });
+                    let change = Change::Metric {
+                        key,
+                        value: Metric(number),
+                        at,
+                        step,
+                    };
+                    ops.push(Op {
+                        run: trial.0,
+                        change,
+                    });
                 }
             }
             Ok(())
         })?;
         read.extend(seen);
-        let rescale = |key| Op { run: trial.0, change: Change::Rescale { key, factor: PARTS } };
+        let rescale = |key| Op {
+            run: trial.0,
+            change: Change::Rescale { key, factor: PARTS },
+        };
         Ok(rescaled.into_iter().map(rescale).chain(ops).collect())
     }
 }
@@ -90,15 +118,30 @@ mod tests {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, "{\"loss\": NaN, \"step\": 3, \"at\": 1.5}\n").unwrap();
         let mut rows = Rows::default();
-        let mut read =
-            || rows.read(Some(dir.path()), TrialId(1), None, Timestamp::from_micros(7_000_000)).unwrap();
+        let mut read = || {
+            rows.read(
+                Some(dir.path()),
+                TrialId(1),
+                None,
+                Timestamp::from_micros(7_000_000),
+            )
+            .unwrap()
+        };
         let metric = |value, at, step| Op {
             run: 1,
-            change: Change::Metric { key: "train/loss".into(), value: Metric(value), at, step },
+            change: Change::Metric {
+                key: "train/loss".into(),
+                value: Metric(value),
+                at,
+                step,
+            },
         };
         assert_eq!(read(), [metric(f64::NAN, 1500, 3)]);
-        std::fs::write(&file, "{\"loss\": NaN, \"step\": 3, \"at\": 1.5}\n{\"loss\": 0.5, \"step\": 4}\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "{\"loss\": NaN, \"step\": 3, \"at\": 1.5}\n{\"loss\": 0.5, \"step\": 4}\n",
+        )
+        .unwrap();
         assert_eq!(read(), [metric(0.5, 7000, 4)]);
         assert_eq!(read(), []);
     }
@@ -111,17 +154,34 @@ mod tests {
         let mut rows = Rows::default();
         let mut read = |text: &str| {
             std::fs::write(&file, text).unwrap();
-            rows.read(Some(dir.path()), TrialId(1), None, Timestamp::from_micros(0)).unwrap()
+            rows.read(
+                Some(dir.path()),
+                TrialId(1),
+                None,
+                Timestamp::from_micros(0),
+            )
+            .unwrap()
         };
         let metric = |step| Op {
             run: 1,
-            change: Change::Metric { key: "eval/acc".into(), value: Metric(0.5), at: 0, step },
+            change: Change::Metric {
+                key: "eval/acc".into(),
+                value: Metric(0.5),
+                at: 0,
+                step,
+            },
         };
         let row = |step: f64| format!("{{\"acc\": 0.5, \"step\": {step}}}\n");
         assert_eq!(read(&row(1.0)), [metric(1)]);
-        let change = Change::Rescale { key: "eval/acc".into(), factor: 1_000_000 };
+        let change = Change::Rescale {
+            key: "eval/acc".into(),
+            factor: 1_000_000,
+        };
         let rescale = Op { run: 1, change };
         assert_eq!(read(&(row(1.0) + &row(1.25))), [rescale, metric(1_250_000)]);
-        assert_eq!(read(&(row(1.0) + &row(1.25) + &row(2.0))), [metric(2_000_000)]);
+        assert_eq!(
+            read(&(row(1.0) + &row(1.25) + &row(2.0))),
+            [metric(2_000_000)]
+        );
     }
 }

@@ -1,13 +1,14 @@
-//! What the journal's entries mean for runs of MLflow: one run for the study and, nested in it, one for each trial.
+//! What the journal's entries mean for runs of MLflow: one run for the study and, nested in it, one
+//! for each trial.
 //!
-//! Both stores carry out the same [`Op`]s. They are a function of the journal (and of the metric rows in the trials' folders), so that they
-//! can be made again at any time.
+//! Both stores carry out the same [`Op`]s. They are a function of the journal (and of the metric
+//! rows in the trials' folders), so that they can be made again at any time.
 
 use super::names::{self, digest};
 use crate::space::{Name, Value};
 use crate::study::{
-    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp, Trial,
-    TrialId, TrialState,
+    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    Trial, TrialId, TrialState,
 };
 use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
@@ -126,19 +127,32 @@ impl Projection {
                 }
             }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
-            Event::Removed { trials } => trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "true")),
+            Event::Removed { trials } => trials
+                .iter()
+                .for_each(|id| self.tag(id.0, "swath.removed", "true")),
             Event::Restored { trials } => {
-                trials.iter().for_each(|id| self.tag(id.0, "swath.removed", "false"));
+                trials
+                    .iter()
+                    .for_each(|id| self.tag(id.0, "swath.removed", "false"));
             }
             Event::Closed { why } => self.closing(study, why, at),
         }
         let replaced = match &entry.event {
-            Event::Created { origin: Origin::Cloned { instead, .. }, .. } => *instead,
+            Event::Created {
+                origin: Origin::Cloned { instead, .. },
+                ..
+            } => *instead,
             _ => None,
         };
-        let may_settle =
-            matches!(entry.event, Event::Ended { .. } | Event::Judged { .. } | Event::Created { .. });
-        for trial in [entry.event.trial(), replaced].into_iter().flatten().filter_map(|id| study.trial(id)) {
+        let may_settle = matches!(
+            entry.event,
+            Event::Ended { .. } | Event::Judged { .. } | Event::Created { .. }
+        );
+        for trial in [entry.event.trial(), replaced]
+            .into_iter()
+            .flatten()
+            .filter_map(|id| study.trial(id))
+        {
             if may_settle && matches!(trial.state, TrialState::Complete | TrialState::Stopped) {
                 self.settled(study, trial, at);
             }
@@ -151,7 +165,14 @@ impl Projection {
         let name = &study.header().name;
         self.uid = uid(name, at);
         let tags = self.identity(PARENT, name.clone(), name);
-        self.push(PARENT, Change::Create { name: name.clone(), at: millis(at), tags });
+        self.push(
+            PARENT,
+            Change::Create {
+                name: name.clone(),
+                at: millis(at),
+                tags,
+            },
+        );
         self.statuses.insert(PARENT, Status::Running);
         self.describe(study);
     }
@@ -159,7 +180,11 @@ impl Projection {
     /// The tags of the study that an edited sweep file may change.
     fn describe(&mut self, study: &Study) {
         let header = study.header();
-        let objectives: Vec<_> = header.objectives.iter().map(|objective| &*objective.metric).collect();
+        let objectives: Vec<_> = header
+            .objectives
+            .iter()
+            .map(|objective| &*objective.metric)
+            .collect();
         self.tag(PARENT, "swath.objectives", &objectives.join(","));
         self.tag(PARENT, "swath.pipeline", &header.pipeline);
         self.tag(PARENT, "swath.stage", &header.stage);
@@ -178,7 +203,9 @@ impl Projection {
             ("swath.run", format!("{}/{run}", self.uid)),
             ("swath.trial", names::tag(trial)),
         ];
-        tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        tags.into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 
     fn created(&mut self, study: &Study, id: TrialId, origin: &Origin, at: i64) {
@@ -193,7 +220,11 @@ impl Projection {
             }
         }
         self.tag(id.0, "swath.seed", &trial.seed.to_string());
-        self.tag(id.0, "swath.origin", &serde_json::to_string(origin).unwrap_or_default());
+        self.tag(
+            id.0,
+            "swath.origin",
+            &serde_json::to_string(origin).unwrap_or_default(),
+        );
         if let Some(commit) = &header.git_commit {
             self.tag(id.0, "mlflow.source.git.commit", commit);
         }
@@ -207,15 +238,26 @@ impl Projection {
     }
 
     /// Makes the result of a trial a metric of its own: MLflow sorts and plots runs by metrics, as
-    /// numbers, and of a reported metric it shows the last value. A trial that may still go on has none
-    /// yet, since a point cannot be taken back.
+    /// numbers, and of a reported metric it shows the last value. A trial that may still go on has
+    /// none yet, since a point cannot be taken back.
     fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
-        let counted = trial.counted.as_ref().map_or(trial.step, |counted| counted.step);
+        let counted = trial
+            .counted
+            .as_ref()
+            .map_or(trial.step, |counted| counted.step);
         let step = self.steps.whole(trial, counted);
         for objective in &study.header().objectives {
             if let Some(value) = trial.objective(objective) {
                 let key = result_key(objective);
-                self.push(trial.id.0, Change::Metric { key, value: Metric(value), at, step });
+                self.push(
+                    trial.id.0,
+                    Change::Metric {
+                        key,
+                        value: Metric(value),
+                        at,
+                        step,
+                    },
+                );
             }
         }
     }
@@ -230,22 +272,55 @@ impl Projection {
                     let key = names::key(name);
                     match datum {
                         Datum::Number(value) => {
-                            self.push(run, Change::Metric { key, value: *value, at, step });
+                            self.push(
+                                run,
+                                Change::Metric {
+                                    key,
+                                    value: *value,
+                                    at,
+                                    step,
+                                },
+                            );
                         }
-                        Datum::Flag(flag) => self.tag(run, &format!("report.{name}"), &flag.to_string()),
+                        Datum::Flag(flag) => {
+                            self.tag(run, &format!("report.{name}"), &flag.to_string())
+                        }
                         Datum::Text(text) => self.tag(run, &format!("report.{name}"), text),
                     }
                 }
             }
-            LogRecord::Dataset { data_dir, role, md5, .. } => {
+            LogRecord::Dataset {
+                data_dir,
+                role,
+                md5,
+                ..
+            } => {
                 let digest = md5.clone().unwrap_or_default();
-                let name = data_dir.rsplit('/').find(|part| !part.is_empty()).unwrap_or("data").to_owned();
+                let name = data_dir
+                    .rsplit('/')
+                    .find(|part| !part.is_empty())
+                    .unwrap_or("data")
+                    .to_owned();
                 let (source, context) = (data_dir.clone(), role.clone());
-                self.push(run, Change::Dataset { name, digest, source, context });
+                self.push(
+                    run,
+                    Change::Dataset {
+                        name,
+                        digest,
+                        source,
+                        context,
+                    },
+                );
             }
             LogRecord::Model { .. } => self.result(trial, objectives),
             LogRecord::Artifact { path, .. } => {
-                self.push(run, Change::File { trial: run, path: path.clone() });
+                self.push(
+                    run,
+                    Change::File {
+                        trial: run,
+                        path: path.clone(),
+                    },
+                );
             }
             LogRecord::Facts { facts, .. } => {
                 for (name, value) in facts {
@@ -253,7 +328,9 @@ impl Projection {
                 }
             }
             LogRecord::Param { name, value } => self.found(trial, name, value),
-            LogRecord::Output { name, value } => self.tag(run, &format!("output.{name}"), &value.to_string()),
+            LogRecord::Output { name, value } => {
+                self.tag(run, &format!("output.{name}"), &value.to_string())
+            }
             LogRecord::Note { .. } => {
                 let text = |record: &LogRecord| match record {
                     LogRecord::Note { text } => Some(text.clone()),
@@ -275,10 +352,17 @@ impl Projection {
     fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {
-            let Some(trial) = study.trial(trial) else { continue };
+            let Some(trial) = study.trial(trial) else {
+                continue;
+            };
             let reported = trial.metrics.keys().map(|name| names::key(name));
             let is_settled = matches!(trial.state, TrialState::Complete | TrialState::Stopped);
-            let results = study.header().objectives.iter().filter(|_| is_settled).map(result_key);
+            let results = study
+                .header()
+                .objectives
+                .iter()
+                .filter(|_| is_settled)
+                .map(result_key);
             for key in reported.chain(results) {
                 self.push(trial.id.0, Change::Rescale { key, factor });
             }
@@ -286,12 +370,12 @@ impl Projection {
         step
     }
 
-    /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is another than the first, or than the
-    /// configuration's, is a tag.
+    /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is
+    /// another than the first, or than the configuration's, is a tag.
     fn found(&mut self, trial: &Trial, name: &Name, value: &Value) {
-        let same =
-            |record: &&LogRecord| matches!(record, LogRecord::Param { name: other, .. } if other == name);
-        let first = trial.params.get(name).is_none() && trial.records.iter().filter(same).count() == 1;
+        let same = |record: &&LogRecord| matches!(record, LogRecord::Param { name: other, .. } if other == name);
+        let first =
+            trial.params.get(name).is_none() && trial.records.iter().filter(same).count() == 1;
         if first {
             let (key, value) = (names::key(name), value.to_string());
             self.push(trial.id.0, Change::Param { key, value });
@@ -302,8 +386,16 @@ impl Projection {
 
     /// Ends the run of the study, and those of trials that nobody goes on with now.
     fn closing(&mut self, study: &Study, why: &Closing, at: i64) {
-        for trial in study.trials().iter().filter(|trial| trial.state == TrialState::Paused) {
-            self.status(trial.id.0, Status::Killed, trial.ended_at.map(millis).or(Some(at)));
+        for trial in study
+            .trials()
+            .iter()
+            .filter(|trial| trial.state == TrialState::Paused)
+        {
+            self.status(
+                trial.id.0,
+                Status::Killed,
+                trial.ended_at.map(millis).or(Some(at)),
+            );
         }
         if let Some(best) = study.incumbent() {
             self.tag(PARENT, "swath.best_trial", &best.id.to_string());
@@ -323,13 +415,21 @@ impl Projection {
     fn follow(&mut self, trial: &Trial, at: i64) {
         let status = match (&trial.state, &trial.exit) {
             (TrialState::Running, _) => Status::Running,
-            (TrialState::Paused, _) | (TrialState::Waiting, None | Some(Exit::Paused)) => Status::Scheduled,
+            (TrialState::Paused, _) | (TrialState::Waiting, None | Some(Exit::Paused)) => {
+                Status::Scheduled
+            }
             (TrialState::Complete, _) => Status::Finished,
-            (TrialState::Failed, _) | (TrialState::Waiting, Some(Exit::Failed(_))) => Status::Failed,
+            (TrialState::Failed, _) | (TrialState::Waiting, Some(Exit::Failed(_))) => {
+                Status::Failed
+            }
             (TrialState::Stopped | TrialState::Waiting, _) => Status::Killed,
         };
         let over = matches!(status, Status::Finished | Status::Failed | Status::Killed);
-        self.status(trial.id.0, status, over.then(|| trial.ended_at.map_or(at, millis)));
+        self.status(
+            trial.id.0,
+            status,
+            over.then(|| trial.ended_at.map_or(at, millis)),
+        );
     }
 
     fn status(&mut self, run: u32, status: Status, end: Option<i64>) {
@@ -339,7 +439,10 @@ impl Projection {
     }
 
     fn tag(&mut self, run: u32, key: &str, value: &str) {
-        let change = Change::Tag { key: names::key(key), value: names::tag(value) };
+        let change = Change::Tag {
+            key: names::key(key),
+            value: names::tag(value),
+        };
         self.push(run, change);
     }
 
@@ -394,7 +497,11 @@ mod tests {
             let trial = demo.start(&[]);
             demo.report(trial, &[("val_loss", 0.5)]);
             demo.end(trial, exit);
-            let expected = [(Status::Scheduled, false), (Status::Running, false), (status, true)];
+            let expected = [
+                (Status::Scheduled, false),
+                (Status::Running, false),
+                (status, true),
+            ];
             assert_eq!(statuses(&demo, 1), expected);
         }
     }
@@ -402,10 +509,18 @@ mod tests {
     #[test]
     fn the_run_of_the_study_ends_and_goes_on_with_it() {
         let mut demo = Demo::new(&[]);
-        demo.event(Event::Closed { why: Closing::Interrupted });
+        demo.event(Event::Closed {
+            why: Closing::Interrupted,
+        });
         demo.complete(&[], &[("val_loss", 0.5)]);
-        demo.event(Event::Closed { why: Closing::Finished });
-        let expected = [(Status::Killed, true), (Status::Running, false), (Status::Finished, true)];
+        demo.event(Event::Closed {
+            why: Closing::Finished,
+        });
+        let expected = [
+            (Status::Killed, true),
+            (Status::Running, false),
+            (Status::Finished, true),
+        ];
         assert_eq!(statuses(&demo, PARENT), expected);
     }
 
@@ -415,7 +530,10 @@ mod tests {
         let trial = demo.start(&[]);
         for (epoch, loss) in (1..).zip([0.9, 0.2, 0.4]) {
             demo.report(trial, &[("val_loss", loss)]);
-            let (model_path, md5) = (format!("epoch-{epoch}.bin"), Some(format!("md5 of {epoch}")));
+            let (model_path, md5) = (
+                format!("epoch-{epoch}.bin"),
+                Some(format!("md5 of {epoch}")),
+            );
             demo.log(
                 trial,
                 LogRecord::Model {
@@ -438,14 +556,29 @@ mod tests {
             }
         }
         let point = |op: Op| match op.change {
-            Change::Metric { key, value, step, .. } if key == "objective.val_loss" => Some((value.0, step)),
+            Change::Metric {
+                key, value, step, ..
+            } if key == "objective.val_loss" => Some((value.0, step)),
             _ => None,
         };
         let points: Vec<_> = ops(&demo).into_iter().filter_map(point).collect();
-        assert_eq!(points, [(0.2, 2)], "one point, at the step that MLflow has the report of 0.2 at");
-        let names = ["objective.val_loss", "best_step", "model_path", "model_md5", "model_step"];
+        assert_eq!(
+            points,
+            [(0.2, 2)],
+            "one point, at the step that MLflow has the report of 0.2 at"
+        );
+        let names = [
+            "objective.val_loss",
+            "best_step",
+            "model_path",
+            "model_md5",
+            "model_step",
+        ];
         let tag = |name| tags[&(1, format!("swath.{name}"))].as_str();
-        assert_eq!(names.map(tag), ["0.2", "2.0", "epoch-2.bin", "md5 of 2", "2.0"]);
+        assert_eq!(
+            names.map(tag),
+            ["0.2", "2.0", "epoch-2.bin", "md5 of 2", "2.0"]
+        );
     }
 
     #[test]
@@ -455,7 +588,9 @@ mod tests {
         demo.report(trial, &[("val_loss", 0.5)]);
         demo.report(trial, &[("val_loss", f64::NAN)]);
         let of = |op: Op| match op.change {
-            Change::Metric { key, value, step, .. } => Some(format!("{key} {} {step}", value.0)),
+            Change::Metric {
+                key, value, step, ..
+            } => Some(format!("{key} {} {step}", value.0)),
             Change::Param { key, value } => Some(format!("{key}={value}")),
             _ => None,
         };

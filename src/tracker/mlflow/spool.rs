@@ -1,7 +1,8 @@
 //! What waits for the server, in files, so that a server that is away for days costs no memory.
 //!
-//! The writer appends to one file after another, the reader removes those that it has read. They share nothing but the files. The journal
-//! can tell everything again, so nothing here need survive the process.
+//! The writer appends to one file after another, the reader removes those that it has read. They
+//! share nothing but the files. The journal can tell everything again, so nothing here need survive
+//! the process.
 
 use super::runs::Op;
 use serde::{Deserialize, Serialize};
@@ -52,9 +53,23 @@ pub(super) fn open(folder: &Path) -> io::Result<(Writer, Reader)> {
         _ => fs::create_dir_all(folder)?,
     }
     let file = File::create(part(folder, 0))?;
-    let writer = Writer { folder: folder.to_owned(), at: 0, file, size: 0, waiting: Vec::new() };
+    let writer = Writer {
+        folder: folder.to_owned(),
+        at: 0,
+        file,
+        size: 0,
+        waiting: Vec::new(),
+    };
     let file = BufReader::new(File::open(part(folder, 0))?);
-    Ok((writer, Reader { folder: folder.to_owned(), at: 0, file, offset: 0 }))
+    Ok((
+        writer,
+        Reader {
+            folder: folder.to_owned(),
+            at: 0,
+            file,
+            offset: 0,
+        },
+    ))
 }
 
 fn part(folder: &Path, at: u64) -> PathBuf {
@@ -62,11 +77,16 @@ fn part(folder: &Path, at: u64) -> PathBuf {
 }
 
 impl Writer {
-    /// Appends what an entry means; it is written by [`flush`](Self::flush), or when [`is_due`](Self::is_due) says so.
+    /// Appends what an entry means; it is written by [`flush`](Self::flush), or when
+    /// [`is_due`](Self::is_due) says so.
     pub(super) fn append(&mut self, seq: u64, mut ops: Vec<Op>) -> io::Result<()> {
         while !ops.is_empty() {
             let rest = ops.split_off(ops.len().min(MOST));
-            let line = serde_json::to_vec(&Batch { seq, last: rest.is_empty(), ops })?;
+            let line = serde_json::to_vec(&Batch {
+                seq,
+                last: rest.is_empty(),
+                ops,
+            })?;
             self.waiting.extend_from_slice(&line);
             self.waiting.push(b'\n');
             ops = rest;
@@ -84,7 +104,11 @@ impl Writer {
         self.file.write_all_at(&self.waiting, self.size)?;
         self.size += self.waiting.len() as u64;
         self.waiting.clear();
-        if self.size >= FULL { self.turn() } else { Ok(()) }
+        if self.size >= FULL {
+            self.turn()
+        } else {
+            Ok(())
+        }
     }
 
     /// Goes on in the next file: its being there says that this one is complete.
@@ -126,7 +150,13 @@ mod tests {
     use crate::tracker::mlflow::runs::Change;
 
     fn op(run: u32, text: &str) -> Op {
-        Op { run, change: Change::Tag { key: "k".into(), value: text.into() } }
+        Op {
+            run,
+            change: Change::Tag {
+                key: "k".into(),
+                value: text.into(),
+            },
+        }
     }
 
     #[test]
@@ -134,12 +164,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut writer, mut reader) = open(&folder.path().join("spool")).unwrap();
         assert_eq!(reader.next().unwrap(), None);
-        writer.append(4, (0..250).map(|run| op(run, "é")).collect()).unwrap();
+        writer
+            .append(4, (0..250).map(|run| op(run, "é")).collect())
+            .unwrap();
         writer.flush().unwrap();
         let first = reader.next().unwrap().unwrap();
         assert_eq!((first.seq, first.last, first.ops.len()), (4, false, 200));
         let second = reader.next().unwrap().unwrap();
-        assert_eq!((second.last, second.ops.len(), second.ops[0].clone()), (true, 50, op(200, "é")));
+        assert_eq!(
+            (second.last, second.ops.len(), second.ops[0].clone()),
+            (true, 50, op(200, "é"))
+        );
         assert_eq!(reader.next().unwrap(), None);
     }
 
@@ -156,6 +191,9 @@ mod tests {
             assert_eq!(reader.next().unwrap().unwrap().seq, seq);
         }
         assert_eq!(reader.next().unwrap(), None);
-        assert_eq!(fs::read_dir(folder.path().join("spool")).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(folder.path().join("spool")).unwrap().count(),
+            1
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The items of a row as W&B keeps them: a key and a value in JSON. Their memory is used again from row to row, since there may be millions.
+//! The items of a row as W&B keeps them: a key and a value in JSON. Their memory is used again from
+//! row to row, since there may be millions.
 
 use crate::tracker::metric_rows::{Datum, MetricRow};
 use crate::tracker::proto::Message;
@@ -36,7 +37,8 @@ impl Items {
         write(json, value);
     }
 
-    /// Begins the row that stands in the log `log` of a trial's folder: keys have the name of the log in front.
+    /// Begins the row that stands in the log `log` of a trial's folder: keys have the name of the
+    /// log in front.
     pub(super) fn take(&mut self, log: &str, row: &MetricRow<'_>) {
         self.clear();
         for (key, datum) in &row.values {
@@ -89,7 +91,8 @@ pub(super) fn number(value: f64) -> Vec<u8> {
     out
 }
 
-/// Appends a value in JSON. What is written here has no keys that JSON does not have, so that this cannot fail.
+/// Appends a value in JSON. What is written here has no keys that JSON does not have, so that this
+/// cannot fail.
 pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).ok();
 }
@@ -111,20 +114,42 @@ mod tests {
     use serde_json::json;
 
     fn shown(items: &Items) -> String {
-        let item = |(key, json): &(String, Vec<u8>)| format!("{key}={}", String::from_utf8_lossy(json));
+        let item =
+            |(key, json): &(String, Vec<u8>)| format!("{key}={}", String::from_utf8_lossy(json));
         items.row().iter().map(item).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn a_short_row_has_nothing_of_the_longer_one_before_it() {
         let mut items = Items::default();
-        let values =
-            vec![("loss".into(), Datum::Number(0.5)), ("note".into(), Datum::Text("a \"b\"".into()))];
+        let values = vec![
+            ("loss".into(), Datum::Number(0.5)),
+            ("note".into(), Datum::Text("a \"b\"".into())),
+        ];
         let place = vec![("step", json!(3)), ("at", json!(1.5))];
-        items.take("train", &MetricRow { number: 3, at: Some(1.5), place, values });
-        assert_eq!(shown(&items), r#"train/loss=0.5 train/note="a \"b\"" train/step=3"#);
+        items.take(
+            "train",
+            &MetricRow {
+                number: 3,
+                at: Some(1.5),
+                place,
+                values,
+            },
+        );
+        assert_eq!(
+            shown(&items),
+            r#"train/loss=0.5 train/note="a \"b\"" train/step=3"#
+        );
         let values = vec![("x".into(), Datum::Number(f64::NAN))];
-        items.take("a", &MetricRow { number: 0, at: None, place: vec![], values });
+        items.take(
+            "a",
+            &MetricRow {
+                number: 0,
+                at: None,
+                place: vec![],
+                values,
+            },
+        );
         items.put("_step", &7);
         assert_eq!(shown(&items), "a/x=NaN _step=7");
     }

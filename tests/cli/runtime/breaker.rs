@@ -1,4 +1,5 @@
-//! Trials that fail at once: a typo uses up no point, a broken slot is paused, and a repetition waits.
+//! Trials that fail at once: a typo uses up no point, a broken slot is paused, and a repetition
+//! waits.
 
 use super::world::World;
 use std::fs;
@@ -7,15 +8,30 @@ const GOOD: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
 #[test]
 fn a_typo_in_the_script_ends_the_run_and_uses_up_no_point() {
-    let world = World::new(200, "[resources]\njobs = 2", "echo 'no such option: --lr' >&2; exit 2\n");
+    let world = World::new(
+        200,
+        "[resources]\njobs = 2",
+        "echo 'no such option: --lr' >&2; exit 2\n",
+    );
     let said = world.run();
     assert_eq!(said.code, Some(4), "{}", said.err);
     let end = said.err.split("ended because").nth(1).unwrap();
     assert!(end.contains("| no such option: --lr"), "{end}");
-    assert!(end.contains("quick_failures = 0") && end.trim_end().ends_with("run s.toml"), "{end}");
+    assert!(
+        end.contains("quick_failures = 0") && end.trim_end().ends_with("run s.toml"),
+        "{end}"
+    );
     let states = world.column("state");
-    assert!(states.len() < 10 && states.iter().all(|state| state == "waiting"), "{states:?}");
-    assert!(world.swath(&["why", "s", "1"]).out.contains("failed within seconds"));
+    assert!(
+        states.len() < 10 && states.iter().all(|state| state == "waiting"),
+        "{states:?}"
+    );
+    assert!(
+        world
+            .swath(&["why", "s", "1"])
+            .out
+            .contains("failed within seconds")
+    );
 
     world.sweep(20, "[resources]\njobs = 2");
     world.write("train.sh", GOOD);
@@ -27,7 +43,11 @@ fn a_typo_in_the_script_ends_the_run_and_uses_up_no_point() {
 
 #[test]
 fn who_means_them_to_fail_can_say_so() {
-    let world = World::new(12, "[limits]\nquick_failures = 0\n[resources]\njobs = 1", "exit 2\n");
+    let world = World::new(
+        12,
+        "[limits]\nquick_failures = 0\n[resources]\njobs = 1",
+        "exit 2\n",
+    );
     assert_eq!(world.run().code, Some(3));
     assert_eq!(world.column("state"), vec!["failed"; 12]);
 }
@@ -46,14 +66,24 @@ fn a_workdir_that_is_deleted_during_the_run_costs_no_trial() {
     let world = World::new(40, "[resources]\njobs = 1", "");
     fs::create_dir(world.path("work")).unwrap();
     world.write("work/train.sh", &script);
-    let sweep = world.read("s.toml").replace("grace =", "workdir = \"work\"\ngrace =");
+    let sweep = world
+        .read("s.toml")
+        .replace("grace =", "workdir = \"work\"\ngrace =");
     world.write("s.toml", &sweep);
     let said = world.run();
     assert_eq!(said.code, Some(4), "{}", said.err);
-    assert!(said.err.contains("does not exist or is no directory; see `workdir` in [run]"), "{}", said.err);
+    assert!(
+        said.err
+            .contains("does not exist or is no directory; see `workdir` in [run]"),
+        "{}",
+        said.err
+    );
     let states = world.column("state");
     assert!(states.iter().all(|state| state != "failed"), "{states:?}");
-    assert_eq!(states.iter().filter(|state| *state == "complete").count(), 3);
+    assert_eq!(
+        states.iter().filter(|state| *state == "complete").count(),
+        3
+    );
 
     fs::create_dir(world.path("work")).unwrap();
     world.write("work/train.sh", GOOD);
@@ -71,9 +101,19 @@ fn a_repetition_waits_longer_each_time_while_others_go_on() {
     let why = world.swath(&["why", "s", "1"]).out;
     assert_eq!(why.matches("waits again until").count(), 2, "{why}");
     let ended: Vec<_> = world.column("ended_at");
-    assert!(ended[1..].iter().all(|other| *other < ended[0]), "{ended:?}");
+    assert!(
+        ended[1..].iter().all(|other| *other < ended[0]),
+        "{ended:?}"
+    );
     let seconds = |text: &str| text.trim().get(17..23).unwrap().parse::<f64>().unwrap();
-    let times: Vec<f64> = why.lines().filter(|line| line.contains(" started")).map(seconds).collect();
+    let times: Vec<f64> = why
+        .lines()
+        .filter(|line| line.contains(" started"))
+        .map(seconds)
+        .collect();
     let gap = |from: f64, to: f64| (to - from + 60.0) % 60.0;
-    assert!(gap(times[0], times[1]) >= 0.4 && gap(times[1], times[2]) >= 0.8, "{times:?}");
+    assert!(
+        gap(times[0], times[1]) >= 0.4 && gap(times[1], times[2]) >= 0.8,
+        "{times:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! A control group for every trial: what it holds, and what is left of it. Where there can be none, each test says so and does nothing.
+//! A control group for every trial: what it holds, and what is left of it. Where there can be none,
+//! each test says so and does nothing.
 
 use super::world::{Running, World};
 use std::path::PathBuf;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
-/// Starts a process that nothing but its group ties to the trial: in a session of its own, without an environment, its parent dead.
+/// Starts a process that nothing but its group ties to the trial: in a session of its own, without
+/// an environment, its parent dead.
 const HIDE: &str = "sleep 0.1\n(setsid env -i sh -c 'echo $$ > far; exec sleep 600' > /dev/null 2>&1 &)\n\
     until [ -s far ]; do sleep 0.01; done\n";
 
@@ -15,17 +17,25 @@ const HIDE: &str = "sleep 0.1\n(setsid env -i sh -c 'echo $$ > far; exec sleep 6
 fn own_group() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?;
+    let mount = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(2) == Some("cgroup2"))?
+        .split(' ')
+        .nth(1)?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let group = PathBuf::from(mount).join(own);
     let trial = group.join(format!("swath-test-{}", std::process::id()));
-    std::fs::create_dir(&trial).and_then(|()| std::fs::remove_dir(&trial)).ok()?;
+    std::fs::create_dir(&trial)
+        .and_then(|()| std::fs::remove_dir(&trial))
+        .ok()?;
     Some(group)
 }
 
 /// The groups of a run, by the process that made them.
 fn groups_of(run: u32, own: &PathBuf) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(own).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(own)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_of_run = |path: &PathBuf| {
         let mut parts = path.file_name().unwrap().to_str().unwrap().split('-');
         parts.next() == Some("swath") && parts.nth(1) == Some(&*run.to_string())
@@ -46,11 +56,24 @@ macro_rules! own_group_or_skip {
 }
 
 fn start(world: &World) -> Running {
-    Running(world.command(&["run", "s.toml"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    Running(
+        world
+            .command(&["run", "s.toml"])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    )
 }
 
 fn kill(pid: u32) {
-    assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 fn pid_in(world: &World, file: &str) -> u32 {
@@ -59,16 +82,23 @@ fn pid_in(world: &World, file: &str) -> u32 {
 
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim().starts_with(['Z', 'X']))
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !rest.trim().starts_with(['Z', 'X']))
 }
 
 /// The guard of a run.
 fn guard_of(run: u32) -> u32 {
     let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).unwrap();
     let is_guard = |pid: &u32| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().ends_with("\0guard\0")
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .unwrap_or_default()
+            .ends_with("\0guard\0")
     };
-    children.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).find(is_guard).unwrap()
+    children
+        .split_ascii_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .find(is_guard)
+        .unwrap()
 }
 
 #[test]
@@ -81,7 +111,9 @@ fn one_that_hides_is_ended_with_its_trial_while_another_still_runs() {
     let mut run = start(&world);
     world.until("it hides", || !world.read("far").is_empty());
     let (far, begun) = (pid_in(&world, "far"), Instant::now());
-    world.until("it is ended", || !is_alive(far) || begun.elapsed() > Duration::from_secs(10));
+    world.until("it is ended", || {
+        !is_alive(far) || begun.elapsed() > Duration::from_secs(10)
+    });
     assert!(!is_alive(far), "it outlived its trial");
     let groups = groups_of(run.id(), &own);
     assert!(groups.len() == 1, "the run goes on: {groups:?}");
@@ -107,7 +139,11 @@ fn what_hides_from_a_killed_orchestrator_is_ended_by_its_guard_which_removes_the
 #[test]
 fn what_hides_from_a_killed_guard_too_is_ended_by_the_next_run() {
     let own = own_group_or_skip!();
-    let world = World::new(1, "", &format!("[ -e go ] || {{\n{HIDE}sleep 600\n}}\n{REPORT}"));
+    let world = World::new(
+        1,
+        "",
+        &format!("[ -e go ] || {{\n{HIDE}sleep 600\n}}\n{REPORT}"),
+    );
     let mut run = start(&world);
     world.until("it hides", || !world.read("far").is_empty());
     let far = pid_in(&world, "far");
@@ -115,7 +151,10 @@ fn what_hides_from_a_killed_guard_too_is_ended_by_the_next_run() {
     kill(run.id());
     run.code();
     std::thread::sleep(Duration::from_millis(300));
-    assert!(is_alive(far) && groups_of(run.id(), &own).len() == 1, "nobody is there to end it");
+    assert!(
+        is_alive(far) && groups_of(run.id(), &own).len() == 1,
+        "nobody is there to end it"
+    );
     let doctor = world.swath(&["doctor", "s"]).out;
     assert!(
         doctor.contains("of trials that nobody supervises") && doctor.contains(&far.to_string()),
@@ -136,7 +175,10 @@ fn five_hundred_short_trials_leave_no_group() {
     let mut seen = 0;
     while run.0.try_wait().unwrap().is_none() {
         let leaves = |group: &PathBuf| {
-            let entries = std::fs::read_dir(group).into_iter().flatten().filter_map(Result::ok);
+            let entries = std::fs::read_dir(group)
+                .into_iter()
+                .flatten()
+                .filter_map(Result::ok);
             entries.filter(|entry| entry.path().is_dir()).count()
         };
         seen = seen.max(groups_of(run.id(), &own).iter().map(leaves).sum());
@@ -160,7 +202,10 @@ fn the_time_of_a_daemon_that_ends_before_anybody_looks_counts() {
     let alone = World::new(1, "", &format!("sh -c '{busy}'\n{REPORT}"));
     assert_eq!(alone.run().code, Some(0));
     let waited: f64 = alone.column("cpu_seconds")[0].parse().unwrap();
-    assert!(seconds > waited / 2.0 && seconds < waited * 2.0 + 0.1, "{seconds} and {waited}");
+    assert!(
+        seconds > waited / 2.0 && seconds < waited * 2.0 + 0.1,
+        "{seconds} and {waited}"
+    );
 }
 
 #[test]
@@ -171,21 +216,34 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
         "if mkdir first 2> /dev/null; then {hold}; else until [ -e go ]; do sleep 0.05; done; fi\n{REPORT}"
     );
     let world = World::new(2, more, &script);
-    if !world.swath(&["doctor"]).out.contains("`resources.memory` is kept by the kernel") {
+    if !world
+        .swath(&["doctor"])
+        .out
+        .contains("`resources.memory` is kept by the kernel")
+    {
         println!("skipped: the memory controller cannot be had here");
         return;
     }
-    let run = world.command(&["run", "s.toml"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let run = world
+        .command(&["run", "s.toml"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let failed = || world.swath(&["ls", "s"]).out.contains("memory");
     world.until("it is ended", failed);
     world.write("go", "");
     let said = super::world::Said::of(run.wait_with_output().unwrap());
-    let told = "the kernel ended it as it wanted more memory: 50 MiB is what `resources.memory` gives it";
+    let told =
+        "the kernel ended it as it wanted more memory: 50 MiB is what `resources.memory` gives it";
     assert!(said.err.contains(told), "{}", said.err);
     let states = world.column("state");
     let failed = states.iter().position(|state| state == "failed").unwrap();
     assert_eq!(states[1 - failed], "complete");
-    assert_eq!(world.column("exit")[failed], "used more memory than it was given");
+    assert_eq!(
+        world.column("exit")[failed],
+        "used more memory than it was given"
+    );
     let peak: f64 = world.column("peak_mib")[failed].parse().unwrap();
     assert!((45.0..=51.0).contains(&peak), "{peak}");
 }

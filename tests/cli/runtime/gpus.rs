@@ -9,8 +9,9 @@ fn world(trials: u32, more: &str, script: &str) -> World {
     let dir = world.dir.path().display();
     world.write("gpu0", "10\n");
     world.write("gpu1", "10\n");
-    let query =
-        format!("#!/bin/sh\ncd {dir}\nfor gpu in 0 1; do echo \"$gpu, GPU-$gpu, $(cat gpu$gpu)\"; done\n");
+    let query = format!(
+        "#!/bin/sh\ncd {dir}\nfor gpu in 0 1; do echo \"$gpu, GPU-$gpu, $(cat gpu$gpu)\"; done\n"
+    );
     world.program("nvidia-smi", &query);
     world
 }
@@ -44,12 +45,21 @@ fn two_trials_share_a_device_if_they_are_said_to() {
 
 #[test]
 fn only_the_devices_that_are_named_are_used() {
-    let world = world(3, "gpus = 1", &format!("echo $CUDA_VISIBLE_DEVICES >> used\n{REPORT}"));
+    let world = world(
+        3,
+        "gpus = 1",
+        &format!("echo $CUDA_VISIBLE_DEVICES >> used\n{REPORT}"),
+    );
     assert_eq!(world.swath(&["run", "s.toml", "--gpus", "1"]).code, Some(0));
     assert_eq!(world.read("used"), "1\n1\n1\n");
     let said = world.swath(&["run", "s.toml", "--gpus", "1,7"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.contains("there is no GPU `7`; `nvidia-smi` lists 0, 1"), "{}", said.err);
+    assert!(
+        said.err
+            .contains("there is no GPU `7`; `nvidia-smi` lists 0, 1"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -58,7 +68,8 @@ fn more_devices_than_there_are_is_an_error_before_anything_starts() {
     let said = world.run();
     assert_eq!(said.code, Some(2));
     assert!(
-        said.err.contains("each trial wants 4 of the GPUs (`resources.gpus`), this machine has 2"),
+        said.err
+            .contains("each trial wants 4 of the GPUs (`resources.gpus`), this machine has 2"),
         "{}",
         said.err
     );
@@ -67,15 +78,24 @@ fn more_devices_than_there_are_is_an_error_before_anything_starts() {
 
 #[test]
 fn a_device_on_which_everything_fails_is_left_alone_and_costs_no_trial() {
-    let script =
-        format!("[ $CUDA_VISIBLE_DEVICES = 1 ] && {{ echo 'ECC error' >&2; exit 1; }}\nsleep 0.1\n{REPORT}");
+    let script = format!(
+        "[ $CUDA_VISIBLE_DEVICES = 1 ] && {{ echo 'ECC error' >&2; exit 1; }}\nsleep 0.1\n{REPORT}"
+    );
     let world = world(20, "gpus = 1", &script);
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(said.err.contains("slot 1 is paused: its trials failed within seconds"), "{}", said.err);
+    assert!(
+        said.err
+            .contains("slot 1 is paused: its trials failed within seconds"),
+        "{}",
+        said.err
+    );
     assert_eq!(world.column("state"), vec!["complete"; 20]);
     let why = world.swath(&["why", "s", "2"]).out;
-    assert!(why.contains("waits again: slot 1, in which it failed, is paused"), "{why}");
+    assert!(
+        why.contains("waits again: slot 1, in which it failed, is paused"),
+        "{why}"
+    );
     assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
 }
 
@@ -88,7 +108,9 @@ fn a_device_that_keeps_its_memory_is_left_alone_until_it_is_free() {
     let err = std::fs::File::create(world.path("err")).unwrap();
     let mut run = world.command(&["run", "s.toml"]);
     let mut run = Running(run.stdout(Stdio::null()).stderr(err).spawn().unwrap());
-    world.until("the slot is paused", || world.read("logs/s/journal.jsonl").contains("slot_paused"));
+    world.until("the slot is paused", || {
+        world.read("logs/s/journal.jsonl").contains("slot_paused")
+    });
     let on_it = || world.read("used").lines().filter(|gpu| *gpu == "1").count();
     assert_eq!(on_it(), 1, "nothing may start on it");
     world.write("freed", "");

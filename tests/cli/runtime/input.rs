@@ -16,8 +16,16 @@ fn a_trial_that_replaces_its_records_file_loses_none_of_its_reports() {
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!(world.column("loss"), ["0.05"]);
-    assert_eq!(world.column("step"), ["5"], "every report before and after it");
-    assert!(said.err.contains("records.jsonl") && said.err.contains("replaced"), "{}", said.err);
+    assert_eq!(
+        world.column("step"),
+        ["5"],
+        "every report before and after it"
+    );
+    assert!(
+        said.err.contains("records.jsonl") && said.err.contains("replaced"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -26,5 +34,9 @@ fn a_trial_that_removes_its_own_folder_fails_or_ends_and_the_others_go_on() {
     let world = World::new(4, "[resources]\njobs = 1", script);
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert_eq!(world.column("state"), vec!["complete"; 4], "its report was taken in before");
+    assert_eq!(
+        world.column("state"),
+        vec!["complete"; 4],
+        "its report was taken in before"
+    );
 }

@@ -1,4 +1,5 @@
-//! What can go wrong around trials while they run, driven through the binary. Each test ends only what it started.
+//! What can go wrong around trials while they run, driven through the binary. Each test ends only
+//! what it started.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

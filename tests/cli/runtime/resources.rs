@@ -16,10 +16,18 @@ fn a_trial_that_takes_too_much_memory_is_ended_and_may_try_again() {
     let world = World::new(1, more, &script);
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(said.err.contains("100 MiB is what `resources.memory` gives it"), "{}", said.err);
+    assert!(
+        said.err
+            .contains("100 MiB is what `resources.memory` gives it"),
+        "{}",
+        said.err
+    );
     assert_eq!(world.column("attempts"), ["2"]);
     let why = world.swath(&["why", "s", "1"]).out;
-    assert!(why.contains("attempt 1 ended: used more memory than it was given"), "{why}");
+    assert!(
+        why.contains("attempt 1 ended: used more memory than it was given"),
+        "{why}"
+    );
     let seconds: f64 = world.column("seconds")[0].parse().unwrap();
     assert!(seconds < 15.0, "it was not waited for: {seconds}");
 }
@@ -45,11 +53,18 @@ fn the_time_of_a_daemon_that_nobody_waits_for_counts() {
 
 #[test]
 fn libraries_are_told_how_many_threads_to_use_unless_the_person_did() {
-    let script = format!("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $RAYON_NUM_THREADS > told\n{REPORT}");
+    let script =
+        format!("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $RAYON_NUM_THREADS > told\n{REPORT}");
     let world = World::new(1, "[resources]\ncpus = 1", &script);
-    let sweep = world.read("s.toml").replace("grace =", "env = { MKL_NUM_THREADS = \"7\" }\ngrace =");
+    let sweep = world
+        .read("s.toml")
+        .replace("grace =", "env = { MKL_NUM_THREADS = \"7\" }\ngrace =");
     world.write("s.toml", &sweep);
-    let run = world.command(&["run", "s.toml"]).env("OMP_NUM_THREADS", "5").output().unwrap();
+    let run = world
+        .command(&["run", "s.toml"])
+        .env("OMP_NUM_THREADS", "5")
+        .output()
+        .unwrap();
     assert_eq!(run.status.code(), Some(0));
     assert_eq!(world.read("told"), "5 7 1\n");
 }
@@ -57,8 +72,14 @@ fn libraries_are_told_how_many_threads_to_use_unless_the_person_did() {
 #[test]
 fn what_no_machine_can_give_is_an_error_before_anything_starts() {
     for (resources, said) in [
-        ("cpus = 100000", "each trial wants 100000 of the cores (`resources.cpus`)"),
-        ("memory = \"900 TiB\"", "each trial wants 900 TiB of memory (`resources.memory`)"),
+        (
+            "cpus = 100000",
+            "each trial wants 100000 of the cores (`resources.cpus`)",
+        ),
+        (
+            "memory = \"900 TiB\"",
+            "each trial wants 900 TiB of memory (`resources.memory`)",
+        ),
         ("gpus = 1", "the sweep wants GPUs (`resources.gpus`)"),
     ] {
         let world = World::new(1, &format!("[resources]\n{resources}"), REPORT);
@@ -76,23 +97,36 @@ fn a_trial_finds_swath_though_the_person_has_not_installed_it() {
     world.program("swath", "#!/bin/sh\necho mine > mine\n");
     world.sweep(2, "");
     world.run();
-    assert_eq!(world.read("mine"), "mine\n", "one that is on the path comes first");
+    assert_eq!(
+        world.read("mine"),
+        "mine\n",
+        "one that is on the path comes first"
+    );
 }
 
 #[test]
 fn of_the_workers_of_a_launcher_only_the_first_decides_whatever_rank_swath_itself_has() {
     let worker = "swath report epoch=1 loss=$((5 - RANK)) || exit 3\n";
     let launcher = format!("for RANK in 3 1 0 2; do export RANK WORLD_SIZE=4; {worker}done\n");
-    for (script, outer) in
-        [(launcher.as_str(), None), (&launcher, Some("3")), ("swath report loss=5", Some("3"))]
-    {
+    for (script, outer) in [
+        (launcher.as_str(), None),
+        (&launcher, Some("3")),
+        ("swath report loss=5", Some("3")),
+    ] {
         let world = World::new(1, "", script);
         let mut run = world.command(&["run", "s.toml"]);
         if let Some(rank) = outer {
-            run.env("RANK", rank).env("WORLD_SIZE", "8").env("SLURM_PROCID", rank);
+            run.env("RANK", rank)
+                .env("WORLD_SIZE", "8")
+                .env("SLURM_PROCID", rank);
         }
         let run = run.output().unwrap();
-        assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+        assert_eq!(
+            run.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
         assert_eq!(world.column("loss"), ["5.0"]);
     }
 }

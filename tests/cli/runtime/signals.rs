@@ -7,12 +7,25 @@ use std::time::Duration;
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
 fn start(world: &World) -> Running {
-    Running(world.command(&["run", "s.toml"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    Running(
+        world
+            .command(&["run", "s.toml"])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    )
 }
 
 fn signal(pid: u32, name: &str) {
     let pid = pid.to_string();
-    assert!(std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// The letter of a process's state, as in `ps`.
@@ -30,25 +43,42 @@ fn trials_and_their_time_stand_still_while_the_run_does() {
     let script = format!(
         "setsid sh -c 'echo $$ > far; exec sleep 60' &\n(setsid sh -c 'echo $$ > lost; exec sleep 60' &)\necho $$ > near\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}"
     );
-    let world = World::new(1, "[limits]\ntrial_time = \"4s\"\n[resources]\njobs = 1", &script);
+    let world = World::new(
+        1,
+        "[limits]\ntrial_time = \"4s\"\n[resources]\njobs = 1",
+        &script,
+    );
     let mut run = start(&world);
     let all = ["near", "far", "lost"];
-    world.until("the trial runs", || all.iter().all(|file| pid_in(&world, file).is_some()));
+    world.until("the trial runs", || {
+        all.iter().all(|file| pid_in(&world, file).is_some())
+    });
     let [near, far, lost] = all.map(|file| pid_in(&world, file).unwrap());
     signal(run.id(), "TSTP");
-    world.until("all stand still", || [run.id(), near, far, lost].iter().all(|pid| state(*pid) == Some('T')));
+    world.until("all stand still", || {
+        [run.id(), near, far, lost]
+            .iter()
+            .all(|pid| state(*pid) == Some('T'))
+    });
     std::thread::sleep(Duration::from_secs(5));
     world.write("go", "");
     signal(run.id(), "CONT");
     assert_eq!(run.code(), Some(0));
     assert_eq!(world.column("state"), ["complete"]);
-    assert_eq!((state(far), state(lost)), (None, None), "what it left is ended");
+    assert_eq!(
+        (state(far), state(lost)),
+        (None, None),
+        "what it left is ended"
+    );
 }
 
 #[test]
 fn a_run_that_goes_on_still_ends_a_trial_that_is_late() {
-    let world =
-        World::new(1, "[limits]\ntrial_time = \"1s\"\n[resources]\njobs = 1", "echo $$ > near\nsleep 60\n");
+    let world = World::new(
+        1,
+        "[limits]\ntrial_time = \"1s\"\n[resources]\njobs = 1",
+        "echo $$ > near\nsleep 60\n",
+    );
     let mut run = start(&world);
     world.until("the trial runs", || pid_in(&world, "near").is_some());
     signal(run.id(), "TSTP");
@@ -63,10 +93,23 @@ fn a_hangup_and_the_warning_of_a_batch_system_end_the_run_as_sigterm_does() {
     for name in ["HUP", "USR1", "TERM"] {
         let world = World::new(3, "[resources]\njobs = 1", "echo $$ > near\nsleep 60\n");
         // The tests themselves may run under `nohup`, which would be inherited.
-        let line = ["--default-signal=HUP", env!("CARGO_BIN_EXE_swath"), "run", "s.toml"];
+        let line = [
+            "--default-signal=HUP",
+            env!("CARGO_BIN_EXE_swath"),
+            "run",
+            "s.toml",
+        ];
         let mut run = std::process::Command::new("env");
-        let run = run.args(line).current_dir(world.dir.path()).env_remove("SWATH_LOGS");
-        let mut run = Running(run.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+        let run = run
+            .args(line)
+            .current_dir(world.dir.path())
+            .env_remove("SWATH_LOGS");
+        let mut run = Running(
+            run.stderr(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
         world.until("the trial runs", || pid_in(&world, "near").is_some());
         signal(run.id(), name);
         assert_eq!(run.code(), Some(143), "{name}");
@@ -77,11 +120,21 @@ fn a_hangup_and_the_warning_of_a_batch_system_end_the_run_as_sigterm_does() {
 
 #[test]
 fn a_hangup_that_is_to_be_ignored_is() {
-    let world = World::new(1, "", &format!("echo $$ > near\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}"));
-    let line = format!("trap '' HUP; exec {} run s.toml", env!("CARGO_BIN_EXE_swath"));
+    let world = World::new(
+        1,
+        "",
+        &format!("echo $$ > near\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}"),
+    );
+    let line = format!(
+        "trap '' HUP; exec {} run s.toml",
+        env!("CARGO_BIN_EXE_swath")
+    );
     let mut run = std::process::Command::new("sh");
-    let mut run =
-        run.args(["-c", &line]).current_dir(world.dir.path()).stderr(Stdio::null()).stdout(Stdio::null());
+    let mut run = run
+        .args(["-c", &line])
+        .current_dir(world.dir.path())
+        .stderr(Stdio::null())
+        .stdout(Stdio::null());
     run = run.env_remove("SWATH_LOGS");
     let mut run = Running(run.spawn().unwrap());
     world.until("the trial runs", || pid_in(&world, "near").is_some());
@@ -93,7 +146,8 @@ fn a_hangup_that_is_to_be_ignored_is() {
 
 #[test]
 fn more_trials_run_at_a_time_when_they_are_asked_for() {
-    let script = format!("echo $SWATH_TRIAL >> begun\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}");
+    let script =
+        format!("echo $SWATH_TRIAL >> begun\nuntil [ -e go ]; do sleep 0.05; done\n{REPORT}");
     let world = World::new(6, "[resources]\njobs = 1", &script);
     let mut run = start(&world);
     let begun = || world.read("begun").lines().count();

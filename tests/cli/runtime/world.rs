@@ -21,9 +21,12 @@ pub(crate) struct Said {
 }
 
 impl World {
-    /// A sweep `s.toml` of so many random trials that run `sh train.sh X`, with more lines of its file.
+    /// A sweep `s.toml` of so many random trials that run `sh train.sh X`, with more lines of its
+    /// file.
     pub(crate) fn new(trials: u32, more: &str, script: &str) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap() };
+        let world = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
         world.sweep(trials, more);
         world.write("train.sh", script);
         world
@@ -59,9 +62,21 @@ impl World {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.path("bin").display());
-        command.args(words).current_dir(self.dir.path()).env("PATH", path).stdin(Stdio::null());
-        for name in ["SWATH_LOGS", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "OMP_NUM_THREADS"] {
+        let path = format!(
+            "{}:/usr/local/bin:/usr/bin:/bin",
+            self.path("bin").display()
+        );
+        command
+            .args(words)
+            .current_dir(self.dir.path())
+            .env("PATH", path)
+            .stdin(Stdio::null());
+        for name in [
+            "SWATH_LOGS",
+            "CUDA_VISIBLE_DEVICES",
+            "ROCR_VISIBLE_DEVICES",
+            "OMP_NUM_THREADS",
+        ] {
             command.env_remove(name);
         }
         command
@@ -79,8 +94,15 @@ impl World {
     pub(crate) fn column(&self, name: &str) -> Vec<String> {
         let text = self.swath(&["export", "s"]).out;
         let mut lines = text.lines();
-        let at = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
-        lines.map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+        let at = lines
+            .next()
+            .unwrap()
+            .split(',')
+            .position(|column| column == name)
+            .unwrap();
+        lines
+            .map(|line| line.split(',').nth(at).unwrap().to_owned())
+            .collect()
     }
 
     /// Waits until something is so.
@@ -117,6 +139,10 @@ impl Drop for Running {
 impl Said {
     pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }

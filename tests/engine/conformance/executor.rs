@@ -1,5 +1,5 @@
-//! What every executor promises, checked for each of them: exactly one `Ended` for each started attempt, the signals of a trial in order,
-//! stopping idempotent and harmless for who does not run.
+//! What every executor promises, checked for each of them: exactly one `Ended` for each started
+//! attempt, the signals of a trial in order, stopping idempotent and harmless for who does not run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -34,8 +34,11 @@ struct World {
 
 type Maker = fn(usize, Behaviour) -> World;
 
-const EXECUTORS: [(&str, Maker); 3] =
-    [("pool of closures", closures), ("pool of programs", programs), ("simulated", simulated)];
+const EXECUTORS: [(&str, Maker); 3] = [
+    ("pool of closures", closures),
+    ("pool of programs", programs),
+    ("simulated", simulated),
+];
 
 fn closures(slots: usize, behaviour: Behaviour) -> World {
     let train = move |trial: &TrialContext, log: &mut TrialLogger| -> Result<(), TrialError> {
@@ -54,7 +57,10 @@ fn closures(slots: usize, behaviour: Behaviour) -> World {
         Ok(())
     };
     let pool = Pool::new(Arc::new(Closure(train)), slots, StudyContext::default()).unwrap();
-    World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
+    World {
+        executor: Box::new(pool),
+        dir: tempfile::tempdir().unwrap(),
+    }
 }
 
 fn programs(slots: usize, behaviour: Behaviour) -> World {
@@ -78,21 +84,34 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
         tools: None,
     });
     let pool = Pool::new(Arc::new(program.unwrap()), slots, StudyContext::default()).unwrap();
-    World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() }
+    World {
+        executor: Box::new(pool),
+        dir: tempfile::tempdir().unwrap(),
+    }
 }
 
 fn simulated(slots: usize, behaviour: Behaviour) -> World {
     let script = move |_: &Launch| match behaviour {
-        Behaviour::Reports => (0..3).map(|i| (Duration::from_secs(i), report(i as f64))).collect(),
+        Behaviour::Reports => (0..3)
+            .map(|i| (Duration::from_secs(i), report(i as f64)))
+            .collect(),
         Behaviour::Endless => {
-            vec![(Duration::from_secs(1_000_000), What::Ended(Exit::Done, Usage::default()))]
+            vec![(
+                Duration::from_secs(1_000_000),
+                What::Ended(Exit::Done, Usage::default()),
+            )]
         }
     };
-    World { executor: Box::new(Simulated::new(slots, script)), dir: tempfile::tempdir().unwrap() }
+    World {
+        executor: Box::new(Simulated::new(slots, script)),
+        dir: tempfile::tempdir().unwrap(),
+    }
 }
 
 fn report(loss: f64) -> What {
-    What::Logged(LogRecord::Report { values: vec![("loss".into(), Datum::Number(Metric(loss)))] })
+    What::Logged(LogRecord::Report {
+        values: vec![("loss".into(), Datum::Number(Metric(loss)))],
+    })
 }
 
 impl World {
@@ -128,7 +147,10 @@ impl World {
 }
 
 fn ended(signals: &[Signal]) -> usize {
-    signals.iter().filter(|signal| matches!(signal.what, What::Ended(..))).count()
+    signals
+        .iter()
+        .filter(|signal| matches!(signal.what, What::Ended(..)))
+        .count()
 }
 
 /// What each trial said, without the times, places and use.
@@ -155,8 +177,15 @@ fn every_attempt_ends_once_and_its_signals_are_in_order() {
             world.start(2 * round + 2, 1);
             told_all.extend(told(&world.until_ended(2)));
         }
-        let expected = [report(0.0), report(1.0), report(2.0), What::Ended(Exit::Done, Usage::default())];
-        let expected: BTreeMap<_, _> = (1..=10).map(|trial| (TrialId(trial), expected.to_vec())).collect();
+        let expected = [
+            report(0.0),
+            report(1.0),
+            report(2.0),
+            What::Ended(Exit::Done, Usage::default()),
+        ];
+        let expected: BTreeMap<_, _> = (1..=10)
+            .map(|trial| (TrialId(trial), expected.to_vec()))
+            .collect();
         assert_eq!(told_all, expected, "{name}");
     }
 }
@@ -179,8 +208,12 @@ fn a_stopped_trial_ends_once_as_it_was_asked_first() {
             world.executor.stop(TrialId(1), Stop::Interrupt);
             let signals = world.until_ended(1);
             world.executor.stop(TrialId(1), how);
-            assert!(world.executor.wait(Duration::from_millis(5)).is_empty(), "{name}");
-            let expected = BTreeMap::from([(TrialId(1), vec![What::Ended(exit, Usage::default())])]);
+            assert!(
+                world.executor.wait(Duration::from_millis(5)).is_empty(),
+                "{name}"
+            );
+            let expected =
+                BTreeMap::from([(TrialId(1), vec![What::Ended(exit, Usage::default())])]);
             assert_eq!(told(&signals), expected, "{name}, {how:?}");
         }
     }
@@ -197,8 +230,16 @@ fn stopping_who_does_not_run_changes_nothing() {
         world.executor.stop(TrialId(1), Stop::Kill);
         world.start(2, 0);
         let signals = [signals, world.until_ended(1)].concat();
-        assert_eq!(told(&signals).get(&TrialId(1)).map(Vec::len), Some(4), "{name}");
-        assert_eq!(told(&signals).get(&TrialId(2)).map(Vec::len), Some(4), "{name}");
+        assert_eq!(
+            told(&signals).get(&TrialId(1)).map(Vec::len),
+            Some(4),
+            "{name}"
+        );
+        assert_eq!(
+            told(&signals).get(&TrialId(2)).map(Vec::len),
+            Some(4),
+            "{name}"
+        );
     }
 }
 
@@ -238,14 +279,20 @@ fn a_panic_ends_the_trial_and_not_the_slot() {
         Err("no data".into())
     };
     let pool = Pool::new(Arc::new(Closure(train)), 1, StudyContext::default()).unwrap();
-    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    let mut world = World {
+        executor: Box::new(pool),
+        dir: tempfile::tempdir().unwrap(),
+    };
     world.start(1, 0);
     let mut signals = world.until_ended(1);
     world.start(2, 0);
     signals.extend(world.until_ended(1));
     let failed = |failure| vec![What::Ended(Exit::Failed(failure), Usage::default())];
     let expected = BTreeMap::from([
-        (TrialId(1), failed(Failure::Panic("index 7 is out of range".into()))),
+        (
+            TrialId(1),
+            failed(Failure::Panic("index 7 is out of range".into())),
+        ),
         (TrialId(2), failed(Failure::Error("no data".into()))),
     ]);
     assert_eq!(told(&signals), expected);
@@ -259,7 +306,10 @@ fn the_index_of_a_worker_is_its_slot() {
         Ok(())
     };
     let pool = Pool::new(Arc::new(Closure(train)), 4, StudyContext::default()).unwrap();
-    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    let mut world = World {
+        executor: Box::new(pool),
+        dir: tempfile::tempdir().unwrap(),
+    };
     for slot in (0..4).rev() {
         world.start(slot + 1, slot);
     }
@@ -277,7 +327,10 @@ fn more_signals_than_the_channel_holds_all_arrive() {
         Ok(())
     };
     let pool = Pool::new(Arc::new(Closure(train)), 1, StudyContext::default()).unwrap();
-    let mut world = World { executor: Box::new(pool), dir: tempfile::tempdir().unwrap() };
+    let mut world = World {
+        executor: Box::new(pool),
+        dir: tempfile::tempdir().unwrap(),
+    };
     world.start(1, 0);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(told(&world.until_ended(1))[&TrialId(1)].len(), 5_001);
@@ -287,6 +340,10 @@ fn more_signals_than_the_channel_holds_all_arrive() {
 fn the_virtual_clock_stands_where_the_signals_are() {
     let mut world = simulated(1, Behaviour::Reports);
     world.start(1, 0);
-    let times: Vec<i64> = world.until_ended(1).iter().map(|signal| signal.at.as_micros()).collect();
+    let times: Vec<i64> = world
+        .until_ended(1)
+        .iter()
+        .map(|signal| signal.at.as_micros())
+        .collect();
     assert_eq!(times, [0, 1_000_000, 2_000_000, 2_000_000]);
 }

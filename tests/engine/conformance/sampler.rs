@@ -6,8 +6,8 @@ use swath::sampler::{Ask, SAMPLERS};
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Params, Value};
 use swath::study::{
-    Attempt, Event, Exit, Failure, Goal, Objective, Origin, Setting, Study, Take, TrialId, TrialState, Usage,
-    kind,
+    Attempt, Event, Exit, Failure, Goal, Objective, Origin, Setting, Study, Take, TrialId,
+    TrialState, Usage, kind,
 };
 
 const MIXED: &str = r#"
@@ -46,29 +46,50 @@ fn cost(value: &Value) -> f64 {
     match value {
         Value::Text(text) => text.len() as f64,
         Value::List(list) => list.iter().map(cost).sum(),
-        other => other.as_f64().map_or(0.0, |x| (0.1 * x - 0.3) * (0.1 * x - 0.3)),
+        other => other
+            .as_f64()
+            .map_or(0.0, |x| (0.1 * x - 0.3) * (0.1 * x - 0.3)),
     }
 }
 
 fn fails(game: &mut Game, trial: TrialId, exit: Exit) {
-    game.commit(Event::Ended { trial, attempt: Attempt(1), exit, usage: Usage::default() });
+    game.commit(Event::Ended {
+        trial,
+        attempt: Attempt(1),
+        exit,
+        usage: Usage::default(),
+    });
 }
 
-/// Plays `trials` trials of which some fail, some are stopped, some stay pending, one is imported; returns what was proposed and all events.
+/// Plays `trials` trials of which some fail, some are stopped, some stay pending, one is imported;
+/// returns what was proposed and all events.
 fn eventful(name: &str, text: &str, trials: usize) -> Option<(Game, Vec<Params>)> {
     let mut game = Game::new(name, space(text), 1, 7, trials as u64)?;
     let mut proposed = Vec::new();
     for at in 0..trials {
         let Some(params) = game.ask() else { break };
-        assert_eq!(game.setting.space.admits(&params), Ok(()), "{name} left the space with {params:?}");
-        assert_eq!(game.ask().as_ref(), Some(&params), "{name} changed its mind");
+        assert_eq!(
+            game.setting.space.admits(&params),
+            Ok(()),
+            "{name} left the space with {params:?}"
+        );
+        assert_eq!(
+            game.ask().as_ref(),
+            Some(&params),
+            "{name} changed its mind"
+        );
         proposed.push(params.clone());
         if at == 3 {
             let origin = Origin::Imported("elsewhere".to_owned());
             let unit = vec![0.5; game.setting.space.dims()];
             let params = game.setting.space.decode(&unit);
             let trial = game.study.next_id();
-            game.commit(Event::Created { trial, params, origin, seed: 0 });
+            game.commit(Event::Created {
+                trial,
+                params,
+                origin,
+                seed: 0,
+            });
             continue;
         }
         let trial = game.start(params.clone());
@@ -90,7 +111,9 @@ fn eventful(name: &str, text: &str, trials: usize) -> Option<(Game, Vec<Params>)
 fn every_proposal_is_in_the_space_and_reproducible() {
     for name in names() {
         for text in [MIXED_FOR_ALL, MIXED, LOGARITHMIC_STEPS] {
-            let Some((_, first)) = eventful(name, text, 22) else { continue };
+            let Some((_, first)) = eventful(name, text, 22) else {
+                continue;
+            };
             let (_, second) = eventful(name, text, 22).unwrap();
             assert_eq!(first.len(), 22, "{name}");
             assert_eq!(first, second, "{name}");
@@ -101,7 +124,9 @@ fn every_proposal_is_in_the_space_and_reproducible() {
 #[test]
 fn a_sampler_that_is_told_the_same_events_goes_on_alike() {
     for name in names() {
-        let Some((game, _)) = eventful(name, MIXED_FOR_ALL, 20) else { continue };
+        let Some((game, _)) = eventful(name, MIXED_FOR_ALL, 20) else {
+            continue;
+        };
         let mut again = Game::new(name, game.setting.space.clone(), 1, 7, 20).unwrap();
         for entry in &game.entries[1..] {
             again.commit(entry.event.clone());
@@ -128,8 +153,7 @@ fn constraints_hold() {
 
 #[test]
 fn nothing_is_proposed_twice_until_everything_was() {
-    let text =
-        "a = { min = 1, max = 3 }\nb = [\"x\", \"y\"]\nc = { min = 0, max = 1, when = \"b == 'x'\" }\n";
+    let text = "a = { min = 1, max = 3 }\nb = [\"x\", \"y\"]\nc = { min = 0, max = 1, when = \"b == 'x'\" }\n";
     for name in names() {
         let mut game = Game::new(name, space(text), 1, 5, 9).unwrap();
         let mut proposed = Vec::new();
@@ -151,7 +175,13 @@ fn odd_values_harm_nobody() {
         |_| f64::NAN,
         |at| if at % 2 == 0 { 1e300 } else { -1e300 },
         |at| if at == 3 { f64::INFINITY } else { at as f64 },
-        |at| if at == 5 { 1.7e308 } else { -1.7e308 * f64::from(at as u8 % 2) },
+        |at| {
+            if at == 5 {
+                1.7e308
+            } else {
+                -1.7e308 * f64::from(at as u8 % 2)
+            }
+        },
         |at| 1e-300 * at as f64,
     ];
     for name in names() {
@@ -168,8 +198,13 @@ fn odd_values_harm_nobody() {
 
 #[test]
 fn odd_spaces_harm_nobody() {
-    let wide: String = (0..200).map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n")).collect();
-    let real = format!("y = {{ min = 1.5, max = 1.5 }}\n{}", wide.replace("max = 9 ", "max = 9.5 "));
+    let wide: String = (0..200)
+        .map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n"))
+        .collect();
+    let real = format!(
+        "y = {{ min = 1.5, max = 1.5 }}\n{}",
+        wide.replace("max = 9 ", "max = 9.5 ")
+    );
     for name in names() {
         for (text, trials) in [
             ("x = 3\n", 2),
@@ -178,7 +213,9 @@ fn odd_spaces_harm_nobody() {
             (&wide, 11),
             (&real, 11),
         ] {
-            let Some(mut game) = Game::new(name, space(text), 1, 3, 20) else { continue };
+            let Some(mut game) = Game::new(name, space(text), 1, 3, 20) else {
+                continue;
+            };
             for _ in 0..trials {
                 let Some(params) = game.ask() else { break };
                 let trial = game.start(params.clone());
@@ -198,7 +235,13 @@ fn several_objectives_are_searched_or_refused() {
         for _ in 0..14 {
             let params = game.ask().unwrap();
             let trial = game.start(params.clone());
-            game.tell(trial, &[bowl(&params), -params.get("steps").unwrap().as_f64().unwrap()]);
+            game.tell(
+                trial,
+                &[
+                    bowl(&params),
+                    -params.get("steps").unwrap().as_f64().unwrap(),
+                ],
+            );
         }
     }
 }
@@ -207,20 +250,35 @@ fn several_objectives_are_searched_or_refused() {
 fn odd_values_of_several_objectives_harm_nobody_and_replay_alike() {
     let oddities: [fn(f64) -> [f64; 2]; 5] = [
         |_| [1.0, 1.0],
-        |at| if at % 3.0 == 0.0 { [f64::NAN, at] } else { [at, f64::NAN] },
+        |at| {
+            if at % 3.0 == 0.0 {
+                [f64::NAN, at]
+            } else {
+                [at, f64::NAN]
+            }
+        },
         |at| [1e300 * (at - 7.0), -1e300],
         |at| [at, if at > 4.0 { f64::INFINITY } else { -at }],
-        |at| [1.7e308 * if at % 2.0 == 0.0 { 1.0 } else { -1.0 }, 1e-300 * at],
+        |at| {
+            [
+                1.7e308 * if at % 2.0 == 0.0 { 1.0 } else { -1.0 },
+                1e-300 * at,
+            ]
+        },
     ];
     for name in names() {
         for odd in oddities {
-            let Some(mut game) = Game::new(name, space(MIXED_FOR_ALL), 2, 3, 40) else { continue };
+            let Some(mut game) = Game::new(name, space(MIXED_FOR_ALL), 2, 3, 40) else {
+                continue;
+            };
             for at in 0..26 {
                 let trial = game.start(game.ask().unwrap());
                 game.tell(trial, &odd(f64::from(at)));
             }
             let mut again = Game::new(name, game.setting.space.clone(), 2, 3, 40).unwrap();
-            game.entries[1..].iter().for_each(|entry| again.commit(entry.event.clone()));
+            game.entries[1..]
+                .iter()
+                .for_each(|entry| again.commit(entry.event.clone()));
             assert_eq!(again.ask(), game.ask(), "{name} forgot something");
         }
     }
@@ -229,7 +287,9 @@ fn odd_values_of_several_objectives_harm_nobody_and_replay_alike() {
 #[test]
 fn the_front_of_a_model_dominates_more_than_that_of_chance() {
     // ZDT1 in five dimensions: Zitzler, Deb & Thiele, 2000.
-    let text: String = (0..5).map(|at| format!("x{at} = {{ min = 0.0, max = 1.0 }}\n")).collect();
+    let text: String = (0..5)
+        .map(|at| format!("x{at} = {{ min = 0.0, max = 1.0 }}\n"))
+        .collect();
     let zdt = |params: &Params| {
         let x: Vec<f64> = params.iter().map(|(_, x)| x.as_f64().unwrap()).collect();
         let g = 1.0 + 9.0 * x[1..].iter().sum::<f64>() / 4.0;
@@ -251,7 +311,10 @@ fn the_front_of_a_model_dominates_more_than_that_of_chance() {
     };
     let (chance, found) = (volume("random"), volume("tpe"));
     // The whole is 6.27.
-    assert!(found > 5.3 && found > chance, "tpe found {found}, chance {chance}");
+    assert!(
+        found > 5.3 && found > chance,
+        "tpe found {found}, chance {chance}"
+    );
 }
 
 #[test]
@@ -271,17 +334,23 @@ fn many_slots_get_different_proposals() {
             })
             .collect();
         for (at, params) in together.iter().enumerate() {
-            assert!(!together[..at].contains(params), "{name} gives two slots the same");
+            assert!(
+                !together[..at].contains(params),
+                "{name} gives two slots the same"
+            );
         }
     }
 }
 
 #[test]
 fn models_beat_chance_on_a_bowl() {
-    let text =
-        "x = { min = -5.0, max = 5.0 }\ny = { min = -5.0, max = 5.0 }\nz = { min = -5.0, max = 5.0 }\n";
+    let text = "x = { min = -5.0, max = 5.0 }\ny = { min = -5.0, max = 5.0 }\nz = { min = -5.0, max = 5.0 }\n";
     let far = |params: &Params| -> f64 {
-        params.iter().zip([1.0, -2.0, 3.0]).map(|((_, x), at)| (x.as_f64().unwrap() - at).powi(2)).sum()
+        params
+            .iter()
+            .zip([1.0, -2.0, 3.0])
+            .map(|((_, x), at)| (x.as_f64().unwrap() - at).powi(2))
+            .sum()
     };
     let best = |name: &str| -> f64 {
         let play = |seed| {
@@ -298,16 +367,29 @@ fn models_beat_chance_on_a_bowl() {
         (0..3).map(play).sum::<f64>() / 3.0
     };
     let chance = best("random");
-    for (name, share) in [("tpe", 0.7), ("gp", 0.05), ("auto", 0.1), ("nsga2", 1.0), ("cmaes", 1.0)] {
+    for (name, share) in [
+        ("tpe", 0.7),
+        ("gp", 0.05),
+        ("auto", 0.1),
+        ("nsga2", 1.0),
+        ("cmaes", 1.0),
+    ] {
         let found = best(name);
-        assert!(found < share * chance, "{name} found {found}, chance {chance}");
+        assert!(
+            found < share * chance,
+            "{name} found {found}, chance {chance}"
+        );
     }
 }
 
 #[test]
 fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
     let refusal = |name: &str, text: &str, options: &str| {
-        let objective = Objective { metric: "f".into(), goal: Goal::Min, take: Take::Best };
+        let objective = Objective {
+            metric: "f".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        };
         let setting = Setting {
             space: space(text),
             objectives: vec![objective],
@@ -320,7 +402,9 @@ fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
         };
         let mut diagnostics = Diagnostics::default();
         let section = Section::new("search", 0..0, Table::parse(options, &mut diagnostics));
-        let built = kind::find(SAMPLERS, name).unwrap().make(section, &setting, &mut diagnostics);
+        let built = kind::find(SAMPLERS, name)
+            .unwrap()
+            .make(section, &setting, &mut diagnostics);
         assert!(built.is_some() || diagnostics.has_errors());
         diagnostics
             .list
@@ -330,13 +414,25 @@ fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
     };
     assert!(refusal("cmaes", "c = [\"a\", \"b\"]\n", "").contains("`tpe`"));
     assert!(refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "").contains("`sobol`"));
-    assert_eq!(refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = 4\n"), "");
     assert_eq!(
-        refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = { x = 4 }\norder = \"random\"\n"),
+        refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = 4\n"),
+        ""
+    );
+    assert_eq!(
+        refusal(
+            "grid",
+            "x = { min = 0.0, max = 1.0 }\n",
+            "points = { x = 4 }\norder = \"random\"\n"
+        ),
         ""
     );
     assert!(
-        refusal("grid", "x = { min = 0.0, max = 1.0 }\n", "points = { y = 4 }\n").contains("not searched")
+        refusal(
+            "grid",
+            "x = { min = 0.0, max = 1.0 }\n",
+            "points = { y = 4 }\n"
+        )
+        .contains("not searched")
     );
     for name in names() {
         assert!(
@@ -348,7 +444,9 @@ fn a_sampler_that_cannot_says_so_and_names_those_that_can() {
 
 #[test]
 fn a_grid_of_ten_to_the_thirty_starts_at_once_and_ends_never() {
-    let text: String = (0..30).map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n")).collect();
+    let text: String = (0..30)
+        .map(|at| format!("x{at} = {{ min = 0, max = 9 }}\n"))
+        .collect();
     let mut game = Game::new("grid", space(&text), 1, 3, 20).unwrap();
     for at in 0..20_i64 {
         let params = game.ask().unwrap();
@@ -367,7 +465,12 @@ fn a_study_without_trials_and_one_with_a_single_trial_are_fine() {
         game.tell(trial, &[1.0]);
         assert!(game.ask().is_some());
         assert_eq!(game.study.trial(trial).unwrap().state, TrialState::Complete);
-        let ask = Ask { space: &game.setting.space, study: &Study::default(), trial: TrialId(9), seed: 1 };
+        let ask = Ask {
+            space: &game.setting.space,
+            study: &Study::default(),
+            trial: TrialId(9),
+            seed: 1,
+        };
         assert!(game.sampler.suggest(&ask).is_some());
     }
 }

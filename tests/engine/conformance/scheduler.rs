@@ -1,5 +1,6 @@
-//! What every scheduler promises, checked for each of the registry: answers are a function of what was observed, questions change nothing,
-//! every decision has a reason, nothing new is asked for without room, every study ends.
+//! What every scheduler promises, checked for each of the registry: answers are a function of what
+//! was observed, questions change nothing, every decision has a reason, nothing new is asked for
+//! without room, every study ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +9,12 @@ use swath::scheduler::simulation::{Curve, Mishap, Simulation};
 use swath::scheduler::{Next, SCHEDULERS, TrialScheduler};
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::Space;
-use swath::study::{Attempt, Event, Goal, Header, Objective, Setting, Study, Take, TrialId, Verdict, kind};
+use swath::study::{
+    Attempt, Event, Goal, Header, Objective, Setting, Study, Take, TrialId, Verdict, kind,
+};
 
-/// Every scheduler with options that make it decide something within 9 epochs, and whether trials have checkpoints.
+/// Every scheduler with options that make it decide something within 9 epochs, and whether trials
+/// have checkpoints.
 const SUBJECTS: &[(&str, &str, bool)] = &[
     ("fifo", "", false),
     ("median", "min = 2\npeers = 2", false),
@@ -27,12 +31,20 @@ const SEVERAL: &[(&str, &str, bool)] = SUBJECTS.split_at(1).1;
 const TRIALS: u32 = 24;
 
 fn objective() -> Objective {
-    Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }
+    Objective {
+        metric: "loss".into(),
+        goal: Goal::Min,
+        take: Take::Best,
+    }
 }
 
 /// One objective, or the same and another one that pulls the other way.
 fn objectives(count: usize) -> Vec<Objective> {
-    let speed = Objective { metric: "speed".into(), goal: Goal::Max, take: Take::Best };
+    let speed = Objective {
+        metric: "speed".into(),
+        goal: Goal::Max,
+        take: Take::Best,
+    };
     [objective(), speed].into_iter().take(count).collect()
 }
 
@@ -62,7 +74,10 @@ fn made(subject: (&str, &str, bool)) -> Box<dyn TrialScheduler> {
     made_for(subject, 1)
 }
 
-fn made_for((name, options, checkpoint): (&str, &str, bool), objectives: usize) -> Box<dyn TrialScheduler> {
+fn made_for(
+    (name, options, checkpoint): (&str, &str, bool),
+    objectives: usize,
+) -> Box<dyn TrialScheduler> {
     let mut said = Diagnostics::default();
     let built = build(name, options, checkpoint, objectives, &mut said);
     assert_eq!(said.list, vec![], "{name}");
@@ -75,11 +90,21 @@ fn curves() -> Vec<Curve> {
         .map(|trial| {
             let end = f64::from(trial * 7 % 11) / 11.0;
             let epochs = if trial == 7 { 4 } else { 9 };
-            let loss = |epoch: f64| if trial == 5 && epoch > 2.0 { f64::NAN } else { end + 1.0 / epoch };
+            let loss = |epoch: f64| {
+                if trial == 5 && epoch > 2.0 {
+                    f64::NAN
+                } else {
+                    end + 1.0 / epoch
+                }
+            };
             let speed = f64::from(trial * 5 % 13);
             Curve {
-                others: (1..=epochs).map(|epoch| vec![speed + f64::from(epoch)]).collect(),
-                points: (1..=epochs).map(|epoch| (f64::from(epoch), loss(f64::from(epoch)))).collect(),
+                others: (1..=epochs)
+                    .map(|epoch| vec![speed + f64::from(epoch)])
+                    .collect(),
+                points: (1..=epochs)
+                    .map(|epoch| (f64::from(epoch), loss(f64::from(epoch))))
+                    .collect(),
                 pace: if trial % 3 == 0 { 2.5 } else { 1.0 },
             }
         })
@@ -89,14 +114,22 @@ fn curves() -> Vec<Curve> {
 /// Some attempts are lost, some programs do not end where they are told to.
 fn mishap(TrialId(trial): TrialId, Attempt(attempt): Attempt) -> Mishap {
     let lost_before = (trial.is_multiple_of(6) && attempt < 3).then_some(attempt as usize);
-    Mishap { lost_before, ignores_until: trial.is_multiple_of(4) }
+    Mishap {
+        lost_before,
+        ignores_until: trial.is_multiple_of(4),
+    }
 }
 
 fn live(subject: (&str, &str, bool), slots: usize, check: impl FnOnce(&Simulation<'_>)) {
     live_for(subject, 1, slots, check);
 }
 
-fn live_for(subject: (&str, &str, bool), count: usize, slots: usize, check: impl FnOnce(&Simulation<'_>)) {
+fn live_for(
+    subject: (&str, &str, bool),
+    count: usize,
+    slots: usize,
+    check: impl FnOnce(&Simulation<'_>),
+) {
     let header = Header {
         objectives: objectives(count),
         resource: Some("epoch".into()),
@@ -114,17 +147,31 @@ fn live_for(subject: (&str, &str, bool), count: usize, slots: usize, check: impl
         assert!(simulation.entries.len() < 10_000, "{subject:?} never ends");
         false
     };
-    simulation.run(bounded).expect("nothing impossible is asked for");
+    simulation
+        .run(bounded)
+        .expect("nothing impossible is asked for");
     check(&simulation);
 }
 
 /// All it would say now.
 fn answers(scheduler: &dyn TrialScheduler, study: &Study) -> String {
     let about = |trial| {
-        (scheduler.verdict(study, trial), scheduler.until(study, trial), scheduler.finished(study, trial))
+        (
+            scheduler.verdict(study, trial),
+            scheduler.until(study, trial),
+            scheduler.finished(study, trial),
+        )
     };
-    let trials: Vec<_> = study.trials().iter().map(|trial| (trial.id, about(trial.id))).collect();
-    format!("{:?} {:?} {trials:?}", scheduler.next(study, true), scheduler.next(study, false))
+    let trials: Vec<_> = study
+        .trials()
+        .iter()
+        .map(|trial| (trial.id, about(trial.id)))
+        .collect();
+    format!(
+        "{:?} {:?} {trials:?}",
+        scheduler.next(study, true),
+        scheduler.next(study, false)
+    )
 }
 
 #[test]
@@ -139,8 +186,16 @@ fn every_study_ends_with_its_budget_spent_and_its_best_complete() {
         for slots in [1, 3, 50] {
             live(*subject, slots, |simulation| {
                 let study = &simulation.study;
-                assert_eq!(study.running_count() + study.waiting().count(), 0, "{subject:?} {slots}");
-                assert_eq!(simulation.scheduler().next(study, false), Next::Done, "{subject:?} {slots}");
+                assert_eq!(
+                    study.running_count() + study.waiting().count(),
+                    0,
+                    "{subject:?} {slots}"
+                );
+                assert_eq!(
+                    simulation.scheduler().next(study, false),
+                    Next::Done,
+                    "{subject:?} {slots}"
+                );
                 assert!(study.incumbent().is_some(), "{subject:?} {slots}");
                 assert!(subject.0 == "pbt" || study.trials().len() == TRIALS as usize);
             });
@@ -179,18 +234,32 @@ fn every_decision_has_a_reason_and_is_taken_once() {
     for subject in SUBJECTS {
         live(*subject, 3, |simulation| {
             for pair in simulation.entries.windows(2) {
-                if let Event::Judged { trial, verdict, why } = &pair[0].event {
+                if let Event::Judged {
+                    trial,
+                    verdict,
+                    why,
+                } = &pair[0].event
+                {
                     assert!(!why.is_empty(), "{subject:?}");
-                    let again =
-                        matches!(&pair[1].event, Event::Judged { trial: other, .. } if other == trial);
+                    let again = matches!(&pair[1].event, Event::Judged { trial: other, .. } if other == trial);
                     assert!(!again, "{subject:?}: {verdict:?} of {trial} is repeated");
                 }
             }
             let stops = |entry: &&swath::study::Entry| {
-                matches!(entry.event, Event::Judged { verdict: Verdict::Stop | Verdict::Pause, .. })
+                matches!(
+                    entry.event,
+                    Event::Judged {
+                        verdict: Verdict::Stop | Verdict::Pause,
+                        ..
+                    }
+                )
             };
             let decided = simulation.entries.iter().filter(stops).count();
-            assert_eq!(decided > 0, subject.0 != "fifo", "{subject:?} decides something");
+            assert_eq!(
+                decided > 0,
+                subject.0 != "fifo",
+                "{subject:?} decides something"
+            );
         });
     }
 }
@@ -209,7 +278,10 @@ fn without_room_nothing_new_is_asked_for() {
                         let state = study.trial(trial).map(|trial| trial.state.word());
                         assert_eq!(state, Some("paused"), "{subject:?}");
                     }
-                    Next::Wait => assert!(study.running_count() + study.waiting().count() > 0, "{subject:?}"),
+                    Next::Wait => assert!(
+                        study.running_count() + study.waiting().count() > 0,
+                        "{subject:?}"
+                    ),
                     Next::Done => assert_eq!(study.running_count(), 0, "{subject:?}"),
                     other => panic!("{subject:?} asks for {other:?}"),
                 }
@@ -222,7 +294,13 @@ fn without_room_nothing_new_is_asked_for() {
 fn a_key_that_means_nothing_is_a_mistake() {
     for (name, options, checkpoint) in SUBJECTS {
         let mut said = Diagnostics::default();
-        build(name, &format!("{options}\nnonsense = 1"), *checkpoint, 1, &mut said);
+        build(
+            name,
+            &format!("{options}\nnonsense = 1"),
+            *checkpoint,
+            1,
+            &mut said,
+        );
         let said: Vec<_> = said.list.iter().map(|diagnostic| diagnostic.code).collect();
         assert_eq!(said, ["unknown-key"], "{name}");
     }
@@ -231,7 +309,10 @@ fn a_key_that_means_nothing_is_a_mistake() {
 /// Returns what a trial had shown by an epoch, oriented so that small is good.
 fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
     let until = curve.points.partition_point(|(at, _)| *at <= epoch);
-    let loss = curve.points[..until].iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    let loss = curve.points[..until]
+        .iter()
+        .map(|(_, loss)| *loss)
+        .fold(f64::INFINITY, f64::min);
     let speed = curve.others[..until].iter().map(|others| -others[0]);
     vec![loss, speed.fold(f64::INFINITY, f64::min)]
 }
@@ -240,10 +321,16 @@ fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
 fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_got_as_far() {
     let curves = curves();
     let mut ended = 0;
-    for (subject, slots) in SEVERAL.iter().flat_map(|subject| [(subject, 1), (subject, 4)]) {
+    for (subject, slots) in SEVERAL
+        .iter()
+        .flat_map(|subject| [(subject, 1), (subject, 4)])
+    {
         live_for(*subject, 2, slots, |simulation| {
             let study = &simulation.study;
-            let steps = study.trials().iter().filter_map(|trial| Some((trial, trial.step?)));
+            let steps = study
+                .trials()
+                .iter()
+                .filter_map(|trial| Some((trial, trial.step?)));
             let got_to = |epoch: f64| {
                 let there = steps.clone().filter(move |(_, step)| *step >= epoch);
                 there.map(|(trial, _)| &curves[trial.id.0 as usize - 1])
@@ -264,7 +351,10 @@ fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_go
             }
         });
     }
-    assert!(ended > 50, "{ended} trials were ended early, so hardly anything was tested");
+    assert!(
+        ended > 50,
+        "{ended} trials were ended early, so hardly anything was tested"
+    );
 }
 
 #[test]
@@ -279,7 +369,11 @@ fn of_several_objectives_the_same_events_give_the_same_answers() {
                 let now = answers(&*scheduler, &study);
                 assert_eq!(answers(&*scheduler, &study), now, "{subject:?}");
             }
-            assert_eq!(answers(&*scheduler, &study), answers(simulation.scheduler(), &study), "{subject:?}");
+            assert_eq!(
+                answers(&*scheduler, &study),
+                answers(simulation.scheduler(), &study),
+                "{subject:?}"
+            );
         });
     }
 }

@@ -1,5 +1,6 @@
-//! What every tracker promises, checked for each of the registry: what it writes while a study runs is what `export` makes again, byte for byte;
-//! it takes every event there is; it harms no other when it fails.
+//! What every tracker promises, checked for each of the registry: what it writes while a study runs
+//! is what `export` makes again, byte for byte; it takes every event there is; it harms no other
+//! when it fails.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use swath::run::rebuild;
 use swath::source::Source;
 use swath::space::{Params, Value};
 use swath::study::{
-    Attempt, Closing, Datum, Entry, Event, Exit, FORMAT, Failure, Goal, Header, LogRecord, Metric, Objective,
-    Origin, Place, Resource, Study, Take, Timestamp, TrialId, Usage, Verdict,
+    Attempt, Closing, Datum, Entry, Event, Exit, FORMAT, Failure, Goal, Header, LogRecord, Metric,
+    Objective, Origin, Place, Resource, Study, Take, Timestamp, TrialId, Usage, Verdict,
 };
 use swath::sweep::{Registry, Sweep};
 use swath::tracker::csv::Csv;
@@ -38,17 +39,27 @@ fn sweep_text(trackers: &[&str]) -> String {
 
 /// Builds trackers as `run` does; without a folder they have nowhere to write.
 fn build(trackers: &[&str], dir: Option<&Path>) -> Vec<Named> {
-    let sweep = Sweep::parse(Source { name: "sweep.toml".into(), text: sweep_text(trackers) });
+    let sweep = Sweep::parse(Source {
+        name: "sweep.toml".into(),
+        text: sweep_text(trackers),
+    });
     let plan = sweep.ok().unwrap().build(1, dir).ok().unwrap();
-    plan.trackers.into_iter().map(|(name, tracker)| Named { name, tracker }).collect()
+    plan.trackers
+        .into_iter()
+        .map(|(name, tracker)| Named { name, tracker })
+        .collect()
 }
 
-/// A study in which everything happens that can: every event, every record, every end; names that are not ASCII, NaN and infinities, a trial
-/// that never reports, one that is stopped, one that fails and is tried again, one that is lost.
+/// A study in which everything happens that can: every event, every record, every end; names that
+/// are not ASCII, NaN and infinities, a trial that never reports, one that is stopped, one that
+/// fails and is tried again, one that is lost.
 fn eventful() -> Vec<Entry> {
     let number = |value: f64| Datum::Number(Metric(value));
     let report = |values: &[(&str, Datum)]| LogRecord::Report {
-        values: values.iter().map(|(name, datum)| ((*name).into(), datum.clone())).collect(),
+        values: values
+            .iter()
+            .map(|(name, datum)| ((*name).into(), datum.clone()))
+            .collect(),
     };
     let header = Header {
         swath: "0.1.0".into(),
@@ -57,7 +68,11 @@ fn eventful() -> Vec<Entry> {
         stage: "tune".into(),
         seed: 7,
         sweep: "d41d8cd98f00b204e9800998ecf8427e".into(),
-        objectives: vec![Objective { metric: "val_loss".into(), goal: Goal::Min, take: Take::Best }],
+        objectives: vec![Objective {
+            metric: "val_loss".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        }],
         params: vec!["lr".into(), "größe".into()],
         trials: Some(5),
         slots: 2,
@@ -66,9 +81,12 @@ fn eventful() -> Vec<Entry> {
         ..Header::default()
     };
     let params = |lr: f64| -> Params {
-        [("lr".into(), Value::Float(lr)), ("größe".into(), Value::Text("très \"grand\"\n".into()))]
-            .into_iter()
-            .collect()
+        [
+            ("lr".into(), Value::Float(lr)),
+            ("größe".into(), Value::Text("très \"grand\"\n".into())),
+        ]
+        .into_iter()
+        .collect()
     };
     let md5 = Some("46b516c475aa0517f33ba9e09bfbf39b.dir".to_owned());
     let place = Place {
@@ -78,8 +96,14 @@ fn eventful() -> Vec<Entry> {
         boot_id: None,
         job: Some("4_1".into()),
     };
-    let usage = Usage { cpu_seconds: 1.5, peak_mib: 20.25 };
-    let mut events = vec![Event::Opened { format: FORMAT, header: header.clone() }];
+    let usage = Usage {
+        cpu_seconds: 1.5,
+        peak_mib: 20.25,
+    };
+    let mut events = vec![Event::Opened {
+        format: FORMAT,
+        header: header.clone(),
+    }];
     let created = |trial: u32, origin: Origin| Event::Created {
         trial: TrialId(trial),
         params: params(0.1 / f64::from(trial)),
@@ -107,7 +131,11 @@ fn eventful() -> Vec<Entry> {
     events.extend([
         created(1, Origin::Suggested("tpe".into())),
         started(1, 1, false),
-        Event::Placed { trial: TrialId(1), attempt: Attempt(1), place },
+        Event::Placed {
+            trial: TrialId(1),
+            attempt: Attempt(1),
+            place,
+        },
         logged(
             1,
             1,
@@ -135,7 +163,11 @@ fn eventful() -> Vec<Entry> {
         logged(
             1,
             1,
-            report(&[("epoch", number(1.0)), ("val_loss", number(f64::NAN)), ("x", number(f64::INFINITY))]),
+            report(&[
+                ("epoch", number(1.0)),
+                ("val_loss", number(f64::NAN)),
+                ("x", number(f64::INFINITY)),
+            ]),
         ),
         logged(
             1,
@@ -171,43 +203,117 @@ fn eventful() -> Vec<Entry> {
                 partial: Vec::new(),
             },
         ),
-        logged(1, 1, LogRecord::Output { name: "acc".into(), value: Value::Float(0.25) }),
+        logged(
+            1,
+            1,
+            LogRecord::Output {
+                name: "acc".into(),
+                value: Value::Float(0.25),
+            },
+        ),
         logged(1, 1, LogRecord::Checkpoint { step: Some(2.0) }),
-        logged(1, 1, LogRecord::Note { text: "zwei\nZeilen".into() }),
-        logged(1, 1, LogRecord::Warning { text: "a\u{1b}[31m warning".into() }),
+        logged(
+            1,
+            1,
+            LogRecord::Note {
+                text: "zwei\nZeilen".into(),
+            },
+        ),
+        logged(
+            1,
+            1,
+            LogRecord::Warning {
+                text: "a\u{1b}[31m warning".into(),
+            },
+        ),
         ended(1, 1, Exit::Done),
         created(2, Origin::Point(0)),
         started(2, 1, false),
-        logged(2, 1, report(&[("epoch", number(1.0)), ("val_loss", number(0.75))])),
+        logged(
+            2,
+            1,
+            report(&[("epoch", number(1.0)), ("val_loss", number(0.75))]),
+        ),
         ended(2, 1, Exit::Failed(Failure::Code(3))),
-        Event::Requeued { trial: TrialId(2), why: "again".into(), not_before: None, forgiven: false },
+        Event::Requeued {
+            trial: TrialId(2),
+            why: "again".into(),
+            not_before: None,
+            forgiven: false,
+        },
         started(2, 2, false),
         ended(2, 2, Exit::Lost),
-        created(3, Origin::Cloned { from: TrialId(1), instead: None, why: "better".into() }),
+        created(
+            3,
+            Origin::Cloned {
+                from: TrialId(1),
+                instead: None,
+                why: "better".into(),
+            },
+        ),
         started(3, 1, true),
-        logged(3, 1, report(&[("epoch", number(1.0)), ("val_loss", number(1.0))])),
-        Event::Judged { trial: TrialId(3), verdict: Verdict::Pause, why: "rung 1".into() },
+        logged(
+            3,
+            1,
+            report(&[("epoch", number(1.0)), ("val_loss", number(1.0))]),
+        ),
+        Event::Judged {
+            trial: TrialId(3),
+            verdict: Verdict::Pause,
+            why: "rung 1".into(),
+        },
         ended(3, 1, Exit::Paused),
-        Event::Judged { trial: TrialId(3), verdict: Verdict::Stop, why: "worse".into() },
-        Event::Closed { why: Closing::Interrupted },
+        Event::Judged {
+            trial: TrialId(3),
+            verdict: Verdict::Stop,
+            why: "worse".into(),
+        },
+        Event::Closed {
+            why: Closing::Interrupted,
+        },
         Event::Edited {
-            header: Header { trials: Some(6), ..header },
+            header: Header {
+                trials: Some(6),
+                ..header
+            },
             changes: vec!["trials: 5 → 6".into()],
             fill: Params::default(),
             outside: vec![TrialId(2)],
         },
         created(4, Origin::Replicate(TrialId(1))),
         started(4, 1, false),
-        ended(4, 1, Exit::Failed(Failure::NoObjective("`val_loss` was never reported".into()))),
+        ended(
+            4,
+            1,
+            Exit::Failed(Failure::NoObjective("`val_loss` was never reported".into())),
+        ),
         created(5, Origin::Added),
         started(5, 1, false),
-        logged(5, 1, report(&[("epoch", number(-1.0)), ("val_loss", number(f64::NEG_INFINITY))])),
+        logged(
+            5,
+            1,
+            report(&[
+                ("epoch", number(-1.0)),
+                ("val_loss", number(f64::NEG_INFINITY)),
+            ]),
+        ),
         ended(5, 1, Exit::Interrupted),
-        Event::Closed { why: Closing::Finished },
+        Event::Closed {
+            why: Closing::Finished,
+        },
     ]);
-    let at =
-        |seq: u64| Timestamp::from_micros(1_767_225_600_000_000 + i64::try_from(seq).unwrap() * 1_250_000);
-    (0..).zip(events).map(|(seq, event)| Entry { seq, at: at(seq), event, away: None }).collect()
+    let at = |seq: u64| {
+        Timestamp::from_micros(1_767_225_600_000_000 + i64::try_from(seq).unwrap() * 1_250_000)
+    };
+    (0..)
+        .zip(events)
+        .map(|(seq, event)| Entry {
+            seq,
+            at: at(seq),
+            event,
+            away: None,
+        })
+        .collect()
 }
 
 /// A study on disk that has run and of which no tracker has heard.
@@ -238,21 +344,28 @@ impl World {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let world = Self { dir, entries: eventful(), _root: root };
+        let world = Self {
+            dir,
+            entries: eventful(),
+            _root: root,
+        };
         world.write_journal(world.entries.len());
         world
     }
 
     /// Writes the first entries as the journal.
     fn write_journal(&self, count: usize) {
-        let lines = self.entries[..count].iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n");
+        let lines = self.entries[..count]
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n");
         fs::write(self.dir.journal(), lines.collect::<String>()).unwrap();
     }
 
     /// Feeds the trackers as a run does; returns those that have become stale.
     fn record(&self, trackers: Vec<Named>) -> Vec<Stale> {
         let nothing = Box::new(|_: &mut dyn FnMut(&Entry)| {});
-        let mut recorder = Recorder::start(Csv::new(self.dir.trials_csv()), trackers, nothing).unwrap();
+        let mut recorder =
+            Recorder::start(Csv::new(self.dir.trials_csv()), trackers, nothing).unwrap();
         let mut study = Study::default();
         for entry in &self.entries {
             study.apply(entry).unwrap();
@@ -267,7 +380,10 @@ impl World {
         let mut found = BTreeMap::new();
         gather(&self.dir.trackers(), &mut found);
         let root = self.dir.root();
-        found.into_iter().map(|(path, bytes)| (path.strip_prefix(root).unwrap().to_owned(), bytes)).collect()
+        found
+            .into_iter()
+            .map(|(path, bytes)| (path.strip_prefix(root).unwrap().to_owned(), bytes))
+            .collect()
     }
 
     fn forget(&self) {
@@ -290,7 +406,11 @@ fn same(name: &str, found: &BTreeMap<PathBuf, Vec<u8>>, wanted: &BTreeMap<PathBu
     let paths = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(paths(found), paths(wanted), "{name}");
     for (path, bytes) in wanted {
-        assert!(found[path] == *bytes, "{name} writes `{}` otherwise", path.display());
+        assert!(
+            found[path] == *bytes,
+            "{name} writes `{}` otherwise",
+            path.display()
+        );
     }
 }
 
@@ -298,11 +418,19 @@ fn same(name: &str, found: &BTreeMap<PathBuf, Vec<u8>>, wanted: &BTreeMap<PathBu
 fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
     for name in names() {
         let world = World::new(&[name]);
-        assert_eq!(world.record(build(&[name], Some(world.dir.root()))), [], "{name}");
+        assert_eq!(
+            world.record(build(&[name], Some(world.dir.root()))),
+            [],
+            "{name}"
+        );
         let live = world.written();
         assert!(!live.is_empty(), "{name} writes nothing");
         world.forget();
-        assert_eq!(rebuild(&Registry::standard(), &world.dir, name).unwrap(), 1, "{name}");
+        assert_eq!(
+            rebuild(&Registry::standard(), &world.dir, name).unwrap(),
+            1,
+            "{name}"
+        );
         same(name, &world.written(), &live);
         // Over what is there already, too.
         rebuild(&Registry::standard(), &world.dir, name).unwrap();
@@ -314,7 +442,10 @@ fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
 fn several_at_once_write_what_each_writes_alone() {
     let names = names();
     let together = World::new(&names);
-    assert_eq!(together.record(build(&names, Some(together.dir.root()))), []);
+    assert_eq!(
+        together.record(build(&names, Some(together.dir.root()))),
+        []
+    );
     let together_wrote = together.written();
     together.forget();
     let mut alone = BTreeMap::new();
@@ -333,14 +464,28 @@ fn one_that_fails_is_told_once_and_harms_no_other() {
     let table = fs::read(whole.dir.trials_csv()).unwrap();
     for victim in &names {
         let world = World::new(&names);
-        let others: Vec<_> = names.iter().copied().filter(|name| name != victim).collect();
+        let others: Vec<_> = names
+            .iter()
+            .copied()
+            .filter(|name| name != victim)
+            .collect();
         // Without a folder it has nowhere to write.
         let mut trackers = build(&[victim], None);
         trackers.extend(build(&others, Some(world.dir.root())));
         let stale = world.record(trackers);
-        assert_eq!(stale.iter().map(|stale| stale.name.as_str()).collect::<Vec<_>>(), [*victim]);
+        assert_eq!(
+            stale
+                .iter()
+                .map(|stale| stale.name.as_str())
+                .collect::<Vec<_>>(),
+            [*victim]
+        );
         assert!(!stale[0].why.is_empty());
-        assert_eq!(fs::read(world.dir.trials_csv()).unwrap(), table, "the table does not depend on {victim}");
+        assert_eq!(
+            fs::read(world.dir.trials_csv()).unwrap(),
+            table,
+            "the table does not depend on {victim}"
+        );
         let wrote = world.written();
         world.forget();
         for other in others {
@@ -388,7 +533,13 @@ fn a_tracker_of_ones_own_hears_everything_beside_those_of_the_registry() {
     let world = World::new(&names);
     let count = std::sync::Arc::default();
     let mut trackers = build(&names, Some(world.dir.root()));
-    trackers.push(Named { name: "mine".into(), tracker: Box::new(Counting(std::sync::Arc::clone(&count))) });
+    trackers.push(Named {
+        name: "mine".into(),
+        tracker: Box::new(Counting(std::sync::Arc::clone(&count))),
+    });
     assert_eq!(world.record(trackers), []);
-    assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), world.entries.len());
+    assert_eq!(
+        count.load(std::sync::atomic::Ordering::Relaxed),
+        world.entries.len()
+    );
 }

@@ -1,7 +1,8 @@
 //! Every input of `corpus/` and many changes of it, for each of the targets: none panics.
 //!
-//! `SWATH_FUZZ=100000 cargo test --release --test engine fuzz::` is the long form. `cargo fuzz`, which sees what an input reaches, uses
-//! the same targets: see `fuzz/`. An input that has failed once is added to `corpus/`.
+//! `SWATH_FUZZ=100000 cargo test --release --test engine fuzz::` is the long form. `cargo fuzz`,
+//! which sees what an input reaches, uses the same targets: see `fuzz/`. An input that has failed
+//! once is added to `corpus/`.
 
 mod mutation;
 mod targets;
@@ -13,7 +14,9 @@ use std::path::{Path, PathBuf};
 /// Returns the files of a folder, by name.
 fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
@@ -25,7 +28,10 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     if target == "sweep_file" {
         files.extend(files_in(&root.join("sweeps")));
     }
-    files.iter().map(|file| fs::read(file).expect("the file can be read")).collect()
+    files
+        .iter()
+        .map(|file| fs::read(file).expect("the file can be read"))
+        .collect()
 }
 
 /// Calls a target with its corpus as it is, then with as many changes of it.
@@ -34,11 +40,17 @@ fn assert_never_panics(name: &str, target: fn(&[u8]), changes: u64) {
     for input in &corpus {
         target(input);
     }
-    let changes = std::env::var("SWATH_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(changes);
+    let changes = std::env::var("SWATH_FUZZ")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(changes);
     for seed in 0..changes {
         let input = mutation::changed(&corpus, seed);
         if catch_unwind(|| target(&input)).is_err() {
-            panic!("`{name}` panicked on change {seed} of its corpus: \"{}\"", input.escape_ascii());
+            panic!(
+                "`{name}` panicked on change {seed} of its corpus: \"{}\"",
+                input.escape_ascii()
+            );
         }
     }
 }

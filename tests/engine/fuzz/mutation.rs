@@ -1,4 +1,5 @@
-//! Changes of inputs, as a fuzzer makes them that does not see what they reach. The same seed makes the same change.
+//! Changes of inputs, as a fuzzer makes them that does not see what they reach. The same seed makes
+//! the same change.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,7 +70,13 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut ChaCha8Rng) {
             input.extend_from_slice(&other[random.random_range(0..=other.len())..]);
         }
         // A word comes in, or takes the place of a piece.
-        6 => drop(input.splice(at..at, WORDS[random.random_range(0..WORDS.len())].iter().copied())),
-        _ => drop(input.splice(at..end, WORDS[random.random_range(0..WORDS.len())].iter().copied())),
+        6 => drop(input.splice(
+            at..at,
+            WORDS[random.random_range(0..WORDS.len())].iter().copied(),
+        )),
+        _ => drop(input.splice(
+            at..end,
+            WORDS[random.random_range(0..WORDS.len())].iter().copied(),
+        )),
     }
 }

@@ -1,6 +1,8 @@
-//! One function for each kind of input that a person, a program or a file gives. None of them may panic, whatever the bytes are.
+//! One function for each kind of input that a person, a program or a file gives. None of them may
+//! panic, whatever the bytes are.
 //!
-//! The tests beside this file call them with changed inputs of `corpus/`; the targets of cargo-fuzz in `fuzz/` call them too.
+//! The tests beside this file call them with changed inputs of `corpus/`; the targets of cargo-fuzz
+//! in `fuzz/` call them too.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +19,8 @@ use swath::study::Header;
 use swath::sweep::{Rejected, Sweep};
 use tempfile::TempDir;
 
-/// A sweep file: it is accepted or refused with errors that can be shown, and what is accepted has configurations.
+/// A sweep file: it is accepted or refused with errors that can be shown, and what is accepted has
+/// configurations.
 pub(crate) fn sweep_file(bytes: &[u8]) {
     for parse in [Sweep::parse, Sweep::parse_for_function] {
         let mut diagnostics = Diagnostics::default();
@@ -45,7 +48,10 @@ fn value_of(name: &str) -> Option<Value> {
         "n" => Some(Value::Int(3)),
         "text" => Some(Value::Text("adam".into())),
         "flag" => Some(Value::Bool(true)),
-        "list" => Some(Value::List(vec![Value::Int(1), Value::Float(f64::INFINITY)])),
+        "list" => Some(Value::List(vec![
+            Value::Int(1),
+            Value::Float(f64::INFINITY),
+        ])),
         _ => None,
     }
 }
@@ -79,7 +85,11 @@ pub(crate) fn expression(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(expr) = Expr::parse(&text) {
         assert_eq!(expr.text(), text);
-        let _ = (expr.names().count(), expr.check(&type_of), expr.eval(&value_of));
+        let _ = (
+            expr.names().count(),
+            expr.check(&type_of),
+            expr.eval(&value_of),
+        );
     }
     let names = Names::from_iter(["x", "val/AR@100", "n-estimators", "a b"]);
     if let Ok(formula) = Formula::parse(&text, &names) {
@@ -88,20 +98,28 @@ pub(crate) fn expression(bytes: &[u8]) {
     }
 }
 
-/// Lines of `$SWATH_RECORDS`: each is read or refused, and the row of what was read is JSON but for numbers that are none.
+/// Lines of `$SWATH_RECORDS`: each is read or refused, and the row of what was read is JSON but for
+/// numbers that are none.
 pub(crate) fn record_lines(bytes: &[u8]) {
     let mut parser = Parser::default();
     for line in String::from_utf8_lossy(bytes).lines() {
         let was_read = parser.parse(line).is_ok();
-        let row = String::from_utf8_lossy(parser.row()).replace("NaN", "null").replace("Infinity", "1");
+        let row = String::from_utf8_lossy(parser.row())
+            .replace("NaN", "null")
+            .replace("Infinity", "1");
         let json = format!("{{{row}}}");
-        assert!(!was_read || serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
+        assert!(
+            !was_read || serde_json::from_str::<serde_json::Value>(&json).is_ok(),
+            "{json}"
+        );
     }
 }
 
 /// A folder in memory, where there is such.
 fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a temporary folder")
 }
 
 /// A folder of a study with this journal.
@@ -129,7 +147,10 @@ pub(crate) fn journal(bytes: &[u8]) {
 fn importing_sweep() -> Sweep {
     let text = "[objective]\nmetric = 'loss'\ngoal = 'min'\n[search]\ntrials = 3\n\
                 [space]\nx = { min = 0.0, max = 1.0 }\nk = ['a', 'b']\n";
-    let source = Source { name: "fuzz.toml".into(), text: text.into() };
+    let source = Source {
+        name: "fuzz.toml".into(),
+        text: text.into(),
+    };
     Sweep::parse_for_function(source).expect("a sweep file")
 }
 
@@ -138,7 +159,10 @@ fn empty_journal(sweep: &Sweep) -> &'static [u8] {
     static JOURNAL: OnceLock<Vec<u8>> = OnceLock::new();
     JOURNAL.get_or_init(|| {
         let folder = folder();
-        let options = Options { logs: folder.path().join("logs"), ..Options::default() };
+        let options = Options {
+            logs: folder.path().join("logs"),
+            ..Options::default()
+        };
         let opened = run::open(sweep, options).expect("a study");
         let path = opened.dir().journal();
         drop(opened);
@@ -146,7 +170,8 @@ fn empty_journal(sweep: &Sweep) -> &'static [u8] {
     })
 }
 
-/// A file to import: it is imported, or the study stays as it was; the study can be read in any case.
+/// A file to import: it is imported, or the study stays as it was; the study can be read in any
+/// case.
 pub(crate) fn import_file(bytes: &[u8]) {
     let sweep = importing_sweep();
     let before = empty_journal(&sweep);

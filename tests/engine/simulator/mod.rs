@@ -1,7 +1,10 @@
-//! A whole study on a virtual clock, with a fault drawn at every event: crashes, torn writes, lost children, a full disk, a clock that jumps,
-//! trackers that break or take their time, snapshots of earlier moments, and at the end a flipped bit. Whatever happens, the study comes to the end that it has without faults.
+//! A whole study on a virtual clock, with a fault drawn at every event: crashes, torn writes, lost
+//! children, a full disk, a clock that jumps, trackers that break or take their time, snapshots of
+//! earlier moments, and at the end a flipped bit. Whatever happens, the study comes to the end that
+//! it has without faults.
 //!
-//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` is the long form; `SWATH_SEED=17` is one seed again.
+//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` is the long form; `SWATH_SEED=17` is one
+//! seed again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod moods;
@@ -16,7 +19,9 @@ use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Limits, Listener, Parts, Retry, replay};
+use swath::driver::{
+    Clock, Driver, DriverError, Ground, Interrupt, Limits, Listener, Parts, Retry, replay,
+};
 use swath::executor::{Executor, ExecutorError, Launch, Left, Signal, Simulated, Stop, What};
 use swath::journal::{self, Holder, Journal, Medium, StudyDir};
 use swath::sampler::SAMPLERS;
@@ -24,8 +29,8 @@ use swath::scheduler::SCHEDULERS;
 use swath::source::{Diagnostics, Section, Table};
 use swath::space::{Name, Space};
 use swath::study::{
-    Attempt, Datum, Entry, Event, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective,
-    Setting, Study, Take, Timestamp, Trial, TrialId, TrialState, Usage, kind,
+    Attempt, Datum, Entry, Event, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric,
+    Objective, Setting, Study, Take, Timestamp, Trial, TrialId, TrialState, Usage, kind,
 };
 
 const TRIALS: u64 = 10;
@@ -47,7 +52,11 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         &mut diagnostics,
     );
     let space = Arc::new(space.unwrap());
-    let objectives = vec![Objective { metric: "loss".into(), goal: Goal::Min, take: Take::Best }];
+    let objectives = vec![Objective {
+        metric: "loss".into(),
+        goal: Goal::Min,
+        take: Take::Best,
+    }];
     let setting = Setting {
         space: Arc::clone(&space),
         objectives: objectives.clone(),
@@ -75,10 +84,18 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
         space,
         points: Vec::new(),
         sampler_name: sampler.into(),
-        sampler: sampler_kind.make(section(""), &setting, &mut diagnostics).unwrap(),
-        scheduler: scheduler_kind.make(section(options), &setting, &mut diagnostics).unwrap(),
+        sampler: sampler_kind
+            .make(section(""), &setting, &mut diagnostics)
+            .unwrap(),
+        scheduler: scheduler_kind
+            .make(section(options), &setting, &mut diagnostics)
+            .unwrap(),
         limits: Limits::default(),
-        retry: Retry { times: 1, on: vec![FailureClass::Crash], ..Retry::default() },
+        retry: Retry {
+            times: 1,
+            on: vec![FailureClass::Crash],
+            ..Retry::default()
+        },
         workdir: std::path::PathBuf::new(),
         keep: swath::sweep::Keep::default(),
         models: swath::logger::Models::default(),
@@ -90,20 +107,35 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
 
 /// What a trial does depends on its configuration and its id alone.
 fn script(launch: &Launch) -> Vec<(Duration, What)> {
-    let x = launch.params.get("x").and_then(swath::space::Value::as_f64).unwrap_or(0.5);
+    let x = launch
+        .params
+        .get("x")
+        .and_then(swath::space::Value::as_f64)
+        .unwrap_or(0.5);
     let until = launch.until.map_or(4, |until| until.0.min(4));
     let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
     let mut said: Vec<(Duration, What)> = (1..=until)
         .map(|epoch| {
-            let loss = if launch.trial.0 == 3 { f64::NAN } else { (x - 0.3).abs() + 1.0 / epoch as f64 };
+            let loss = if launch.trial.0 == 3 {
+                f64::NAN
+            } else {
+                (x - 0.3).abs() + 1.0 / epoch as f64
+            };
             let values: Vec<(Name, Datum)> = vec![
                 ("epoch".into(), Datum::Number(Metric(epoch as f64))),
                 ("loss".into(), Datum::Number(Metric(loss))),
             ];
-            (pace * u32::try_from(epoch).unwrap(), What::Logged(LogRecord::Report { values }))
+            (
+                pace * u32::try_from(epoch).unwrap(),
+                What::Logged(LogRecord::Report { values }),
+            )
         })
         .collect();
-    let exit = if launch.trial.0.is_multiple_of(5) { Exit::Failed(Failure::Code(1)) } else { Exit::Done };
+    let exit = if launch.trial.0.is_multiple_of(5) {
+        Exit::Failed(Failure::Code(1))
+    } else {
+        Exit::Done
+    };
     said.push((pace * 6, What::Ended(exit, Usage::default())));
     said
 }
@@ -282,11 +314,14 @@ impl Listener for Watch {
     }
 }
 
-/// Returns everything but attempts and times. How much a trial says between the decision to stop it and its end is a matter of time too.
+/// Returns everything but attempts and times. How much a trial says between the decision to stop it
+/// and its end is a matter of time too.
 fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>)> {
     let objective = &study.header().objectives[0];
     let line = |trial: &Trial| {
-        let value = trial.objective(objective).filter(|_| trial.state != TrialState::Stopped);
+        let value = trial
+            .objective(objective)
+            .filter(|_| trial.state != TrialState::Stopped);
         (trial.id, trial.params.key(), trial.state.clone(), value)
     };
     study.trials().iter().map(line).collect()
@@ -299,12 +334,36 @@ struct World {
 }
 
 const WORLDS: [World; 6] = [
-    World { sampler: "random", scheduler: "fifo", slots: 1 },
-    World { sampler: "random", scheduler: "fifo", slots: 3 },
-    World { sampler: "tpe", scheduler: "fifo", slots: 1 },
-    World { sampler: "random", scheduler: "asha max = 4\nreduction = 2\nmode = \"stopping\"", slots: 1 },
-    World { sampler: "random", scheduler: "asha max = 4\nreduction = 2", slots: 1 },
-    World { sampler: "random", scheduler: "median peers = 2", slots: 1 },
+    World {
+        sampler: "random",
+        scheduler: "fifo",
+        slots: 1,
+    },
+    World {
+        sampler: "random",
+        scheduler: "fifo",
+        slots: 3,
+    },
+    World {
+        sampler: "tpe",
+        scheduler: "fifo",
+        slots: 1,
+    },
+    World {
+        sampler: "random",
+        scheduler: "asha max = 4\nreduction = 2\nmode = \"stopping\"",
+        slots: 1,
+    },
+    World {
+        sampler: "random",
+        scheduler: "asha max = 4\nreduction = 2",
+        slots: 1,
+    },
+    World {
+        sampler: "random",
+        scheduler: "median peers = 2",
+        slots: 1,
+    },
 ];
 
 impl World {
@@ -314,7 +373,9 @@ impl World {
 
     /// Runs the study through as many lives as it takes; returns its end and what went wrong.
     fn live(&self, seed: u64, often: u32) -> (Study, BTreeMap<&'static str, u64>) {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         let dir = StudyDir::at(folder.path());
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let fate = Arc::new(Mutex::new(Fate {
@@ -345,7 +406,10 @@ impl World {
             readings::compare_with_snapshot(&dir, &fate);
             if let Some(study) = ended {
                 let again = replay::replay(&dir, |_| Ok::<_, Infallible>(self.parts())).unwrap();
-                assert_eq!((again.checked, again.differences), (study.trials().len() as u64, vec![]));
+                assert_eq!(
+                    (again.checked, again.differences),
+                    (study.trials().len() as u64, vec![])
+                );
                 if seed.is_multiple_of(3) {
                     readings::damage_and_salvage(self, &dir, &fate);
                 }
@@ -371,20 +435,40 @@ impl World {
             last.store(read().as_micros(), Relaxed);
             read()
         });
-        let mut executor = Frail { inner, fate: Arc::clone(fate), started: Vec::new() };
-        let holder = Holder { host: "h".into(), pid: 1, user: "u".into(), since: Timestamp::from_micros(0) };
+        let mut executor = Frail {
+            inner,
+            fate: Arc::clone(fate),
+            started: Vec::new(),
+        };
+        let holder = Holder {
+            host: "h".into(),
+            pid: 1,
+            user: "u".into(),
+            since: Timestamp::from_micros(0),
+        };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
         let looks = AtomicU64::new(0);
         let ground = Ground {
             medium: Box::new(move |file| {
                 let synced = file.metadata().map_or(0, |about| about.len());
-                Box::new(Faulty { file, fate: of_journal, synced })
+                Box::new(Faulty {
+                    file,
+                    fate: of_journal,
+                    synced,
+                })
             }),
             end_leftovers: Box::new(|_, _, _| {}),
             left: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);
-                let free = if of_disk.lock().unwrap().full > 0 { 0 } else { 1 << 30 };
-                Some(Left { free, total: 1 << 30 })
+                let free = if of_disk.lock().unwrap().full > 0 {
+                    0
+                } else {
+                    1 << 30
+                };
+                Some(Left {
+                    free,
+                    total: 1 << 30,
+                })
             }),
         };
         let witness = Arc::new(Mutex::new(Witness::default()));
@@ -394,18 +478,34 @@ impl World {
         };
         driver.listen(Box::new(Watch(Arc::clone(&witness))));
         let mood = fate.lock().unwrap().aside.random();
-        driver.listen(Box::new(moods::Moods::start(dir, driver.study().next_seq(), fate, mood)));
+        driver.listen(Box::new(moods::Moods::start(
+            dir,
+            driver.study().next_seq(),
+            fate,
+            mood,
+        )));
         let ended = driver.run(&mut executor, &Interrupt::default());
         let study = driver.study().clone();
         drop(driver);
         // What was told to others and is in the journal is the same in both.
         let written = entries(dir);
         let told = &witness.lock().unwrap().entries;
-        let same = |entry: &Entry| written.get(entry.seq as usize).is_none_or(|found| found == entry);
-        assert!(told.iter().all(same), "something else was told than written");
+        let same = |entry: &Entry| {
+            written
+                .get(entry.seq as usize)
+                .is_none_or(|found| found == entry)
+        };
+        assert!(
+            told.iter().all(same),
+            "something else was told than written"
+        );
         let known = |(trial, attempt): &(TrialId, Attempt)| {
             written.iter().any(|entry| match &entry.event {
-                Event::Started { trial: of, attempt: nth, .. } => (of, nth) == (trial, attempt),
+                Event::Started {
+                    trial: of,
+                    attempt: nth,
+                    ..
+                } => (of, nth) == (trial, attempt),
                 _ => false,
             })
         };
@@ -424,7 +524,10 @@ impl World {
 /// Checks what must hold between two lives.
 fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
     let now = entries(dir);
-    assert!(now.starts_with(acknowledged), "an acknowledged entry was lost");
+    assert!(
+        now.starts_with(acknowledged),
+        "an acknowledged entry was lost"
+    );
     if now.is_empty() {
         return;
     }
@@ -436,16 +539,26 @@ fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
         })
         .collect();
     let dense = (1..=u32::try_from(created.len()).unwrap()).map(TrialId);
-    assert!(created.iter().copied().eq(dense), "an id was used twice: {created:?}");
+    assert!(
+        created.iter().copied().eq(dense),
+        "an id was used twice: {created:?}"
+    );
     assert!(created.len() as u64 <= TRIALS, "{created:?}");
     let shown = journal::settled(dir).unwrap();
-    assert_eq!(shown.running_count(), 0, "a trial is shown running that nobody runs");
+    assert_eq!(
+        shown.running_count(),
+        0,
+        "a trial is shown running that nobody runs"
+    );
     *acknowledged = now;
 }
 
 /// Returns what the journal holds. Whatever happened, there is no bad line in it.
 fn entries(dir: &StudyDir) -> Vec<Entry> {
-    Journal::open(dir).unwrap().map(|entry| entry.expect("no bad line")).collect()
+    Journal::open(dir)
+        .unwrap()
+        .map(|entry| entry.expect("no bad line"))
+        .collect()
 }
 
 /// A process that was killed leaves no study; any other failure is one of swath's.
@@ -453,7 +566,11 @@ fn died(error: &DriverError) -> Option<Study> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(found) = cause {
         let text = found.to_string();
-        if text == "killed" || found.downcast_ref::<io::Error>().is_some_and(swath::journal::is_full) {
+        if text == "killed"
+            || found
+                .downcast_ref::<io::Error>()
+                .is_some_and(swath::journal::is_full)
+        {
             return None;
         }
         cause = found.source();
@@ -469,9 +586,14 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_goes_wrong_every_study_comes_to_the_end_it_has_without_faults() {
     let seeds = match number("SWATH_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("SWATH_SEEDS").unwrap_or(300)).chain(FAILED_ONCE).collect(),
+        None => (0..number("SWATH_SEEDS").unwrap_or(300))
+            .chain(FAILED_ONCE)
+            .collect(),
     };
-    let wanted: Vec<_> = WORLDS.iter().map(|world| outcome(&world.live(0, 0).0)).collect();
+    let wanted: Vec<_> = WORLDS
+        .iter()
+        .map(|world| outcome(&world.live(0, 0).0))
+        .collect();
     assert!(wanted.iter().all(|trials| trials.len() as u64 == TRIALS));
     let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in seeds.iter().copied() {
@@ -482,7 +604,9 @@ fn whatever_goes_wrong_every_study_comes_to_the_end_it_has_without_faults() {
             faults
         });
         match lived {
-            Ok(seen) => seen.into_iter().for_each(|(what, count)| *faults.entry(what).or_default() += count),
+            Ok(seen) => seen
+                .into_iter()
+                .for_each(|(what, count)| *faults.entry(what).or_default() += count),
             Err(panic) => {
                 let words = format!(
                     "seed {seed} failed; again with: SWATH_SEED={seed} cargo test --test engine simulator::\n"

@@ -1,4 +1,5 @@
-//! Trackers in a mood: one takes its time, one breaks, one finds no room. Each has seen every entry in order, or says that it has not.
+//! Trackers in a mood: one takes its time, one breaks, one finds no room. Each has seen every entry
+//! in order, or says that it has not.
 
 use super::Shared;
 use rand::{RngExt, SeedableRng};
@@ -29,7 +30,9 @@ struct Moody {
 impl Tracker for Moody {
     fn record(&mut self, _: &Study, entry: &Entry) -> Result<(), TrackerError> {
         match self.mood {
-            Mood::Slow if self.rng.random_range(0..20) == 0 => std::thread::sleep(Duration::from_millis(1)),
+            Mood::Slow if self.rng.random_range(0..20) == 0 => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
             Mood::Broken if self.rng.random_range(0..40) == 0 => {
                 return Err(TrackerError::Other("broken".to_owned()));
             }
@@ -42,7 +45,10 @@ impl Tracker for Moody {
     fn sync(&mut self, _: &Study) -> Result<(), TrackerError> {
         if self.mood == Mood::Full && self.rng.random_range(0..3) == 0 {
             let source = io::ErrorKind::StorageFull.into();
-            return Err(TrackerError::Write { path: "runs".to_owned(), source });
+            return Err(TrackerError::Write {
+                path: "runs".to_owned(),
+                source,
+            });
         }
         Ok(())
     }
@@ -60,26 +66,48 @@ impl Moods {
     /// Starts to feed them, first with the `known` entries that the journal holds.
     pub(crate) fn start(dir: &StudyDir, known: u64, fate: &Shared, seed: u64) -> Self {
         let mut seen = Vec::new();
-        let moods = [("slow", Mood::Slow), ("broken", Mood::Broken), ("full", Mood::Full)];
+        let moods = [
+            ("slow", Mood::Slow),
+            ("broken", Mood::Broken),
+            ("full", Mood::Full),
+        ];
         let trackers = moods.map(|(name, mood)| {
             let sight = Arc::new(Mutex::new(Vec::new()));
             seen.push((name, Arc::clone(&sight)));
-            let tracker = Moody { mood, rng: ChaCha8Rng::seed_from_u64(seed), seen: sight };
-            Named { name: name.to_owned(), tracker: Box::new(tracker) }
+            let tracker = Moody {
+                mood,
+                rng: ChaCha8Rng::seed_from_u64(seed),
+                seen: sight,
+            };
+            Named {
+                name: name.to_owned(),
+                tracker: Box::new(tracker),
+            }
         });
         let journal = dir.clone();
         let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
             let entries = Journal::open(&journal).unwrap().map_while(Result::ok);
-            entries.take_while(|entry| entry.seq < known).for_each(|entry| each(&entry));
+            entries
+                .take_while(|entry| entry.seq < known)
+                .for_each(|entry| each(&entry));
         });
-        let recorder = Recorder::start(Csv::new(dir.trials_csv()), trackers.into(), history).unwrap();
-        Self { recorder: Some(recorder), seen, left_out: Vec::new(), fate: Arc::clone(fate) }
+        let recorder =
+            Recorder::start(Csv::new(dir.trials_csv()), trackers.into(), history).unwrap();
+        Self {
+            recorder: Some(recorder),
+            seen,
+            left_out: Vec::new(),
+            fate: Arc::clone(fate),
+        }
     }
 
     fn look(&self, last: u64) {
         for (name, seen) in &self.seen {
             let seen = seen.lock().unwrap();
-            assert!(seen.iter().copied().eq(0..seen.len() as u64), "`{name}` saw {seen:?}");
+            assert!(
+                seen.iter().copied().eq(0..seen.len() as u64),
+                "`{name}` saw {seen:?}"
+            );
             let whole = seen.len() as u64 == last + 1;
             let told = self.left_out.iter().any(|out| out == name);
             // Where a sync lost what it had, the history may have been read meanwhile.
@@ -95,17 +123,25 @@ impl Moods {
 
 impl Listener for Moods {
     fn entry(&mut self, study: &Study, entry: &Entry) {
-        let Some(mut recorder) = self.recorder.take() else { return };
+        let Some(mut recorder) = self.recorder.take() else {
+            return;
+        };
         recorder.send(study, entry);
         if matches!(entry.event, Event::Closed { .. }) {
-            self.left_out.extend(recorder.finish(study).into_iter().map(|stale| stale.name));
+            self.left_out
+                .extend(recorder.finish(study).into_iter().map(|stale| stale.name));
             self.look(entry.seq);
             let mut fate = self.fate.lock().unwrap();
             for name in self.left_out.iter().filter(|name| *name != "csv") {
-                fate.count(if name == "full" { "a tracker without room" } else { "a tracker that broke" });
+                fate.count(if name == "full" {
+                    "a tracker without room"
+                } else {
+                    "a tracker that broke"
+                });
             }
         } else {
-            self.left_out.extend(recorder.stale().into_iter().map(|stale| stale.name));
+            self.left_out
+                .extend(recorder.stale().into_iter().map(|stale| stale.name));
             self.recorder = Some(recorder);
         }
     }

@@ -14,14 +14,19 @@ fn fold(entries: &[Entry]) -> Study {
     study
 }
 
-/// Checks that a reader finds the same from the snapshot as from the whole journal, and leaves a snapshot of some earlier moment.
+/// Checks that a reader finds the same from the snapshot as from the whole journal, and leaves a
+/// snapshot of some earlier moment.
 pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     let now = entries(dir);
     if now.is_empty() {
         return;
     }
     let (read, folded) = (journal::read(dir).unwrap(), fold(&now));
-    assert_eq!(format!("{read:?}"), format!("{folded:?}"), "the snapshot leads elsewhere");
+    assert_eq!(
+        format!("{read:?}"),
+        format!("{folded:?}"),
+        "the snapshot leads elsewhere"
+    );
     let kept = fate.lock().unwrap().aside.random_range(1..=now.len());
     let bytes = fs::read(dir.journal()).unwrap();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(kept);
@@ -29,7 +34,8 @@ pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     snapshot::write(dir, &fold(&now[..kept]), offset as u64).unwrap();
 }
 
-/// Flips a bit in a copy: it is refused, the salvage keeps all the rest, and the study goes on from there.
+/// Flips a bit in a copy: it is refused, the salvage keeps all the rest, and the study goes on from
+/// there.
 pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
     let folder = tempfile::tempdir().unwrap();
     let copy = StudyDir::at(folder.path());
@@ -42,10 +48,22 @@ pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
         fate.count("a flipped bit");
         (fate.often, fate.full, fate.dead) = (0, 0, false);
     }
-    fs::File::create(copy.journal()).unwrap().write_all(&bytes).unwrap();
-    assert!(journal::read(&copy).is_err(), "a flipped bit was not noticed");
+    fs::File::create(copy.journal())
+        .unwrap()
+        .write_all(&bytes)
+        .unwrap();
+    assert!(
+        journal::read(&copy).is_err(),
+        "a flipped bit was not noticed"
+    );
     let salvaged = journal::salvage(&copy, world.parts().header).unwrap();
-    assert!(salvaged.kept + 2 >= count && salvaged.backup.is_some(), "{salvaged:?} of {count}");
+    assert!(
+        salvaged.kept + 2 >= count && salvaged.backup.is_some(),
+        "{salvaged:?} of {count}"
+    );
     let now = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
-    assert!(world.life(&copy, fate, &now).is_some(), "a salvaged study does not go on");
+    assert!(
+        world.life(&copy, fate, &now).is_some(),
+        "a salvaged study does not go on"
+    );
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// The shortest time between two looks at a pilot's journal, right after it said something.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 
-/// How much later its journal is looked at that has left or was given up: only to count what it says.
+/// How much later its journal is looked at that has left or was given up: only to count what it
+/// says.
 const LAST_LOOKS: Duration = Duration::from_secs(1);
 
 type Key = (TrialId, Attempt);
@@ -71,7 +72,12 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn new(slot: u32) -> Self {
-        Self { slot, skip: 0, placed: false, killed: None }
+        Self {
+            slot,
+            skip: 0,
+            placed: false,
+            killed: None,
+        }
     }
 }
 
@@ -110,11 +116,20 @@ impl Berth {
         }
     }
 
-    /// The lives of a pilot that an earlier run submitted: more than one if its job was started again.
-    pub(super) fn lives(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Vec<Self> {
+    /// The lives of a pilot that an earlier run submitted: more than one if its job was started
+    /// again.
+    pub(super) fn lives(
+        dir: &PilotDir,
+        batch: &str,
+        index: u32,
+        id: Option<&str>,
+        count: u32,
+    ) -> Vec<Self> {
         let mut lives = vec![Self::known(dir, batch, index, id, count)];
-        while let Some(next) =
-            lives.last().filter(|last| last.was_followed(dir)).map(|last| last.next_life(dir))
+        while let Some(next) = lives
+            .last()
+            .filter(|last| last.was_followed(dir))
+            .map(|last| last.next_life(dir))
         {
             let mut next = next;
             next.fresh = false;
@@ -126,12 +141,16 @@ impl Berth {
 
     /// Returns whether its job was started again.
     pub(super) fn was_followed(&self, dir: &PilotDir) -> bool {
-        dir.journal(&pilot_name(&self.batch, self.index, self.restart + 1)).exists()
+        dir.journal(&pilot_name(&self.batch, self.index, self.restart + 1))
+            .exists()
     }
 
     /// A pilot that an earlier run submitted, with what it was sent.
     fn known(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
-        let mut pilot = Self { fresh: false, ..Self::new(dir, batch, index, count) };
+        let mut pilot = Self {
+            fresh: false,
+            ..Self::new(dir, batch, index, count)
+        };
         pilot.id = id.map(str::to_owned);
         pilot.take_sent();
         pilot
@@ -173,20 +192,34 @@ impl Berth {
 
     /// Returns ` (job 12_3)`, if that is known.
     pub(super) fn job_words(&self) -> String {
-        let told = self.hello.as_ref().and_then(|hello| hello.place.job.clone());
-        self.job.clone().or(told).map_or_else(String::new, |job| format!(" (job {job})"))
+        let told = self
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.place.job.clone());
+        self.job
+            .clone()
+            .or(told)
+            .map_or_else(String::new, |job| format!(" (job {job})"))
     }
 
     /// Returns what to cancel it by.
     pub(super) fn cancel_id(&self) -> Option<String> {
         self.job.clone().or_else(|| {
             let id = self.id.as_ref()?;
-            Some(if self.count > 1 { format!("{id}_{}", self.index) } else { id.clone() })
+            Some(if self.count > 1 {
+                format!("{id}_{}", self.index)
+            } else {
+                id.clone()
+            })
         })
     }
 
     pub(super) fn gone_note(&self, why: &str) -> Note {
-        Note::Gone { batch: self.batch.clone(), index: self.index, why: why.to_owned() }
+        Note::Gone {
+            batch: self.batch.clone(),
+            index: self.index,
+            why: why.to_owned(),
+        }
     }
 
     /// Adds an order to what is written at the next [`flush`](Self::flush).
@@ -217,14 +250,19 @@ impl Berth {
         now >= self.due
     }
 
-    /// Returns when its journal is to be looked at again; `None` if that is not worth waking up for.
+    /// Returns when its journal is to be looked at again; `None` if that is not worth waking up
+    /// for.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.gone.is_none().then_some(self.due)
     }
 
     /// Sets when the next look is due, after one that found something or not.
     pub(super) fn looked(&mut self, found: bool, most: Duration) {
-        self.pause = if found { FIRST_LOOK } else { (self.pause * 2).min(most) };
+        self.pause = if found {
+            FIRST_LOOK
+        } else {
+            (self.pause * 2).min(most)
+        };
         if self.gone.is_some() {
             self.pause = LAST_LOOKS;
         }

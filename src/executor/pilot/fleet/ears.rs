@@ -15,12 +15,17 @@ impl Fleet {
     pub(super) fn look(&mut self, at: usize) {
         let most = Duration::from_millis(2 * self.pilots.len() as u64)
             .clamp(Duration::from_millis(500), Duration::from_secs(2));
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         let mut said: Vec<Said> = Vec::new();
         let read = pilot.reader.read(&mut |line| said.push(line));
         pilot.looked(!said.is_empty(), most);
         if let Err(error) = read {
-            let text = format!("the journal of pilot {} could not be read: {error}", pilot.name());
+            let text = format!(
+                "the journal of pilot {} could not be read: {error}",
+                pilot.name()
+            );
             if pilot.complained.insert("read") {
                 self.news.push(text);
             }
@@ -31,18 +36,25 @@ impl Fleet {
     }
 
     fn heard(&mut self, at: usize, said: Said) {
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         if said.seq <= pilot.seq {
             return;
         }
         if said.seq != pilot.seq + 1 && pilot.complained.insert("gap") {
-            self.news.push(format!("some lines in the journal of pilot {} were lost", pilot.name()));
+            self.news.push(format!(
+                "some lines in the journal of pilot {} were lost",
+                pilot.name()
+            ));
         }
         pilot.seq = said.seq;
         pilot.heard = Instant::now();
         match said.word {
             Word::Hello(hello) => {
-                let apart = Timestamp::now().since(said.at).max(said.at.since(Timestamp::now()));
+                let apart = Timestamp::now()
+                    .since(said.at)
+                    .max(said.at.since(Timestamp::now()));
                 let host = hello.place.host.clone();
                 let fresh = pilot.fresh;
                 if fresh && apart > CLOCKS_APART {
@@ -52,7 +64,10 @@ impl Fleet {
                     ));
                 }
                 if hello.protocol == PROTOCOL && hello.swath != self.spec.swath {
-                    self.news.push(format!("{host} has swath {}, this is {}", hello.swath, self.spec.swath));
+                    self.news.push(format!(
+                        "{host} has swath {}, this is {}",
+                        hello.swath, self.spec.swath
+                    ));
                 }
                 if hello.slots > 0 {
                     self.growth.launched();
@@ -66,7 +81,10 @@ impl Fleet {
                 }
                 pilot.hello = Some(hello);
                 if fresh {
-                    self.news.push(format!("a pilot runs on {host}{}, {slots}", pilot.job_words()));
+                    self.news.push(format!(
+                        "a pilot runs on {host}{}, {slots}",
+                        pilot.job_words()
+                    ));
                 }
             }
             Word::Beat { .. } => {}
@@ -75,13 +93,23 @@ impl Fleet {
                 let host = pilot.host().unwrap_or("a pilot").to_owned();
                 self.news.push(format!("{host}: {text}"));
             }
-            Word::Placed { trial, attempt, place } => {
-                let Some(hold) = pilot.holds.get_mut(&(trial, attempt)) else { return };
+            Word::Placed {
+                trial,
+                attempt,
+                place,
+            } => {
+                let Some(hold) = pilot.holds.get_mut(&(trial, attempt)) else {
+                    return;
+                };
                 if !std::mem::replace(&mut hold.placed, true) {
                     self.send(trial, attempt, What::Placed(place));
                 }
             }
-            Word::Logged { trial, attempt, record } => match pilot.holds.get_mut(&(trial, attempt)) {
+            Word::Logged {
+                trial,
+                attempt,
+                record,
+            } => match pilot.holds.get_mut(&(trial, attempt)) {
                 Some(hold) if hold.skip > 0 => {
                     hold.skip -= u64::from(!matches!(record, LogRecord::Warning { .. }));
                 }
@@ -93,7 +121,13 @@ impl Fleet {
                     self.send(trial, attempt, What::Asked(id));
                 }
             }
-            Word::Ended { trial, attempt, exit, usage, seconds } => {
+            Word::Ended {
+                trial,
+                attempt,
+                exit,
+                usage,
+                seconds,
+            } => {
                 if pilot.holds.remove(&(trial, attempt)).is_none() {
                     self.dropped += u64::from(pilot.taken.contains(&(trial, attempt)));
                     return;
@@ -106,7 +140,11 @@ impl Fleet {
             }
             Word::Returned { trial, attempt } => {
                 if pilot.holds.remove(&(trial, attempt)).is_some() {
-                    self.send(trial, attempt, What::Ended(Exit::Interrupted, Usage::default()));
+                    self.send(
+                        trial,
+                        attempt,
+                        What::Ended(Exit::Interrupted, Usage::default()),
+                    );
                 }
             }
             Word::Bye { why, told } if told && self.starts_again => {
@@ -120,7 +158,9 @@ impl Fleet {
 
     /// Takes leave of a pilot that said so itself.
     pub(super) fn left(&mut self, at: usize, why: &str) {
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         if pilot.gone.is_some() {
             return;
         }
@@ -136,7 +176,9 @@ impl Fleet {
 
     /// Notes that nothing more will come of a pilot. What it still holds is lost.
     pub(super) fn give_up(&mut self, at: usize, why: &str) {
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         if pilot.gone.is_some() {
             return;
         }
@@ -146,13 +188,22 @@ impl Fleet {
         let lives = pilot.heard.elapsed() < self.lease;
         let note = pilot.gone_note(why);
         if let Err(error) = self.ledger.note(&note) {
-            self.news.push(format!("`{}` could not be written: {error}", self.dir.ledger().display()));
+            self.news.push(format!(
+                "`{}` could not be written: {error}",
+                self.dir.ledger().display()
+            ));
         }
         for (trial, attempt) in held {
             let what = What::Ended(Exit::Lost, Usage::default());
-            let signal = Signal { trial, attempt, at: Timestamp::now(), what };
+            let signal = Signal {
+                trial,
+                attempt,
+                at: Timestamp::now(),
+                what,
+            };
             if lives {
-                self.delayed.push((Instant::now() + self.spec.look * 3, signal));
+                self.delayed
+                    .push((Instant::now() + self.spec.look * 3, signal));
             } else {
                 self.signals.push_back(signal);
             }
@@ -161,19 +212,26 @@ impl Fleet {
 
     /// Gives up a pilot that did not say good-bye, and tells it, should it live.
     pub(super) fn lose(&mut self, at: usize, why: &str) {
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         let count = pilot.holds.len();
         let what = match count {
             0 => String::new(),
             1 => "; its trial runs again".to_owned(),
             _ => format!("; its {count} trials run again"),
         };
-        self.news.push(format!("a pilot is lost{}: {why}{what}", pilot.job_words()));
+        self.news
+            .push(format!("a pilot is lost{}: {why}{what}", pilot.job_words()));
         pilot.order(&Order::Abandon);
         self.give_up(at, why);
     }
 }
 
 fn slots_of(count: usize) -> String {
-    if count == 1 { "1 slot".to_owned() } else { format!("{count} slots") }
+    if count == 1 {
+        "1 slot".to_owned()
+    } else {
+        format!("{count} slots")
+    }
 }

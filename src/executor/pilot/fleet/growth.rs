@@ -76,12 +76,27 @@ impl Growth {
 impl Fleet {
     /// Submits pilots if there is work for them.
     pub(super) fn grow(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
-        let present = self.pilots.iter().filter(|pilot| pilot.gone.is_none()).count();
+        let present = self
+            .pilots
+            .iter()
+            .filter(|pilot| pilot.gone.is_none())
+            .count();
         if let Some(why) = &self.growth.end {
-            return if present == 0 { Err(ExecutorError::Engine(why.clone())) } else { Ok(()) };
+            return if present == 0 {
+                Err(ExecutorError::Engine(why.clone()))
+            } else {
+                Ok(())
+            };
         }
-        let waits = self.growth.not_before.is_some_and(|due| Instant::now() < due);
-        if self.growth.in_flight.is_some() || !self.growth.maybe.is_empty() || waits || self.finished {
+        let waits = self
+            .growth
+            .not_before
+            .is_some_and(|due| Instant::now() < due);
+        if self.growth.in_flight.is_some()
+            || !self.growth.maybe.is_empty()
+            || waits
+            || self.finished
+        {
             return Ok(());
         }
         let room = self.max_pilots.saturating_sub(present);
@@ -91,20 +106,35 @@ impl Fleet {
         if self.growth.most_at_once.is_none() {
             self.growth.most_at_once = self.works.most_at_once.try_recv().ok();
         }
-        let Some(most_at_once) = self.growth.most_at_once else { return Ok(()) };
-        let queued = self.pilots.iter().filter(|pilot| pilot.gone.is_none() && pilot.hello.is_none()).count();
-        let wanted = more().saturating_sub(queued * self.spec.slots).div_ceil(self.spec.slots.max(1));
-        let count = room.min(wanted).min(self.growth.most.min(most_at_once).max(1) as usize);
+        let Some(most_at_once) = self.growth.most_at_once else {
+            return Ok(());
+        };
+        let queued = self
+            .pilots
+            .iter()
+            .filter(|pilot| pilot.gone.is_none() && pilot.hello.is_none())
+            .count();
+        let wanted = more()
+            .saturating_sub(queued * self.spec.slots)
+            .div_ceil(self.spec.slots.max(1));
+        let count = room
+            .min(wanted)
+            .min(self.growth.most.min(most_at_once).max(1) as usize);
         if count == 0 {
             return Ok(());
         }
-        self.submit(u32::try_from(count).unwrap_or(1)).map_err(|source| ExecutorError::Pilots { source })
+        self.submit(u32::try_from(count).unwrap_or(1))
+            .map_err(|source| ExecutorError::Pilots { source })
     }
 
     /// Writes down what is intended, and then asks for it.
     fn submit(&mut self, count: u32) -> std::io::Result<()> {
-        let plain: String =
-            self.spec.study.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let plain: String = self
+            .spec
+            .study
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         let batch = format!("swath-{}-{}", plain.get(..40).unwrap_or(&plain), nonce());
         let text = script::script(&Script {
             swath: &self.swath,
@@ -115,9 +145,16 @@ impl Fleet {
             index: self.index,
         });
         let path = self.dir.script(&batch);
-        write_new(&self.dir.spec(&batch), &serde_json::to_vec_pretty(&self.spec)?, 0o600)?;
+        write_new(
+            &self.dir.spec(&batch),
+            &serde_json::to_vec_pretty(&self.spec)?,
+            0o600,
+        )?;
         write_new(&path, text.as_bytes(), 0o755)?;
-        self.ledger.note(&Note::Intent { batch: batch.clone(), count })?;
+        self.ledger.note(&Note::Intent {
+            batch: batch.clone(),
+            count,
+        })?;
         let job = Job {
             name: batch.clone(),
             count,
@@ -132,7 +169,8 @@ impl Fleet {
             warning: self.spec.margin + Duration::from_secs(15),
         };
         for index in 0..count {
-            self.pilots.push(Berth::new(&self.dir, &batch, index, count));
+            self.pilots
+                .push(Berth::new(&self.dir, &batch, index, count));
         }
         self.growth.in_flight = Some(batch);
         self.works.ask(Asked::Submit(Box::new(job)));
@@ -154,14 +192,18 @@ impl Fleet {
                 self.drop_batch(batch, &words);
                 self.growth.most = (count / 2).max(1);
                 self.growth.wait_a_while();
-                self.tell_once(format!("a limit of the site is reached; tried again later: {words}"));
+                self.tell_once(format!(
+                    "a limit of the site is reached; tried again later: {words}"
+                ));
             }
             Err(SubmitError::Unreachable(words)) => {
                 self.drop_batch(batch, &words);
                 self.no_answer(words);
             }
             Err(SubmitError::Maybe(words)) => {
-                self.tell_once(format!("it is not known whether the pilots were submitted: {words}"));
+                self.tell_once(format!(
+                    "it is not known whether the pilots were submitted: {words}"
+                ));
                 self.growth.maybe.push((batch.to_owned(), 0, words));
                 self.watch.hurry();
             }
@@ -174,7 +216,9 @@ impl Fleet {
         if since.elapsed() > PATIENCE {
             self.growth.end = Some(words.clone());
         }
-        self.tell_once(format!("the batch system does not answer; tried again: {words}"));
+        self.tell_once(format!(
+            "the batch system does not answer; tried again: {words}"
+        ));
     }
 
     fn accepted(&mut self, batch: &str, id: &str) {
@@ -185,24 +229,42 @@ impl Fleet {
         self.growth.pause = AGAIN;
         self.growth.unanswered = None;
         self.growth.told = None;
-        self.news.push(format!("submitted {} (job {id})", pilots_of(count as usize)));
-        let note = Note::Submitted { batch: batch.to_owned(), id: id.to_owned() };
+        self.news.push(format!(
+            "submitted {} (job {id})",
+            pilots_of(count as usize)
+        ));
+        let note = Note::Submitted {
+            batch: batch.to_owned(),
+            id: id.to_owned(),
+        };
         if let Err(error) = self.ledger.note(&note) {
-            self.news.push(format!("`{}` could not be written: {error}", self.dir.ledger().display()));
+            self.news.push(format!(
+                "`{}` could not be written: {error}",
+                self.dir.ledger().display()
+            ));
         }
         self.watch.soon();
     }
 
     fn count_of(&self, batch: &str) -> u32 {
-        self.pilots.iter().find(|pilot| pilot.batch == batch).map_or(1, |pilot| pilot.count)
+        self.pilots
+            .iter()
+            .find(|pilot| pilot.batch == batch)
+            .map_or(1, |pilot| pilot.count)
     }
 
     /// Forgets a batch that was surely not submitted.
     fn drop_batch(&mut self, batch: &str, why: &str) {
         self.pilots.retain(|pilot| pilot.batch != batch);
-        let note = Note::Dropped { batch: batch.to_owned(), why: why.to_owned() };
+        let note = Note::Dropped {
+            batch: batch.to_owned(),
+            why: why.to_owned(),
+        };
         if let Err(error) = self.ledger.note(&note) {
-            self.news.push(format!("`{}` could not be written: {error}", self.dir.ledger().display()));
+            self.news.push(format!(
+                "`{}` could not be written: {error}",
+                self.dir.ledger().display()
+            ));
         }
         for path in [self.dir.spec(batch), self.dir.script(batch)] {
             std::fs::remove_file(path).ok();
@@ -212,8 +274,14 @@ impl Fleet {
     /// Looks for the batches of which it is not known whether they were submitted.
     pub(super) fn look_for_maybes(&mut self, seen: &[super::super::engine::Seen]) {
         for (batch, missed, words) in std::mem::take(&mut self.growth.maybe) {
-            let id = seen.iter().find(|seen| seen.batch == batch).map(|seen| watch::submission(&seen.id));
-            let alive = self.pilots.iter().any(|pilot| pilot.batch == batch && pilot.hello.is_some());
+            let id = seen
+                .iter()
+                .find(|seen| seen.batch == batch)
+                .map(|seen| watch::submission(&seen.id));
+            let alive = self
+                .pilots
+                .iter()
+                .any(|pilot| pilot.batch == batch && pilot.hello.is_some());
             match id {
                 Some(id) => self.accepted(&batch, &id),
                 None if alive => {}
@@ -242,7 +310,9 @@ impl Fleet {
         self.growth.wait_a_while();
         self.news.push(words.to_owned());
         if self.growth.failures >= LAUNCHES {
-            self.growth.end = Some(format!("{LAUNCHES} pilots in a row came to nothing; the last: {words}"));
+            self.growth.end = Some(format!(
+                "{LAUNCHES} pilots in a row came to nothing; the last: {words}"
+            ));
         }
     }
 
@@ -300,7 +370,11 @@ impl Fleet {
 }
 
 fn write_new(path: &std::path::Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -17,7 +17,10 @@ pub(super) struct Machines {
 
 impl Machines {
     fn number(&self, name: &str) -> Option<u32> {
-        self.names.iter().position(|known| known == name).and_then(|at| u32::try_from(at).ok())
+        self.names
+            .iter()
+            .position(|known| known == name)
+            .and_then(|at| u32::try_from(at).ok())
     }
 
     /// Takes in that a pilot runs on a node.
@@ -30,8 +33,9 @@ impl Machines {
     /// Takes in how an attempt ended there.
     pub(super) fn ended(&mut self, trial: TrialId, host: Option<&str>, exit: &Exit) {
         self.failed.remove(&trial);
-        if let Some(number) =
-            host.filter(|_| matches!(exit, Exit::Failed(_))).and_then(|host| self.number(host))
+        if let Some(number) = host
+            .filter(|_| matches!(exit, Exit::Failed(_)))
+            .and_then(|host| self.number(host))
         {
             self.failed.insert(trial, number);
         }
@@ -48,14 +52,21 @@ impl Machines {
 }
 
 impl Fleet {
-    /// Returns how many nodes there are or will be, as far as that is known: pilots that wait may come to another one.
+    /// Returns how many nodes there are or will be, as far as that is known: pilots that wait may
+    /// come to another one.
     pub(super) fn count_machines(&self) -> usize {
-        let waits = self.pilots.iter().any(|pilot| pilot.gone.is_none() && pilot.hello.is_none());
+        let waits = self
+            .pilots
+            .iter()
+            .any(|pilot| pilot.gone.is_none() && pilot.hello.is_none());
         (self.machines.names.len() + usize::from(waits)).max(1)
     }
 
     pub(super) fn machine_of(&self, trial: TrialId) -> Option<u32> {
-        let holder = self.pilots.iter().find(|pilot| pilot.holds.keys().any(|(held, _)| *held == trial));
+        let holder = self
+            .pilots
+            .iter()
+            .find(|pilot| pilot.holds.keys().any(|(held, _)| *held == trial));
         match holder {
             Some(pilot) => self.machines.number(pilot.host()?),
             None => self.machines.failed.get(&trial).copied(),
@@ -72,7 +83,11 @@ impl Fleet {
                 "trials failed within seconds on {host}, one after the other: it is given no more, and later jobs leave it out"
             ));
         }
-        for pilot in self.pilots.iter_mut().filter(|pilot| pilot.host() == Some(&host) && !pilot.full) {
+        for pilot in self
+            .pilots
+            .iter_mut()
+            .filter(|pilot| pilot.host() == Some(&host) && !pilot.full)
+        {
             pilot.full = true;
             pilot.order(&Order::Yield);
         }
@@ -88,7 +103,9 @@ mod tests {
     #[test]
     fn a_node_is_known_by_its_number_and_a_failure_by_its_node() {
         let mut machines = Machines::default();
-        ["n1", "n2", "n1"].into_iter().for_each(|name| machines.met(name));
+        ["n1", "n2", "n1"]
+            .into_iter()
+            .for_each(|name| machines.met(name));
         let failed = Exit::Failed(Failure::Code(1));
         machines.ended(TrialId(1), Some("n2"), &failed);
         machines.ended(TrialId(2), Some("n1"), &Exit::Done);

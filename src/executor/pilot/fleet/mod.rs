@@ -1,8 +1,9 @@
 //! The orchestrator's end of the pilots: an executor whose slots are in jobs of a batch system.
 //!
-//! A trial belongs to one pilot as (trial, attempt): first the study's journal says that it starts, then the order is written. What a pilot
-//! says of an attempt that was taken from it is dropped and counted. A pilot that is silent is given nothing; it is lost when the batch
-//! system says that its job is over too, and then its trials wait again.
+//! A trial belongs to one pilot as (trial, attempt): first the study's journal says that it starts,
+//! then the order is written. What a pilot says of an attempt that was taken from it is dropped and
+//! counted. A pilot that is silent is given nothing; it is lost when the batch system says that its
+//! job is over too, and then its trials wait again.
 
 mod berth;
 mod ears;
@@ -35,7 +36,8 @@ const SIGNALS_AT_ONCE: usize = 1024;
 /// How long a pilot that was told to kill a trial has before its job is cancelled.
 const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
-/// How long trials that end at once may wait in their pilot's queue, in seconds: they are given so many ahead that no slot waits for a look.
+/// How long trials that end at once may wait in their pilot's queue, in seconds: they are given so
+/// many ahead that no slot waits for a look.
 const AHEAD: f64 = 0.2;
 
 /// Runs trials in pilots.
@@ -59,7 +61,8 @@ pub(in crate::executor) struct Fleet {
     ledger: Ledger,
     pilots: Vec<Berth>,
     signals: VecDeque<Signal>,
-    /// Ends of attempts whose pilot may live, and when they are told: by then it knows that they are not its own any more.
+    /// Ends of attempts whose pilot may live, and when they are told: by then it knows that they
+    /// are not its own any more.
     delayed: Vec<(Instant, Signal)>,
     news: Vec<String>,
     growth: Growth,
@@ -100,7 +103,13 @@ impl Fleet {
         let mut pilots = Vec::new();
         for (batch, known) in known.batches {
             for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
-                pilots.extend(Berth::lives(&dir, &batch, index, known.id.as_deref(), known.count));
+                pilots.extend(Berth::lives(
+                    &dir,
+                    &batch,
+                    index,
+                    known.id.as_deref(),
+                    known.count,
+                ));
             }
         }
         let mut fleet = Self {
@@ -133,14 +142,16 @@ impl Fleet {
         };
         if !fleet.pilots.is_empty() {
             let count = fleet.pilots.len();
-            fleet.news.push(format!("looks for {} of an earlier run", pilots_of(count)));
+            fleet
+                .news
+                .push(format!("looks for {} of an earlier run", pilots_of(count)));
             fleet.watch.hurry();
         }
         Ok(fleet)
     }
 
-    /// Returns how many trials may wait in a pilot beyond its slots. None where there is one slot in all: what is proposed next may depend on
-    /// how the one before ends.
+    /// Returns how many trials may wait in a pilot beyond its slots. None where there is one slot
+    /// in all: what is proposed next may depend on how the one before ends.
     fn ahead(&self) -> usize {
         let slots = self.spec.slots;
         match self.mean {
@@ -154,14 +165,17 @@ impl Fleet {
 
     /// Returns how many more trials a pilot can be given.
     fn room(&self, pilot: &Berth, ahead: usize) -> usize {
-        let takes = pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
+        let takes =
+            pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
         if !takes {
             return 0;
         }
         let quota = self.spec.trials_per_job.map_or(usize::MAX, |most| {
             usize::try_from(most.saturating_sub(pilot.given)).unwrap_or(usize::MAX)
         });
-        (self.spec.slots + ahead).saturating_sub(pilot.holds.len()).min(quota)
+        (self.spec.slots + ahead)
+            .saturating_sub(pilot.holds.len())
+            .min(quota)
     }
 
     fn is_suspect(&self, pilot: &Berth) -> bool {
@@ -171,14 +185,29 @@ impl Fleet {
     /// Returns how many more trials can be given now.
     fn free(&self) -> usize {
         let ahead = self.ahead();
-        let room: usize = self.pilots.iter().map(|pilot| self.room(pilot, ahead)).sum();
+        let room: usize = self
+            .pilots
+            .iter()
+            .map(|pilot| self.room(pilot, ahead))
+            .sum();
         let held: usize = self.pilots.iter().map(|pilot| pilot.holds.len()).sum();
-        let most = self.jobs + ahead * self.pilots.iter().filter(|pilot| pilot.gone.is_none()).count();
+        let most = self.jobs
+            + ahead
+                * self
+                    .pilots
+                    .iter()
+                    .filter(|pilot| pilot.gone.is_none())
+                    .count();
         room.min(most.saturating_sub(held))
     }
 
     fn send(&mut self, trial: TrialId, attempt: Attempt, what: What) {
-        self.signals.push_back(Signal { trial, attempt, at: Timestamp::now(), what });
+        self.signals.push_back(Signal {
+            trial,
+            attempt,
+            at: Timestamp::now(),
+            what,
+        });
     }
 
     fn flush_orders(&mut self) {
@@ -186,19 +215,26 @@ impl Fleet {
             if let Err(error) = pilot.flush()
                 && pilot.complained.insert("orders")
             {
-                self.news.push(format!("the orders to pilot {} could not be written: {error}", pilot.name()));
+                self.news.push(format!(
+                    "the orders to pilot {} could not be written: {error}",
+                    pilot.name()
+                ));
             }
         }
     }
 
     /// Cancels the job of a pilot that does not kill what it was told to kill.
     fn press(&mut self) {
-        let late = |hold: &Hold| hold.killed.is_some_and(|since| since.elapsed() > KILLED_WITHIN);
+        let late = |hold: &Hold| {
+            hold.killed
+                .is_some_and(|since| since.elapsed() > KILLED_WITHIN)
+        };
         for at in 0..self.pilots.len() {
             let pilot = &self.pilots[at];
             if pilot.gone.is_none() && pilot.holds.values().any(late) {
                 let ids = pilot.cancel_id();
-                self.works.ask(super::works::Ask::Cancel(ids.into_iter().collect()));
+                self.works
+                    .ask(super::works::Ask::Cancel(ids.into_iter().collect()));
                 self.lose(at, "it does not answer, and its job was cancelled");
             }
         }
@@ -208,9 +244,13 @@ impl Fleet {
 impl Executor for Fleet {
     fn slots(&self) -> usize {
         let mut free = self.free();
-        let used: BTreeSet<u32> =
-            self.pilots.iter().flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot)).collect();
-        // The driver starts trials in the lowest numbers that are not in use: so many numbers that this many of them are free.
+        let used: BTreeSet<u32> = self
+            .pilots
+            .iter()
+            .flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot))
+            .collect();
+        // The driver starts trials in the lowest numbers that are not in use: so many numbers that
+        // this many of them are free.
         let mut slots = 0;
         while free > 0 || used.contains(&slots) {
             free -= usize::from(!used.contains(&slots));
@@ -224,11 +264,16 @@ impl Executor for Fleet {
         let key = (launch.trial, launch.attempt);
         let (slots, ahead) = (self.spec.slots, self.ahead());
         let idle = |at: &usize| slots as i64 - self.pilots[*at].holds.len() as i64;
-        let best =
-            (0..self.pilots.len()).filter(|at| self.room(&self.pilots[*at], ahead) > 0).max_by_key(idle);
+        let best = (0..self.pilots.len())
+            .filter(|at| self.room(&self.pilots[*at], ahead) > 0)
+            .max_by_key(idle);
         let Some(pilot) = best.and_then(|at| self.pilots.get_mut(at)) else {
             // It left since it was counted: as if it had said so.
-            self.send(key.0, key.1, What::Ended(Exit::Interrupted, Usage::default()));
+            self.send(
+                key.0,
+                key.1,
+                What::Ended(Exit::Interrupted, Usage::default()),
+            );
             return Ok(());
         };
         pilot.given += 1;
@@ -239,14 +284,19 @@ impl Executor for Fleet {
 
     fn stop(&mut self, trial: TrialId, how: Stop) {
         for pilot in &mut self.pilots {
-            let Some((key, hold)) = pilot.holds.iter_mut().find(|((held, _), _)| *held == trial) else {
+            let Some((key, hold)) = pilot.holds.iter_mut().find(|((held, _), _)| *held == trial)
+            else {
                 continue;
             };
             let attempt = key.1;
             if how == Stop::Kill {
                 hold.killed.get_or_insert_with(Instant::now);
             }
-            pilot.order(&Order::Stop { trial, attempt, how: how.into() });
+            pilot.order(&Order::Stop {
+                trial,
+                attempt,
+                how: how.into(),
+            });
         }
     }
 
@@ -258,11 +308,13 @@ impl Executor for Fleet {
             self.press();
             self.flush_orders();
             let now = Instant::now();
-            let (due, later) =
-                std::mem::take(&mut self.delayed).into_iter().partition(|(due, _)| *due <= now);
+            let (due, later) = std::mem::take(&mut self.delayed)
+                .into_iter()
+                .partition(|(due, _)| *due <= now);
             self.delayed = later;
             let due: Vec<(Instant, Signal)> = due;
-            self.signals.extend(due.into_iter().map(|(_, signal)| signal));
+            self.signals
+                .extend(due.into_iter().map(|(_, signal)| signal));
             for at in 0..self.pilots.len() {
                 if self.pilots[at].is_due(now) {
                     self.look(at);
@@ -277,7 +329,9 @@ impl Executor for Fleet {
                 return Vec::new();
             }
             let next = self.pilots.iter().filter_map(Berth::next_look).min();
-            let nap = next.map_or(left, |next| next.saturating_duration_since(Instant::now()).min(left));
+            let nap = next.map_or(left, |next| {
+                next.saturating_duration_since(Instant::now()).min(left)
+            });
             std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
         }
     }
@@ -302,11 +356,29 @@ impl Executor for Fleet {
 
     fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
         let mut lost = Vec::new();
-        for Held { trial, attempt, slot, heard, placed } in held {
+        for Held {
+            trial,
+            attempt,
+            slot,
+            heard,
+            placed,
+        } in held
+        {
             let key = (trial, attempt);
-            match self.pilots.iter_mut().find(|pilot| pilot.sent.contains(&key)) {
+            match self
+                .pilots
+                .iter_mut()
+                .find(|pilot| pilot.sent.contains(&key))
+            {
                 Some(pilot) => {
-                    pilot.holds.insert(key, Hold { skip: heard, placed, ..Hold::new(slot) });
+                    pilot.holds.insert(
+                        key,
+                        Hold {
+                            skip: heard,
+                            placed,
+                            ..Hold::new(slot)
+                        },
+                    );
                 }
                 None => lost.push(key),
             }
@@ -343,8 +415,8 @@ fn spec(
     lease: Duration,
     pilots: usize,
 ) -> Result<Spec, ExecutorError> {
-    let workdir =
-        std::path::absolute(&work.program.workdir).map_err(|source| ExecutorError::Pilots { source })?;
+    let workdir = std::path::absolute(&work.program.workdir)
+        .map_err(|source| ExecutorError::Pilots { source })?;
     let beat = (lease / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
     Ok(Spec {
         protocol: PROTOCOL,
@@ -382,12 +454,17 @@ fn spec(
     })
 }
 
-/// Returns how long before the end of its job a trial is asked to end: its grace and a little more, at most half of the walltime.
+/// Returns how long before the end of its job a trial is asked to end: its grace and a little more,
+/// at most half of the walltime.
 fn margin(grace: Duration, walltime: Option<Duration>) -> Duration {
     let margin = grace + Duration::from_secs(5);
     walltime.map_or(margin, |walltime| margin.min(walltime / 2))
 }
 
 fn pilots_of(count: usize) -> String {
-    if count == 1 { "1 pilot".to_owned() } else { format!("{count} pilots") }
+    if count == 1 {
+        "1 pilot".to_owned()
+    } else {
+        format!("{count} pilots")
+    }
 }

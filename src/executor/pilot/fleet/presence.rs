@@ -1,7 +1,8 @@
 //! Who runs a study, for pilots and for a second orchestrator on another machine.
 //!
-//! The study's lock keeps two orchestrators apart on one machine, and on shared file systems that know locks. On those that do not, a second
-//! one sees here that the number of the first still changes. Nobody compares clocks: only whether the file's content changes counts.
+//! The study's lock keeps two orchestrators apart on one machine, and on shared file systems that
+//! know locks. On those that do not, a second one sees here that the number of the first still
+//! changes. Nobody compares clocks: only whether the file's content changes counts.
 
 use super::super::PilotDir;
 use super::super::wire::Beat;
@@ -31,9 +32,18 @@ impl Presence {
                 }
             }
         }
-        let mine =
-            Beat { host: place.host, pid: std::process::id(), nonce: nonce(), count: 0, closed: false };
-        let presence = Self { mine, every, last: Instant::now() };
+        let mine = Beat {
+            host: place.host,
+            pid: std::process::id(),
+            nonce: nonce(),
+            count: 0,
+            closed: false,
+        };
+        let presence = Self {
+            mine,
+            every,
+            last: Instant::now(),
+        };
         presence.write(dir)?;
         Ok(presence)
     }
@@ -61,7 +71,9 @@ impl Presence {
 
     fn write(&self, dir: &PilotDir) -> Result<(), ExecutorError> {
         let written = || {
-            let mut file = tempfile::Builder::new().prefix(".driver").tempfile_in(dir.root())?;
+            let mut file = tempfile::Builder::new()
+                .prefix(".driver")
+                .tempfile_in(dir.root())?;
             file.write_all(&serde_json::to_vec(&self.mine)?)?;
             file.persist(dir.driver())?;
             Ok(())
@@ -75,7 +87,10 @@ fn read(dir: &PilotDir) -> Option<Beat> {
 }
 
 fn taken(other: &Beat) -> ExecutorError {
-    ExecutorError::TakenOver { host: other.host.clone(), pid: other.pid }
+    ExecutorError::TakenOver {
+        host: other.host.clone(),
+        pid: other.pid,
+    }
 }
 
 /// Returns eight hexadecimal digits that nobody else has.
@@ -108,15 +123,23 @@ mod tests {
         assert!(first.beat(&dir).is_ok());
         let _second = Presence::take(&dir, Duration::from_millis(1)).unwrap();
         std::thread::sleep(Duration::from_millis(2));
-        assert!(matches!(first.beat(&dir), Err(ExecutorError::TakenOver { .. })));
+        assert!(matches!(
+            first.beat(&dir),
+            Err(ExecutorError::TakenOver { .. })
+        ));
     }
 
     #[test]
     fn a_study_that_lives_on_another_machine_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let dir = dir(&folder);
-        let other =
-            |count| Beat { host: "elsewhere".into(), pid: 1, nonce: "x".into(), count, closed: false };
+        let other = |count| Beat {
+            host: "elsewhere".into(),
+            pid: 1,
+            nonce: "x".into(),
+            count,
+            closed: false,
+        };
         std::fs::write(dir.driver(), serde_json::to_vec(&other(1)).unwrap()).unwrap();
         let path = dir.driver();
         let lives = std::thread::spawn(move || {

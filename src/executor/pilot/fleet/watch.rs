@@ -1,7 +1,7 @@
 //! What the batch system says of the pilots, asked for all of them at once and not often.
 //!
-//! A call that fails says nothing. A pilot whose job is over and that did not say good-bye is lost after the lease, in which what it wrote may
-//! still come to be seen.
+//! A call that fails says nothing. A pilot whose job is over and that did not say good-bye is lost
+//! after the lease, in which what it wrote may still come to be seen.
 
 use super::super::engine::{Phase, Seen};
 use super::super::works::{Answer, Ask};
@@ -25,7 +25,12 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(every: Duration) -> Self {
-        Self { every, due: Instant::now() + every, asked: false, unanswered: None }
+        Self {
+            every,
+            due: Instant::now() + every,
+            asked: false,
+            unanswered: None,
+        }
     }
 
     /// Asks at once.
@@ -35,7 +40,9 @@ impl Watch {
 
     /// Asks after a few seconds: what waits is worth to be told why.
     pub(super) fn soon(&mut self) {
-        self.due = self.due.min(Instant::now() + Duration::from_secs(5).min(self.every));
+        self.due = self
+            .due
+            .min(Instant::now() + Duration::from_secs(5).min(self.every));
     }
 }
 
@@ -52,7 +59,8 @@ impl Fleet {
                 Answer::Submitted { batch, result } => self.submitted(&batch, result),
                 Answer::Listed(result) => self.listed(result),
                 Answer::Cancelled(Err(words)) => {
-                    self.news.push(format!("a job could not be cancelled: {words}"));
+                    self.news
+                        .push(format!("a job could not be cancelled: {words}"));
                 }
                 Answer::Cancelled(Ok(())) => {}
             }
@@ -106,20 +114,27 @@ impl Fleet {
     /// Decides what a list means for pilot `at`.
     fn weigh(&mut self, at: usize, seen: &[Seen]) {
         let lease = self.lease;
-        let Some(pilot) = self.pilots.get_mut(at) else { return };
+        let Some(pilot) = self.pilots.get_mut(at) else {
+            return;
+        };
         if pilot.gone.is_some() || pilot.id.is_none() {
             return;
         }
-        let found = seen.iter().find(|seen| seen.batch == pilot.batch && seen.index == pilot.index);
+        let found = seen
+            .iter()
+            .find(|seen| seen.batch == pilot.batch && seen.index == pilot.index);
         // This process may have stood still itself.
         if pilot.heard.elapsed() > lease {
             self.look(at);
         }
-        let Some(pilot) = self.pilots.get_mut(at).filter(|pilot| pilot.gone.is_none()) else { return };
+        let Some(pilot) = self.pilots.get_mut(at).filter(|pilot| pilot.gone.is_none()) else {
+            return;
+        };
         if let Some(found) = found {
             pilot.job = Some(found.id.clone());
         }
-        // A controller that was killed may have forgotten that a job began, and start it again whatever it was told.
+        // A controller that was killed may have forgotten that a job began, and start it again
+        // whatever it was told.
         if pilot.hello.is_some() && pilot.was_followed(&self.dir) {
             self.look(at);
             self.again(at);
@@ -142,7 +157,10 @@ impl Fleet {
                     let seconds = pilot.heard.elapsed().as_secs();
                     let id = pilot.cancel_id();
                     self.works.ask(Ask::Cancel(id.into_iter().collect()));
-                    self.lose(at, &format!("it has been silent for {seconds} s, and its job was cancelled"));
+                    self.lose(
+                        at,
+                        &format!("it has been silent for {seconds} s, and its job was cancelled"),
+                    );
                 }
             }
             Some(Phase::Over(how)) => {
@@ -166,18 +184,29 @@ impl Fleet {
         }
     }
 
-    /// A job that the batch system starts again: its pilot's trials wait, and another pilot will come.
+    /// A job that the batch system starts again: its pilot's trials wait, and another pilot will
+    /// come.
     fn again(&mut self, at: usize) {
         let next = self.pilots[at].next_life(&self.dir);
         let life = (next.batch.clone(), next.index, next.restart);
-        let known = self.pilots.iter().any(|other| life == (other.batch.clone(), other.index, other.restart));
-        self.news.push(format!("a pilot's job will be started again{}", next.job_words()));
+        let known = self
+            .pilots
+            .iter()
+            .any(|other| life == (other.batch.clone(), other.index, other.restart));
+        self.news.push(format!(
+            "a pilot's job will be started again{}",
+            next.job_words()
+        ));
         let pilot = &mut self.pilots[at];
         let held: Vec<_> = std::mem::take(&mut pilot.holds).into_keys().collect();
         pilot.taken.extend(&held);
         pilot.gone = Some("its job is started again".to_owned());
         for (trial, attempt) in held {
-            self.send(trial, attempt, super::What::Ended(super::Exit::Lost, super::Usage::default()));
+            self.send(
+                trial,
+                attempt,
+                super::What::Ended(super::Exit::Lost, super::Usage::default()),
+            );
         }
         if !known {
             self.pilots.push(next);
@@ -188,8 +217,12 @@ impl Fleet {
     fn end(&mut self, at: usize, absent: bool, lease: Duration) {
         // What it said last may only just have come to be seen.
         self.look(at);
-        let Some(pilot) = self.pilots.get(at).filter(|pilot| pilot.gone.is_none()) else { return };
-        let Some((how, since, times)) = pilot.over.clone() else { return };
+        let Some(pilot) = self.pilots.get(at).filter(|pilot| pilot.gone.is_none()) else {
+            return;
+        };
+        let Some((how, since, times)) = pilot.over.clone() else {
+            return;
+        };
         if times < TWICE {
             self.watch.soon();
             return;
@@ -216,8 +249,14 @@ impl Fleet {
         let log = self.dir.log(&pilot.batch, &pilot.index.to_string());
         let printed = std::fs::read(&log).unwrap_or_default();
         let printed = String::from_utf8_lossy(&printed);
-        let last: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = last.get(last.len().saturating_sub(3)..).unwrap_or_default().join("; ");
+        let last: Vec<&str> = printed
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let last = last
+            .get(last.len().saturating_sub(3)..)
+            .unwrap_or_default()
+            .join("; ");
         let said = if last.is_empty() {
             format!(
                 "it printed nothing to `{}`; its node may not see that folder, which has to be on a file system that all nodes share",
@@ -226,7 +265,10 @@ impl Fleet {
         } else {
             format!("it printed: {last}")
         };
-        format!("the job of a pilot ended before the pilot began{}: {how}; {said}", pilot.job_words())
+        format!(
+            "the job of a pilot ended before the pilot began{}: {how}; {said}",
+            pilot.job_words()
+        )
     }
 }
 

@@ -1,7 +1,8 @@
 //! A CSV file of trials, ours or anybody's, read as a stream into a few bytes a cell.
 //!
-//! The separator (`,` `;` tab `|`) is found in the header, the decimal mark in the first rows. A byte order mark, CRLF and quotes are
-//! taken as they come; rows that are too short or too long, and names that stand twice, are told and read as far as they go.
+//! The separator (`,` `;` tab `|`) is found in the header, the decimal mark in the first rows. A
+//! byte order mark, CRLF and quotes are taken as they come; rows that are too short or too long,
+//! and names that stand twice, are told and read as far as they go.
 
 use crate::report::formula::study::unknown;
 use crate::report::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
@@ -102,7 +103,11 @@ impl Table {
     ) -> Result<Self, TableError> {
         let mut head = Vec::new();
         input.by_ref().take(SNIFFED).read_to_end(&mut head)?;
-        let start = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let start = if head.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
         let sample = &head[start..];
         if sample.iter().all(u8::is_ascii_whitespace) {
             return Err(TableError::Empty);
@@ -111,11 +116,16 @@ impl Table {
             return Err(TableError::NotCsv("it holds bytes that no text has"));
         }
         if sample.starts_with(b"{") {
-            return Err(TableError::NotCsv("it looks like JSON; `swath export --csv` writes a study as CSV"));
+            return Err(TableError::NotCsv(
+                "it looks like JSON; `swath export --csv` writes a study as CSV",
+            ));
         }
         let dialect = Dialect::of(sample);
         let quotes = Cell::new(0);
-        let whole = Quotes { input: Cursor::new(sample.to_vec()).chain(input), count: &quotes };
+        let whole = Quotes {
+            input: Cursor::new(sample.to_vec()).chain(input),
+            count: &quotes,
+        };
         let mut reader = ReaderBuilder::new()
             .delimiter(dialect.separator)
             .flexible(true)
@@ -146,7 +156,11 @@ impl Table {
         let mut taken = BTreeSet::new();
         for (at, field) in header.iter().enumerate() {
             let written = String::from_utf8_lossy(field).trim().to_owned();
-            let written = if written.is_empty() { format!("column{}", at + 1) } else { written };
+            let written = if written.is_empty() {
+                format!("column{}", at + 1)
+            } else {
+                written
+            };
             let mut name = written.clone();
             let mut copy = 0;
             while !taken.insert(name.clone()) {
@@ -165,8 +179,9 @@ impl Table {
 
     /// Makes room for the columns that are kept; returns their places in the file.
     fn lay_columns(&mut self, selection: &Selection) -> Vec<usize> {
-        let columns: Vec<usize> =
-            (0..self.header.len()).filter(|at| selection.takes(&self.header[*at])).collect();
+        let columns: Vec<usize> = (0..self.header.len())
+            .filter(|at| selection.takes(&self.header[*at]))
+            .collect();
         self.names = columns.iter().map(|at| self.header[*at].clone()).collect();
         self.columns.resize_with(columns.len(), Column::default);
         self.places = places(&self.names);
@@ -190,18 +205,27 @@ impl Table {
             let (message, hint) = unknown(name, formula.text(), names);
             return Err(wrong(message, hint));
         }
-        if let Some((ask, name)) = formula.asks().find(|(ask, name)| !self.can_answer(*ask, name)) {
-            let message = format!("`{}` gives nothing: a table has one value a trial", ask.of(name));
-            return Err(wrong(message, Some(format!("write `{name}`, or name the study itself"))));
+        if let Some((ask, name)) = formula
+            .asks()
+            .find(|(ask, name)| !self.can_answer(*ask, name))
+        {
+            let message = format!(
+                "`{}` gives nothing: a table has one value a trial",
+                ask.of(name)
+            );
+            return Err(wrong(
+                message,
+                Some(format!("write `{name}`, or name the study itself")),
+            ));
         }
         formula.check(names, &|_| Type::Any)
     }
 
     /// Returns whether a question about the reports of a metric has an answer in this table.
     ///
-    /// A `trials.csv` shows the last value of a metric, and the best one of an objective. Neither is
-    /// the mean or the smallest of all reports. In a table of another tool the one value of a trial
-    /// is all that it reported.
+    /// A `trials.csv` shows the last value of a metric, and the best one of an objective. Neither
+    /// is the mean or the smallest of all reports. In a table of another tool the one value of a
+    /// trial is all that it reported.
     #[must_use]
     pub fn can_answer(&self, ask: Ask, name: &str) -> bool {
         match ask {
@@ -209,7 +233,8 @@ impl Table {
             Ask::AtBest => self.at_best(name).is_some(),
             Ask::Reduce(Reducer::Best) => {
                 let objective = self.objective();
-                objective.is_none_or(|objective| objective == name) || self.has(&format!("best.{name}"))
+                objective.is_none_or(|objective| objective == name)
+                    || self.has(&format!("best.{name}"))
             }
             Ask::Reduce(Reducer::Last) => true,
             Ask::Reduce(_) => self.objective().is_none(),
@@ -221,7 +246,11 @@ impl Table {
     fn at_best(&self, name: &str) -> Option<String> {
         let marked = format!("at_best.{name}");
         let objective = || (self.objective() == Some(name)).then(|| name.to_owned());
-        if self.has(&marked) { Some(marked) } else { objective() }
+        if self.has(&marked) {
+            Some(marked)
+        } else {
+            objective()
+        }
     }
 
     /// Returns how many rows there are.
@@ -251,7 +280,9 @@ impl Table {
     /// Returns what stands in a row under a name; `param.lr` may be asked for as `lr`.
     #[must_use]
     pub fn value(&self, row: usize, name: &str) -> Option<Value> {
-        self.columns.get(*self.places.get(name)?)?.value(row, &self.texts)
+        self.columns
+            .get(*self.places.get(name)?)?
+            .value(row, &self.texts)
     }
 
     /// Says whether a column is there.
@@ -263,8 +294,12 @@ impl Table {
     /// Returns the parameters: the columns marked so, or none if no column is.
     #[must_use]
     pub fn params(&self) -> Vec<String> {
-        let marked =
-            |name: &String| PARAMS.iter().find_map(|mark| name.strip_prefix(mark)).map(str::to_owned);
+        let marked = |name: &String| {
+            PARAMS
+                .iter()
+                .find_map(|mark| name.strip_prefix(mark))
+                .map(str::to_owned)
+        };
         self.names.iter().filter_map(marked).collect()
     }
 
@@ -280,10 +315,17 @@ impl Table {
     /// Returns the columns that hold a number in some row.
     #[must_use]
     pub fn numeric(&self) -> Vec<&str> {
-        let is_number =
-            |column: &Column| column.cells.iter().any(|bits| *bits != NOTHING && *bits & TEXT_MASK != TEXT);
+        let is_number = |column: &Column| {
+            column
+                .cells
+                .iter()
+                .any(|bits| *bits != NOTHING && *bits & TEXT_MASK != TEXT)
+        };
         let pairs = self.names.iter().zip(&self.columns);
-        pairs.filter(|(_, column)| is_number(column)).map(|(name, _)| name.as_str()).collect()
+        pairs
+            .filter(|(_, column)| is_number(column))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 }
 
@@ -305,7 +347,11 @@ impl Column {
         }
         let number = f64::from_bits(bits);
         let whole = !self.fractional && number.fract() == 0.0 && number.abs() < 9e15;
-        Some(if whole { Value::Int(number as i64) } else { Value::Float(number) })
+        Some(if whole {
+            Value::Int(number as i64)
+        } else {
+            Value::Float(number)
+        })
     }
 }
 
@@ -347,7 +393,16 @@ impl Filling {
     fn new(table: Table, kept: Vec<usize>, dialect: Dialect) -> Self {
         let (short, long) = (Irregular::default(), Irregular::default());
         let width = table.header.len();
-        Self { table, kept, width, dialect, codes: HashMap::new(), short, long, line: 1 }
+        Self {
+            table,
+            kept,
+            width,
+            dialect,
+            codes: HashMap::new(),
+            short,
+            long,
+            line: 1,
+        }
     }
 
     fn add(&mut self, record: &ByteRecord, condition: Option<&Formula>) {
@@ -360,15 +415,24 @@ impl Filling {
         for (column, at) in self.table.columns.iter_mut().zip(&self.kept) {
             let bits = match record.get(*at).map(String::from_utf8_lossy) {
                 None => NOTHING,
-                Some(text) => {
-                    encode(text.trim(), self.dialect, column, &mut self.codes, &mut self.table.texts)
-                }
+                Some(text) => encode(
+                    text.trim(),
+                    self.dialect,
+                    column,
+                    &mut self.codes,
+                    &mut self.table.texts,
+                ),
             };
             column.cells.push(bits);
         }
         let row = self.table.rows;
         self.table.rows += 1;
-        if condition.is_some_and(|formula| !formula.holds(&At { table: &self.table, row })) {
+        if condition.is_some_and(|formula| {
+            !formula.holds(&At {
+                table: &self.table,
+                row,
+            })
+        }) {
             self.table.rows -= 1;
             for column in &mut self.table.columns {
                 column.cells.pop();
@@ -378,17 +442,31 @@ impl Filling {
 
     fn finish(mut self) -> Table {
         if self.line == 1 {
-            self.table.warnings.push("there is no row below the header".to_owned());
+            self.table
+                .warnings
+                .push("there is no row below the header".to_owned());
         }
         let mut tell = |irregular: &Irregular, what: &str| {
             if irregular.rows > 0 {
-                let plural = if irregular.rows == 1 { "row has" } else { "rows have" };
+                let plural = if irregular.rows == 1 {
+                    "row has"
+                } else {
+                    "rows have"
+                };
                 let (rows, first) = (irregular.rows, irregular.first);
-                self.table.warnings.push(format!("{rows} {plural} {what}, the first in line {first}"));
+                self.table
+                    .warnings
+                    .push(format!("{rows} {plural} {what}, the first in line {first}"));
             }
         };
-        tell(&self.short, "fewer fields than the header: what is missing counts as absent");
-        tell(&self.long, "more fields than the header: what is too much is left out");
+        tell(
+            &self.short,
+            "fewer fields than the header: what is missing counts as absent",
+        );
+        tell(
+            &self.long,
+            "more fields than the header: what is too much is left out",
+        );
         self.table
     }
 }
@@ -418,12 +496,21 @@ impl Cells for At<'_> {
             return None;
         }
         let of = |mark: &str| {
-            self.table.value(self.row, &format!("{mark}{name}")).and_then(|value| value.as_f64())
+            self.table
+                .value(self.row, &format!("{mark}{name}"))
+                .and_then(|value| value.as_f64())
         };
-        let plain = || self.table.value(self.row, name).and_then(|value| value.as_f64());
+        let plain = || {
+            self.table
+                .value(self.row, name)
+                .and_then(|value| value.as_f64())
+        };
         match ask {
             Ask::At(_) => None,
-            Ask::AtBest => self.table.value(self.row, &self.table.at_best(name)?)?.as_f64(),
+            Ask::AtBest => self
+                .table
+                .value(self.row, &self.table.at_best(name)?)?
+                .as_f64(),
             Ask::Reduce(Reducer::Best) => of("best.").or_else(plain),
             Ask::Reduce(Reducer::Last) => of("metric.").or_else(plain),
             Ask::Reduce(reducer) => reducer.of(&[plain()?]),
@@ -437,10 +524,14 @@ pub(crate) fn answers(column: &str, asked: &str) -> bool {
     column == asked || marks().any(|mark| column.strip_prefix(mark) == Some(asked))
 }
 
-/// Returns where each name is found: as it stands in the header, and without its mark where that is not another column.
+/// Returns where each name is found: as it stands in the header, and without its mark where that is
+/// not another column.
 fn places(names: &[String]) -> HashMap<String, usize> {
-    let mut places: HashMap<String, usize> =
-        names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+    let mut places: HashMap<String, usize> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| (name.clone(), at))
+        .collect();
     for mark in PARAMS.iter().chain(&METRICS) {
         for (at, name) in names.iter().enumerate() {
             if let Some(bare) = name.strip_prefix(mark) {
@@ -467,7 +558,11 @@ fn encode(
     if let Some(number) = number(text, dialect.comma_is_decimal) {
         column.fractional |= text.contains(['.', ',', 'e', 'E']);
         // Every NaN is the same one, so that none looks like a text.
-        return if number.is_nan() { f64::NAN.to_bits() } else { number.to_bits() };
+        return if number.is_nan() {
+            f64::NAN.to_bits()
+        } else {
+            number.to_bits()
+        };
     }
     let code = match codes.get(text) {
         Some(code) => *code,
@@ -484,7 +579,9 @@ fn encode(
 /// Reads a number; words that only Rust takes for one (`infinity`) are as good.
 fn number(text: &str, comma_is_decimal: bool) -> Option<f64> {
     let first = text.as_bytes().first()?;
-    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.' | b',' | b'n' | b'N' | b'i' | b'I')) {
+    if !(first.is_ascii_digit()
+        || matches!(first, b'+' | b'-' | b'.' | b',' | b'n' | b'N' | b'i' | b'I'))
+    {
         return None;
     }
     if comma_is_decimal && text.contains(',') && !text.contains('.') {
@@ -496,28 +593,41 @@ fn number(text: &str, comma_is_decimal: bool) -> Option<f64> {
 impl Dialect {
     fn of(sample: &[u8]) -> Self {
         let separator = separator(sample);
-        let reader = ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(sample);
+        let reader = ReaderBuilder::new()
+            .delimiter(separator)
+            .flexible(true)
+            .from_reader(sample);
         let (mut commas, mut grouped, mut points) = (0, 0, 0);
         for record in reader.into_byte_records().take(1000).map_while(Result::ok) {
             for field in &record {
                 let text = field.trim_ascii();
-                let digits = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+                let digits =
+                    |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
                 let text = text.strip_prefix(b"-").unwrap_or(text);
                 let mut halves = text.splitn(2, |byte| matches!(byte, b'.' | b','));
-                let (Some(whole), Some(rest)) = (halves.next(), halves.next()) else { continue };
-                let fraction = rest.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+                let (Some(whole), Some(rest)) = (halves.next(), halves.next()) else {
+                    continue;
+                };
+                let fraction = rest
+                    .split(|byte| matches!(byte, b'e' | b'E'))
+                    .next()
+                    .unwrap_or_default();
                 if !digits(whole) || !digits(fraction) {
                     continue;
                 }
                 if text.contains(&b',') {
                     commas += 1;
-                    grouped += usize::from(fraction.len() == 3 && whole.len() <= 3 && whole != b"0");
+                    grouped +=
+                        usize::from(fraction.len() == 3 && whole.len() <= 3 && whole != b"0");
                 } else {
                     points += 1;
                 }
             }
         }
-        Self { separator, comma_is_decimal: commas > grouped && points == 0 }
+        Self {
+            separator,
+            comma_is_decimal: commas > grouped && points == 0,
+        }
     }
 }
 
@@ -530,14 +640,19 @@ fn separator(sample: &[u8]) -> u8 {
             b'"' => quoted = !quoted,
             b'\n' if !quoted => break,
             _ if !quoted => {
-                if let Some((_, count)) = counts.iter_mut().find(|(separator, _)| separator == byte) {
+                if let Some((_, count)) = counts.iter_mut().find(|(separator, _)| separator == byte)
+                {
                     *count += 1;
                 }
             }
             _ => {}
         }
     }
-    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| *separator)
+    counts
+        .iter()
+        .rev()
+        .max_by_key(|(_, count)| *count)
+        .map_or(b',', |(separator, _)| *separator)
 }
 
 #[cfg(test)]

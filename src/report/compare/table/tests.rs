@@ -26,7 +26,14 @@ fn a_byte_order_mark_crlf_and_quotes_are_no_part_of_the_values() {
 #[test]
 fn rows_that_are_too_short_or_too_long_are_read_as_far_as_they_go_and_told() {
     let table = read("a,b,c\n1,2,3\n4\n5,6,7,8\n9\n");
-    assert_eq!((table.len(), cell(&table, 1, "b"), cell(&table, 2, "c").as_deref()), (4, None, Some("7")));
+    assert_eq!(
+        (
+            table.len(),
+            cell(&table, 1, "b"),
+            cell(&table, 2, "c").as_deref()
+        ),
+        (4, None, Some("7"))
+    );
     assert_eq!(
         table.warnings,
         [
@@ -48,7 +55,10 @@ fn columns_of_one_name_are_told_apart_and_nameless_ones_named() {
 fn other_separators_and_decimal_commas_are_found() {
     let table = read("lr;val_loss;n\n0,01;0,5;1\n0,001;0,25;2\n");
     assert_eq!(
-        (cell(&table, 1, "lr").as_deref(), cell(&table, 0, "n").as_deref()),
+        (
+            cell(&table, 1, "lr").as_deref(),
+            cell(&table, 0, "n").as_deref()
+        ),
         (Some("0.001"), Some("1"))
     );
     let table = read("lr\tname\n0.5\ta;b\n");
@@ -68,48 +78,87 @@ fn commas_between_thousands_are_not_taken_for_decimals() {
 fn nothing_nan_numbers_switches_and_words_are_told_apart() {
     let table = read("x,y\n,true\nNA,False\nnan,yes\ninf,no\n-7,1\n");
     let seen: Vec<_> = (0..5).map(|row| cell(&table, row, "x")).collect();
-    assert_eq!(seen, [None, None, Some("NaN".into()), Some("inf".into()), Some("-7".into())]);
+    assert_eq!(
+        seen,
+        [
+            None,
+            None,
+            Some("NaN".into()),
+            Some("inf".into()),
+            Some("-7".into())
+        ]
+    );
     assert_eq!(table.value(1, "y"), Some(crate::space::Value::Bool(false)));
 }
 
 #[test]
 fn a_parameter_is_found_with_its_mark_and_without() {
-    let table =
-        read("trial_id,state,val_loss,param.lr,metric.val_loss,best.val_loss\n7,complete,0.5,0.1,0.6,0.4\n");
-    assert_eq!((table.params(), table.objective()), (vec!["lr".to_owned()], Some("val_loss")));
+    let table = read(
+        "trial_id,state,val_loss,param.lr,metric.val_loss,best.val_loss\n7,complete,0.5,0.1,0.6,0.4\n",
+    );
+    assert_eq!(
+        (table.params(), table.objective()),
+        (vec!["lr".to_owned()], Some("val_loss"))
+    );
     assert_eq!(cell(&table, 0, "lr"), cell(&table, 0, "param.lr"));
-    let row = At { table: &table, row: 0 };
+    let row = At {
+        table: &table,
+        row: 0,
+    };
     let ask = |reducer| row.ask(Ask::Reduce(reducer), "val_loss");
-    assert_eq!((ask(Reducer::Best), ask(Reducer::Last), ask(Reducer::Min)), (Some(0.4), Some(0.6), None));
+    assert_eq!(
+        (ask(Reducer::Best), ask(Reducer::Last), ask(Reducer::Min)),
+        (Some(0.4), Some(0.6), None)
+    );
 }
 
 #[test]
 fn only_the_wanted_columns_and_rows_are_kept() {
     let select = |names: &Names| {
         let condition = Formula::parse("c-1 > 2 and a == 'x'", names)?;
-        Ok(Selection { columns: Some(["b".to_owned()].into()), condition: Some(condition) })
+        Ok(Selection {
+            columns: Some(["b".to_owned()].into()),
+            condition: Some(condition),
+        })
     };
     let text = "a,b,param.c-1,d\nx,1,2,0\nx,2,3,0\ny,3,4,0\nx,4,5,0\n";
     let table = Table::read(text.as_bytes(), &select).unwrap();
-    assert_eq!((table.names().len(), table.len(), cell(&table, 1, "b").as_deref()), (3, 2, Some("4")));
+    assert_eq!(
+        (
+            table.names().len(),
+            table.len(),
+            cell(&table, 1, "b").as_deref()
+        ),
+        (3, 2, Some("4"))
+    );
 }
 
 #[test]
 fn a_question_that_one_value_a_trial_cannot_answer_is_refused() {
-    let table = read("trial_id,state,loss,metric.acc,at_best.acc,best.loss\n1,complete,0.5,0.8,0.9,0.5\n");
+    let table =
+        read("trial_id,state,loss,metric.acc,at_best.acc,best.loss\n1,complete,0.5,0.8,0.9,0.5\n");
     let check = |text: &str| {
         let names = table.vocabulary();
         let formula = Formula::parse(text, &names).unwrap();
         table.check(&formula, &names).map_err(|error| error.message)
     };
-    let ask = |name| At { table: &table, row: 0 }.ask(Ask::AtBest, name);
+    let ask = |name| {
+        At {
+            table: &table,
+            row: 0,
+        }
+        .ask(Ask::AtBest, name)
+    };
     assert_eq!((ask("acc"), ask("loss")), (Some(0.9), Some(0.5)));
     assert!(check("at_best(acc) + best(loss) + last(acc) > 1").is_ok());
     for wrong in ["mean(loss)", "min(loss)", "count(acc)", "best(acc)"] {
         let message = format!("`{wrong}` gives nothing: a table has one value a trial");
         assert_eq!(check(wrong), Err(message));
     }
-    assert_eq!(check("acc@3"), Err("`acc@3` gives nothing: a table has one value a trial".into()));
+    assert_eq!(
+        check("acc@3"),
+        Err("`acc@3` gives nothing: a table has one value a trial".into())
+    );
     assert_eq!(check("los"), Err("no trial has a `los`".into()));
     let other = read("loss\n0.5\n");
     let check_other = |text: &str| {
@@ -132,7 +181,10 @@ fn what_is_no_table_is_refused() {
 fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
     let read = |text: &str| read_all(text.as_bytes());
     let refused = read("a,b\n1,\"open\n2,3\n4,5\n").unwrap_err().to_string();
-    assert_eq!(refused, "the quote that opens in line 2 or below is never closed");
+    assert_eq!(
+        refused,
+        "the quote that opens in line 2 or below is never closed"
+    );
     assert_eq!(read("a,b\n1,5\" disk\n2,3\n").unwrap().len(), 2);
     assert_eq!(read("a,b\n1,\"two\nlines\"").unwrap().len(), 1);
 }
@@ -140,7 +192,10 @@ fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
 #[test]
 fn a_file_with_nothing_but_a_header_says_so_and_every_column_is_named() {
     let table = Table::read("a,b\n".as_bytes(), &|_| {
-        Ok(Selection { columns: Some(["a".to_owned()].into()), condition: None })
+        Ok(Selection {
+            columns: Some(["a".to_owned()].into()),
+            condition: None,
+        })
     })
     .unwrap();
     assert_eq!(table.warnings, ["there is no row below the header"]);
