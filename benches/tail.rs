@@ -79,7 +79,7 @@ fn ingest(bench: &mut Criterion) {
                     log.finish().expect("it flushes");
                 };
                 let clear = || {
-                    fs::remove_dir_all(dir.path().join("metrics")).expect("metrics were written")
+                    fs::remove_dir_all(dir.path().join("metrics")).expect("metrics were written");
                 };
                 (0..times)
                     .map(|_| (on_core(&mut once), clear()))

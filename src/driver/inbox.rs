@@ -27,7 +27,7 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         match file.persist_noclobber(path) {
             Ok(_) => return Ok(()),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                file = error.file
+                file = error.file;
             }
             Err(error) => return Err(error.error),
         }

@@ -353,7 +353,7 @@ impl TrialLogger {
         let line = line.trim_end_matches(['\n', '\r']);
         match &mut self.end {
             End::Child { records, .. } => {
-                records.now(with_rank(line, self.rank).as_bytes(), now())?
+                records.now(with_rank(line, self.rank).as_bytes(), now())?;
             }
             End::Here(here) => {
                 if let Some(at) = line.find('\n') {

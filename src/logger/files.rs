@@ -308,7 +308,7 @@ mod tests {
         let mut row = |now| {
             files
                 .row("m", br#""a": 1"#, ["a"].into_iter(), now)
-                .unwrap()
+                .unwrap();
         };
         row(5_000_000);
         row(5_900_000);

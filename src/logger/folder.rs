@@ -138,19 +138,19 @@ impl TrialFolder {
     ) -> io::Result<()> {
         let mut tail = ended(exit, at);
         line(&mut tail, "  seconds", |out| {
-            yaml::float(out, at.since(self.began).as_secs_f64())
+            yaml::float(out, at.since(self.began).as_secs_f64());
         });
         line(&mut tail, "  cpu_seconds", |out| {
-            yaml::float(out, usage.cpu_seconds)
+            yaml::float(out, usage.cpu_seconds);
         });
         line(&mut tail, "  peak_mib", |out| {
-            yaml::float(out, usage.peak_mib)
+            yaml::float(out, usage.peak_mib);
         });
         line(&mut tail, "  reports", |out| {
-            out.push_str(&recorded.reports.to_string())
+            out.push_str(&recorded.reports.to_string());
         });
         line(&mut tail, "  warnings", |out| {
-            out.push_str(&recorded.warnings.to_string())
+            out.push_str(&recorded.warnings.to_string());
         });
         digests(&mut tail, "  data", &recorded.data);
         digests(&mut tail, "  models", &recorded.models);
@@ -318,12 +318,12 @@ fn program(command: &[String]) -> String {
     let mut out = String::new();
     let program = command.first().map_or("", String::as_str);
     line(&mut out, "current_file_path", |out| {
-        yaml::text(out, program)
+        yaml::text(out, program);
     });
     line(&mut out, "executable", |out| yaml::text(out, program));
     let host = rustix::system::uname();
     line(&mut out, "hostname", |out| {
-        yaml::text(out, &host.nodename().to_string_lossy())
+        yaml::text(out, &host.nodename().to_string_lossy());
     });
     out
 }
@@ -331,7 +331,7 @@ fn program(command: &[String]) -> String {
 fn about(beginning: &Beginning<'_>) -> String {
     let mut out = String::new();
     line(&mut out, "work_dir", |out| {
-        yaml::text(out, &work_dir(beginning.workdir, beginning.dir))
+        yaml::text(out, &work_dir(beginning.workdir, beginning.dir));
     });
     let folder = beginning
         .dir
@@ -393,7 +393,7 @@ fn swath(beginning: &Beginning<'_>) -> String {
         out.push(']');
     });
     line(&mut out, "  started_at", |out| {
-        yaml::text(out, &at.to_string())
+        yaml::text(out, &at.to_string());
     });
     out
 }
@@ -401,7 +401,7 @@ fn swath(beginning: &Beginning<'_>) -> String {
 fn ended(exit: &Exit, at: Timestamp) -> String {
     let mut out = String::new();
     line(&mut out, "  ended_at", |out| {
-        yaml::text(out, &at.to_string())
+        yaml::text(out, &at.to_string());
     });
     line(&mut out, "  exit", |out| yaml::text(out, &exit.to_string()));
     out

@@ -78,6 +78,7 @@ fn number(value: OsString) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "engine")]
 mod tests {
     use super::{OUTER, of_number, of_process, outer};
     use std::collections::BTreeMap;

@@ -200,7 +200,7 @@ mod tests {
         for piece in pieces {
             let mut now = Vec::new();
             scrape.feed(Stream::Out, piece.as_bytes(), &mut |values| {
-                now.push(shown(&values))
+                now.push(shown(&values));
             });
             all.push(now);
         }
@@ -291,13 +291,13 @@ mod tests {
         let mut scrape = scrape(&[("a", r"a=(\S+)"), ("b", r"b=(\S+)")]);
         let mut reports = Vec::new();
         scrape.feed(Stream::Out, b"a=", &mut |values| {
-            reports.push(shown(&values))
+            reports.push(shown(&values));
         });
         scrape.feed(Stream::Err, b"b=2\n", &mut |values| {
-            reports.push(shown(&values))
+            reports.push(shown(&values));
         });
         scrape.feed(Stream::Out, b"1\n", &mut |values| {
-            reports.push(shown(&values))
+            reports.push(shown(&values));
         });
         assert_eq!(reports, ["a=1 b=2"]);
     }
@@ -326,7 +326,7 @@ mod tests {
         let mut scrape = scrape(&[("loss", r"loss=(\S+)"), ("acc", r"acc=(\S+)")]);
         let mut reports = Vec::new();
         scrape.feed(Stream::Out, line.as_bytes(), &mut |values| {
-            reports.push(shown(&values))
+            reports.push(shown(&values));
         });
         scrape.finish(&mut |values| reports.push(shown(&values)));
         assert_eq!(reports, ["loss=0.25"]);

@@ -293,7 +293,7 @@ mod tests {
             assert!(
                 git(folder.path(), words).status().unwrap().success(),
                 "{words:?}"
-            )
+            );
         };
         run(&["init", "-q", "-b", "trunk"]);
         fs::create_dir(folder.path().join("src")).unwrap();
@@ -344,7 +344,7 @@ mod tests {
                 .open(path)
                 .unwrap()
                 .set_modified(then)
-                .unwrap()
+                .unwrap();
         };
         touch(&file);
         assert!(

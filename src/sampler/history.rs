@@ -240,7 +240,7 @@ impl History {
         match event {
             Event::Opened { header, .. } => self.limits = header.limits.len(),
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
-                self.rebuild(study)
+                self.rebuild(study);
             }
             Event::Created {
                 params,

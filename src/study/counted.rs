@@ -282,6 +282,7 @@ fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "engine")]
 mod tests {
     use crate::space::Value;
     use crate::study::{Datum, Exit, Goal, LogRecord, Metric, Objective, Take, Trial};

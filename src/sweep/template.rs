@@ -266,7 +266,7 @@ impl Arg {
     fn render(&self, fill: &Fill<'_>, made: &mut Vec<String>) {
         match self {
             Self::Text(pieces) if *pieces == [Piece::DataDir] => {
-                made.extend_from_slice(fill.data_dir)
+                made.extend_from_slice(fill.data_dir);
             }
             Self::Text(pieces) => made.extend(text_of(pieces, fill)),
             Self::Switch(name) => match fill.params.get(name) {

@@ -55,7 +55,7 @@ impl Tracker for Prov {
         self.behind = true;
         match &entry.event {
             Event::Ended { trial, .. } | Event::Judged { trial, .. } => {
-                drop(self.stale.insert(*trial))
+                self.stale.insert(*trial);
             }
             Event::Created {
                 origin:

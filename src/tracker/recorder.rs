@@ -195,7 +195,7 @@ impl Worker {
             match self.queue.send_timeout(entry, self.patience) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Timeout(back)) if self.steps.load(Relaxed) != before => {
-                    entry = back
+                    entry = back;
                 }
                 Err(_) => return Err(self.stuck()),
             }

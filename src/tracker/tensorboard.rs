@@ -287,7 +287,7 @@ impl Run {
         };
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
-            text_value(summary, &tag, &text)
+            text_value(summary, &tag, &text);
         });
         self.write()
     }
@@ -459,7 +459,7 @@ fn text_value(summary: &mut Message, tag: &str, text: &str) {
             tensor.text(8, text);
         });
         value.message(9, |metadata| {
-            metadata.message(1, |plugin| plugin.text(1, "text"))
+            metadata.message(1, |plugin| plugin.text(1, "text"));
         });
     });
 }
@@ -503,7 +503,7 @@ mod tests {
         frame(&mut out, event.bytes());
         for step in steps {
             summary(&mut event, at, *step, |summary| {
-                scalar(summary, "loss", 0.5)
+                scalar(summary, "loss", 0.5);
             });
             frame(&mut out, event.bytes());
         }

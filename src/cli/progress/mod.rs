@@ -131,7 +131,7 @@ impl Progress {
                 self.show_warning(*trial, text);
             }
             Event::Ended { trial, .. } if self.failed(study, *trial) => {
-                self.show_failure(study, *trial)
+                self.show_failure(study, *trial);
             }
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;

@@ -477,9 +477,9 @@ impl Pilot {
             seconds,
         };
         if doubtful {
-            self.doubted.push((Instant::now() + DOUBT, word))
+            self.doubted.push((Instant::now() + DOUBT, word));
         } else {
-            self.say(word)
+            self.say(word);
         }
     }
 

@@ -355,7 +355,7 @@ pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {
         ("kind", Raw::Text(word)) => {
-            takes_rank &= LineKind::find(&word).is_ok_and(LineKind::takes_rank)
+            takes_rank &= LineKind::find(&word).is_ok_and(LineKind::takes_rank);
         }
         ("kind" | "rank", _) => takes_rank = false,
         _ => is_empty = false,

@@ -237,7 +237,7 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
     (0..100).for_each(|_| {
         demo.event(Event::Closed {
             why: crate::study::Closing::Interrupted,
-        })
+        });
     });
     long(&mut demo, 10);
     let timeline = with(&demo, |input| Timeline::of(input, 100));
@@ -395,7 +395,7 @@ fn history_shows_configurations_by_their_means_and_none_that_breaks_a_limit_is_b
 fn trials_in_the_trash_are_in_no_plot() {
     let demo = replicated();
     with(&demo, |input| {
-        assert!(input.trials.iter().all(|trial| trial.id != TrialId(7)))
+        assert!(input.trials.iter().all(|trial| trial.id != TrialId(7)));
     });
     let timeline = with(&demo, |input| Timeline::of(input, 100));
     assert_eq!(timeline.bars.len(), 6);

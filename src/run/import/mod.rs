@@ -320,7 +320,7 @@ fn life(
             trial,
             attempt,
             record,
-        })
+        });
     };
     let when = foreign
         .when

@@ -155,7 +155,7 @@ pub(super) fn read(
     let span = section.span.clone();
     match texts(&mut section, "command", diagnostics) {
         Some(args) => {
-            run.command = command(&args, source, names, &run.data_dir, places, diagnostics)
+            run.command = command(&args, source, names, &run.data_dir, places, diagnostics);
         }
         None if trainee != Trainee::Function && !failed_since(diagnostics, before) => {
             diagnostics.push(no_command("`[run]` has no `command`").at(span, ""));

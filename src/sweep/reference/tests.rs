@@ -107,7 +107,7 @@ fn bad(takes: Takes) -> Vec<String> {
             bad.extend([format!("{:?}", least - 0.5), format!("{:?}", most + 0.5)]);
         }
         Takes::Form(..) | Takes::OneOf(_) | Takes::KindOf(_) => {
-            bad.push("'no such word'".to_owned())
+            bad.push("'no such word'".to_owned());
         }
         Takes::Duration | Takes::Size => bad.push("'3 parsecs'".to_owned()),
         Takes::Pattern => bad.push("'('".to_owned()),

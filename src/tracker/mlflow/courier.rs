@@ -191,7 +191,7 @@ impl Courier {
                 Ok(()) => drop(self.calls.pop_front()),
                 Err(Trouble::Away(why)) => return Err(Halt::Away(why)),
                 Err(Trouble::Refused { status, code, why }) => {
-                    self.refused(call, status, &code, why)?
+                    self.refused(call, status, &code, why)?;
                 }
             }
         }

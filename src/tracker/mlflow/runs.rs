@@ -283,7 +283,7 @@ impl Projection {
                             );
                         }
                         Datum::Flag(flag) => {
-                            self.tag(run, &format!("report.{name}"), &flag.to_string())
+                            self.tag(run, &format!("report.{name}"), &flag.to_string());
                         }
                         Datum::Text(text) => self.tag(run, &format!("report.{name}"), text),
                     }
@@ -329,7 +329,7 @@ impl Projection {
             }
             LogRecord::Param { name, value } => self.found(trial, name, value),
             LogRecord::Output { name, value } => {
-                self.tag(run, &format!("output.{name}"), &value.to_string())
+                self.tag(run, &format!("output.{name}"), &value.to_string());
             }
             LogRecord::Note { .. } => {
                 let text = |record: &LogRecord| match record {

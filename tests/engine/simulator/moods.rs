@@ -31,7 +31,7 @@ impl Tracker for Moody {
     fn record(&mut self, _: &Study, entry: &Entry) -> Result<(), TrackerError> {
         match self.mood {
             Mood::Slow if self.rng.random_range(0..20) == 0 => {
-                std::thread::sleep(Duration::from_millis(1))
+                std::thread::sleep(Duration::from_millis(1));
             }
             Mood::Broken if self.rng.random_range(0..40) == 0 => {
                 return Err(TrackerError::Other("broken".to_owned()));
