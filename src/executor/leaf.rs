@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn whoever_ignores_sigterm_is_killed_after_the_grace_and_what_it_used_is_known() {
         let Some(leaf) = leaf("ignores") else { return };
-        let busy = "trap '' TERM; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; sleep 60 & while :; do wait; done";
+        let busy = "trap '' TERM; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 60 & while :; do wait; done";
         let mut trial = family(busy, 1);
         leaf.take(trial.id(), Vec::new).unwrap();
         while processes::trees([trial.id()]).len() < 2 {

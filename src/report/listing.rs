@@ -115,7 +115,22 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
             trials.iter().map(|trial| trial.attempts.to_string()),
         ));
     }
+    // Beside a best value the last value of another metric would read as one report.
+    let shows_best = trials.iter().any(|trial| {
+        trial
+            .counted
+            .as_ref()
+            .is_some_and(|counted| counted.report != trial.reports)
+    });
     for name in metrics {
+        let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
+        let at_best = |trial: &&Trial| trial.counted.as_ref()?.number(&name);
+        let at_best: Vec<_> = trials.iter().map(at_best).collect();
+        if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
+            let title = format!("at_best({name})");
+            table.push(Column::numbers(&title, number::column(&at_best)));
+            continue;
+        }
         let values: Vec<_> = trials
             .iter()
             .map(|trial| Some(trial.metrics.get(&name)?.last.0))
@@ -398,6 +413,27 @@ trial  state     val_loss  time    lr  optimizer  acc  note
     }
 
     #[test]
+    fn beside_a_best_value_the_other_metrics_are_those_of_the_same_report() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for (epoch, loss, acc) in [(1.0, 0.5, 0.7), (2.0, 0.2, 0.8), (3.0, 0.4, 0.6)] {
+            let values = [("epoch", epoch), ("val_loss", loss), ("acc", acc)];
+            demo.report(trial, &values);
+        }
+        demo.end(trial, Exit::Done);
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
+        assert_eq!(
+            text,
+            "\
+trial  state     val_loss  time  at_best(acc)  epoch
+    1  complete       0.2    4s           0.8      3
+"
+        );
+    }
+
+    #[test]
     fn the_number_of_reports_is_not_shown_beside_a_metric_that_counts_them() {
         for first in [0.0, 1.0] {
             let mut demo = Demo::new(&[]);
@@ -448,8 +484,8 @@ trial  state     val_loss  time    lr  optimizer  acc  note
             "time",
             "lr",
             "param.time",
-            "metric.lr",
-            "metric.state",
+            "at_best(lr)",
+            "at_best(state)",
             "step",
         ];
         assert_eq!(titles, wanted);
