@@ -11,8 +11,8 @@ use crate::study::{
 pub(super) const METRIC: Opt = Opt::new(
     "metric",
     Takes::Text,
-    Preset::Derived("the first objective"),
-    "the objective that trials are compared by",
+    Preset::Derived("all objectives together"),
+    "the one objective that trials are compared by",
 );
 
 /// Reads the resource and the objective out of reports, in whatever order and grouping they come.
