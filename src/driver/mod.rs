@@ -518,7 +518,7 @@ impl<'a> Driver<'a> {
         // A single report without a model is its own result: short trials are spared the file.
         let has_result = found.reports > 1 || !found.models.is_empty();
         if told != Some(exit) || has_result {
-            let result = found.result(&self.study.header().objectives);
+            let result = found.result(self.study.header());
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, (self.clock)());
         }
     }

@@ -3,7 +3,7 @@
 //! Every table, command and tracker reads the step, the values and the model of a trial's result
 //! here, so that an objective never stands beside the model of another epoch.
 
-use super::{Datum, LogRecord, Metric, Objective, Take, Trial, record};
+use super::{Datum, Header, LogRecord, Metric, Objective, Take, Trial, record};
 use crate::space::{Name, Value};
 use serde::{Deserialize, Serialize};
 
@@ -125,11 +125,14 @@ impl Trial {
     }
 
     /// Returns the trial's result as named values, for programs that read a study elsewhere:
-    /// `objective.<metric>` of each objective, `best_step`, `model_path`, `model_md5` and
-    /// `model_step`. Values that do not exist are left out.
+    /// `objective.<metric>` of each objective, `best_step`, `model_path`, `model_md5`,
+    /// `model_step`, and `feasible` where there are outcome constraints. Values that do not exist
+    /// are left out.
     #[must_use]
-    pub fn result(&self, objectives: &[Objective]) -> Vec<(String, Value)> {
-        let values = objectives.iter().filter_map(|objective| {
+    pub fn result(&self, header: &Header) -> Vec<(String, Value)> {
+        let is_constrained = !header.limits.is_empty();
+        let feasible = self.feasible(&header.limits).filter(|_| is_constrained);
+        let values = header.objectives.iter().filter_map(|objective| {
             let value = self.objective(objective)?;
             Some((
                 format!("objective.{}", objective.metric),
@@ -154,6 +157,7 @@ impl Trial {
                 "model_step",
                 model.and_then(|model| model.step).map(Value::Float),
             ),
+            ("feasible", feasible.map(Value::Bool)),
         ];
         let others = others
             .into_iter()
@@ -285,7 +289,7 @@ fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
 #[cfg(feature = "engine")]
 mod tests {
     use crate::space::Value;
-    use crate::study::{Datum, Exit, Goal, LogRecord, Metric, Objective, Take, Trial};
+    use crate::study::{Datum, Exit, Goal, Limit, LogRecord, Metric, Objective, Take, Trial};
     use crate::tracker::demo::Demo;
 
     /// Runs one trial: numbers are reports of the loss, texts are models.
@@ -469,6 +473,41 @@ mod tests {
             (trial.at_best("gone"), counted.number("loss")),
             (None, Some(0.2))
         );
+    }
+
+    #[test]
+    fn the_result_says_whether_the_report_that_counts_keeps_the_constraints() {
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        };
+        let mut demo = Demo::with(&[], vec![objective]);
+        let trial = demo.start(&[]);
+        for (loss, latency) in [(0.9, 1.0), (0.2, 3.0), (0.4, 1.0)] {
+            demo.report(trial, &[("loss", loss), ("latency", latency)]);
+        }
+        let feasible = |most: Option<f64>| {
+            let mut header = demo.study.header().clone();
+            header.limits = most
+                .map(|most| Limit {
+                    metric: "latency".into(),
+                    min: None,
+                    max: Some(most),
+                })
+                .into_iter()
+                .collect();
+            let result = demo.study.trial(trial).unwrap().result(&header);
+            let found = result.into_iter().find(|(name, _)| name == "feasible");
+            found.map(|(_, value)| value)
+        };
+        assert_eq!(
+            feasible(Some(2.0)),
+            Some(Value::Bool(false)),
+            "at the best report it is 3"
+        );
+        assert_eq!(feasible(Some(3.0)), Some(Value::Bool(true)));
+        assert_eq!(feasible(None), None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn results(study: &Study) -> Vec<(String, String, String)> {
     let known: BTreeSet<String> = study
         .trials()
         .iter()
-        .flat_map(|trial| trial.result(objectives))
+        .flat_map(|trial| trial.result(study.header()))
         .map(|(name, _)| name)
         .collect();
     let values = objectives.iter().map(|objective| {

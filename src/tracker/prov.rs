@@ -230,7 +230,7 @@ fn config(trial: TrialId) -> String {
 fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let ended = trial.exit.as_ref().map(|_| trial);
-    let result = trial.result(&study.header().objectives);
+    let result = trial.result(study.header());
     let result: Vec<_> = result
         .iter()
         .map(|(name, value)| (format!("swath:{}", local(name)), param(value)))

@@ -201,7 +201,7 @@ impl TensorBoard {
         };
         if let Some(end) = end {
             run.file.begin_tail();
-            run.result(&trial.result(&study.header().objectives), at)?;
+            run.result(&trial.result(study.header()), at)?;
             plugin(
                 &mut run.event,
                 hparams::END,

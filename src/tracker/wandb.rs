@@ -17,7 +17,7 @@ use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
 use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Objective, Origin, Setting, Study,
+    Datum, Due, Entry, Event, Exit, Failure, Header, Kind, LogRecord, Origin, Setting, Study,
     Timestamp, Trial, TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
@@ -181,7 +181,7 @@ impl Tracker for Wandb {
                     return Ok(());
                 };
                 run.end(
-                    (about, &study.header().objectives),
+                    (about, study.header()),
                     exit,
                     (&folder, &self.home.due),
                     entry.at,
@@ -215,7 +215,7 @@ impl Wandb {
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
                 run.end(
-                    (trial, &study.header().objectives),
+                    (trial, study.header()),
                     &Exit::Stopped,
                     (&folder, &self.home.due),
                     at,
@@ -327,7 +327,7 @@ impl Run {
 
     fn end(
         &mut self,
-        (trial, objectives): (&Trial, &[Objective]),
+        (trial, header): (&Trial, &Header),
         exit: &Exit,
         (folder, due): (&Path, &Due),
         at: Timestamp,
@@ -346,7 +346,7 @@ impl Run {
         })?;
         let step = (self.all.rows - 1).max(0);
         self.items.clear();
-        for (key, value) in summary(trial, objectives, last) {
+        for (key, value) in summary(trial, header, last) {
             let (item, json) = self.items.add();
             item.push_str(&key);
             json.extend_from_slice(&value);
@@ -422,7 +422,7 @@ fn describe(
 /// Returns the last value of everything, outputs, data sets and models, and the trial's result.
 fn summary(
     trial: &Trial,
-    objectives: &[Objective],
+    header: &Header,
     mut last: BTreeMap<String, Vec<u8>>,
 ) -> impl Iterator<Item = (String, Vec<u8>)> {
     for record in &trial.records {
@@ -446,7 +446,7 @@ fn summary(
     let exit = trial.exit.as_ref().map(ToString::to_string);
     let about = json!({
         "state": trial.state.word(), "exit": exit, "attempts": trial.attempts,
-        "result": result(trial, objectives), "files": files,
+        "result": result(trial, header), "files": files,
     });
     last.insert("swath".to_owned(), json(&about));
     last.into_iter()
@@ -454,9 +454,9 @@ fn summary(
 
 /// Returns the trial's result with its objectives below `objective`: W&B sorts and shows columns by
 /// paths like `swath.result.objective.val_loss`, and takes every dot for a level.
-fn result(trial: &Trial, objectives: &[Objective]) -> Value {
+fn result(trial: &Trial, header: &Header) -> Value {
     let (mut result, mut values) = (serde_json::Map::new(), serde_json::Map::new());
-    for (name, value) in trial.result(objectives) {
+    for (name, value) in trial.result(header) {
         match name.strip_prefix("objective.") {
             Some(metric) => values.insert(metric.to_owned(), json!(value)),
             None => result.insert(name, json!(value)),

@@ -231,7 +231,7 @@ impl Filling<'_, '_, '_> {
         if best {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
-        let result = trial.result(&header.objectives);
+        let result = trial.result(header);
         properties.extend(
             result
                 .iter()

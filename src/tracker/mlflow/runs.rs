@@ -7,8 +7,8 @@
 use super::names::{self, digest};
 use crate::space::{Name, Value};
 use crate::study::{
-    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
-    Trial, TrialId, TrialState,
+    Closing, Datum, Entry, Event, Exit, Header, LogRecord, Metric, Objective, Origin, Study,
+    Timestamp, Trial, TrialId, TrialState,
 };
 use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Projection {
             Event::Ended { trial, exit, .. } => {
                 self.tag(trial.0, "swath.exit", &exit.to_string());
                 if let Some(trial) = study.trial(*trial) {
-                    self.result(trial, &study.header().objectives);
+                    self.result(trial, study.header());
                 }
             }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
@@ -231,8 +231,8 @@ impl Projection {
     }
 
     /// Tags the run of a trial with its result so far.
-    fn result(&mut self, trial: &Trial, objectives: &[Objective]) {
-        for (name, value) in trial.result(objectives) {
+    fn result(&mut self, trial: &Trial, header: &Header) {
+        for (name, value) in trial.result(header) {
             self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
         }
     }
@@ -263,7 +263,6 @@ impl Projection {
     }
 
     fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
-        let objectives = &study.header().objectives;
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
@@ -312,7 +311,7 @@ impl Projection {
                     },
                 );
             }
-            LogRecord::Model { .. } => self.result(trial, objectives),
+            LogRecord::Model { .. } => self.result(trial, study.header()),
             LogRecord::Artifact { path, .. } => {
                 self.push(
                     run,
