@@ -115,32 +115,13 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
             trials.iter().map(|trial| trial.attempts.to_string()),
         ));
     }
-    // Beside a best value the last value of another metric would read as one report.
-    let shows_best = trials.iter().any(|trial| {
-        trial
-            .counted
-            .as_ref()
-            .is_some_and(|counted| counted.report != trial.reports)
-    });
-    for name in metrics {
-        let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
-        let at_best = |trial: &&Trial| trial.counted.as_ref()?.number(&name);
-        let at_best: Vec<_> = trials.iter().map(at_best).collect();
-        if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
-            let title = format!("at_best({name})");
-            table.push(Column::numbers(&title, number::column(&at_best)));
-            continue;
+    for column in metric_columns(trials, metrics) {
+        let numbers = Column::numbers(&column.title, number::column(&column.values));
+        if column.is_at_best {
+            table.push(numbers);
+        } else {
+            push_own(table, "metric", &column.name, numbers);
         }
-        let values: Vec<_> = trials
-            .iter()
-            .map(|trial| Some(trial.metrics.get(&name)?.last.0))
-            .collect();
-        push_own(
-            table,
-            "metric",
-            &name,
-            Column::numbers(&name, number::column(&values)),
-        );
     }
     if let Some(notes) = notes {
         table.push(notes);
@@ -311,6 +292,56 @@ pub fn time(study: &Study, trial: &Trial) -> String {
     } else {
         number::seconds(trial.seconds + running)
     }
+}
+
+/// The values of a metric in a table that shows the trials' objectives.
+pub(super) struct MetricColumn {
+    /// The metric.
+    pub(super) name: Name,
+    /// The expression that gives the values: `at_best(acc)`, or the name for the last values.
+    pub(super) title: String,
+    /// Whether the values are those of the report that counts.
+    pub(super) is_at_best: bool,
+    /// A value for each trial; `None` where the trial did not report the metric.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Returns the columns of metrics that stand beside the objectives. Where an objective is the best
+/// of several reports, its neighbours are the values of the same report: last values would read as
+/// one report with it. A metric that the trials' steps are read from shows how far they came.
+pub(super) fn metric_columns(
+    trials: &[&Trial],
+    names: impl IntoIterator<Item = Name>,
+) -> Vec<MetricColumn> {
+    let shows_best = trials.iter().any(|trial| {
+        let counted = trial.counted.as_ref();
+        counted.is_some_and(|counted| counted.report != trial.reports)
+    });
+    let column = |name: Name| {
+        let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
+        let at_best = |trial: &&Trial| trial.counted.as_ref()?.number(&name);
+        let at_best: Vec<_> = trials.iter().map(at_best).collect();
+        if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
+            let title = format!("at_best({name})");
+            let (is_at_best, values) = (true, at_best);
+            return MetricColumn {
+                name,
+                title,
+                is_at_best,
+                values,
+            };
+        }
+        let last = |trial: &&Trial| Some(trial.metrics.get(&name)?.last.0);
+        let values = trials.iter().map(last).collect();
+        let (is_at_best, title) = (false, name.to_string());
+        MetricColumn {
+            name,
+            title,
+            is_at_best,
+            values,
+        }
+    };
+    names.into_iter().map(column).collect()
 }
 
 /// Returns the reported keys that are neither an objective nor the resource.

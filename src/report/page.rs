@@ -73,7 +73,7 @@ struct Trials {
     objectives: Vec<Vec<Option<f64>>>,
     /// The parameters in which trials differ.
     axes: Vec<Axis>,
-    /// Other metrics: name and last values.
+    /// Other metrics: the expression of the column, and its values.
     metrics: Vec<(String, Vec<Option<f64>>)>,
     seconds: Vec<f64>,
     step: Vec<Option<f64>>,
@@ -205,24 +205,19 @@ impl Trials {
                 .iter()
                 .any(|objective| &*objective.metric == name)
         };
-        let mut metrics = Vec::new();
-        for name in row::metrics(study)
+        let names = row::metrics(study)
             .into_iter()
             .filter(|name| !is_objective(name))
-            .take(12)
-        {
-            let last = |trial: &&Trial| {
-                trial
-                    .metrics
-                    .get(&name)
-                    .map(|tally| brief(tally.last.0))
-                    .filter(|last| last.is_finite())
-            };
-            let values: Vec<Option<f64>> = trials.iter().map(last).collect();
-            if values.iter().any(Option::is_some) {
-                metrics.push((name.to_string(), values));
-            }
-        }
+            .take(12);
+        let finite = |value: Option<f64>| value.map(brief).filter(|value| value.is_finite());
+        let metrics = listing::metric_columns(trials, names)
+            .into_iter()
+            .map(|column| {
+                let values = column.values.into_iter().map(finite);
+                (column.title, values.collect::<Vec<_>>())
+            })
+            .filter(|(_, values)| values.iter().any(Option::is_some))
+            .collect();
         let now = study.at();
         let seconds = |trial: &&Trial| {
             let running = (trial.exit.is_none())
