@@ -1,10 +1,10 @@
 //! `swath`: hyperparameter sweeps with trial logging.
 //!
-//! A **sweep** file says what to search and how. Its [`space`] is expanded by a `sampler` and paced
-//! by a `scheduler` into **trials**. An `executor` runs each trial; each gets a logger bound to
-//! pipeline, stage and trial id. All that happens comes back as events to one driver, which appends
-//! each to the journal, folds it into the [`study`], tells sampler and scheduler, and hands it to
-//! the `tracker`s.
+//! A **sweep** file defines the search and its settings. A `sampler` proposes configurations from
+//! its [`space`], and a `scheduler` decides how long each **trial** may run. An `executor` runs the
+//! trials. Every trial has a logger bound to its pipeline, stage and trial id. Executors and
+//! loggers send events to one driver. The driver appends each event to the journal, folds it into
+//! the [`study`], informs the sampler and the scheduler, and passes it on to the `tracker`s.
 
 #[cfg(feature = "engine")]
 mod cgroup;

@@ -1,8 +1,9 @@
-//! The memory controller: whether the groups that are made in one can have a limit of their own.
+//! The memory controller: whether the child groups of a group can have memory limits of their own.
 //!
-//! The kernel gives controllers to the children of a group only while no process is in the group
-//! itself, the topmost one excepted. So who is alone in its group moves into a child of it. Who is
-//! not alone goes without: the processes of others are never moved.
+//! The kernel enables controllers for the children of a group only while the group itself contains
+//! no process, except for the topmost group. A process that is alone in its group therefore moves
+//! into a child of it. If other processes are in the group, the children get no controller: the
+//! processes of others are never moved.
 
 use super::Cgroup;
 use std::io;
@@ -10,36 +11,38 @@ use std::io;
 const ENABLE: &str = "+memory";
 const DISABLE: &str = "-memory";
 
-/// How often it is looked whether everybody has moved: a process may just be starting another.
+/// Maximum number of passes over the members while they are moved. A process may start another one
+/// during a pass.
 const LOOKS: u32 = 100;
 
 /// Whether the children of a group can have the memory controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prospect {
-    /// They have it, or will for the asking.
+    /// The children have the controller, or it can be enabled at once.
     Ready,
-    /// If this process moves out of the way.
+    /// The controller can be enabled once this process has moved out of the group.
     Alone,
-    /// Not while there are so many processes of others.
+    /// The controller cannot be enabled while the group contains this number of other processes.
     Others(usize),
-    /// The group itself has not.
+    /// The group itself has no memory controller.
     NoController,
 }
 
-/// What was changed in a group so that its children have the controller.
+/// The change that gives the children of a group the controller. If processes had to move for it,
+/// dropping the loan reverts the change.
 #[derive(Debug)]
 pub(crate) struct Loan {
-    /// The group.
+    /// The group whose children have the controller.
     of: Cgroup,
-    /// Where its processes are meanwhile.
+    /// The child group that its processes have moved to, if they had to move.
     shelter: Option<Cgroup>,
 }
 
 impl Cgroup {
-    /// Returns whether the children of this group, in which this process is, can have the memory
+    /// Returns whether the children of this group, which contains this process, can have the memory
     /// controller.
     pub(crate) fn memory_prospect(&self, is_ours: impl Fn(u32) -> bool) -> Prospect {
-        // Only the topmost group has no type.
+        // Only the topmost group lacks this file.
         let topmost = !self.path.join("cgroup.type").exists();
         if !self.lists("cgroup.controllers", "memory") {
             return Prospect::NoController;
@@ -58,10 +61,10 @@ impl Cgroup {
         }
     }
 
-    /// Gives the memory controller to the children of this group, in which no process is.
+    /// Enables the memory controller for the children of this group, which must contain no process.
     ///
     /// # Errors
-    /// If it has it not, or a process is in it.
+    /// If the group itself has no memory controller, or contains a process.
     pub(crate) fn enable_memory(&self) -> io::Result<()> {
         if self.lists("cgroup.subtree_control", "memory") {
             return Ok(());
@@ -69,26 +72,26 @@ impl Cgroup {
         self.set("cgroup.subtree_control", ENABLE)
     }
 
-    /// Limits the memory of all processes in this group together. If they want more the kernel ends
-    /// them all.
+    /// Limits the total memory of all processes in this group, in bytes. When they exceed it, the
+    /// kernel kills all of them.
     ///
     /// # Errors
     /// If this group has no memory controller.
     pub(crate) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         self.set("memory.max", &bytes.to_string())?;
-        // Not in every kernel: without the first only one process is ended, without the second
-        // there is no swap.
+        // Not every kernel has these files. Without the first, the kernel kills only one process;
+        // without the second, there is no swap to limit.
         self.set("memory.oom.group", "1").ok();
         self.set("memory.swap.max", "0").ok();
         Ok(())
     }
 
-    /// Gives the memory controller to the children of this group, in which this process is. If it
-    /// has to move for that, to `shelter`, a child that is not there yet. Processes that are not
-    /// ours are not moved.
+    /// Enables the memory controller for the children of this group, which contains this process.
+    /// If the processes have to move for that, they move to `shelter`, a child that does not exist
+    /// yet. Processes for which `is_ours` is false are never moved.
     ///
     /// # Errors
-    /// If the children cannot have it. Nothing has changed then.
+    /// If the children cannot have the controller. Nothing has changed then.
     pub(crate) fn borrow_memory(
         &self,
         shelter: Self,
@@ -108,7 +111,7 @@ impl Cgroup {
                     of: self.clone(),
                     shelter: Some(shelter),
                 };
-                // What fails leaves a loan behind, which is given back.
+                // On an error here the loan is dropped, which reverts the steps made so far.
                 loan.move_out(is_ours)?;
                 self.enable_memory()?;
                 Ok(loan)
@@ -119,8 +122,8 @@ impl Cgroup {
 }
 
 impl Loan {
-    /// Moves this process first, so that what it starts from now on is born elsewhere, then what it
-    /// had started.
+    /// Moves this process first, so that its new children start in the shelter, and then the
+    /// children that it already had.
     fn move_out(&self, is_ours: impl Fn(u32) -> bool) -> io::Result<()> {
         let Some(shelter) = &self.shelter else {
             return Ok(());
@@ -135,7 +138,7 @@ impl Loan {
                 if !is_ours(pid) {
                     return Err(io::ErrorKind::ResourceBusy.into());
                 }
-                // It may have ended.
+                // The process may have ended since.
                 shelter.take(pid).ok();
             }
         }
@@ -143,12 +146,14 @@ impl Loan {
     }
 }
 
-/// Gives back what was lent: for the one who moved, or for who ends what that one has left.
+/// Withdraws the controller from the children of `of`, moves the processes of the shelter back and
+/// removes the shelter. Called by the process that moved, or by the process that cleans up after
+/// it.
 pub(crate) fn give_back(of: &Cgroup, shelter: &Cgroup) {
     if !shelter.path.is_dir() {
         return;
     }
-    // Refused as long as there are groups that use it.
+    // The kernel refuses this while other child groups use the controller.
     of.set("cgroup.subtree_control", DISABLE).ok();
     for pid in shelter.members() {
         of.take(pid).ok();

@@ -1,8 +1,8 @@
-//! Control groups of the kernel, version 2: folders that hold processes, whatever these do to their
-//! parents, sessions and environments.
+//! Control groups of the kernel (cgroups), version 2: folders that contain processes. A process
+//! stays in its group when it changes its parent, session or environment.
 //!
-//! Everything here is a file that is read or written. Where there is no such file system,
-//! [`Cgroup::own`] finds none.
+//! All operations read or write files. On a machine without this file system, [`Cgroup::own`]
+//! returns `None`.
 
 mod memory;
 mod mounts;
@@ -14,28 +14,29 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// One control group: a folder, which may be no more.
+/// A control group, named by its folder. The folder may have been removed since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
-    /// Names a folder of the file system.
+    /// Names the control group of a folder, without any access to the disk.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Finds the one that this process is in; `None` if it cannot be seen from here.
+    /// Finds the control group of this process; `None` if no mount shows it.
     pub(crate) fn own() -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let own = Self::at(mounts::own(&mounts, &groups)?);
-        // What the two files say can be of different namespaces: this is the proof.
+        // The two files may describe different namespaces. Only the list of members proves that the
+        // folder is ours.
         own.members().contains(&std::process::id()).then_some(own)
     }
 
-    /// Returns the topmost ones that can be seen.
+    /// Returns the topmost control groups that are visible: one per mount.
     pub(crate) fn tops() -> Vec<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         mounts::all(&mounts)
@@ -44,12 +45,12 @@ impl Cgroup {
             .collect()
     }
 
-    /// Returns where it is.
+    /// Returns the folder of the control group.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns its name: that of its folder.
+    /// Returns the name of the folder; empty if it is not UTF-8.
     pub(crate) fn name(&self) -> &str {
         self.path
             .file_name()
@@ -57,12 +58,12 @@ impl Cgroup {
             .unwrap_or_default()
     }
 
-    /// Names one right below it.
+    /// Names the child group `name`, which need not exist.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self::at(self.path.join(name))
     }
 
-    /// Returns those right below it.
+    /// Returns the child groups that exist. An unreadable folder has none.
     pub(crate) fn children(&self) -> Vec<Self> {
         let entries = fs::read_dir(&self.path)
             .into_iter()
@@ -72,41 +73,43 @@ impl Cgroup {
         folders.map(|entry| Self::at(entry.path())).collect()
     }
 
-    /// Makes it.
+    /// Creates the folder and so the control group.
     ///
     /// # Errors
-    /// If it is there already, or this process may not.
+    /// If the folder exists already, or this process lacks the permission.
     pub(crate) fn make(&self) -> io::Result<()> {
         fs::create_dir(&self.path)
     }
 
-    /// Returns whether this process may move its children from here to what it makes here.
+    /// Returns whether this process may move its children from here into groups that it creates
+    /// here.
     pub(crate) fn lends(&self) -> bool {
         let may_write =
             |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
         may_write(&self.path) && may_write(&self.path.join("cgroup.procs"))
     }
 
-    /// Moves a process here, with its threads and without its children.
+    /// Moves a process into this group, with its threads but without its children.
     ///
     /// # Errors
-    /// If it is no more, or this process may not.
+    /// If the process has ended, or this process lacks the permission.
     pub(crate) fn take(&self, pid: u32) -> io::Result<()> {
         self.set("cgroup.procs", &pid.to_string())
     }
 
-    /// Returns the processes that are right here. The dead, and those that this process cannot see,
-    /// are left out.
+    /// Returns the pids of the processes in this group itself. Dead processes, and processes that
+    /// this process cannot see, are omitted.
     pub(crate) fn members(&self) -> BTreeSet<u32> {
         let listed = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
         listed
             .lines()
             .filter_map(|pid| pid.parse().ok())
+            // The kernel lists a process of another pid namespace as 0.
             .filter(|pid| *pid != 0)
             .collect()
     }
 
-    /// Returns the processes that are here or below.
+    /// Returns the pids of the processes in this group and in all groups below it.
     pub(crate) fn processes(&self) -> BTreeSet<u32> {
         let mut found = self.members();
         for child in self.children() {
@@ -115,22 +118,23 @@ impl Cgroup {
         found
     }
 
-    /// Sends SIGKILL to every process here and below at once, also to those that are just being
-    /// born.
+    /// Sends SIGKILL to every process in this group and below it at once, including processes that
+    /// are being forked.
     ///
     /// # Errors
-    /// If the kernel is older than 5.14, or this process may not.
+    /// If the kernel is older than 5.14, or this process lacks the permission.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.set("cgroup.kill", "1")
     }
 
-    /// Removes it and all below it.
+    /// Removes this group and all groups below it. A group that does not exist counts as removed.
     ///
     /// # Errors
-    /// If there are processes.
+    /// If a group still contains processes.
     pub(crate) fn remove(&self) -> io::Result<()> {
         match fs::remove_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // The kernel refuses to remove a group that has children, so these go first.
             Err(_) => {
                 for child in self.children() {
                     child.remove()?;
@@ -141,7 +145,7 @@ impl Cgroup {
         }
     }
 
-    /// Returns the number behind `key` in one of its files.
+    /// Returns the number that follows `key` in `file` of this group; the whole key must match.
     pub(crate) fn number(&self, file: &str, key: &str) -> Option<u64> {
         let text = fs::read_to_string(self.path.join(file)).ok()?;
         text.lines().find_map(|line| {
@@ -153,7 +157,7 @@ impl Cgroup {
         })
     }
 
-    /// Returns the number that one of its files holds.
+    /// Returns the single number in `file` of this group; `None` for a word such as `max`.
     pub(crate) fn value(&self, file: &str) -> Option<u64> {
         fs::read_to_string(self.path.join(file))
             .ok()?
@@ -162,19 +166,20 @@ impl Cgroup {
             .ok()
     }
 
-    /// Writes to one of its files.
+    /// Writes `value` to `file` of this group.
     ///
     /// # Errors
-    /// If there is none, or the kernel does not take it.
+    /// If the file does not exist, or the kernel rejects the value.
     pub(crate) fn set(&self, file: &str, value: &str) -> io::Result<()> {
-        // Not made if it is not there.
+        // Opened without `create`: a missing file means that the kernel does not support the
+        // setting.
         OpenOptions::new()
             .write(true)
             .open(self.path.join(file))?
             .write_all(value.as_bytes())
     }
 
-    /// Returns whether one of its files, a list of words, has that word.
+    /// Returns whether `file` of this group, a list of words, contains `word`.
     fn lists(&self, file: &str, word: &str) -> bool {
         let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
         text.split_ascii_whitespace().any(|found| found == word)
@@ -185,7 +190,7 @@ impl Cgroup {
 pub(super) mod tests {
     use super::*;
 
-    /// A folder that looks like one of the kernel's, as far as files do.
+    /// Returns a folder with the given files, which stands for a control group in tests.
     pub(super) fn pretended(files: &[(&str, &str)]) -> (tempfile::TempDir, Cgroup) {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {

@@ -1,22 +1,23 @@
-//! Where the control groups are mounted, and which folder there is this process's own.
+//! The mounts of the cgroup file system, and the folder of this process below them.
 
 use std::path::{Component, Path, PathBuf};
 
 /// A mount of the file system `cgroup2`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// The control group that is seen there, as this process's namespace names it.
+    /// The control group at the mount point, as this process's namespace names it.
     root: PathBuf,
-    /// Where.
+    /// The mount point.
     pub(super) at: PathBuf,
 }
 
-/// Returns the mounts that a text of `/proc/self/mountinfo` tells of; see proc(5).
+/// Returns the cgroup mounts in a text of `/proc/self/mountinfo`; see proc(5).
 pub(super) fn all(mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(mount).collect()
 }
 
-/// Reads `ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS… - KIND SOURCE OPTIONS`.
+/// Parses `ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS… - KIND SOURCE OPTIONS`. Returns `None` for any
+/// other file system.
 fn mount(line: &str) -> Option<Mount> {
     let (place, about) = line.split_once(" - ")?;
     if about.split(' ').next() != Some("cgroup2") {
@@ -29,7 +30,7 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// Undoes `\040` and the like, with which blanks are written.
+/// Decodes octal escapes such as `\040`, which stand for blanks.
 fn unescaped(field: &str) -> String {
     let mut parts = field.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -51,13 +52,14 @@ fn unescaped(field: &str) -> String {
     plain
 }
 
-/// Returns the folder of the process whose `mountinfo` and `cgroup` these are; `None` if no mount
-/// shows it.
+/// Returns the control group folder of the process with these contents of `mountinfo` and `cgroup`;
+/// `None` if no mount shows it.
 pub(super) fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let own = Path::new(cgroup.lines().find_map(|line| line.strip_prefix("0::"))?);
     let seen = |mount: Mount| {
         let below = own.strip_prefix(&mount.root).ok()?;
-        // A path that leads out of the namespace says where from only if the mount's does too.
+        // A path that leaves the namespace by `..` can be resolved only if the mount's root leaves
+        // it too.
         let leads_out = below.components().any(|part| part == Component::ParentDir);
         let above = mount.root.ends_with("..") && !own.starts_with("/..");
         (!leads_out && !above).then(|| mount.at.join(below))

@@ -1,4 +1,4 @@
-//! `swath add`: a configuration to be tried next, also while the study runs.
+//! `swath add`: adds a configuration that the study tries next, even while it runs.
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
@@ -32,7 +32,8 @@ pub(crate) struct Args {
     pub(crate) again: bool,
 }
 
-/// Runs it.
+/// Runs `swath add`: checks each configuration against the space, the constraints and the existing
+/// trials, then delivers all of them. One bad configuration refuses the whole request.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (dir, pairs) = split(args, context)?;
     let source = source(args, pairs)?;
@@ -71,7 +72,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     deliver(&dir, &sweep, &points, context)
 }
 
-/// Writes them into the journal, or leaves them for whoever runs the study.
+/// Appends the trials to the journal. If another process runs the study, writes them to its inbox
+/// instead, because only the holder of the lock may append.
 fn deliver(
     dir: &StudyDir,
     sweep: &Sweep,
@@ -81,7 +83,8 @@ fn deliver(
     let now = Timestamp::now();
     let before = journal::settled(dir)?.trials().len();
     let written = amend::amend(dir, &Machine::here().holder(now), now, |study| {
-        // Each is completed with what is known before it, as it would be by a run.
+        // Each point is completed from the study including the points before it, as a run would do
+        // it.
         let mut known = study.clone();
         let mut events = Vec::new();
         for point in points {
@@ -133,7 +136,8 @@ fn deliver(
     Ok(Code::Done)
 }
 
-/// Tells the study from the values.
+/// Splits the words into the study and the `name=value` pairs. The first word names the study if it
+/// contains no `=`.
 fn split<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String]), Failure> {
     match args.words.split_first() {
         Some((word, rest)) if !word.contains('=') => {
@@ -188,7 +192,7 @@ fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
     })
 }
 
-/// Reads the sweep file that a study keeps.
+/// Reads the copy of the sweep file that a study keeps.
 pub(super) fn sweep_of(dir: &StudyDir, context: &Context) -> Result<Sweep, Failure> {
     let path = dir.sweep_toml();
     Sweep::read_for_function(&path)

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The arguments of the whole command line, as clap parses them.
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Every command. Each has a file of its own, which holds its arguments and `run`.
+/// The commands. Each has its own file, which holds its arguments and its `run` function.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write a sweep file to start from, for a given program

@@ -1,4 +1,4 @@
-//! `swath best`: the best trial, ready to paste; the Pareto front if there are several objectives.
+//! `swath best`: prints the best trial, ready to paste, or the Pareto front for several objectives.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -37,7 +37,9 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath best`: fails with [`Code::NoSuccess`] if no trial has succeeded, if `--args` is
+/// given and no trial satisfies the outcome constraints, or if `--model` is given and there is no
+/// model.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let study = &found.study;
@@ -48,6 +50,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     } else {
         rank::best(study, usize::MAX)
     };
+    // The ranking covers the whole study; the selection only filters it.
     if let Some(allowed) = allowed {
         let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
         ranked.retain(|trial| ids.contains(&trial.id));
@@ -66,6 +69,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let feasible = ranked
         .iter()
         .any(|trial| summary::broken(study, trial).is_empty());
+    // Scripts pass the arguments on without a look at warnings, so infeasible ones are an error.
     if args.args && !feasible {
         return Err(infeasible(study, ranked.first().copied()));
     }
@@ -121,7 +125,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "no trial keeps the outcome constraints: the best of those that break them is shown",
         );
     } else if args.args {
-        // Arguments carry no remark.
+        // Arguments have no room for a remark, so violated constraints are warned about on standard
+        // error.
         for trial in ranked
             .iter()
             .filter(|trial| !summary::broken(study, trial).is_empty())
@@ -135,7 +140,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Says that there is nothing to hand to a program.
+/// Returns the failure for `--args` if no trial satisfies the outcome constraints.
 fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     let best = best.map_or_else(String::new, |best| {
         format!(
@@ -153,7 +158,7 @@ fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     ))
 }
 
-/// Returns a trial as a `[[point]]`, with a comment that says where it comes from.
+/// Returns a trial as a `[[point]]` with a comment that states its origin.
 fn point(study: &Study, trial: &Trial) -> String {
     let from = format!(
         "# trial {} of {}: {}",

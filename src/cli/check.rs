@@ -1,4 +1,4 @@
-//! `swath check`: everything that can be known of a sweep without starting anything.
+//! `swath check`: reports everything that a sweep file defines, without starting a trial.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -30,10 +30,10 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Draws by which the acceptance of the constraints is measured.
+/// The number of random draws that estimate the acceptance rate of the constraints.
 const DRAWS: u32 = 10_000;
 
-/// Runs it.
+/// Runs `swath check`: prints a table, or one JSON document with `--json`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
@@ -49,6 +49,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     match sweeps::read_quietly(&args.sweep) {
         Ok(sweep) => {
+            // A sweep file that `--strict` refuses is still described, with `ok` set to false.
             let refused = args.strict && !sweep.warnings.list.is_empty();
             let facts = Facts::of(&sweep, context);
             context.out.json(&facts.json(&sweep, !refused))?;
@@ -64,13 +65,13 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
 }
 
-/// What is worked out about a sweep.
+/// The properties of a sweep that `swath check` computes.
 struct Facts {
     names: Vec<Name>,
     searched: usize,
     size: Option<u64>,
     acceptance: Acceptance,
-    /// A configuration in the space, as an example.
+    /// A configuration of the space, as an example for the command line.
     example: Params,
     command: Vec<String>,
 }
@@ -86,6 +87,7 @@ impl Facts {
             params_file: &folder.join("params.json"),
             data_dir: &sweep.run.data_dir,
         });
+        // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space
             .axes()
@@ -220,8 +222,9 @@ impl Facts {
     }
 }
 
-/// Returns the configuration that is tried first if there is one, else the first of a few points
-/// that the constraints accept.
+/// Returns an example configuration: the first point of the sweep file, or the defaults, completed
+/// with the first of 1000 lattice points that satisfy the constraints. If none does, the first
+/// completed point is returned.
 fn example(sweep: &Sweep) -> Params {
     let given = sweep
         .points
@@ -229,7 +232,7 @@ fn example(sweep: &Sweep) -> Params {
         .cloned()
         .unwrap_or_else(|| sweep.space.defaults());
     let dims = sweep.space.dims();
-    // A lattice by the golden ratio visits every corner soon.
+    // Multiples of the golden ratio cover each axis evenly, so few points suffice.
     let point = |at: u32| -> Vec<f64> {
         (0..dims)
             .map(|axis| (0.5 + f64::from(at) * 0.618_034 * (axis + 1) as f64).fract())

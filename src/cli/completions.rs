@@ -1,4 +1,4 @@
-//! `swath completions`: a completion script for a shell.
+//! `swath completions`: prints a completion script for a shell.
 
 use super::Context;
 use super::args::Cli;
@@ -14,8 +14,9 @@ pub(crate) struct Args {
     pub(crate) shell: Shell,
 }
 
-/// Runs it.
+/// Runs `swath completions`: writes the script to standard output.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
+    // The generator panics if it cannot write, so it writes to memory first.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "swath", &mut script);
     context.out.stdout.write_all(&script)?;

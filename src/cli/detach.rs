@@ -1,5 +1,5 @@
-//! `swath run --detach`: the same run in the background, in a process group of its own, so that a
-//! terminal that closes does not end it.
+//! `swath run --detach`: runs the same command in the background, in its own process group, so that
+//! closing the terminal does not end it.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -9,11 +9,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long is waited to see whether it fails at once.
+/// The time to wait for an immediate failure of the background process.
 const LOOK: Duration = Duration::from_millis(1500);
 
-/// Starts this very command line again without `--detach`; what it says goes to `run.log` of the
-/// study called `name`.
+/// Starts this command line again without `--detach`. The output of the new process is appended to
+/// `run.log` in the folder of the study `name`. If the process exits within [`LOOK`], its output is
+/// printed here and its status decides the result.
 pub(super) fn run(name: &str, context: &mut Context) -> Result<Code, Failure> {
     let dir = StudyDir::new(&context.logs, name);
     std::fs::create_dir_all(dir.root())?;

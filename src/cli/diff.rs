@@ -1,4 +1,4 @@
-//! `swath diff A B`: what two trials, of one study or of two, do not have in common.
+//! `swath diff A B`: prints the differences between two trials of one study or of two.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs it.
+/// Runs `swath diff`: prints one table per section, or one JSON document.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (a, b) = (told(&args.a, context)?, told(&args.b, context)?);
     let mut pairs = pairs(&a.facts, &b.facts);
@@ -110,7 +110,8 @@ fn change_is_known(pair: &Pair) -> bool {
     change(pair).is_some()
 }
 
-/// Says how far a number has moved, if both are numbers.
+/// Returns the relative change in percent. `None` unless both values are finite numbers of a metric
+/// or a parameter, differ, and the first is not zero.
 fn change(pair: &Pair) -> Option<String> {
     let number = |text: &Option<String>| {
         text.as_ref()?
@@ -118,6 +119,7 @@ fn change(pair: &Pair) -> Option<String> {
             .ok()
             .filter(|number| number.is_finite())
     };
+    // A seed is a label, so its relative change means nothing.
     let counts = matches!(pair.section, Section::Metrics | Section::Parameters)
         && pair.a != pair.b
         && pair.name != "(seed)";
@@ -125,7 +127,7 @@ fn change(pair: &Pair) -> Option<String> {
     (counts && a != 0.0).then(|| format!("{:+.1} %", (b - a) / a.abs() * 100.0))
 }
 
-/// One side.
+/// One of the two trials, with its facts.
 struct Side {
     name: String,
     facts: Vec<Fact>,
@@ -153,7 +155,7 @@ fn told(word: &str, context: &Context) -> Result<Side, Failure> {
     })
 }
 
-/// Reads the patch that a trial ran with; empty if there was none or it is gone.
+/// Reads the code patch that a trial ran with. Empty if the trial had none or the file is missing.
 fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
     let md5 = record
         .made(trial)
@@ -162,7 +164,8 @@ fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Finds the study and the trial that a word names.
+/// Finds the study and the trial that a word such as `digits/12` names. A word that is itself a
+/// study's folder is taken whole.
 fn find(word: &str, context: &Context) -> Result<Found, Failure> {
     let whole = Which {
         words: vec![word.to_owned()],

@@ -1,5 +1,5 @@
-//! `swath doctor [STUDY]`: what this machine can enforce, whether a study is in order, and the
-//! salvage of a damaged journal.
+//! `swath doctor [STUDY]`: reports the limits this machine can enforce and the health of a study,
+//! and salvages a damaged journal.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs it.
+/// Runs `swath doctor`: returns [`Code::Difference`] if any finding is bad.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let dir = args
         .study
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         Some(dir) if args.salvage => Some(salvage(dir)?),
         _ => None,
     };
+    // A salvage is about the journal, so the report on the machine is left out.
     let machine = if args.salvage {
         Vec::new()
     } else {
@@ -102,7 +103,8 @@ fn salvage(dir: &StudyDir) -> Result<Salvaged, Failure> {
     Ok(journal::salvage(dir, from_sweep(dir))?)
 }
 
-/// Returns what the first line of the journal must have said, from the study's sweep file.
+/// Returns the header that the first line of the journal must have contained, from the study's
+/// sweep file. If that file cannot be parsed, the header carries the folder's name only.
 fn from_sweep(dir: &StudyDir) -> Header {
     let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
     let source = Source {

@@ -1,30 +1,31 @@
-//! How the program ends: the one list of exit codes, and the failure that is printed before it.
+//! The exit codes of the program, and the failure that it prints before it exits.
 
 use std::fmt::Display;
 
-/// The exit codes. Scripts rely on them; they never change their meaning.
+/// The exit codes. Scripts rely on them, so a code never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
-    /// What was asked for is done.
+    /// The command did what the user asked for.
     Done = 0,
-    /// The tool itself failed: a disk is full, a journal is damaged.
+    /// The program itself failed, for example because a disk is full or a journal is damaged.
     Tool = 1,
-    /// Bad usage, or a sweep file that cannot be used.
+    /// The arguments are wrong, or the sweep file cannot be used.
     Usage = 2,
     /// The run ended and no trial succeeded.
     NoSuccess = 3,
-    /// `limits.failures` was reached, or one trial after the other failed within seconds.
+    /// The run ended because `limits.failures` was reached, or because the circuit breaker opened:
+    /// trial after trial failed within seconds.
     FailureLimit = 4,
-    /// Another `run` holds the study.
+    /// Another process runs the study and holds its lock.
     Held = 5,
-    /// A check found a difference.
+    /// A check found a difference (`verify`, `repro`, `replay`, `compare --assert`, `doctor`).
     Difference = 6,
-    /// The trial that asked is to end (`swath report --wait`).
+    /// The scheduler decided that the calling trial must end (`swath report --wait`).
     End = 10,
-    /// SIGINT ended it.
+    /// SIGINT ended the run.
     Interrupted = 130,
-    /// SIGTERM, SIGHUP or SIGUSR1 ended it.
+    /// SIGTERM, SIGHUP or SIGUSR1 ended the run.
     Terminated = 143,
 }
 
@@ -34,33 +35,34 @@ impl From<Code> for std::process::ExitCode {
     }
 }
 
-/// Why a command could not do what was asked: a message, its causes, what to do, and the exit code.
+/// The failure of a command: a message, its causes, hints and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// How the program ends.
+    /// The exit code of the program.
     pub(crate) code: Code,
-    /// What happened: a lower-case fragment without a full stop. Empty: nothing is printed.
+    /// The message: a lower-case fragment without a full stop. If it is empty, only `rendered` is
+    /// printed.
     pub(crate) message: String,
-    /// Why, from the nearest to the farthest.
+    /// The causes of the message, from the nearest to the farthest.
     pub(crate) causes: Vec<String>,
-    /// What to do about it.
+    /// Hints on what the user can do about the failure.
     pub(crate) hints: Vec<String>,
-    /// Text that is printed as it is, before the message: diagnostics with carets.
+    /// Diagnostics with carets, printed as they are before the message. Empty if there are none.
     pub(crate) rendered: String,
 }
 
 impl Failure {
-    /// The person asked for something that cannot be.
+    /// Returns a failure with [`Code::Usage`]: the user asked for something that is not possible.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Code::Usage, message)
     }
 
-    /// The tool could not do its work.
+    /// Returns a failure with [`Code::Tool`]: the program could not do its work.
     pub(crate) fn tool(message: impl Into<String>) -> Self {
         Self::new(Code::Tool, message)
     }
 
-    /// Ends with this code and message.
+    /// Returns a failure with this code and message, without causes, hints and diagnostics.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         let rendered = String::new();
         Self {
@@ -72,12 +74,12 @@ impl Failure {
         }
     }
 
-    /// Ends with this code without a word.
+    /// Returns a failure that sets the exit code and prints nothing.
     pub(crate) fn silent(code: Code) -> Self {
         Self::new(code, "")
     }
 
-    /// Takes over an error with its chain of causes.
+    /// Returns a failure with the message of `error` and its whole chain of sources as causes.
     pub(crate) fn caused(code: Code, error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
         Self {
@@ -86,14 +88,15 @@ impl Failure {
         }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint on what the user can do about the failure.
     pub(crate) fn hint(mut self, hint: impl Display) -> Self {
         self.hints.push(hint.to_string());
         self
     }
 }
 
-/// Writing to standard output failed. A reader that has gone away (`| head`) is no failure.
+/// Turns an error of writing to standard output into a failure. A closed pipe (`| head`) ends the
+/// command silently with [`Code::Done`].
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

@@ -1,8 +1,8 @@
-//! `swath export`: the trials of a study or their reports as CSV, JSON lines or Parquet, or the
-//! files of a tracker made again.
+//! `swath export`: writes the trials of a study or their reports as CSV, JSON lines or Parquet, or
+//! rebuilds the files of a tracker.
 //!
-//! `swath export TRACKER [STUDY]` feeds a tracker the whole journal: the same bytes come out as
-//! while the study ran.
+//! `swath export TRACKER [STUDY]` feeds the whole journal to a tracker. The result has the same
+//! bytes as the files that it wrote while the study ran.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// How many reports make a row group of Parquet.
+/// The number of reports in a row group of Parquet.
 const ROWS: usize = 1 << 16;
 
 /// Arguments of `swath export`.
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// One line of `--json`.
+/// One line of `--json`: a trial with its study, pipeline and stage.
 #[derive(Serialize)]
 struct Line<'a> {
     v: u32,
@@ -79,7 +79,7 @@ enum Format {
 }
 
 impl Args {
-    /// Returns the format that was asked for, or that the name of the file says.
+    /// Returns the format: from the options, else from the extension of the output file, else CSV.
     fn format(&self) -> Format {
         let extension = self
             .output
@@ -97,7 +97,7 @@ impl Args {
     }
 }
 
-/// Runs it.
+/// Runs `swath export`: writes the table, the HTML page, or the files of a tracker.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(path) = &args.html {
         return super::page::export(path, &args.which, context);
@@ -107,6 +107,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let found = args.which.find(context)?;
     let Some(path) = &args.output else {
+        // Binary data would garble the terminal.
         if args.format() == Format::Parquet && context.out.width.is_some() {
             return Err(Failure::usage("Parquet is nothing for a terminal")
                 .hint("name a file with `-o trials.parquet`"));
@@ -122,7 +123,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Returns the tracker that is meant, if one is.
+/// Returns the name of the tracker if the first word is one and no option asks for a table.
 fn tracker(args: &Args) -> Option<&str> {
     let plain = !args.csv
         && !args.json
@@ -156,7 +157,7 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
     Ok(Code::Done)
 }
 
-/// Writes the table; returns how many rows it has.
+/// Writes the table. Returns the number of rows.
 fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
     let trials = found.trials()?;
     let rows = trials.len() as u64;
@@ -222,7 +223,8 @@ fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
     Ok(rows)
 }
 
-/// Makes a Parquet file beside, since its footer comes last, and hands it over.
+/// Writes a complete Parquet file to a temporary file and then copies it to `out`, because the
+/// footer of the format comes last.
 fn columnar(
     columns: &[frame::Column],
     out: &mut dyn Write,
@@ -242,7 +244,7 @@ fn line(line: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(out.write_all(b"\n")?)
 }
 
-/// Calls `each` for every report of the trials that are meant; returns how many there were.
+/// Calls `each` for every report of the selected trials. Returns the number of reports.
 fn each_report(
     found: &Found,
     each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
@@ -269,7 +271,8 @@ impl From<ParquetError> for Failure {
     }
 }
 
-/// Replaces a file as a whole; what is no regular file (`/dev/stdout`, a pipe) is written to.
+/// Writes the table to `path`. A regular file is replaced as a whole; a device or a pipe such as
+/// `/dev/stdout` is written to directly.
 fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| Failure {
         causes: vec![error.to_string()],

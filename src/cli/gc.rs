@@ -1,4 +1,4 @@
-//! `swath gc`: frees what a study no longer needs.
+//! `swath gc`: deletes files that a study no longer needs.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -43,13 +43,14 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs it.
+/// Runs `swath gc`: deletes the files, or lists them with `--dry-run`. A file that cannot be
+/// deleted is a warning, and the command ends with [`Code::Tool`].
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let dir = match &args.study {
         Some(word) => studies::named(&context.logs, word)?,
         None => studies::latest(&context.logs)?,
     };
-    // Held until the end: nobody may begin to run it meanwhile.
+    // The lock is held until the end, so that no run starts while files are deleted.
     let _lock = match args.dry_run {
         true => None,
         false => Some(Lock::take(&dir, &Machine::here().holder(Timestamp::now()))?),
@@ -106,7 +107,8 @@ fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure
     Ok(())
 }
 
-/// Returns the policy of the sweep file, if none is given.
+/// Returns the checkpoint policy, from the arguments or else from the study's sweep file, and
+/// whether the scheduler clones trials. If the sweep file cannot be read, it is assumed to clone.
 fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
     let text = std::fs::read_to_string(dir.sweep_toml()).unwrap_or_default();
     match Sweep::parse(Source {
@@ -128,7 +130,7 @@ fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
     }
 }
 
-/// Rounds a size to what a person reads.
+/// Rounds a size down to whole KiB, MiB or GiB once it has at least two digits in that unit.
 pub(super) fn about(bytes: u64) -> Bytes {
     let unit = [30, 20, 10]
         .into_iter()

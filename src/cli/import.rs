@@ -1,4 +1,4 @@
-//! `swath import`: trials that ran elsewhere become finished trials of a study, for its sampler to
+//! `swath import`: adds trials that ran elsewhere to a study as finished trials, for its sampler to
 //! learn from.
 
 use super::exit::{Code, Failure};
@@ -43,7 +43,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Runs it.
+/// Runs `swath import`: imports the trials of a file into a study. If the target is a sweep file
+/// whose study does not exist, the study is created first.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let path = Path::new(&args.target);
     let (dir, sweep) = if path.is_file() {

@@ -1,4 +1,4 @@
-//! `swath init`: a sweep file to start from, made for a given program.
+//! `swath init`: writes a sweep file to start from, for a given program.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs `swath init`: writes the sweep file. Never overwrites an existing file.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let script = read(&args.program)?;
     let path = args
@@ -29,6 +29,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .unwrap_or_else(|| args.program.with_extension("toml"));
     let shown = path.display();
     let text = starter(&args.program, &script, &shown.to_string());
+    // `create_new` leaves no gap between the check and the write in which another file could
+    // appear.
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => file.write_all(text.as_bytes())?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -50,10 +52,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Options are declared in the first part of a script.
+/// The number of bytes read from a script: options are declared near its beginning.
 const LONGEST_SCRIPT: u64 = 1 << 20;
 
-/// Returns the text of a script, or nothing for an executable.
+/// Returns the text of a script, or an empty text for an executable. Fails if the program is a
+/// folder or cannot be read.
 fn read(program: &Path) -> Result<String, Failure> {
     let shown = program.display();
     if program.is_dir() {
@@ -118,7 +121,8 @@ layers = { min = 1, max = 4 }
 # epochs    = 20                                                       # a constant
 "#;
 
-/// Returns the words that start the program, as TOML strings.
+/// Returns the words that start the program, as TOML strings separated by commas. The file
+/// extension decides on the interpreter.
 fn command(program: &Path) -> String {
     let interpreter = match program.extension().and_then(|ending| ending.to_str()) {
         Some("py") => Some("python3"),
@@ -132,6 +136,7 @@ fn command(program: &Path) -> String {
         _ => None,
     };
     let mut path = program.display().to_string();
+    // A shell or the kernel would look for a bare name in `PATH` instead of the current folder.
     if interpreter.is_none() && !path.contains('/') {
         path.insert_str(0, "./");
     }
@@ -142,8 +147,8 @@ fn command(program: &Path) -> String {
         .join(", ")
 }
 
-/// Guesses parameters from the options a script declares with a default, as argparse, click and
-/// typer write them.
+/// Guesses parameters from the options that a script declares with a default or with choices, as
+/// argparse, click and typer write them. Returns one line of TOML per parameter.
 fn options(script: &str) -> String {
     let Ok(option) = Regex::new(r#"["']--([A-Za-z][A-Za-z0-9_-]*)["']"#) else {
         return String::new();
@@ -176,6 +181,7 @@ fn guess(name: &str, line: &str) -> Option<String> {
             .map(str::trim)
             .filter(|word| !word.is_empty());
         let list = format!("[{}]", words.collect::<Vec<_>>().join(", "));
+        // Choices may contain Python names or calls, which are not TOML.
         return toml::from_str::<toml::Table>(&format!("x = {list}"))
             .is_ok()
             .then_some(list);
@@ -194,6 +200,7 @@ fn guess(name: &str, line: &str) -> Option<String> {
                 number.saturating_mul(2)
             )
         };
+        // Half and twice a default below 2 make no useful range.
         return Some(if is_fixed || number < 2 {
             default
         } else {
@@ -204,6 +211,7 @@ fn guess(name: &str, line: &str) -> Option<String> {
         .parse::<f64>()
         .ok()
         .filter(|number| *number > 0.0 && !is_fixed)?;
+    // Rates such as dropout and momentum lie between 0 and 1; other decimals get a log scale.
     let is_share = ["drop", "momentum", "beta", "ratio", "gamma", "frac"]
         .iter()
         .any(|word| lower.contains(word));

@@ -1,5 +1,5 @@
-//! `swath kinds`: every sampler, scheduler, executor and tracker that a sweep file can name, and
-//! the options of each.
+//! `swath kinds`: lists every sampler, scheduler, executor, tracker and plot, with the options of
+//! each.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath kinds`: prints a table of all kinds, the description of one, or JSON.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut kinds = Registry::standard().declarations();
     kinds.extend(plots::KINDS.iter().map(plot));
@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Declares a plot as the parts of a sweep are declared: its options are those of the command line.
+/// Returns the declaration of a plot in the form of the other kinds. It lists no options, because
+/// plots take theirs from the command line.
 fn plot(kind: &plots::Kind) -> Declaration {
     Declaration {
         part: "plot",
@@ -122,7 +123,7 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
     out.write_all(table.render(None, paint).text.as_bytes())
 }
 
-/// Removes the marks of code, which a terminal does not need.
+/// Removes backticks, which a terminal does not render.
 fn plain(markdown: &str) -> String {
     markdown.replace('`', "")
 }
@@ -131,7 +132,7 @@ fn plain(markdown: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The standard output of the command, and how it ended.
+    /// Returns the result of the command and its standard output.
     fn printed(name: Option<&str>, json: bool) -> (Result<Code, Failure>, String) {
         let logs = tempfile::tempdir().unwrap();
         let (out, stdout, _) = crate::cli::output::captured::output(None);

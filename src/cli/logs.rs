@@ -1,4 +1,4 @@
-//! `swath logs`: what a trial wrote to its standard output and error.
+//! `swath logs`: prints the standard output and the standard error of a trial.
 
 use super::exit::{Code, Failure};
 use super::output::Output;
@@ -12,10 +12,10 @@ use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often a followed log is looked at.
+/// The interval between two polls of a followed log.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often it is asked whether a followed trial still runs.
+/// The interval between two checks whether a followed trial still runs.
 const ASK: Duration = Duration::from_secs(1);
 
 /// Arguments of `swath logs`.
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     pub(crate) raw: bool,
 }
 
-/// Runs it.
+/// Runs `swath logs`: prints the logs of one trial, and with `--follow` until the trial ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let trial = found.trial(|study| default_trial(study, args.follow))?;
@@ -57,6 +57,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;
+    // Escape sequences are neutralised on a terminal; files and pipes receive the bytes as they
+    // are.
     let safe = out.width.is_some() && !args.raw;
     if logs.is_empty() {
         let what = if trial.attempts == 0 {
@@ -75,6 +77,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             out.say(title);
         }
         log.copy(out, args.head.unwrap_or(usize::MAX), safe)?;
+        // A followed log may still receive the rest of its last line.
         if !args.follow {
             log.copy_rest(out, safe)?;
         }
@@ -85,8 +88,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Returns the trial that is meant when none is named: to follow, one that runs; else the last one
-/// that started.
+/// Returns the default trial: with `--follow` a running one, else the last one that started.
 fn default_trial(study: &Study, follow: bool) -> Option<&Trial> {
     let running = study
         .running()
@@ -96,16 +98,16 @@ fn default_trial(study: &Study, follow: bool) -> Option<&Trial> {
     running.or_else(|| study.trials().iter().rev().find(|trial| trial.attempts > 0))
 }
 
-/// A log that is being read.
+/// An open log file.
 struct Log {
     path: PathBuf,
     reader: BufReader<File>,
-    /// A line that has no end yet.
+    /// The bytes of a line that is not complete yet.
     begun: Vec<u8>,
 }
 
 impl Log {
-    /// Opens a log at its start, or where its last lines begin; `None` if there is none.
+    /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
     fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
         let failed = |error: std::io::Error| Failure {
             causes: vec![error.to_string()],
@@ -127,7 +129,7 @@ impl Log {
         }))
     }
 
-    /// Copies the next whole lines.
+    /// Copies up to `count` complete lines.
     fn copy(&mut self, out: &mut Output, count: usize, safe: bool) -> Result<(), Failure> {
         for _ in 0..count {
             if !self.copy_line(out, safe)? {
@@ -137,7 +139,7 @@ impl Log {
         Ok(out.stdout.flush()?)
     }
 
-    /// Copies a last line that has no end.
+    /// Copies the incomplete last line, if there is one.
     fn copy_rest(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
         if self.begun.is_empty() {
             Ok(())
@@ -146,7 +148,8 @@ impl Log {
         }
     }
 
-    /// Copies a whole line; returns whether there was one.
+    /// Copies one complete line. Returns false if there is none; the bytes read so far stay in
+    /// `begun`.
     fn copy_line(&mut self, out: &mut Output, safe: bool) -> Result<bool, Failure> {
         self.reader.read_until(b'\n', &mut self.begun)?;
         if !self.begun.ends_with(b"\n") {
@@ -179,7 +182,7 @@ fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
     Ok(logs)
 }
 
-/// Copies what is written from now on, until the trial has ended and everything is copied.
+/// Copies new lines until the trial has ended and everything is copied.
 fn follow(
     args: &Args,
     out: &mut Output,
@@ -196,6 +199,7 @@ fn follow(
         TrialState::Running | TrialState::Waiting | TrialState::Paused
     ) {
         std::thread::sleep(LOOK);
+        // A waiting trial has no logs yet; they appear when it starts.
         if logs.is_empty() {
             logs = open(args, folder)?;
         }
@@ -207,6 +211,7 @@ fn follow(
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());
+            // No process holds the study, so nothing will start the trial again.
             let abandoned =
                 state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
             if abandoned {
@@ -215,6 +220,7 @@ fn follow(
             asked = Instant::now();
         }
     }
+    // The trial may have written more between the last copy and its end.
     for log in &mut logs {
         log.copy(out, usize::MAX, safe)?;
         log.copy_rest(out, safe)?;
@@ -246,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Prints the logs of a trial that wrote this.
+    /// Prints the logs of a trial that wrote these bytes.
     fn logs(
         args: &Args,
         width: Option<usize>,

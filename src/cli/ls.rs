@@ -1,4 +1,4 @@
-//! `swath ls`: the trials of a study as a table, or all studies.
+//! `swath ls`: prints the trials of a study as a table, or a list of all studies.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath ls`: prints a table, or one JSON document with `--json`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.studies {
         return list_studies(args, context);
@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .as_deref()
         .map(|text| sorting(text, &names))
         .transpose()?;
+    // Only the reports that the requested columns need are read from the journal.
     let asked: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
     let history = formula::study::read(&found.dir, study, &names, &asked)?;
     if let Some((by, reverse)) = &sort {
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         )?;
         return Ok(Code::Done);
     }
+    // A pipe or a file receives exact numbers; a terminal receives rounded ones that fit.
     let exact = args.wide || context.out.width.is_none();
     let detail = if exact { Detail::Exact } else { Detail::Brief };
     let table = match cols.as_slice() {
@@ -88,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Prints a table and says which columns had no room.
+/// Prints a table, and a note with the columns that did not fit.
 fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
     let rendered = table.render(out.width.filter(|_| !args.wide), out.paint);
@@ -102,7 +104,7 @@ fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failur
     Ok(())
 }
 
-/// Says how the study as a whole stands.
+/// Prints the counts of the study and, for a single objective, the incumbent to standard error.
 fn tell(study: &Study, context: &mut Context) {
     let best = study
         .incumbent()
@@ -118,7 +120,8 @@ fn tell(study: &Study, context: &mut Context) {
     context.out.say(line);
 }
 
-/// Reads what `--sort` says: a column, and whether the order is turned round.
+/// Parses `--sort`: a column, and whether the order is reversed. A column whose own name begins
+/// with `-` is not reversed.
 fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
     match text.strip_prefix('-').filter(|_| !names.contains(text)) {
         Some(column) => Ok((Formula::parse(column, names)?, true)),
@@ -126,7 +129,8 @@ fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
     }
 }
 
-/// Sorts by a column, an objective's best value first; trials that do not have it come last.
+/// Sorts trials by a column, with the best value of an objective first. Trials without a value come
+/// last.
 fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
     let turned = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
     trials.sort_by_cached_key(|trial| Key {
@@ -154,6 +158,7 @@ impl Ord for Key {
             }
         };
         match (&self.value, &other.value) {
+            // Trials without a value, and then NaN, come last in both directions.
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
@@ -184,6 +189,8 @@ impl Eq for Key {}
 
 fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
     let Some(count) = args.count else { return };
+    // The best rows are at the top after sorting; in the order of the journal the newest are at the
+    // end.
     if args.sort.is_some() {
         trials.truncate(count);
     } else {
@@ -211,6 +218,7 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .json(&json!({ "version": JSON_VERSION, "studies": rows }))?;
         return Ok(Code::Done);
     }
+    // The error for an empty folder also tells the user how to create a study.
     if found.is_empty() {
         studies::latest(&context.logs)?;
     }
@@ -372,7 +380,8 @@ mod tests {
         assert_eq!(column(&Args { which, ..args() }), ["1"]);
     }
 
-    /// Two trials with several reports; the best is in the middle. `latency` is limited from above.
+    /// Two trials with several reports; the best report is in the middle. `latency` has an upper
+    /// bound.
     fn with_reports() -> Demo {
         let mut demo = Demo::new(&["lr"]);
         let limits = vec![Limit {

@@ -1,4 +1,4 @@
-//! How a trial was made, as `swath show` tells it: code, command, machine, interpreter.
+//! The provenance section of `swath show`: code, command, machine and interpreter of a trial.
 
 use super::exit::Failure;
 use super::output::Output;
@@ -9,7 +9,8 @@ use crate::study::TrialId;
 use serde_json::{Value, json};
 use std::fmt::Display;
 
-/// Writes the section, if anything is known.
+/// Writes the provenance section. Writes nothing if the study has no record of the trial's
+/// environment.
 pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<(), Failure> {
     let (Some(made), Some(environment)) = (record.made(trial), record.environment(trial)) else {
         return Ok(());
@@ -95,7 +96,7 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
     )
 }
 
-/// Returns it as JSON.
+/// Returns the provenance of a trial as JSON, or `None` if no record of it exists.
 pub(super) fn json(record: &Record, trial: TrialId) -> Option<Value> {
     let made = record.made(trial)?;
     Some(json!({

@@ -1,8 +1,9 @@
-//! The command line: parse, run, print the error with its hints, exit code.
+//! The command line: parses the arguments, runs the command, prints an error with its hints and
+//! returns the exit code.
 //!
-//! One file a command, with its arguments and its `run`. To add one: the file, a variant in
-//! `args::Command` and a line in `dispatch`. Standard output carries data only; progress, warnings
-//! and hints go to standard error.
+//! Each command has one file with its arguments and its `run` function. To add a command, write the
+//! file, a variant of `args::Command` and a line in `dispatch`. Standard output carries data only;
+//! progress, warnings and hints go to standard error.
 
 pub(crate) mod add;
 pub(crate) mod args;
@@ -57,18 +58,19 @@ use output::Output;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// What every command gets besides its own arguments.
+/// State that every command receives besides its own arguments.
 pub(crate) struct Context {
-    /// The folder of all studies.
+    /// The folder that holds all studies (`--logs` or `SWATH_LOGS`, default `logs`).
     pub(crate) logs: PathBuf,
-    /// Where its words go.
+    /// Standard output and standard error of the command.
     pub(crate) out: Output,
 }
 
-/// Runs the program with the process's own arguments and streams.
+/// Runs the program with the arguments and the streams of the process, and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let mut words = std::env::args_os().skip(1);
+    // A trial may call `swath report` many times, so it skips the parser of the whole command line.
     if words.next().is_some_and(|word| word == "report") {
         return report::run(&words.collect::<Vec<_>>(), &mut std::io::stderr()).into();
     }
@@ -76,6 +78,8 @@ pub fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            // `--help` and `--version` arrive as errors too, but clap prints them to standard
+            // output.
             return if error.use_stderr() {
                 Code::Usage
             } else {
@@ -89,6 +93,7 @@ pub fn main() -> std::process::ExitCode {
         out: Output::of_process(),
     };
     let result = dispatch(&cli.command, &mut context);
+    // Flush even after a failure, so that the data written so far precedes the error message.
     let flushed = context.out.stdout.flush().map_err(Failure::from);
     match result.and_then(|code| flushed.map(|()| code)) {
         Ok(code) => code.into(),

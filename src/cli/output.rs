@@ -1,32 +1,34 @@
-//! Where a command's words go: data to standard output, everything else to standard error.
+//! The output streams of a command: data goes to standard output, everything else to standard
+//! error.
 
 use super::exit::Failure;
 use crate::report::text::Paint;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-/// The version of every `--json` output. It grows when a field changes its meaning or goes; new
-/// fields may come at any time.
+/// The version of all `--json` output. It grows when a field changes its meaning or is removed; new
+/// fields may appear at any time.
 pub(crate) const JSON_VERSION: u32 = 1;
 
-/// Standard output and standard error, and what they can show.
+/// Standard output and standard error, and the capabilities of their terminals.
 pub(crate) struct Output {
-    /// For data. Buffered; flushed at the end.
+    /// The stream for data. It is buffered and flushed at the end of the command.
     pub(crate) stdout: Box<dyn Write>,
     stderr: Box<dyn Write>,
-    /// How wide a table may be; `None` if the data go to a file or another program, which get all
-    /// of it.
+    /// The width of the terminal in columns. `None` if standard output is a file or a pipe, which
+    /// receives untruncated tables.
     pub(crate) width: Option<usize>,
     /// Colours for standard output.
     pub(crate) paint: Paint,
     /// Colours for standard error.
     pub(crate) paint_err: Paint,
-    /// Whether standard error is a terminal: then progress moves.
+    /// Whether standard error is a terminal other than `dumb`, so that progress bars can be
+    /// redrawn.
     pub(crate) live: bool,
 }
 
 impl Output {
-    /// Writes to the process's own streams. `NO_COLOR` wins over everything, a terminal called
+    /// Returns the output of this process. `NO_COLOR` overrides everything, and a terminal called
     /// `dumb` has no colours.
     pub(crate) fn of_process() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -46,25 +48,26 @@ impl Output {
         }
     }
 
-    /// Says something that is no data.
+    /// Writes a line to standard error. Standard output is flushed first, so that lines appear in
+    /// order.
     pub(crate) fn say(&mut self, line: impl Display) {
         let _ = self.stdout.flush();
         let _ = writeln!(self.stderr, "{line}");
     }
 
-    /// Says that something may be wrong.
+    /// Writes a warning to standard error.
     pub(crate) fn warn(&mut self, message: impl Display) {
         let label = self.paint_err.yellow("warning");
         self.say(format_args!("{label}: {message}"));
     }
 
-    /// Says what could be done next.
+    /// Writes a hint on a possible next step to standard error.
     pub(crate) fn hint(&mut self, message: impl Display) {
         let label = self.paint_err.cyan("help");
         self.say(format_args!("{label}: {message}"));
     }
 
-    /// Says why a command failed.
+    /// Prints a failure: its diagnostics, then the message with its causes and hints.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         if !failure.rendered.is_empty() {
             self.say(&failure.rendered);
@@ -82,14 +85,14 @@ impl Output {
         }
     }
 
-    /// Writes one JSON document and a newline.
+    /// Writes one JSON document and a newline to standard output.
     pub(crate) fn json(&mut self, document: &impl serde::Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.stdout, document).map_err(io::Error::from)?;
         Ok(self.stdout.write_all(b"\n")?)
     }
 }
 
-/// Asks the terminal for its width, then `COLUMNS`, then takes 80.
+/// Returns the width of the terminal, else the value of `COLUMNS`, else 80.
 fn columns(stream: impl std::os::fd::AsFd) -> usize {
     let asked = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
     let told = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -101,12 +104,12 @@ fn columns(stream: impl std::os::fd::AsFd) -> usize {
 
 #[cfg(test)]
 pub(crate) mod captured {
-    //! An output that tests can read.
+    //! An output whose text tests can read.
     use super::{Output, Paint};
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    /// What was written to one stream.
+    /// The bytes that were written to one stream.
     #[derive(Clone, Default)]
     pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
@@ -125,7 +128,7 @@ pub(crate) mod captured {
         }
     }
 
-    /// Returns an output of that width, and what is written to its standard output and standard
+    /// Returns an output of that width, and the texts written to its standard output and standard
     /// error.
     pub(crate) fn output(width: Option<usize>) -> (Output, Sink, Sink) {
         let (out, err) = (Sink::default(), Sink::default());

@@ -1,5 +1,5 @@
-//! The HTML page: one file that holds its data, its charts and their library, and loads nothing
-//! from anywhere.
+//! The HTML page of `swath export --html` and `swath ui`: one file that contains its data, its
+//! charts and their library, and loads nothing from the network.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -17,7 +17,7 @@ use std::path::Path;
 const TEMPLATE: &str = include_str!("../../assets/page/page.html");
 const STYLE: &str = include_str!("../../assets/page/page.css");
 const LIBRARY: &str = include_str!("../../assets/echarts/echarts.min.js");
-/// The version of the library, as in `assets/README.md`.
+/// The version of the chart library, as stated in `assets/README.md`.
 const LIBRARY_VERSION: &str = "6.1.0";
 const SCRIPT: &str = concat!(
     include_str!("../../assets/page/model.js"),
@@ -26,10 +26,12 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/page/app.js"),
 );
 
-/// Writes the page with the data of some studies; without, it asks whoever serves it for them.
+/// Writes the page with the data of some studies. If `page` is `None`, the page requests its data
+/// from the server that it came from.
 pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io::Result<()> {
     let data = page.map_or_else(|| Ok("null".to_owned()), serde_json::to_string)?;
-    // Placeholders are filled in one pass, so that nothing in the data can be taken for one.
+    // Placeholders are filled in one pass, so that text in the data is never taken for a
+    // placeholder.
     let mut parts = TEMPLATE.split("{{");
     out.write_all(parts.next().unwrap_or_default().as_bytes())?;
     for part in parts {
@@ -50,7 +52,7 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
     Ok(())
 }
 
-/// Runs `swath export --html FILE`.
+/// Runs `swath export --html FILE`: writes the page with the selected trials to `path`.
 pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
     let views = super::plot::open(&which.words, None, context)?;
     let condition = |view: &View| {
@@ -78,7 +80,8 @@ pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Resul
     Ok(Code::Done)
 }
 
-/// Says what the page may do: run its own two scripts, and ask the server it came from for data.
+/// Returns the content security policy of the page. It allows the page's own two scripts and style
+/// sheet, embedded images, and requests to the page's own server.
 pub(super) fn policy() -> String {
     format!(
         "default-src 'none'; script-src 'sha256-{}' 'sha256-{}'; style-src 'sha256-{}'; img-src data: blob:; connect-src 'self'; \
@@ -93,8 +96,8 @@ fn digest(text: &str) -> String {
     STANDARD.encode(Sha256::digest(text))
 }
 
-/// Returns JSON in which no `<` is left that could end the element it stands in: those are in
-/// strings, which can be written otherwise.
+/// Returns JSON that cannot end the `script` element around it. Every `<` is inside a string, where
+/// an escape sequence can replace it.
 fn inert(json: &str) -> String {
     json.replace('<', "\\u003c")
         .replace('\u{2028}', "\\u2028")

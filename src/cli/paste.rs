@@ -1,10 +1,10 @@
-//! Parameters in a form that can be pasted: TOML, or arguments of a command.
+//! Parameters in a form that a user can paste: as TOML, or as arguments of a command.
 
 use super::quote;
 use crate::report::listing;
 use crate::space::{Params, Value};
 
-/// Returns a line of TOML a parameter.
+/// Returns one line of TOML per parameter.
 pub(super) fn toml(params: &Params) -> String {
     params
         .iter()
@@ -12,7 +12,7 @@ pub(super) fn toml(params: &Params) -> String {
         .collect()
 }
 
-/// Returns a dotted key; parts that are no bare keys are quoted.
+/// Returns a dotted TOML key. Parts that are not bare keys are quoted.
 fn key(name: &str) -> String {
     let bare = |part: &str| {
         !part.is_empty()
@@ -41,14 +41,14 @@ fn toml_value(value: &Value) -> String {
     }
 }
 
-/// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
+/// Returns a basic TOML string. TOML uses the escapes of JSON, and also requires one for DEL.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text)
         .to_string()
         .replace('\u{7f}', "\\u007f")
 }
 
-/// Returns `--name=value` for every parameter, quoted for a shell, on one line.
+/// Returns `--name=value` for every parameter on one line, quoted for a shell.
 pub(super) fn arguments(params: &Params) -> String {
     let argument = |(name, value): &(crate::space::Name, Value)| match value {
         Value::Float(number) => format!("--{name}={number:?}"),

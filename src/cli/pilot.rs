@@ -1,12 +1,12 @@
-//! The process that runs trials inside a job of a batch system. Started by the job's script, never
-//! by a person.
+//! `swath pilot`: the hidden process that runs trials inside a job of a batch system. The job
+//! script starts it; users never do.
 
 use super::exit::{Code, Failure};
 use super::{Context, guard};
 use crate::executor::pilot::{self, Berth, Told};
 use std::path::PathBuf;
 
-/// Which pilot it is.
+/// Arguments of `swath pilot`: the study's folder, the batch and the index of this pilot in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[arg(long)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     index: u32,
 }
 
-/// Variables in which batch systems tell a job its id, the first that is set.
+/// The variables in which batch systems pass the job id. The first one that is set is used.
 const IDS: [&str; 8] = [
     "SLURM_ARRAY_JOB_ID",
     "SLURM_JOB_ID",
@@ -32,6 +32,7 @@ const IDS: [&str; 8] = [
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let number = |name: &str| variable(name)?.parse().ok();
+    // All tasks of a Slurm array share one job id; the task number makes the id unique.
     let array = variable("SLURM_ARRAY_TASK_ID").map_or_else(String::new, |task| format!("_{task}"));
     let berth = Berth {
         study: args.study.clone(),

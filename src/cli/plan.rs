@@ -1,4 +1,4 @@
-//! `swath plan SWEEP`: the very trials that `run` would start next.
+//! `swath plan SWEEP`: prints the trials that `run` would start next, without starting any.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -34,10 +34,10 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs it.
+/// Runs `swath plan`: prints up to `count` trials as text, or as one JSON document.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
-    // As `swath ask-tell` opens the study.
+    // A sweep without a command is for `swath ask-tell`, which runs one trial at a time by default.
     let asked = sweep
         .run
         .command
@@ -67,6 +67,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     } else if planned.len() > asked.unwrap_or_else(|| sweep.slots())
         && !sweep.sampler.can(Capability::Independent)
     {
+        // Later proposals depend on the results of the first ones, unless the sampler proposes each
+        // trial independently.
         let slots = asked.unwrap_or_else(|| sweep.slots());
         context.out.hint(format_args!(
             "trials after the first {slots} may come out differently: they depend on results"

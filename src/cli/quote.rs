@@ -1,8 +1,8 @@
-//! Command lines as one would type them.
+//! Shell quoting of command lines that are shown to users.
 
 use std::borrow::Cow;
 
-/// Joins arguments so that a shell reads them back as they are.
+/// Joins arguments with blanks and quotes them so that a shell reads the same arguments back.
 pub(crate) fn line(args: &[String]) -> String {
     args.iter()
         .map(|arg| word(arg))

@@ -1,5 +1,5 @@
-//! `swath replay [STUDY]`: recomputes every proposal of a study from its journal, and compares bit
-//! for bit.
+//! `swath replay [STUDY]`: recomputes every proposal of a study from its journal, and compares the
+//! results bit for bit.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs it.
+/// Runs `swath replay`: returns [`Code::Difference`] if any proposal differs.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let dir = match &args.study {
         Some(word) => studies::named(&context.logs, word)?,

@@ -1,7 +1,7 @@
 //! `swath report name=value …`: appends one record from inside a trial, for shell scripts.
 //!
-//! It may run many times in a trial, so it is reached before the command line is parsed, and needs
-//! nothing but the logger.
+//! A trial may call it many times, so it runs before the command line is parsed and depends on the
+//! logger only.
 
 use super::exit::Code;
 use crate::logger::wire::{
@@ -24,7 +24,7 @@ and its exit status is 0 if the trial may go on, 10 if it is to save what it nee
 The other kinds of records are in docs/records.md.
 ";
 
-/// Arguments of `swath report`, for the help; [`run`] takes them as they are.
+/// Arguments of `swath report`, for the help only; [`run`] reads the raw arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to report
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     pub(crate) words: Vec<OsString>,
 }
 
-/// Runs the command when something stands before it, such as `--logs`.
+/// Runs the command if an option of `swath` itself, such as `--logs`, precedes it.
 pub(crate) fn again(words: &[OsString]) -> Code {
     match run(words, &mut std::io::stderr()) {
         0 => Code::Done,
@@ -46,7 +46,7 @@ pub(crate) fn again(words: &[OsString]) -> Code {
     }
 }
 
-/// What came in the way.
+/// The reasons why a report fails.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("there is nothing to report")]
@@ -65,8 +65,9 @@ enum Problem {
     Logger(#[from] LoggerError),
 }
 
-/// Runs the command with the arguments behind `report`. Returns the exit status: 0, 1 if the record
-/// could not be written, 2 if what was asked for makes no sense.
+/// Runs the command with the arguments after `report`. Returns the exit status: 0 on success, 10 if
+/// `--wait` was given and the trial must end, 1 if the record could not be written or no answer
+/// came, 2 if the arguments are wrong.
 pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
         let _ = err.write_all(USAGE.as_bytes());
@@ -85,10 +86,10 @@ pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
     }
 }
 
-/// The exit status of a trial that is to end.
+/// The exit status for a trial that must end.
 const END: u8 = Code::End as u8;
 
-/// Prints what was decided and returns the exit status that says the same.
+/// Prints the decision of the scheduler and returns the matching exit status.
 fn decided(answer: &Answer) -> u8 {
     let (word, status) = match answer.directive {
         Directive::Continue => ("continue", 0),
@@ -100,12 +101,12 @@ fn decided(answer: &Answer) -> u8 {
     } else {
         format!(": {}", answer.why)
     };
-    // Who does not read it has the exit status.
+    // A closed standard output is ignored: the exit status carries the same answer.
     let _ = writeln!(std::io::stdout(), "{word}{why}");
     status
 }
 
-/// Writes the problem with its causes and, where it helps, what to do. Returns the exit status.
+/// Prints the problem with its causes and, where one is known, a hint. Returns the exit status.
 fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
     let mut text = format!("error: {problem}");
     let mut cause = problem.source();
@@ -137,7 +138,8 @@ fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
     }
 }
 
-/// Makes one record of the arguments.
+/// Returns the arguments as one JSON record. Fails on a missing or repeated name, a missing value,
+/// or text that is not UTF-8.
 fn line(args: &[OsString]) -> Result<String, Problem> {
     let mut row = Vec::new();
     let mut names: Vec<&str> = Vec::new();
@@ -166,12 +168,13 @@ fn line(args: &[OsString]) -> Result<String, Problem> {
     Ok(format!("{{{}}}", String::from_utf8_lossy(&row)))
 }
 
-/// Appends a value: a number or switch if it is one, otherwise a text.
+/// Appends a value as JSON: a number or a boolean if it reads as one, otherwise a string.
 fn value(row: &mut Vec<u8>, value: &str) {
     if let Some(number) = special(value) {
         json_number(row, number);
     } else if matches!(value, "true" | "false") || is_number(value.as_bytes()) {
         row.extend_from_slice(value.as_bytes());
+    // Rust parses forms that JSON does not have, such as `.5` and `+1`; they are rewritten.
     } else if let Ok(number) = value.parse() {
         json_number(row, number);
     } else {

@@ -1,4 +1,4 @@
-//! `swath repro TRIAL`: runs one trial again, exactly, in a study of its own, and compares.
+//! `swath repro TRIAL`: repeats one trial exactly, in its own study, and compares the results.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -20,9 +20,9 @@ use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// How many differences are shown.
+/// The maximum number of differences to print.
 const SHOWN: usize = 20;
-/// How many lines of a failed trial's output are shown.
+/// The number of log lines to print if the repetition failed.
 const LAST_WORDS: usize = 12;
 
 /// Arguments of `swath repro`.
@@ -56,7 +56,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath repro`: prepares the repetition, runs it, compares it and keeps the comparison in
+/// the new study. Returns [`Code::Difference`] if any value differs.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if !(args.rtol >= 0.0 && args.rtol.is_finite()) {
         return Err(Failure::usage(
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ));
     }
     let found = args.which.find(context)?;
+    // Without a selection the study must have exactly one trial: a wrong guess could run for hours.
     let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
     let options = Options {
         logs: context.logs.clone(),
@@ -233,7 +235,8 @@ fn last_words(again: &Trial, folder: &std::path::Path, context: &mut Context) {
     }
 }
 
-/// Says in which machine, variables and packages the two differ: that may explain what came out.
+/// Prints the differences in machine, variables and packages between the two runs, which may
+/// explain different results.
 fn tell_environment(
     found: &super::studies::Found,
     request: &Request<'_>,
@@ -252,6 +255,7 @@ fn tell_environment(
         })
     };
     let pairs = pairs(&of(&before, request.trial.id), &of(&after, TrialId(1)));
+    // A repetition has its own command line, folder and search path by design.
     let told = ["command line", "folder", "$PATH"];
     let differs = |section: Section| {
         let pairs = pairs

@@ -1,4 +1,4 @@
-//! `swath retry`: lets trials that failed or were stopped run again.
+//! `swath retry`: requeues trials that failed or were stopped.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -17,12 +17,15 @@ pub(crate) struct Args {
     pub(crate) which: Which,
 }
 
-/// Runs it.
+/// Runs `swath retry`: requeues the selected trials. Without a selection, only failed trials; a
+/// stopped trial must be selected, because stopping it was a decision and not an error.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let mut again = Vec::new();
     for trial in found.trials()? {
         match trial.state {
+            // Without a selection, a trial that cannot run again is skipped silently: the user did
+            // not name it.
             _ if matches!(trial.origin, Origin::Imported(_)) && !found.is_selective() => {}
             _ if matches!(trial.origin, Origin::Imported(_)) => {
                 context.out.warn(format_args!(

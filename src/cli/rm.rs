@@ -1,4 +1,4 @@
-//! `swath rm TRIALS`: puts trials into the study's trash; `--restore` takes them out again.
+//! `swath rm TRIALS`: moves trials to the study's trash; `--restore` takes them out again.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -23,7 +23,8 @@ pub(crate) struct Args {
     restore: bool,
 }
 
-/// Runs it.
+/// Runs `swath rm`: records the removal in the journal, moves the folders and rewrites
+/// `trials.csv`. A folder or table that cannot be written is only a warning.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     if !found.is_selective() && !args.restore {
@@ -32,11 +33,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let meant: Vec<&Trial> = match found.is_selective() {
         true => found.trials()?,
+        // Only `--restore` works without a selection; it then applies to the whole trash.
         false => found.study.trials().iter().collect(),
     };
     let (good, bad): (Vec<&Trial>, Vec<&Trial>) = meant
         .into_iter()
         .partition(|trial| fits(trial, args.restore));
+    // Without a selection, trials outside the trash are the normal case and need no warning.
     if found.is_selective() {
         for trial in bad {
             context.out.warn(format_args!(
@@ -75,6 +78,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn fits(trial: &Trial, restore: bool) -> bool {
+    // A running or paused trial may go on in its folder, so the folder must not be moved.
     let ended = trial.state.is_final() || trial.state == TrialState::Waiting;
     if restore {
         trial.removed

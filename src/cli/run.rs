@@ -1,4 +1,4 @@
-//! `swath run SWEEP`: runs the trials of a sweep, or goes on with them.
+//! `swath run SWEEP`: starts the trials of a sweep, or continues an earlier run.
 
 use super::exit::{Code, Failure};
 use super::output::Output;
@@ -59,6 +59,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         time: args.time,
         command_line: std::env::args().collect(),
     };
+    // The sweep file is checked before the process detaches, so that its errors appear on the
+    // terminal.
     if args.detach {
         return super::detach::run(&sweep.name, context);
     }
@@ -70,7 +72,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(notice);
     }
     let interrupt = Interrupt::on_signals()?;
-    // The run itself ends at once, after what an earlier one may have left was told to stop.
+    // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
+    // run may have left running.
     let is_out_of_time = opened.is_out_of_time();
     if is_out_of_time {
         context
@@ -83,6 +86,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         opened.setup()
     };
     match set_up {
+        // Ctrl-C reaches the setup command too and makes it fail; that is an interruption, not an
+        // error.
         Err(_) if interrupt.urgency() > Urgency::None => {
             context
                 .out
@@ -92,11 +97,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         other => other?,
     }
+    // SIGTSTP is handled only from here on: nothing acts on it before the driver runs.
     interrupt.halt_on_signals()?;
     carry_out(&mut opened, &interrupt, args)
 }
 
-/// Says that there is nothing left to run.
+/// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
 fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
     context.out.say(
         "nothing left to run: the study is finished; raise `trials` in the sweep file to go on",
@@ -107,7 +113,7 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     Ok(Code::Done)
 }
 
-/// Reads the time that a run is given.
+/// Parses the value of `--time`. Zero is an error.
 fn run_time(text: &str) -> Result<Duration, String> {
     match crate::source::units::duration(text) {
         Ok(time) if time.is_zero() => Err("it leaves no time at all".to_owned()),
@@ -132,9 +138,11 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     })
 }
 
-/// Returns how a program ends that was asked to by a signal.
+/// Returns the exit code of a run that a signal ended: 143 for SIGTERM, SIGHUP and SIGUSR1, else
+/// 130.
 pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
     use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
+    // Batch systems send these signals; only SIGINT comes from a user at the terminal.
     let by_the_system = [SIGTERM, SIGHUP, SIGUSR1].contains(&interrupt.signal());
     if by_the_system {
         Code::Terminated
@@ -143,8 +151,8 @@ pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
     }
 }
 
-/// Returns the GPUs to use: those that were named, else those that a batch system lets this process
-/// see; `None` if nobody says.
+/// Returns the ids of the GPUs to use: `named`, else the list in `CUDA_VISIBLE_DEVICES` or
+/// `ROCR_VISIBLE_DEVICES`, which a batch system sets. `None` if neither is given.
 pub(super) fn gpus(named: Option<Vec<String>>) -> Option<Vec<String>> {
     let list = || {
         ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
@@ -152,6 +160,7 @@ pub(super) fn gpus(named: Option<Vec<String>>) -> Option<Vec<String>> {
             .find_map(|name| std::env::var(name).ok())
     };
     let named = named.or_else(|| Some(list()?.split(',').map(str::to_owned).collect()))?;
+    // An id of -1 is the convention for "no GPU".
     Some(
         named
             .into_iter()
@@ -175,7 +184,7 @@ fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
     )
 }
 
-/// Returns the command that goes on with the run: the one that began it.
+/// Returns the command that continues this run: the command line of this process.
 fn again() -> String {
     quote::line(&std::env::args().collect::<Vec<_>>())
 }

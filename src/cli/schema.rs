@@ -1,4 +1,4 @@
-//! `swath schema`: a JSON schema of the sweep file, for editors.
+//! `swath schema`: prints a JSON schema of the sweep file, for editors.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -13,7 +13,7 @@ use std::io::Write as _;
 )]
 pub(crate) struct Args {}
 
-/// Runs it.
+/// Runs `swath schema`: writes the schema of the standard kinds to standard output.
 pub(crate) fn run(_: &Args, context: &mut Context) -> Result<Code, Failure> {
     writeln!(
         context.out.stdout,

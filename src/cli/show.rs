@@ -1,4 +1,4 @@
-//! `swath show`: a study at a glance, or all that is known of some trials.
+//! `swath show`: prints an overview of a study, or all details of some trials.
 
 use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
@@ -25,7 +25,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath show`: prints the study without a selection, else each selected trial. Fails with a
+/// usage error if the selection matches no trial.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let out = &mut context.out;
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Writes a line `name   text`, made safe.
+/// Writes a line `name   text`, safe to print on a terminal. Writes nothing if the text is empty.
 fn line(out: &mut Output, name: &str, text: impl Display) -> Result<(), Failure> {
     let text = text.to_string();
     if text.is_empty() {
@@ -89,6 +90,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         summary::counts(study)
     )?;
     line(out, "status", status(found))?;
+    // With several objectives there is a Pareto front instead of one best trial.
     if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
         let (objectives, params) = (summary::standing(study, best), summary::params(best));
         line(
@@ -181,6 +183,7 @@ fn status(found: &Found) -> String {
         }
         (None, Some(why)) => ended(why),
         (None, None) if found.study.trials().is_empty() => "not running".to_owned(),
+        // No process holds the study and no entry closed it, so the run was killed.
         (None, None) => {
             "not running: the last run was killed; `swath run` goes on where it was".to_owned()
         }
@@ -418,7 +421,7 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         .write_all(table.render(out.width, out.paint).text.as_bytes())?)
 }
 
-/// Returns the report that counts if it is not the last one.
+/// Returns the report that counts, unless it is the last one.
 fn earlier_counted(trial: &Trial) -> Option<&Counted> {
     trial
         .counted
@@ -426,7 +429,8 @@ fn earlier_counted(trial: &Trial) -> Option<&Counted> {
         .filter(|counted| counted.report != trial.reports)
 }
 
-/// Says which report is the trial's result.
+/// Returns the end of the heading that names the report which counts. Empty if it is the last one
+/// or there is no objective.
 fn counted_words(study: &Study, trial: &Trial) -> String {
     let Some(objective) = study.header().objectives.first() else {
         return String::new();
@@ -447,7 +451,7 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
     let study = &found.study;
     let counts = trial.model_that_counts().map(|model| model.record);
     let several_models = trial.models.len() > 1;
-    // A reason that the cause of a failure repeats is shown there alone.
+    // An absent metric that the cause of the failure already mentions is not repeated here.
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let is_cause = |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
     let mut shown = trial
@@ -478,7 +482,7 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
     Ok(())
 }
 
-/// Says why a model is the one that counts.
+/// Returns the reason why a model counts as the result of the trial.
 fn model_words(study: &Study, trial: &Trial) -> &'static str {
     let objective = study.header().objectives.first();
     match (&trial.counted, objective.map(|objective| objective.take)) {
@@ -575,7 +579,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
     })
 }
 
-/// Names what is not part of a digest.
+/// Returns the list of files that a partial digest leaves out, or an empty text for a full digest.
 fn partial_digest(partial: &[String]) -> String {
     if partial.is_empty() {
         String::new()

@@ -1,5 +1,5 @@
-//! `swath simulate SWEEP --from STUDY`: what the sweep's scheduler would have made of trials that
-//! ran already.
+//! `swath simulate SWEEP --from STUDY`: replays recorded learning curves under the scheduler of a
+//! sweep, to show how much it would have saved.
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
@@ -46,20 +46,20 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// One simulated study.
+/// The result of one simulated study.
 #[derive(Debug, Clone, PartialEq)]
 struct Outcome {
-    /// The resource all trials used.
+    /// The resource that all trials used together.
     resource: f64,
     seconds: f64,
-    /// The best trial that got to its end, with its objective.
+    /// The best trial that ran to its end, with its objective.
     best: Option<(TrialId, f64)>,
     complete: u64,
     stopped: u64,
     paused: u64,
 }
 
-/// What is simulated, all but the order of the trials.
+/// The input of a simulation, except for the order of the trials.
 struct World<'a> {
     sweep: &'a Sweep,
     objective: &'a Objective,
@@ -67,7 +67,7 @@ struct World<'a> {
     slots: usize,
 }
 
-/// Runs it.
+/// Runs `swath simulate`: simulates the recorded order, and `--orders` random ones.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read(&args.sweep, false, &mut context.out)?;
     let recording = recording(&sweep, &args.from, context)?;
@@ -219,7 +219,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// The resource and the objective of a sweep; a simulation needs both.
+/// Returns the resource and the objective of a sweep. Fails with a usage error if either is
+/// missing.
 fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
     let resource = sweep.resource.as_deref().ok_or_else(|| {
         Failure::usage("the sweep file does not name the reported key that counts the resource")
@@ -244,7 +245,8 @@ fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
     Ok((resource, objective))
 }
 
-/// Reads the learning curves that are meant.
+/// Reads the learning curves from a CSV file or from the journal of a study. Fails with a usage
+/// error if there are none.
 fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, Failure> {
     let (resource, objective) = axes(sweep)?;
     let path = Path::new(from);
@@ -285,7 +287,7 @@ fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, 
 }
 
 impl World<'_> {
-    /// What the trials used as they ran.
+    /// Returns the totals of the recorded trials, all of which ran to their end.
     fn recorded(&self) -> Outcome {
         let curves = || self.recording.curves.iter();
         let length = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
@@ -316,6 +318,7 @@ impl World<'_> {
         };
         Outcome {
             resource: curves().map(|(_, curve)| length(curve)).sum(),
+            // Assumes that all slots are busy all the time.
             seconds: curves()
                 .map(|(_, curve)| length(curve) * curve.pace)
                 .sum::<f64>()
@@ -327,10 +330,10 @@ impl World<'_> {
         }
     }
 
-    /// Runs the trials in this order under the sweep's scheduler.
+    /// Simulates the trials in this order under the scheduler of the sweep.
     fn simulate(&self, order: &[usize]) -> Result<Outcome, Failure> {
         let colour = false;
-        // The recording is of one objective, so the scheduler has to judge by that alone.
+        // The recording has one objective only, so the scheduler must judge by that alone.
         let mut sweep = self.sweep.clone();
         sweep.objectives = vec![self.objective.clone()];
         let plan = sweep
@@ -362,6 +365,7 @@ impl World<'_> {
             .incumbent()
             .filter(|trial| trial.state == TrialState::Complete)
             .and_then(|trial| {
+                // Trials of the simulation are numbered by their place in `order`.
                 let recorded = self.recording.curves[order[trial.id.0 as usize - 1]].0;
                 Some((recorded, trial.objective(self.objective)?))
             });
@@ -376,7 +380,8 @@ impl World<'_> {
     }
 }
 
-/// Fisher–Yates.
+/// Returns a random permutation by the Fisher-Yates method. Its random stream depends on `seed` and
+/// `number` only.
 fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
     let mut rng = stream(seed, Purpose::Simulate, u64::from(number));
     let mut order = order.to_vec();
@@ -393,7 +398,7 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::output::captured;
 
-    /// Nine trials; the last is the best, and shows it at once.
+    /// Nine trials; the last is the best, and is ahead from the start.
     const CURVES: &str = "trial,seconds,1,3,9
 1,1,0.9,0.8,0.5\n2,1,0.8,0.7,0.6\n3,1,0.95,0.9,0.9\n4,1,1.5,1.5,1.5\n5,1,1.6,1.6,1.6\n6,1,1.7,1.7,1.7
 7,1,1.8,1.8,1.8\n8,1,1.9,1.9,1.9\n9,1,0.1,0.1,0.05\n";

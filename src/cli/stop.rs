@@ -1,5 +1,5 @@
-//! `swath stop [STUDY]`: tells the run of a study, in another terminal or on another machine, to
-//! end.
+//! `swath stop [STUDY]`: tells the process that runs a study to end, also from another terminal or
+//! machine.
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
@@ -26,7 +26,8 @@ pub(crate) struct Args {
     jobs: Option<std::num::NonZeroUsize>,
 }
 
-/// Runs it.
+/// Runs `swath stop`: writes a control message to the study's folder. Fails with a usage error if
+/// no process holds the study.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let dir = match &args.study {
         Some(word) => studies::named(&context.logs, word)?,

@@ -1,4 +1,4 @@
-//! Finding the study that is meant, and the trials of it.
+//! Finds the study and the trials that the arguments of a command select.
 
 use super::Context;
 use super::exit::Failure;
@@ -12,7 +12,7 @@ use crate::study::{Study, Trial};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Which study, and which of its trials: `[STUDY] [TRIALS]`.
+/// Selection of a study and of some of its trials: `[STUDY] [TRIALS]`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Which {
     /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`,
@@ -25,7 +25,7 @@ pub(crate) struct Which {
     pub(crate) condition: Option<String>,
 }
 
-/// A study that was found and read.
+/// A study that was found and read, with the selection of its trials.
 pub(crate) struct Found {
     pub(crate) dir: StudyDir,
     pub(crate) study: Study,
@@ -34,7 +34,8 @@ pub(crate) struct Found {
 }
 
 impl Which {
-    /// Finds and reads the study and understands which trials are meant.
+    /// Finds and reads the study, and parses the selection of trials. Fails with a usage error if
+    /// the study does not exist or the selection is malformed.
     pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::settled(&dir)?;
@@ -52,12 +53,14 @@ impl Which {
         })
     }
 
-    /// Tells the study from the trials. A single word is a study if there is one of that name.
+    /// Splits the words into the study and the selection of trials. A single word names a study if
+    /// one of that name exists.
     fn split(&self, logs: &Path) -> Result<(StudyDir, Option<&str>), Failure> {
         match self.words.as_slice() {
             [] => Ok((latest(logs)?, None)),
             [word] => match named(logs, word) {
                 Ok(dir) => Ok((dir, None)),
+                // The word is neither a study nor a selector: most likely a misspelt study.
                 Err(unknown) if Selector::parse(word).is_err() => Err(unknown),
                 Err(_) => Ok((latest(logs)?, Some(word))),
             },
@@ -67,12 +70,13 @@ impl Which {
 }
 
 impl Found {
-    /// Returns whether particular trials were asked for.
+    /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
         self.selector.is_some() || self.condition.is_some()
     }
 
-    /// Returns the trials that were asked for; all of them if none were.
+    /// Returns the selected trials. Without a selection, returns all trials that are not in the
+    /// trash.
     pub(crate) fn trials(&self) -> Result<Vec<&Trial>, Failure> {
         let mut trials = match &self.selector {
             Some(selector) => selector.select(&self.study)?,
@@ -89,7 +93,8 @@ impl Found {
         Ok(trials)
     }
 
-    /// Returns the one trial that was asked for, or the one that `default` names.
+    /// Returns the one selected trial, or the result of `default` without a selection. Fails with a
+    /// usage error if the selection matches no trial or several.
     pub(crate) fn trial(
         &self,
         default: impl FnOnce(&Study) -> Option<&Trial>,
@@ -108,7 +113,7 @@ impl Found {
         }
     }
 
-    /// Says that no trial is meant.
+    /// Returns the failure for a selection that matches no trial.
     pub(crate) fn nothing(&self) -> Failure {
         let name = plain(&self.study.header().name).into_owned();
         Failure::usage(format!("no such trial in `{name}`"))
@@ -145,7 +150,8 @@ impl From<ReadError> for Failure {
     }
 }
 
-/// Finds a study by its name or its folder.
+/// Finds a study by its name or by its folder. If there is none, the failure suggests the nearest
+/// name.
 pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
     let candidates = [StudyDir::new(logs, word), StudyDir::at(word)];
     if let Some(dir) = candidates.into_iter().find(StudyDir::exists) {
@@ -167,9 +173,9 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
     })
 }
 
-/// Finds the study that was written to last.
+/// Finds the study with the most recently written journal.
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
-    // The repetition of a trial is looked at by its name.
+    // A repetition by `swath repro` is skipped: users inspect it by its name.
     let own = |(name, _): &(String, SystemTime)| !StudyDir::new(logs, name).repro().exists();
     let newest = all(logs)
         .into_iter()
@@ -181,7 +187,8 @@ pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
     })
 }
 
-/// Returns every study with the time it was last written to, by name.
+/// Returns the names of all studies with the time of the last write to their journal, sorted by
+/// name.
 pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
     let entries = std::fs::read_dir(logs)
         .into_iter()
@@ -203,7 +210,7 @@ pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
 
 #[cfg(test)]
 pub(crate) mod demo {
-    //! Studies on disk, for the tests of commands.
+    //! Studies on disk for the tests of commands.
     use crate::cli::Context;
     use crate::cli::exit::{Code, Failure};
     use crate::cli::output::captured;
@@ -223,8 +230,8 @@ pub(crate) mod demo {
         dir
     }
 
-    /// Runs a command over the study `digits`; returns its result, standard output and standard
-    /// error.
+    /// Runs a command on the study `digits`. Returns its result, its standard output and its
+    /// standard error.
     pub(crate) fn run(
         demo: &Demo,
         width: Option<usize>,

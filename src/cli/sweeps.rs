@@ -1,17 +1,17 @@
-//! Reading a sweep file for a command: what is wrong with it goes to standard error.
+//! Reads a sweep file for a command and prints its diagnostics to standard error.
 
 use super::exit::{Code, Failure};
 use super::output::Output;
 use crate::sweep::{Rejected, Surroundings, Sweep};
 use std::path::{Path, PathBuf};
 
-/// Reads a sweep file that runs a program, looks at the machine, and shows the warnings; with
-/// `strict` these are refused.
+/// Reads a sweep file that runs a program, checks it against this machine and prints the warnings.
+/// With `strict`, a warning makes the command fail.
 pub(super) fn read(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
     accept(Sweep::read(path).map(look_around), strict, out)
 }
 
-/// Reads a sweep file as [`read`] does, also one without `[run]` that is meant for
+/// Reads a sweep file as [`read`] does, but also accepts one without `[run]`, which is meant for
 /// `swath ask-tell`.
 pub(super) fn read_for_either(
     path: &Path,
@@ -42,7 +42,8 @@ fn accept(read: Result<Sweep, Rejected>, strict: bool, out: &mut Output) -> Resu
     Ok(sweep)
 }
 
-/// Reads a sweep file and looks at the machine without a word; it needs no `[run]`.
+/// Reads a sweep file and checks it against this machine without printing anything. A `[run]`
+/// section is not required.
 pub(super) fn read_quietly(path: &Path) -> Result<Sweep, Rejected> {
     Sweep::read_for_either(path).map(look_around)
 }
@@ -56,7 +57,8 @@ fn look_around(mut sweep: Sweep) -> Sweep {
     sweep
 }
 
-/// Makes what is wrong with a sweep file the reason why a command fails.
+/// Returns a failure that prints the diagnostics of a rejected sweep file and exits with
+/// [`Code::Usage`].
 pub(super) fn rejected(rejected: &Rejected, colour: bool) -> Failure {
     Failure {
         rendered: rejected.render(colour).trim_end().to_owned(),

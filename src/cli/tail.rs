@@ -1,4 +1,4 @@
-//! The end of a file, without reading the rest of it.
+//! Reads the end of a file without reading the rest.
 
 use super::exit::Failure;
 use super::output::Output;
@@ -7,14 +7,15 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-/// How many lines of a failed trial's output are shown beside what is known of it.
+/// The number of log lines shown beside the summary of a failed trial.
 pub(super) const LAST_WORDS: usize = 12;
 
-/// How much of a log is looked at for its last words.
+/// The number of bytes read from the end of a log to find its last lines (16 KiB).
 const LOOK: u64 = 16 * 1024;
 
-/// Returns the last lines that are not empty of what a trial wrote to its standard error, or else
-/// to its standard output, safe to show.
+/// Returns the last `count` non-empty lines of `stderr.log` in the trial's folder, or of
+/// `stdout.log` if there are none, together with the path of that log. The lines are safe to print
+/// on a terminal.
 pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) {
     let of = |name: &str| {
         let path = folder.join(name);
@@ -29,7 +30,8 @@ pub(super) fn last_words(folder: &Path, count: usize) -> (PathBuf, Vec<String>) 
     }
 }
 
-/// Shows the last words of a trial that failed.
+/// Prints the last log lines of a failed trial under a heading. Prints nothing if both logs are
+/// empty.
 pub(super) fn show_last_words(
     out: &mut Output,
     folder: &Path,
@@ -48,7 +50,8 @@ pub(super) fn show_last_words(
     Ok(())
 }
 
-/// Returns the last lines of a file that are not empty, safe to show.
+/// Returns the last `count` non-empty lines within the last 16 KiB of a file, safe to print on a
+/// terminal.
 pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -64,7 +67,8 @@ pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     Ok(lines[lines.len().saturating_sub(count)..].to_vec())
 }
 
-/// Returns the offset at which the last `count` lines of a file begin.
+/// Returns the byte offset at which the last `count` lines of a file begin; 0 if the file has fewer
+/// lines, its length if `count` is 0.
 pub(super) fn offset_of_last(file: &mut File, count: usize) -> io::Result<u64> {
     let mut at = file.metadata()?.len();
     let mut left = count;
@@ -76,6 +80,7 @@ pub(super) fn offset_of_last(file: &mut File, count: usize) -> io::Result<u64> {
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut chunk[..size])?;
         for back in (0..size).rev() {
+            // A newline at the very end closes the last line and does not begin another one.
             let ends_file = std::mem::take(&mut first);
             if chunk[back] != b'\n' || ends_file {
                 continue;

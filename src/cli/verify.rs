@@ -1,4 +1,5 @@
-//! `swath verify`: re-hashes data, models and code, and says what is no longer what was recorded.
+//! `swath verify`: hashes data, models and code again, and reports every difference from the
+//! record.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Runs it.
+/// Runs `swath verify`: returns [`Code::Difference`] if anything differs from the record.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let trials = found.trials()?;
@@ -110,6 +111,7 @@ fn told(drift: &Drift) -> String {
         ..
     } = drift;
     let short = |text: &String| {
+        // Hashes are long and their first characters identify them.
         if text.len() >= 32 {
             text.chars().take(12).collect()
         } else {
@@ -140,7 +142,7 @@ fn told(drift: &Drift) -> String {
     )
 }
 
-/// Names trials: `trials 1-4, 7`.
+/// Returns the ids of trials with consecutive ids joined, for example `trials 1-4, 7`.
 pub(crate) fn ids(trials: &[TrialId]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for TrialId(id) in trials {

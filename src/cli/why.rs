@@ -1,4 +1,4 @@
-//! `swath why TRIAL`: why a trial is where it is, told from the journal.
+//! `swath why TRIAL`: explains the state of a trial from the journal.
 
 use super::exit::{Code, Failure};
 use super::studies::Which;
@@ -19,7 +19,8 @@ pub(crate) struct Args {
     pub(crate) which: Which,
 }
 
-/// Runs it.
+/// Runs `swath why`: prints the reason for the trial's state, then one line for each decisive
+/// event, and the end of the log of a trial that failed.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let trial = found.trial(|study| study.trials().last())?;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
     let mut verdict = None;
+    // The study holds only the latest state, so the history is read from the journal.
     for entry in Journal::open(&found.dir)? {
         let entry = entry?;
         if entry.event.trial() != Some(trial.id) {
@@ -64,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Says in one line why a trial is in its state.
+/// Returns one line that explains the state of a trial.
 fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
     let outside = match (trial.removed, trial.outside) {
         (true, _) => "; it was removed and counts for nothing (`swath rm --restore`)",
@@ -82,7 +84,7 @@ fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
     format!("{text}{outside}")
 }
 
-/// Says what became of an imported trial where it ran.
+/// Returns the outcome of an imported trial in the study or file that it comes from.
 fn elsewhere(trial: &Trial, from: &str) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let end = match trial.state {
@@ -93,7 +95,7 @@ fn elsewhere(trial: &Trial, from: &str) -> String {
     format!("{end}; it was imported from {from}")
 }
 
-/// Says what became of a trial of this study.
+/// Returns the reason for the state of a trial that this study created.
 fn here(closed: Option<&Closing>, trial: &Trial) -> String {
     match (&trial.state, &trial.exit) {
         (TrialState::Waiting, None) => "it waits for a slot; the next run starts it".to_owned(),
@@ -121,7 +123,7 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
     }
 }
 
-/// Says why a trial waits that has had an attempt.
+/// Returns the reason why a trial waits after an attempt.
 fn waiting(closed: Option<&Closing>, trial: &Trial, exit: &Exit) -> String {
     let last = match exit {
         Exit::Interrupted => "its last attempt was interrupted before it ended".to_owned(),
@@ -140,7 +142,8 @@ fn waiting(closed: Option<&Closing>, trial: &Trial, exit: &Exit) -> String {
     }
 }
 
-/// Says how a configuration stands in the race, if it runs with several seeds.
+/// Returns the progress of a configuration in the race over replicates, and why the race dropped
+/// it. `None` if the study does not use replicates.
 fn raced(study: &Study, head: TrialId) -> Option<String> {
     let wanted = study.header().replicate? as usize;
     let standing = study.standing(head)?;
@@ -160,7 +163,8 @@ fn raced(study: &Study, head: TrialId) -> Option<String> {
     })
 }
 
-/// Tells an event that decided something, of a trial of which the scheduler last said `verdict`.
+/// Describes an event that decided something about the trial, or returns `None` for any other
+/// event. `verdict` is the scheduler's last verdict before or at this event.
 fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String> {
     let is_imported = matches!(trial.origin, Origin::Imported(_));
     Some(match event {
@@ -172,7 +176,7 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
             Origin::Imported(from) => format!("imported from {from}"),
             Origin::Added => "added by hand".to_owned(),
         },
-        // It ran elsewhere, and at another time than it was imported.
+        // The journal time of an imported trial is the time of the import, not of its execution.
         Event::Started { .. } | Event::Ended { .. } if is_imported => return None,
         Event::Started {
             attempt,
@@ -308,7 +312,7 @@ mod tests {
         demo.end(trial, Exit::Stopped);
         let wanted = "trial 1 is stopped: the program that ran it gave it up: diverged";
         assert_eq!(headline(&demo), wanted);
-        // A study of an earlier version has no reason.
+        // Journals of an earlier version carry no reason.
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         demo.log(

@@ -1,5 +1,5 @@
-//! Trials that somebody else runs: asked for one by one, told by whoever ran them. The same events,
-//! the same study, no executor.
+//! Ask and tell: another program runs the trials. It asks for them one by one and tells their
+//! results. The events and the study are the same as in a run; no executor is involved.
 
 use super::{Driver, DriverError, propose};
 use crate::logger::DecidingMetrics;
@@ -9,37 +9,38 @@ use crate::study::{
     Usage, Verdict,
 };
 
-/// A trial that was handed out.
+/// A trial that was handed out to the program that asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// Its id.
+    /// The id of the trial.
     pub trial: TrialId,
-    /// Which attempt this is.
+    /// The number of the attempt that begins with this, from 1.
     pub attempt: Attempt,
-    /// Its configuration.
+    /// The configuration of the trial.
     pub params: Params,
-    /// Its seed.
+    /// The trial's seed: 31 bits, the same in every attempt.
     pub seed: u64,
-    /// The resource after which the scheduler wants it to pause or end.
+    /// The resource at which the scheduler wants the trial to pause or end; `None` if it has no
+    /// limit.
     pub until: Option<Resource>,
-    /// Whether it goes on from where it was paused.
+    /// Whether the trial continues from where it was paused or interrupted.
     pub resume: bool,
 }
 
-/// What an ask comes to.
+/// The answer to an ask.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Offer {
-    /// A trial to run.
+    /// There is a trial to run.
     Trial(Asked),
-    /// Nothing now, but what is told of the open trials may change that.
+    /// There is no trial now, but the results of open trials may lead to one.
     Wait,
-    /// Nothing any more.
+    /// There is no further trial in this study or this run; the reason is given.
     Over(Closing),
 }
 
 impl Driver<'_> {
-    /// Hands out the next trial: one that waits, else what scheduler and sampler say. The kernel
-    /// has it before this returns.
+    /// Hands out the next trial: a waiting one if there is one, otherwise the one that the
+    /// scheduler and the sampler choose. The journal is flushed before this returns.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -48,6 +49,8 @@ impl Driver<'_> {
             return Ok(Offer::Over(why));
         }
         let Some(trial) = self.next_trial()? else {
+            // While a trial is open, its result may make the scheduler or the sampler propose
+            // another one.
             return Ok(match (self.study.running_count(), self.exhausted) {
                 (0, true) => Offer::Over(Closing::Exhausted),
                 (0, false) => Offer::Over(Closing::Finished),
@@ -63,7 +66,7 @@ impl Driver<'_> {
         Ok(Offer::Trial(asked))
     }
 
-    /// Takes up a trial that waits, keeping what it reported: somebody was asked to run it before
+    /// Starts a waiting trial again and keeps its reports: a program was asked to run it before
     /// this process began.
     ///
     /// # Errors
@@ -72,6 +75,7 @@ impl Driver<'_> {
         self.hand_out(trial, true)
     }
 
+    /// Commits the start of a trial's next attempt. `resume`: keep the reports that it has made.
     fn hand_out(&mut self, id: TrialId, resume: bool) -> Result<Asked, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
@@ -80,6 +84,7 @@ impl Driver<'_> {
             trial.params.clone(),
             trial.seed,
         );
+        // The number of open trials is not limited here, so slots are only numbers.
         let slot = self.free_slot(usize::MAX).unwrap_or(u32::MAX);
         self.commit(Event::Started {
             trial: id,
@@ -99,8 +104,8 @@ impl Driver<'_> {
         })
     }
 
-    /// Takes in a report of an open trial and says whether it may go on. One that may not has ended
-    /// with this.
+    /// Commits a report of an open trial and returns the verdict on it. Any verdict other than
+    /// `Continue` ends the trial's attempt.
     ///
     /// # Errors
     /// If the trial is not open or the journal cannot be written.
@@ -123,8 +128,9 @@ impl Driver<'_> {
         Ok(verdict)
     }
 
-    /// Ends an open trial, after a last report if `values` are given. `why` is the reason that the
-    /// program that ran it gives for stopping it or giving it back; a failure has its own.
+    /// Ends an open trial, after a last report unless `values` is empty. `why` is the reason of the
+    /// program that ran it for giving the trial up or giving it back; a failure carries its own
+    /// reason in `exit`.
     ///
     /// # Errors
     /// If the trial is not open or the journal cannot be written.
@@ -147,6 +153,7 @@ impl Driver<'_> {
                 verdict: Verdict::Stop,
                 why,
             })?;
+        // An interrupted trial waits again, so there is no verdict that could carry the reason.
         } else if why.is_some() && exit == Exit::Interrupted {
             let text = format!("the program that ran it gave it back{reason}");
             self.commit(Event::Logged {
@@ -159,8 +166,9 @@ impl Driver<'_> {
         Ok(self.journal.flush()?)
     }
 
-    /// Puts a configuration in front of all that the sampler would propose; what `given` leaves out
-    /// is drawn. `None` if nothing completes it within the constraints.
+    /// Creates a trial from a configuration, to be run before any that the sampler would propose.
+    /// Parameters missing from `given` are drawn. Returns `None` if no completion satisfies the
+    /// constraints.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -173,8 +181,8 @@ impl Driver<'_> {
         Ok(Some(trial))
     }
 
-    /// Looks after what has to be done now and then: the disk, the snapshot, the listeners, what
-    /// another terminal asked for.
+    /// Does the periodic housekeeping of [`Driver::run`]: syncs the journal, writes the snapshot,
+    /// calls the listeners, and reads requests of other processes.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -182,7 +190,7 @@ impl Driver<'_> {
         self.settle()
     }
 
-    /// Ends the study's run: trials that are open wait to be asked for again.
+    /// Ends this run of the study. Open trials are interrupted and wait to be handed out again.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -200,8 +208,8 @@ impl Driver<'_> {
         self.close(why)
     }
 
-    /// Commits a report, in which a number in quotes is a number where it decides, with one warning
-    /// for each trial and metric.
+    /// Commits a report. A number in quotes is read as a number if the metric decides about the
+    /// trial; each such metric yields one warning per trial.
     fn log_report(
         &mut self,
         trial: TrialId,
@@ -218,6 +226,7 @@ impl Driver<'_> {
             record,
         })?;
         for text in flaws {
+            // A program that reports in quotes does so in each report: one warning is enough.
             let warning = LogRecord::Warning { text };
             let is_told = self
                 .study
@@ -234,6 +243,7 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Returns the running attempt of a trial; an error if the trial is not running.
     fn open_attempt(&self, trial: TrialId) -> Result<Attempt, DriverError> {
         let found = self
             .study

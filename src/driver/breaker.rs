@@ -1,60 +1,67 @@
-//! The circuit breaker: notices that trials fail within seconds, one after the other, so that what
-//! is broken does not use up the sweep.
+//! The circuit breaker: detects trials that fail within seconds, one after the other, so that a
+//! broken machine or program does not use up the sweep.
 //!
-//! A slot whose trials do so while others go well is paused; if most slots do so, or all are
-//! paused, the whole sweep is at fault. It only counts: what follows from it are events, which the
-//! driver commits. On a cluster its slots are machines.
+//! A slot whose trials fail so is paused while other slots succeed. If most slots fail so, or all
+//! are paused, the whole sweep is at fault. The breaker only counts; the driver commits the
+//! resulting events. On a cluster, the breaker's slots are machines.
 
 use crate::study::{Exit, FailureClass, Study, Timestamp, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// An attempt that fails before this counts as failed at once.
+/// An attempt that fails sooner than this counts as a quick failure.
 pub(super) const QUICK: Duration = Duration::from_secs(10);
 
-/// How long a slot is paused for the first time; each further time twice as long.
+/// The first pause of a slot; each further pause takes twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest pause of a slot.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
 
-/// What is known of failures in a row.
+/// The counts of quick failures, for each slot and for the whole sweep.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    /// How many in a row are too many; `None`: it never trips.
+    /// The number of quick failures in a row that pauses a slot or ends the run; `None` disables
+    /// the breaker.
     most: Option<u32>,
+    /// The slots with quick failures or pauses since their last success.
     slots: BTreeMap<u32, Slot>,
-    /// The trials that failed at once since anything went well, and where.
+    /// The trials that failed quickly since the last success anywhere, each with its slot.
     row: Vec<(TrialId, u32)>,
-    /// Trials whose failure in a slot was not held against them: it happens once a run.
+    /// Trials whose quick failure was attributed to the slot. Each trial is forgiven once in a run.
     forgiven: BTreeSet<TrialId>,
+    /// Whether the whole sweep was found to be at fault.
     tripped: bool,
 }
 
+/// The record of one slot since its last success.
 #[derive(Debug, Default)]
 struct Slot {
+    /// The trials that failed quickly in the slot since its last pause.
     row: Vec<TrialId>,
+    /// The number of pauses; the next one is longer.
     pauses: u32,
+    /// The end of the current pause; `None` outside of pauses.
     until: Option<Timestamp>,
-    /// It was paused and is tried with one trial.
+    /// Whether the slot's pause is over and one trial is to show whether the slot works again.
     probation: bool,
 }
 
-/// What is to be done.
+/// The consequence of a quick failure.
 #[derive(Debug, PartialEq)]
 pub(super) enum Trip {
-    /// Pause the slot; these trials run elsewhere.
+    /// Pause the slot. `trials` failed there and are requeued.
     Slot {
         slot: u32,
         pause: Duration,
         trials: Vec<TrialId>,
     },
-    /// End the run; these trials wait for the next.
+    /// End the run. `trials` failed quickly and are requeued for the next run.
     Sweep { trials: Vec<TrialId> },
 }
 
-/// Returns whether the attempt of a trial that just ended failed at once: within seconds and
-/// without its objective, for a reason that another configuration is unlikely to cure.
+/// Returns whether the last attempt of a trial was a quick failure: it failed in less than
+/// [`QUICK`], reported no objective, and failed in a way that rarely depends on the configuration.
 pub(super) fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> bool {
     let Some(Exit::Failed(failure)) = &trial.exit else {
         return false;
@@ -65,6 +72,7 @@ pub(super) fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> boo
     );
     let objectives = &study.header().objectives;
     let said_nothing = match objectives.is_empty() {
+        // Without objectives, any report shows that the program works.
         true => trial.reports == 0,
         false => objectives
             .iter()
@@ -74,7 +82,7 @@ pub(super) fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> boo
 }
 
 impl Breaker {
-    /// Makes one that trips after so many failures in a row.
+    /// Returns a breaker that trips after `most` quick failures in a row; `None`: never.
     pub(super) fn new(most: Option<u32>) -> Self {
         Self {
             most,
@@ -82,25 +90,26 @@ impl Breaker {
         }
     }
 
-    /// Returns whether the whole sweep was found at fault.
+    /// Returns whether the whole sweep was found to be at fault.
     pub(super) fn tripped(&self) -> bool {
         self.tripped
     }
 
-    /// Returns whether nothing has failed at once of late.
+    /// Returns whether no quick failure is on record.
     pub(super) fn is_clean(&self) -> bool {
         self.row.is_empty() && self.slots.is_empty()
     }
 
-    /// Takes in that something went well in a slot: an attempt ended in another way, or reported.
+    /// Records a success in a slot: an attempt reported, or ended in any way but a quick failure.
     pub(super) fn well(&mut self, slot: u32) {
         self.row.clear();
         self.slots.remove(&slot);
     }
 
-    /// Takes in that an attempt failed at once. `slots` can be used, paused ones included.
-    /// `healthy`: another attempt has run for longer than that. `proven`: the study has trials that
-    /// went well, so more evidence is wanted.
+    /// Records a quick failure of `trial` in `slot`. `slots` is the number of usable slots, paused
+    /// ones included. `healthy`: another attempt has run for longer than [`QUICK`]. `proven`:
+    /// trials of the study have succeeded before, so that twice as many failures are needed to
+    /// blame the sweep.
     pub(super) fn failed(
         &mut self,
         trial: TrialId,
@@ -110,6 +119,7 @@ impl Breaker {
         proven: bool,
     ) -> Option<Trip> {
         let most = self.most? as usize;
+        // A trial that is retried in vain in one slot is evidence only once.
         if !self.row.contains(&(trial, slot)) {
             self.row.push((trial, slot));
         }
@@ -117,16 +127,20 @@ impl Breaker {
         if !here.row.contains(&trial) {
             here.row.push(trial);
         }
+        // A slot on probation has failed before: one more quick failure is enough.
         let full = here.probation || here.row.len() >= most;
         let distinct: BTreeSet<TrialId> = self.row.iter().map(|(trial, _)| *trial).collect();
         let involved: BTreeSet<u32> = self.row.iter().map(|(_, slot)| *slot).collect();
         let enough = if proven { 2 * most } else { most };
+        // The sweep is blamed only if more than half of the slots took part.
         let everywhere = !healthy && distinct.len() >= enough && 2 * involved.len() > slots;
         let paused = self
             .slots
             .values()
             .filter(|slot| slot.until.is_some())
             .count();
+        // With this slot paused, none would be left to run anything. A sweep with a single slot has
+        // no other slot to compare it with, and is only blamed by `everywhere`.
         if self.tripped || everywhere || (slots > 1 && full && paused + 1 >= slots) {
             self.tripped = true;
             return Some(Trip::Sweep {
@@ -136,6 +150,8 @@ impl Breaker {
         (slots > 1 && full).then(|| self.pause(slot))
     }
 
+    /// Begins a pause of the slot. The returned trials are requeued, unless they were forgiven
+    /// before.
     fn pause(&mut self, slot: u32) -> Trip {
         let here = self.slots.entry(slot).or_default();
         let pause = FIRST_PAUSE
@@ -143,7 +159,7 @@ impl Breaker {
             .min(LONGEST_PAUSE);
         here.pauses += 1;
         let mut trials = std::mem::take(&mut here.row);
-        // One that fails in every slot it is sent to is at fault itself.
+        // A trial that fails quickly in every slot is itself at fault: it is requeued only once.
         trials.retain(|trial| self.forgiven.insert(*trial));
         Trip::Slot {
             slot,
@@ -152,12 +168,13 @@ impl Breaker {
         }
     }
 
-    /// Notes until when a slot is paused.
+    /// Sets the end of a slot's pause.
     pub(super) fn paused_until(&mut self, slot: u32, until: Timestamp) {
         self.slots.entry(slot).or_default().until = Some(until);
     }
 
-    /// Notes that a machine is given no more: what still fails there is given back at once.
+    /// Records that a machine receives no more trials. A trial still running there that fails
+    /// quickly is requeued at once.
     pub(super) fn shunned(&mut self, machine: u32) {
         self.slots.entry(machine).or_default().probation = true;
     }
@@ -169,7 +186,8 @@ impl Breaker {
             .is_some_and(|slot| slot.until.is_some())
     }
 
-    /// Returns the slots whose pause is over. The next failure at once pauses them again.
+    /// Ends the pauses that are over and returns their slots. The slots are then on probation: the
+    /// next quick failure pauses them again.
     pub(super) fn rested(&mut self, now: Timestamp) -> Vec<u32> {
         let mut rested = Vec::new();
         for (number, slot) in &mut self.slots {
@@ -186,8 +204,8 @@ impl Breaker {
     }
 }
 
-/// Returns whether a moment has come, also if the clock was put back meanwhile: nothing waits
-/// longer than `at_most`.
+/// Returns whether the time `until` has come. If the clock was set back, it has also come when it
+/// lies more than `at_most` ahead.
 pub(super) fn is_due(until: Timestamp, now: Timestamp, at_most: Duration) -> bool {
     now >= until || until.since(now) > at_most
 }

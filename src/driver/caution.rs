@@ -1,5 +1,5 @@
-//! What is odd about a trial: a resource that goes backwards, a checkpoint that is gone or broken.
-//! It is said on the trial, once.
+//! Warnings about a trial: a resource that decreases, a checkpoint that is missing or broken. A
+//! decrease of the resource is recorded once per attempt.
 
 use super::{Driver, DriverError};
 use crate::space::Name;
@@ -8,19 +8,21 @@ use crate::study::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often a trial may start anew because its checkpoint seems to be broken.
+/// Number of failures after which a trial no longer starts anew because of a checkpoint that seems
+/// broken.
 const TRIES: u32 = 3;
 
-/// What is remembered of the attempts that run.
+/// The state of the running attempts that the warnings need.
 #[derive(Default)]
 pub(super) struct Caution {
-    /// How far each has reported; `None` once it was said that it went back.
+    /// By trial, the highest resource reported by the attempt; `None` once a decrease was reported.
     steps: BTreeMap<TrialId, Option<f64>>,
-    /// Those that went on from a checkpoint and have not reported since.
+    /// Trials that resumed from a checkpoint and have not reported since.
     silent: BTreeSet<TrialId>,
 }
 
 impl Caution {
+    /// Records the start of an attempt.
     fn began(&mut self, trial: TrialId, resume: bool) {
         self.steps.remove(&trial);
         if resume {
@@ -28,12 +30,14 @@ impl Caution {
         }
     }
 
+    /// Records the end of an attempt. Returns whether it resumed from a checkpoint and never
+    /// reported.
     fn ended(&mut self, trial: TrialId) -> bool {
         self.steps.remove(&trial);
         self.silent.remove(&trial)
     }
 
-    /// Takes a report; returns what is to be said of it.
+    /// Records a report. Returns a warning if the resource is lower than before.
     fn report(
         &mut self,
         trial: TrialId,
@@ -60,7 +64,8 @@ impl Caution {
 }
 
 impl Driver<'_> {
-    /// Notes that an attempt begins, and says so if it cannot go on from where it was.
+    /// Records the start of an attempt. Commits a warning if the attempt should have resumed from a
+    /// checkpoint and cannot.
     pub(super) fn caution_begin(
         &mut self,
         trial: TrialId,
@@ -86,18 +91,20 @@ impl Driver<'_> {
         })
     }
 
-    /// Looks at a record that is to be committed; returns what is to be said of it.
+    /// Examines a record before it is committed. Returns a warning about it, if any.
     pub(super) fn caution_look(&mut self, trial: TrialId, record: &LogRecord) -> Option<String> {
         let LogRecord::Report { values } = record else {
             return None;
         };
+        // A report shows that the checkpoint could be loaded.
         self.caution.silent.remove(&trial);
         let resource = self.study.header().resource.as_ref()?;
         self.caution.report(trial, resource, values)
     }
 
-    /// Looks at how an attempt ends, before that is committed: returns whether it broke on its
-    /// checkpoint, which is then put aside.
+    /// Examines the end of an attempt before it is committed. Returns whether the attempt crashed
+    /// after loading its checkpoint and before its first report. The checkpoint folder is then
+    /// renamed, so that the next attempt starts anew.
     pub(super) fn caution_end(
         &mut self,
         trial: TrialId,
@@ -108,6 +115,7 @@ impl Driver<'_> {
         let crashed =
             matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
         let tried = self.study.trial(trial).map_or(0, |found| found.failures);
+        // After several failures, or a failure after a report, the checkpoint is not to blame.
         if !silent || !crashed || tried >= TRIES {
             return Ok(false);
         }
@@ -121,7 +129,7 @@ impl Driver<'_> {
                  the trial starts anew",
                 aside.file_name().unwrap_or_default().to_string_lossy()
             ),
-            // Without one it starts anew all the same.
+            // Without a checkpoint folder, the trial starts anew in any case.
             Err(_) => {
                 "it failed before its first report, and its checkpoint is gone: it starts anew"
                     .to_owned()

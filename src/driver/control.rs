@@ -1,8 +1,8 @@
-//! Being told what to do from another terminal, or another machine: a small file in the study's
-//! folder, looked at a few times a second.
+//! Requests to a run from another terminal or another machine: the file `control.json` in the
+//! study's folder, polled a few times a second.
 //!
-//! No signal and no socket, so it works wherever the folder can be written. The run takes the file
-//! away once it has read it.
+//! It needs neither signals nor sockets, so that it works wherever the folder can be written. The
+//! run removes the file once it has read it.
 
 use super::Urgency;
 use crate::journal::StudyDir;
@@ -10,36 +10,40 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What a run is told.
+/// A request to a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    /// How to stop, if it is to stop.
+    /// The urgency of a request to stop; `None` if the run is not to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Urgency>,
-    /// How many trials to run at a time from now on.
+    /// The number of trials to run at a time from now on; `None` leaves it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
 }
 
+/// Returns the path of the request.
 fn path(dir: &StudyDir) -> PathBuf {
     dir.root().join("control.json")
 }
 
 impl Control {
-    /// Leaves word for whoever runs the study.
+    /// Writes the request for the process that runs the study. It replaces a request that was not
+    /// read yet.
     ///
     /// # Errors
     /// If the folder cannot be written.
     pub fn send(self, dir: &StudyDir) -> std::io::Result<()> {
+        // The request is written to a temporary file and renamed, so that the run never reads half
+        // of it.
         let mut file = tempfile::NamedTempFile::new_in(dir.root())?;
         file.write_all(&serde_json::to_vec(&self)?)?;
         file.persist(path(dir))?;
         Ok(())
     }
 
-    /// Takes the word that was left, if there is one. A file that cannot be understood is taken
-    /// away too.
+    /// Reads the pending request, if there is one, and removes its file. A file that cannot be
+    /// parsed is removed too, and yields `None`.
     pub(super) fn receive(dir: &StudyDir) -> Option<Self> {
         let path = path(dir);
         let text = std::fs::read(&path).ok()?;

@@ -1,16 +1,19 @@
-//! Data that changes between two trials of one study.
+//! Detects data sets that change between two trials of one study.
 
 use crate::study::{LogRecord, Study, TrialId};
 use std::collections::BTreeMap;
 
-/// The digest of each data set, and the trial that read it last.
+/// By data folder, the digest that was read last and the trial that read it; `None` until the first
+/// record of a data set.
 #[derive(Default)]
 pub(super) struct DataSets(Option<BTreeMap<String, (String, TrialId)>>);
 
 impl DataSets {
-    /// Takes a record that is to be committed; returns a warning if it shows that data has changed.
+    /// Examines a record before it is committed. Returns a warning if it shows that a data set has
+    /// changed.
     ///
-    /// The trials of one table are then not comparable, which is said at once and once a change.
+    /// The trials of the study are then not comparable. The warning is given at once, and once per
+    /// change.
     pub(super) fn look(
         &mut self,
         study: &Study,
@@ -25,6 +28,7 @@ impl DataSets {
         else {
             return None;
         };
+        // Most studies record no data sets: their trials are not searched until one does.
         let known = self.0.get_or_insert_with(|| known(study));
         let before = known.insert(data_dir.clone(), (md5.clone(), trial));
         let (before, other) = before.filter(|(before, other)| before != md5 && *other != trial)?;
@@ -35,7 +39,7 @@ impl DataSets {
     }
 }
 
-/// Returns what the trials of a study have read.
+/// Returns the data sets that the trials of a study have read so far.
 fn known(study: &Study) -> BTreeMap<String, (String, TrialId)> {
     let mut known = BTreeMap::new();
     for trial in study.trials() {

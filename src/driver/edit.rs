@@ -1,11 +1,11 @@
-//! The sweep file changed between two runs: what that means for the trials there are.
+//! The effects of a sweep file that changed between two runs on the existing trials.
 
 use super::Parts;
 use crate::space::Params;
 use crate::study::{Event, Study};
 
-/// Returns the event that says what changed. Trials that lack a new parameter are filled with its
-/// default; those that do not fit the space even then are kept outside.
+/// Returns the event that describes the changes. Trials that lack a new parameter get its default.
+/// Trials outside the space even then are kept, and no longer count.
 #[must_use]
 pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
     let old = study.header();
@@ -38,7 +38,7 @@ pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
     }
 }
 
-/// Says in a line what an edit comes to.
+/// Returns the effects of an `Edited` event as one line of text.
 pub(super) fn told(edited: &Event) -> String {
     let Event::Edited {
         changes, outside, ..
@@ -56,7 +56,7 @@ pub(super) fn told(edited: &Event) -> String {
     format!("since the last run: {}{kept}", changes.join("; "))
 }
 
-/// Says in words how the headers differ.
+/// Returns the differences between the headers, each as a phrase.
 fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     let (old, new) = (study.header(), &parts.header);
     let mut changes = Vec::new();
@@ -77,6 +77,7 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     let commit =
         |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
     say("code", commit(&old.git_commit), commit(&new.git_commit));
+    // With another commit, its line has said already that the code differs.
     if old.git_commit == new.git_commit && old.code_patch != new.code_patch {
         let patch = |patch: &Option<String>| patch.clone().unwrap_or_else(|| "none".to_owned());
         say(

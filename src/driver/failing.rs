@@ -1,4 +1,4 @@
-//! What follows when attempts fail: a trial is tried again, now or later; a slot is paused; the run
+//! The consequences of failed attempts: a trial is retried, now or later; a slot is paused; the run
 //! ends before all its points are used up.
 
 use super::breaker::{self, Trip};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Driver<'_> {
-    /// Lets a trial that failed run again if `[retry]` says so; returns whether it does.
+    /// Requeues a failed trial if `[retry]` allows it. Returns whether it did.
     pub(super) fn retry(&mut self, id: TrialId) -> Result<bool, DriverError> {
         let Some(failure) = self.retryable(id) else {
             return Ok(false);
@@ -27,7 +27,7 @@ impl Driver<'_> {
         Ok(true)
     }
 
-    /// Returns the failure of a trial that is to be tried again.
+    /// Returns the failure of a trial that is to be retried; `None` if it is not.
     fn retryable(&self, trial: TrialId) -> Option<Failure> {
         let trial = self.study.trial(trial)?;
         let Some(Exit::Failed(failure)) = &trial.exit else {
@@ -41,21 +41,23 @@ impl Driver<'_> {
         again.then(|| failure.clone())
     }
 
-    /// Returns whether a waiting trial need not wait longer.
+    /// Returns whether the backoff of a waiting trial is over.
     pub(super) fn may_start(&self, id: TrialId, now: Timestamp) -> bool {
         let longest = self.parts.retry.max_backoff;
         let until = self.study.trial(id).and_then(|trial| trial.not_before);
         until.is_none_or(|until| breaker::is_due(until, now, longest))
     }
 
-    /// Returns whether there is something to do that only time can bring.
+    /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
+    /// slots are busy or paused.
     pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
         self.study.waiting().next().is_some()
             || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
     }
 
-    /// Notes that a trial has reported, so that it is not at fault.
+    /// Records a report of a trial, which clears the breaker's counts for its slot or machine.
     pub(super) fn reported(&mut self, id: TrialId, executor: &dyn Executor) {
+        // The usual case, checked first because it happens for each report.
         if !self.breaker.is_clean()
             && let Some(slot) = self.suspect(id, executor)
         {
@@ -63,8 +65,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Returns what is at fault if a trial fails, and others elsewhere do not: its slot, or its
-    /// machine where slots are no places.
+    /// Returns the slot to blame if a trial fails and others elsewhere do not. Where slots are not
+    /// bound to a place, as on a cluster, this is the machine.
     fn suspect(&self, id: TrialId, executor: &dyn Executor) -> Option<u32> {
         match executor.machines() {
             Some(_) => executor.machine(id),
@@ -72,8 +74,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Notes how an attempt ended that ran so long, and does what follows if it was one failure too
-    /// many.
+    /// Counts the outcome of an attempt that ran for `ran`. After one quick failure too many,
+    /// commits the pause of the slot or the end of the run.
     pub(super) fn watch_failures(
         &mut self,
         id: TrialId,
@@ -85,12 +87,14 @@ impl Driver<'_> {
         };
         let slots = executor.machines().unwrap_or_else(|| self.slots(executor));
         if !breaker::failed_at_once(&self.study, trial, ran) {
+            // An interrupted or lost attempt says nothing about its slot.
             if !matches!(trial.exit, Some(Exit::Interrupted | Exit::Lost)) {
                 self.breaker.well(slot);
             }
             return Ok(());
         }
         let now = (self.clock)();
+        // An attempt that has lived longer than a quick failure shows that the sweep itself works.
         let lives = |id: TrialId| {
             let began = self.study.trial(id).and_then(|trial| trial.attempt_at);
             began.is_some_and(|began| now.since(began) >= breaker::QUICK)
@@ -104,6 +108,7 @@ impl Driver<'_> {
                 let why = "one trial after the other failed within seconds, so the run was ended";
                 self.give_back(&trials, why)
             }
+            // A machine is excluded for the rest of the run; its slots move elsewhere.
             Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
                 let host = executor.shun(slot);
                 self.breaker.shunned(slot);
@@ -131,7 +136,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Lets trials that failed run again, as if they had not.
+    /// Requeues trials that failed, and takes their failures out of the count: the slot or the
+    /// sweep was at fault.
     fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
         for id in trials {
             if self
@@ -152,14 +158,15 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Notes which slots can be used again because their pause is over, and which cannot because of
-    /// what their last trial left.
+    /// Commits changes of the slots' state: pauses that are over, and slots that became usable or
+    /// unusable since the last call (for example because processes of their last trial still run).
     pub(super) fn note_slots(&mut self, executor: &dyn Executor) -> Result<(), DriverError> {
         for slot in self.breaker.rested((self.clock)()) {
             self.commit(Event::SlotResumed { slot })?;
         }
         let now = executor.unusable();
         let before = std::mem::replace(&mut self.unusable, now.clone());
+        // An empty reason means a delay of moments, which is not worth an event.
         let told = |slots: &BTreeMap<u32, String>, slot| {
             slots.get(slot).is_some_and(|why| !why.is_empty())
         };

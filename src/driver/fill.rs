@@ -1,4 +1,5 @@
-//! What a free slot does next: a trial that waits, else what the scheduler wants, else nothing.
+//! Filling free slots: with a waiting trial, else with the trial that the scheduler wants, else
+//! with none.
 
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
@@ -6,7 +7,8 @@ use crate::scheduler::Next;
 use crate::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
 
 impl Driver<'_> {
-    /// Gives every free slot something to do. All of it is in the journal before any of it is done.
+    /// Launches a trial in each free slot. All `Started` events are flushed before the first
+    /// attempt starts.
     pub(super) fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         self.note_slots(executor)?;
         let slots = match self.told.jobs {
@@ -14,6 +16,7 @@ impl Driver<'_> {
             None => executor.slots(),
         };
         while let Some(slot) = self.free_slot(slots) {
+            // On a full disk no new trial is created: it could not be written.
             if !self.may_launch() {
                 break;
             }
@@ -23,16 +26,19 @@ impl Driver<'_> {
             let launch = self.launch(trial, slot)?;
             self.held.push(launch);
         }
+        // One flush covers all launches of this round.
         self.start_held(executor)?;
         executor.plan(&|| self.more())?;
         Ok(())
     }
 
-    /// Returns how many slots there are to fill.
+    /// Returns the number of slots in use: that of the executor, or the requested number of jobs if
+    /// smaller.
     pub(super) fn slots(&self, executor: &dyn Executor) -> usize {
         self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
     }
 
+    /// Returns the lowest free slot below `slots` that is neither paused nor unusable.
     pub(super) fn free_slot(&self, slots: usize) -> Option<u32> {
         let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
         let usable =
@@ -40,9 +46,11 @@ impl Driver<'_> {
         all.find(|slot| !self.busy_slots.contains(slot) && usable(slot))
     }
 
-    /// Returns the trial that a free slot should run: one that waits, else what the scheduler says.
+    /// Returns the trial that a free slot should run: a waiting one, else the one the scheduler
+    /// wants.
     pub(super) fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
         let now = (self.clock)();
+        // Waiting trials come first, because they were created earlier.
         if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
             return Ok(Some(trial));
         }
@@ -50,6 +58,8 @@ impl Driver<'_> {
             Next::Fresh => match propose::propose(&self.parts, &self.study) {
                 Some(created) => self.create(created).map(Some),
                 None => {
+                    // The sampler has no further proposal. Without a budget the scheduler may still
+                    // resume paused trials, so ask it again.
                     self.exhausted = true;
                     self.next_trial()
                 }
@@ -75,16 +85,20 @@ impl Driver<'_> {
         }
     }
 
+    /// Commits the creation of the next trial and returns its id.
     pub(super) fn create(&mut self, created: Event) -> Result<TrialId, DriverError> {
         let trial = self.study.next_id();
         self.commit(created)?;
         Ok(trial)
     }
 
+    /// Returns whether the budget of trials has room for another one.
     pub(super) fn budget_left(&self) -> bool {
         !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
     }
 
+    /// Commits the start of a trial's next attempt in a slot, and returns the launch. The attempt
+    /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
@@ -93,6 +107,7 @@ impl Driver<'_> {
             trial.params.clone(),
             trial.seed,
         );
+        // The trial's own checkpoint is newer than its parent's.
         let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
         let from = match trial.origin {
             Origin::Cloned { from: parent, .. } if !own => {

@@ -1,5 +1,5 @@
-//! What of a study's folder nobody needs any more: checkpoints by the policy, and what crashes left
-//! half done.
+//! Files of a study that can be removed: checkpoints that the policy does not keep, and files that
+//! crashes left half written.
 
 use super::{has_entries, holding, size, tidy};
 use crate::journal::StudyDir;
@@ -9,25 +9,28 @@ use crate::sweep::{Keep, keep};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Something that can be removed.
+/// A file or folder that can be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waste {
-    /// Where it is.
+    /// The path of the file or folder.
     pub path: PathBuf,
-    /// What it takes on the disk.
+    /// The space that it occupies on the disk, in bytes.
     pub bytes: u64,
-    /// Why nobody needs it, in words.
+    /// The reason why it can be removed, in words.
     pub why: &'static str,
     checkpoints: Option<crate::study::TrialId>,
 }
 
-/// Finds what can be removed from a study that nobody runs.
+/// Returns everything that can be removed from a study while no process runs it. `clones`: the
+/// scheduler may start trials from checkpoints of others. `trash`: include the folders of removed
+/// trials.
 #[must_use]
 pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
     let ids = || study.trials().iter().map(|trial| trial.id);
     let candidates = ids()
         .filter(|id| has_entries(&dir.checkpoints(*id)))
         .collect();
+    // A finished sweep needs no checkpoints for clones.
     let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
     let gone = policy.expendable(study, &candidates, &keep::models(study), clones, over);
     let mut found: Vec<Waste> = gone
@@ -47,7 +50,7 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
     found
 }
 
-/// Finds what crashes left half done.
+/// Returns the files that crashes left half written, and held models that are not needed.
 #[must_use]
 pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     let mut found = Vec::new();
@@ -77,7 +80,7 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
         look(&dir.trial(trial.id));
         look(&dir.trial(trial.id).join("metadata"));
     }
-    // A program may well save its model under such a name.
+    // A program may save its model under such a name, and models are kept.
     found.retain(|waste| !keep::is_model(study, &waste.path));
     for trial in study
         .trials()
@@ -103,7 +106,7 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     found
 }
 
-/// Says what a name stands for that only a crash leaves.
+/// Returns the origin of a file whose name only occurs after a crash; `None` for all other names.
 fn half_done(name: &str) -> Option<&'static str> {
     let is = |prefix: &str| name.starts_with(prefix);
     if name == ".removed-checkpoints" {
@@ -129,10 +132,10 @@ impl Waste {
         }
     }
 
-    /// Removes it. To be called by who holds the lock.
+    /// Removes the file or folder. Only the holder of the study's lock may call this.
     ///
     /// # Errors
-    /// If it cannot be removed, or not all of it.
+    /// If the file cannot be removed, or a part of the folder cannot.
     pub fn remove(&self, dir: &StudyDir) -> io::Result<()> {
         let path = match self.checkpoints {
             Some(id) => tidy::put_aside(dir, id)?,

@@ -1,5 +1,5 @@
-//! Releasing the held bytes of models that are neither the one that counts nor the last, while the
-//! study runs.
+//! Releases held copies of models while the study runs. The model that counts and the last model of
+//! a trial stay held.
 
 use super::Driver;
 use crate::journal::StudyDir;
@@ -8,25 +8,26 @@ use crate::study::{LogRecord, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// The held versions that may have to be released.
+/// The held model versions that may have to be released.
 #[derive(Default)]
 pub(super) struct Holding {
-    /// By trial, the paths of those that an attempt of this run has recorded.
+    /// By trial, the paths of the versions that attempts of this run have recorded.
     held: BTreeMap<TrialId, BTreeSet<String>>,
     /// Trials that have recorded another model since the last release.
     stale: BTreeSet<TrialId>,
-    /// Trials whose attempt has ended: whatever lies there beside what is needed is released.
+    /// Trials whose attempt has ended. All versions in their folders that are not needed are
+    /// released.
     ended: BTreeSet<TrialId>,
 }
 
-/// Returns the place among a trial's records of the model that counts.
+/// Returns the index of the model that counts among a trial's records; `None` without a model.
 #[must_use]
 pub fn model_that_counts(trial: &Trial) -> Option<usize> {
     trial.model_that_counts().map(|model| model.record)
 }
 
-/// Returns the held versions of a trial that are not released: the model that counts, the last one,
-/// and those that the trial asked to keep.
+/// Returns the paths of a trial's held versions that must stay: the model that counts, the last
+/// one, and those that the trial asked to keep.
 #[must_use]
 pub fn needed(trial: &Trial) -> BTreeSet<&str> {
     let is_model = |record: &LogRecord| matches!(record, LogRecord::Model { .. });
@@ -44,8 +45,8 @@ pub fn needed(trial: &Trial) -> BTreeSet<&str> {
     needed.collect()
 }
 
-/// Returns the folders of a trial's held versions that are not needed, also those that a crash left
-/// half done.
+/// Returns the folders of a trial's held versions that are not needed, sorted. This includes
+/// versions that a crash left half written.
 #[must_use]
 pub fn superfluous(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
     let root = dir.trial(trial.id);
@@ -67,14 +68,14 @@ pub fn superfluous(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
 }
 
 impl Driver<'_> {
-    /// Notes that a record was committed.
+    /// Notes a committed record with a held model.
     pub(super) fn note_held(&mut self, trial: TrialId, held: Option<String>) {
         let Some(held) = held else { return };
         self.holding.held.entry(trial).or_default().insert(held);
         self.holding.stale.insert(trial);
     }
 
-    /// Notes that an attempt has ended: nothing is held for it any more.
+    /// Notes that an attempt has ended and will hold no further model.
     pub(super) fn note_held_ended(&mut self, trial: TrialId) {
         let holds = |trial: &Trial| {
             trial
@@ -89,11 +90,11 @@ impl Driver<'_> {
         }
     }
 
-    /// Releases what is not needed any more. To be called once the journal holds the records that
-    /// say so: after a crash before that the older version is still the last one.
+    /// Removes the versions that are not needed any more. To be called after the journal was
+    /// flushed: if the record of a newer version were lost in a crash, the older version would
+    /// still be the last one.
     ///
-    /// A version that cannot be removed stays, and the end of the attempt or `swath gc` tries
-    /// again.
+    /// A version that cannot be removed stays. The end of the attempt or `swath gc` tries again.
     pub(super) fn release_held(&mut self) {
         for id in std::mem::take(&mut self.holding.stale) {
             let (Some(trial), Some(held)) = (self.study.trial(id), self.holding.held.get_mut(&id))
@@ -121,7 +122,7 @@ impl Driver<'_> {
     }
 }
 
-/// Returns where the bytes of a held model are, if they have not been released.
+/// Returns the path of a held model; `None` if the record holds none or it was released.
 #[must_use]
 pub fn held_path(dir: &StudyDir, trial: TrialId, record: &LogRecord) -> Option<PathBuf> {
     let LogRecord::Model {

@@ -1,5 +1,5 @@
-//! Configurations that are left for the run of a study: a file each in its folder, taken in the
-//! order they came.
+//! Configurations sent to the run of a study: one file each in the folder `inbox`, processed in the
+//! order of sending.
 
 use crate::journal::StudyDir;
 use crate::space::Params;
@@ -7,21 +7,25 @@ use crate::study::Timestamp;
 use std::io::Write;
 use std::path::PathBuf;
 
+/// Returns the path of the inbox.
 fn folder(dir: &StudyDir) -> PathBuf {
     dir.root().join("inbox")
 }
 
-/// Leaves a configuration, possibly partial, for whoever runs the study or will run it next.
+/// Sends a configuration, possibly partial, to the run of the study: the current one or the next
+/// one.
 ///
 /// # Errors
 /// If the folder cannot be written.
 pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder)?;
+    // The prefix and the missing extension hide the file from the reader until it is complete.
     let mut file = tempfile::Builder::new()
         .prefix(".new")
         .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
+    // Another process may send at the same microsecond: count up until the name is free.
     let unique = (0..).map(|at| folder.join(format!("{:020}.{at:03}.json", now.as_micros())));
     for path in unique.take(1000) {
         match file.persist_noclobber(path) {
@@ -35,7 +39,8 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
     Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
-/// Takes what was left. A file that cannot be understood is taken away too.
+/// Reads and removes all files of the inbox. A file that cannot be parsed is removed too. A file
+/// that cannot be removed is not used, because it would be read again.
 pub(super) fn receive(dir: &StudyDir) -> Vec<Params> {
     let Ok(entries) = std::fs::read_dir(folder(dir)) else {
         return Vec::new();
@@ -52,10 +57,12 @@ pub(super) fn receive(dir: &StudyDir) -> Vec<Params> {
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read(&path).ok()?;
+        // Removed before it is used: a file that stayed would create a trial again and again.
         std::fs::remove_file(&path).ok()?;
         serde_json::from_slice(&text).ok()
     };
     let found = paths.into_iter().filter_map(read).collect();
+    // Removing the folder fails if a file arrived meanwhile; the next call reads it.
     let _ = std::fs::remove_dir(folder(dir));
     found
 }

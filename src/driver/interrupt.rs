@@ -1,4 +1,4 @@
-//! Being told to stop: once gently, twice at once.
+//! Requests to stop: the first one stops the run gently, the second one kills it at once.
 
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
@@ -6,34 +6,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often somebody asked the run to stop; shared with signal handlers and threads.
+/// The number of requests to stop this run. Clones share it, so that signal handlers and threads
+/// can add to it.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     asked: Arc<AtomicU32>,
     signal: Arc<AtomicI32>,
-    /// SIGTSTP came and was not obeyed yet.
+    /// Whether a SIGTSTP is pending, that is, received and not obeyed yet.
     halt: Arc<AtomicBool>,
-    /// SIGCONT came.
+    /// Whether SIGCONT was received since the process last stopped.
     went_on: Arc<AtomicBool>,
 }
 
-/// How urgent it is.
+/// The urgency of a request to stop, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Urgency {
-    /// Nobody asked.
+    /// There is no request.
     None,
-    /// Start nothing new; what runs may end by itself.
+    /// Start nothing new. Running trials may end by themselves.
     Drain,
-    /// Start nothing new; what runs gets SIGTERM and time to checkpoint.
+    /// Start nothing new. Running trials get SIGTERM and the grace period to write a checkpoint.
     Stop,
-    /// SIGKILL.
+    /// Running trials get SIGKILL at once.
     Kill,
 }
 
 impl Interrupt {
-    /// Makes one that counts SIGINT, SIGTERM, SIGHUP and SIGUSR1 (Slurm's warning) of this process.
-    /// SIGHUP stays ignored if it was when the process began, as under `nohup`.
+    /// Returns an interrupt that counts SIGINT, SIGTERM, SIGHUP and SIGUSR1 (Slurm's warning) of
+    /// this process. SIGHUP stays ignored if it was ignored when the process began, as under
+    /// `nohup`.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -51,12 +53,14 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Notes SIGTSTP and SIGCONT too, from now on. Who calls it has to run a study: a process that
-    /// only notes SIGTSTP does not stop.
+    /// Also records SIGTSTP and SIGCONT from now on. Only a process that runs a study may call
+    /// this: once the signal is caught, only [`Driver::run`](super::Driver::run) suspends the
+    /// process.
     ///
     /// # Errors
     /// If a handler cannot be set.
     pub fn halt_on_signals(&self) -> std::io::Result<()> {
+        // A process started with SIGTSTP ignored is not meant to be suspended.
         if is_ignored(SIGTSTP) {
             return Ok(());
         }
@@ -67,24 +71,25 @@ impl Interrupt {
         })
     }
 
-    /// Asks once more.
+    /// Adds one request to stop.
     pub fn ask(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Returns whether everything is to stand still, once for each time that it was asked.
+    /// Returns whether a SIGTSTP is pending, and clears it.
     pub(super) fn takes_halt(&self) -> bool {
         self.halt.swap(false, Ordering::SeqCst)
     }
 
-    /// Stops this process, as SIGTSTP would have; returns when it goes on, and how long it stood
-    /// still.
+    /// Stops this process, as an uncaught SIGTSTP would. Returns after SIGCONT, with the time spent
+    /// stopped.
     pub(super) fn stand_still(&self) -> Duration {
         use rustix::process::{Signal, getpid, kill_process};
         let begun = Instant::now();
         self.went_on.store(false, Ordering::SeqCst);
         if kill_process(getpid(), Signal::STOP).is_ok() {
-            // The signal may reach another thread of this process first.
+            // SIGSTOP may reach other threads of this process before this one: wait for SIGCONT
+            // itself.
             while !self.went_on.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -92,7 +97,7 @@ impl Interrupt {
         begun.elapsed()
     }
 
-    /// Returns how urgent it is.
+    /// Returns the urgency: `Stop` after the first request, `Kill` after any further one.
     #[must_use]
     pub fn urgency(&self) -> Urgency {
         match self.asked.load(Ordering::SeqCst) {
@@ -102,14 +107,14 @@ impl Interrupt {
         }
     }
 
-    /// Returns the signal that asked last, 0 if none did.
+    /// Returns the number of the last signal that requested a stop; 0 if none did.
     #[must_use]
     pub fn signal(&self) -> i32 {
         self.signal.load(Ordering::SeqCst)
     }
 }
 
-/// Hands every signal of these that comes to `each`, in a thread of its own.
+/// Calls `each` for every received signal of `signals`, in a thread of its own.
 fn hear(
     signals: impl IntoIterator<Item = i32>,
     mut each: impl FnMut(i32) + Send + 'static,
@@ -121,7 +126,7 @@ fn hear(
         .map(drop)
 }
 
-/// Returns whether this process was started with a signal ignored.
+/// Returns whether a signal was ignored when this process started.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! What the scheduler says of a trial that reported, and what the trial is told.
+//! The scheduler's verdicts on trials that report, and their delivery to the trials.
 
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Signal, Stop, What};
@@ -7,14 +7,15 @@ use crate::scheduler;
 use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
 
 impl Driver<'_> {
-    /// Judges a trial that has reported, or that `asks` whether it may go on, and tells the
-    /// executor if it may not.
+    /// Judges a trial that has reported, or that `asks` whether it may continue. Asks the executor
+    /// to end the trial if it may not.
     pub(super) fn judge(
         &mut self,
         trial: TrialId,
         asks: bool,
         executor: &mut dyn Executor,
     ) -> Result<(), DriverError> {
+        // A trial that is ending already gets no second verdict.
         if self.ending.contains_key(&trial) {
             return Ok(());
         }
@@ -23,13 +24,15 @@ impl Driver<'_> {
             Verdict::Pause => Stop::Pause,
             Verdict::Stop | Verdict::Complete => Stop::Verdict,
         };
+        // The verdict must be flushed before it acts. On a full disk, `has_room` delivers it later.
         if self.save()? {
             self.end(trial, how, executor);
         }
         Ok(())
     }
 
-    /// Tells a trial that asked what was decided, once that is safe in the journal.
+    /// Answers a trial that asked whether it may continue, once the verdict is flushed. On a full
+    /// disk the question is asked again later.
     pub(super) fn answer(
         &mut self,
         trial: TrialId,
@@ -54,18 +57,19 @@ impl Driver<'_> {
             Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
             None => String::new(),
         };
-        // A trial that gets no answer says so itself.
+        // An error is ignored: a trial that receives no answer reports that itself.
         let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
         Ok(())
     }
 
-    /// Returns a record of a running trial as the journal is to have it; see
+    /// Returns a record of a running trial as it is written to the journal; see
     /// [`scheduler::weighed`].
     pub(super) fn weighed(&self, trial: TrialId, record: LogRecord) -> LogRecord {
         scheduler::weighed(&*self.parts.scheduler, &self.study, trial, record)
     }
 
-    /// Asks the scheduler about a running trial and notes what it says.
+    /// Asks the scheduler for a verdict on a running trial, and commits it unless it is `Continue`
+    /// without a reason.
     pub(super) fn judged(&mut self, trial: TrialId, asks: bool) -> Result<Verdict, DriverError> {
         let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial, asks);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {

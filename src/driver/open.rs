@@ -1,4 +1,5 @@
-//! Opening a study for writing: take the lock, absorb the journal, and end what the last run left.
+//! Opening a study for writing: take the lock, absorb the journal, and end the attempts that a
+//! killed run left behind.
 
 use super::breaker::Breaker;
 use super::{Clock, Driver, DriverError, Ground, Parts};
@@ -11,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 impl<'a> Driver<'a> {
-    /// Opens the study in `dir`, making it if there is none, and absorbs its journal. Trials that
-    /// ran when the last driver went away are lost, and wait again.
+    /// Opens the study in `dir`, creating it if there is none, and absorbs its journal. Attempts
+    /// that ran when the last driver died are lost, and their trials wait again, unless
+    /// `Parts::elsewhere` is set.
     ///
     /// # Errors
     /// If another process has it, or its journal cannot be read or written.
@@ -25,10 +27,10 @@ impl<'a> Driver<'a> {
         Self::open_on(dir, parts, holder, clock, Ground::default())
     }
 
-    /// Opens the study as [`open`](Self::open) does, on another ground.
+    /// Opens the study as [`open`](Self::open) does, on the given disk and processes.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`open`](Self::open).
     pub fn open_on(
         dir: StudyDir,
         parts: Parts,
@@ -44,6 +46,7 @@ impl<'a> Driver<'a> {
         let lock = Lock::take(&dir, holder)?;
         let mut replay = Journal::open(&dir)?;
         let mut study = Study::default();
+        // The sampler and the scheduler observe the journal exactly as they observed the live run.
         let mut parts = parts;
         let mut heard = BTreeMap::new();
         replay.fold_into(&mut study, &mut |study, entry| {
@@ -51,7 +54,8 @@ impl<'a> Driver<'a> {
             parts.scheduler.observe(study, &entry.event);
             match &entry.event {
                 Event::Started { trial, .. } => drop(heard.insert(*trial, 0)),
-                // Some warnings are the driver's own: the executor never sent them.
+                // Some warnings come from the driver itself: the executor never sent them, so it
+                // must not count them when it resumes its streams.
                 Event::Logged {
                     record: LogRecord::Warning { .. },
                     ..
@@ -103,8 +107,8 @@ impl<'a> Driver<'a> {
         Ok(driver)
     }
 
-    /// Ends what is left of the trials of a run that was killed: under the lock, and only what is
-    /// proven to be the study's own.
+    /// Ends the surviving processes of attempts whose run was killed. Requires the lock; ends only
+    /// processes that are proven to belong to the study.
     fn end_leftovers(&self, orphans: &[(TrialId, Attempt)]) {
         if orphans.is_empty() {
             return;
@@ -119,7 +123,7 @@ impl<'a> Driver<'a> {
         );
     }
 
-    /// Returns what a lost trial had written and nobody had read.
+    /// Returns the records that a lost attempt had written to its file and no driver had read.
     fn unread(&self, id: TrialId) -> Vec<LogRecord> {
         let Some(trial) = self.study.trial(id) else {
             return Vec::new();
@@ -133,6 +137,8 @@ impl<'a> Driver<'a> {
         )
     }
 
+    /// Commits the events that precede the first attempt of this run: the opening or the edit of
+    /// the study, the lost attempts, pending retries, and configurations from the inbox.
     fn begin(&mut self) -> Result<(), DriverError> {
         if self.study.next_seq() == 0 {
             let header = self.parts.header.clone();
@@ -145,6 +151,7 @@ impl<'a> Driver<'a> {
             self.opening = Some(super::edit::told(&edited));
             self.commit(edited)?;
         }
+        // Attempts on a cluster may still run: `take_over` asks the executor about them first.
         if !self.parts.elsewhere {
             let orphans: Vec<_> = self
                 .unended()
@@ -154,6 +161,8 @@ impl<'a> Driver<'a> {
             self.end_leftovers(&orphans);
             self.lose(&orphans)?;
         }
+        // The last run may have died before it requeued a failed trial, and `[retry]` may have been
+        // extended since.
         let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in failed {
             self.retry(trial)?;
@@ -163,7 +172,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Returns the attempts that an earlier run began and did not see end.
+    /// Returns the attempts that an earlier run started and whose end it did not record.
     fn unended(&self) -> Vec<Held> {
         let held = |trial: TrialId| {
             let found = self.study.trial(trial)?;
@@ -178,7 +187,8 @@ impl<'a> Driver<'a> {
         self.study.running().filter_map(held).collect()
     }
 
-    /// Ends attempts of which nobody knows any more. Their trials wait again.
+    /// Ends attempts of an earlier run as lost. Their unread records are committed first; their
+    /// trials wait again.
     fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
         for (trial, attempt) in orphans.iter().copied() {
             for record in self.unread(trial) {
@@ -200,8 +210,8 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Lets the executor take over what an earlier run began; what it does not know is lost. What
-    /// was decided meanwhile is said again.
+    /// Lets the executor adopt the attempts of an earlier run. Attempts that it does not know are
+    /// lost. Verdicts that the earlier run may not have delivered are delivered again.
     pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         let held = self.unended();
         if held.is_empty() {
@@ -209,6 +219,7 @@ impl<'a> Driver<'a> {
         }
         let lost = executor.adopt(held.clone());
         self.lose(&lost)?;
+        // An adopted attempt occupies its slot, which `fill` must not use.
         for Held { trial, slot, .. } in held {
             let Some(found) = self
                 .study

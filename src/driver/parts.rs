@@ -1,4 +1,4 @@
-//! What a driver is made of.
+//! The inputs of a driver: the parts of a sweep file, built.
 
 use crate::logger::Models;
 use crate::sampler::Sampler;
@@ -12,69 +12,70 @@ use std::time::Duration;
 
 /// The parts that a sweep file describes, built.
 pub struct Parts {
-    /// What readers need to know of the sweep file.
+    /// The facts about the sweep file that readers of the journal need.
     pub header: Header,
-    /// What is searched.
+    /// The search space.
     pub space: Arc<Space>,
-    /// Configurations to try first; names they leave out are drawn.
+    /// Configurations to try before the sampler's. Parameters missing from them are drawn.
     pub points: Vec<Params>,
-    /// How the sweep file names the sampler.
+    /// The sampler's name in the sweep file, recorded as the origin of its trials.
     pub sampler_name: String,
-    /// Proposes.
+    /// Proposes new configurations.
     pub sampler: Box<dyn Sampler>,
-    /// Paces.
+    /// Decides which trials start, pause, resume and stop.
     pub scheduler: Box<dyn TrialScheduler>,
-    /// When to give up.
+    /// The budgets of the study and of this run.
     pub limits: Limits,
-    /// Which failures are tried again.
+    /// The failures after which a trial is tried again.
     pub retry: Retry,
-    /// The directory trials run in.
+    /// The working directory of the trials.
     pub workdir: PathBuf,
-    /// Which checkpoints are kept.
+    /// The policy for keeping checkpoints.
     pub keep: Keep,
-    /// Whether the bytes of models are held.
+    /// Whether swath holds copies of models.
     pub models: Models,
     /// Whether the scheduler may start a trial from the checkpoint of another.
     pub clones: bool,
-    /// How long a process has between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// Whether attempts go on while no driver is there: the executor is then asked about them
-    /// before they count as lost.
+    /// Whether attempts go on without a driver, as on a cluster. The executor is then asked about
+    /// the attempts of an earlier run before they count as lost.
     pub elsewhere: bool,
 }
 
-/// When a run ends before its trials are done.
+/// Budgets: each ends a run before its trials are done. `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Time of all runs of the study together.
+    /// Total time of all runs of the study.
     pub time: Option<Duration>,
     /// Time of this run alone.
     pub run_time: Option<Duration>,
-    /// Failed trials of this run alone: running again continues.
+    /// Number of failed trials in this run alone: a new run starts at zero.
     pub failures: Option<u64>,
-    /// Bytes that the study's folder takes.
+    /// Size of the study's folder in bytes.
     pub disk: Option<u64>,
-    /// Trials in a row that fail within seconds: a slot is then paused, or the run ends. `None`:
-    /// however many.
+    /// Number of quick failures in a row after which a slot is paused or the run ends. `None`
+    /// disables the circuit breaker.
     pub quick_failures: Option<u32>,
 }
 
-/// Which failures are tried again, and how often.
+/// The rule for trying failed trials again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retry {
-    /// How many more attempts a trial gets.
+    /// Maximum number of further attempts of a trial.
     pub times: u32,
-    /// After which failures.
+    /// The failure classes that are tried again.
     pub on: Vec<FailureClass>,
-    /// How long the first repetition waits, by class; each further one waits twice as long.
+    /// The wait before the first retry, by failure class. Each further wait is twice as long.
+    /// Classes that are absent do not wait.
     pub backoff: Vec<(FailureClass, Duration)>,
-    /// The longest wait.
+    /// The longest wait before a retry.
     pub max_backoff: Duration,
 }
 
 impl Retry {
-    /// Returns how long a trial waits that has failed so often, the last time in this way; zero if
-    /// it may run at once.
+    /// Returns the wait before the next retry of a trial with `failures` failures, the last one of
+    /// `class`; zero if it may run at once.
     #[must_use]
     pub fn wait(&self, class: FailureClass, failures: u32) -> Duration {
         let first = self.backoff.iter().find(|(of, _)| *of == class);

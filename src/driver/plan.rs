@@ -1,4 +1,4 @@
-//! What a run would start first, found by the very code that starts it.
+//! The trials that a run would start first, found with the code that starts them.
 
 use super::{Driver, DriverError};
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop};
@@ -6,8 +6,8 @@ use crate::study::TrialId;
 use std::time::Duration;
 
 impl Driver<'_> {
-    /// Fills that many slots and returns what would have started in them. The journal has it
-    /// afterwards, so this is for a copy of a study.
+    /// Fills `slots` slots and returns the launches, without starting any. The `Started` events are
+    /// written to the journal, so this is for a copy of a study.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -21,7 +21,7 @@ impl Driver<'_> {
     }
 }
 
-/// Starts nothing and remembers it.
+/// An executor that collects launches and starts nothing.
 struct Noted {
     slots: usize,
     launches: Vec<Launch>,

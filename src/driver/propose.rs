@@ -1,6 +1,6 @@
 //! The next configuration: a pure function of the sweep, the seed and the study so far.
 //!
-//! `run`, `plan` and `replay` all come here, which is why what one shows is what the other does.
+//! `run`, `plan` and `replay` all call this module, so that their proposals are identical.
 
 use super::{Parts, race};
 use crate::numerics::stream::{self, Purpose};
@@ -10,7 +10,8 @@ use crate::study::{Event, Origin, Study, TrialId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Returns the event that creates the next trial; `None` if there is nothing left to propose.
+/// Returns the event that creates the next trial; `None` if no proposal is left. Replicates come
+/// first, then the points of the sweep file, then the sampler's proposals.
 #[must_use]
 pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     let trial = study.next_id();
@@ -35,8 +36,8 @@ pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     Some(created(parts, trial, params, origin))
 }
 
-/// Returns the event that creates the next trial with the configuration the scheduler made, from
-/// the checkpoint of another and in the place of a third, if it says so.
+/// Returns the event that creates the next trial from a configuration of the scheduler: starting
+/// from the checkpoint of trial `from`, in place of trial `instead`, if they are given.
 #[must_use]
 pub fn given(
     parts: &Parts,
@@ -53,6 +54,7 @@ pub fn given(
     created(parts, study.next_id(), params, origin)
 }
 
+/// Returns the event that creates a trial, with its seed.
 fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Event {
     Event::Created {
         trial,
@@ -62,15 +64,18 @@ fn created(parts: &Parts, trial: TrialId, params: Params, origin: Origin) -> Eve
     }
 }
 
-/// Returns what `SWATH_SEED` is for a trial: 31 bits, so that every language's generator takes it.
+/// Returns the value of `SWATH_SEED` for a trial. It has 31 bits, so that the generators of all
+/// languages accept it.
 #[must_use]
 pub fn trial_seed(seed: u64, trial: TrialId) -> u64 {
     let mut rng = stream::stream(seed, Purpose::TrialSeed, u64::from(trial.0));
     u64::from(rng.random::<u32>() >> 1)
 }
 
-/// Returns the first point of the sweep file that no trial has tried yet, completed.
+/// Returns the first point of the sweep file that no trial has tried, completed. Points that no
+/// completion makes feasible are skipped.
 fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
+    // Trials outside the space are not comparable with the others, so their points are tried again.
     let tried = |given: &Params| {
         let has = |params: &Params| {
             given
@@ -98,7 +103,7 @@ fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
     None
 }
 
-/// Draws what `given` leaves out until the constraints hold.
+/// Draws the parameters missing from `given` until the constraints hold; `None` after 1000 draws.
 fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Params> {
     (0..1000).find_map(|_| {
         let unit: Vec<f64> = (0..ask.space.dims()).map(|_| rng.random()).collect();
@@ -107,14 +112,14 @@ fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Para
     })
 }
 
-/// Returns the event that creates the next trial with a configuration that a person gave,
-/// completed; `None` if the constraints leave nothing.
+/// Returns the event that creates the next trial from a configuration given by a person, completed;
+/// `None` if no completion satisfies the constraints.
 #[must_use]
 pub fn added(parts: &Parts, study: &Study, given: &Params) -> Option<Event> {
     added_to(&parts.space, parts.header.seed, study, given)
 }
 
-/// As [`added`], for a study that nobody runs.
+/// Does the same as [`added`] for a study that no process runs.
 #[must_use]
 pub fn added_to(space: &Space, seed: u64, study: &Study, given: &Params) -> Option<Event> {
     let trial = study.next_id();
@@ -133,10 +138,11 @@ pub fn added_to(space: &Space, seed: u64, study: &Study, given: &Params) -> Opti
     })
 }
 
-/// Returns the trial of the same values, if `given` names every value that is not a constant or
-/// derived.
+/// Returns the trial of the same values, if `given` determines all values but constants and derived
+/// ones; `None` if there is no such trial or `given` is incomplete.
 #[must_use]
 pub fn twin(space: &Space, study: &Study, given: &Params) -> Option<TrialId> {
+    // Completing from several points of the unit cube gives equal values only if none was drawn.
     let same = |unit: f64| space.complete(given, &vec![unit; space.dims()]);
     let whole = same(0.25);
     if [0.0, 0.5, 0.75, 0.999]

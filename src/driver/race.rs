@@ -1,40 +1,42 @@
-//! Racing: which configuration runs with another seed, and which is dropped because more seeds
-//! could hardly make it the best.
+//! Racing of replicates: decides which configuration runs with another seed, and which is dropped
+//! because more seeds could hardly make it the best.
 //!
-//! A configuration whose first trial is complete runs with `[replicate] seeds` seeds, before new
-//! configurations are begun. It is dropped as soon as its mean of the first objective is worse than
-//! that of the best proven configuration (one with all its seeds) beyond noise: by a one-sided
-//! t-test of level [`LEVEL`] with the variance pooled over all configurations that ran more than
-//! once. This is the t-test of irace (López-Ibáñez et al., 2016; Birattari, 2009) without pairing,
-//! since every trial has a seed of its own, and with a pooled variance, so that one trial can be
-//! judged. Without [`LEAST`] degrees of freedom, with several objectives, or while nothing is
-//! proven, nothing is dropped.
+//! A configuration whose first trial is complete runs with `[replicate] seeds` seeds before new
+//! configurations begin. It is dropped as soon as its mean of the first objective is worse than
+//! that of the best proven configuration (one with all its seeds) beyond noise. The test is a
+//! one-sided t-test of level [`LEVEL`] with the variance pooled over all configurations that ran
+//! more than once. This is the t-test of irace (López-Ibáñez et al., 2016; Birattari, 2009) without
+//! pairing, since every trial has a seed of its own, and with a pooled variance, so that a single
+//! trial can be judged. Nothing is dropped without [`LEAST`] degrees of freedom, with several
+//! objectives, or while no configuration is proven.
 
 use crate::numerics::student;
 use crate::study::{Origin, Study, Trial, TrialId, TrialState};
 
-/// How often a configuration that is as good as the best may be dropped at one look.
+/// The level of the test: the probability of dropping, in one test, a configuration that is as good
+/// as the leader.
 pub const LEVEL: f64 = 0.05;
-/// Fewer degrees of freedom than this say too little of the noise.
+/// The minimum degrees of freedom of the pooled variance. With fewer, the estimate of the noise is
+/// too poor.
 pub const LEAST: f64 = 3.0;
 
-/// What is known of the noise and of the best, to judge others by.
+/// The leader and the noise, against which other configurations are tested.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Race {
-    /// The best proven configuration.
+    /// The first trial of the best proven configuration.
     pub leader: TrialId,
-    /// Its mean score.
+    /// The mean score of the leader; lower is better.
     pub mean: f64,
-    /// How many seeds that is of.
+    /// The number of seeds behind the leader's mean.
     pub seeds: usize,
-    /// The standard deviation between seeds, pooled.
+    /// The pooled standard deviation between seeds.
     pub deviation: f64,
-    /// Its degrees of freedom.
+    /// The degrees of freedom of `deviation`.
     pub df: f64,
 }
 
-/// Returns the configuration that is to run with another seed, the earliest first; `None` if none
-/// is, or the sweep has no replicates.
+/// Returns the earliest configuration that is to run with another seed; `None` if there is none, or
+/// the sweep has no replicates.
 #[must_use]
 pub fn next(study: &Study) -> Option<TrialId> {
     let wanted = study.header().replicate? as usize;
@@ -44,6 +46,7 @@ pub fn next(study: &Study) -> Option<TrialId> {
             && !trial.outside
             && wants(study, trial.id, wanted)
     });
+    // The race is measured only if a configuration wants a seed: it looks at all trials.
     let first = open.next()?;
     let race = Race::of(study);
     let goes_on = |id: TrialId| race.as_ref().is_none_or(|race| !race.drops(study, id));
@@ -53,11 +56,11 @@ pub fn next(study: &Study) -> Option<TrialId> {
         .find(|id| goes_on(*id))
 }
 
-/// Returns whether the total of trials has room for another one: for the next seed of a
+/// Returns whether the total number of trials leaves room for another one: for the next seed of a
 /// configuration, or for a new configuration with all its seeds.
 ///
-/// Seeds that running and complete configurations still need are set aside first. A paused
-/// configuration may never be promoted, so nothing is set aside for it.
+/// Seeds that running and complete configurations still need are reserved first. A paused
+/// configuration may never be promoted, so nothing is reserved for it.
 #[must_use]
 pub fn has_room(study: &Study, most: Option<u64>) -> bool {
     let Some(most) = most else { return true };
@@ -68,8 +71,8 @@ pub fn has_room(study: &Study, most: Option<u64>) -> bool {
     room > 0 && (next(study).is_some() || room >= reserved(study) + u64::from(wanted))
 }
 
-/// Returns how many trials the configurations need that were begun and may still become complete
-/// with all their seeds.
+/// Returns the number of trials still needed by configurations that have begun and may yet become
+/// complete with all their seeds.
 fn reserved(study: &Study) -> u64 {
     let wanted = study.header().replicate.unwrap_or(1) as usize;
     let race = Race::of(study);
@@ -89,7 +92,7 @@ fn reserved(study: &Study) -> u64 {
     study.trials().iter().filter(goes_on).map(missing).sum()
 }
 
-/// Returns whether a configuration has fewer trials than wanted, none of which failed or was
+/// Returns whether a configuration has fewer than `wanted` trials and none of them failed or was
 /// stopped.
 fn wants(study: &Study, head: TrialId, wanted: usize) -> bool {
     let ended_badly =
@@ -99,7 +102,8 @@ fn wants(study: &Study, head: TrialId, wanted: usize) -> bool {
 }
 
 impl Race {
-    /// Measures the noise and finds the leader; `None` if too little is known.
+    /// Measures the noise and finds the leader. Returns `None` with too few degrees of freedom,
+    /// without a proven leader, or with several objectives.
     #[must_use]
     pub fn of(study: &Study) -> Option<Self> {
         let [objective] = study.header().objectives.as_slice() else {
@@ -136,7 +140,8 @@ impl Race {
         })
     }
 
-    /// Returns whether a configuration is worse than the leader beyond noise.
+    /// Returns whether a configuration is worse than the leader beyond noise. The leader itself is
+    /// never dropped.
     #[must_use]
     pub fn drops(&self, study: &Study, head: TrialId) -> bool {
         let Some(standing) = study.standing(head).filter(|_| head != self.leader) else {
@@ -148,7 +153,8 @@ impl Race {
         mean - self.mean > self.margin(standing.seeds)
     }
 
-    /// Returns by how much the mean of so many seeds must be worse.
+    /// Returns the difference in mean score, against the leader, from which a configuration of
+    /// `seeds` seeds counts as worse.
     #[must_use]
     pub fn margin(&self, seeds: usize) -> f64 {
         let error =

@@ -1,39 +1,39 @@
-//! Recomputing every proposal of a study from its journal, and comparing bit for bit.
+//! Recomputes every proposal of a study from its journal and compares it bit for bit.
 
 use super::{Parts, propose};
 use crate::journal::{Journal, JournalError, StudyDir};
 use crate::scheduler::Next;
 use crate::study::{Event, Header, Origin, Study, TrialId};
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Replayed {
-    /// How many proposals were recomputed.
+    /// The number of proposals that were recomputed.
     pub checked: u64,
-    /// How many trials a person or an import brought, which nothing can recompute.
+    /// The number of trials that a person added or an import brought. They cannot be recomputed.
     pub given: u64,
-    /// Those that came out differently.
+    /// The proposals that came out differently, in the order of the journal.
     pub differences: Vec<Difference>,
 }
 
 /// A proposal that came out differently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// The trial.
+    /// The trial that the proposal created.
     pub trial: TrialId,
-    /// What the journal says, as JSON.
+    /// The `Created` event in the journal, as JSON.
     pub recorded: String,
-    /// What came out, as JSON.
+    /// The recomputed event, as JSON; `nothing` if no trial would have been created.
     pub recomputed: String,
 }
 
-/// Why a study could not be replayed.
+/// An error that prevents a replay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError<E: std::error::Error + 'static> {
-    /// The journal could not be read.
+    /// The journal could not be read or contains an illegal event.
     #[error(transparent)]
     Journal(JournalError),
-    /// The parts could not be built.
+    /// The parts could not be built from a version of the sweep file.
     #[error("the sweep file of this part of the journal could not be used")]
     Build(#[source] E),
 }
@@ -56,6 +56,7 @@ pub fn replay<E: std::error::Error>(
         if let Event::Opened { header, .. } | Event::Edited { header, .. } = &entry.event {
             parts = Some(build(header).map_err(ReplayError::Build)?);
         }
+        // The proposal depends on the study before the entry, so it is recomputed before `apply`.
         if let (Event::Created { trial, origin, .. }, Some(parts)) = (&entry.event, &parts) {
             match origin {
                 Origin::Imported(_) | Origin::Added => found.given += 1,
@@ -71,6 +72,8 @@ pub fn replay<E: std::error::Error>(
             })
         })?;
         if let Some(parts) = &mut parts {
+            // The edited sweep file has a new sampler and scheduler, which have observed nothing
+            // yet.
             if matches!(entry.event, Event::Edited { .. }) {
                 catch_up(parts, dir, entry.seq).map_err(ReplayError::Journal)?;
             }
@@ -81,8 +84,7 @@ pub fn replay<E: std::error::Error>(
     Ok(found)
 }
 
-/// Lets new parts observe everything before entry `seq`, as they did when the study was opened with
-/// the edited sweep file.
+/// Shows new parts all entries before `seq`, as opening the study with the edited sweep file did.
 fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalError> {
     let mut study = Study::default();
     let mut journal = Journal::open(dir)?;
@@ -104,7 +106,7 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
     Ok(())
 }
 
-/// Returns the event that would create the next trial now.
+/// Returns the event that would create the next trial at this point; `None` if none would.
 fn again(parts: &Parts, study: &Study) -> Option<Event> {
     let room = parts
         .header

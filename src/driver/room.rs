@@ -1,8 +1,8 @@
-//! A full disk: the run waits until there is room, and loses nothing meanwhile.
+//! The full disk: the run waits until there is room, and loses nothing meanwhile.
 //!
-//! What is to be written stays in memory, what trials say stays with them, nothing new is started,
-//! and nothing is acted on. As soon as there is room it is all written and the run goes on. Only
-//! who wants to end does not wait.
+//! While it waits, unwritten events stay in memory and reports stay in the trials' files. No
+//! attempt is started, and no signal is acted on. Once there is room, everything is written and the
+//! run continues. A run that was asked to stop does not wait.
 
 use super::{Driver, DriverError};
 use crate::executor::{Executor, Left, Stop};
@@ -12,25 +12,28 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often a trial that failed while the disk was full is given another try.
+/// Number of times that a trial is requeued after it failed on a full disk.
 const TRIES: u32 = 3;
 
-/// How many signals are kept while nothing can be written. Beyond that they stay with their trials.
+/// Maximum number of signals kept in memory while the journal cannot be written. Further signals
+/// stay in the executor.
 pub(super) const MOST_SIGNALS: usize = 1024;
 
-/// Tells how much room is left where a folder lies.
+/// Returns the free space of the file system that contains a folder; `None` if unknown.
 pub type Probe = Box<dyn Fn(&Path) -> Option<Left>>;
 
-/// Ends what is left alive of trials whose run was killed.
+/// Ends the surviving processes of attempts whose run was killed. Arguments: the study's folder,
+/// the places where the attempts ran, and the grace period between SIGTERM and SIGKILL.
 pub type EndLeftovers = Box<dyn Fn(&Path, &[Place], Duration)>;
 
-/// What a driver stands on: the disk and the processes of this machine. The simulator has its own.
+/// The environment of a driver: the disk and the processes of this machine. The simulator passes
+/// its own.
 pub struct Ground {
-    /// What the journal is written on.
+    /// Wraps the journal's file in the [`Medium`] that it is written to.
     pub medium: Box<dyn FnOnce(File) -> Box<dyn Medium>>,
-    /// Tells how much is left where a folder lies; `None` if nobody knows.
+    /// Returns the free space of the file system that contains a folder; `None` if unknown.
     pub left: Probe,
-    /// Ends what is left alive.
+    /// Ends the surviving processes of attempts of a killed run.
     pub end_leftovers: EndLeftovers,
 }
 
@@ -39,8 +42,8 @@ impl Default for Ground {
         Self {
             medium: Box::new(|file| Box::new(file)),
             left: Box::new(Left::at),
-            // What cannot be looked for cannot be ended; a new attempt has records of its own all
-            // the same.
+            // An error is ignored: processes that cannot be looked up cannot be ended, and a new
+            // attempt has a record file of its own in any case.
             end_leftovers: Box::new(|root, places, grace| {
                 let _ = crate::executor::end_leftovers(root, places, grace);
             }),
@@ -49,18 +52,20 @@ impl Default for Ground {
 }
 
 impl Driver<'_> {
-    /// Hands what was gathered to the kernel; returns whether there was room for it.
+    /// Flushes the journal to the kernel. Returns `false`, and pauses the run, if the disk is full.
     pub(super) fn save(&mut self) -> Result<bool, DriverError> {
         let written = self.journal.flush();
         self.had_room(written)
     }
 
-    /// Hands what was gathered to the disk; returns whether there was room for it.
+    /// Syncs the journal to the disk. Returns `false`, and pauses the run, if the disk is full.
     pub(super) fn save_to_disk(&mut self) -> Result<bool, DriverError> {
         let written = self.journal.sync();
         self.had_room(written)
     }
 
+    /// Returns whether a write succeeded. Pauses the run if the disk was full; other errors are
+    /// passed on.
     fn had_room(&mut self, written: Result<(), JournalError>) -> Result<bool, DriverError> {
         match written {
             Ok(()) => Ok(true),
@@ -72,8 +77,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Returns whether the run need not wait for room; after a wait that has ended, does what was
-    /// put off.
+    /// Returns whether the run may act. When a wait for room has just ended, first starts the
+    /// pending launches and delivers the verdicts that could not be delivered meanwhile.
     pub(super) fn has_room(&mut self, executor: &mut dyn Executor) -> Result<bool, DriverError> {
         if !self.paused {
             return Ok(true);
@@ -85,6 +90,8 @@ impl Driver<'_> {
         self.full_at = Some((self.clock)());
         self.notice("there is room on the disk again: the run goes on");
         self.start_held(executor)?;
+        // These verdicts were committed while the disk was full, and their trials were not asked to
+        // end.
         let judged: Vec<(TrialId, Stop)> = self
             .study
             .running()
@@ -97,10 +104,12 @@ impl Driver<'_> {
         for (trial, how) in judged {
             self.end(trial, how, executor);
         }
+        // Starting the launches flushes the journal, which may have found the disk full again.
         Ok(!self.paused)
     }
 
-    /// Returns whether a trial may be started; if there is too little room for that, the run waits.
+    /// Returns whether a trial may be started. Pauses the run if the disk has too little room for
+    /// that.
     pub(super) fn may_launch(&mut self) -> bool {
         if !self.paused && !self.is_roomy() {
             self.pause();
@@ -108,7 +117,7 @@ impl Driver<'_> {
         !self.paused
     }
 
-    /// Waits too if trials that have ended do so already.
+    /// Pauses the run if the disk has too little room even for running trials to end.
     pub(super) fn look_for_room(&mut self) {
         if !self.paused && (self.left)(self.dir.root()).is_some_and(|left| !left.is_enough_to_end())
         {
@@ -116,10 +125,13 @@ impl Driver<'_> {
         }
     }
 
+    /// Returns whether the disk has enough room to start an attempt. Unknown free space counts as
+    /// enough.
     fn is_roomy(&self) -> bool {
         (self.left)(self.dir.root()).is_none_or(Left::is_enough_to_start)
     }
 
+    /// Pauses the run and notifies the listeners, unless it is paused already.
     fn pause(&mut self) {
         if !std::mem::replace(&mut self.paused, true) {
             let dir = self.dir.root().display().to_string();
@@ -129,7 +141,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Starts what the journal has by now.
+    /// Starts the pending launches once their `Started` events are flushed.
     pub(super) fn start_held(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         if self.held.is_empty() || !self.save()? {
             return Ok(());
@@ -140,7 +152,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Ends what was to be started and was not.
+    /// Ends the launches that were committed but not started, as interrupted.
     pub(super) fn drop_held(&mut self) -> Result<(), DriverError> {
         for launch in std::mem::take(&mut self.held) {
             let (trial, attempt) = (launch.trial, launch.attempt);
@@ -155,7 +167,8 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Lets a trial run again that failed while the disk was full; returns whether it does.
+    /// Requeues a trial that failed while the disk was full, at most [`TRIES`] times. Returns
+    /// whether it did.
     pub(super) fn requeue_if_full(&mut self, id: TrialId) -> Result<bool, DriverError> {
         let Some(trial) = self.study.trial(id) else {
             return Ok(false);
@@ -164,11 +177,13 @@ impl Driver<'_> {
             return Ok(false);
         };
         let likely = matches!(failure.class(), FailureClass::Crash | FailureClass::Spawn);
-        // What it met may be over when its end is read.
+        // The disk may have room again by the time the failure is read: the attempt must only have
+        // begun before the disk was last full.
         let was_full = self
             .full_at
             .is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
         let is_full = self.paused || !self.is_roomy();
+        // Only a crash or a failed start is a likely result of a full disk.
         if !likely || trial.failures > TRIES || !(is_full || was_full) {
             return Ok(false);
         }
@@ -185,6 +200,7 @@ impl Driver<'_> {
         Ok(true)
     }
 
+    /// Notifies the listeners of a message.
     fn notice(&mut self, text: &str) {
         for listener in &mut self.listeners {
             listener.notice(text);

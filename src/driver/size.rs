@@ -1,4 +1,4 @@
-//! How much a study's folder takes on the disk, kept up to date without looking at all of it again.
+//! The size of a study's folder on the disk, updated without measuring all of it each time.
 
 use crate::journal::StudyDir;
 use crate::study::{Study, TrialId};
@@ -6,22 +6,26 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What changes by itself is measured this often, and less often if that takes long: at most one
-/// part in a hundred of the time.
+/// Running trials and other files are measured at this interval, or less often if that takes long:
+/// at most 1/100 of the time is spent on it.
 const EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 100;
 
-/// The size of a study: that of each trial's folder, and of everything else.
+/// The size of a study in bytes: one sum per trial folder, and one for all other files.
 pub(super) struct Size {
     dir: StudyDir,
+    /// The bytes of each trial's folder; trial 1 has index 0.
     trials: Vec<u64>,
+    /// The bytes of everything but the trial folders.
     rest: u64,
+    /// The sum of all parts.
     total: u64,
+    /// The time of the next measurement.
     due: Instant,
 }
 
 impl Size {
-    /// Measures everything, once.
+    /// Measures the whole folder once.
     pub(super) fn measure(dir: &StudyDir, study: &Study) -> Self {
         let mut size = Self {
             dir: dir.clone(),
@@ -37,12 +41,12 @@ impl Size {
         size
     }
 
-    /// Returns the bytes that everything takes.
+    /// Returns the size of the whole folder in bytes.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// Measures a trial's folder: it has ended, or something was taken from it.
+    /// Measures the folder of a trial again: the trial has ended, or files were removed.
     pub(super) fn trial(&mut self, id: TrialId) {
         let at = (id.0 as usize).saturating_sub(1);
         if self.trials.len() <= at {
@@ -53,7 +57,7 @@ impl Size {
         self.total = (self.total + now).saturating_sub(before);
     }
 
-    /// Leaves out what is being removed.
+    /// Excludes the folder `aside`, which a thread is removing from the trial's folder.
     pub(super) fn forget(&mut self, id: TrialId, aside: &Path) {
         self.trial(id);
         let gone = taken(aside);
@@ -63,7 +67,7 @@ impl Size {
         }
     }
 
-    /// Measures what grows by itself, if it is time.
+    /// Measures the files that grow by themselves, if the interval has passed.
     pub(super) fn refresh(&mut self, study: &Study) {
         let began = Instant::now();
         if began < self.due {
@@ -77,6 +81,7 @@ impl Size {
             .into_iter()
             .flatten()
             .filter_map(Result::ok);
+        // The folders of trials have numeric names.
         let others = entries.filter(|entry| {
             !entry
                 .file_name()
@@ -89,8 +94,8 @@ impl Size {
     }
 }
 
-/// Returns the bytes that a file or folder takes with all in it. Links are not followed, and what
-/// cannot be read counts for nothing.
+/// Returns the bytes that a file, or a folder with its contents, occupies on the disk. Links are
+/// not followed. Paths that cannot be read count as 0.
 pub fn taken(path: &Path) -> u64 {
     let Ok(about) = path.symlink_metadata() else {
         return 0;

@@ -1,4 +1,4 @@
-//! Removing the checkpoints that the policy no longer needs, while the study runs.
+//! Removes checkpoints that the policy no longer keeps, while the study runs.
 
 use super::{Driver, has_entries};
 use crate::journal::StudyDir;
@@ -9,22 +9,25 @@ use std::io;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-/// The checkpoints there are, and what is being removed.
+/// The existing checkpoints, and the removals in progress.
 #[derive(Default)]
 pub(super) struct Tidy {
+    /// Trials whose checkpoint folder is not empty.
     kept: BTreeSet<TrialId>,
-    /// Whose checkpoints are models.
+    /// Trials whose checkpoint folder contains a model.
     models: BTreeSet<TrialId>,
+    /// Threads that remove checkpoint folders.
     removals: Vec<JoinHandle<()>>,
 }
 
-/// Takes a trial's checkpoints out of sight at once and returns where they are to be removed from:
-/// a half-removed checkpoint is never found.
+/// Renames the checkpoint folder of a trial and returns the new path, from which it can be removed
+/// slowly: no process ever finds half a checkpoint.
 ///
 /// # Errors
-/// If they cannot be moved.
+/// If the folder cannot be renamed.
 pub fn put_aside(dir: &StudyDir, id: TrialId) -> io::Result<PathBuf> {
     let aside = dir.trial(id).join(".removed-checkpoints");
+    // The rest of a removal that a crash interrupted.
     if aside.exists() {
         std::fs::remove_dir_all(&aside)?;
     }
@@ -33,7 +36,7 @@ pub fn put_aside(dir: &StudyDir, id: TrialId) -> io::Result<PathBuf> {
 }
 
 impl Driver<'_> {
-    /// Finds out which trials have checkpoints.
+    /// Finds the trials that have checkpoints, and removes those that the policy does not keep.
     pub(super) fn begin_tidy(&mut self) {
         if self.parts.keep.is_all() {
             return;
@@ -51,12 +54,13 @@ impl Driver<'_> {
         self.remove_expendable(false);
     }
 
-    /// Remembers what a record calls a model.
+    /// Records the model that a record names, if it does.
     pub(super) fn note_model(&mut self, record: &LogRecord) {
         self.tidy.models.extend(keep::model(record));
     }
 
-    /// Looks again after a trial has ended.
+    /// Updates the list after a trial has ended, and removes what the policy does not keep any
+    /// more.
     pub(super) fn tidy_after(&mut self, id: TrialId) {
         if self.parts.keep.is_all() {
             return;
@@ -67,7 +71,8 @@ impl Driver<'_> {
         self.remove_expendable(false);
     }
 
-    /// Looks for the last time, and waits until what is to be removed is.
+    /// Applies the policy for the last time, and waits for all removals. `over`: the study is
+    /// finished, so no checkpoint is needed for a clone.
     pub(super) fn end_tidy(&mut self, over: bool) {
         self.remove_expendable(over);
         for removal in self.tidy.removals.drain(..) {
@@ -75,6 +80,7 @@ impl Driver<'_> {
         }
     }
 
+    /// Removes the checkpoints that the policy does not keep. `over`: the sweep is finished.
     fn remove_expendable(&mut self, over: bool) {
         let gone = self.parts.keep.expendable(
             &self.study,
@@ -85,13 +91,15 @@ impl Driver<'_> {
         );
         for id in gone {
             self.tidy.kept.remove(&id);
-            // What cannot be moved stays: a policy is no reason to end a run, and `swath gc` tells.
+            // A folder that cannot be renamed stays: that is no reason to end a run, and `swath gc`
+            // reports it.
             let Ok(aside) = put_aside(&self.dir, id) else {
                 continue;
             };
             if let Some(size) = &mut self.size {
                 size.forget(id, &aside);
             }
+            // Removing large checkpoints takes long: a thread does it while the loop goes on.
             let removal = std::thread::Builder::new()
                 .name("tidy".to_owned())
                 .spawn(move || {

@@ -1,16 +1,16 @@
-//! Removed trials: the journal says so, and their folders lie in `trash/` until they are restored
-//! or the trash is emptied.
+//! Removed trials: the journal marks them as removed, and their folders are in `trash/` until they
+//! are restored or the trash is emptied.
 
 use super::{DriverError, amend};
 use crate::journal::{Holder, StudyDir};
 use crate::study::{Attempt, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
 use std::io;
 
-/// Removes trials, or restores them. The journal is first: a folder that a crash left where it was
-/// is moved the next time.
+/// Marks trials as removed or restored. The journal is written first: if a crash follows, the next
+/// call of [`settle`] moves the folders.
 ///
 /// # Errors
-/// If somebody runs the study, or a trial is in no state for it.
+/// If a process runs the study, or the state of a trial does not allow it.
 pub fn remove(
     dir: &StudyDir,
     holder: &Holder,
@@ -22,7 +22,7 @@ pub fn remove(
         if restore {
             return vec![Event::Restored { trials }];
         }
-        // Nobody else holds the study, so what runs there was lost with its run.
+        // This process holds the lock, so a trial in state `Running` was lost with its run.
         let lost = trials
             .iter()
             .filter_map(|id| study.trial(*id))
@@ -43,8 +43,8 @@ pub fn remove(
     })
 }
 
-/// Moves folders to where the study says that they belong; returns those that could not be moved,
-/// and why.
+/// Moves the folders of trials to where the study's state requires them. Returns the trials whose
+/// folders could not be moved, with the errors.
 #[must_use]
 pub fn settle(dir: &StudyDir, study: &Study) -> Vec<(TrialId, io::Error)> {
     let mut failed = Vec::new();

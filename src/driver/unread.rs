@@ -1,4 +1,4 @@
-//! What a trial had written when its orchestrator was killed, and nobody had read yet.
+//! Records that a trial had written when its orchestrator was killed, and that no driver had read.
 
 use crate::journal::StudyDir;
 use crate::logger::{Directive, Dirs, Identity, Line, ModelStore, Models, Tail, TrialLogger, rank};
@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Returns the records that stand in a trial's `records.jsonl` behind the last report that the
-/// study knows, and takes them into the trial's own files, as its supervisor would have done. A
-/// file that cannot be read has none.
+/// Returns the records in a trial's `records.jsonl` that follow the last report known to the study,
+/// and writes them to the trial's own files, as its supervisor would have done. A file that cannot
+/// be read yields no records.
 pub(super) fn records(
     dir: &StudyDir,
     workdir: &Path,
@@ -24,6 +24,7 @@ pub(super) fn records(
     let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
         if let Line::Whole { number, bytes } = line {
+            // Reports that the study has already are counted down; the rest is new.
             if known == 0 {
                 lines.push((number, bytes.to_vec()));
             }
@@ -40,8 +41,8 @@ pub(super) fn records(
     take_in(dirs, study, trial, models, &lines).unwrap_or_default()
 }
 
-/// Returns whether a line is a report that decides: an object without a kind, or of that kind, of
-/// the first worker. `is_rank` says whether its `rank` is that of a worker.
+/// Returns whether a line is a report that counts: a JSON object without a kind or of kind
+/// `report`, from the first worker. `is_rank`: the key `rank` names the worker, and is no metric.
 fn decides(line: &[u8], is_rank: bool) -> bool {
     let object: Result<serde_json::Map<String, serde_json::Value>, _> =
         serde_json::from_slice(line);
@@ -51,6 +52,8 @@ fn decides(line: &[u8], is_rank: bool) -> bool {
     })
 }
 
+/// Feeds lines to a logger of the trial, as its supervisor would have done, and returns the
+/// resulting records.
 fn take_in(
     dirs: Dirs,
     study: &Study,

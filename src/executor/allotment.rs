@@ -1,19 +1,19 @@
-//! What a trial may take of the machine, and how it is told.
+//! The resources of a slot, and the environment variables that tell a trial of them.
 
 use super::gpus::GpuShares;
 
-/// What each slot has: processors, memory, devices.
+/// Resources of each slot: processors, memory, GPUs.
 #[derive(Debug, Clone, Default)]
 pub struct Allotment {
-    /// Threads a trial should use, if the sweep says so.
+    /// Number of threads a trial should use; `None` if the sweep file does not set it.
     pub cpus: Option<u32>,
-    /// Bytes of memory that the processes of a trial may hold together.
+    /// Most bytes of memory that the processes of a trial may hold together; `None` for no limit.
     pub memory: Option<u64>,
-    /// Devices of the slots.
+    /// Assignment of GPUs to slots; `None` if trials use no GPUs.
     pub gpus: Option<GpuShares>,
 }
 
-/// What libraries for arithmetic and parallel work read to learn how many threads to use.
+/// Variables from which numeric and parallel libraries read their number of threads.
 const THREADS: [&str; 9] = [
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -27,8 +27,8 @@ const THREADS: [&str; 9] = [
 ];
 
 impl Allotment {
-    /// Returns the variables of a trial in a slot. What `is_set` says the person has set is left as
-    /// it is, but for the devices.
+    /// Returns the environment variables of a trial in a slot. Thread counts that the user has set
+    /// already, according to `is_set`, are not overridden; GPU variables are.
     #[must_use]
     pub fn variables(&self, slot: u32, is_set: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let threads = self

@@ -1,9 +1,9 @@
-//! The control group of a run, below which every attempt has a [`Leaf`] of its own, and what is
-//! left of it when the run was killed.
+//! The cgroup of a run, with a [`Leaf`] for every attempt below it, and the removal of cgroups of
+//! killed runs.
 //!
-//! Its name tells the study and the process that made it, so that a later run knows it for its own.
-//! Where the kernel or its rules allow no group, there is none, and everything else that finds and
-//! ends processes does its part as before.
+//! The name of the cgroup contains the study and the process that created it, so that a later run
+//! recognises it. If the kernel or its permissions allow no cgroup, the run has none, and processes
+//! are found and ended by the other means alone.
 
 use super::leaf::Leaf;
 use super::{Launch, processes};
@@ -14,26 +14,26 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What the name of a group that holds an orchestrator ends with, if it had to leave its own for
-/// the memory controller.
+/// Suffix of the cgroup into which an orchestrator moves itself if it has to leave its own for the
+/// memory controller.
 const SHELTER: &str = "-own";
 
-/// How long a group whose processes are dead may take to be empty.
+/// Time that a cgroup may take to become empty after its processes have died.
 const EMPTY_WITHIN: Duration = Duration::from_millis(500);
 
-/// The group of a run.
+/// The cgroup of a run.
 pub(super) struct Cgroups {
     run: Cgroup,
-    /// How many bytes each leaf may hold, if the kernel sees to it.
+    /// Memory limit of each leaf in bytes; `None` if the kernel does not enforce one.
     memory: Option<u64>,
-    /// Given back when the group is gone.
+    /// Loan of the memory controller, returned when this value is dropped.
     _loan: Option<Loan>,
 }
 
 impl Cgroups {
-    /// Makes the group of the run `mark` of the study in `root`, `None` where there can be none.
-    /// `memory` is what each leaf may hold, if the kernel can be made to see to that. `tell` hears
-    /// where it will be before it is there.
+    /// Creates the cgroup of the run `mark` of the study in `root`; `None` if that is not possible.
+    /// `memory` is the limit of each leaf, if the kernel can enforce it. `tell` receives the path
+    /// before the cgroup exists.
     pub(super) fn open(
         root: &Path,
         mark: &str,
@@ -47,6 +47,8 @@ impl Cgroups {
             .filter(|group| is_left(group, &prefix))
             .for_each(clear);
         let run = own.child(&format!("{prefix}{mark}"));
+        // The guard learns the path first, so that it can remove the cgroup whenever this process
+        // is killed.
         tell(run.path());
         run.make().ok()?;
         let shelter = || own.child(&format!("{prefix}{mark}{SHELTER}"));
@@ -59,7 +61,7 @@ impl Cgroups {
         })
     }
 
-    /// Makes the leaf of an attempt.
+    /// Creates the leaf of an attempt.
     pub(super) fn leaf(&self, launch: &Launch) -> Option<Leaf> {
         let cgroup = self
             .run
@@ -67,21 +69,22 @@ impl Cgroups {
         Leaf::new(cgroup, self.memory).ok()
     }
 
-    /// Ends whatever is left of the run.
+    /// Ends all remaining processes of the run and removes its cgroup.
     pub(super) fn close(&self, grace: Duration) {
         end(&self.run, grace);
         remove(&self.run);
     }
 }
 
-/// Returns whether a process is this one or descends from it.
+/// Returns whether a process is this one or one of its descendants.
 fn is_ours(pid: u32) -> bool {
     let own = std::process::id();
     std::iter::successors(Some(pid), |pid| processes::parent(*pid)).any(|pid| pid == own)
 }
 
-/// Returns how the names of the groups of a study begin. The folder itself counts, not its path:
-/// containers that see each other's groups may have different studies at the same path.
+/// Returns the prefix of the cgroup names of a study. It is derived from the folder (device and
+/// inode), not from its path: containers that see each other's cgroups may have different studies
+/// at the same path.
 fn prefix(root: &Path) -> Option<String> {
     let folder = std::fs::metadata(root).ok()?;
     let digest = Md5::digest(format!("{}:{}", folder.dev(), folder.ino()));
@@ -93,7 +96,7 @@ fn prefix(root: &Path) -> Option<String> {
     Some(format!("swath-{digits}-"))
 }
 
-/// Returns whether a group is of that study and whoever made it is no more.
+/// Returns whether a cgroup belongs to the study and the process that created it is gone.
 fn is_left(group: &Cgroup, prefix: &str) -> bool {
     let Some(mark) = group.name().strip_prefix(prefix) else {
         return false;
@@ -105,19 +108,21 @@ fn is_left(group: &Cgroup, prefix: &str) -> bool {
     ) else {
         return false;
     };
+    // A process of the same number with another start time is not the creator.
     processes::start_ticks(pid) != Some(ticks)
 }
 
-/// Removes what nobody is in, and gives back what the dead had borrowed.
+/// Removes a cgroup without processes, and returns the memory controller that a killed run had
+/// borrowed.
 fn clear(group: &Cgroup) {
     match group.path().parent() {
         Some(of) if group.name().ends_with(SHELTER) => cgroup::give_back(&Cgroup::at(of), group),
-        // What is populated stays.
+        // A cgroup with processes cannot be removed and stays.
         _ => drop(group.remove()),
     }
 }
 
-/// Returns the groups of the study in `root`, wherever they can be seen, whose runs were killed.
+/// Returns the cgroups of killed runs of the study in `root`, anywhere in the visible hierarchy.
 pub(super) fn left_by(root: &Path) -> Vec<Cgroup> {
     let Some(prefix) = prefix(root) else {
         return Vec::new();
@@ -135,8 +140,8 @@ pub(super) fn left_by(root: &Path) -> Vec<Cgroup> {
     found
 }
 
-/// Returns the processes of such groups. Who borrowed the memory controller, and the guard beside
-/// it, are in none.
+/// Returns the processes in these cgroups. The cgroup of an orchestrator that borrowed the memory
+/// controller, which also holds its guard, does not count.
 pub(super) fn left_processes(groups: &[Cgroup]) -> BTreeSet<u32> {
     let of_trials = groups
         .iter()
@@ -144,7 +149,8 @@ pub(super) fn left_processes(groups: &[Cgroup]) -> BTreeSet<u32> {
     of_trials.flat_map(Cgroup::processes).collect()
 }
 
-/// Ends such groups at once and removes them, but for the leaves in which one of `spared` is.
+/// Kills the processes of these cgroups and removes them, except leaves that contain a process of
+/// `spared`.
 pub(super) fn end_left(groups: &[Cgroup], spared: &BTreeSet<u32>) {
     for group in groups
         .iter()
@@ -162,7 +168,7 @@ pub(super) fn end_left(groups: &[Cgroup], spared: &BTreeSet<u32>) {
     groups.iter().for_each(clear);
 }
 
-/// Ends the run of an orchestrator that was killed and removes its group: for the guard.
+/// Ends the run of an orchestrator that was killed and removes its cgroup. Called by the guard.
 pub(super) fn end_run(run: &Path) {
     let run = Cgroup::at(run);
     end(&run, Duration::ZERO);
@@ -172,23 +178,24 @@ pub(super) fn end_run(run: &Path) {
     }
 }
 
-/// Ends all processes of a group: SIGTERM, `grace`, SIGKILL. Returns whether there are none.
+/// Ends all processes of a cgroup: SIGTERM, `grace`, SIGKILL. Returns whether none is left.
 pub(super) fn end(group: &Cgroup, grace: Duration) -> bool {
     if processes::ask_to_end(|| group.processes(), grace) {
         return true;
     }
+    // Without `cgroup.kill` the processes are killed one by one.
     match group.kill() {
         Ok(()) => processes::are_gone(|| group.processes()),
         Err(_) => processes::end(|| group.processes(), Duration::ZERO),
     }
 }
 
-/// Removes a group whose processes have ended; returns whether it is gone.
+/// Removes a cgroup whose processes have ended; returns whether it is gone.
 pub(super) fn remove(group: &Cgroup) -> bool {
     let begun = Instant::now();
     let mut nap = Duration::from_micros(200);
     while group.remove().is_err() {
-        // The kernel may still be busy with the dead.
+        // The kernel may still be cleaning up the dead processes.
         if begun.elapsed() > EMPTY_WITHIN {
             return false;
         }

@@ -1,14 +1,14 @@
-//! Starting from another trial's checkpoint: a copy that is there whole or not at all.
+//! Start from another trial's checkpoint: the copy is complete or absent.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Copies the folder `from` to `to`, replacing what is there. The copy is made beside `to` and then
-/// renamed, so that a crash leaves no half of it.
+/// Copies the folder `from` to `to` and replaces the existing one. The copy is made beside `to` and
+/// then renamed, so that a crash leaves no partial copy.
 ///
 /// # Errors
-/// If a file cannot be read or written.
+/// Fails if a file cannot be read or written.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(parent)?;
@@ -17,6 +17,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         .tempdir_in(parent)?;
     let inside = half.path().join("copy");
     copy_folder(from, &inside)?;
+    // A rename cannot replace a folder that is not empty.
     match fs::remove_dir_all(to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::rename(&inside, to),

@@ -1,7 +1,8 @@
-//! GPUs: which there are, which of them a slot has, and whether their memory is free again when its
-//! trial has ended.
+//! GPUs: the devices of the machine, their assignment to slots, and the check that their memory is
+//! free after a trial.
 //!
-//! The driver's own program is asked, `nvidia-smi` or `rocm-smi`, whichever is on PATH.
+//! The device list comes from the driver's own program, `nvidia-smi` or `rocm-smi`, whichever is on
+//! PATH.
 
 mod query;
 
@@ -10,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a device may hold more than at the start of the run and still count as free: drivers keep a
-/// little.
+/// Memory in MiB that a device may hold beyond its use at the start of the run and still count as
+/// free. Drivers keep a little.
 const SPARE_MIB: u64 = 128;
 
 /// The devices of a run.
@@ -24,42 +25,43 @@ pub struct Gpus {
 #[derive(Debug)]
 struct Device {
     id: String,
-    /// What it held when the run began, in MiB; `None` if nobody can tell.
+    /// Memory in use when the run began, in MiB; `None` if no driver reports it.
     held: Option<u64>,
-    /// How many trials use it.
+    /// Number of trials that use the device now.
     users: AtomicU32,
 }
 
-/// Why there are no devices to use.
+/// Reasons why no devices can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
-    /// No driver knows of any.
+    /// No driver program is on PATH.
     #[error("no GPU was found: neither `nvidia-smi` nor `rocm-smi` is on PATH")]
     None,
-    /// The driver lists none.
+    /// The driver lists no device.
     #[error("`{0}` lists no GPU")]
     Empty(&'static str),
-    /// The driver's program does not work.
+    /// The driver's program failed; holds the reason.
     #[error("{0}")]
     Query(String),
-    /// A device that was named does not exist.
+    /// A requested device does not exist.
     #[error("there is no GPU `{id}`; `{program}` lists {there}")]
     Unknown {
-        /// What was named.
+        /// Requested device.
         id: String,
-        /// Who was asked.
+        /// Driver program that was called.
         program: &'static str,
-        /// What there is.
+        /// Devices that it lists.
         there: String,
     },
 }
 
 impl Gpus {
-    /// Finds the devices, or those of them that are `given`. Given ones are believed where no
-    /// driver can be asked.
+    /// Finds the devices of this machine, or checks and returns those in `given`. If no driver
+    /// program is on PATH, `given` is used unchecked.
     ///
     /// # Errors
-    /// If there are none, the driver cannot be asked, or one that is given does not exist.
+    /// Fails if there are no devices, the driver's program fails, or a device in `given` does not
+    /// exist.
     pub fn find(given: Option<&[String]>) -> Result<Self, GpuError> {
         let Some((vendor, found)) = query::first().map_err(GpuError::Query)? else {
             let ids = given.ok_or(GpuError::None)?;
@@ -86,7 +88,8 @@ impl Gpus {
         let mut devices = Vec::new();
         for id in given {
             let held = found.iter().find(|gpu| gpu.is(id)).map(|gpu| gpu.used);
-            // A name such as that of a part of a device is the driver's business.
+            // A name of another form, such as that of a partition of a device, is left to the
+            // driver.
             if held.is_none() && id.bytes().all(|byte| byte.is_ascii_digit()) {
                 let there: Vec<_> = found.iter().map(|gpu| gpu.index.as_str()).collect();
                 let there = if there.is_empty() {
@@ -108,7 +111,7 @@ impl Gpus {
         })
     }
 
-    /// Returns how many there are.
+    /// Returns the number of devices.
     #[must_use]
     pub fn count(&self) -> usize {
         self.devices.len()
@@ -125,18 +128,18 @@ impl Device {
     }
 }
 
-/// How the devices are dealt to the slots.
+/// The assignment of devices to slots.
 #[derive(Debug, Clone)]
 pub struct GpuShares {
     gpus: Arc<Gpus>,
-    /// Devices of each trial, at least 1.
+    /// Number of devices per trial, at least 1.
     each: usize,
-    /// Trials on each device, at least 1; more only if each has one device.
+    /// Number of trials per device, at least 1; more than 1 only if each trial has one device.
     sharing: usize,
 }
 
 impl GpuShares {
-    /// Deals devices: `want` of them for each trial, or, below 1, that part of one.
+    /// Assigns `want` devices to each trial; below 1, that fraction of one device.
     #[must_use]
     pub fn new(gpus: Gpus, want: f64) -> Self {
         let (each, sharing) = if want < 1.0 {
@@ -151,19 +154,20 @@ impl GpuShares {
         }
     }
 
-    /// Returns how many trials can run at a time.
+    /// Returns the number of trials that can run at the same time.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.gpus.count() / self.each * self.sharing
     }
 
-    /// Returns how many devices there are.
+    /// Returns the number of devices.
     #[must_use]
     pub fn count(&self) -> usize {
         self.gpus.count()
     }
 
-    /// Returns the devices of a slot. Slots that share are spread over the devices first.
+    /// Returns the devices of a slot. Consecutive slots get different devices before devices are
+    /// shared.
     fn of(&self, slot: u32) -> &[Device] {
         let group = slot as usize % (self.gpus.count() / self.each).max(1);
         self.gpus
@@ -172,7 +176,8 @@ impl GpuShares {
             .unwrap_or_default()
     }
 
-    /// Returns the variables that show a slot's trial its devices and no others.
+    /// Returns the environment variables that make exactly the devices of a slot visible to its
+    /// trial.
     #[must_use]
     pub fn variables(&self, slot: u32) -> Vec<(String, String)> {
         let ids: Vec<_> = self
@@ -183,7 +188,7 @@ impl GpuShares {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         match self.gpus.vendor {
             Some(Vendor::Amd) => vec![set("ROCR_VISIBLE_DEVICES", &ids.join(","))],
-            // Without it CUDA counts the devices in another order than the driver does.
+            // Without this variable CUDA numbers the devices in another order than the driver.
             _ => vec![
                 set("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
                 set("CUDA_VISIBLE_DEVICES", &ids.join(",")),
@@ -191,27 +196,27 @@ impl GpuShares {
         }
     }
 
-    /// Notes that a trial uses the devices of a slot.
+    /// Counts a trial as user of the devices of a slot.
     pub(super) fn take(&self, slot: u32) {
         for device in self.of(slot) {
             device.users.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Notes that it does no longer.
+    /// Ends that use.
     pub(super) fn give_back(&self, slot: u32) {
         for device in self.of(slot) {
             device.users.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// Says why the devices of a slot cannot be used again yet; `Ok` if they can, or if nobody can
-    /// tell.
+    /// Returns the reason why the devices of a slot cannot be used again yet. `Ok` if they are
+    /// free, or if no driver reports their memory.
     pub(super) fn ready(&self, slot: u32) -> Result<(), String> {
         let Some(vendor) = self.gpus.vendor else {
             return Ok(());
         };
-        // What a device holds while others use it tells nothing.
+        // While other trials use a device, its memory in use says nothing about the last one.
         let idle = |device: &&Device| device.users.load(Ordering::Acquire) == 0;
         let asked: Vec<_> = self
             .of(slot)

@@ -1,14 +1,14 @@
-//! A process that ends the trials when the orchestrator is killed so suddenly that it cannot do so
+//! The guard: a process that ends the trials if the orchestrator is killed before it can end them
 //! itself.
 //!
-//! The kernel can send a signal when a parent dies, but asking for it takes code between fork and
-//! exec, which safe Rust has not. So the orchestrator starts one small process a run and keeps a
-//! pipe to it, on which it tells the groups it starts. When the pipe closes without a farewell the
-//! orchestrator is dead, and the guard kills those groups, whatever is in the run's control group,
-//! and every process that carries the run's mark in its environment.
+//! The kernel can send a signal when a parent dies, but requesting it needs code between fork and
+//! exec, which safe Rust cannot run. The orchestrator therefore starts one small guard process per
+//! run and reports the process groups it starts over a pipe. If the pipe closes without a farewell,
+//! the orchestrator is dead. The guard then kills those groups, all processes in the run's cgroup,
+//! and every process with the run's mark in its environment.
 //!
-//! The guard reads the pipe only now and then, so that a trial costs it no wake-up. It leads a
-//! session of its own: what is sent to the orchestrator's process group or terminal does not reach
+//! The guard reads the pipe at intervals only, so that a trial costs it no wake-up. It leads its
+//! own session, so signals to the process group or the terminal of the orchestrator do not reach
 //! it.
 
 use super::cgroups;
@@ -24,31 +24,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How much the pipe should hold, so that the orchestrator never has to wait for the guard.
+/// Requested capacity of the pipe, large enough that the orchestrator never has to wait for the
+/// guard.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
-/// How often the guard empties a pipe that is in use.
+/// Interval between two reads of a pipe in use.
 const READ_EVERY: Timespec = Timespec {
     tv_sec: 1,
     tv_nsec: 0,
 };
 
-/// How often the guard looks for survivors, and how long it waits in between.
+/// Number of searches for survivors, and the time between two of them.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// The orchestrator's end.
+/// The orchestrator's end of the pipe.
 pub(super) struct Guard {
     pipe: PipeWriter,
 }
 
 impl Guard {
-    /// Starts `command`, which is to call [`run`] with its standard input.
+    /// Starts `command`, which must call [`run`] with its standard input.
     pub(super) fn start(mut command: Command, run: &str) -> io::Result<Self> {
         let (theirs, pipe) = io::pipe()?;
         #[cfg(target_os = "linux")]
-        // Where it is refused the pipe holds less, which is enough too.
+        // If the kernel refuses, the pipe has the default capacity, which suffices too.
         rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
         fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
         command
@@ -56,30 +57,31 @@ impl Guard {
             .stdin(theirs)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // It is not waited for: it ends after the farewell, or when this process is no more.
+        // The guard is not waited for: it ends after the farewell or after the death of this
+        // process.
         drop(command.spawn()?);
         let guard = Self { pipe };
         guard.tell(&format!("run {run}\n"));
         Ok(guard)
     }
 
-    /// Tells of a process group that began.
+    /// Reports a process group that has started.
     pub(super) fn add(&self, group: u32, start_ticks: Option<u64>) {
         self.tell(&format!("+{group} {}\n", start_ticks.unwrap_or(0)));
     }
 
-    /// Tells of a process group that is no more.
+    /// Reports a process group that has ended.
     pub(super) fn remove(&self, group: u32) {
         self.tell(&format!("-{group}\n"));
     }
 
-    /// Tells of the control group in which all the trials will be.
+    /// Reports the cgroup in which all trials will run.
     pub(super) fn add_cgroup(&self, path: &Path) {
         self.tell(&format!("cgroup {}\n", path.display()));
     }
 
-    /// Writes one line, whole or not at all. If it cannot, the guard is dead or held up; the mark
-    /// in the environment is the second way.
+    /// Writes one line, whole or not at all. A failed write means that the guard is dead or
+    /// delayed; the mark in the environment is the second way to find the processes.
     fn tell(&self, line: &str) {
         rustix::io::write(&self.pipe, line.as_bytes()).ok();
     }
@@ -91,15 +93,15 @@ impl Drop for Guard {
     }
 }
 
-/// Is the guard: returns when the orchestrator has said farewell, or has died and its trials with
-/// it.
+/// Runs the guard. Returns after the farewell of the orchestrator, or after the orchestrator has
+/// died and its trials were killed.
 ///
 /// `pipe` is the standard input with which the orchestrator started this process.
 ///
 /// # Errors
-/// If the pipe cannot be read.
+/// Fails if the pipe cannot be read or the signals cannot be ignored.
 pub fn run(mut pipe: impl Read + AsFd) -> io::Result<()> {
-    // Fails only for who leads a session already.
+    // Fails only for a process that is the leader of a session or group already.
     setsid().ok();
     ignore_signals()?;
     fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
@@ -109,7 +111,7 @@ pub fn run(mut pipe: impl Read + AsFd) -> io::Result<()> {
         if ledger.read_from(&mut pipe)? {
             break;
         }
-        // Lets lines gather; returns early when the other end is closed.
+        // Lets lines accumulate; returns early when the other end is closed.
         wait(&pipe, PollFlags::empty(), Some(&READ_EVERY))?;
     }
     if !ledger.farewell {
@@ -125,7 +127,7 @@ fn wait(pipe: &impl AsFd, what: PollFlags, at_most: Option<&Timespec>) -> io::Re
     }
 }
 
-/// Outlives what tells the orchestrator to end: it is ended by the orchestrator's end.
+/// Ignores the signals that end the orchestrator: the guard ends when the orchestrator does.
 fn ignore_signals() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -134,21 +136,21 @@ fn ignore_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// What the guard has been told.
+/// The reports that the guard has received.
 #[derive(Debug, Default, PartialEq)]
 struct Ledger {
     run: String,
-    /// The control group of the run.
+    /// Cgroup of the run; `None` if it has none.
     cgroup: Option<PathBuf>,
-    /// Living groups, and when their leaders started; 0 if that is not known.
+    /// Running process groups with the start times of their leaders in clock ticks; 0 if unknown.
     groups: BTreeMap<u32, u64>,
     farewell: bool,
-    /// The beginning of a line.
+    /// Incomplete last line.
     rest: Vec<u8>,
 }
 
 impl Ledger {
-    /// Takes what is in the pipe; returns whether the other end is closed.
+    /// Reads all bytes in the pipe; returns whether the other end is closed.
     fn read_from(&mut self, pipe: &mut impl Read) -> io::Result<bool> {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -173,7 +175,7 @@ impl Ledger {
         }
     }
 
-    /// Takes one line; what it does not understand it leaves.
+    /// Handles one line. Lines of an unknown form are ignored.
     fn note(&mut self, line: &str) {
         if let Some((group, ticks)) = line.strip_prefix('+').and_then(|rest| rest.split_once(' ')) {
             if let (Ok(group), Ok(ticks)) = (group.parse(), ticks.parse()) {
@@ -190,12 +192,12 @@ impl Ledger {
         }
     }
 
-    /// Kills the groups that are still what they were, what is in the run's control group, then
-    /// everything that carries the run's mark, until there is nothing.
+    /// Kills the groups whose leaders are unchanged, the processes in the run's cgroup, and then
+    /// the processes with the run's mark.
     fn kill_all(&self) {
         for (group, ticks) in &self.groups {
             let now = processes::start_ticks(*group);
-            // A leader that is gone while its group is not keeps the number from being used again.
+            // While a group exists, its number is not reused, even if its leader is gone.
             if let Some(id) = as_pid(*group).filter(|_| now.is_none_or(|now| now == *ticks)) {
                 kill_process_group(id, Signal::KILL).ok();
             }
@@ -207,8 +209,8 @@ impl Ledger {
             return;
         }
         let mark = format!("{RUN}={}", self.run);
-        // A process that is just becoming another program has no environment for a moment: hence
-        // several looks.
+        // A process that is just executing another program has no environment for a moment, so the
+        // search is repeated.
         for _ in 0..LOOKS {
             processes::end(
                 || processes::with_environment(|entry| entry == mark.as_bytes()),

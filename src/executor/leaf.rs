@@ -1,5 +1,5 @@
-//! The control group of one attempt: whoever is born in it stays in it, so that it can be counted,
-//! limited and ended as a whole.
+//! The cgroup of one attempt. Processes stay in the cgroup in which they were started, so that they
+//! can be measured, limited and ended together.
 
 use super::{cgroups, processes};
 use crate::cgroup::Cgroup;
@@ -7,46 +7,46 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-/// The group of an attempt. Dropped, it is removed if nobody is in it.
+/// The cgroup of an attempt. Dropping it removes the cgroup if it is empty.
 pub(super) struct Leaf {
     cgroup: Cgroup,
-    /// Whether the kernel sees to its memory.
+    /// Whether the kernel enforces the memory limit.
     walled: bool,
 }
 
-/// What an attempt's processes used while they were in their group.
+/// Usage of an attempt's processes while they were in the cgroup.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Tally {
-    /// Their processor time.
+    /// Processor time of all of them.
     pub(super) cpu: Duration,
-    /// The most bytes of memory that were charged to them, files that they read included; 0 if that
-    /// is not known.
+    /// Peak of the memory charged to them in bytes, including the page cache of files they read; 0
+    /// if unknown.
     pub(super) peak: u64,
 }
 
 impl Leaf {
-    /// Makes the group, with a limit of memory if one is given and the kernel takes it.
+    /// Creates the cgroup, with a memory limit if one is given and the kernel accepts it.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// Fails if the cgroup cannot be created.
     pub(super) fn new(cgroup: Cgroup, memory: Option<u64>) -> io::Result<Self> {
         cgroup.make()?;
         let walled = memory.is_some_and(|limit| cgroup.limit_memory(limit).is_ok());
         Ok(Self { cgroup, walled })
     }
 
-    /// Takes in the leader of a trial that has just begun, and all that it has started meanwhile:
-    /// `others` finds those that are not its descendants any more.
+    /// Moves the leader of a new trial into the cgroup, with all processes that it has started
+    /// meanwhile. `others` returns the processes that are no longer its descendants.
     ///
     /// # Errors
-    /// If the leader cannot be moved.
+    /// Fails if the leader cannot be moved.
     pub(super) fn take(&self, leader: u32, others: impl Fn() -> Vec<u32>) -> io::Result<()> {
         self.cgroup.take(leader)?;
         let mut tried = BTreeSet::from([leader]);
         loop {
             let inside = self.cgroup.processes();
             let found = processes::trees(others().into_iter().chain([leader]));
-            // Who is in a tree but not here was born before its parent was moved.
+            // A process in the tree but not in the cgroup was started before its parent was moved.
             let outside: Vec<u32> = found
                 .into_iter()
                 .filter(|pid| !inside.contains(pid) && tried.insert(*pid))
@@ -55,24 +55,24 @@ impl Leaf {
                 return Ok(());
             }
             for pid in outside {
-                // It may have ended.
+                // The process may have ended.
                 self.cgroup.take(pid).ok();
             }
         }
     }
 
-    /// Returns whether the kernel sees to its memory.
+    /// Returns whether the kernel enforces the memory limit.
     pub(super) fn is_walled(&self) -> bool {
         self.walled
     }
 
-    /// Returns who is in it.
+    /// Returns the processes in the cgroup.
     pub(super) fn processes(&self) -> BTreeSet<u32> {
         self.cgroup.processes()
     }
 
-    /// Returns how many of its processes the kernel has ended because they wanted more than the
-    /// limit.
+    /// Returns the number of its processes that the kernel killed because they exceeded the limit;
+    /// 0 without a limit.
     pub(super) fn out_of_memory_kills(&self) -> u64 {
         self.cgroup
             .number("memory.events", "oom_kill")
@@ -80,11 +80,12 @@ impl Leaf {
             .unwrap_or(0)
     }
 
-    /// Ends who is left, after `grace`, and removes the group; returns what was used, and whether
-    /// nobody is left.
+    /// Ends the remaining processes, after `grace`, and removes the cgroup. Returns the usage, and
+    /// whether no process is left.
     pub(super) fn end(self, grace: Duration) -> (Tally, bool) {
         let tally = self.tally();
-        // The usual case, and the cheapest way to know it.
+        // The usual case: removal succeeds at once if the cgroup is empty, and is the cheapest
+        // check.
         if self.cgroup.remove().is_ok() {
             return (tally, true);
         }
@@ -104,7 +105,7 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // One that cannot be removed now is removed with that of the run.
+        // A cgroup that cannot be removed now is removed together with that of the run.
         self.cgroup.remove().ok();
     }
 }
@@ -131,7 +132,7 @@ mod tests {
         leaf
     }
 
-    /// A family of so many, all there when this returns.
+    /// Starts `size` processes with a shell script; returns once all of them run.
     fn family(script: &str, size: usize) -> Child {
         let child = Command::new("sh")
             .args(["-c", script])

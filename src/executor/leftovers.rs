@@ -1,4 +1,5 @@
-//! What an earlier run of a study left alive: its orchestrator was killed, and its guard as well.
+//! The processes that an earlier run of a study left alive because both its orchestrator and its
+//! guard were killed.
 
 use super::cgroups;
 use super::processes::{self, as_pid};
@@ -8,16 +9,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, absolute};
 use std::time::Duration;
 
-/// Ends the trials of the study in `root` that nobody supervises any more; returns how many
-/// processes there were.
+/// Ends the trials of the study in `root` that no process supervises any more; returns the number
+/// of processes found.
 ///
-/// To be called by who holds the study's lock. A process is ended only with proof: its environment
-/// names a trial folder of this study, it is in a control group that a dead orchestrator made for
-/// this study, or it is the very one that one of `places` tells of, by number, start and boot.
-/// `grace` lies between SIGTERM and SIGKILL.
+/// The caller must hold the lock of the study. A process is ended only with proof. Either its
+/// environment names a trial folder of this study, or it is in a cgroup that a dead orchestrator
+/// created for this study, or it is the process that one of `places` names by number, start time
+/// and boot. `grace` is the time between SIGTERM and SIGKILL.
 ///
 /// # Errors
-/// If the path of the study cannot be made absolute.
+/// Fails if the path of the study cannot be made absolute.
 pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io::Result<usize> {
     let prefix = format!("SWATH_TRIAL_DIR={}/", absolute(root)?.display());
     let spared = lineage();
@@ -25,7 +26,8 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     for leader in places.iter().filter_map(proven) {
         seen.insert(leader);
         if let Some(group) = as_pid(leader).filter(|_| !spared.contains(&leader)) {
-            // Its members may have another environment; the rest is ended below.
+            // The group may have members with another environment. Processes outside of the group
+            // are ended below.
             kill_process_group(group, Signal::TERM).ok();
         }
     }
@@ -37,7 +39,8 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
             .into_iter()
             .chain(leaders)
             .chain(cgroups::left_processes(&left));
-        // What is spared is no root either: its other children are not the study's.
+        // Spared processes are not roots of trees either, because their other children do not
+        // belong to the study.
         let roots = found.filter(|pid| !spared.contains(pid));
         let found: BTreeSet<u32> = processes::trees(roots)
             .difference(&spared)
@@ -52,8 +55,8 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
 }
 
 /// Returns the processes whose environment names a trial folder of the study in `root`, or that are
-/// in a control group which a dead orchestrator made for it, but for this one and those it descends
-/// from.
+/// in a cgroup that a dead orchestrator created for it. This process and its ancestors are left
+/// out.
 #[must_use]
 pub fn survivors(root: &Path) -> BTreeSet<u32> {
     let Ok(root) = absolute(root) else {
@@ -68,7 +71,8 @@ pub fn survivors(root: &Path) -> BTreeSet<u32> {
     found.filter(|pid| !spared.contains(pid)).collect()
 }
 
-/// Returns the process that `place` tells of, if it is still that one.
+/// Returns the process id in `place` if that process still exists, with the same start time and
+/// boot.
 fn proven(place: &Place) -> Option<u32> {
     let pid = place.pid?;
     let now = processes::place(pid);
@@ -76,8 +80,8 @@ fn proven(place: &Place) -> Option<u32> {
     (same && now.boot_id.is_some() && now.boot_id == place.boot_id).then_some(pid)
 }
 
-/// Returns this process and those it descends from: whoever runs a sweep inside one of its own
-/// trials does not end itself.
+/// Returns this process and its ancestors. A sweep that runs inside one of its own trials must not
+/// end itself.
 fn lineage() -> BTreeSet<u32> {
     let mut lineage = BTreeSet::new();
     let mut next = Some(std::process::id());

@@ -1,8 +1,8 @@
-//! Executors run trials somewhere: in a rayon pool, on a cluster, on a virtual clock. They know
-//! nothing of objectives.
+//! Executors run trials: in the threads of a rayon pool, in the jobs of a batch system, or on a
+//! virtual clock. An executor knows nothing of objectives, samplers or schedulers.
 //!
-//! What happens to a trial comes back as [`Signal`]s. To add one: a file here with its `KIND`, and
-//! a line in `EXECUTORS`.
+//! An executor reports events of a trial to the driver as [`Signal`]s. To add an executor, write a
+//! file here with its `KIND` and add a line to `EXECUTORS`.
 
 mod allotment;
 mod cgroups;
@@ -50,146 +50,149 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Every executor a sweep file can name.
+/// All executors that `[executor]` in a sweep file can name.
 pub const EXECUTORS: &[Kind<dyn Site>] = &[site::POOL, slurm::KIND, command::KIND];
 
-/// Runs trials.
+/// Runs trials in numbered slots.
 ///
-/// Every started attempt ends with exactly one [`What::Ended`]; the signals of one trial arrive in
+/// Every started attempt ends with exactly one [`What::Ended`]. The signals of one trial arrive in
 /// order.
 pub trait Executor: Send {
-    /// Returns how many trials can run at a time, now.
+    /// Returns the number of trials that can run at the same time at this moment.
     fn slots(&self) -> usize;
 
-    /// Begins an attempt in the slot that [`Launch::slot`] names, which is free.
+    /// Starts an attempt in the slot [`Launch::slot`], which must be free.
     ///
     /// # Errors
-    /// If the executor as a whole cannot work any more. A trial that cannot be started is no error:
-    /// it ends as `Failed(Spawn)`.
+    /// Fails if the executor as a whole cannot go on. A trial that cannot be started is not an
+    /// error: its attempt ends as `Failed(Spawn)`.
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError>;
 
-    /// Asks a running trial to end; idempotent, unknown trials are ignored. [`What::Ended`] always
+    /// Asks a running trial to end. Idempotent; unknown trials are ignored. [`What::Ended`] always
     /// follows.
     fn stop(&mut self, trial: TrialId, how: Stop);
 
-    /// Returns what has happened, waiting at most that long for the first signal.
+    /// Returns the signals that have arrived. Waits at most `at_most` for the first one.
     fn wait(&mut self, at_most: Duration) -> Vec<Signal>;
 
-    /// Provides so many slots if it can; returns how many of them there are. Those beyond stay,
-    /// unused.
+    /// Changes the number of slots to `slots` if the executor can, and returns the number of usable
+    /// slots. Surplus slots stay but are not used.
     fn resize(&mut self, slots: usize) -> usize {
         slots.min(self.slots())
     }
 
-    /// Returns the free slots that cannot be used now, each with the reason; an empty one says that
-    /// it is a matter of moments.
+    /// Returns the free slots that cannot be used now, each with the reason. An empty reason means
+    /// that the slot will be usable within moments.
     fn unusable(&self) -> BTreeMap<u32, String> {
         BTreeMap::new()
     }
 
-    /// Returns on how many machines trials may run, if slots are no places of their own: then
-    /// machines are found at fault, not slots.
+    /// Returns the number of machines on which trials may run, or `None` if every slot is a fixed
+    /// place of its own. With `Some`, repeated failures are blamed on machines instead of slots.
     fn machines(&self) -> Option<usize> {
         None
     }
 
-    /// Returns the number of the machine on which a trial runs, or failed last, if
-    /// [`machines`](Self::machines) are counted.
+    /// Returns the number of the machine on which `trial` runs or last failed, if
+    /// [`machines`](Self::machines) returns a count.
     fn machine(&self, trial: TrialId) -> Option<u32> {
         let _ = trial;
         None
     }
 
-    /// Gives no more trials to a machine; returns its name.
+    /// Excludes a machine from all further trials; returns the name of the machine.
     fn shun(&mut self, machine: u32) -> String {
         machine.to_string()
     }
 
-    /// Lets everything that runs stand still, its clocks too, or go on. Returns when that is so.
+    /// Suspends (`true`) or resumes (`false`) all running trials together with their deadlines.
+    /// Returns once that has happened.
     fn halt(&mut self, halt: bool) {
         let _ = halt;
     }
 
-    /// Takes over attempts that an earlier run began; returns those that it knows nothing of, which
-    /// are lost. Called once, before anything else.
+    /// Takes over attempts that an earlier run started. Returns the attempts that this executor
+    /// does not know; these are lost. Called once, before any other method.
     fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
         held.into_iter()
             .map(|held| (held.trial, held.attempt))
             .collect()
     }
 
-    /// Makes room if it can: `more` says how many trials could start beyond those that were. Called
-    /// when no slot is free.
+    /// Requests more capacity if the executor can. `more` returns the number of trials that could
+    /// start beyond those already started. Called when no slot is free.
     ///
     /// # Errors
-    /// If there can be no room any more, in which case nothing runs.
+    /// Fails if no capacity can be had any more; nothing runs then.
     fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
         let _ = more;
         Ok(())
     }
 
-    /// Returns what a person may want to know of how it goes, since it was last asked.
+    /// Returns messages for the user about the state of the executor since the last call. Empty by
+    /// default.
     fn news(&mut self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Lets go of all it has: nothing runs, and nothing more is to.
+    /// Releases all resources. Called once, when no attempt runs and none will be started.
     fn finish(&mut self) {}
 }
 
-/// An attempt that an earlier run of the study began and that may go on.
+/// An attempt that an earlier run of the study started and that may still run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// The trial.
+    /// Number of the trial.
     pub trial: TrialId,
-    /// Its attempt.
+    /// Number of the attempt within the trial.
     pub attempt: Attempt,
-    /// The slot it was given.
+    /// Slot in which the earlier run started it.
     pub slot: u32,
-    /// How many of its records the study has already, warnings not counted.
+    /// Number of its records that are in the journal already, warnings not counted.
     pub heard: u64,
-    /// Whether the study knows where it runs.
+    /// Whether the journal already has the place where it runs.
     pub placed: bool,
 }
 
-/// An attempt to run.
+/// Everything an executor needs to start an attempt.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// The trial.
+    /// Number of the trial.
     pub trial: TrialId,
-    /// Its attempt.
+    /// Number of the attempt within the trial, from 1.
     pub attempt: Attempt,
-    /// Its configuration.
+    /// Configuration of the trial.
     pub params: Params,
-    /// What `SWATH_SEED` is.
+    /// Seed of the trial, passed to programs as `SWATH_SEED`.
     pub seed: u64,
-    /// The slot, from 0.
+    /// Slot to run in, from 0.
     pub slot: u32,
-    /// The trial's folder.
+    /// Folder of the trial.
     pub dir: PathBuf,
-    /// The resource at which to pause or end.
+    /// Resource at which the trial is to pause or end; `None` if it has no such bound.
     pub until: Option<Resource>,
-    /// Whether to go on from the checkpoint folder.
+    /// Whether the trial resumes from its checkpoint folder.
     pub resume: bool,
-    /// Another trial's checkpoints, to be copied into this trial's own before it starts.
+    /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
 }
 
-/// How a trial is to end.
+/// Reason why a trial is to end, and with it the way it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// The scheduler paused it: SIGTERM, a grace period, SIGKILL; ends as `Paused`.
+    /// The scheduler pauses the trial: SIGTERM, the grace period, then SIGKILL. The attempt ends as
+    /// `Paused`.
     Pause,
-    /// The scheduler stopped it: the same; ends as `Stopped`.
+    /// The scheduler stops the trial, with the same signals. The attempt ends as `Stopped`.
     Verdict,
-    /// The run is interrupted: the same; ends as `Interrupted`.
+    /// The run is interrupted; the same signals. The attempt ends as `Interrupted`.
     Interrupt,
-    /// No time is left: SIGKILL at once; ends as `Interrupted`.
+    /// No time is left for a grace period: SIGKILL at once. The attempt ends as `Interrupted`.
     Kill,
 }
 
 impl Stop {
-    /// Returns how an attempt ends that was ended for this reason.
+    /// Returns the exit of an attempt that was ended for this reason.
     #[must_use]
     pub fn exit(self) -> Exit {
         match self {
@@ -199,7 +202,7 @@ impl Stop {
         }
     }
 
-    /// Returns what a trial is told that is to end for this reason.
+    /// Returns the directive that `report` gives a trial that is to end for this reason.
     #[must_use]
     pub fn directive(self) -> Directive {
         match self {
@@ -209,79 +212,80 @@ impl Stop {
     }
 }
 
-/// Something that happened to an attempt.
+/// An event of a running attempt, sent from the executor to the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
-    /// The trial.
+    /// Number of the trial.
     pub trial: TrialId,
-    /// Its attempt.
+    /// Number of the attempt within the trial.
     pub attempt: Attempt,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The event itself.
     pub what: What,
 }
 
-/// What can happen to an attempt.
+/// Kinds of events of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// It runs there.
+    /// The attempt runs at this place (host, process, job).
     Placed(Place),
-    /// It said something.
+    /// The trial reported a record: a metric, a warning or the like.
     Logged(LogRecord),
-    /// It asks whether it may go on after what it has said, and waits for the answer of this id.
+    /// The trial asks whether it may continue after its last report and waits for the answer with
+    /// this id.
     Asked(String),
-    /// It ended; nothing follows.
+    /// The attempt ended; no further signal of it follows.
     Ended(Exit, Usage),
 }
 
-/// An executor cannot work any more.
+/// Reasons why an executor as a whole cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
-    /// The pool could not be made.
+    /// The threads of the rayon pool could not be started.
     #[error("could not start {slots} worker threads")]
     Pool {
-        /// How many were wanted.
+        /// Number of threads requested.
         slots: usize,
-        /// Why.
+        /// Error of the thread builder.
         #[source]
         source: std::io::Error,
     },
-    /// What programs need could not be prepared.
+    /// The preparations for starting programs failed (workdir, guard process or `/dev/null`).
     #[error("could not prepare to start programs")]
     Prepare {
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// A slot that is not free was named.
+    /// An attempt was to start in a slot that is not free.
     #[error("slot {0} still runs a trial")]
     SlotBusy(u32),
-    /// A slot's thread is gone.
+    /// The slot does not exist, or its worker thread has ended.
     #[error("slot {0} does not answer any more")]
     SlotGone(u32),
-    /// The files between orchestrator and pilots could not be written.
+    /// The files between the orchestrator and the pilots could not be read or written.
     #[error("the files of the pilots could not be used")]
     Pilots {
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The batch system does not do what is asked: its own words.
+    /// The batch system refuses or fails; holds its own message.
     #[error("no pilots run and there can be none: {0}")]
     Engine(String),
-    /// It is not known which program is to run on the nodes.
+    /// The path of the `swath` program for the nodes could not be determined.
     #[error("it is not known which program the pilots are; name it with `swath` in [executor]")]
     NoProgram,
-    /// Somebody else runs the study now.
+    /// Another process runs the study now.
     #[error("the study is run by process {pid} on {host}, which was there first or took it over")]
     TakenOver {
-        /// Its machine.
+        /// Host of that process.
         host: String,
-        /// Its process.
+        /// Process id of that process.
         pid: u32,
     },
-    /// The sweep file names no executor that there is.
+    /// The sweep file names an executor that does not exist.
     #[error("the sweep file names no executor that there is")]
     NoSite,
     /// Pilots of an earlier run may still run trials of the study.
@@ -289,9 +293,9 @@ pub enum ExecutorError {
         "{count} pilots of an earlier run of this study may still live: run it with the executor that started them, or delete `{ledger}` if you know that none lives"
     )]
     PilotsLeft {
-        /// How many.
+        /// Number of these pilots.
         count: usize,
-        /// What tells of them.
+        /// File that lists these pilots.
         ledger: PathBuf,
     },
 }

@@ -1,4 +1,5 @@
-//! The line of a program's output that is likely to have a metric, and the expression for it.
+//! Search for the line of the output that probably contains a metric, and for a pattern that reads
+//! it.
 
 use crate::logger::scrape::{first, without_colours};
 use crate::study::absence::shortened;
@@ -6,42 +7,43 @@ use crate::study::{Datum, Metric};
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// A number that does not stand within a word.
+/// A number, also with sign, fraction and exponent.
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     let number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?";
     Regex::new(number).expect("this is a regular expression")
 });
 
-/// The fewest letters by which an abbreviation is recognised: `acc` for `accuracy`.
+/// Minimum length of an abbreviation: `acc` for `accuracy`.
 const ABBREVIATION: usize = 3;
 
 /// A line with words of a metric's name before a number.
 struct Near {
     line: String,
-    /// How many of the name's words stand before the number, and whether one stands right before.
+    /// Number of the name's words before the number, and whether one is directly before it.
     score: (usize, bool),
-    /// The label, the separator and the number.
+    /// Text from the first word of the name to the separator before the number.
     label: String,
     separator: String,
     number: f64,
 }
 
-/// The lines that are likely to have a metric, and an entry of `[capture]` that reads it there.
+/// The lines that probably contain a metric, and an entry of `[capture]` that reads it from the
+/// best one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Clue {
     pub(super) lines: String,
     pub(super) expression: Option<String>,
 }
 
-/// Finds the lines of the output that have words of `metric` before a number. `None` if no line
-/// has.
+/// Finds the lines of the output with words of `metric` before a number; `None` if there is no such
+/// line.
 pub(super) fn clue(metric: &str, outputs: &[(&str, String)]) -> Option<Clue> {
     let words = words(metric);
     let near = outputs
         .iter()
         .filter_map(|(stream, text)| Some((stream, nearest(&words, text)?)));
     let near: Vec<(&&str, Near)> = near.collect();
-    // Of equals the first stream, where results are usually printed.
+    // Of equal lines take that of the first stream, which usually has the results.
     let (_, best) = near.iter().rev().max_by_key(|(_, near)| near.score)?;
     let lines: Vec<String> = near
         .iter()
@@ -55,7 +57,7 @@ pub(super) fn clue(metric: &str, outputs: &[(&str, String)]) -> Option<Clue> {
     })
 }
 
-/// Returns the words of a name or a label in lower case: `val_loss` has two.
+/// Returns the words of a name or a label in lower case; `val_loss` has two.
 fn words(name: &str) -> Vec<String> {
     let words = name.split(|c: char| !c.is_alphanumeric());
     words
@@ -64,7 +66,7 @@ fn words(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the last of the lines that have the most words of the name before a number.
+/// Returns the line with the most words of the name before a number; of equal lines the last.
 fn nearest(words: &[String], text: &str) -> Option<Near> {
     let lines = text
         .split(['\n', '\r'])
@@ -78,7 +80,7 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
     let mut before = 0;
     let mut best: Option<Near> = None;
     for found in NUMBER.find_iter(line) {
-        // `f1`, `v2.0` and `AR@100` are words that have numbers in them.
+        // Digits inside of words such as `f1`, `v2.0` and `AR@100` are not values.
         let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '/');
         if line[..found.start()].ends_with(in_word) {
             continue;
@@ -103,8 +105,9 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
     best
 }
 
-/// Returns the part of a segment from the first word of the name on, what stands between it and
-/// the number, how many words of the name it has, and whether it ends with one.
+/// Returns the label (the segment from the first word of the name on), the separator before the
+/// number, the number of the name's words in the label, and whether the label ends with one. `None`
+/// if the segment has no word of the name.
 fn label(words: &[String], segment: &str) -> Option<(String, String, (usize, bool))> {
     let end = segment
         .trim_end_matches(|c: char| !c.is_alphanumeric())
@@ -126,7 +129,7 @@ fn label(words: &[String], segment: &str) -> Option<(String, String, (usize, boo
     ))
 }
 
-/// Returns whether a printed word is a word of a name, or one is short for the other.
+/// Returns whether a printed word equals a word of a name, or one abbreviates the other.
 fn means(token: &str, word: &str) -> bool {
     let token = token.to_lowercase();
     let (short, long) = if token.len() < word.len() {
@@ -138,7 +141,8 @@ fn means(token: &str, word: &str) -> bool {
 }
 
 impl Near {
-    /// Returns an expression that gives the number of this very line.
+    /// Returns a pattern that reads the number from this line; `None` if neither form of value
+    /// does.
     fn expression(&self) -> Option<String> {
         let label = regex::escape(&self.label);
         let separator = separator(&self.separator);
@@ -152,7 +156,7 @@ impl Near {
     }
 }
 
-/// Returns an expression for what stands between a label and its number.
+/// Returns a pattern for the text between a label and its number.
 fn separator(text: &str) -> String {
     let sign = text.trim();
     let before = if text.starts_with(char::is_whitespace) {
@@ -167,7 +171,7 @@ fn separator(text: &str) -> String {
     }
 }
 
-/// Returns a name as a key of TOML.
+/// Returns a name as a TOML key, quoted if needed.
 fn key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !name.is_empty() && name.chars().all(is_bare) {

@@ -1,4 +1,5 @@
-//! What a program prints: files that it writes itself, kept under a size, and searched for reports.
+//! The output of a program: log files that the program writes itself, kept below a size and
+//! searched for metrics.
 
 use super::{nearest, traceback};
 use crate::logger::{Scrape, Stream};
@@ -10,14 +11,14 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The smallest cap that is obeyed: below it there would be no room for a head, a tail and the line
-/// between them.
+/// Lower bound of the cap on a log. A smaller cap leaves no room for the head, the tail and the
+/// line between them.
 const SMALLEST_CAP: u64 = 4096;
 
-/// How much of the end of a file is read to find out why a trial failed.
+/// Bytes at the end of a file that are read to find the reason of a failure.
 const LAST: u64 = 4 << 20;
 
-/// What is copied and read at a time.
+/// Bytes that are copied or read at a time.
 const PIECE: usize = 256 * 1024;
 
 /// The two log files of an attempt.
@@ -28,7 +29,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Takes the files as they are: what is in them now, from earlier attempts, is not searched.
+    /// Opens the logs of an attempt. If the attempt resumes, the existing output of earlier
+    /// attempts is not searched.
     pub(super) fn new(dir: &Path, capture: &[(Name, Regex)], cap: u64, resumes: bool) -> Self {
         let log = |name, stream| LogFile::new(dir.join(name), stream, resumes);
         Self {
@@ -41,7 +43,7 @@ impl Output {
         }
     }
 
-    /// Opens a new or old file for a child to append to.
+    /// Opens a log for a child to append to; creates it if it does not exist.
     pub(super) fn open(dir: &Path, name: &str) -> io::Result<File> {
         OpenOptions::new()
             .append(true)
@@ -49,7 +51,8 @@ impl Output {
             .open(dir.join(name))
     }
 
-    /// Returns the files whose growth matters at once.
+    /// Returns the files whose growth should wake the supervisor: both logs if there is a pattern,
+    /// otherwise none.
     pub(super) fn searched(&self) -> impl Iterator<Item = &Path> {
         self.streams
             .iter()
@@ -57,8 +60,8 @@ impl Output {
             .filter(|_| self.scrape.is_some())
     }
 
-    /// Returns when the output was last written to, in nanoseconds since 1970; `None` if it is not
-    /// searched.
+    /// Returns the time of the last write to the output, in nanoseconds since 1970; `None` without
+    /// patterns to search.
     pub(super) fn written_at(&self) -> Option<i128> {
         self.scrape.as_ref()?;
         let written = |log: &LogFile| {
@@ -74,7 +77,7 @@ impl Output {
         )
     }
 
-    /// Searches what was printed since the last time and hands each report to `each`.
+    /// Searches the output since the last call, and passes each match to `each`.
     pub(super) fn search(&mut self, each: &mut dyn FnMut(Vec<(Name, Datum)>)) -> io::Result<()> {
         let Some(scrape) = &mut self.scrape else {
             return Ok(());
@@ -85,10 +88,11 @@ impl Output {
         Ok(())
     }
 
-    /// Cuts the middle out of files that became too long; returns the names of those it cut for the
-    /// first time.
+    /// Cuts the middle out of logs that exceed the cap; returns the names of those that were cut
+    /// for the first time.
     ///
-    /// Belongs right after [`search`](Self::search).
+    /// Call it right after [`search`](Self::search), so that no output is cut before it was
+    /// searched.
     pub(super) fn trim(&mut self) -> io::Result<Vec<&'static str>> {
         let mut cut = Vec::new();
         for log in &mut self.streams {
@@ -102,19 +106,21 @@ impl Output {
         Ok(cut)
     }
 
-    /// Returns the error that the program wrote before it failed.
+    /// Returns the error message that the program wrote before it failed: any form on stderr, only
+    /// a traceback on stdout.
     pub(super) fn error(&self) -> Option<String> {
         let [stdout, stderr] = &self.streams;
         traceback::error(&stderr.end()).or_else(|| traceback::error_of_traceback(&stdout.end()))
     }
 
-    /// Returns the end of what was printed, by stream.
+    /// Returns the end of the output of each stream, with its name.
     pub(super) fn printed(&self) -> [(&'static str, String); 2] {
         let [stdout, stderr] = &self.streams;
         [("stdout", stdout.end()), ("stderr", stderr.end())]
     }
 
-    /// Says why nothing was reported under a name, as far as what was printed tells.
+    /// Returns the probable reason why a metric was never reported, according to the output; `None`
+    /// if the output gives no clue.
     pub(super) fn why_unreported(&self, name: &Name, printed: &[(&str, String)]) -> Option<String> {
         let clue = nearest::clue(name, printed);
         let is_captured = self
@@ -144,7 +150,7 @@ impl Output {
         ))
     }
 
-    /// Searches for the last time.
+    /// Searches the rest of the output, including a last line without a line break.
     pub(super) fn finish(&mut self, each: &mut dyn FnMut(Vec<(Name, Datum)>)) -> io::Result<()> {
         let searched = self.search(each);
         if let Some(scrape) = &mut self.scrape {
@@ -154,17 +160,17 @@ impl Output {
     }
 }
 
-/// One file that a child appends to.
+/// A log file to which a child appends.
 struct LogFile {
     path: PathBuf,
     stream: Stream,
-    /// Opened when first needed: a short trial that prints nothing of interest never does.
+    /// Opened only when needed: a short trial without patterns to search never needs it.
     file: Option<File>,
-    /// Where the attempt's own output begins.
+    /// Offset at which the attempt's own output begins.
     begin: u64,
-    /// How far it was searched.
+    /// Offset up to which the file was searched.
     seen: u64,
-    /// How many bytes were cut out.
+    /// Number of bytes that were cut out.
     left_out: u64,
 }
 
@@ -185,11 +191,13 @@ impl LogFile {
         }
     }
 
-    /// Returns the end of what the attempt wrote; nothing if it cannot be read.
+    /// Returns the end of the attempt's output, at most 4 MiB; empty if it cannot be read.
     fn end(&self) -> String {
         let read = || {
             let mut file = File::open(&self.path)?;
             let length = file.metadata()?.len();
+            // A file shorter than that was truncated by the program; all of it is the attempt's own
+            // output.
             let begin = if self.begin <= length { self.begin } else { 0 };
             file.seek(SeekFrom::Start(begin.max(length.saturating_sub(LAST))))?;
             let mut bytes = Vec::new();
@@ -199,8 +207,8 @@ impl LogFile {
         String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
-    /// Returns the file, opened for reading and for writing anywhere: one opened for appending
-    /// could only append.
+    /// Returns the file, opened for reading and for writing at any position, which append mode does
+    /// not allow.
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
             self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path)?);
@@ -214,11 +222,11 @@ impl LogFile {
         let (mut seen, stream) = (self.seen, self.stream);
         let file = match self.file() {
             Ok(file) => file,
-            // The program may have removed it.
+            // The program may have removed the file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        // What the program itself cut short is searched again from its beginning.
+        // A file that the program itself truncated is searched again from its beginning.
         if file.metadata()?.len() < seen {
             seen = 0;
         }
@@ -238,11 +246,12 @@ impl LogFile {
     /// Cuts the middle out if the file is longer than `cap`; returns whether it did so for the
     /// first time.
     ///
-    /// The first half of the cap stays, then comes a line that says what is missing, then the last
-    /// quarter: so there is room for the next quarter. The child appends meanwhile; what it writes
-    /// between the last look at the size and the cut is lost.
+    /// The head is the first half of the cap. A line about the missing bytes follows, and then the
+    /// tail, the last quarter of the cap; this leaves room for another quarter. The child appends
+    /// at the same time: bytes that it writes between the last check of the size and the cut are
+    /// lost.
     fn trim(&mut self, cap: u64) -> io::Result<bool> {
-        // The program may have removed it.
+        // The program may have removed the file.
         let size = self.path.metadata().map_or(0, |found| found.len());
         if size <= cap {
             return Ok(false);
@@ -250,6 +259,8 @@ impl LogFile {
         let first = self.left_out == 0;
         let (head, tail) = (cap / 2, cap / 4);
         let begin = size - tail;
+        // After the first cut the gap line stands between head and tail, and does not count as
+        // output.
         let cut_before = if first {
             head
         } else {
@@ -272,13 +283,14 @@ impl LogFile {
             to += count as u64;
         }
         file.set_len(to)?;
-        // What was searched was searched up to `size`; what came after it is still to be.
+        // Bytes up to `size` were searched before; bytes appended later are still to be searched.
         self.seen = to - (from - self.seen.clamp(begin, from));
         Ok(first)
     }
 }
 
-/// Returns the line that stands for what was cut out; always of the same length.
+/// Returns the line that replaces the cut bytes. Its length is constant, so that a later cut can
+/// overwrite it.
 fn gap(left_out: u64, cap: u64) -> String {
     format!(
         "\n[swath: {left_out:>20} bytes left out here, the log is kept under {cap:>20} bytes by limits.log]\n"

@@ -1,8 +1,8 @@
-//! The rayon pool: one broadcast worker a slot, one trial a worker.
+//! The rayon pool on this machine: one broadcast worker per slot, one trial per worker.
 //!
-//! Workers are loops fed by a channel each, not a rayon job per trial: there is nothing to steal,
-//! so a trial that uses rayon itself can never find another trial on its stack (rayon#872), and the
-//! worker's index is the slot.
+//! Each worker loops over its own channel; a trial is not a rayon job. A trial that uses rayon
+//! itself therefore finds no other trial to steal and never runs one on its stack (rayon#872). The
+//! index of the worker is the number of the slot.
 
 use super::checkpoint;
 use super::stop_line::StopLine;
@@ -19,49 +19,50 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many signals may wait for the driver: then a function waits in `report`, and a program's
-/// file grows.
+/// Capacity of the channel to the driver. When it is full, a function blocks in `report`, and the
+/// records of a program wait in its file.
 const WAITING_SIGNALS: usize = 1024;
 
-/// How many signals [`Pool::wait`] returns at most, so that the driver looks at its other duties
-/// now and then.
+/// Most signals that [`Pool::wait`] returns at once, so that the driver gets to its other duties.
 const SIGNALS_AT_ONCE: usize = 1024;
 
-/// More slots than this there never are.
+/// Upper bound on the number of slots.
 const MOST_SLOTS: usize = 4096;
 
-/// How often a trial that has ended on a full disk looks whether there is room for its last files.
+/// Interval between two checks of the free space, for a trial that ended on a full disk and still
+/// has files to write.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// How long a dropped pool waits for its trials. Programs are dead within milliseconds; a function
-/// that never asks whether it is to end is abandoned after this.
+/// Time that a dropped pool waits for its trials. Programs are killed within milliseconds; a
+/// function that never checks for a stop request is abandoned after this time.
 const ABANDON_AFTER: Duration = Duration::from_secs(5);
 
-/// How long what a trial used may take to be free again, before it is said that it is not.
+/// Time for the resources of an ended trial to become free, before the slot is reported as unusable
+/// with a reason.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often it is looked at, before and after that.
+/// Intervals of the checks for freed resources, before and after that time.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// How long running trials may take to stand still.
+/// Longest wait for running trials to be suspended.
 const HALTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Runs trials in the threads of a rayon pool.
+/// Executor that runs trials in the threads of a rayon pool.
 pub struct Pool {
     slots: Vec<Slot>,
     signals: Receiver<Signal>,
     trainable: Arc<dyn Trainable>,
-    /// What workers that are added later get.
+    /// Template for workers that are added later.
     forge: Forge,
-    /// How many slots there may be.
+    /// Upper bound on the number of slots.
     most: usize,
     /// Disconnected when the last worker has ended.
     workers: Receiver<()>,
     threads: Vec<ThreadPool>,
 }
 
-/// What all workers have in common. Dropped when no worker is to be added any more.
+/// Values that all workers share. Dropped when no more workers will be added.
 struct Forge {
     study: Arc<StudyContext>,
     signals: Sender<Signal>,
@@ -75,8 +76,8 @@ struct Slot {
     rest: Rest,
 }
 
-/// Why a slot cannot be used although no trial runs in it; shared with its worker. An empty reason:
-/// it is a matter of moments.
+/// Reason why a slot cannot be used although no trial runs in it; shared with its worker. An empty
+/// reason means that the slot will be usable within moments.
 type Rest = Arc<Mutex<Option<String>>>;
 
 fn set(rest: &Rest, to: Option<String>) {
@@ -84,10 +85,10 @@ fn set(rest: &Rest, to: Option<String>) {
 }
 
 impl Pool {
-    /// Makes a pool of so many slots, at least one, that run `trainable`.
+    /// Creates a pool of `slots` slots, at least one, that run `trainable`.
     ///
     /// # Errors
-    /// If the threads cannot be started.
+    /// Fails if the threads cannot be started.
     pub fn new(
         trainable: Arc<dyn Trainable>,
         slots: usize,
@@ -112,14 +113,14 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Sets how many slots there may be at most, however many are asked for later.
+    /// Bounds the number of slots; later calls of `resize` cannot exceed it.
     #[must_use]
     pub fn at_most(mut self, slots: usize) -> Self {
         self.most = slots.max(self.slots.len());
         self
     }
 
-    /// Adds slots, each with a thread.
+    /// Adds `count` slots, each with its own thread.
     fn add(&mut self, count: usize) -> Result<(), ExecutorError> {
         let first = self.slots.len();
         let threads = ThreadPoolBuilder::new()
@@ -130,10 +131,11 @@ impl Pool {
                 slots: count,
                 source: std::io::Error::other(error),
             })?;
+        // Only a pool that is being dropped has no sender; it adds no workers.
         let Some(alive) = &self.forge.alive else {
             return Ok(());
         };
-        // Each worker takes the workbench of its own index, once, and drops it when it ends.
+        // Each worker takes the workbench of its own index once, and drops it when the worker ends.
         let mut workbenches = Vec::new();
         for _ in 0..count {
             let (jobs, queue) = unbounded();
@@ -213,6 +215,7 @@ impl Executor for Pool {
         let mut signals = vec![first];
         signals.extend(self.signals.try_iter().take(SIGNALS_AT_ONCE - 1));
         for signal in &signals {
+            // A slot is free again as soon as the driver sees the end of its trial.
             self.forget_if_ended(signal);
         }
         signals
@@ -221,7 +224,7 @@ impl Executor for Pool {
     fn resize(&mut self, slots: usize) -> usize {
         let wanted = slots.min(self.most);
         if let Some(more @ 1..) = wanted.checked_sub(self.slots.len()) {
-            // Without threads for more there are as many as before.
+            // If no threads can be added, the pool keeps the slots it has.
             self.add(more).ok();
         }
         wanted.min(self.slots.len())
@@ -239,6 +242,8 @@ impl Executor for Pool {
             slot.line.halt(halt);
         }
         let begun = Instant::now();
+        // Free slots have nothing to suspend. A function cannot be suspended, so the wait is
+        // bounded.
         let waits = |slot: &Slot| slot.running.is_some() && slot.line.is_halted() != halt;
         while self.slots.iter().any(waits) && begun.elapsed() < HALTED_WITHIN {
             std::thread::sleep(Duration::from_millis(1));
@@ -247,7 +252,7 @@ impl Executor for Pool {
 }
 
 impl Drop for Pool {
-    /// Kills what runs and waits for it. Nobody hears how it ended.
+    /// Kills the running trials and waits for them. Their signals are discarded.
     fn drop(&mut self) {
         for slot in self.slots.drain(..) {
             if let Some((trial, attempt)) = slot.running {
@@ -255,16 +260,16 @@ impl Drop for Pool {
             }
         }
         self.forge.alive = None;
-        // Workers that wait for room in the channel go on when nobody listens.
+        // Disconnecting the receiver releases workers that are blocked on a full channel.
         let (_, nobody) = bounded(0);
         self.signals = nobody;
-        // Nothing is ever sent there: it returns when the last worker is gone.
+        // Nothing is ever sent on this channel: it disconnects when the last worker has ended.
         self.workers.recv_timeout(ABANDON_AFTER).ok();
         self.trainable.close();
     }
 }
 
-/// What one worker has.
+/// Everything one worker owns.
 struct Workbench {
     jobs: Receiver<Launch>,
     line: Arc<StopLine>,
@@ -276,12 +281,13 @@ struct Workbench {
 }
 
 impl Workbench {
-    /// Runs one trial after the other until the pool is dropped.
+    /// Runs one trial after another until the pool is dropped.
     fn work(self) {
         for launch in &self.jobs {
             self.line.begin();
             let trial = TrialContext {
-                // What panics here has no command, which is told when it is to be started.
+                // If `command` panics the command is empty, and the start of the program fails with
+                // that reason.
                 command: catch_unwind(AssertUnwindSafe(|| self.trainable.command(&launch)))
                     .unwrap_or_default(),
                 launch,
@@ -294,7 +300,8 @@ impl Workbench {
             let slot = trial.launch.slot;
             let ready = self.trainable.ready(slot).is_ok();
             if !ready {
-                // Before the end is told, so that nobody takes the slot for free.
+                // Set before the end is reported, so that the driver does not take the slot for
+                // free.
                 set(&self.rest, Some(String::new()));
             }
             trial.send(What::Ended(exit, usage));
@@ -304,7 +311,7 @@ impl Workbench {
         }
     }
 
-    /// Waits until what the last trial used is free again, or the pool is dropped.
+    /// Waits until the resources of the last trial are free again, or the pool is dropped.
     fn settle(&self, slot: u32) {
         let begun = Instant::now();
         while let Err(why) = self.trainable.ready(slot) {
@@ -313,7 +320,7 @@ impl Workbench {
                 set(&self.rest, Some(why));
             }
             let pause = if long { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
-            // No trial comes before the slot is free; this waits for the pool's end.
+            // No trial is sent before the slot is free, so this waits for the pool to be dropped.
             if matches!(
                 self.jobs.recv_timeout(pause),
                 Err(RecvTimeoutError::Disconnected)
@@ -324,7 +331,7 @@ impl Workbench {
         set(&self.rest, None);
     }
 
-    /// Makes the trial's folder, runs the trial and writes down how it ended.
+    /// Creates the trial's folder, runs the trial and records its exit there.
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
         match (self.folder(trial, &identity), trial.folder.lock()) {
@@ -350,6 +357,7 @@ impl Workbench {
         }
         log = log.with_deciding_metrics(&self.study.deciding);
         log = log.with_resource(self.study.resource.as_ref());
+        // A panic ends this trial only; the worker goes on with the next one.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(trial, &mut log)));
         let outcome = outcome.unwrap_or_else(|panic| Outcome {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
@@ -361,6 +369,8 @@ impl Workbench {
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
+        // A trial without a command is a function in this process; a program reports its own
+        // process id.
         if trial.command.is_empty() {
             trial.note_running(std::process::id());
         }
@@ -414,7 +424,8 @@ impl Workbench {
     }
 }
 
-/// Forwards what a trial records as signals, and tells it what it was asked.
+/// Sink that forwards the records of a trial to the driver as signals, and returns stop requests to
+/// the trial.
 struct Forward {
     launch: Launch,
     line: Arc<StopLine>,
@@ -430,6 +441,7 @@ impl Sink for Forward {
             at: Timestamp::now(),
             what: What::Logged(record),
         };
+        // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {
             return Directive::Stop;
         }
@@ -440,7 +452,7 @@ impl Sink for Forward {
 
     fn ask(&mut self, id: String) {
         let Launch { trial, attempt, .. } = self.launch;
-        // Nobody listens any more: the trial is being ended.
+        // An error means that the pool is being dropped; the trial is being killed then.
         self.signals
             .send(Signal {
                 trial,
@@ -459,8 +471,8 @@ fn not_begun(why: String) -> Outcome {
     }
 }
 
-/// Waits while the disk is so full that the trial's last files would be lost, unless the run is to
-/// end.
+/// Waits while the disk is so full that the trial's last files would be lost. Returns early if the
+/// run is to end.
 fn wait_for_room(trial: &TrialContext) {
     let hurried = |trial: &TrialContext| {
         trial
@@ -474,8 +486,7 @@ fn wait_for_room(trial: &TrialContext) {
     }
 }
 
-/// Completes the trial's folder. What cannot be written there is told, and changes nothing about
-/// how the trial ended.
+/// Completes the trial's folder. Errors become warnings; they do not change the exit of the trial.
 fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
     if outcome.exit == Exit::Done {
         log.explain_absence();

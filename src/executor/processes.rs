@@ -1,6 +1,7 @@
-//! What `/proc` says of processes, and the end of those that a trial left behind.
+//! Information about processes from `/proc`, and the termination of processes that a trial left
+//! behind.
 //!
-//! Where there is no `/proc`, every question has an empty answer.
+//! Without `/proc`, every query returns an empty result.
 
 use crate::study::Place;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, waitpid};
@@ -9,22 +10,22 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long what was sent SIGKILL may take to be gone: one in uninterruptible sleep may never be.
+/// Time for a process to be gone after SIGKILL. One in uninterruptible sleep may never be.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Returns when the kernel says a process started, in clock ticks since boot.
+/// Returns the start time of a process in clock ticks since boot.
 pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     stat_field(pid, 22)?.parse().ok()
 }
 
-/// Returns a field of `/proc/PID/stat`, numbered from 1 as in proc(5), at least 3: the name in
-/// field 2 may contain anything.
+/// Returns a field of `/proc/PID/stat`. Fields are numbered from 1 as in proc(5); `number` is at
+/// least 3, because the name in field 2 may contain any character.
 fn stat_field(pid: u32, number: usize) -> Option<String> {
     let fields = stat_fields(pid, number)?;
     fields.split_ascii_whitespace().next().map(str::to_owned)
 }
 
-/// Returns the fields of `/proc/PID/stat` from that number on.
+/// Returns the fields of `/proc/PID/stat` from `number` on.
 fn stat_fields(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
@@ -33,19 +34,18 @@ fn stat_fields(pid: u32, number: usize) -> Option<String> {
     rest.splitn(at + 1, ' ').nth(at).map(str::to_owned)
 }
 
-/// Returns the processor time of a process and of its children that it has waited for, in clock
-/// ticks.
+/// Returns the processor time of a process and of its reaped children, in clock ticks.
 pub(super) fn cpu_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    // utime, stime, cutime and cstime are the fields 14 to 17 of proc(5); the first after the name
-    // is 3.
+    // The fields utime, stime, cutime and cstime have the numbers 14 to 17 in proc(5); the first
+    // field after the name is 3.
     let times = rest.split_ascii_whitespace().skip(11).take(4);
     Some(times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
 }
 
-/// Returns where a process of this machine runs.
+/// Returns the place of a process of this machine: host, process id, start time and boot id.
 pub(super) fn place(pid: u32) -> Place {
     static MACHINE: OnceLock<(String, Option<String>)> = OnceLock::new();
     let (host, boot_id) = MACHINE.get_or_init(|| {
@@ -65,19 +65,19 @@ pub(super) fn place(pid: u32) -> Place {
     }
 }
 
-/// Returns the process that a process descends from.
+/// Returns the parent of a process.
 pub(super) fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse().ok()
 }
 
-/// Returns whether an entry `NAME=value` of the environment that a process was started with is what
-/// is asked for; `false` for the dead.
+/// Returns whether an entry `NAME=value` of a process's initial environment satisfies `asked`;
+/// `false` for a dead process.
 pub(super) fn environment_holds(pid: u32, asked: impl Fn(&[u8]) -> bool) -> bool {
     fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
 }
 
-/// Returns all processes, but for this one, that have such an entry.
+/// Returns all processes, except this one, with an entry that satisfies `asked`.
 pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
     let Ok(listed) = fs::read_dir("/proc") else {
         return BTreeSet::new();
@@ -88,7 +88,7 @@ pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
         .collect()
 }
 
-/// Returns the children of a process, also those that are dead and not yet waited for.
+/// Returns the children of a process, including zombies.
 pub(super) fn children(pid: u32) -> BTreeSet<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return BTreeSet::new();
@@ -116,12 +116,12 @@ pub(super) fn trees(roots: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
     found
 }
 
-/// Returns whether there is such a process, which may be dead and not yet waited for.
+/// Returns whether the process exists; a zombie does.
 pub(super) fn lives(pid: u32) -> bool {
     as_pid(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
-/// Returns the processor time of a process and of those it waited for.
+/// Returns the processor time of a process and of its reaped children.
 pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = stat_fields(pid, 14)?;
     let mut ticks = 0;
@@ -133,15 +133,15 @@ pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
     ))
 }
 
-/// Returns the bytes of memory a process holds; what it shares with others counts in full.
+/// Returns the resident memory of a process in bytes; shared pages count in full.
 pub(super) fn resident(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Returns the bytes of memory a process holds, of what it shares with others only its part; in
-/// full if the kernel does not tell.
+/// Returns the memory of a process in bytes, with shared pages counted in proportion (PSS). Falls
+/// back to the resident memory if the kernel does not report it.
 pub(super) fn share(pid: u32) -> Option<u64> {
     let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
         .ok()
@@ -152,7 +152,7 @@ pub(super) fn share(pid: u32) -> Option<u64> {
     told.map(|kib| kib * 1024).or_else(|| resident(pid))
 }
 
-/// Sends a signal to the processes of these trees that are not of that group.
+/// Sends a signal to the processes of these trees that are outside of the process group `group`.
 pub(super) fn signal_outside(roots: impl IntoIterator<Item = u32>, group: u32, what: Signal) {
     for pid in trees(roots) {
         if !is_in_group(pid, group) {
@@ -161,33 +161,34 @@ pub(super) fn signal_outside(roots: impl IntoIterator<Item = u32>, group: u32, w
     }
 }
 
-/// Returns whether a process is of this process group.
+/// Returns whether a process is in this process group.
 pub(super) fn is_in_group(pid: u32, group: u32) -> bool {
     stat_field(pid, 5).and_then(|found| found.parse().ok()) == Some(group)
 }
 
 /// Returns whether a process is in another process group than this one.
 pub(super) fn is_foreign(pid: u32) -> bool {
-    // Not getpgrp(2), of which the library takes no 0: the group of who was started from outside of
-    // a container.
+    // Not getpgrp(2): in a process that was started from outside of a container it returns 0, which
+    // the library does not accept.
     let own = stat_field(std::process::id(), 5);
     stat_field(pid, 5).is_some_and(|group| own.is_some_and(|own| own != group))
 }
 
-/// Ends processes, and what they start meanwhile: SIGTERM, a grace period, SIGKILL. Waits for those
-/// that are this process's children.
+/// Ends processes and those that they start meanwhile: SIGTERM, a grace period, SIGKILL. Reaps
+/// those that are children of this process.
 ///
-/// `find` says which there are, and is asked again until there are none. Returns whether there are
-/// none.
+/// `find` returns the processes to end, and is called until it returns none. Returns whether none
+/// is left.
 pub(super) fn end(mut find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
     ask_to_end(&mut find, grace) || until_none(find, KILLED_WITHIN, |pid| signal(pid, Signal::KILL))
 }
 
-/// Sends each of them SIGTERM, once, and waits that long; returns whether there are none.
+/// Sends SIGTERM once to each process and waits for at most `grace`; returns whether none is left.
 pub(super) fn ask_to_end(find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
     let mut asked = BTreeSet::new();
     let ask = |pid| {
         if asked.insert(pid) {
+            // A suspended process handles SIGTERM only after SIGCONT.
             signal(pid, Signal::TERM);
             signal(pid, Signal::CONT);
         }
@@ -195,13 +196,13 @@ pub(super) fn ask_to_end(find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -
     !grace.is_zero() && until_none(find, grace, ask)
 }
 
-/// Waits until those that were sent SIGKILL are gone; returns whether they are.
+/// Waits until the processes that were sent SIGKILL are gone; returns whether they are.
 pub(super) fn are_gone(find: impl FnMut() -> BTreeSet<u32>) -> bool {
     until_none(find, KILLED_WITHIN, |_| {})
 }
 
-/// Does something to each of them again and again until there are none, or the time is over;
-/// returns whether there are none.
+/// Applies `act` to each process repeatedly until there are none or the time is over; returns
+/// whether none is left.
 fn until_none(
     mut find: impl FnMut() -> BTreeSet<u32>,
     within: Duration,
@@ -223,19 +224,20 @@ fn until_none(
     }
 }
 
-/// Waits for a dead child; returns whether the process is dead or is no more.
+/// Reaps a dead child; returns whether the process is dead or gone.
 pub(super) fn bury(pid: u32) -> bool {
     let Some(id) = as_pid(pid) else { return true };
     if matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(Some(_))) {
         return true;
     }
+    // Not a child of this process: it is dead if it is gone or a zombie.
     test_kill_process(id).is_err()
         || stat_field(pid, 3).is_none_or(|state| state == "Z" || state == "X")
 }
 
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = as_pid(pid) {
-        // It may have ended by itself meanwhile.
+        // The process may have ended meanwhile.
         kill_process(pid, signal).ok();
     }
 }
@@ -259,8 +261,8 @@ mod tests {
             .env(name, value)
             .spawn()
             .unwrap();
-        // The kernel shows it a moment after the program has taken the place of the one that
-        // started it.
+        // The environment becomes visible a moment after the new program has replaced the forked
+        // process.
         while with_environment(|entry| entry == mark.as_bytes()).is_empty() {
             std::thread::yield_now();
         }

@@ -1,5 +1,5 @@
-//! A program as a trainable: its command, its environment, its files, and a group of processes of
-//! its own.
+//! A program as a trainable: its command line, its environment, its log files and its process
+//! group.
 
 use super::cgroups::Cgroups;
 use super::guard::Guard;
@@ -26,52 +26,51 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a program is tried again that somebody is just writing, or that another thread's child
-/// still holds open.
+/// Number of retries when the program file is busy: another process is still writing it, or a child
+/// of another thread still holds it open for writing.
 const BUSY_TRIES: u32 = 20;
 
-/// After a trial that was shorter, a control group would cost the next one too much: it gets one
-/// when it has lived through its first nap.
+/// Run time below which creating a cgroup is too expensive. After such a short trial, the next one
+/// gets a cgroup only once it has lived through its first poll interval.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Tells apart the runs of one process, so that none ends the trials of another.
+/// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
 
-/// Makes the command of an attempt, program first.
+/// Function that returns the command line of an attempt, program first.
 pub type Argv = Box<dyn Fn(&Launch) -> Vec<String> + Send + Sync>;
 
-/// What a [`Program`] is made from.
+/// Settings from which a [`Program`] is made.
 pub struct ProgramSettings {
-    /// The command. A relative path with a slash in its first word starts at the workdir, a word
-    /// without is looked for on `PATH`.
+    /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
+    /// slash is searched on `PATH`.
     pub argv: Argv,
-    /// Variables beside those that swath sets, which win.
+    /// Additional variables of the environment. The variables that swath sets override them.
     pub env: Vec<(String, String)>,
-    /// Where it runs.
+    /// Working directory of the program.
     pub workdir: PathBuf,
-    /// How long it may run.
+    /// Longest run time of an attempt; `None` for no limit.
     pub trial_time: Option<Duration>,
-    /// How long it has between SIGTERM and SIGKILL.
+    /// Grace period between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// How often what it uses of the machine is sampled; `None`: never.
+    /// Interval between two samples of system usage; `None` for no samples.
     pub system: Option<Duration>,
-    /// How long `stdout.log` and `stderr.log` may become, each, in bytes.
+    /// Longest length of `stdout.log` and of `stderr.log`, in bytes each.
     pub log: u64,
-    /// What to look for in its output.
+    /// Metrics to search in the output, each with its pattern.
     pub capture: Vec<(Name, Regex)>,
-    /// Whether it writes checkpoints: their folder is then made before every attempt, else only
-    /// when one is to pause or go on.
+    /// Whether the program writes checkpoints. If so, their folder is created before every attempt,
+    /// otherwise only for attempts that may pause or that resume.
     pub checkpoint: bool,
-    /// The command of the [guard](super::guard::run); `None`: without one.
+    /// Command line of the [guard](super::guard::run); `None` to run without a guard.
     pub guard: Option<Command>,
-    /// What a trial may take of the machine.
+    /// Resources of each slot.
     pub allotment: Allotment,
-    /// A folder put at the end of the trials' PATH if there is no `swath` on it: where this very
-    /// program lies.
+    /// Folder of this very executable, appended to the `PATH` of trials if no `swath` is on it.
     pub tools: Option<PathBuf>,
 }
 
-/// Runs an executable as a trial.
+/// Trainable that runs a program for each trial.
 pub struct Program {
     argv: Argv,
     env: Vec<(String, String)>,
@@ -80,26 +79,28 @@ pub struct Program {
     log: u64,
     capture: Vec<(Name, Regex)>,
     checkpoint: bool,
-    /// What marks the processes of this run.
+    /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
     run: String,
-    /// The control group of the run, made with the first trial; `None` where there can be none.
+    /// Cgroup of the run, created with the first trial; `None` if cgroups cannot be used here.
     cgroups: OnceLock<Option<Cgroups>>,
-    /// Whether the last trial was so short that the next one gets its group only if it is not.
+    /// Whether the last trial was so short that the next one gets no cgroup before its first poll
+    /// interval is over.
     hurries: AtomicBool,
     guard: Option<Guard>,
     strays: Strays,
     nothing: File,
     allotment: Allotment,
-    /// The trials' PATH, where it differs from what they would have anyway.
+    /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
-    /// How many processes of this machine the kernel had ended for want of memory when it was last
-    /// looked at.
+    /// Number of out-of-memory kills of this machine that are accounted for; one more means that a
+    /// trial was killed for memory.
     memory_kills: AtomicU64,
-    /// The first program that was looked for on `PATH`, and where it was.
+    /// Cached result of the first `PATH` search: the name and the path of the program.
     found: OnceLock<(String, PathBuf)>,
 }
 
-/// Returns what the environment tells an attempt in folder `dir`; what has no value is not set.
+/// Returns the variables of the environment for an attempt with the folder `dir`. Variables without
+/// a value are removed.
 #[must_use]
 pub fn environment(
     study: &StudyContext,
@@ -130,11 +131,12 @@ pub fn environment(
 }
 
 impl Program {
-    /// Makes a trainable of a command, and this process the one that gets what its trials leave
-    /// behind.
+    /// Creates the trainable. Also makes this process the subreaper of its descendants and starts
+    /// the guard, if there is one.
     ///
     /// # Errors
-    /// If the guard cannot be started.
+    /// Fails if the workdir cannot be made absolute, the guard cannot be started or `/dev/null`
+    /// cannot be opened.
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
             argv,
@@ -193,7 +195,7 @@ impl Program {
         })
     }
 
-    /// Starts an attempt, or says why it cannot.
+    /// Starts the program of an attempt; the error says why it cannot be started.
     fn spawn(&self, trial: &TrialContext, dir: &Path) -> Result<Child, String> {
         let mut words = trial.command.iter();
         let name = words.next().ok_or("the command is empty")?;
@@ -242,15 +244,15 @@ impl Program {
         for (name, value) in told.into_iter().chain([(rank::OUTER, self.outer_ranks())]) {
             match value {
                 Some(value) => command.env(name, value),
-                // This process may itself run in a trial, whose variables are not for its own
-                // trials.
+                // This process may itself run inside a trial. The variables of that outer trial
+                // must not reach its own trials.
                 None => command.env_remove(name),
             };
         }
     }
 
-    /// Returns the ranks that a trial inherits from this process or is given in the sweep file,
-    /// which are not those of its own processes.
+    /// Returns the distributed-training ranks that a trial inherits from this process or from the
+    /// sweep file. They do not count as ranks of the trial's own processes.
     fn outer_ranks(&self) -> Option<OsString> {
         rank::outer(|wanted| {
             let given = self.env.iter().rev().find(|(name, _)| name == wanted);
@@ -258,8 +260,8 @@ impl Program {
         })
     }
 
-    /// Returns the path of a program: where it is on `PATH`, or below the workdir if it has a
-    /// slash.
+    /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
+    /// `PATH`.
     fn find(&self, name: &str) -> Result<PathBuf, String> {
         if name.contains('/') {
             return Ok(self.workdir.join(name));
@@ -274,7 +276,7 @@ impl Program {
         );
         let found = on_path(name, path.as_deref().unwrap_or_default(), &self.workdir);
         let path = found.ok_or_else(|| self.not_on_path(name))?;
-        // Another slot may have been first; both found the same.
+        // Another slot may have set it first, to the same path.
         self.found.set((name.to_owned(), path.clone())).ok();
         Ok(path)
     }
@@ -290,7 +292,7 @@ impl Program {
         )
     }
 
-    /// Says why a program could not be started and what would help.
+    /// Returns why a program could not be started, and a hint for the user.
     fn why_not(&self, name: &str, path: &Path, error: &io::Error) -> String {
         const ENOEXEC: i32 = 8;
         let workdir = self.workdir.display();
@@ -326,7 +328,8 @@ impl Program {
         }
     }
 
-    /// Makes what must be there before the program is: the checkpoint folder, and no `stop` file.
+    /// Prepares the folder for an attempt: creates the checkpoint folder if needed and removes a
+    /// `stop` file of earlier attempts.
     fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
         if self.checkpoint || launch.resume || launch.until.is_some() {
             let made = std::fs::create_dir_all(dir.join("checkpoints"));
@@ -349,7 +352,8 @@ impl Program {
         let records = Records::new(dir, resumes);
         let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
         let output = Output::new(dir, &self.capture, self.log, resumes);
-        // Made before, so that as little time as can be lies between birth and move.
+        // The cgroup is created before the program starts, to keep the time between the start and
+        // the move into the cgroup short.
         let at_once = self.terms.memory.is_some() || !self.hurries.load(Ordering::Relaxed);
         let made = if at_once {
             self.leaf(&trial.launch, dir)
@@ -361,12 +365,15 @@ impl Program {
         let group = child.id();
         let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
         let strays = || self.strays.of_trial(&mark, group);
+        // Without its leader a cgroup is of no use: it is dropped and so removed.
         let take = |leaf: Option<Leaf>| leaf.filter(|leaf| leaf.take(group, strays).is_ok());
         let leaf = OnceCell::new();
         if at_once {
             leaf.get_or_init(|| take(made));
         }
         let settled = Cell::new(false);
+        // A trial that ends within its first poll interval needs no entry with the guard and no
+        // place in the journal. After a short trial, the cgroup is delayed until then, too.
         let settle = || {
             let place = processes::place(group);
             if let Some(guard) = &self.guard {
@@ -377,6 +384,8 @@ impl Program {
             leaf.get_or_init(|| take(self.leaf(&trial.launch, dir)));
         };
         let seen = || leaf.get().and_then(Option::as_ref);
+        // Orphans are found by their mark; those that cleared their environment are still in the
+        // cgroup.
         let orphans = || {
             let inside = seen().map(Leaf::processes).unwrap_or_default();
             strays()
@@ -385,6 +394,7 @@ impl Program {
                 .collect()
         };
         let is_walled = seen().is_some_and(Leaf::is_walled);
+        // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
         let terms = Terms {
             memory: self.terms.memory.filter(|_| !is_walled),
             ..self.terms
@@ -393,6 +403,7 @@ impl Program {
         let mut outcome = supervision.run(settle);
         self.hurries
             .store(begun.elapsed() < SHORT, Ordering::Relaxed);
+        // This SIGKILL was not sent by swath. It may come from the kernel's out-of-memory killer.
         if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL))
             && let Some(why) = self.want_of_memory(seen())
         {
@@ -410,7 +421,7 @@ impl Program {
 }
 
 impl Program {
-    /// Makes the control group of an attempt, where there can be one.
+    /// Creates the cgroup of an attempt; `None` if cgroups cannot be used here.
     fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
         let open = || {
             let tell = |path: &Path| self.guard.iter().for_each(|guard| guard.add_cgroup(path));
@@ -419,30 +430,32 @@ impl Program {
         self.cgroups.get_or_init(open).as_ref()?.leaf(launch)
     }
 
-    /// Ends what an attempt has left, and adds to what it used; returns whether nothing is left.
+    /// Ends the processes that an attempt left behind and adds their usage to the outcome. Returns
+    /// whether none is left.
     fn end_rest(&self, mark: &str, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
         let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
         let tally = leaf.map(|leaf| leaf.end(grace));
         if let Some((tally, _)) = &tally {
             let usage = &mut outcome.usage;
-            // Each has what the other missed: the group what came before it was there, the leader's
-            // sum who was not waited for.
+            // Neither count is complete: the cgroup misses processor time used before it existed;
+            // rusage misses children that were never waited for. Take the larger.
             usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
             if outcome.exit == Exit::Failed(Failure::Memory) {
-                // Else it is no measure of need: files that were read count until somebody wants
-                // their room.
+                // In other cases the peak of the cgroup does not measure need: it includes the page
+                // cache, which the kernel keeps until memory is short.
                 usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
             }
         }
-        // What was born before the group was there may not be in it.
+        // Processes started before the move into the cgroup may not be in it.
         self.strays.end_of_trial(mark, grace) && tally.is_none_or(|(_, ended)| ended)
     }
 
-    /// Returns how the kernel ended an attempt for want of memory, if it did.
+    /// Returns the warning for an attempt that the kernel killed for lack of memory; `None` if it
+    /// did not.
     fn want_of_memory(&self, leaf: Option<&Leaf>) -> Option<String> {
         let kills = leaf.map_or(0, Leaf::out_of_memory_kills);
         if let Some(limit) = self.terms.memory.filter(|_| kills > 0) {
-            // The machine's count has them too.
+            // The count of the machine includes the kills of this cgroup.
             self.memory_kills.fetch_add(kills, Ordering::AcqRel);
             let limit = limit.div_ceil(1 << 20);
             return Some(format!(
@@ -453,8 +466,8 @@ impl Program {
             .then(|| "the kernel ended it because the machine had no memory left".to_owned())
     }
 
-    /// Returns whether the kernel has ended one more process for want of memory; each counts for
-    /// one trial.
+    /// Returns whether the kernel has killed one more process for lack of memory. Each kill is
+    /// attributed to one trial.
     fn memory_ran_out(&self) -> bool {
         let now = usage::out_of_memory_kills();
         let one_more = |seen: u64| (seen < now).then_some(seen + 1);
@@ -508,8 +521,8 @@ fn spawn_failed(why: String) -> Outcome {
 
 const SIGKILL: i32 = 9;
 
-/// Returns `path` with the folder `tools` at its end, unless `swath` is on it already or is not in
-/// that folder.
+/// Returns `path` with the folder `tools` appended; `None` if `swath` is on `path` already or not
+/// in `tools`.
 fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> {
     if on_path("swath", path, workdir).is_some() || !tools.join("swath").is_file() {
         return None;
@@ -517,8 +530,8 @@ fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> 
     std::env::join_paths(std::env::split_paths(path).chain([tools])).ok()
 }
 
-/// Looks for an executable in the directories of `path`; relative ones start at the workdir, as
-/// they will for the program.
+/// Searches the directories of `path` for an executable. Relative directories start at the workdir,
+/// as they will for the program.
 fn on_path(name: &str, path: &OsStr, workdir: &Path) -> Option<PathBuf> {
     use rustix::fs::{Access, access};
     std::env::split_paths(path)

@@ -1,27 +1,28 @@
-//! How much room there is on a disk.
+//! Free space on a file system, and the thresholds for starting and ending trials.
 
 use std::path::Path;
 
-/// Below this no trial is started, so that those which run, and the journal, can go on.
+/// Minimum free bytes to start a trial, so that running trials and the journal can continue.
 const TO_START: u64 = 1 << 20;
 
-/// Below this a trial that has ended waits with its last files.
+/// Minimum free bytes for an ended trial to write its last files.
 const TO_END: u64 = 1 << 16;
 
-/// On a tiny file system this part of it is enough to start.
+/// On a tiny file system, 1/16 of its size is enough to start and 1/32 to end.
 const PART: u64 = 16;
 
-/// How much is left on a file system for one who is not root.
+/// Free space of a file system for an unprivileged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
-    /// Bytes that are free; 0 if no file can be made for another reason.
+    /// Free bytes; 0 if the file system has run out of inodes.
     pub free: u64,
-    /// Bytes in all.
+    /// Size of the file system in bytes.
     pub total: u64,
 }
 
 impl Left {
-    /// Asks the kernel; `None` if it does not know.
+    /// Asks the kernel for the file system of `folder`; `None` if it gives no answer or the file
+    /// system has no blocks.
     #[must_use]
     pub fn at(folder: &Path) -> Option<Self> {
         let found = rustix::fs::statvfs(folder).ok()?;
@@ -31,20 +32,20 @@ impl Left {
         } else {
             found.f_bavail.saturating_mul(found.f_frsize)
         };
-        // A file system without blocks is no disk: it cannot be full.
+        // A file system without blocks is not a disk and cannot be full.
         (found.f_blocks > 0).then(|| Self {
             free,
             total: found.f_blocks.saturating_mul(found.f_frsize),
         })
     }
 
-    /// Returns whether a trial may be started.
+    /// Returns whether there is enough space to start a trial.
     #[must_use]
     pub fn is_enough_to_start(self) -> bool {
         self.free >= TO_START.min(self.total / PART)
     }
 
-    /// Returns whether a trial can write its last files.
+    /// Returns whether an ended trial can write its last files.
     #[must_use]
     pub fn is_enough_to_end(self) -> bool {
         self.free >= TO_END.min(self.total / PART / 2)

@@ -1,5 +1,5 @@
-//! A virtual clock and a function instead of trials: for tests and `swath simulate`. The same calls
-//! give the same signals.
+//! An executor with a virtual clock and a function instead of trials, for tests and `swath
+//! simulate`. The same calls give the same signals.
 
 use super::{Executor, ExecutorError, Launch, Signal, Stop, What};
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// What a trial will do: when, counted from its start, and what.
+/// Plan of an attempt: events with their times since its start.
 type Script = Box<dyn FnMut(&Launch) -> Vec<(Duration, What)> + Send>;
 
-/// Runs trials on a virtual clock.
+/// Executor that runs trials on a virtual clock.
 ///
-/// A function says what each attempt will do. What it says after an [`Ended`](What::Ended) is
-/// dropped; if it says none, the attempt ends as `Done` right after its last signal. A trial that
-/// is asked to stop ends at that moment. Signals of the same moment come in the order in which
-/// their trials started.
+/// A function returns the plan of each attempt. Events after an [`Ended`](What::Ended) are dropped.
+/// Without one, the attempt ends as `Done` right after its last event. A trial that is asked to
+/// stop ends at that moment. Signals of the same moment arrive in the order in which they were
+/// planned (at the start of their trial, or when it was asked to stop).
 pub struct Simulated {
     script: Script,
     clock: Arc<AtomicI64>,
-    /// By moment in microseconds, then by the order of planning.
+    /// Planned signals by time in microseconds, then by order of planning.
     agenda: BTreeMap<(i64, u64), Signal>,
     planned: u64,
     slots: Vec<Option<(TrialId, Attempt)>>,
 }
 
 impl Simulated {
-    /// Makes an executor of so many slots, at least one, whose clock stands at the beginning of
+    /// Creates an executor with `slots` slots, at least one. Its clock starts at the beginning of
     /// 1970.
     pub fn new(
         slots: usize,
@@ -42,20 +42,21 @@ impl Simulated {
         }
     }
 
-    /// Sets the clock, which belongs before the first trial.
+    /// Sets the clock. Call it before the first trial starts.
     #[must_use]
     pub fn starting_at(self, moment: Timestamp) -> Self {
         self.clock.store(moment.as_micros(), Ordering::Relaxed);
         self
     }
 
-    /// Reads the virtual clock.
+    /// Returns the time of the virtual clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.clock.load(Ordering::Relaxed))
     }
 
-    /// Returns the virtual clock, for who must read it while someone else holds the executor.
+    /// Returns a handle of the virtual clock that can be read while another owner holds the
+    /// executor.
     pub fn clock(&self) -> impl Fn() -> Timestamp + Send + Sync + 'static {
         let clock = Arc::clone(&self.clock);
         move || Timestamp::from_micros(clock.load(Ordering::Relaxed))
@@ -121,6 +122,7 @@ impl Executor for Simulated {
         else {
             return;
         };
+        // Its end is due already; a second one must not follow.
         if self.is_ending(trial) {
             return;
         }

@@ -1,5 +1,5 @@
-//! Where a sweep's trials run, as its file says it: `[executor]` read and checked, and the executor
-//! made from it once a study is open.
+//! The place where the trials of a sweep run: `[executor]` of the sweep file, read and checked, and
+//! the executor made from it once a study is open.
 
 use super::{Executor, ExecutorError, Pool, Program, ProgramSettings, StudyContext};
 use crate::logger::DigestCache;
@@ -8,50 +8,51 @@ use crate::study::kind::Capability;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A place where trials can run.
+/// A place where trials can run: this machine or a batch system.
 pub trait Site: Send + Sync {
-    /// Returns how many trials run at a time when each takes that share of a machine; at least 1.
+    /// Returns the number of trials that run at the same time if each takes `share` of a machine;
+    /// at least 1.
     fn slots(&self, share: &Share) -> usize;
 
-    /// Returns whether attempts go on while the orchestrator is away, so that they are not lost
-    /// with it.
+    /// Returns whether attempts continue while the orchestrator is down. If so, they are adopted
+    /// rather than lost.
     fn outlives(&self) -> bool {
         false
     }
 
-    /// Makes the executor that runs the sweep's command there.
+    /// Creates the executor that runs the sweep's command at this place.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// Fails if the executor cannot be created.
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError>;
 }
 
-/// What a trial takes of a machine: `[resources]`.
+/// The share of a machine that each trial takes: `[resources]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Share {
-    /// Trials at a time, if that is said.
+    /// Number of trials at the same time; `None` if the sweep file does not set it.
     pub jobs: Option<usize>,
-    /// Cores of each trial.
+    /// Cores per trial.
     pub cpus: Option<u32>,
-    /// GPUs of each trial.
+    /// GPUs per trial; below 1, the fraction of one GPU.
     pub gpus: Option<f64>,
-    /// Bytes of memory of each trial.
+    /// Bytes of memory per trial.
     pub memory: Option<u64>,
 }
 
-/// Everything that is needed to run a sweep's command.
+/// Everything an executor needs to run a sweep's command.
 pub struct Work {
-    /// The command and how it is supervised.
+    /// Command and supervision settings.
     pub program: ProgramSettings,
-    /// What a trial is told of its study.
+    /// Values that all trials of the study share.
     pub study: StudyContext,
-    /// The study's folder.
+    /// Folder of the study.
     pub dir: PathBuf,
-    /// Where `run` was called.
+    /// Directory in which `swath run` was called.
     pub called: PathBuf,
-    /// Trials at a time.
+    /// Number of trials at the same time.
     pub slots: usize,
-    /// What a trial takes of a machine.
+    /// Share of a machine that each trial takes.
     pub share: Share,
 }
 
@@ -65,7 +66,7 @@ pub(super) const POOL: Kind<dyn Site> = Kind {
     build: |_, _, _| Some(Box::new(Here)),
 };
 
-/// Returns this machine as a place where trials can run.
+/// Returns this machine as a place to run trials.
 #[must_use]
 pub fn here() -> Box<dyn Site> {
     Box::new(Here)
@@ -89,7 +90,7 @@ impl Site for Here {
         let gpus = work.program.allotment.gpus.clone();
         let pool = Pool::new(Arc::new(Program::new(work.program)?), work.slots, study)?;
         Ok(Box::new(match gpus {
-            // Devices do not become more because more trials are to run at a time.
+            // The number of devices bounds the slots, however many trials are requested later.
             Some(gpus) => pool.at_most(gpus.slots()),
             None => pool,
         }))

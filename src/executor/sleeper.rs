@@ -1,29 +1,30 @@
-//! Sleeps until something happens to a child: it ends, writes, is to stop, or it is time to look.
+//! Sleeps until a child ends or writes, a stop request arrives, or the interval is over.
 
 use super::stop_line::StopLine;
 use super::watch::Watch;
 use rustix::process::Pid;
 use std::time::{Duration, Instant};
 
-/// The longest nap while what a child writes is not watched.
+/// Longest interval between two polls while the child's files are not watched.
 pub(super) const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
 
-/// How long growth is left to gather after it was looked at.
+/// Time during which further writes are collected after a read, so that a busy writer does not wake
+/// the supervisor for each line.
 #[cfg(target_os = "linux")]
 const BREATHER: Duration = Duration::from_millis(10);
 
-/// What ended a sleep.
+/// Reasons why a sleep ended.
 pub(super) struct Woken {
     /// The child has ended.
     pub(super) exited: bool,
-    /// It has written something.
+    /// The child has written to a watched file.
     pub(super) grown: bool,
 }
 
-/// Sleeps until something happens to a child.
+/// Sleeper that waits in `poll` for events of a child.
 #[cfg(target_os = "linux")]
 pub(super) struct Sleeper {
-    /// Readable when the child has ended; `None` where the kernel or a sandbox refuses it.
+    /// Readable once the child has ended; `None` if the kernel or a sandbox refuses it.
     pidfd: Option<std::os::fd::OwnedFd>,
     group: Pid,
 }
@@ -49,6 +50,7 @@ impl Sleeper {
         let Some(pidfd) = &self.pidfd else {
             return self.look(nap);
         };
+        // While the pause after a read lasts, the inotify descriptor is left out of the poll.
         let breather = looked.and_then(|looked| BREATHER.checked_sub(looked.elapsed()));
         let mut fds = vec![PollFd::new(pidfd, PollFlags::IN)];
         let waker = line.waker();
@@ -68,7 +70,7 @@ impl Sleeper {
             tv_sec: at_most.as_secs() as _,
             tv_nsec: at_most.subsec_nanos() as _,
         };
-        // An error is an interruption by a signal: as if nothing had happened.
+        // An error is an interruption by a signal; treat it as a timeout.
         poll(&mut fds, Some(&at_most)).ok();
         let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         let woken = Woken {
@@ -85,7 +87,7 @@ impl Sleeper {
     }
 }
 
-/// Naps until it is time to look again.
+/// Sleeper that naps for the given interval and then checks whether the child has ended.
 #[cfg(not(target_os = "linux"))]
 pub(super) struct Sleeper {
     group: Pid,

@@ -1,5 +1,5 @@
-//! The line on which a slot is asked to stop its trial: an atomic that says what, and on Linux an
-//! eventfd that wakes who sleeps.
+//! The channel over which the executor asks a slot to stop its trial: an atomic with the request,
+//! and on Linux an eventfd that wakes the sleeping supervisor.
 
 use super::{Exit, Launch, Stop};
 use crate::study::{Attempt, TrialId};
@@ -8,24 +8,23 @@ use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What one slot's thread and the executor share.
+/// The state that the thread of one slot shares with the executor.
 ///
-/// A request names the attempt it is for, so one that comes too late cannot reach the next trial of
-/// the slot.
+/// A request names its attempt, so a late request cannot reach the next trial of the slot.
 pub(super) struct StopLine {
-    /// Trial, attempt, and in the low byte the [`Asked`].
+    /// Trial in the upper 32 bits, attempt in the next 24, the [`Asked`] in the low byte.
     request: AtomicU64,
-    /// Whether the trial has been told.
+    /// Whether the trial has learned of the request.
     noticed: AtomicBool,
-    /// Whether the trial is to stand still, because the orchestrator does.
+    /// Whether the trial is to be suspended, because the orchestrator is.
     halt: AtomicBool,
-    /// Whether it does.
+    /// Whether the trial is suspended.
     halted: AtomicBool,
     #[cfg(target_os = "linux")]
     wake: Option<OwnedFd>,
 }
 
-/// What a trial was asked: why it is to end, and whether at once.
+/// A stop request: the reason, and whether SIGKILL follows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) why: Stop,
@@ -33,8 +32,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Returns how an attempt ends that was asked this. One that was to pause and was then killed
-    /// has no checkpoint to count on.
+    /// Returns the exit of an attempt that got this request. A pause that became a kill leaves no
+    /// reliable checkpoint and counts as an interruption.
     pub(super) fn exit(self) -> Exit {
         match (self.why, self.kill) {
             (Stop::Pause, true) => Exit::Interrupted,
@@ -101,7 +100,7 @@ impl StopLine {
         }
     }
 
-    /// Asks an attempt to end. The first reason stays; a later `Kill` makes it sudden.
+    /// Asks an attempt to end. The first reason stays; a later `Kill` only makes the end immediate.
     pub(super) fn ask(&self, trial: TrialId, attempt: Attempt, how: Stop) {
         let key = key(trial, attempt);
         let merge = |request| {
@@ -123,7 +122,7 @@ impl StopLine {
         }
     }
 
-    /// Returns what the attempt was asked, if anything.
+    /// Returns the request for this attempt, if there is one.
     pub(super) fn asked(&self, launch: &Launch) -> Option<Asked> {
         decode(
             self.request.load(Ordering::Acquire),
@@ -131,42 +130,43 @@ impl StopLine {
         )
     }
 
-    /// Notes that no one in this slot has been told to stop yet.
+    /// Resets the slot for a new attempt: no trial here has learned of a request, and none is
+    /// suspended.
     pub(super) fn begin(&self) {
         self.noticed.store(false, Ordering::Relaxed);
         self.note_halted(false);
     }
 
-    /// Like [`asked`](Self::asked), for telling the trial: from then on it counts as told.
+    /// Returns the request like [`asked`](Self::asked), and notes that the trial has learned of it.
     pub(super) fn notice(&self, launch: &Launch) -> Option<Asked> {
         let asked = self.asked(launch)?;
         self.noticed.store(true, Ordering::Relaxed);
         Some(asked)
     }
 
-    /// Returns what the attempt was asked, if it knows.
+    /// Returns the request for this attempt if the trial has learned of it.
     pub(super) fn noticed(&self, launch: &Launch) -> Option<Asked> {
         self.asked(launch)
             .filter(|_| self.noticed.load(Ordering::Relaxed))
     }
 
-    /// Asks whoever runs in this slot to stand still, or to go on.
+    /// Asks the slot's thread to suspend or to resume its trial.
     pub(super) fn halt(&self, halt: bool) {
         self.halt.store(halt, Ordering::Release);
         self.wake();
     }
 
-    /// Returns whether the trial is to stand still.
+    /// Returns whether the trial is to be suspended.
     pub(super) fn is_halt_asked(&self) -> bool {
         self.halt.load(Ordering::Acquire)
     }
 
-    /// Notes whether the trial stands still.
+    /// Records whether the trial is suspended.
     pub(super) fn note_halted(&self, halted: bool) {
         self.halted.store(halted, Ordering::Release);
     }
 
-    /// Returns whether the trial stands still.
+    /// Returns whether the trial is suspended.
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(Ordering::Acquire)
     }
@@ -174,7 +174,7 @@ impl StopLine {
     #[cfg(target_os = "linux")]
     fn wake(&self) {
         if let Some(wake) = &self.wake {
-            // The counter cannot overflow: it is read whenever it is not zero.
+            // The counter cannot overflow: the supervisor reads it whenever it is not zero.
             rustix::io::write(wake, &1u64.to_ne_bytes()).ok();
         }
     }
@@ -182,14 +182,14 @@ impl StopLine {
     #[cfg(not(target_os = "linux"))]
     fn wake(&self) {}
 
-    /// Returns what becomes readable when a request comes; `None` where there is no such thing and
-    /// one has to look now and then.
+    /// Returns a descriptor that becomes readable when a request arrives; `None` if the kernel gave
+    /// no eventfd, and then the supervisor polls.
     #[cfg(target_os = "linux")]
     pub(super) fn waker(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes [`waker`](Self::waker) quiet again.
+    /// Resets [`waker`](Self::waker) after a wake-up.
     #[cfg(target_os = "linux")]
     pub(super) fn quiet(&self) {
         if let Some(wake) = &self.wake {

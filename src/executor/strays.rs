@@ -1,10 +1,11 @@
 //! Descendants of trials that left their process group: daemons, double forks, `setsid`.
 //!
-//! This process makes itself the one that orphans among its descendants are given to
-//! (`PR_SET_CHILD_SUBREAPER`). When the leader of a trial has ended, whatever it left is therefore
-//! below a child that this process did not start. The kernel gives orphans to the main thread and
-//! slots start programs from their own threads, so one small file says whether there is any: that
-//! is all it costs a trial that leaves nothing.
+//! This process makes itself the subreaper of its descendants (`PR_SET_CHILD_SUBREAPER`), so
+//! orphans are reparented to it. After the leader of a trial has ended, every process it left is
+//! therefore below a child that this process did not start. The kernel reparents orphans to the
+//! main thread, while slots start programs from their own threads. One small file of `/proc`
+//! therefore shows whether there are orphans, and reading it is the only cost of a trial that
+//! leaves none.
 
 use super::processes;
 use std::collections::BTreeSet;
@@ -12,22 +13,22 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// The variable that marks everything a run starts.
+/// Environment variable that marks every process of a run.
 pub(super) const RUN: &str = "SWATH_RUN";
 
-/// Finds and ends what trials leave behind.
+/// Finder of the processes that trials leave behind.
 pub(super) struct Strays {
-    /// `SWATH_RUN=…`, in the environment of every trial of this run.
+    /// `SWATH_RUN=…`, the mark in the environment of every trial of this run.
     run: String,
-    /// What lists the children of the main thread; `None` where the kernel does not.
+    /// File that lists the children of the main thread; `None` if the kernel does not offer it.
     children: Option<File>,
-    /// Children of this process that are no trial's.
+    /// Children of this process that belong to no trial.
     own: BTreeSet<u32>,
 }
 
 impl Strays {
-    /// Begins to receive orphans. `run` is the mark of this run's trials; the children that exist
-    /// now are no trial's.
+    /// Makes this process a subreaper. `run` is the mark of this run's trials. Children that exist
+    /// now belong to no trial.
     pub(super) fn new(run: &str) -> Self {
         let pid = std::process::id();
         #[cfg(target_os = "linux")]
@@ -39,8 +40,8 @@ impl Strays {
         }
     }
 
-    /// Returns the orphans of a living trial, found by `mark` or because they are still in its
-    /// process group.
+    /// Returns the orphans of a running trial: those with `mark` in their environment or still in
+    /// its process group.
     pub(super) fn of_trial(&self, mark: &str, group: u32) -> Vec<u32> {
         let is_marked = |pid: &u32| {
             processes::is_in_group(*pid, group)
@@ -53,14 +54,15 @@ impl Strays {
             .collect()
     }
 
-    /// Ends what a trial left, found by `mark`, `NAME=value` in its environment; returns whether
-    /// nothing is left.
+    /// Ends the orphans of a trial, found by `mark`, an entry `NAME=value` of their environment.
+    /// Returns whether none is left.
     pub(super) fn end_of_trial(&self, mark: &str, grace: Duration) -> bool {
+        // The usual case, found with one read of the children file.
         if self.adopted().is_empty() {
             return true;
         }
         let find = || {
-            // A dead orphan has no environment any more and needs only to be waited for.
+            // A zombie has no environment and only needs to be reaped.
             let is_marked =
                 |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
             let (marked, rest): (Vec<u32>, Vec<u32>) =
@@ -73,13 +75,15 @@ impl Strays {
         processes::end(find, grace)
     }
 
-    /// Ends whatever is left of the run's trials, also what cleared its environment; returns
-    /// whether nothing is left.
+    /// Ends all remaining processes of the run, including those that cleared their environment.
+    /// Returns whether none is left.
     pub(super) fn end_of_run(&self, grace: Duration) -> bool {
         let find = || {
             let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
             let marks = format!("{RUN}=");
             let any = |entry: &[u8]| entry.starts_with(marks.as_bytes());
+            // An orphan without any run's mark has cleared its environment. One with another mark
+            // belongs to another run.
             let unmarked = self
                 .adopted()
                 .into_iter()
@@ -89,7 +93,7 @@ impl Strays {
         processes::end(find, grace)
     }
 
-    /// Returns the children that were given to this process: not there at the beginning, and in
+    /// Returns the children that were reparented to this process: absent at the beginning, and in
     /// another process group.
     fn adopted(&self) -> Vec<u32> {
         let children = self.children.as_ref().map(list).unwrap_or_default();
@@ -102,8 +106,8 @@ impl Strays {
     }
 }
 
-/// Reads a file of `/proc` from its beginning, with one system call if it is short: it was opened
-/// once for all.
+/// Reads a file of `/proc` that was opened earlier, from its beginning; one system call suffices
+/// for a short file.
 fn list(file: &File) -> String {
     let mut text = vec![0; 4096];
     let mut length = 0;

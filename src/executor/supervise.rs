@@ -1,9 +1,10 @@
-//! The supervision of one child: its records, its output, its deadline, requests to stop, its end
-//! and the end of all it leaves.
+//! Supervises one child process: reads its records and output, enforces its time and memory limits,
+//! passes on stop requests, reaps it and ends the processes it leaves in its process group.
 //!
-//! One thread and no others. On Linux it sleeps in one `poll` over the child's pidfd, the wake-up
-//! for stop requests and an inotify watch of what the child writes; elsewhere it naps. A child that
-//! ends within the first nap costs no watch.
+//! One thread supervises one child. On Linux it sleeps in a single `poll` over the child's pidfd,
+//! the eventfd for stop requests and an inotify watch of the files the child writes; on other
+//! systems it sleeps for short intervals. A child that ends within the first interval never costs
+//! an inotify watch.
 
 use super::output::Output;
 use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
@@ -27,41 +28,43 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 use wait4::Wait4;
 
-/// The first nap; each is twice as long as the one before.
+/// First interval between two polls; each following interval is twice as long.
 const FIRST_NAP: Duration = Duration::from_millis(5);
 
-/// The longest nap while what the child writes is watched: the sizes of its logs are looked at that
-/// often.
+/// Longest interval while the child's files are watched by inotify. The sizes of its logs are
+/// checked this often.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
-/// A child that lives this long is worth a watch.
+/// Minimum lifetime of a child before its files are watched and its memory is measured.
 const WORTH_A_WATCH: Duration = Duration::from_millis(20);
 
-/// How often what a child's processes use is looked at, where memory is limited and where not.
+/// Intervals of the measurements of memory and processor time: with a memory limit, and without.
 const WEIGH_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long what the leader of a group leaves behind may take to end, at most.
+/// Longest grace period, between SIGTERM and SIGKILL, for processes that the leader of a group
+/// leaves behind.
 pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
 
-/// How a child is to be supervised.
+/// Limits and intervals of the supervision of a child.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    /// How long it may run.
+    /// Longest run time; `None` for no limit.
     pub(super) limit: Option<Duration>,
-    /// How long it has between SIGTERM and SIGKILL.
+    /// Grace period between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
-    /// How many bytes of memory its processes may hold together, if that is to be watched.
+    /// Most bytes of memory its processes may hold together; `None` if the supervisor need not
+    /// check.
     pub(super) memory: Option<u64>,
-    /// How often what it uses is sampled; `None`: never.
+    /// Interval between two samples of system usage; `None` for no samples.
     pub(super) system: Option<Duration>,
 }
 
-/// Signals by which others end a program.
+/// Signals with which other processes usually end a program.
 const KILL: i32 = 9;
 const TERM: i32 = 15;
 
-/// A child that runs, and what is known of it.
+/// A running child process and the state of its supervision.
 pub(super) struct Supervision<'a> {
     trial: &'a TrialContext,
     log: &'a mut TrialLogger,
@@ -74,18 +77,18 @@ pub(super) struct Supervision<'a> {
     watch: Option<Watch>,
     sampler: Option<Sampler>,
     ending: Option<Ending>,
-    /// Finds the child's orphans.
+    /// Returns the process ids of the child's orphans.
     orphans: &'a dyn Fn() -> Vec<u32>,
     meter: Meter,
     weighed: Instant,
-    /// Since when it stands still.
+    /// Since when the child is suspended with SIGSTOP; `None` while it runs.
     halted: Option<Instant>,
-    /// How long it stood still before.
+    /// Total duration of earlier suspensions.
     stood: Duration,
     complaints: BTreeSet<&'static str>,
 }
 
-/// Lines that the child appends.
+/// The `records.jsonl` to which the child appends, and the position up to which it was read.
 pub(super) struct Records {
     path: PathBuf,
     tail: Tail,
@@ -93,11 +96,11 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Takes the records of an attempt; one that resumes leaves out those of the attempts before
-    /// it.
+    /// Opens the records of an attempt. If the attempt resumes, the records of earlier attempts are
+    /// skipped.
     ///
     /// # Errors
-    /// If those cannot be read.
+    /// Fails if the existing records cannot be read.
     pub(super) fn new(dir: &Path, resumes: bool) -> io::Result<Self> {
         let path = dir.join("records.jsonl");
         let tail = if resumes {
@@ -113,12 +116,13 @@ impl Records {
     }
 }
 
-/// An end that was begun.
+/// A termination that is under way.
 struct Ending {
     why: Why,
-    /// When SIGTERM is due, of a trial that hears by the answer it waits for.
+    /// Time at which SIGTERM is due, for a trial that first learns of the stop from the answer it
+    /// waits for.
     term_at: Option<Instant>,
-    /// When SIGKILL is due; `None` if it was sent.
+    /// Time at which SIGKILL is due; `None` once it was sent.
     kill_at: Option<Instant>,
 }
 
@@ -129,7 +133,7 @@ enum Why {
 }
 
 impl<'a> Supervision<'a> {
-    /// Takes over a child that leads its own process group.
+    /// Takes over the supervision of a child that leads its own process group.
     pub(super) fn new(
         child: Child,
         trial: &'a TrialContext,
@@ -164,14 +168,15 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Returns when the child has ended and its process group is empty. Calls `settled` once if it
-    /// has not ended after the first nap.
+    /// Supervises the child until it has ended and its process group is empty. Calls `settled` once
+    /// if the child still runs after the first interval.
     pub(super) fn run(mut self, settled: impl FnOnce()) -> Outcome {
         let status = self.until_exit(settled);
         let (exit, usage) = match status {
             Ok((status, usage)) => (self.exit(status), usage),
             Err(error) => (supervision_failed(&error), Usage::default()),
         };
+        // The group is ended before the last read, so that no process can append records after it.
         self.end_group();
         self.read_to_the_end();
         if exit == Exit::Done {
@@ -194,10 +199,13 @@ impl<'a> Supervision<'a> {
             if woken.exited {
                 return self.bury();
             }
+            // The child has lived through its first interval. Only now is it worth an entry with
+            // the guard, a place in the journal and, if it has none yet, a cgroup.
             if let Some(settled) = settled.take() {
                 settled();
             }
             self.halt_or_go_on();
+            // A suspended child writes nothing, and its deadlines do not count.
             if self.halted.is_some() {
                 continue;
             }
@@ -218,8 +226,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Waits for the dead child, after a last look at what it leaves: that is given to others from
-    /// now on.
+    /// Reaps the child. Its orphans are measured first: the rusage of the child does not include
+    /// them, and they are ended next.
     fn bury(&mut self) -> io::Result<(ExitStatus, Usage)> {
         let orphans = (self.orphans)();
         if !orphans.is_empty() {
@@ -229,7 +237,8 @@ impl<'a> Supervision<'a> {
         Ok((ended.status, self.meter.usage(&ended.rusage)))
     }
 
-    /// Stands still with the orchestrator, or goes on with it; what is due is put off meanwhile.
+    /// Suspends the child when the orchestrator is suspended, and resumes it with the orchestrator.
+    /// Deadlines are moved by the duration of the suspension.
     fn halt_or_go_on(&mut self) {
         let asked = self.trial.line.is_halt_asked();
         match (asked, self.halted) {
@@ -258,15 +267,15 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Signals the group, and what has left it.
+    /// Signals the process group, and the descendants that have left the group.
     fn signal_all(&self, signal: Signal) {
         self.signal(signal);
         let (leader, orphans) = (self.child.id(), (self.orphans)());
         processes::signal_outside(orphans.into_iter().chain([leader]), leader, signal);
     }
 
-    /// Looks at what the child's processes use, once it has lived long enough, and ends them if it
-    /// is too much.
+    /// Measures the memory and processor time of the child's processes, once the child has lived
+    /// long enough. Kills them if they exceed the memory limit.
     fn weigh(&mut self) {
         let young = self.begun.elapsed() < WORTH_A_WATCH;
         let pace = if self.terms.memory.is_some() {
@@ -283,6 +292,7 @@ impl<'a> Supervision<'a> {
         let Some(limit) = self.terms.memory.filter(|limit| held.bytes > *limit) else {
             return;
         };
+        // Already killed for this reason: one warning is enough while the processes die.
         if self
             .ending
             .as_ref()
@@ -299,7 +309,7 @@ impl<'a> Supervision<'a> {
         self.log.warn(format!(
             "{whose} {bytes} MiB of memory, {limit} MiB is what `resources.memory` gives it"
         ));
-        // Whoever is short of memory does not get time to take more.
+        // Kill at once: a grace period would let the processes allocate more.
         self.signal_all(Signal::KILL);
         self.ending = Some(Ending {
             why: Why::TooMuch,
@@ -308,13 +318,14 @@ impl<'a> Supervision<'a> {
         });
     }
 
-    /// Returns how long the child has run, without the time it stood still.
+    /// Returns the run time of the child without its suspensions.
     fn ran(&self) -> Duration {
         self.begun.elapsed().saturating_sub(self.stood)
     }
 
-    /// Returns the nap, shorter if something is due before its end.
+    /// Returns `nap`, cut short if a deadline falls before its end.
     fn shortened(&self, nap: Duration) -> Duration {
+        // A suspended child has no deadlines.
         if self.halted.is_some() {
             return nap;
         }
@@ -344,11 +355,13 @@ impl<'a> Supervision<'a> {
         })
     }
 
-    /// Does what the executor asks.
+    /// Carries out the latest stop request of the executor.
     fn obey(&mut self) {
         match (self.trial.asked(), &mut self.ending) {
             (None, _) => {}
             (Some(asked), None) => self.begin_to_end(Why::Asked, asked),
+            // A `Kill` request cuts the grace period of an earlier request short, unless SIGKILL
+            // was sent already.
             (
                 Some(Asked { kill: true, .. }),
                 Some(Ending {
@@ -364,7 +377,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Ends a child that runs too long, or does not heed SIGTERM.
+    /// Sends the signals that are due: SIGTERM to a child that runs too long, SIGKILL to one that
+    /// ignored SIGTERM.
     fn keep_time(&mut self) {
         let (now, ran) = (Instant::now(), self.ran());
         match (&mut self.ending, self.terms.limit) {
@@ -399,13 +413,16 @@ impl<'a> Supervision<'a> {
             self.signal(Signal::KILL);
             (None, None)
         } else {
-            // Only a help for those who poll: SIGTERM says the same.
+            // The `stop` file is for programs that poll; others get SIGTERM.
             let word = if asked.why == super::Stop::Pause {
                 "pause\n"
             } else {
                 ""
             };
             std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
+            // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
+            // follows only if it has not ended after one grace period, and SIGKILL after a second
+            // one.
             if self.log.waits() && matches!(asked.why, super::Stop::Pause | super::Stop::Verdict) {
                 (Some(now + grace), Some(now + grace * 2))
             } else {
@@ -421,16 +438,18 @@ impl<'a> Supervision<'a> {
     }
 
     fn terminate(&self) {
+        // A process that is suspended handles SIGTERM only after SIGCONT.
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {
-        // The leader is not waited for yet, so the group is still this one; it may be dead, though.
+        // The leader is not reaped yet, so the id still belongs to this group. The group may be
+        // dead, and then there is nothing to signal.
         kill_process_group(self.group, signal).ok();
     }
 
-    /// Records what the trial uses, if that is due.
+    /// Records a sample of the system usage if one is due.
     fn sample(&mut self) {
         let sample = self.sampler.as_mut().map(Sampler::take).unwrap_or_default();
         if !sample.is_empty() {
@@ -446,7 +465,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Watches what there is to watch, once the child has lived long enough.
+    /// Sets up the inotify watches once the child has lived long enough. Repeats until
+    /// `records.jsonl` exists.
     fn watch(&mut self) {
         if self.begun.elapsed() < WORTH_A_WATCH || self.records.watched {
             return;
@@ -466,7 +486,7 @@ impl<'a> Supervision<'a> {
             .is_some_and(|watch| watch.add(&self.records.path));
     }
 
-    /// Takes what the child has written since the last time.
+    /// Reads the records and output that the child has written since the last call.
     fn read(&mut self) {
         let read = self.log.follow(&mut self.records.tail);
         let searched = match self.output.written_at() {
@@ -494,7 +514,8 @@ impl<'a> Supervision<'a> {
         self.trim();
     }
 
-    /// Notes for the metrics that decide and were not reported what the output tells of them.
+    /// Records, for each deciding metric that was never reported, the clue that the output gives
+    /// for it.
     fn note_unreported(&mut self) {
         let deciding = self.trial.study.deciding.iter();
         let silent: Vec<&Name> = deciding.filter(|name| self.log.is_silent(name)).collect();
@@ -509,8 +530,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Adds the error that the program wrote to how it failed. One that was killed from outside
-    /// wrote none about that.
+    /// Adds the error message that the program wrote to a failure. A program killed from outside
+    /// (SIGKILL, SIGTERM) wrote none about that.
     fn with_error(&self, exit: Exit) -> Exit {
         match exit {
             Exit::Failed(ended @ (Failure::Code(_) | Failure::Signal(_)))
@@ -528,7 +549,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Keeps the logs short.
+    /// Cuts the logs that exceed `limits.log` and warns of each once.
     fn trim(&mut self) {
         match self.output.trim() {
             Ok(cut) => {
@@ -542,7 +563,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Warns, once for each thing: what fails once fails at every look.
+    /// Warns of an error once per kind, because an error that occurs once occurs at every poll.
     fn complain(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error
             && self.complaints.insert(what)
@@ -553,6 +574,7 @@ impl<'a> Supervision<'a> {
     }
 
     fn exit(&self, status: ExitStatus) -> Exit {
+        // An end that the supervisor began decides the exit, whatever the status of the child.
         match (&self.ending, status.code(), status.signal()) {
             (
                 Some(Ending {
@@ -579,9 +601,11 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Ends what the leader left in its group: SIGTERM, a short grace, SIGKILL.
+    /// Ends the processes that the leader left in its group: SIGTERM, a short grace period,
+    /// SIGKILL.
     fn end_group(&mut self) {
         let sudden = self.trial.asked().is_some_and(|asked| asked.kill);
+        // A `Kill` request leaves no time for a grace period.
         let first = if sudden { Signal::KILL } else { Signal::TERM };
         if kill_process_group(self.group, first) == Err(Errno::SRCH) {
             return;
@@ -590,6 +614,8 @@ impl<'a> Supervision<'a> {
         let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
         let mut killed = sudden;
         let mut nap = Duration::from_micros(500);
+        // A process in uninterruptible sleep may never die: give up five seconds after the grace
+        // period.
         while self.group_lives() && begun.elapsed() < grace + Duration::from_secs(5) {
             if !killed && begun.elapsed() >= grace {
                 kill_process_group(self.group, Signal::KILL).ok();
@@ -600,15 +626,15 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Returns whether somebody of the group is alive; waits for its dead that were given to this
-    /// process.
+    /// Returns whether a process of the group is alive. Reaps the dead ones that were reparented to
+    /// this process.
     fn group_lives(&self) -> bool {
         while matches!(waitpgid(self.group, WaitOptions::NOHANG), Ok(Some(_))) {}
         test_kill_process_group(self.group).is_ok()
     }
 }
 
-/// Returns the file that says the same as SIGTERM.
+/// Returns the path of the `stop` file, which says the same as SIGTERM.
 pub(super) fn stop_file(dir: &Path) -> PathBuf {
     dir.join("stop")
 }

@@ -1,9 +1,9 @@
-//! Samples what a trial uses of the machine while it runs: cores, memory, disk; GPUs where
-//! `nvidia-smi` is, energy where counters are readable.
+//! Samples of a running trial's use of the machine: cores, memory and disk; GPUs if there is
+//! `nvidia-smi`; energy if counters are readable.
 //!
-//! One sample costs three small files of `/proc` a process and no thread. GPUs are asked by a
-//! process of their own, whose answer is taken up when it is there. Where there is no `/proc`,
-//! there is nothing to sample.
+//! A sample reads three small files of `/proc` per process and uses no thread. GPUs are queried by
+//! a child process, and its answer is read by a later call. Without `/proc` there are no samples of
+//! processes.
 
 use super::processes;
 use std::collections::BTreeMap;
@@ -13,37 +13,37 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The log that samples go to.
+/// Log that holds the samples.
 pub(crate) const SYSTEM: &str = "system";
 
-/// A trial that ends sooner is not sampled.
+/// Longest delay of the first sample; a trial that ends before it is not sampled.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Where the kernel shows energy counters.
+/// Folder with the energy counters of the kernel.
 const POWERCAP: &str = "/sys/class/powercap";
 
-/// How long `nvidia-smi` may take to answer.
+/// Time limit for an answer of `nvidia-smi`.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether `nvidia-smi` was looked for and is not there: it is not looked for again.
+/// Whether `nvidia-smi` is missing or does not answer; it is not called again then.
 static NO_GPUS: AtomicBool = AtomicBool::new(false);
 
-/// What was measured at a moment, by name.
+/// Measured values by name.
 pub(super) type Sample = Vec<(String, f64)>;
 
-/// Samples the process tree of one trial.
+/// Sampler of the process tree of one trial.
 pub(super) struct Sampler {
     root: u32,
     every: Duration,
     due: Instant,
-    /// The processor time seconds at the last sample, and when that was.
+    /// Processor time in seconds at the last sample, and the time of that sample.
     before: (f64, Instant),
     energy: Energy,
     gpus: Option<(Child, Instant)>,
 }
 
 impl Sampler {
-    /// Makes one for the process `root` and its descendants.
+    /// Creates a sampler for the process `root` and its descendants.
     pub(super) fn new(root: u32, every: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -56,7 +56,7 @@ impl Sampler {
         }
     }
 
-    /// Returns what there is to record now; nothing between two samples.
+    /// Returns the values to record now; empty between two samples.
     pub(super) fn take(&mut self) -> Sample {
         let now = Instant::now();
         let mut sample = self.answered(now);
@@ -74,7 +74,7 @@ impl Sampler {
         sample
     }
 
-    /// Adds up what the trial's processes use.
+    /// Adds up the usage of the trial's processes.
     fn tree(&mut self, now: Instant) -> Sample {
         let (mut all, mut count) = (Process::default(), 0);
         for process in processes::trees([self.root])
@@ -92,7 +92,8 @@ impl Sampler {
         }
         let (before, then) = std::mem::replace(&mut self.before, (all.cpu_seconds, now));
         let passed = now.duration_since(then).as_secs_f64();
-        // A child that was not waited for takes its time with it.
+        // When a child that was not reaped ends, its processor time disappears from the sum, so the
+        // difference may be negative.
         let cpu = if passed > 0.0 {
             (all.cpu_seconds - before).max(0.0) / passed * 100.0
         } else {
@@ -110,7 +111,7 @@ impl Sampler {
         .into()
     }
 
-    /// Asks the GPUs.
+    /// Starts a query of the GPUs.
     fn ask(&mut self) {
         if self.gpus.is_some() || NO_GPUS.load(Ordering::Relaxed) {
             return;
@@ -130,7 +131,7 @@ impl Sampler {
         }
     }
 
-    /// Returns what the GPUs answered, if they have.
+    /// Returns the answer of a query; empty while there is none.
     fn answered(&mut self, now: Instant) -> Sample {
         let Some((child, asked)) = &mut self.gpus else {
             return Sample::new();
@@ -138,7 +139,7 @@ impl Sampler {
         match child.try_wait() {
             Ok(None) if now.duration_since(*asked) < PATIENCE => return Sample::new(),
             Ok(None) => {
-                // It hangs, as it does when a driver is broken; it would next time too.
+                // `nvidia-smi` hangs, as it does with a broken driver, and would hang again.
                 child.kill().ok();
                 child.wait().ok();
                 NO_GPUS.store(true, Ordering::Relaxed);
@@ -163,8 +164,8 @@ impl Drop for Sampler {
     }
 }
 
-/// Reads the lines of `nvidia-smi`: index, use, memory, power, temperature. What a GPU does not
-/// tell is `[N/A]`.
+/// Parses the lines of `nvidia-smi`: index, utilisation, memory, power, temperature. An unknown
+/// value is `[N/A]`.
 fn gpus(answer: &str) -> Sample {
     let names = ["percent", "memory_mib", "power_watts", "temperature_c"];
     let mut sample = Sample::new();
@@ -182,7 +183,7 @@ fn gpus(answer: &str) -> Sample {
     sample
 }
 
-/// What one process has used; memory in use, the rest since it began.
+/// Usage of one process: memory in use, the other values since its start.
 #[derive(Debug, Default)]
 struct Process {
     cpu_seconds: f64,
@@ -197,7 +198,7 @@ impl Process {
         let resident = fs::read_to_string(format!("/proc/{pid}/statm")).ok();
         let pages =
             resident.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
-        // Of a process of another user the kernel does not tell what it reads and writes.
+        // For a process of another user the kernel does not report reads and writes.
         let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
         let bytes = |key: &str| {
             io.lines()
@@ -213,17 +214,17 @@ impl Process {
     }
 }
 
-/// The energy counters of the processors; of the whole machine, not of one trial.
+/// The energy counters of the processors. They count the whole machine, not one trial.
 #[derive(Debug, Default)]
 struct Energy {
     last: BTreeMap<String, f64>,
     joules: f64,
-    /// Whether a look has shown that none can be read.
+    /// Whether an attempt to read has shown that there are no readable counters.
     absent: bool,
 }
 
 impl Energy {
-    /// Returns what the processors have used since the first call.
+    /// Returns the energy that the processors have used since the first call, in joules.
     fn joules(&mut self) -> Option<f64> {
         if self.absent {
             return None;
@@ -236,11 +237,11 @@ impl Energy {
         Some(self.count(counters))
     }
 
-    /// Adds up how far the counters, in microjoules with their ranges, have gone.
+    /// Adds up the progress of the counters, which are given in microjoules with their ranges.
     fn count(&mut self, counters: Vec<(String, f64, f64)>) -> f64 {
         for (name, micros, range) in counters {
             let before = self.last.insert(name, micros).unwrap_or(micros);
-            // A counter that reaches its range begins again.
+            // A counter that reaches its range wraps around to 0.
             let passed = if micros >= before {
                 micros - before
             } else {
@@ -252,7 +253,7 @@ impl Energy {
     }
 }
 
-/// Reads the counters of whole processors, `intel-rapl:0`; those below are parts of them.
+/// Reads the counters of whole processors, `intel-rapl:0`; those below them are parts of their sum.
 fn counters(folder: &str) -> Vec<(String, f64, f64)> {
     let Ok(zones) = fs::read_dir(folder) else {
         return Vec::new();

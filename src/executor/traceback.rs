@@ -1,29 +1,30 @@
-//! The error that a program wrote before it failed: the last line of its traceback, or its error
-//! message.
+//! The error message that a program wrote before it failed: the last line of its traceback, or a
+//! message of another known form.
 //!
-//! Only forms that interpreters, compilers and argument parsers use for errors are recognised, so
-//! that a progress bar or a logged figure never becomes the cause of a failure.
+//! Only forms that interpreters, compilers and argument parsers use for errors are recognised. A
+//! progress bar or a logged number therefore never becomes the reason of a failure.
 
 use crate::logger::scrape::without_colours;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// An error stands among so many last lines; what follows it are stacks and advice.
+/// Number of last lines that are searched for an error message; stack frames and advice may follow
+/// it.
 const LAST_LINES: usize = 40;
 
-/// The most characters of an error that are kept.
+/// Most characters of an error message that are kept.
 const KEPT: usize = 200;
 
-/// The beginning of a Python traceback, of an exception group too.
+/// First line of a Python traceback, also of an exception group.
 const TRACEBACK: &str = "Traceback (most recent call last):";
 
-/// Errors of launchers, which say only that a process that they started has failed.
+/// Errors of launchers, which only say that a process they started has failed.
 const LAUNCHERS: [&str; 2] = [
     "torch.distributed.elastic.multiprocessing.errors.ChildFailedError",
     "subprocess.CalledProcessError",
 ];
 
-/// A line that is an error message by its form: `ValueError: …`, `error: …`, `train.py: error: …`.
+/// A line with the form of an error message: `ValueError: …`, `error: …`, `train.py: error: …`.
 static MESSAGE: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
         r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt)(?::.*)?",
@@ -38,11 +39,11 @@ static MESSAGE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("^(?:{})$", forms.join("|"))).expect("the forms are regular expressions")
 });
 
-/// The rank that launchers of several processes put before each line.
+/// Prefix `[rankN]:` that launchers of several processes put before each line.
 static RANK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^\[rank\d+\]: ?").expect("this is a regular expression"));
 
-/// Returns the error at the end of what a program wrote to its standard error.
+/// Returns the error message at the end of a program's standard error.
 pub(super) fn error(text: &str) -> Option<String> {
     let lines = lines(text);
     traceback_error(&lines)
@@ -50,13 +51,13 @@ pub(super) fn error(text: &str) -> Option<String> {
         .map(kept)
 }
 
-/// Returns the error of the traceback at the end of what a program wrote to its standard output,
-/// where anything else may look like an error.
+/// Returns the error of the last traceback on a program's standard output, where other text may
+/// only look like an error.
 pub(super) fn error_of_traceback(text: &str) -> Option<String> {
     traceback_error(&lines(text)).map(kept)
 }
 
-/// Returns the lines as a terminal would show them, without the ranks before them.
+/// Returns the lines as a terminal shows them, without rank prefixes.
 fn lines(text: &str) -> Vec<String> {
     let shown = |line: &str| {
         let line = line.trim_end_matches('\r');
@@ -69,7 +70,7 @@ fn lines(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the error of the last traceback that tells more than that another process failed.
+/// Returns the error of the last traceback that is not just a launcher's.
 fn traceback_error(lines: &[String]) -> Option<&str> {
     let mut launcher = None;
     for at in (0..lines.len())
@@ -90,7 +91,7 @@ fn traceback_error(lines: &[String]) -> Option<&str> {
     launcher
 }
 
-/// Counts the blanks before a line; those of an exception group have a bar among them.
+/// Returns the length of a line's indentation; in an exception group it includes bars.
 fn indentation(line: &str) -> usize {
     line.len() - line.trim_start_matches([' ', '|', '+', '\t']).len()
 }
@@ -102,7 +103,7 @@ fn message(lines: &[String]) -> Option<&str> {
         .take(LAST_LINES)
         .find(|at| MESSAGE.is_match(&lines[*at]))?;
     let line = lines[at].trim();
-    // Rust writes the message of a panic on a line of its own.
+    // Rust prints the message of a panic on the next line.
     if line.starts_with("thread '") && line.ends_with(':') {
         return lines.get(at + 1).map(|line| line.trim()).or(Some(line));
     }

@@ -1,4 +1,5 @@
-//! What runs inside a slot: a Rust function or a program. To everything above they are the same.
+//! The interface to the code that runs inside a slot: a Rust function or a program. Everything
+//! above this file treats both alike.
 
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
@@ -11,117 +12,119 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// Runs one attempt from its beginning to its end, in the thread of its slot.
+/// Runs one attempt from start to end in the thread of its slot.
 ///
-/// It may panic: that ends the trial, not the slot. It looks at [`TrialContext::stopping`] (a
-/// function) or is woken (a program).
+/// A panic ends the trial, not the slot. A function polls [`TrialContext::stopping`] to learn of a
+/// stop request; a program is woken.
 pub trait Trainable: Send + Sync {
-    /// Trains, recording with `log`, and says how it ended.
+    /// Trains, records with `log`, and returns the exit and the usage of the attempt.
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome;
 
-    /// Returns the command of an attempt, to be kept in its record; empty for what runs in this
+    /// Returns the command of an attempt for its record; empty for a trial that runs in this
     /// process.
     fn command(&self, _launch: &Launch) -> Vec<String> {
         Vec::new()
     }
 
-    /// Says why the next attempt in a slot cannot begin yet, after one has ended there: what it
-    /// used may not be free again.
+    /// Checks whether the next attempt can start in a slot after one has ended there. Resources of
+    /// the ended attempt, such as GPU memory, may not be free yet.
     ///
     /// # Errors
-    /// The reason.
+    /// Returns the reason why the slot cannot be used yet.
     fn ready(&self, _slot: u32) -> Result<(), String> {
         Ok(())
     }
 
-    /// Ends what earlier attempts left behind, when there will be no more.
+    /// Ends the processes that earlier attempts left behind. Called when no further attempt will
+    /// start.
     fn close(&self) {}
 }
 
-/// How an attempt ended and what it used.
+/// Exit and usage of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// How it ended.
+    /// Exit of the attempt: done, paused, stopped, failed or interrupted.
     pub exit: Exit,
-    /// What it used.
+    /// Processor time and memory that it used.
     pub usage: Usage,
 }
 
-/// What all trials of a study have in common.
+/// Values that all trials of a study share.
 #[derive(Clone, Default)]
 pub struct StudyContext {
-    /// The study's name.
+    /// Name of the study.
     pub name: String,
-    /// The pipeline it belongs to.
+    /// Pipeline to which the study belongs.
     pub pipeline: String,
-    /// The stage of the pipeline.
+    /// Stage of the pipeline.
     pub stage: String,
-    /// Where trials run: `model_path` and the like are relative to it.
+    /// Working directory of the trials; `model_path` and similar paths are relative to it.
     pub workdir: PathBuf,
-    /// Data sets that every trial reads, recorded at its start.
+    /// Data sets that every trial reads; recorded at the start of each.
     pub data_dir: Vec<String>,
-    /// Digests of data sets and models that are known already.
+    /// Cache of digests of data sets and models; `None` for no cache.
     pub digests: Option<Arc<DigestCache>>,
-    /// The metrics that decide: objectives, resource and those of the outcome constraints.
+    /// Deciding metrics: the objectives, the resource and the metrics of the outcome constraints.
     pub deciding: Vec<Name>,
-    /// The reported key that counts the resource, if a scheduler uses one.
+    /// Reported key that counts the resource, if a scheduler uses one.
     pub resource: Option<Name>,
-    /// Holds the bytes of models.
+    /// Store for the bytes of models.
     pub models: Arc<ModelStore>,
-    /// The trial of another study that the trials of this one repeat: what they are told as their
-    /// number.
+    /// Trial of another study that the trials of this study repeat. Programs see its number as
+    /// `SWATH_TRIAL`.
     pub stands_for: Option<TrialId>,
 }
 
-/// What a trial is told.
+/// The context that a trainable receives for one attempt.
 pub struct TrialContext {
-    /// The attempt.
+    /// The attempt to run.
     pub launch: Launch,
-    /// The study it belongs to.
+    /// Values shared by all trials of its study.
     pub study: Arc<StudyContext>,
-    /// The command; empty for what runs in this process.
+    /// Command of the attempt; empty for a trial that runs in this process.
     pub command: Vec<String>,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,
-    /// Only the trial's own thread uses it; the lock lets a function share its context with threads
-    /// of its own.
+    /// Used only by the trial's own thread. The lock makes the context `Sync`, so that a function
+    /// can share it with its own threads.
     pub(super) folder: Mutex<Option<TrialFolder>>,
 }
 
 impl TrialContext {
-    /// Returns the configuration.
+    /// Returns the configuration of the trial.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.launch.params
     }
 
-    /// Returns the seed from which everything random in the trial is to derive.
+    /// Returns the seed from which the trial is to derive all its randomness.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.launch.seed
     }
 
-    /// Returns whether the trial is to save what it needs and end.
+    /// Returns whether the trial is to save its state and end.
     #[must_use]
     pub fn stopping(&self) -> bool {
         self.line.notice(&self.launch).is_some()
     }
 
-    /// Returns what the trial was asked.
+    /// Returns the stop request for this attempt, if there is one. Does not count as telling the
+    /// trial.
     pub(super) fn asked(&self) -> Option<Asked> {
         self.line.asked(&self.launch)
     }
 
-    /// Says where the attempt runs, to who listens and in the trial's folder.
+    /// Sends the place where the attempt runs to the driver, and writes it to the trial's folder.
     ///
-    /// Only of one that has run for a moment: one that is over by then needs no one who could find
-    /// it.
+    /// Sent only once the process has lived through the first poll interval (5 ms). A shorter one
+    /// need not be found after a crash.
     pub(super) fn placed(&self, place: Place) {
         self.note_running(place.pid.unwrap_or(0));
         self.send(What::Placed(place));
     }
 
-    /// Writes in the trial's folder that it runs.
+    /// Writes to the trial's folder that the attempt runs as process `pid`.
     pub(super) fn note_running(&self, pid: u32) {
         if let Some(folder) = self
             .folder
@@ -130,12 +133,13 @@ impl TrialContext {
             .as_mut()
             .and_then(|folder| folder.as_mut())
         {
-            // The same file is written at the end, and what goes wrong then is told.
+            // The same file is written again at the end, and an error then is reported.
             folder.placed(pid).ok();
         }
     }
 
-    /// Sends a signal; if nobody listens any more, the pool is being dropped and so is the signal.
+    /// Sends a signal to the driver. If the receiver is gone, the pool is being dropped and the
+    /// signal is dropped too.
     pub(super) fn send(&self, what: What) {
         let Launch { trial, attempt, .. } = self.launch;
         self.signals
@@ -149,9 +153,9 @@ impl TrialContext {
     }
 }
 
-/// Why a function could not train: any error, or a text.
+/// The error of a function that could not train: any error type or a text.
 ///
-/// Made by `?` from every error type, like `Box<dyn Error>`.
+/// `?` converts every error type into it, as into `Box<dyn Error>`.
 pub struct TrialError(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for TrialError {
@@ -161,7 +165,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for TrialError {
 }
 
 impl fmt::Display for TrialError {
-    /// Writes the error and its causes, `: ` between them.
+    /// Writes the error and its causes, separated by `: `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
         let mut cause = self.0.source();
@@ -181,8 +185,8 @@ impl fmt::Debug for TrialError {
 
 /// A Rust function as a trainable.
 ///
-/// It learns that it is to end from what `report` returns or from [`TrialContext::stopping`]. One
-/// that asks neither cannot be stopped.
+/// The function learns of a stop request from the return value of `report` or from
+/// [`TrialContext::stopping`]. A function that checks neither cannot be stopped.
 pub struct Closure<F>(pub F);
 
 impl<F> Trainable for Closure<F>

@@ -1,8 +1,9 @@
-//! What an attempt used: all its processes together, as the kernel counts them.
+//! The usage of an attempt: processor time and memory of all its processes together, as counted by
+//! the kernel.
 //!
-//! The kernel adds up what a process and those it waited for used, but not what goes on at the same
-//! time, nor what a daemon does that nobody waits for. So the whole tree is looked at now and then.
-//! Where there is no `/proc`, the kernel's sum has to do.
+//! The kernel adds up the usage of a process and of its reaped children. It counts neither the
+//! memory of concurrent processes together nor daemons that are never reaped, so the whole tree is
+//! measured at intervals. Without `/proc`, only the kernel's sum is available.
 
 use super::processes;
 use crate::study::Usage;
@@ -12,23 +13,23 @@ use wait4::ResourceUsage;
 
 pub(super) const MIB: f64 = (1u64 << 20) as f64;
 
-/// Memory has to grow by this factor before what processes share is told apart again, which takes
-/// the kernel a while.
+/// Factor by which the memory has to grow before shared pages are measured again, which is
+/// expensive for the kernel.
 const GROWN: f64 = 1.05;
 
-/// Adds up what the processes of one attempt use.
+/// Meter of the usage of all processes of one attempt.
 pub(super) struct Meter {
     leader: u32,
-    /// The most bytes they held at a time.
+    /// Peak of the memory they held together, in bytes.
     peak: u64,
-    /// What they seemed to hold when it was last found out how much of it they share.
+    /// Sum of their resident memory when shared pages were last measured, in bytes.
     told_apart: f64,
-    /// The processor time of those that the leader cannot wait for: its orphans, and what they
-    /// started.
+    /// Processor time of the processes that the leader cannot reap: its orphans and their
+    /// descendants.
     apart: BTreeMap<u32, Duration>,
 }
 
-/// What an attempt's processes hold in memory.
+/// Memory in use by an attempt's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) bytes: u64,
@@ -45,16 +46,17 @@ impl Meter {
         }
     }
 
-    /// Looks at the leader's tree and at those of `orphans`; returns what they hold.
+    /// Measures the trees of the leader and of `orphans`; returns the memory they hold.
     ///
-    /// Pages that several processes share count once, if that can make a difference: to the peak,
-    /// or to whether it is more than `limit`.
+    /// Shared pages count once, if that can matter for the peak or for the comparison with `limit`.
     pub(super) fn look(&mut self, orphans: &[u32], limit: Option<u64>) -> Held {
         let tree = processes::trees([self.leader]);
         let others: BTreeSet<u32> = processes::trees(orphans.iter().copied())
             .difference(&tree)
             .copied()
             .collect();
+        // A dead process keeps its time. A live one outside of the trees is no orphan of this
+        // trial.
         self.apart.retain(|pid, _| {
             orphans.contains(pid) || others.contains(pid) || !processes::lives(*pid)
         });
@@ -80,8 +82,8 @@ impl Meter {
         }
     }
 
-    /// Returns what all of them used, given what the kernel counted for the leader and those it
-    /// waited for.
+    /// Returns the usage of all processes; `counted` is the kernel's sum for the leader and its
+    /// reaped children.
     pub(super) fn usage(&self, counted: &ResourceUsage) -> Usage {
         let apart: Duration = self.apart.values().sum();
         Usage {
@@ -91,7 +93,8 @@ impl Meter {
     }
 }
 
-/// Returns how many processes of this machine the kernel has ended because memory ran out.
+/// Returns the number of processes that the kernel of this machine has killed for lack of memory
+/// since boot.
 pub(super) fn out_of_memory_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     text.lines()

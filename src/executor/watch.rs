@@ -1,8 +1,8 @@
-//! Says when a file grows, where the kernel can; elsewhere one looks now and then.
+//! Watches files for growth with inotify on Linux; on other systems the supervisor polls.
 
 use std::path::Path;
 
-/// Watches files for being written to.
+/// An inotify instance that watches the files of a trial for writes.
 #[cfg(target_os = "linux")]
 pub(super) struct Watch {
     inotify: std::os::fd::OwnedFd,
@@ -10,23 +10,23 @@ pub(super) struct Watch {
 
 #[cfg(target_os = "linux")]
 impl Watch {
-    /// Makes one that watches nothing yet; `None` if the kernel has none left to give.
+    /// Creates an instance without watches; `None` if the kernel's limit of instances is reached.
     pub(super) fn new() -> Option<Self> {
         use rustix::fs::inotify::{CreateFlags, init};
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         Some(Self { inotify })
     }
 
-    /// Watches a file too; returns whether it does, which it cannot before there is the file.
+    /// Adds a file. Returns whether it is watched; a file that does not exist yet cannot be.
     pub(super) fn add(&self, path: &Path) -> bool {
         use rustix::fs::inotify::{WatchFlags, add_watch};
         add_watch(&self.inotify, path, WatchFlags::MODIFY).is_ok()
     }
 
-    /// Watches for files that begin to be in a folder.
+    /// Watches a folder for files that are created in it or moved into it.
     pub(super) fn add_births(&self, folder: &Path) {
         use rustix::fs::inotify::{WatchFlags, add_watch};
-        // Without it, one looks now and then.
+        // Without this watch the supervisor notices new files only at its next poll.
         add_watch(
             &self.inotify,
             folder,
@@ -35,19 +35,19 @@ impl Watch {
         .ok();
     }
 
-    /// Returns what is readable when a file has grown.
+    /// Returns the descriptor that becomes readable when a watched file has grown.
     pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.inotify)
     }
 
-    /// Makes [`fd`](Self::fd) quiet until the next growth.
+    /// Drains the events, so that [`fd`](Self::fd) is readable again only after the next write.
     pub(super) fn quiet(&self) {
         let mut events = [0; 4096];
         while rustix::io::read(&self.inotify, &mut events).is_ok_and(|count| count > 0) {}
     }
 }
 
-/// Watches nothing.
+/// A stand-in without inotify that watches nothing.
 #[cfg(not(target_os = "linux"))]
 pub(super) struct Watch;
 

@@ -1,5 +1,5 @@
-//! Every path of a study in one place. All of them are relative to its folder, so that a study can
-//! be moved.
+//! The paths of all files of a study. All of them are relative to the study's folder, so that it
+//! can be moved.
 
 use crate::study::TrialId;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub struct StudyDir {
 }
 
 impl StudyDir {
-    /// Names the study `name` under the folder of all studies.
+    /// Returns the folder of the study `name` within `logs`, the folder of all studies.
     #[must_use]
     pub fn new(logs: &Path, name: &str) -> Self {
         Self {
@@ -19,132 +19,135 @@ impl StudyDir {
         }
     }
 
-    /// Names the study in this very folder.
+    /// Returns the study whose folder is `root` itself.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Returns the folder itself.
+    /// Returns the path of the study's folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Returns whether there is a study: a journal, whatever state it is in.
+    /// Returns whether the folder contains a study, that is, a journal. It may be damaged.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.journal().is_file()
     }
 
-    /// The truth: one event a line.
+    /// Returns the path of the journal: the source of truth, one event per line.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.jsonl")
     }
 
-    /// What was cut off the journal's end after a crash.
+    /// Returns the path of the file with torn ends that were cut off the journal after crashes.
     #[must_use]
     pub fn torn(&self) -> PathBuf {
         self.root.join("journal.torn")
     }
 
-    /// The file whose kernel lock the running process holds.
+    /// Returns the path of the file whose kernel lock is held by the process that runs the study.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
 
-    /// The sweep file as it ran last.
+    /// Returns the path of the sweep file of the last run.
     #[must_use]
     pub fn sweep_toml(&self) -> PathBuf {
         self.root.join("sweep.toml")
     }
 
-    /// An earlier version of the sweep file, from 1.
+    /// Returns the path of an earlier version of the sweep file; versions count from 1.
     #[must_use]
     pub fn sweep_version(&self, version: u32) -> PathBuf {
         self.root.join(format!("sweep.{version}.toml"))
     }
 
-    /// The summary.
+    /// Returns the path of the table with one row per trial.
     #[must_use]
     pub fn trials_csv(&self) -> PathBuf {
         self.root.join("trials.csv")
     }
 
-    /// The folded journal, so that readers need not fold it again.
+    /// Returns the path of the snapshot: the state after replaying the journal, so that readers
+    /// need not replay it.
     #[must_use]
     pub fn snapshot(&self) -> PathBuf {
         self.root.join("snapshot.json")
     }
 
-    /// What the code was, beyond the commit.
+    /// Returns the path of the patch with the uncommitted changes of the code.
     #[must_use]
     pub fn code_patch(&self) -> PathBuf {
         self.root.join("code.patch")
     }
 
-    /// What the code was in an earlier run, from 1.
+    /// Returns the path of the patch of an earlier run; versions count from 1.
     #[must_use]
     pub fn code_patch_version(&self, version: u32) -> PathBuf {
         self.root.join(format!("code.{version}.patch"))
     }
 
-    /// Where trials run from a clone of a commit, by the commit.
+    /// Returns the path of the clone of `commit` in which trials run.
     #[must_use]
     pub fn clone_of(&self, commit: &str) -> PathBuf {
         self.root.join("code").join(commit)
     }
 
-    /// What the machine was in an earlier run, from 1.
+    /// Returns the path of the description of an earlier run (see
+    /// [`environment`](Self::environment)); versions count from 1.
     #[must_use]
     pub fn environment_version(&self, version: u32) -> PathBuf {
         self.root.join(format!("environment.{version}.json"))
     }
 
-    /// What the machine was.
+    /// Returns the path of the description of the last run: its machine, command line, commit and
+    /// environment variables.
     #[must_use]
     pub fn environment(&self) -> PathBuf {
         self.root.join("environment.json")
     }
 
-    /// What came of repeating a trial of another study.
+    /// Returns the path of the result of repeating a trial of another study.
     #[must_use]
     pub fn repro(&self) -> PathBuf {
         self.root.join("repro.json")
     }
 
-    /// Digests of files that need not be read again.
+    /// Returns the path of the cache of file digests, which saves reading large files again.
     #[must_use]
     pub fn digests(&self) -> PathBuf {
         self.root.join("digests")
     }
 
-    /// What file-based trackers write.
+    /// Returns the path of the folder in which file-based trackers write.
     #[must_use]
     pub fn trackers(&self) -> PathBuf {
         self.root.join("trackers")
     }
 
-    /// A trial's folder.
+    /// Returns the path of a trial's folder.
     #[must_use]
     pub fn trial(&self, id: TrialId) -> PathBuf {
         self.root.join(id.to_string())
     }
 
-    /// Where the folders of removed trials lie.
+    /// Returns the path of the folder that contains the folders of removed trials.
     #[must_use]
     pub fn trash(&self) -> PathBuf {
         self.root.join("trash")
     }
 
-    /// The folder of a removed trial.
+    /// Returns the path of the folder of a removed trial.
     #[must_use]
     pub fn trashed(&self, id: TrialId) -> PathBuf {
         self.trash().join(id.to_string())
     }
 
-    /// Where a trial keeps its checkpoints.
+    /// Returns the path of a trial's checkpoint folder.
     #[must_use]
     pub fn checkpoints(&self, id: TrialId) -> PathBuf {
         self.trial(id).join("checkpoints")

@@ -1,19 +1,20 @@
-//! One line of the journal: an entry as JSON, with a checksum as its last key.
+//! A line of the journal: an entry as JSON, with a checksum as its last key.
 //!
-//! A flipped bit often leaves good JSON behind, with another number in it; the checksum tells.
-//! Lines without one are of earlier versions.
+//! A flipped bit often leaves valid JSON with another number in it; the checksum detects that.
+//! Lines without a checksum were written by earlier versions.
 
 use crate::study::{Entry, Event, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What stands between the entry and the checksum, and how long the end of a line is.
+/// The bytes between entry and checksum, the number of hexadecimal digits, and the bytes after
+/// them.
 const KEY: &[u8] = b",\"crc\":\"";
 const DIGITS: usize = 8;
 const END: &[u8] = b"\"}";
 
-/// An entry as it stands in a line. A key that is not known is a flipped bit, not a newer version:
-/// those have a format of their own.
+/// An entry as parsed from a line. An unknown key is an error, because it comes from a flipped bit:
+/// newer versions of the journal have another format number.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -26,14 +27,15 @@ struct Wire {
     crc: Option<IgnoredAny>,
 }
 
-/// Appends an entry as a line.
+/// Appends an entry and its checksum to `out` as a line.
 ///
 /// # Errors
-/// Only if the entry cannot be written as JSON, which is a bug. What was appended of it is for the
-/// caller to take away.
+/// Only if the entry cannot be written as JSON, which is a bug. A part of the line may then have
+/// been appended to `out`; the caller has to remove it.
 pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> {
     let start = out.len();
     serde_json::to_writer(&mut *out, entry)?;
+    // Removes the closing brace, which follows the checksum instead.
     out.pop();
     let crc = crc32fast::hash(&out[start..]);
     out.extend_from_slice(KEY);
@@ -43,10 +45,10 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
     Ok(())
 }
 
-/// Reads a line, without its line break.
+/// Parses a line, given without its line break, and verifies its checksum if it has one.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// If the line is damaged; the reason in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
     let verified = verify(line)?;
     let Wire {
@@ -56,6 +58,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
         away,
         crc,
     } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    // The key is there, but not in the place where the writer puts it.
     if crc.is_some() && !verified {
         return Err("its checksum is damaged".to_owned());
     }
@@ -67,10 +70,10 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
     })
 }
 
-/// Makes sure that a line is as it was written; returns whether it has a checksum that says so.
+/// Verifies the checksum of a line. Returns whether the line has one.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// If the checksum does not match; the reason in words.
 pub(super) fn verify(line: &[u8]) -> Result<bool, String> {
     let Some((body, written)) = checksum(line) else {
         return Ok(false);
@@ -81,14 +84,16 @@ pub(super) fn verify(line: &[u8]) -> Result<bool, String> {
     Err("its checksum does not fit, so a part of it has changed".to_owned())
 }
 
-/// Returns the length of the entry with which `bytes` begin, if there is a whole one with a
+/// Returns the length of the entry at the start of `bytes`, if there is a complete one with a
 /// checksum.
 pub(super) fn whole(bytes: &[u8]) -> Option<usize> {
     let tail = KEY.len() + DIGITS + END.len();
+    // The key may also occur in a string of the entry, so each occurrence is tried.
     let starts = bytes
         .windows(KEY.len())
         .enumerate()
         .filter(|(_, window)| *window == KEY);
+    // The first end at which the line is valid is the end of the entry.
     let mut ends = starts.map(|(at, _)| at + tail);
     ends.find(|end| {
         bytes
@@ -97,7 +102,7 @@ pub(super) fn whole(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Splits a line into what the checksum is of, and its digits.
+/// Splits a line into the bytes covered by the checksum and the checksum's digits.
 fn checksum(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = line.strip_suffix(END)?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;

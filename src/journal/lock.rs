@@ -1,5 +1,5 @@
-//! One writer per study, by a lock of the kernel's: when its holder dies it is free, so a stale
-//! lock cannot exist.
+//! One writer per study, enforced by a kernel lock. The kernel releases it when its holder dies, so
+//! there are no stale locks.
 
 use super::{JournalError, StudyDir};
 use crate::study::Timestamp;
@@ -8,38 +8,38 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
-/// The right to write a study, for as long as it lives.
+/// The right to write a study. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl Drop for Lock {
-    /// Unlocks by name. Closing the file would leave the lock for a moment to a child that another
-    /// thread has forked and that has not yet become its program.
+    /// Unlocks explicitly. Closing the file alone would keep the lock for a moment in a child that
+    /// another thread has forked and that has not yet called `exec`.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
 }
 
-/// Who holds the lock of a study.
+/// The process that holds the lock of a study, as written into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The machine.
+    /// The name of the machine.
     pub host: String,
-    /// The process.
+    /// The id of the process on that machine.
     pub pid: u32,
-    /// The user's name.
+    /// The name of the user.
     pub user: String,
-    /// Since when.
+    /// The time at which the process took the lock.
     pub since: Timestamp,
 }
 
 impl Lock {
-    /// Takes the lock.
+    /// Takes the lock and writes `holder` into its file.
     ///
     /// # Errors
-    /// [`JournalError::Held`], naming the holder, if another process has it.
+    /// [`JournalError::Held`], naming the holder, if another process has the lock.
     pub fn take(dir: &StudyDir, holder: &Holder) -> Result<Self, JournalError> {
         let path = dir.lock();
         let fail = |source| JournalError::Io {
@@ -56,6 +56,8 @@ impl Lock {
         match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
+                // The holder writes its identity after it has taken the lock. If the file is not
+                // complete yet, the holder is unknown.
                 let mut text = String::new();
                 let _ = file.read_to_string(&mut text);
                 return Err(JournalError::Held {
@@ -65,6 +67,7 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => return Err(fail(source)),
         }
+        // The contents only inform other processes: the lock itself is the kernel's.
         let line = serde_json::to_vec(holder).unwrap_or_default();
         file.set_len(0).map_err(fail)?;
         file.rewind().map_err(fail)?;
@@ -73,8 +76,8 @@ impl Lock {
     }
 }
 
-/// Tries for a tenth of a second: a reader that asks who holds the lock has it for some
-/// microseconds itself.
+/// Tries to take the lock for a tenth of a second: a reader that looks for the holder has the lock
+/// itself for some microseconds.
 fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..20 {
         match file.try_lock() {
@@ -85,8 +88,8 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Returns whether somebody runs a study, also where it cannot be found out who. A folder that
-/// cannot be locked counts as held.
+/// Returns whether a process runs the study, even if its identity is unknown. A lock file that
+/// cannot be locked counts as held; one that cannot be opened does not.
 #[must_use]
 pub fn is_held(dir: &StudyDir) -> bool {
     match File::open(dir.lock()) {
@@ -95,7 +98,8 @@ pub fn is_held(dir: &StudyDir) -> bool {
     }
 }
 
-/// Returns who runs a study, `None` if nobody does. Takes nothing that a run could notice.
+/// Returns the process that runs a study; `None` if there is none or it is unknown. A shared lock
+/// is used for the test, which a run tolerates.
 #[must_use]
 pub fn holder(dir: &StudyDir) -> Option<Holder> {
     let mut file = File::open(dir.lock()).ok()?;

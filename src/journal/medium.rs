@@ -1,31 +1,31 @@
-//! What a journal is written on: a file, or in tests one whose disk is full, or whose machine stops
+//! The storage of a journal: a file; in tests, a medium whose disk is full, or whose machine stops
 //! in the middle of a line.
 
 use std::fs::File;
 use std::io::{self, Write};
 
-/// Takes bytes at its end, can be cut, and can be made safe from power loss.
+/// Append-only storage that can be truncated and synced.
 pub trait Medium: Send + std::fmt::Debug {
-    /// Appends all of the bytes.
+    /// Appends all `bytes`.
     ///
     /// # Errors
-    /// If they could not all be appended; some of them may have been.
+    /// If not all bytes could be appended; a part of them may have been.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts everything behind `length` bytes.
+    /// Truncates the storage to `length` bytes.
     ///
     /// # Errors
-    /// If that cannot be done.
+    /// If it cannot be truncated.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
-    /// Returns when what was appended is safe from power loss.
+    /// Returns once all appended bytes are safe from power loss.
     ///
     /// # Errors
-    /// If it cannot be made safe; what was appended since the last success may be gone.
+    /// If they cannot be made safe. All bytes appended since the last success may be lost.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A file that was opened to be appended to.
+/// A file that was opened for appending.
 impl Medium for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)
@@ -40,7 +40,7 @@ impl Medium for File {
     }
 }
 
-/// Returns whether an error says that there is no room: neither on the disk nor in a quota.
+/// Returns whether an error was caused by a full disk or an exhausted quota.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(

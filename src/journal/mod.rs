@@ -1,8 +1,8 @@
-//! The journal: the one truth about a study. JSON lines, append only, one writer.
+//! The journal: the single source of truth about a study. JSON lines, append only, one writer.
 //!
-//! `\n` is the commit mark. A journal can be written only after it was read to its end, so reading
-//! it *returns* the writer: [`Journal::open`] gives a [`Replay`], whose
-//! [`into_writer`](Replay::into_writer) cuts a torn tail and hands over the [`Journal`].
+//! `\n` is the commit mark. A journal may only be written after it was read to its end, so reading
+//! it *returns* the writer: [`Journal::open`] returns a [`Replay`], whose
+//! [`into_writer`](Replay::into_writer) cuts a torn tail and returns the [`Journal`].
 
 pub mod dir;
 mod line;
@@ -26,28 +26,33 @@ use std::time::Duration;
 
 /// The writer of a journal.
 ///
-/// [`append`](Self::append) gathers, [`flush`](Self::flush) hands to the kernel (safe from
-/// SIGKILL), [`sync`](Self::sync) to the disk (safe from power loss). Nothing may be acted on
-/// before it was flushed. When there is no room for it, nothing is lost: all that is not safe stays
-/// in memory and is written again by the next call.
+/// [`append`](Self::append) buffers an entry, [`flush`](Self::flush) writes the buffer to the
+/// kernel (safe from SIGKILL), and [`sync`](Self::sync) to the disk (safe from power loss). No
+/// event may take effect before it was flushed. A full disk loses nothing: all bytes that are not
+/// safe stay in memory and are written again by the next call.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     medium: Box<dyn Medium>,
+    /// Entries that are not flushed.
     buffer: Vec<u8>,
-    /// What the kernel has but perhaps not the disk: a disk that was full may have lost it.
+    /// Bytes that were flushed but not synced. They are kept, because a full disk may have lost
+    /// them.
     unsynced: Vec<u8>,
+    /// The length of the file up to the last flushed entry.
     offset: u64,
+    /// The sequence number of the next entry.
     next_seq: u64,
-    /// A part of a line may stand behind `offset`.
+    /// Whether a part of a line may follow `offset` in the file, after a failed write.
     torn: bool,
 }
 
-/// How much may be in danger before it is synced, whatever the time.
+/// Maximum number of flushed bytes that are not synced. Beyond it, `flush` syncs at once.
 const MOST_UNSYNCED: usize = 8 << 20;
 
 impl Journal {
-    /// Opens a journal for reading it to its end, and then writing. An absent one is empty.
+    /// Opens a journal for reading it to its end, and then writing it. A missing file is an empty
+    /// journal.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -55,7 +60,7 @@ impl Journal {
         Replay::open(dir)
     }
 
-    /// Gathers an event as the next entry.
+    /// Buffers an event as the next entry and returns the entry.
     ///
     /// # Errors
     /// Only if the event cannot be written as JSON, which is a bug.
@@ -63,8 +68,8 @@ impl Journal {
         self.append_after(None, event, at)
     }
 
-    /// Gathers an event as the next entry, of which it is known that so much of the time since the
-    /// entry before does not count as time of the sweep.
+    /// Buffers an event as the next entry and returns the entry. `away` is the part of the time
+    /// since the entry before that does not count as time of the sweep.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -90,11 +95,11 @@ impl Journal {
         Ok(entry)
     }
 
-    /// Hands everything gathered to the kernel.
+    /// Writes all buffered entries to the kernel.
     ///
     /// # Errors
-    /// If it cannot be written. What was gathered is kept, the file is cut back to whole lines, and
-    /// a later call tries again.
+    /// If they cannot be written. The buffer is kept, the file is cut back to whole lines, and a
+    /// later call tries again.
     pub fn flush(&mut self) -> Result<(), JournalError> {
         if self.torn {
             self.medium
@@ -106,11 +111,14 @@ impl Journal {
             return Ok(());
         }
         if let Err(source) = self.medium.append(&self.buffer) {
+            // A write that failed may have appended a part. If the file cannot be cut now either,
+            // the next call cuts it before it appends.
             self.torn = self.medium.cut(self.offset).is_err();
             return Err(self.failed(source));
         }
         self.offset += self.buffer.len() as u64;
         self.unsynced.append(&mut self.buffer);
+        // Bounds both the loss in a power failure and the memory of `unsynced`.
         if self.unsynced.len() > MOST_UNSYNCED {
             self.sync()
         } else {
@@ -118,19 +126,20 @@ impl Journal {
         }
     }
 
-    /// Hands everything gathered to the disk.
+    /// Writes all buffered entries to the disk.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). What may not have reached the disk is written once more by the
-    /// next call.
+    /// As for [`flush`](Self::flush). Bytes that may not have reached the disk are written once
+    /// more by the next call.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.flush()?;
         if self.unsynced.is_empty() {
             return Ok(());
         }
         if let Err(source) = self.medium.sync() {
-            // After a failed sync nobody knows what the disk has, and the next sync would call it
-            // good.
+            // After a failed sync it is unknown which pages reached the disk, and the kernel would
+            // report the next sync as successful. So cut the file back and write all unsynced bytes
+            // again.
             self.offset -= self.unsynced.len() as u64;
             std::mem::swap(&mut self.buffer, &mut self.unsynced);
             self.torn = self.medium.cut(self.offset).is_err();
@@ -140,7 +149,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Returns how many bytes the kernel has.
+    /// Returns the length of the journal in bytes, without buffered entries.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
@@ -154,15 +163,15 @@ impl Journal {
     }
 }
 
-/// What can be wrong with a journal.
+/// An error of a journal or of its lock.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A file could not be read or written.
     #[error("`{path}` could not be read or written")]
     Io {
-        /// The file.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -171,44 +180,45 @@ pub enum JournalError {
     Held {
         /// The study's folder.
         study: PathBuf,
-        /// Who runs it, if that could be read.
+        /// The process that holds the lock, if that could be read.
         holder: Option<Holder>,
     },
-    /// A line before the last is not an entry.
+    /// A line before the last is not a valid entry.
     #[error("line {line} of `{path}` is not a journal entry: {why}")]
     BadLine {
-        /// The journal.
+        /// The path of the journal.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason why it is not valid, in words.
         why: String,
     },
-    /// A line is an entry, but not one that can stand there.
+    /// A line is a valid entry, but the state of the study does not allow its event.
     #[error("line {line} of `{path}` cannot stand there")]
     Illegal {
-        /// The journal.
+        /// The path of the journal.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// Why.
+        /// The reason why the event is not allowed.
         #[source]
         source: IllegalEvent,
     },
-    /// There is no study.
+    /// The folder contains no journal, so there is no study.
     #[error("there is no study at `{0}`")]
     NoStudy(PathBuf),
 }
 
 impl JournalError {
-    /// Returns whether there was no room to write: then nothing is lost, and trying again may
-    /// succeed.
+    /// Returns whether the error was caused by a full disk or quota. Nothing is lost then, and a
+    /// later attempt may succeed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }
 }
 
+/// Returns the message for a study that is run by another process.
 fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
     let by = holder.map_or_else(
         || "another process".to_owned(),
@@ -394,7 +404,8 @@ mod tests {
         );
     }
 
-    /// Has room for so many bytes; what does not fit is written in part.
+    /// A medium with room for a given number of bytes. It writes a part of an append that does not
+    /// fit.
     #[derive(Debug)]
     struct Small {
         file: fs::File,
@@ -429,7 +440,7 @@ mod tests {
             if !std::mem::take(&mut self.loses) {
                 return Ok(());
             }
-            // What the kernel had and the disk did not want.
+            // Loses the bytes that were appended and not synced.
             self.file.cut(0)?;
             Err(std::io::ErrorKind::StorageFull.into())
         }
@@ -529,7 +540,7 @@ mod tests {
         let text = fs::read_to_string(dir.snapshot()).expect("it can be read");
         assert_eq!(text.lines().count(), 4);
         assert_eq!(read(&dir).expect("it can be read"), study);
-        // Made of the snapshot: what only that says is what is read.
+        // The snapshot is changed: a value that only it contains proves that it was read.
         fs::write(dir.snapshot(), text.replacen("\"seed\":1", "\"seed\":2", 1))
             .expect("it can be written");
         assert_ne!(read(&dir).expect("it can be read"), study);

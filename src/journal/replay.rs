@@ -1,4 +1,4 @@
-//! Reading a journal from its beginning to its end, after which it can be written.
+//! Reading a journal from beginning to end, after which it can be written.
 
 use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
 use crate::study::{Entry, Study};
@@ -6,18 +6,24 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// A journal that is being read. Iterates over its entries; a torn last line (no newline) is not
-/// one.
+/// A reader of a journal, which iterates over its entries. A torn last line, one without a newline,
+/// is not an entry.
 #[derive(Debug)]
 pub struct Replay {
     path: PathBuf,
+    /// The path of the file for torn ends.
     torn: PathBuf,
+    /// The reader of the file; `None` if the journal does not exist.
     reader: Option<BufReader<File>>,
+    /// The buffer for a line.
     line: Vec<u8>,
-    /// Bytes of whole lines read so far.
+    /// The total length of the whole lines read so far, in bytes.
     offset: u64,
+    /// The number of lines read so far.
     lines: u64,
+    /// The sequence number that follows the last entry read.
     next_seq: u64,
+    /// Whether the end was reached, or an error was returned.
     done: bool,
 }
 
@@ -42,8 +48,7 @@ impl Replay {
         })
     }
 
-    /// Continues from a place that is known to be the start of a line: entry `seq` at byte
-    /// `offset`.
+    /// Continues at byte `offset`, which must be the start of the line of entry `seq`.
     pub(super) fn skip_to(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
         if let Some(reader) = &mut self.reader {
             let moved = reader.seek(SeekFrom::Start(offset));
@@ -56,13 +61,13 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns the bytes of whole lines read so far.
+    /// Returns the total length of the whole lines read so far, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Returns the number of the line read last, from 1.
+    /// Returns the number of the last line read, from 1; 0 before the first.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.lines
@@ -74,6 +79,7 @@ impl Replay {
         &self.path
     }
 
+    /// Reads and verifies the next entry; `None` at the end, which may be torn.
     fn read_line(&mut self) -> Result<Option<Entry>, JournalError> {
         let Some(reader) = &mut self.reader else {
             return Ok(None);
@@ -90,8 +96,8 @@ impl Replay {
             why,
         };
         let Some(whole) = self.line.strip_suffix(b"\n") else {
-            // A line that was torn has not come to its end; one that has, and goes on, has lost its
-            // line break in another way.
+            // A torn line ends before its checksum does. A complete entry that is followed by
+            // further bytes was committed, and its line break was damaged.
             if line::whole(&self.line).is_some_and(|end| end < self.line.len()) {
                 return Err(bad(self.lines + 1, "its line break has changed".to_owned()));
             }
@@ -104,10 +110,10 @@ impl Replay {
         Ok(Some(entry))
     }
 
-    /// Folds every entry that is left into `study`, and tells `each` of it.
+    /// Applies all remaining entries to `study`, and calls `each` after each of them.
     ///
     /// # Errors
-    /// As for reading entries; [`JournalError::Illegal`] if one cannot follow what happened before.
+    /// As for reading entries; [`JournalError::Illegal`] if the study does not allow an event.
     pub fn fold_into(
         &mut self,
         study: &mut Study,
@@ -127,24 +133,25 @@ impl Replay {
         Ok(())
     }
 
-    /// Becomes the writer. What stands behind the last newline was never committed: it is kept in
+    /// Returns the writer. Bytes after the last newline were never committed: they are appended to
     /// `journal.torn` and cut off.
     ///
     /// # Errors
-    /// If entries are left that were not read, or the file cannot be written.
+    /// If one of the remaining entries cannot be read, or the file cannot be written.
     pub fn into_writer(self) -> Result<Journal, JournalError> {
         self.into_writer_on(|file| Box::new(file))
     }
 
-    /// Becomes the writer as [`into_writer`](Self::into_writer) does, on what `medium` makes of the
-    /// file.
+    /// Returns the writer as [`into_writer`](Self::into_writer) does, writing to the medium that
+    /// `medium` makes of the file.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`into_writer`](Self::into_writer).
     pub fn into_writer_on(
         mut self,
         medium: impl FnOnce(File) -> Box<dyn Medium>,
     ) -> Result<Journal, JournalError> {
+        // The end of the journal is only known once every entry was read and verified.
         while !self.done {
             self.next().transpose()?;
         }
@@ -168,13 +175,14 @@ impl Replay {
                 .create(true)
                 .open(&self.torn)
                 .map_err(fail)?;
-            // What was never committed need not be kept where there is no room for it.
+            // On a full disk, the torn bytes are given up: they were never committed.
             match torn.write_all(&rest).and_then(|()| torn.write_all(b"\n")) {
                 Err(error) if !is_full(&error) => return Err(fail(error)),
                 _ => {}
             }
             file.set_len(self.offset).map_err(fail)?;
         }
+        // A new file is safe from power loss only once its folder is synced.
         if length == 0
             && let Some(parent) = self.path.parent()
         {
@@ -201,6 +209,7 @@ impl Iterator for Replay {
             return None;
         }
         let entry = self.read_line().transpose();
+        // After an error, no further line is read: its place in the study would be unknown.
         self.done = !matches!(entry, Some(Ok(_)));
         entry
     }

@@ -1,5 +1,5 @@
-//! The reports of a study, which its fold only counts: read from the journal, one by one, when
-//! somebody wants the curves.
+//! The reports of a study. The replayed study only counts them; they are read from the journal one
+//! by one when curves are needed.
 
 use super::{JournalError, StudyDir};
 use crate::space::Name;
@@ -8,25 +8,25 @@ use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-/// One report of a trial.
+/// One report of a trial that counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The trial.
+    /// The trial that reported.
     pub trial: TrialId,
-    /// The attempt that made it.
+    /// The attempt of the trial, from 1.
     pub attempt: u32,
-    /// Which of the trial's reports that count it is, from 1.
+    /// The number of the report among the trial's reports that count, from 1.
     pub number: u64,
-    /// Where it stands on the axis of the trial's reports; none before the first that has the key
-    /// of the axis.
+    /// The position on the axis of the trial's reports; `None` before the first report that has the
+    /// axis's key.
     pub step: Option<f64>,
-    /// When it was written to the journal.
+    /// The time at which the report was written to the journal.
     pub at: Timestamp,
-    /// What it said, in the order it was given.
+    /// The reported values, in the order of the report.
     pub values: Vec<(Name, Datum)>,
 }
 
-/// A line of the journal, as far as it is of interest here.
+/// A line of the journal, as far as it is needed here.
 #[derive(Deserialize)]
 struct Line {
     at: Timestamp,
@@ -47,22 +47,22 @@ enum Happened {
     },
 }
 
-/// How far a trial has come.
+/// The position of the reader within a trial.
 #[derive(Debug, Clone, Default)]
 struct Progress {
-    /// The line at which it last began anew.
+    /// The number of the line at which the trial last began anew; 0 if it never did.
     begun: u64,
     number: u64,
-    /// As the fold knows it at the end, so that it is one for all reports.
+    /// The trial's final axis, so that all its reports use the same one.
     axis: Axis,
     step: Option<f64>,
 }
 
-/// Calls `each` for every report that counts of the trials that the study has, in the order they
-/// came. Reports of attempts after which a trial began anew do not count.
+/// Calls `each` for every report that counts of the trials in `study`, in the order of the journal.
+/// Reports of attempts after which a trial began anew do not count.
 ///
 /// # Errors
-/// If the journal cannot be read, a line of it is no entry, or `each` fails.
+/// If the journal cannot be read, a line is not a valid entry, or `each` fails.
 pub fn each<E: From<JournalError>>(
     dir: &StudyDir,
     study: &Study,
@@ -78,7 +78,7 @@ pub fn each<E: From<JournalError>>(
             }
         })
         .collect();
-    // Only a trial with several attempts can have begun anew, and only those need a look ahead.
+    // Only a trial with several attempts can have begun anew: others are spared this first pass.
     if study.trials().iter().any(|trial| trial.attempts > 1) {
         lines(dir, b"\"started\"", &mut |number, line| {
             if let Happened::Started {
@@ -124,8 +124,8 @@ fn of_trial(trials: &mut [Progress], trial: TrialId) -> Option<&mut Progress> {
     trials.get_mut((trial.0 as usize).checked_sub(1)?)
 }
 
-/// Calls `each` with the number of every whole line that has that word near its front, where the
-/// journal's writer puts the kind of event.
+/// Calls `each` with the number of every whole line that contains `word` near its start, where the
+/// writer puts the kind of event. All other lines are skipped unparsed.
 fn lines<E: From<JournalError>>(
     dir: &StudyDir,
     word: &[u8],
@@ -141,6 +141,7 @@ fn lines<E: From<JournalError>>(
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(failed)?;
+        // A torn last line was never committed.
         if line.last() != Some(&b'\n') {
             return Ok(());
         }

@@ -1,8 +1,8 @@
-//! Saving what is good of a damaged journal.
+//! Repair of a damaged journal.
 //!
-//! Every entry that can be read is kept. Where a lost one leaves a gap (a trial that was never
-//! created, an attempt that never started) the gap is filled with the least that can have happened,
-//! taken from the trial's folder where that is possible. The damaged journal stays beside.
+//! Every entry that can be read is kept. Where a lost entry leaves a gap (a trial that was never
+//! created, an attempt that never started), the gap is filled with the minimum that must have
+//! happened, taken from the trial's folder where possible. The damaged journal is kept as a backup.
 
 use super::{JournalError, StudyDir, line};
 use crate::space::Params;
@@ -15,25 +15,25 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What salvaging did.
+/// The result of a repair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Salvaged {
-    /// How many entries were kept.
+    /// The number of entries that were kept.
     pub kept: u64,
-    /// What could not be kept: the line, from 1, and why.
+    /// The lines that could not be kept: the number, from 1, and the reason.
     pub dropped: Vec<(u64, String)>,
-    /// What was made up to fill gaps, in words.
+    /// Descriptions of the events that were made up to fill gaps.
     pub filled: Vec<String>,
-    /// Where the damaged journal is now; `None` if there was nothing to do.
+    /// The path of the damaged journal's backup; `None` if nothing was wrong with the journal.
     pub backup: Option<PathBuf>,
 }
 
-/// Writes the journal anew from all that is good in it, if anything in it is not. To be called by
-/// who holds the lock. `header` is for a journal that has lost its first line.
+/// Rewrites the journal from all its good entries, if any line is damaged or missing. Only the
+/// holder of the lock may call this. `header` is used if the journal has lost its first line.
 ///
 /// # Errors
-/// If the journal cannot be read, or no new one can be written; then the old one is as it was. One
-/// of a newer version is left alone.
+/// If the journal cannot be read, or the new one cannot be written: the old one is then unchanged.
+/// A journal of a newer version is an error too and is left unchanged.
 pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError> {
     let path = dir.journal();
     let fail = |source| JournalError::Io {
@@ -61,15 +61,17 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         number += 1;
         let Some(whole) = piece.strip_suffix(b"\n") else {
             if line::whole(piece).is_none() {
-                // Torn: it was never committed.
+                // A torn line: it was never committed.
                 continue;
             }
+            // A complete entry without a newline: its line break was damaged.
             broken = true;
             mending.line(number, piece)?;
             continue;
         };
         mending.line(number, whole)?;
     }
+    // The journal is in order: leave the file untouched.
     if mending.found.dropped.is_empty()
         && mending.found.filled.is_empty()
         && !broken
@@ -83,37 +85,43 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
     let Some(backup) = backup.into_iter().find(|path| !path.exists()) else {
         return Ok(mending.found);
     };
+    // The backup is a copy, so that there is a journal at every moment.
     fs::copy(&path, &backup).map_err(fail)?;
     let mut file = tempfile::NamedTempFile::new_in(dir.root()).map_err(fail)?;
     let written = file
         .write_all(&mending.out)
         .and_then(|()| file.as_file().sync_all());
     written.map_err(fail)?;
+    // The temporary file has mode 0600, but other users may be allowed to read the journal.
     let about = fs::metadata(&path).map_err(fail)?;
     file.as_file()
         .set_permissions(about.permissions())
         .map_err(fail)?;
     file.persist(&path).map_err(|error| fail(error.error))?;
+    // The snapshot was made from the damaged journal, whose offsets are no longer valid.
     let _ = fs::remove_file(dir.snapshot());
     mending.found.backup = Some(backup);
     Ok(mending.found)
 }
 
+/// A repair in progress.
 struct Mending<'a> {
     dir: &'a StudyDir,
     header: Header,
+    /// The study as rebuilt so far.
     study: Study,
+    /// The lines of the new journal.
     out: Vec<u8>,
-    /// Trials of whose configuration nothing is known.
+    /// Trials without any known parameters. They are removed at the end.
     bare: BTreeSet<TrialId>,
-    /// Whether a whole line is missing before one that is good, so that its number is not the next
-    /// one.
+    /// Whether whole lines are missing before a good one, so that the sequence numbers have a gap
+    /// and the entries must be renumbered.
     has_gap: bool,
     found: Salvaged,
 }
 
 impl Mending<'_> {
-    /// Takes a line, or the two lines that one became when the break between them was damaged.
+    /// Reads a line, or two lines that were joined because the break between them was damaged.
     fn line(&mut self, number: u64, bytes: &[u8]) -> Result<(), JournalError> {
         let why = match line::read(bytes) {
             Ok(entry) => return self.entry(number, entry),
@@ -127,19 +135,20 @@ impl Mending<'_> {
         if let Ok(entry) = line::read(first) {
             self.entry(number, entry)?;
         }
+        // Skips the damaged line break itself, which is one byte.
         match rest.get(1..) {
             None | Some([]) => Ok(()),
             Some(rest) => self.line(number, rest),
         }
     }
 
-    /// Returns whether lines were told apart that had become one.
+    /// Returns whether lines were split that had been joined.
     fn rejoined(&self, bytes: &[u8]) -> bool {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.found.kept > lines
     }
 
-    /// Keeps an entry, filling the gap before it.
+    /// Keeps an entry, after filling the gap before it.
     fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
         let Entry {
             seq,
@@ -156,6 +165,7 @@ impl Mending<'_> {
                 }
                 Err(error) => error,
             };
+            // This version cannot judge an entry of a newer format, so it must not drop it.
             if matches!(error, IllegalEvent::Newer { .. }) {
                 return Err(JournalError::Illegal {
                     path: self.dir.journal(),
@@ -167,6 +177,7 @@ impl Mending<'_> {
                 self.found.dropped.push((number, error.to_string()));
                 return Ok(());
             };
+            // The made-up event is not allowed either: the entry cannot be explained.
             if self.put(at, before, None).is_err() {
                 self.found.dropped.push((number, error.to_string()));
                 return Ok(());
@@ -175,6 +186,8 @@ impl Mending<'_> {
         }
     }
 
+    /// Applies an event to the study and appends it to the new journal, under the next sequence
+    /// number.
     fn put(&mut self, at: Timestamp, event: Event, away: Option<u64>) -> Result<(), IllegalEvent> {
         let entry = Entry {
             seq: self.study.next_seq(),
@@ -183,13 +196,13 @@ impl Mending<'_> {
             away,
         };
         self.study.apply(&entry)?;
-        // An event that was read can be written.
+        // This cannot fail: the event was parsed from JSON before.
         line::write(&mut self.out, &entry).ok();
         Ok(())
     }
 
-    /// Returns what must have happened before an event that cannot stand here; `None` if nothing
-    /// can explain it.
+    /// Returns the event that must have preceded an event which is not allowed here, with a
+    /// description; `None` if no event explains it.
     fn before(&mut self, event: &Event, error: &IllegalEvent) -> Option<(Event, String)> {
         match error {
             IllegalEvent::Opening if self.study.next_seq() == 0 => {
@@ -209,8 +222,8 @@ impl Mending<'_> {
         }
     }
 
-    /// Creates the next trial from its folder. Each lost trial is a lost line, so there cannot be
-    /// more of them.
+    /// Creates the next trial from the files in its folder. Each lost trial implies a lost line, so
+    /// a larger gap in the ids is not filled.
     fn created(&mut self, wanted: TrialId) -> Option<(Event, String)> {
         let trial = self.study.next_id();
         let lost = self.found.dropped.len() as u64;
@@ -244,7 +257,7 @@ impl Mending<'_> {
         ))
     }
 
-    /// Starts, ends or requeues a trial so that an event about it can follow.
+    /// Starts, ends or requeues a trial so that `event` becomes legal for it.
     fn attempt(&self, id: TrialId, event: &Event) -> Option<(Event, String)> {
         let trial = self.study.trial(id)?;
         let running = Attempt(trial.attempts);
@@ -257,17 +270,20 @@ impl Mending<'_> {
             };
             Some((ended, format!("the end of attempt {running} of trial {id}")))
         };
+        // Attempts before `wanted` may be made up: an event within attempt n needs the start of n,
+        // the start of n only the attempts before it.
         let wanted = match event {
             Event::Started { attempt, .. } => attempt.0,
             Event::Placed { attempt, .. }
             | Event::Logged { attempt, .. }
             | Event::Ended { attempt, .. } => {
-                // What is about an attempt that is over cannot be placed any more.
+                // An event of an attempt that is over cannot be placed any more.
                 if attempt.0 <= running.0 {
                     return None;
                 }
                 attempt.0 + 1
             }
+            // A verdict names no attempt: one missing start is enough to allow it.
             Event::Judged { .. } => running.0 + 2,
             Event::Requeued { .. } | Event::Removed { .. }
                 if trial.state == TrialState::Running =>
@@ -309,7 +325,7 @@ impl Mending<'_> {
         }
     }
 
-    /// Removes the trials of which nothing is known: nobody could run them.
+    /// Removes the trials without known parameters: they could not be run.
     fn end(&mut self) {
         let at = self.study.at().unwrap_or(Timestamp::from_micros(0));
         for id in std::mem::take(&mut self.bare) {
@@ -391,7 +407,7 @@ mod tests {
     }
 
     fn written() -> (tempfile::TempDir, StudyDir) {
-        // In memory where there is such a folder: the tests write thousands of journals.
+        // In memory where such a folder exists: the tests write thousands of journals.
         let folder = tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
             .unwrap();
@@ -421,7 +437,8 @@ mod tests {
     fn a_journal_from_which_whole_lines_are_gone_is_numbered_anew() {
         let (_folder, dir) = written();
         let whole = fs::read_to_string(dir.journal()).unwrap();
-        // All of trial 1 but its creation: what follows is what can follow, under other numbers.
+        // Drops all lines of trial 1 but its creation. The rest is still legal, with other sequence
+        // numbers.
         let lines: Vec<&str> = whole.lines().collect();
         fs::write(
             dir.journal(),
@@ -469,7 +486,7 @@ mod tests {
                     .all(|(number, _)| *number as usize > line),
                 "byte {at}: {found:?}"
             );
-            // What is kept is what was there, in order.
+            // The entries that were kept are original entries in their original order.
             let kept: Vec<Event> = Journal::open(&dir)
                 .unwrap()
                 .map(|entry| entry.unwrap().event)
@@ -485,7 +502,7 @@ mod tests {
                     "byte {at}: {event:?} is not there"
                 );
             }
-            // Without its last end the last trial is one that was lost with its run.
+            // Without the last `Ended`, the last trial counts as lost with its run.
             assert!(
                 study.trials().len() == 2 && study.running_count() <= 1,
                 "byte {at}"

@@ -1,8 +1,9 @@
-//! The folded journal, kept beside it so that a reader folds only what came after.
+//! The snapshot: the state of a study after replaying its journal, so that a reader replays only
+//! later entries.
 //!
-//! A projection: deleted, it is missed by nobody; written by another version or for another
-//! journal, it is not used. Its first line is the study without its trials, every further one an
-//! array of some of them, so that all cores can read it.
+//! The snapshot is a projection: it can be deleted at any time, and it is ignored if another
+//! version wrote it or it belongs to another journal. The first line is the study without its
+//! trials; every further line is an array of some trials, so that all cores can parse them.
 
 use super::{JournalError, Replay, StudyDir, lock};
 use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
@@ -13,13 +14,15 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Counts the changes of what a folded trial remembers. A snapshot of another format is not used.
+/// The version of the snapshot's format. It increases when the stored state of a trial changes; a
+/// snapshot of another format is ignored.
 const FORMAT: u32 = 2;
-/// How many trials stand in a line.
+/// Number of trials per line.
 const LINE: usize = 256;
-/// How much of the journal before the offset must be the same for a snapshot to be of that journal.
+/// Number of bytes of the journal before the offset that must match for a snapshot to belong to it.
 const WITNESS: u64 = 256;
 
+/// The first line of a snapshot, as it is written.
 #[derive(Serialize)]
 struct Written<'a> {
     version: &'a str,
@@ -30,6 +33,7 @@ struct Written<'a> {
     study: &'a Study,
 }
 
+/// The first line of a snapshot, as it is read.
 #[derive(Deserialize)]
 struct Kept {
     version: String,
@@ -40,11 +44,11 @@ struct Kept {
     study: Study,
 }
 
-/// Reads a study without taking anything: from its snapshot, if that is good, and the journal after
-/// it.
+/// Reads a study without taking the lock: from its snapshot, if that is valid, and the later
+/// entries of the journal.
 ///
 /// # Errors
-/// [`JournalError::NoStudy`] if there is none; as for reading a journal otherwise.
+/// [`JournalError::NoStudy`] if there is none; otherwise as for reading a journal.
 pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
     if !dir.exists() {
         return Err(JournalError::NoStudy(dir.root().to_owned()));
@@ -59,8 +63,8 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
     Ok(study)
 }
 
-/// Reads a study as [`read`] does, and knows what the next run will find: that trials which run in
-/// a study that nobody runs are lost.
+/// Reads a study as [`read`] does, with the state that the next run will find: if no process runs
+/// the study, its running trials are lost.
 ///
 /// # Errors
 /// As [`read`].
@@ -70,8 +74,10 @@ pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
     Ok(study)
 }
 
-/// Ends the trials that run in a study that nobody runs, as the next run will.
+/// Ends the running trials of a study as lost, if no process runs the study. The next run will do
+/// the same.
 pub fn settle(dir: &StudyDir, study: &mut Study) {
+    // With a run active, its running trials are not lost.
     if study.running_count() == 0 || lock::is_held(dir) {
         return;
     }
@@ -94,24 +100,26 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
             event,
             away: None,
         };
-        // It runs, so it can end.
+        // This cannot fail: the trial is running, so it can end.
         let _ = study.apply(&entry);
     }
 }
 
-/// Writes the snapshot of a study whose journal has `offset` bytes, atomically.
+/// Writes the snapshot of a study, atomically. `offset` is the length of its journal in bytes.
 ///
 /// # Errors
-/// If it cannot be written; readers then fold the journal, which is only slower.
+/// If it cannot be written. Readers then replay the journal, which is only slower.
 pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> {
     let witness = witness(dir, offset)?;
-    // As any new file, so that whoever may read the journal may read this.
+    // The mode of any new file (tempfile's default is 0600), so that all readers of the journal can
+    // read the snapshot.
     let mode = Permissions::from_mode(0o666);
     let file = tempfile::Builder::new()
         .prefix(".snapshot")
         .permissions(mode)
         .tempfile_in(dir.root())?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
+    // The trials follow on lines of their own.
     let shell = study.without_trials();
     serde_json::to_writer(
         &mut out,
@@ -135,10 +143,12 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
     Ok(())
 }
 
+/// Returns the snapshot of the present journal; `None` if there is no valid one.
 fn load(dir: &StudyDir) -> Option<Kept> {
     let text = std::fs::read(dir.snapshot()).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut kept: Kept = serde_json::from_slice(lines.next()?).ok()?;
+    // The snapshot of another version of swath, or of another journal, is ignored.
     if kept.version != VERSION
         || kept.format != FORMAT
         || witness(dir, kept.offset).ok()? != kept.witness
@@ -151,9 +161,11 @@ fn load(dir: &StudyDir) -> Option<Kept> {
         .map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok())
         .collect();
     kept.study = kept.study.with_trials(trials?.into_iter().flatten());
+    // Lines may be missing from a damaged snapshot.
     (kept.study.trials().len() == kept.trials).then_some(kept)
 }
 
+/// Returns the last [`WITNESS`] bytes of the journal before `offset`, which identify the journal.
 fn witness(dir: &StudyDir, offset: u64) -> std::io::Result<String> {
     let mut file = File::open(dir.journal())?;
     let start = offset.saturating_sub(WITNESS);

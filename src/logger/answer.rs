@@ -1,8 +1,8 @@
-//! The answer to a trial that asked whether it may go on: one small file in the trial's folder,
-//! written whole.
+//! The answer to a trial that asked whether it may continue: one small file in the trial's folder,
+//! replaced atomically.
 //!
-//! A trial asks by the line `{"kind": "ask", "id": "…"}` behind a report. Whoever runs the study
-//! answers when everything before that line is decided and in the journal.
+//! A trial asks with the line `{"kind": "ask", "id": "…"}` after a report. The process that runs
+//! the study answers once everything before that line is decided and in the journal.
 
 use super::Directive;
 use serde::{Deserialize, Serialize};
@@ -14,33 +14,35 @@ use std::time::{Duration, Instant};
 /// The name of the file.
 const FILE: &str = "answer";
 
-/// The first and the longest pause between two looks.
+/// The first and the longest pause between two polls of the file.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
 
-/// What is answered.
+/// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The question's `id`.
+    /// The `id` of the question.
     pub id: String,
-    /// Whether the trial may go on.
+    /// Whether the trial continues.
     pub directive: Directive,
-    /// Why, in words; empty if it goes on without a reason.
+    /// The reason in words; empty if the trial continues without one.
     #[serde(default)]
     pub why: String,
 }
 
 impl Answer {
-    /// Puts it into the trial's folder, in place of an earlier one.
+    /// Writes the answer to the trial's folder and replaces an earlier one.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn give(&self, trial: &Path) -> io::Result<()> {
+        // Written beside the target and renamed, so that the waiting trial never reads half an
+        // answer.
         let part = trial.join("answer.part");
         fs::write(&part, serde_json::to_vec(self)?)?;
         fs::rename(part, trial.join(FILE))
     }
 
-    /// Waits for the answer to the question `id`, at most that long.
+    /// Waits for the answer to the question `id`, for at most `at_most`. Polls with growing pauses.
     pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
         let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
         loop {
@@ -58,10 +60,10 @@ impl Answer {
         }
     }
 
-    /// Takes away what an attempt leaves.
+    /// Removes the answer of an earlier attempt.
     ///
     /// # Errors
-    /// If a file is there and cannot be removed.
+    /// If a file exists and cannot be removed.
     pub(super) fn clear(trial: &Path) -> io::Result<()> {
         for name in [FILE, "answer.part"] {
             match fs::remove_file(trial.join(name)) {

@@ -1,4 +1,4 @@
-//! The child's end: appends whole lines to `$SWATH_RECORDS`.
+//! The child's end of a logger: appends whole lines to `$SWATH_RECORDS`.
 
 use super::files::drain;
 use super::tail::LONGEST;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FULL: usize = 1 << 16;
 const SECOND: i64 = 1_000_000;
 
-/// Appends lines, metrics together with what follows them.
+/// Appends lines. Metrics are buffered and written with the next line that is not.
 #[derive(Debug)]
 pub(super) struct Appender {
     path: PathBuf,
@@ -21,7 +21,8 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    /// Opens `path` to append to; `trial` is the folder in which a file `stop` may appear.
+    /// Opens `path` for appending. `trial` is the folder in which a file `stop` may appear; `now`
+    /// is in microseconds since 1970, as in all methods.
     pub(super) fn open(path: PathBuf, trial: PathBuf, now: i64) -> Result<Self, LoggerError> {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|source| LoggerError::Append {
@@ -43,13 +44,13 @@ impl Appender {
         &self.trial
     }
 
-    /// Appends a line now, with those that wait, in one write.
+    /// Appends a line at once, together with the buffered lines, in one write.
     pub(super) fn now(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
         self.wait(line)?;
         self.flush(now)
     }
 
-    /// Appends a line soon.
+    /// Appends a line to the buffer and writes the buffer when it is full or a second old.
     pub(super) fn soon(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
         self.wait(line)?;
         let due = self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND as u64;
@@ -71,7 +72,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Appends what waits.
+    /// Writes the buffered lines.
     pub(super) fn flush(&mut self, now: i64) -> Result<(), LoggerError> {
         self.flushed = now;
         drain(&mut self.file, &mut self.lines).map_err(|source| LoggerError::Append {
@@ -80,7 +81,8 @@ impl Appender {
         })
     }
 
-    /// Returns what the file `stop` says: it may hold the word `pause`.
+    /// Returns the directive in the file `stop`: `Pause` if it begins with the word `pause`, else
+    /// `Stop`. Without the file the trial continues.
     pub(super) fn directive(&self) -> Directive {
         match fs::read(&self.stop) {
             Ok(word) if word.starts_with(b"pause") => Directive::Pause,
@@ -91,7 +93,7 @@ impl Appender {
 }
 
 impl Drop for Appender {
-    /// Saves the metrics of a program that ends without a word.
+    /// Writes the buffered metrics of a program that ends without a call of `flush`.
     fn drop(&mut self) {
         let _ = self.flush(self.flushed);
     }

@@ -1,4 +1,4 @@
-//! Stores files under a trial's `artifacts/`, in folders by type, as MLXP lays them out.
+//! Stores files under a trial's `artifacts/`, in folders by type, in MLXP's layout.
 
 use super::copy::copy;
 use super::digest::LeftOut;
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 /// A file or folder that was stored.
 #[derive(Debug)]
 pub(super) struct Stored {
-    /// Its path relative to the trial's folder.
+    /// The path relative to the trial's folder.
     pub(super) path: String,
-    /// What is not part of it.
+    /// The entries that were not stored, with reasons.
     pub(super) left_out: Vec<LeftOut>,
 }
 
 /// Copies `real`, which the trial named `relative`, into the trial's folder.
 ///
-/// What already lies under the trial's `artifacts/` stays where it is. A copy appears under its
-/// name only when it is complete.
+/// A file that already lies under the trial's `artifacts/` stays where it is. A copy appears under
+/// its name only when it is complete.
 pub(super) fn store(
     trial: &Path,
     real: &Path,
@@ -41,6 +41,7 @@ pub(super) fn store(
             left_out: Vec::new(),
         });
     }
+    // A copy of such a folder would contain itself.
     if trial
         .canonicalize()
         .is_ok_and(|trial| trial.starts_with(real))
@@ -60,6 +61,7 @@ pub(super) fn store(
         .tempdir_in(parent)?;
     let draft = whole.path().join("copy");
     let left_out = copy(real, &draft, &mut |_| Ok(()))?;
+    // A rename replaces a file, but not a folder that has entries.
     if target.is_dir() {
         fs::remove_dir_all(&target)?;
     }
@@ -72,8 +74,11 @@ pub(super) fn store(
     })
 }
 
-/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder, in place of what was there.
-/// Returns where that is.
+/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder and replaces an existing
+/// file. Returns the path relative to the trial's folder.
+///
+/// The name must be a relative path of at most 200 bytes without `..` and control characters;
+/// otherwise an error is returned.
 pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::Result<String> {
     let plain = Path::new(name)
         .components()
@@ -93,6 +98,7 @@ pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::
         .prefix(".copy")
         .tempfile_in(parent)?;
     io::Write::write_all(&mut draft, bytes)?;
+    // Temporary files are created for the owner only.
     draft
         .as_file()
         .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
@@ -101,7 +107,7 @@ pub(super) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::
     Ok(format!("artifacts/{folder}/{name}"))
 }
 
-/// The folders that MLXP loads from by itself; everything else is a file.
+/// Returns the folder for a file's extension: one of those that MLXP loads from, or `file`.
 fn folder_of(path: &str) -> &'static str {
     match Path::new(path)
         .extension()

@@ -1,4 +1,5 @@
-//! Copies files and folders into a trial's folder, sharing blocks where the file system can.
+//! Copies files and folders into a trial's folder, and shares blocks with the original where the
+//! file system can.
 
 use super::digest::{LeftOut, kind_of, open_regular};
 use std::fs::{self, File, OpenOptions};
@@ -7,11 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Copies a file, or a folder of files and folders, and returns what is not part of the copy.
+/// Copies a file or a folder, and returns the entries that are not part of the copy.
 ///
-/// A link to a file stands for the file. Links to folders or to nothing, named pipes, sockets,
-/// devices and unreadable files inside a folder are left out. `reserve` is asked for room for each
-/// file whose blocks cannot be shared with the original.
+/// A link to a file is copied as that file. Inside a folder, links to folders or to nothing, named
+/// pipes, sockets, devices and unreadable files are omitted. `reserve` is called with the size of
+/// each file whose blocks cannot be shared with the original.
 ///
 /// # Errors
 /// If `from` itself cannot be read, `reserve` refuses, or the copy cannot be written.
@@ -70,6 +71,7 @@ fn copy_file(
     reserve: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let about = original.metadata()?;
+    // The owner can read and write the copy, whatever the mode of the original.
     let mode = about.permissions().mode() & 0o777 | 0o600;
     let mut copy = OpenOptions::new()
         .write(true)
@@ -80,12 +82,12 @@ fn copy_file(
         return Ok(());
     }
     reserve(about.len())?;
-    // A file that grows meanwhile takes no more room than was reserved for it.
+    // If the file grows meanwhile, the copy takes no more space than was reserved for it.
     io::copy(&mut original.take(about.len()), &mut copy)?;
     Ok(())
 }
 
-/// Lets the copy share the blocks of the original; returns whether that was possible.
+/// Makes the copy share the blocks of the original; returns whether the file system supports it.
 #[cfg(target_os = "linux")]
 fn share_blocks(original: &File, copy: &File) -> bool {
     rustix::fs::ioctl_ficlone(copy, original).is_ok()

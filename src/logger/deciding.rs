@@ -1,17 +1,18 @@
-//! The metrics that decide, and what a trial said under their names in place of a number.
+//! The metrics that decide, and the values that a trial gave for them in place of a number.
 //!
-//! A number in quotes counts as the number it is, with one warning. Anything else is remembered,
-//! so that a trial without its objective fails with the reason and not with "never reported".
+//! A quoted number counts as the number, with one warning. Any other value is remembered, so that a
+//! trial without its objective fails with the reason and not with "never reported".
 
 use crate::space::Name;
 use crate::study::absence::{not_a_number, shortened};
 use crate::study::{Datum, LogRecord, Metric};
 
-/// The objectives, the resource and the metrics of the outcome constraints of a study.
+/// The deciding metrics of a study: the objectives, the resource and the metrics of the outcome
+/// constraints.
 #[derive(Debug, Default)]
 pub(crate) struct DecidingMetrics {
     metrics: Vec<DecidingMetric>,
-    /// How many of them were not reported as a number so far.
+    /// Number of deciding metrics that were not reported as a number so far.
     without_number: usize,
     refused_lines: u64,
     last_refusal: Option<String>,
@@ -25,29 +26,29 @@ struct DecidingMetric {
     instead: Option<Instead>,
 }
 
-/// Something that a trial gave under the name of a deciding metric and that is no reported number.
+/// The last value of a deciding metric that is not a reported number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Instead {
     Text(String),
     Null,
     Nested(String),
-    /// It was recorded as a metric, which describes.
+    /// The trial recorded a number as a metric, which only describes.
     Metric,
-    /// It was recorded as a result of the trial.
+    /// The trial recorded the value as an output.
     Output,
-    /// It was reported by another worker than the first.
+    /// A worker with this rank, which is not 0, reported the value.
     OtherRank(u32),
-    /// Nothing, for the reason that the output gives.
+    /// The trial recorded no value; the text is the reason, taken from its output.
     Unreported(String),
 }
 
 impl Instead {
-    /// Takes the beginning of a list or an object.
+    /// Makes the value for a list or an object from the beginning of its text.
     pub(super) fn nested(text: &str) -> Self {
         Self::Nested(shortened(text))
     }
 
-    /// Says what it was, to follow the metric's name.
+    /// Returns the message about the value, worded to follow the metric's name.
     fn reason(&self) -> String {
         match self {
             Self::Text(text) => not_a_number(text),
@@ -72,7 +73,7 @@ impl Instead {
 }
 
 impl DecidingMetrics {
-    /// Makes one for the metrics of these names.
+    /// Makes the deciding metrics from their names.
     pub(crate) fn new(names: &[Name]) -> Self {
         let metric = |name: &Name| DecidingMetric {
             name: name.clone(),
@@ -92,7 +93,8 @@ impl DecidingMetrics {
         self.metrics.iter_mut().find(|metric| metric.name == *name)
     }
 
-    /// Takes a reported value; a number in quotes becomes the number, and the first time a flaw.
+    /// Converts a reported value: a quoted number becomes a number, and adds a flaw the first time.
+    /// Values of metrics that do not decide are returned unchanged.
     pub(super) fn read(&mut self, name: &Name, datum: Datum, flaws: &mut Vec<String>) -> Datum {
         let text = match &datum {
             Datum::Number(_) => return datum,
@@ -114,7 +116,7 @@ impl DecidingMetrics {
         Datum::Number(Metric(number))
     }
 
-    /// Notes which metrics a report that decides gave a number.
+    /// Marks the metrics for which a deciding report has a number.
     pub(super) fn note_numbers(&mut self, values: &[(Name, Datum)]) {
         if self.without_number == 0 {
             return;
@@ -127,14 +129,14 @@ impl DecidingMetrics {
         }
     }
 
-    /// Notes the values of a report that another worker than the first made, which does not decide.
+    /// Notes the names of a report from a worker other than rank 0, which does not decide.
     pub(super) fn note_other_rank<'n>(&mut self, names: impl Iterator<Item = &'n Name>, rank: u32) {
         for name in names {
             self.note_elsewhere(name, || Instead::OtherRank(rank));
         }
     }
 
-    /// Takes the values of a report, as [`read`](Self::read) does.
+    /// Converts all values of a report, as [`read`](Self::read) does.
     #[cfg(feature = "engine")]
     pub(crate) fn read_all(&mut self, values: &mut [(Name, Datum)], flaws: &mut Vec<String>) {
         for (name, datum) in values {
@@ -143,7 +145,7 @@ impl DecidingMetrics {
         }
     }
 
-    /// Remembers what a report gave under a name in place of a value.
+    /// Remembers the value that a report gave for a metric in place of a number.
     pub(super) fn note(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
         if self.without_number > 0
             && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
@@ -152,7 +154,7 @@ impl DecidingMetrics {
         }
     }
 
-    /// Remembers where else than in a report something stands, unless a report gave a reason.
+    /// Remembers a value that is recorded outside of a report, unless there is a reason already.
     pub(super) fn note_elsewhere(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
         if self.without_number > 0
             && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
@@ -161,20 +163,20 @@ impl DecidingMetrics {
         }
     }
 
-    /// Remembers that a line was left out, which may have had any of them.
+    /// Remembers that a line was refused, because it may have contained a deciding metric.
     pub(super) fn note_refused(&mut self, why: &str) {
         self.refused_lines += 1;
         self.last_refusal = Some(why.to_owned());
     }
 
-    /// Returns whether nothing was recorded under the name, neither a number nor anything else.
+    /// Returns whether nothing was recorded for the metric, neither a number nor any other value.
     pub(super) fn is_silent(&self, name: &Name) -> bool {
         self.metrics
             .iter()
             .any(|metric| metric.name == *name && !metric.has_number && metric.instead.is_none())
     }
 
-    /// Returns a record for each metric without a number of which it is known why.
+    /// Returns a record for each metric that has no number and a known reason.
     pub(super) fn absent(&self) -> Vec<LogRecord> {
         let absent = |metric: &DecidingMetric| {
             let reason = metric
@@ -191,7 +193,7 @@ impl DecidingMetrics {
         self.metrics.iter().filter_map(absent).collect()
     }
 
-    /// Says that lines were left out.
+    /// Returns the message that lines were refused, or `None` if there were none.
     fn refusals(&self) -> Option<String> {
         let last = self.last_refusal.as_ref()?;
         let lines = match self.refused_lines {
@@ -204,7 +206,7 @@ impl DecidingMetrics {
     }
 }
 
-/// Reads a number that stands in quotes, as a JSON text or among printed punctuation.
+/// Parses a number in quotes, as a JSON text or among printed punctuation.
 pub(super) fn number_in_quotes(text: &str) -> Option<f64> {
     let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
     text.trim_matches(is_around).parse().ok()

@@ -1,10 +1,10 @@
-//! DVC digests: of a file its md5; of a folder the md5 of the sorted JSON list of its files, with
-//! `.dir` behind it.
+//! DVC digests: for a file its md5; for a folder the md5 of the sorted JSON list of its files,
+//! followed by `.dir`.
 //!
-//! What DVC 3 records for the same data (`X.dvc`, CMF) is the same text. Like DVC, a folder's
-//! digest follows links to files and leaves out links to folders. Links to nothing, named pipes and
-//! unreadable files are left out too, where DVC gives up; everything that is left out is named in
-//! the digest.
+//! The result equals the text that DVC 3 records for the same data (`X.dvc`, CMF). As in DVC, a
+//! folder's digest follows links to files and leaves out links to folders. Links to nothing, named
+//! pipes and unreadable files are left out too, where DVC fails. The digest names all entries that
+//! it leaves out.
 
 use super::DigestCache;
 use md5::{Digest as _, Md5};
@@ -16,30 +16,30 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How much of a file is read at a time.
+/// Number of bytes that are read from a file at a time.
 const CHUNK: usize = 1 << 17;
-/// A thread is worth starting for this many bytes.
+/// Number of bytes that justify another thread.
 const PER_THREAD: u64 = 1 << 21;
 
-/// What identifies the content of a file or folder, as DVC 3 computes it.
+/// The digest of a file's or folder's content, as DVC 3 computes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// 32 hexadecimal digits, with `.dir` behind that of a folder.
+    /// 32 hexadecimal digits, followed by `.dir` for a folder.
     pub md5: String,
-    /// Bytes in all.
+    /// Total size in bytes.
     pub size: u64,
-    /// Files in all: 1 for a file.
+    /// Total number of files: 1 for a file.
     pub files: u64,
-    /// Entries of the folder that are not part of it, by path.
+    /// Entries of the folder that the digest leaves out, sorted by path.
     pub left_out: Vec<LeftOut>,
 }
 
-/// An entry of a folder that is not part of its digest or copy.
+/// An entry of a folder that its digest or copy leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeftOut {
-    /// Its path in the folder.
+    /// The path relative to the folder.
     pub path: String,
-    /// Why it is left out.
+    /// The reason why it is left out.
     pub why: String,
 }
 
@@ -61,35 +61,35 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Why something has no digest.
+/// The reason why a path has no digest.
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
-    /// Nothing is there.
+    /// The path does not exist.
     #[error("`{}` does not exist", .0.display())]
     Missing(PathBuf),
-    /// A symbolic link leads to nothing.
+    /// The path is a symbolic link to nothing.
     #[error("`{}` is a symbolic link to nothing", .0.display())]
     Dangling(PathBuf),
-    /// Symbolic links lead in a circle.
+    /// The path leads through a loop of symbolic links.
     #[error("`{}` is a symbolic link that leads back to itself", .0.display())]
     Loop(PathBuf),
-    /// It is neither file nor folder.
+    /// The path is neither file nor folder.
     #[error("`{}` is {kind}, neither a file nor a folder", .path.display())]
     Special {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type in words: `a named pipe`.
         kind: &'static str,
     },
-    /// It was written to while it was read.
+    /// The file was written to while it was read.
     #[error("`{}` changed while it was read", .0.display())]
     Changed(PathBuf),
-    /// It could not be read.
+    /// The file or folder could not be read.
     #[error("could not read `{}`", .path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -121,10 +121,10 @@ impl From<DigestError> for io::Error {
 }
 
 /// Returns the DVC digest of a file or folder, reading its files in parallel. A symbolic link
-/// stands for what it leads to.
+/// stands for its target.
 ///
 /// # Errors
-/// [`DigestError`] names the file in the way.
+/// [`DigestError`] names the file that could not be read.
 pub fn digest(path: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
     let about = fs::metadata(path).map_err(|error| read_error(path, error))?;
     if about.is_dir() {
@@ -185,18 +185,19 @@ fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestErro
 /// A file to hash.
 pub(super) struct Found {
     path: PathBuf,
-    /// Its path in the folder, with slashes.
+    /// The path relative to the folder, with slashes.
     relative: Vec<u8>,
     pub(super) state: State,
 }
 
-/// What changes when a file does.
+/// The metadata that change when a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) dev: u64,
     pub(super) inode: u64,
     pub(super) size: u64,
-    /// Nanoseconds since 1970: of the content, and of the inode, which nobody can set back.
+    /// Nanoseconds since 1970. `modified` is the time of the content; `changed` is the time of the
+    /// inode, which no program can set back.
     pub(super) modified: i128,
     pub(super) changed: i128,
 }
@@ -223,7 +224,7 @@ fn state_of(path: &Path, about: &Metadata) -> Result<State, DigestError> {
     }
 }
 
-/// Returns the name of a kind of file that has no content to hash.
+/// Returns the type, in words, of an entry that has no content to hash; `None` for a regular file.
 fn special(kind: fs::FileType) -> Option<&'static str> {
     match () {
         () if kind.is_file() => None,
@@ -234,9 +235,10 @@ fn special(kind: fs::FileType) -> Option<&'static str> {
     }
 }
 
-/// Returns why an entry of a folder is left out; `None` of a file and of a link to a file.
+/// Returns the reason why an entry of a folder is left out; `None` for a file and for a link to a
+/// file.
 ///
-/// `about` is of the entry itself, which is no folder.
+/// `about` describes the entry itself, which is not a folder.
 pub(super) fn kind_of(path: &Path, about: &Metadata) -> Option<String> {
     if !about.is_symlink() {
         return special(about.file_type()).map(str::to_owned);
@@ -248,7 +250,8 @@ pub(super) fn kind_of(path: &Path, about: &Metadata) -> Option<String> {
     }
 }
 
-/// Opens a regular file for reading. Whatever else is there by now is never waited for.
+/// Opens a regular file for reading. If the path has become a pipe or device by now, the call fails
+/// instead of blocking.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new()
@@ -261,8 +264,8 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Lists every file below `root`, and what is neither file nor folder. Links to folders are not
-/// followed.
+/// Lists all files below `root`, and the entries that are neither file nor folder. Links to folders
+/// are not followed.
 fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
     let mut files = Vec::new();
     let mut left_out = Vec::new();
@@ -280,6 +283,7 @@ fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
+                    // After an error of the directory stream the rest of the folder cannot be read.
                     left_out.push(LeftOut::new(&prefix, error.to_string()));
                     break;
                 }
@@ -300,7 +304,7 @@ fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
     Ok((files, left_out))
 }
 
-/// What an entry of a folder is for its digest.
+/// The type of a folder's entry for its digest.
 enum Entry {
     Folder,
     File(State),
@@ -335,15 +339,15 @@ fn read_error(path: &Path, source: io::Error) -> DigestError {
     }
 }
 
-/// Returns the md5 of each file, from the cache or by reading, with as many threads as the bytes
-/// are worth.
+/// Returns the md5 of each file, from the cache or by reading. The number of threads depends on the
+/// total size.
 fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Vec<Result<[u8; 16], DigestError>> {
     let known: Vec<Option<[u8; 16]>> = match cache {
         Some(cache) => cache.look_up(files),
         None => vec![None; files.len()],
     };
     let mut unknown: Vec<usize> = (0..files.len()).filter(|at| known[*at].is_none()).collect();
-    // The largest first, so that no thread is left alone with one at the end.
+    // The largest file goes first, so that no thread is left alone with it at the end.
     unknown.sort_by_key(|at| std::cmp::Reverse(files[*at].state.size));
     let mut read = read_all(files, &unknown);
     if let Some(cache) = cache {
@@ -360,7 +364,7 @@ fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Vec<Result<[u8; 16], 
         .collect()
 }
 
-/// A file by its place in a list, and its md5.
+/// The index of a file in a list, and its md5.
 type Hashed = (usize, Result<[u8; 16], DigestError>);
 
 fn read_all(files: &[Found], wanted: &[usize]) -> Vec<Hashed> {
@@ -412,6 +416,7 @@ fn read_one(found: &Found, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
             Ok(read) => {
                 md5.update(&buffer[..read]);
                 size += read as u64;
+                // A file that grows as fast as it is read would keep the thread here for ever.
                 if size > found.state.size {
                     return Err(DigestError::Changed(found.path.clone()));
                 }
@@ -431,8 +436,8 @@ pub(super) fn hex(md5: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*md5))
 }
 
-/// Iterates over the code points of a file name as Python sees it: a byte that is not UTF-8 is a
-/// lone surrogate.
+/// Iterates over the code points of a file name as Python decodes it: a byte that is not UTF-8
+/// becomes a lone surrogate.
 fn points(name: &[u8]) -> impl Iterator<Item = u32> {
     name.utf8_chunks().flat_map(|chunk| {
         let invalid = chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte));
@@ -440,7 +445,7 @@ fn points(name: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Appends a JSON string as Python's `json.dumps` writes it.
+/// Appends a JSON string in the form of Python's `json.dumps`.
 fn python_text(out: &mut Vec<u8>, name: &[u8]) {
     out.push(b'"');
     for point in points(name) {

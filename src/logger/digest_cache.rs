@@ -1,4 +1,4 @@
-//! Remembers digests, so that data that has not changed costs one stat a file.
+//! A cache of digests, so that unchanged data costs one stat call per file.
 
 use super::digest::{Found, State, hex};
 use std::collections::HashMap;
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A file touched this shortly before it was read is not remembered: a write in the same tick of
-/// the clock would not show in its times.
+/// Minimum age in nanoseconds of a file's last change when its digest enters the cache. A later
+/// write in the same tick of the clock would not change the file's times.
 const SETTLED: i128 = 200_000_000;
 /// The first line of a cache file.
 const HEADING: &str = "swath digests 1";
 
-/// Remembers the digests of files by device, inode, size and times, so that what has not changed
-/// costs one stat.
+/// A cache of file digests by device, inode, size and times, so that an unchanged file costs one
+/// stat call.
 #[derive(Debug, Default)]
 pub struct DigestCache {
     path: PathBuf,
@@ -25,14 +25,14 @@ pub struct DigestCache {
 #[derive(Debug, Default)]
 struct Known {
     files: HashMap<(u64, u64), (State, [u8; 16])>,
-    /// Lines that the file does not have yet.
+    /// Lines that are not in the file yet.
     new: String,
-    /// Lines the file has.
+    /// Number of lines in the file.
     lines: usize,
 }
 
 impl DigestCache {
-    /// Reads the cache kept in `path`; one that is missing or unreadable is empty.
+    /// Reads the cache from `path`. A missing or unreadable file gives an empty cache.
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let mut known = Known::default();
@@ -53,7 +53,8 @@ impl DigestCache {
         }
     }
 
-    /// Adds what is new to the file; one that has more old lines than valid ones is written anew.
+    /// Appends the new lines to the file. A file with more outdated lines than valid ones is
+    /// rewritten.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -72,6 +73,7 @@ impl DigestCache {
                 .path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
+            // Written beside the target and renamed, so that another run never reads half a cache.
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all(text.as_bytes())?;
             file.persist(&self.path)?;

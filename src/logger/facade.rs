@@ -1,4 +1,4 @@
-//! The one logger type: the same methods in a child process and on the supervising side.
+//! The logger type, with the same methods in a child process and on the supervising side.
 
 use super::appender::Appender;
 use super::folder::Recorded;
@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an answer is waited for.
+/// Maximum time that a trial waits for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Records what a trial does, bound to one attempt of one trial.
+/// Records the results of a trial, bound to one attempt of one trial.
 pub struct TrialLogger {
     identity: Identity,
     end: End,
-    /// What [`log`](Self::log) takes.
+    /// The filter that [`log`](Self::log) applies.
     pub(super) due: Due,
-    /// Which worker of the trial it is that of; 0 of a trial that is not distributed.
+    /// The rank of the worker within the trial; 0 for a trial that is not distributed.
     pub(super) rank: u32,
 }
 
@@ -37,8 +37,8 @@ enum End {
 }
 
 impl TrialLogger {
-    /// Makes the logger of the trial this process is, from the `SWATH_*` variables; `None` in a
-    /// process that swath did not start.
+    /// Makes the logger of the trial that this process is, from the `SWATH_*` variables. Returns
+    /// `None` in a process that swath did not start.
     ///
     /// # Errors
     /// If the variables are incomplete, or the records file cannot be opened.
@@ -94,8 +94,8 @@ impl TrialLogger {
         }))
     }
 
-    /// Makes the logger of the supervising side, also for closures: it writes the trial's own files
-    /// and passes the rest to `sink`.
+    /// Makes the logger of the supervising side, also for closures. It writes the trial's own files
+    /// and forwards the other records to `sink`.
     ///
     /// # Errors
     /// None at present: files are opened when the first record needs them.
@@ -113,7 +113,7 @@ impl TrialLogger {
         })
     }
 
-    /// Uses `cache` for the digests of data sets and models; of the supervising side only.
+    /// Uses `cache` for the digests of data sets and models. Without effect in a child.
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<DigestCache>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -122,8 +122,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the metrics that decide: under their names a number in quotes is a number, and what
-    /// is none becomes the reason why there is none. Of the supervising side only.
+    /// Sets the metrics that decide. A quoted number counts as a number for them, and any other
+    /// value is remembered as the reason why the metric has no number. Without effect in a child.
     #[must_use]
     pub fn with_deciding_metrics(mut self, names: &[Name]) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -132,8 +132,8 @@ impl TrialLogger {
         self
     }
 
-    /// Uses `models` to hold the bytes of models; of the supervising side only. Without it they are
-    /// only referred to.
+    /// Uses `models` to hold the bytes of models. Without a store, models are only referred to.
+    /// Without effect in a child.
     #[must_use]
     pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -142,8 +142,8 @@ impl TrialLogger {
         self
     }
 
-    /// Names the reported key that counts the scheduler's resource, if there is one. Of the
-    /// supervising side only.
+    /// Sets the reported key that counts the scheduler's resource, if there is one. Without effect
+    /// in a child.
     #[must_use]
     pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
         if let End::Here(here) = &mut self.end {
@@ -152,7 +152,8 @@ impl TrialLogger {
         self
     }
 
-    /// Returns whether nothing was recorded under the name of a deciding metric in this attempt.
+    /// Returns whether this attempt has recorded nothing for a deciding metric. Always false in a
+    /// child.
     pub fn is_silent(&mut self, metric: &Name) -> bool {
         match &mut self.end {
             End::Here(here) => here.is_silent(metric),
@@ -160,7 +161,7 @@ impl TrialLogger {
         }
     }
 
-    /// Remembers why a metric was not reported, as far as the output of the trial tells.
+    /// Remembers the reason why a metric was not reported, as far as the trial's output tells.
     pub fn note_unreported(&mut self, metric: &Name, reason: String) {
         if let End::Here(here) = &mut self.end {
             here.note_unreported(metric, reason);
@@ -175,11 +176,11 @@ impl TrialLogger {
         }
     }
 
-    /// Reads the lines that a program has appended to its records file since the last time, and the
-    /// models that they name; returns how many bytes were read. Of the supervising side only.
+    /// Reads the lines that a program has appended to its records file since the last call, and the
+    /// models that they name. Returns the number of bytes read, which is 0 in a child.
     ///
-    /// Of lines read together only the last that names a model's path tells which bytes are there,
-    /// and only if the model is not newer than the lines.
+    /// Of several lines that are read together and name one model path, only the last can have the
+    /// model's digest, and only if the model is not newer than the lines.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -190,7 +191,7 @@ impl TrialLogger {
         }
     }
 
-    /// Does the same for the last time, when the program has ended.
+    /// Works like [`follow`](Self::follow) for the last time, after the program has ended.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -201,9 +202,10 @@ impl TrialLogger {
         }
     }
 
-    /// Takes the reports that `find` hands over, found in the output of a program. `modified` is
-    /// when that was last written to, in nanoseconds since 1970, before it was searched; `ended`
-    /// says whether the program has ended.
+    /// Records the reports that `find` extracts from the output of a program. `modified` is the
+    /// time of the last write to the output, in nanoseconds since 1970, taken before the search;
+    /// `ended` tells whether the program has ended. Returns the result of `find`, or `None` in a
+    /// child.
     pub fn take_output<T>(
         &mut self,
         modified: i128,
@@ -219,8 +221,8 @@ impl TrialLogger {
         Some(here.take_together(modified, ended, feed))
     }
 
-    /// Takes lines that were left in a records file by a program that has ended. `modified` is when
-    /// the file was last written to, in nanoseconds since 1970.
+    /// Records lines that a program left in a records file before it ended, with their line
+    /// numbers. `modified` is the time of the last write to the file, in nanoseconds since 1970.
     pub fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
         let End::Here(here) = &mut self.end else {
             return;
@@ -238,15 +240,15 @@ impl TrialLogger {
         });
     }
 
-    /// Returns what it is bound to.
+    /// Returns the attempt that the logger is bound to.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Reports values that decide: once an epoch, say. They go into the journal and may end the
-    /// trial. Those of a worker other than the first of a distributed trial decide nothing: they
-    /// are metrics.
+    /// Reports values that decide, for example once per epoch. They go into the journal and may end
+    /// the trial. In a distributed trial only the worker of rank 0 decides; the reports of other
+    /// workers are recorded as metrics.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -275,22 +277,23 @@ impl TrialLogger {
         }
     }
 
-    /// Reports values and waits until it is decided whether the trial may go on, so that it never
-    /// trains past a stop. A stop that this answers comes without SIGTERM while the trial takes no
-    /// longer than its grace period to end.
+    /// Reports values and waits for the decision whether the trial continues, so that it never
+    /// trains past a stop. The answer replaces SIGTERM as long as the trial ends within its grace
+    /// period.
     ///
     /// # Errors
-    /// If the record could not be appended, or nobody answers within a minute.
+    /// If the record could not be appended, or no answer arrives within a minute.
     pub fn report_and_wait(&mut self, values: &[(&str, f64)]) -> Result<Directive, LoggerError> {
         self.report(values)?;
         Ok(self.ask()?.directive)
     }
 
-    /// Asks whether the trial may go on after what it has reported, and waits for the answer.
+    /// Asks whether the trial continues after its reports so far, and waits for the answer.
     ///
     /// # Errors
-    /// If the question could not be appended, or nobody answers within a minute.
+    /// If the question could not be appended, or no answer arrives within a minute.
     pub fn ask(&mut self) -> Result<Answer, LoggerError> {
+        // The process id keeps the questions of several processes of a trial apart.
         let id = format!("{}-{}", std::process::id(), now());
         let trial = match &mut self.end {
             End::Here(here) => {
@@ -308,14 +311,14 @@ impl TrialLogger {
         Answer::wait(&trial, &id, ANSWER_WITHIN).ok_or(LoggerError::NoAnswer(ANSWER_WITHIN))
     }
 
-    /// Returns whether the trial asked after its last report and so hears of a stop by the answer;
-    /// on the supervising side only.
+    /// Returns whether the trial asked a question after its last report, so that the answer will
+    /// tell it of a stop. Always false in a child.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(&self.end, End::Here(here) if here.waits())
     }
 
-    /// Reports values of any kind: numbers, switches, texts. A text `model_path` names a model that
+    /// Reports values of any kind: numbers, flags, texts. A text `model_path` names a model that
     /// was saved with them.
     ///
     /// # Errors
@@ -343,11 +346,11 @@ impl TrialLogger {
         }
     }
 
-    /// Records one line of the contract in `docs/records.md`. A report or metric of a worker other
-    /// than the first gets its rank.
+    /// Records one line in the format of `docs/records.md`. A report or metric of a worker other
+    /// than rank 0 gets its rank.
     ///
     /// # Errors
-    /// If it is not one line, or could not be appended. What is wrong inside the line becomes a
+    /// If the text is not one line, or could not be appended. A mistake inside the line becomes a
     /// warning of the trial.
     pub fn record(&mut self, line: &str) -> Result<Directive, LoggerError> {
         let line = line.trim_end_matches(['\n', '\r']);
@@ -365,8 +368,8 @@ impl TrialLogger {
         Ok(self.directive())
     }
 
-    /// Records a line that was read from the trial's records file; its number is in every warning
-    /// about it.
+    /// Records a line that was read from the trial's records file. Its number appears in every
+    /// warning about it.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -381,10 +384,10 @@ impl TrialLogger {
         Ok(self.directive())
     }
 
-    /// Records a metric: it describes, decides nothing, and goes to the trial's own files. It costs
-    /// under a microsecond: it is kept in memory, and written with the next report, by the first
-    /// call a second after the last time, by [`flush`](Self::flush), or when the logger goes out of
-    /// scope.
+    /// Records a metric, which describes the trial, decides nothing and goes to the trial's own
+    /// files. A call takes less than a microsecond: the metric stays in memory until the next
+    /// report, the first call a second after the last write, [`flush`](Self::flush), or the end of
+    /// the logger's scope.
     ///
     /// # Errors
     /// If the records could not be appended.
@@ -392,7 +395,7 @@ impl TrialLogger {
         self.metrics(&[(name, value)], at)
     }
 
-    /// Records several metrics of one moment as one row.
+    /// Records several metrics of one point as one row.
     ///
     /// # Errors
     /// As [`metric`](Self::metric).
@@ -411,8 +414,8 @@ impl TrialLogger {
         }
     }
 
-    /// Records that a data set was read: a file or a folder, with its digest. `role` is `train`,
-    /// `validation`, `test` or empty.
+    /// Records that the trial read a data set, a file or a folder, with its digest. `role` is
+    /// `train`, `validation`, `test` or empty.
     ///
     /// # Errors
     /// If the record could not be appended. A data set that cannot be read becomes a warning.
@@ -429,12 +432,11 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Records that a model was written: a file or folder inside the workdir, with its size and
+    /// Records that the trial wrote a model, a file or folder inside the workdir, with its size and
     /// digest.
     ///
     /// # Errors
-    /// If the record could not be appended. A path that is refused, or a file that is not there,
-    /// becomes a warning.
+    /// If the record could not be appended. A refused path, or a missing file, becomes a warning.
     pub fn model(
         &mut self,
         model_path: impl AsRef<Path>,
@@ -443,9 +445,9 @@ impl TrialLogger {
         self.model_with(model_path, step, &[])
     }
 
-    /// Records a model with facts about it: `parameters`, how many it has, `memory` in bytes,
-    /// `framework`, or what you like. The fact `keep`, if true, keeps this version whatever is
-    /// recorded later.
+    /// Records a model with facts about it: `parameters` (their number), `memory` in bytes,
+    /// `framework`, or any others. If the fact `keep` is true, this version is kept regardless of
+    /// later ones.
     ///
     /// # Errors
     /// As [`model`](Self::model).
@@ -499,7 +501,7 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Records a parameter that the trial found out itself.
+    /// Records a parameter that the trial determined itself.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -516,8 +518,7 @@ impl TrialLogger {
     /// Stores a file or folder of the workdir under the trial's `artifacts/`.
     ///
     /// # Errors
-    /// If the record could not be appended. A path that is refused, or a file that is not there,
-    /// becomes a warning.
+    /// If the record could not be appended. A refused path, or a missing file, becomes a warning.
     pub fn artifact(&mut self, path: impl AsRef<Path>) -> Result<(), LoggerError> {
         let path = path.as_ref().to_string_lossy();
         match &mut self.end {
@@ -527,7 +528,8 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Records that a checkpoint is complete in the checkpoint folder.
+    /// Records that a checkpoint is complete in the checkpoint folder. `step` is the resource at
+    /// which it was taken.
     ///
     /// # Errors
     /// If the record could not be appended.
@@ -553,8 +555,8 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Records something that was wrong, on the supervising side: the trial is marked with it and
-    /// goes on. In a child it is a note.
+    /// Records a problem on the supervising side: the trial is marked with a warning and continues.
+    /// In a child it is recorded as a note.
     pub fn warn(&mut self, text: String) {
         match &mut self.end {
             End::Here(here) => here.warn(text),
@@ -562,7 +564,7 @@ impl TrialLogger {
         }
     }
 
-    /// Returns whether the trial may go on, without a report.
+    /// Returns whether the trial continues, without a report.
     #[must_use]
     pub fn directive(&self) -> Directive {
         match &self.end {
@@ -571,7 +573,8 @@ impl TrialLogger {
         }
     }
 
-    /// Writes what is kept in memory. The supervisor calls it at the end of each round of reading.
+    /// Writes the metrics that are still in memory. The supervisor calls this at the end of each
+    /// round of reading.
     ///
     /// # Errors
     /// If the records could not be appended.
@@ -583,8 +586,8 @@ impl TrialLogger {
         Ok(())
     }
 
-    /// Writes what is kept in memory and returns what the trial's `info.yaml` is to say about its
-    /// data and models.
+    /// Writes the metrics that are still in memory, and returns the data and models for the trial's
+    /// `info.yaml`. In a child the result is empty.
     ///
     /// # Errors
     /// If the records could not be appended.
@@ -595,7 +598,7 @@ impl TrialLogger {
         }
     }
 
-    /// Appends a line in a child.
+    /// Appends an object as a line. Does nothing on the supervising side.
     fn append(&mut self, object: &serde_json::Value) -> Result<(), LoggerError> {
         let End::Child { records, .. } = &mut self.end else {
             return Ok(());
@@ -604,19 +607,21 @@ impl TrialLogger {
     }
 }
 
-/// Begins a line of the kind; a report needs no word, unless a value has the name `kind`.
+/// Begins a line of a kind. The kind is written for reports too, because a value may have the name
+/// `kind`.
 fn begin_line(line: &mut Vec<u8>, kind: &str) {
     line.clear();
     line.extend_from_slice(b"{\"kind\": ");
     json_text(line, kind);
 }
 
-/// Returns whether a value of a report is kept beside the rank of the process.
+/// Returns whether a value of a report is written. A value named like the rank is dropped for a
+/// worker other than rank 0, whose line carries the rank.
 fn is_kept(name: &str, rank: u32) -> bool {
     rank == 0 || name != rank::KEY
 }
 
-/// Ends a report with the rank of the process, unless that is the first.
+/// Ends a report, with the rank of the process unless it is 0.
 fn end_line(line: &mut Vec<u8>, rank: u32) {
     if rank > 0 {
         begin_pair(line, rank::KEY);
@@ -654,7 +659,7 @@ fn metric_line(
     line.push(b'}');
 }
 
-/// Microseconds since 1970.
+/// Returns the current time in microseconds since 1970.
 fn now() -> i64 {
     Timestamp::now().as_micros()
 }

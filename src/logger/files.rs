@@ -1,8 +1,8 @@
-//! The metric files of a trial: `metrics/<log>.json`, one object a line, and
-//! `metrics/.keys/<log>.yaml`, which says what keys there are.
+//! The metric files of a trial: `metrics/<log>.json` with one object per line, and
+//! `metrics/.keys/<log>.yaml` with the keys of the log.
 //!
-//! Rows are kept in memory and written together: when they are many, a second after the last time,
-//! and whenever the owner says so.
+//! Rows are buffered and written together: when the buffer is full, a second after the last write,
+//! and on request.
 
 use super::yaml;
 use std::collections::HashSet;
@@ -10,22 +10,23 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The log that reports go to.
+/// The log for reports.
 pub(super) const REPORTS: &str = "report";
-/// The log of a metric that names neither log nor context.
+/// The log for a metric that has neither log nor context.
 pub(super) const METRICS: &str = "metrics";
 
 const FULL: usize = 1 << 16;
 const SECOND: i64 = 1_000_000;
-/// Rows that cannot be written are kept up to this many bytes.
+/// Maximum number of bytes that are buffered while rows cannot be written; beyond it the rows are
+/// dropped.
 const PATIENCE: usize = 1 << 23;
-/// The most logs of a trial, and how many of their files stay open.
+/// Maximum number of logs of a trial, and of log files that stay open.
 const MOST_LOGS: usize = 1000;
 const MOST_OPEN: usize = 16;
 const LONGEST_LOG: usize = 100;
 
-/// Says why `log` cannot be the name of a log. MLXP's Reader splits names at the first dot, and
-/// keeps four for itself.
+/// Returns an error with the reason if `log` cannot be the name of a log. MLXP's Reader splits
+/// names at the first dot and reserves four names.
 pub(super) fn check_log(log: &str) -> Result<(), String> {
     let shown: String = log.chars().take(40).collect();
     let refuse = |why: &str| {
@@ -50,9 +51,9 @@ pub(super) fn check_log(log: &str) -> Result<(), String> {
 pub(super) struct MetricFiles {
     dir: PathBuf,
     logs: Vec<Log>,
-    /// The log of the last row, a guess at that of the next.
+    /// The index of the last row's log, a guess for the next row.
     last: usize,
-    /// When rows were last written, in microseconds since 1970; 0 before the first row.
+    /// The time of the last write in microseconds since 1970; 0 before the first row.
     flushed: i64,
 }
 
@@ -61,16 +62,16 @@ struct Log {
     name: String,
     file: Option<File>,
     rows: Vec<u8>,
-    /// The keys of the last row: the next one nearly always has the same.
+    /// The keys of the last row, which the next row nearly always has too.
     shape: Vec<Box<str>>,
-    /// The lines of the keys file.
+    /// The lines of the keys file, and those among them that are not written yet.
     known: HashSet<String>,
     fresh: String,
 }
 
 impl MetricFiles {
-    /// Makes the files of the trial in `trial`; nothing is made on disk before the first row is
-    /// written.
+    /// Makes the files of the trial in the folder `trial`. Nothing is created on disk before the
+    /// first row is written.
     pub(super) fn new(trial: &Path) -> Self {
         Self {
             dir: trial.join("metrics"),
@@ -80,7 +81,8 @@ impl MetricFiles {
         }
     }
 
-    /// Adds a row, given as the inside of a JSON object, and the time if the row does not have it.
+    /// Appends a row to a log. `row` is the inside of a JSON object and `keys` are its keys; the
+    /// time is added if the row has none.
     pub(super) fn row<'k>(
         &mut self,
         log: &str,
@@ -116,7 +118,7 @@ impl MetricFiles {
         }
     }
 
-    /// Writes every row there is.
+    /// Writes all buffered rows. An error in one log does not keep the others from being written.
     pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
         self.flushed = now;
         let mut result = Ok(());
@@ -127,6 +129,8 @@ impl MetricFiles {
             .filter(|(_, log)| !log.rows.is_empty())
         {
             let written = log.write(&self.dir);
+            // Logs beyond the first ones are closed after each write, so that a trial with many
+            // logs does not use up the file descriptors.
             if at >= MOST_OPEN {
                 log.file = None;
             }
@@ -144,6 +148,7 @@ impl MetricFiles {
         }
         let found = self.logs.iter().position(|log| log.name == name);
         self.last = found.unwrap_or_else(|| {
+            // Beyond the maximum, further logs share the default one.
             let name = if self.logs.len() < MOST_LOGS {
                 name
             } else {
@@ -166,7 +171,7 @@ impl MetricFiles {
 }
 
 impl Drop for MetricFiles {
-    /// Saves the rows of a trial that did not come to its end, as far as possible.
+    /// Writes the rows of a trial that did not come to its end, as far as possible.
     fn drop(&mut self) {
         let _ = self.flush(self.flushed);
     }
@@ -202,7 +207,8 @@ impl Log {
     }
 }
 
-/// Writes all of `bytes`, taking out what was written: whatever happens, nothing is written twice.
+/// Writes all of `bytes` and removes the written part, so that a retry after an error writes
+/// nothing twice.
 pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
@@ -215,7 +221,8 @@ pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file to append to, making its folder only if it is found to be missing.
+/// Opens a file for appending. Its folder is created only if the first attempt shows that it is
+/// missing.
 fn append_to(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().create(true).append(true).open(path);
     match (open(), path.parent()) {
@@ -227,7 +234,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Appends a time in seconds, to the millisecond.
+/// Appends a time in seconds with three decimals.
 pub(super) fn seconds(out: &mut Vec<u8>, micros: i64) {
     let millis = micros.max(0) / 1000;
     let _ = write!(out, "{}.{:03}", millis / 1000, millis % 1000);

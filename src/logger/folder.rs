@@ -1,9 +1,9 @@
 //! The trial's folder in the layout that MLXP's Reader reads: `metadata/config.yaml`,
 //! `metadata/info.yaml`, `params.json`.
 //!
-//! A trial may take a millisecond, so this is written with few system calls: `info.yaml` once when
-//! the trial runs and once, in place, at its end. Every path in it is relative, so that a study can
-//! be moved.
+//! A trial may take a millisecond, so the folder is written with few system calls: `info.yaml` once
+//! when the trial runs and once, in place, at its end. All paths in it are relative, so that a
+//! study can be moved.
 
 use super::{Answer, HELD, Identity, yaml};
 use crate::space::{Params, Value};
@@ -14,8 +14,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What an attempt leaves in the trial's folder that the next one, which starts anew, must not
-/// find.
+/// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
+/// must not find them.
 const LEFT_BY_ATTEMPT: [&str; 7] = [
     "metrics",
     "artifacts",
@@ -26,41 +26,41 @@ const LEFT_BY_ATTEMPT: [&str; 7] = [
     "stderr.log",
 ];
 
-/// What is removed at the end where there is nothing in it.
+/// Files that are removed at the end of an attempt if they are empty.
 const OFTEN_EMPTY: [&str; 3] = ["stdout.log", "stderr.log", "records.jsonl"];
 
-/// What is known of an attempt when its folder is made.
+/// The facts about an attempt when its folder is created.
 #[derive(Debug, Clone)]
 pub struct Beginning<'a> {
-    /// The trial's folder; made if it is not there.
+    /// The trial's folder, which is created if it is missing.
     pub dir: &'a Path,
-    /// What runs.
+    /// The attempt that runs.
     pub identity: &'a Identity,
-    /// Its configuration.
+    /// The trial's configuration.
     pub params: &'a Params,
-    /// What `SWATH_SEED` is.
+    /// The value of `SWATH_SEED`.
     pub seed: u64,
-    /// The directory it runs in.
+    /// The working directory of the trial.
     pub workdir: &'a Path,
     /// The rendered command; empty for a closure.
     pub command: &'a [String],
-    /// Whether it goes on from a checkpoint. If not, what earlier attempts left is moved to
-    /// `attempts/<n>/`.
+    /// Whether the attempt resumes from a checkpoint. If not, the files of earlier attempts are
+    /// moved to `attempts/<n>/`.
     pub resume: bool,
-    /// When it begins.
+    /// The time at which the attempt begins.
     pub at: Timestamp,
 }
 
-/// What a logger recorded that `info.yaml` repeats.
+/// The results of a logger that `info.yaml` repeats.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recorded {
-    /// Data sets: path and digest.
+    /// The path and digest of each data set.
     pub data: Vec<(String, Option<String>)>,
-    /// Models: path and digest, the last of each path.
+    /// The path and digest of each model, the last version per path.
     pub models: Vec<(String, Option<String>)>,
-    /// Reports received.
+    /// Number of reports.
     pub reports: u64,
-    /// Warnings, also those no longer shown one by one.
+    /// Number of warnings, including those that were only counted.
     pub warnings: u64,
 }
 
@@ -68,7 +68,8 @@ pub struct Recorded {
 #[derive(Debug)]
 pub struct TrialFolder {
     dir: PathBuf,
-    /// The part of `info.yaml` between the status and the process, and what follows the times.
+    /// The parts of `info.yaml` that do not change: `program` between the status and the process
+    /// id, `about` and `swath` after the times.
     program: String,
     about: String,
     swath: String,
@@ -79,7 +80,8 @@ pub struct TrialFolder {
 }
 
 impl TrialFolder {
-    /// Makes the folder with `metadata/config.yaml` and `params.json`, before the trial is started.
+    /// Creates the folder with `metadata/config.yaml` and `params.json`, before the trial is
+    /// started.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -91,6 +93,8 @@ impl TrialFolder {
             ..
         } = *beginning;
         let metadata = dir.join("metadata");
+        // In the usual case two calls suffice; only if one fails are parents and existing folders
+        // considered.
         match fs::create_dir(dir).and_then(|()| fs::create_dir(&metadata)) {
             Ok(()) => {}
             Err(_) => fs::create_dir_all(&metadata)?,
@@ -114,8 +118,8 @@ impl TrialFolder {
         })
     }
 
-    /// Writes `metadata/info.yaml` with status RUNNING, once the process is known (for a closure:
-    /// this one).
+    /// Writes `metadata/info.yaml` with status RUNNING, once the process id is known (for a
+    /// closure: that of this process).
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -124,8 +128,8 @@ impl TrialFolder {
         self.write("RUNNING", None, "")
     }
 
-    /// Completes `metadata/info.yaml` and removes the output files, `records.jsonl` and folders in
-    /// which there is nothing.
+    /// Completes `metadata/info.yaml`, and removes empty output files, an empty `records.jsonl` and
+    /// an empty `checkpoints` folder.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -165,9 +169,10 @@ impl TrialFolder {
         Ok(())
     }
 
-    /// Completes `info.yaml` of an attempt that has ended with what only the study knows: the
-    /// trial's result, and how it really ended (when nobody was there to see it, or when an
-    /// objective was never reported). Does nothing where there is no `info.yaml`.
+    /// Completes `info.yaml` of an attempt that has ended with facts that only the study has: the
+    /// trial's result, and the exit that the study recorded. The latter differs if no process
+    /// observed the end, or if an objective was never reported. Does nothing if there is no
+    /// `info.yaml`.
     ///
     /// # Errors
     /// If `info.yaml` cannot be read or written.
@@ -186,7 +191,7 @@ impl TrialFolder {
         let mut new = String::with_capacity(old.len() + 64);
         let (date, time) = local(at);
         let mut told = false;
-        // An earlier result stands last and is written anew.
+        // An earlier result is the last section and is written anew.
         let old = old
             .split_once("\n  result:\n")
             .map_or(&*old, |(before, _)| before);
@@ -204,6 +209,7 @@ impl TrialFolder {
             }
             new.push('\n');
         }
+        // Only an attempt whose end was not observed lacks the line.
         if !told {
             new.push_str(&ended(exit, at));
         }
@@ -250,6 +256,7 @@ impl TrialFolder {
                 .open(self.dir.join("metadata/info.yaml"))?,
         };
         file.write_all_at(text.as_bytes(), 0)?;
+        // The file still has the end of the longer text that it held before.
         if text.len() < self.written {
             file.set_len(text.len() as u64)?;
         }
@@ -259,7 +266,8 @@ impl TrialFolder {
     }
 }
 
-/// Puts away what earlier attempts left, unless this one goes on from it.
+/// Moves the files of earlier attempts away, unless this attempt resumes from it, and removes its
+/// `stop` file and answer.
 fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     remove_if_there(&dir.join("stop"))?;
     Answer::clear(dir)?;
@@ -277,8 +285,8 @@ fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the line that a killed attempt may have left open, so that the next one's first line stands
-/// alone.
+/// Ends an unfinished last line of a killed attempt, so that the first line of the next attempt
+/// stands alone.
 fn end_last_line(path: &Path) -> io::Result<()> {
     let file = match OpenOptions::new().read(true).append(true).open(path) {
         Ok(file) => file,
@@ -304,8 +312,8 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns MLXP's word for how an attempt ended. It has none for a trial that waits to go on: that
-/// one is as if it had not started.
+/// Returns MLXP's word for the end of an attempt. MLXP has no word for a trial that waits to run
+/// again, so such a trial gets the word for one that has not started.
 fn status(exit: &Exit) -> &'static str {
     match exit {
         Exit::Done | Exit::Stopped => "COMPLETE",
@@ -345,8 +353,8 @@ fn about(beginning: &Beginning<'_>) -> String {
     out
 }
 
-/// Returns the workdir as it is seen from the trial's folder, `../../..`, if that lies in it; only
-/// then does it move with the study.
+/// Returns the workdir relative to the trial's folder, such as `../../..`, if it contains that
+/// folder, because it then moves with the study. Otherwise returns the absolute path.
 fn work_dir(workdir: &Path, dir: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let workdir = absolute(workdir);
@@ -433,7 +441,7 @@ fn line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
     out.push('\n');
 }
 
-/// Returns date and time as MLXP writes them, on this machine's clock.
+/// Returns date and time in MLXP's format, in this machine's time zone.
 fn local(at: Timestamp) -> (String, String) {
     let zone = jiff::tz::TimeZone::system();
     let moment = jiff::Timestamp::from_microsecond(at.as_micros())

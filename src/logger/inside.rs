@@ -1,18 +1,18 @@
-//! Keeps the paths that a trial names inside its workdir.
+//! Confines the paths that a trial names to its workdir.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// A path that a trial may name.
+/// A path inside the workdir.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Inside {
-    /// Relative to the workdir, without `.` and `..`.
+    /// The path relative to the workdir, without `.` and `..`.
     pub(super) relative: String,
-    /// Where it really is, links followed; `None` if nothing is there.
+    /// The real path with links resolved; `None` if it does not exist.
     pub(super) real: Option<PathBuf>,
 }
 
-/// Why a path is refused.
+/// The reason why a path is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Outside {
     #[error("the path is empty")]
@@ -27,7 +27,7 @@ pub(super) enum Outside {
     Unreadable { path: String, why: String },
 }
 
-/// Checks that `given` lies in `workdir`, by its name and by where its links lead.
+/// Checks that `given` lies in `workdir`, both by its name and by the targets of its links.
 pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
     let path = || given.to_owned();
     if given.is_empty() {
@@ -65,8 +65,8 @@ pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
     })
 }
 
-/// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside) and
-/// where to find it.
+/// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside), and
+/// the path to read it from.
 pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
     let found = workdir.join(given);
     let whole = std::path::absolute(&found)
@@ -82,7 +82,7 @@ pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
     (recorded.to_string_lossy().into_owned(), found)
 }
 
-/// Returns `path` relative to `workdir`, if it lies in it by name.
+/// Returns `path` relative to `workdir`, if it lies there by name. Links are not resolved.
 fn strip(workdir: &Path, path: &Path) -> Option<PathBuf> {
     let root = std::path::absolute(workdir)
         .ok()
@@ -90,7 +90,7 @@ fn strip(workdir: &Path, path: &Path) -> Option<PathBuf> {
     plain(path)?.strip_prefix(root).ok().map(Path::to_path_buf)
 }
 
-/// Takes `.` and `..` out by name; `None` if `..` leads above the beginning.
+/// Removes `.` and `..` by name; `None` if `..` leads above the start of the path.
 fn plain(path: &Path) -> Option<PathBuf> {
     let mut out = PathBuf::new();
     let mut depth = 0_usize;
@@ -111,7 +111,8 @@ fn plain(path: &Path) -> Option<PathBuf> {
     Some(out)
 }
 
-/// Follows the links of as much of `relative` as exists; says whether that was all of it.
+/// Resolves the links of the part of `relative` that exists; returns the result and whether all of
+/// it exists.
 fn existing(root: &Path, relative: &Path) -> io::Result<(PathBuf, bool)> {
     let whole = root.join(relative);
     let mut at = whole.as_path();
@@ -122,7 +123,8 @@ fn existing(root: &Path, relative: &Path) -> io::Result<(PathBuf, bool)> {
                 let all = rest.as_os_str().is_empty();
                 return Ok((if all { real } else { real.join(rest) }, all));
             }
-            // A link to nothing may point anywhere: what it names is what would be written.
+            // A link to nothing may point anywhere. Its target is the file that would be written,
+            // so the target is checked.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Ok(target) = at.read_link() {
                     let from = at.parent().unwrap_or(root);

@@ -1,31 +1,33 @@
-//! A reported key that is a number in one report and something else in another: said once a key.
+//! Detects reported keys that are a number in one report and another type in a later one; warns
+//! once per key.
 
 use crate::space::Name;
 use crate::study::Datum;
 
-/// How many keys are watched; who reports more has other worries.
+/// Maximum number of keys that are checked. Further keys are not checked.
 const MANY: usize = 200;
 
-/// What each key was when it came first, in the order they came.
+/// The first type of each key, in the order in which the keys first appeared.
 #[derive(Default)]
 pub(super) struct Kinds(Vec<Key>);
 
-/// One key, and whether it was said that it is not always the same.
+/// A key, and whether the warning about it was given.
 struct Key {
     name: Name,
-    /// In words.
+    /// The first type, in words.
     first: &'static str,
     told: bool,
 }
 
 impl Kinds {
-    /// Looks at a report; returns what is to be said of it.
+    /// Checks a report against the earlier ones; returns the text of a warning if a key changed its
+    /// type.
     pub(super) fn look(&mut self, values: &[(Name, Datum)]) -> Option<String> {
         let mut said: Vec<String> = Vec::new();
         for (at, (name, datum)) in values.iter().enumerate() {
-            // Reports have the same keys in the same order, nearly always.
+            // Reports nearly always have the same keys in the same order.
             let likely = self.0.get(at).is_some_and(|known| known.name == *name);
-            // Beyond the watched keys a search would find nothing, at a cost for each value.
+            // Beyond the checked keys a search would find nothing, at a cost for each value.
             let is_searched = !likely && (at < MANY || values.len() <= MANY);
             let searched = || self.0.iter().position(|known| known.name == *name);
             let at = if is_searched {

@@ -1,15 +1,14 @@
-//! One call for everything a trial can record, as itwinai's loggers have it: an item, what it is
-//! called, and what kind of thing it is.
+//! One call for everything that a trial can record, as in itwinai's loggers: an item, its
+//! identifier, and its kind.
 //!
-//! The logger decides by its own [`Due`] whether what is said of a batch, or by a worker, is taken
-//! at all.
+//! The logger's own [`Due`] decides whether a metric of a batch, or of a worker, is taken at all.
 
 use super::{LoggerError, Point, TrialLogger};
 use crate::study::Due;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 
-/// What is logged.
+/// An item to log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item<'a> {
     /// A number.
@@ -18,7 +17,7 @@ pub enum Item<'a> {
     Text(&'a str),
     /// A file or folder.
     Path(&'a Path),
-    /// Anything that JSON can say: a value, a list, an object.
+    /// Any JSON value: a scalar, a list, an object.
     Json(Json),
 }
 
@@ -46,8 +45,8 @@ impl From<Json> for Item<'_> {
     }
 }
 
-/// The kinds that have a meaning outside the program that logs; those that need its objects are
-/// refused by name.
+/// The kinds that have a meaning outside the logging program. Kinds that need the program's own
+/// objects are refused by name.
 const KINDS: [&str; 15] = [
     "metric",
     "param",
@@ -67,38 +66,37 @@ const KINDS: [&str; 15] = [
 ];
 
 impl TrialLogger {
-    /// Lets it take only what is due, for [`log`](Self::log).
+    /// Sets the filter of [`log`](Self::log).
     #[must_use]
     pub fn with_due(mut self, due: Due) -> Self {
         self.due = due;
         self
     }
 
-    /// Makes it that of a worker of a distributed trial. [`from_env`](Self::from_env) takes the
-    /// rank that the launcher gave: see `docs/records.md`.
+    /// Makes this the logger of the worker with this rank in a distributed trial.
+    /// [`from_env`](Self::from_env) uses the rank that the launcher set: see `docs/records.md`.
     #[must_use]
     pub fn with_rank(mut self, rank: u32) -> Self {
         self.rank = rank;
         self
     }
 
-    /// Returns whether [`log`](Self::log) takes what is said of `batch`.
+    /// Returns whether [`log`](Self::log) takes an item of `batch`; `None` is an item of an epoch.
     #[must_use]
     pub fn should_log(&self, batch: Option<u64>) -> bool {
         self.due.should_log(self.rank, batch)
     }
 
-    /// Logs `item` under the name `identifier` as what `kind` says, if that is due; returns whether
-    /// it was.
+    /// Logs `item` under the name `identifier` as the given `kind`, if the filter takes it; returns
+    /// whether it did.
     ///
     /// `metric` and `flops` take a number; `param` any value; `params` an object; `dict` an object
     /// or list, `text` a text: both are stored as files; `figure`, `image`, `artifact`, `model`,
     /// `best_model`, `dataset` and `prov_documents` take a path; `optimizer` takes an object with
-    /// `lr`, and its name is the identifier. The context of a data set is what it was used for.
+    /// `lr`, and its name is the identifier. The context of a data set is its role.
     ///
     /// # Errors
-    /// If the kind cannot be recorded, does not go with the item, or the record could not be
-    /// appended.
+    /// If the kind cannot be recorded, does not fit the item, or the record could not be appended.
     pub fn log<'i>(
         &mut self,
         item: impl Into<Item<'i>>,
@@ -107,6 +105,7 @@ impl TrialLogger {
         at: Point<'_>,
     ) -> Result<bool, LoggerError> {
         let item = item.into();
+        // The item is checked before the filter, so that a mistake shows at the first call.
         let line = line(&item, identifier, kind, at)?;
         if !self.should_log(at.batch) {
             return Ok(false);
@@ -119,7 +118,7 @@ impl TrialLogger {
     }
 }
 
-/// Makes the line of the records contract; none for a metric, which has a cheaper way.
+/// Builds the line in the records format; `None` for a metric, which has a cheaper path.
 fn line(
     item: &Item<'_>,
     identifier: &str,
@@ -170,7 +169,7 @@ fn line(
             Json::Object(line)
         }
         "watch" | "torch" | "system" | "carbon" | "execution_time" => {
-            // The reader of lines knows why.
+            // The parser of lines knows the reason.
             let why = super::wire::Parser::default().parse(&json!({ "kind": kind }).to_string());
             return Err(refused(
                 why.err().map_or_else(String::new, |why| why.to_string()),
@@ -191,7 +190,7 @@ fn line(
     Ok(Some(line))
 }
 
-/// Adds where the record belongs, for the kinds that have a place.
+/// Adds the point to the line, for the kinds that have one.
 fn place(fields: &mut Map<String, Json>, kind: &str, at: Point<'_>) {
     if matches!(kind, "model" | "best_model" | "flops")
         && let Some(step) = at.step
@@ -210,7 +209,7 @@ fn place(fields: &mut Map<String, Json>, kind: &str, at: Point<'_>) {
     }
 }
 
-/// Returns a number as lines have it: what JSON does not know is a text.
+/// Converts a number to JSON: NaN and the infinities become texts.
 fn number(number: f64) -> Json {
     if number.is_finite() {
         json!(number)

@@ -1,12 +1,13 @@
-//! The logger a trial is given, bound to pipeline, stage and trial id, and everything that turns
-//! what a trial says into records.
+//! The logger of a trial, bound to pipeline, stage and trial id, and the code that turns a trial's
+//! lines into records.
 //!
-//! It has two ends that speak one language, the lines of `docs/records.md`. In a child process
-//! [`TrialLogger::from_env`] appends lines to `$SWATH_RECORDS`; the supervising side reads them
-//! with [`Tail`] and hands them to a [`TrialLogger::in_process`], which a Rust closure is given
-//! directly. That one checks paths, digests data and models, writes the trial's own files
-//! ([`TrialFolder`] and `metrics/`) and passes what belongs in the journal to a [`Sink`]. Compiled
-//! without the engine too: this is all a training program needs.
+//! A logger has two ends that share one format, the lines of `docs/records.md`. In a child process
+//! [`TrialLogger::from_env`] appends lines to `$SWATH_RECORDS`. The supervising side reads them
+//! with [`Tail`] and passes them to a [`TrialLogger::in_process`]; a Rust closure gets such a
+//! logger directly. The supervising end checks paths, computes the digests of data and models,
+//! writes the trial's own files ([`TrialFolder`] and `metrics/`) and forwards the records that
+//! belong in the journal to a [`Sink`]. The module also compiles without the engine: it is all that
+//! a training program needs.
 
 pub mod digest;
 pub mod digest_cache;
@@ -54,51 +55,51 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a logger is bound to.
+/// The attempt that a logger is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The study's name.
     pub study: String,
-    /// The pipeline it belongs to.
+    /// The pipeline that the study belongs to.
     pub pipeline: String,
     /// The stage of the pipeline.
     pub stage: String,
-    /// The trial.
+    /// The trial's id.
     pub trial: TrialId,
-    /// Its attempt.
+    /// The attempt's number within the trial.
     pub attempt: Attempt,
 }
 
-/// Where a trial works and where its record is kept.
+/// The working directory of a trial and the folder of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirs {
-    /// The directory the trial runs in; relative paths in records start here.
+    /// The working directory of the trial. Relative paths in records start here.
     pub workdir: PathBuf,
     /// The trial's own folder, `logs/STUDY/N`.
     pub trial: PathBuf,
 }
 
-/// Whether a trial may go on, as the answer to a report.
+/// The answer to a report: whether the trial continues. Ordered from the mildest to the strictest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Directive {
-    /// It may.
+    /// The trial continues.
     #[default]
     Continue,
-    /// It is to save a checkpoint and end; it may be resumed.
+    /// The trial is to save a checkpoint and end. It may be resumed.
     Pause,
-    /// It is to end.
+    /// The trial is to end.
     Stop,
 }
 
-/// Where the records of a trial go that the journal keeps: the executor's side forwards each as a
-/// signal.
+/// The receiver of the records that the journal keeps. The executor's side forwards each record to
+/// the driver as a signal.
 pub trait Sink: Send {
-    /// Takes a record and says whether the trial may go on.
+    /// Receives a record and returns whether the trial continues.
     fn logged(&mut self, record: LogRecord) -> Directive;
 
-    /// Takes a question: an [`Answer`] with this `id` is wanted in the trial's folder when
-    /// everything before it is decided.
+    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
+    /// trial's folder once everything before the question is decided. The default ignores it.
     fn ask(&mut self, id: String) {
         drop(id);
     }
@@ -110,21 +111,22 @@ impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
     }
 }
 
-/// Where in a trial's life a metric belongs. Everything is optional.
+/// The position of a metric in the course of a trial. Every part is optional.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Point<'a> {
     /// The step: epoch, iteration, row.
     pub step: Option<u64>,
     /// The batch within the step.
     pub batch: Option<u64>,
-    /// What it was measured on: `train`, `validation`, `test`, or a word of one's own.
+    /// The data on which the metric was measured: `train`, `validation`, `test`, or any other word.
     pub context: &'a str,
-    /// The log it goes to, `metrics/<log>.json`; empty: the context, and without one `metrics`.
+    /// The log, which is the file `metrics/<log>.json`. If empty, the context names the log, and
+    /// without a context it is `metrics`.
     pub log: &'a str,
 }
 
 impl<'a> Point<'a> {
-    /// Makes a point at `step`.
+    /// Makes a point at `step`, without batch, context or log.
     #[must_use]
     pub fn step(step: u64) -> Self {
         Self {
@@ -133,7 +135,7 @@ impl<'a> Point<'a> {
         }
     }
 
-    /// Says which batch of the step.
+    /// Returns the point with a batch of the step.
     #[must_use]
     pub fn batch(self, batch: u64) -> Self {
         Self {
@@ -142,28 +144,28 @@ impl<'a> Point<'a> {
         }
     }
 
-    /// Says what it was measured on.
+    /// Returns the point with a context.
     #[must_use]
     pub fn context(self, context: &'a str) -> Self {
         Self { context, ..self }
     }
 
-    /// Says which log it goes to.
+    /// Returns the point with a log.
     #[must_use]
     pub fn log(self, log: &'a str) -> Self {
         Self { log, ..self }
     }
 }
 
-/// Why a record could not be kept.
+/// The reason why a record could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggerError {
-    /// A variable that swath sets for its trials is missing or makes no sense.
+    /// A variable that swath sets for its trials is missing or invalid.
     #[error("`{name}` {problem}: a trial's logger works only in a process that swath started")]
     Environment {
-        /// The variable.
+        /// The variable's name.
         name: &'static str,
-        /// What is wrong with it.
+        /// The problem with its value.
         problem: String,
     },
     /// The records file could not be opened or appended to.
@@ -171,36 +173,36 @@ pub enum LoggerError {
     Append {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// Something cannot be logged as what it was said to be.
+    /// An item cannot be logged as the given kind.
     #[error("`{kind}` cannot be logged: {why}")]
     Kind {
         /// The kind.
         kind: String,
-        /// Why, and what to do.
+        /// The reason and the remedy.
         why: String,
     },
-    /// Nobody answered a question.
+    /// The trial asked a question and got no answer within this time.
     #[error(
         "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
         .0.as_secs()
     )]
     NoAnswer(Duration),
-    /// What was to be one line is several.
+    /// A record that must be one line contains a line break.
     #[error("a record is one line, this one has a line break at byte {at}")]
     LineBreak {
-        /// Where, from 0.
+        /// The byte offset of the line break, from 0.
         at: usize,
     },
-    /// The line is longer than any reader of the file takes.
+    /// The line is longer than a reader of the records file accepts.
     #[error("a record of {bytes} bytes is over the limit of {limit}")]
     TooLong {
-        /// Its length.
+        /// The line's length in bytes.
         bytes: usize,
-        /// The limit.
+        /// The maximum length in bytes.
         limit: usize,
     },
 }

@@ -1,9 +1,9 @@
 //! Holds the bytes of models: `[run] models` of the sweep file.
 //!
-//! A program often writes each model over the one before. What a record says of a model can be
-//! checked, and the model used, only if its bytes are kept when the record is read. They go to
-//! `held/` in the trial's folder, as blocks shared with the original where the file system can do
-//! that, otherwise as a copy within a budget.
+//! A program often overwrites each model with the next one. A recorded model can be verified and
+//! used later only if its bytes are kept when the record is read. They go to `held/` in the trial's
+//! folder, as blocks shared with the original where the file system can do that, otherwise as a
+//! copy within a budget.
 
 use super::copy::copy;
 use super::digest::LeftOut;
@@ -18,25 +18,25 @@ use std::time::{Duration, Instant};
 /// The folder of held models in a trial's folder.
 pub const HELD: &str = "held";
 
-/// The space that copies may take in a study unless the sweep file says otherwise.
+/// Default budget of a study for copies of models, in bytes.
 pub const BUDGET: u64 = 1 << 30;
 
-/// A copy takes at most this part of the free space of the file system.
+/// A copy takes at most one part in this number of the file system's free space.
 const PART_OF_FREE: u64 = 10;
 
-/// How long a full budget is believed to be full.
+/// Time after which a full budget is measured again.
 const MEASURED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether the bytes of models are held when they are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Models {
-    /// They are held, as long as copies take no more than the budget.
+    /// Models are held as long as copies stay within the budget.
     Hold {
-        /// Bytes that copies may take in the study's folder; shared blocks do not count.
+        /// Maximum number of bytes of copies in the study's folder; shared blocks do not count.
         budget: u64,
     },
-    /// Only their path and digest are recorded.
+    /// Only the path and digest of models are recorded.
     Refer,
 }
 
@@ -46,38 +46,38 @@ impl Default for Models {
     }
 }
 
-/// Holds models for all trials of a study that run in this process.
+/// The store of held models, for all trials of a study that run in this process.
 #[derive(Debug)]
 pub struct ModelStore {
     rule: Models,
     used: Mutex<Used>,
 }
 
-/// How much of the budget is used.
+/// The used part of the budget, in bytes.
 #[derive(Debug, Default)]
 struct Used {
     bytes: u64,
-    /// When it was last measured on the disk.
+    /// The time of the last measurement on the disk.
     measured: Option<Instant>,
 }
 
 impl Default for ModelStore {
-    /// Makes one that holds nothing.
+    /// Makes a store that holds nothing.
     fn default() -> Self {
         Self::new(Models::Refer)
     }
 }
 
-/// A model that is held.
+/// A held model.
 pub(super) struct Held {
-    /// Its path relative to the trial's folder.
+    /// The path relative to the trial's folder.
     pub(super) path: String,
-    /// What is not part of it.
+    /// The entries that the copy leaves out.
     pub(super) left_out: Vec<LeftOut>,
 }
 
 impl ModelStore {
-    /// Makes one that follows a rule.
+    /// Makes a store with a rule.
     #[must_use]
     pub fn new(rule: Models) -> Self {
         Self {
@@ -86,16 +86,17 @@ impl ModelStore {
         }
     }
 
-    /// Returns its rule.
+    /// Returns the store's rule.
     #[must_use]
     pub fn rule(&self) -> Models {
         self.rule
     }
 
-    /// Holds the file or folder `real`; `None` if it is not to be held, or there is no room for it.
+    /// Holds the file or folder `real`. Returns `None` if the rule forbids it, or if there is no
+    /// room.
     ///
-    /// Each version has a folder of its own, whose name is never used again, so that a version can
-    /// be released while the next is being held.
+    /// Each version has a folder of its own with a name that is never reused, so that one version
+    /// can be released while the next is being held.
     pub(super) fn hold(&self, trial: &Path, real: &Path) -> Option<Held> {
         let Models::Hold { budget } = self.rule else {
             return None;
@@ -105,6 +106,8 @@ impl ModelStore {
             .canonicalize()
             .map_or(true, |trial| trial.starts_with(real));
         let is_held = home.canonicalize().is_ok_and(|home| real.starts_with(home));
+        // A folder that contains `held/` would be copied into itself, and a held file needs no
+        // second copy.
         if contains_home || is_held {
             return None;
         }
@@ -120,7 +123,8 @@ impl ModelStore {
             .and_then(|name| name.to_str())
             .unwrap_or("model");
         let mut reserve = |bytes| self.reserve(trial, budget, bytes);
-        // Without room the model is only referred to: that is no fault of the trial.
+        // Without room the model is only referred to. That is not a fault of the trial, so there is
+        // no warning.
         let left_out = copy(real, &version.path().join(name), &mut reserve).ok()?;
         let folder = version.keep();
         let version = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -130,7 +134,10 @@ impl ModelStore {
         })
     }
 
-    /// Takes room for a copy, or refuses.
+    /// Reserves room for a copy.
+    ///
+    /// # Errors
+    /// If the copy would exceed the budget or its share of the free space.
     fn reserve(&self, trial: &Path, budget: u64, bytes: u64) -> io::Result<()> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = used.bytes.saturating_add(bytes) > budget;
@@ -138,7 +145,7 @@ impl ModelStore {
             .measured
             .is_none_or(|at| is_over && at.elapsed() >= MEASURED_AGAIN_AFTER);
         if is_stale {
-            // Versions are released by the process that runs the study, which may be another one.
+            // Another process may release versions: the one that runs the study.
             let study = trial.parent().unwrap_or(trial);
             *used = Used {
                 bytes: held_in(study),
@@ -160,7 +167,7 @@ pub(super) fn discard(trial: &Path, held: &str) {
     }
 }
 
-/// Returns how many bytes all trials of a study hold.
+/// Returns the number of bytes that all trials of a study hold.
 fn held_in(study: &Path) -> u64 {
     let trials = fs::read_dir(study)
         .into_iter()
@@ -190,7 +197,7 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Returns the free space of a file system; one that does not say has enough.
+/// Returns the free bytes of a file system; without an answer, the maximum.
 fn free_at(folder: &Path) -> u64 {
     let about = rustix::fs::statvfs(folder);
     about.map_or(u64::MAX, |about| {

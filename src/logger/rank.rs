@@ -1,21 +1,21 @@
-//! The rank of a process among those that a launcher started for one trial.
+//! The rank of a process among the processes that a launcher started for one trial.
 //!
-//! Launchers give every process its rank in a variable. A trial may inherit such variables, from a
-//! job in which swath itself runs: those say nothing about its own processes. swath therefore tells
-//! each trial the ranks that its environment had when it was started, and a variable counts only
-//! where it differs from that.
+//! Launchers pass the rank to each process in a variable. A trial may also inherit such a variable
+//! from the job in which swath itself runs, and that value says nothing about the trial's
+//! processes. swath therefore passes each trial the ranks of its own environment, and a variable
+//! counts only where it differs from them.
 
 use std::ffi::OsString;
 
-/// The key of a report or a metric that tells the rank of the process it is from.
+/// The key of a report or metric that contains the rank of its process.
 pub(crate) const KEY: &str = "rank";
 
-/// The variable that holds the ranks of the environment in which a trial was started, as in `RANK=3
+/// The variable with the ranks of the environment in which a trial was started, such as `RANK=3
 /// WORLD_SIZE=8`.
 pub(crate) const OUTER: &str = "SWATH_OUTER_RANKS";
 
-/// The variables of a rank, the first that counts decides, each with that of the number of
-/// processes: the same rank of another number of processes is another launcher's.
+/// The rank variables in order of precedence, each with the variable of the number of processes.
+/// The same rank with another number of processes comes from another launcher.
 const LAUNCHERS: [(&str, Option<&str>); 5] = [
     ("SWATH_RANK", None),
     ("RANK", Some("WORLD_SIZE")),
@@ -24,8 +24,7 @@ const LAUNCHERS: [(&str, Option<&str>); 5] = [
     ("SLURM_PROCID", Some("SLURM_NTASKS")),
 ];
 
-/// Returns what [`OUTER`] is to be for a trial with these variables; `None` if they say nothing
-/// about ranks.
+/// Returns the value of [`OUTER`] for a trial with these variables; `None` if they contain no rank.
 #[cfg(feature = "engine")]
 pub(crate) fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
     let names = LAUNCHERS
@@ -37,8 +36,7 @@ pub(crate) fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsStr
     (!pairs.is_empty()).then(|| pairs.join(" ").into())
 }
 
-/// Returns the rank of the process that has these variables, 0 if no launcher of the trial gave it
-/// one.
+/// Returns the rank of the process with these variables; 0 if no launcher of the trial set one.
 pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
     let outer = variable(OUTER).unwrap_or_default();
     let outer = outer.to_string_lossy();
@@ -57,14 +55,14 @@ pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
     LAUNCHERS.into_iter().find_map(of_launcher).unwrap_or(0)
 }
 
-/// Returns the rank that a number means: a whole number above 0. Process 0 is the one that decides,
-/// as if there were no other.
+/// Returns the rank that a number stands for: a whole number above 0. Rank 0 gives `None`, because
+/// the worker of rank 0 decides as if there were no others.
 pub(crate) fn of_number(number: f64) -> Option<u32> {
     (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number))
         .then_some(number as u32)
 }
 
-/// Returns the rank of the process that wrote a line, 0 if the line has none.
+/// Returns the rank of the process that wrote a line; 0 if the line has none.
 #[cfg(feature = "engine")]
 pub(crate) fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
     line.get(KEY)

@@ -1,15 +1,15 @@
-//! A step that is reported again with another value: what several processes of one trial do that do
-//! not say their ranks.
+//! Detects a step that is reported again with another value. This happens when several processes of
+//! one trial report without their ranks.
 
 use crate::space::Name;
 use crate::study::{Datum, axis};
 use std::collections::BTreeMap;
 
-/// The most steps that are remembered; then all are forgotten, since the processes of a trial are
-/// never far apart.
+/// Maximum number of remembered steps. Beyond it all are forgotten, because the processes of a
+/// trial are never far apart.
 const MANY: usize = 4096;
 
-/// The deciding values of the steps that were reported.
+/// The deciding values of the reported steps.
 #[derive(Default)]
 pub(super) struct Repeats {
     steps: BTreeMap<u64, Vec<(Name, f64)>>,
@@ -17,7 +17,8 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Takes in a report that stands at the value of `key`. Returns what is to be said of it, once.
+    /// Checks a report whose step is the value of `key` against earlier reports. Returns the text
+    /// of a warning, once.
     pub(super) fn look(
         &mut self,
         values: &[(Name, Datum)],

@@ -1,28 +1,29 @@
-//! Finds reports in the output of programs that only print: the sweep file's `[capture]`.
+//! Extracts reports from the output of programs that only print: the sweep file's `[capture]`.
 //!
-//! Each line of output is matched by each expression; the first group (or the whole match, if there
-//! is none) is the value of that key. What one line gives belongs together. A report is complete
-//! when
+//! Each line of output is matched against each expression. The first group (or the whole match, if
+//! there is none) is the value of that key. The values of one line belong together. A report is
+//! complete when
 //!
-//! - every key of `[capture]` has a value: there is nothing more to wait for; or
-//! - a line gives a key that already has one: the next report begins with that line; or
+//! - every key of `[capture]` has a value, so no more can follow; or
+//! - a line has a value for a key that has one already: the next report begins with that line; or
 //! - the output ends.
 //!
-//! So `epoch 3 val_loss 0.5` on one line is a report at once; `epoch 3` and `val_loss 0.5` on two
-//! lines are one report as soon as the second is printed; and a key that is printed only now and
-//! then (a validation every fifth epoch) is in the report it was printed with, which is then handed
-//! on when the next one begins. A report is never guessed to be complete from what earlier ones
-//! looked like.
+//! So `epoch 3 val_loss 0.5` on one line is a report at once. `epoch 3` and `val_loss 0.5` on two
+//! lines are one report as soon as the second is printed. A key that is printed only now and then
+//! (a validation every fifth epoch) is in the report it was printed with, which is delivered when
+//! the next one begins. The shape of earlier reports is never used to guess that a report is
+//! complete.
 
 use crate::space::Name;
 use crate::study::{Datum, Metric};
 use regex::Regex;
 use std::borrow::Cow;
 
-/// The longest line that is searched; of longer ones the beginning is. As long as a record may be.
+/// Maximum number of bytes of a line that are searched; the rest of a longer line is ignored. The
+/// same as the longest record.
 const LONGEST: usize = super::tail::LONGEST;
 
-/// The stream that output came from.
+/// A stream of a program's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -31,21 +32,21 @@ pub enum Stream {
     Err,
 }
 
-/// What is found is handed on as the values of a report.
+/// A callback that receives the values of each report.
 pub type EachReport<'a> = &'a mut dyn FnMut(Vec<(Name, Datum)>);
 
-/// Finds reports in output as it grows.
+/// Extracts reports from output as it grows.
 #[derive(Debug)]
 pub struct Scrape {
     capture: Vec<(Name, Regex)>,
     rests: [Vec<u8>; 2],
     pending: Vec<Option<Datum>>,
-    /// Whether each expression has matched at all.
+    /// Whether each expression has matched at least once.
     matched: Vec<bool>,
 }
 
 impl Scrape {
-    /// Makes one for the expressions of `[capture]`.
+    /// Makes an extractor for the expressions of `[capture]`.
     #[must_use]
     pub fn new(capture: &[(Name, Regex)]) -> Self {
         Self {
@@ -56,7 +57,7 @@ impl Scrape {
         }
     }
 
-    /// Returns whether `name` is captured and its expression has matched nothing so far.
+    /// Returns whether `name` is captured and its expression has not matched so far.
     #[must_use]
     pub fn is_unmatched(&self, name: &str) -> bool {
         let of_name = |at: usize| self.capture.get(at).is_some_and(|(key, _)| **key == *name);
@@ -66,11 +67,11 @@ impl Scrape {
             .any(|(at, matched)| !matched && of_name(at))
     }
 
-    /// Takes the next piece of a stream's output, of any size, and hands each report that is
-    /// complete to `each`.
+    /// Processes the next piece of a stream's output, of any size, and passes each complete report
+    /// to `each`.
     ///
-    /// Lines end with a line feed or a carriage return (progress bars). Colours are taken out,
-    /// bytes that are not UTF-8 replaced.
+    /// Lines end with a line feed or a carriage return (progress bars). Colours are removed, and
+    /// bytes that are not UTF-8 are replaced.
     pub fn feed(&mut self, stream: Stream, bytes: &[u8], each: EachReport<'_>) {
         let mut rest = std::mem::take(&mut self.rests[stream as usize]);
         let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).peekable();
@@ -85,7 +86,7 @@ impl Scrape {
         self.rests[stream as usize] = rest;
     }
 
-    /// Hands over what is pending, at the end of all output.
+    /// Passes on the pending report, at the end of all output.
     pub fn finish(&mut self, each: EachReport<'_>) {
         for rest in std::mem::take(&mut self.rests) {
             self.line(&rest, each);
@@ -104,6 +105,7 @@ impl Scrape {
             .iter()
             .map(|(_, expression)| first(expression, &text))
             .collect();
+        // A second value for a key begins the next report.
         if found
             .iter()
             .zip(&self.pending)
@@ -133,14 +135,13 @@ impl Scrape {
     }
 }
 
-/// Returns what an expression finds in a line: its first group, or the whole match.
+/// Returns the value that an expression has in a line: its first group, or the whole match.
 pub(crate) fn first(expression: &Regex, text: &str) -> Option<Datum> {
     let found = expression.captures(text)?;
     Some(datum(found.get(1).or(found.get(0))?.as_str()))
 }
 
-/// Reads a number if it is one, also with punctuation behind it (`0.41,` or `93%`); otherwise it is
-/// a text.
+/// Parses a value: a number, also with punctuation behind it (`0.41,` or `93%`), a flag, or a text.
 fn datum(text: &str) -> Datum {
     let text = text.trim();
     let bare = text.trim_end_matches([',', ';', ':', '.', ')', ']', '}', '%', '|']);
@@ -154,7 +155,7 @@ fn datum(text: &str) -> Datum {
     }
 }
 
-/// Takes terminal sequences (`ESC [ … letter`) out.
+/// Removes terminal sequences (`ESC [ … letter`).
 pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
     if !text.contains('\u{1b}') {
         return Cow::Borrowed(text);
@@ -193,7 +194,7 @@ mod tests {
         ])
     }
 
-    /// What has been found after each of the pieces, and at the end, each report as `name=value
+    /// Returns the reports after each of the pieces, and at the end, each report as `name=value
     /// name=value`.
     fn found(mut scrape: Scrape, pieces: &[&str]) -> Vec<Vec<String>> {
         let mut all = Vec::new();

@@ -1,5 +1,5 @@
-//! The state of a file or folder at one moment: whether it changed between two looks, and when it
-//! was last written to.
+//! The state of a file or folder at one moment. Two stamps show whether it changed in between, and
+//! one shows when it was last written to.
 
 use super::digest::State;
 use std::fs;
@@ -7,22 +7,22 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// The state of everything that a path leads to.
+/// The state of a path and of everything it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
-    /// The path itself, what lies below it if it is a folder, and every link that leads there.
+    /// The path itself, the entries below it if it is a folder, and every link on the way to it.
     entries: Vec<(PathBuf, State)>,
-    /// Bytes of all its files.
+    /// Total size of the files in bytes.
     pub(super) size: u64,
-    /// Whether a file in it is empty. A file that is cut to be written anew is empty for a moment
-    /// while its times are still the old ones.
+    /// Whether one of the files is empty. A file that is truncated to be rewritten is empty for a
+    /// moment, while it still has its old times.
     pub(super) has_empty: bool,
-    /// Whether a file in it is being cut: it is empty, and its blocks are not free yet.
+    /// Whether one of the files is being truncated: it is empty, but its blocks are not freed yet.
     pub(super) is_being_cut: bool,
 }
 
 impl Stamp {
-    /// Looks at `real`, which is `relative` in `workdir` with its links followed.
+    /// Takes the stamp of `real`, which is `relative` in `workdir` with its links resolved.
     pub(super) fn of(workdir: &Path, relative: &str, real: &Path) -> io::Result<Self> {
         let mut stamp = Self {
             entries: Vec::new(),
@@ -36,10 +36,10 @@ impl Stamp {
         Ok(stamp)
     }
 
-    /// Returns when it was last written to, in nanoseconds since 1970.
+    /// Returns the time of the last write, in nanoseconds since 1970.
     ///
-    /// The times of the inodes count too: a file that took the place of another by a rename, or
-    /// whose time was set back, has an old time of its content.
+    /// The times of the inodes count too: a file that replaced another one by a rename, or whose
+    /// time was set back, has an old content time.
     pub(super) fn newest(&self) -> i128 {
         let times = self
             .entries
@@ -48,7 +48,8 @@ impl Stamp {
         times.max().unwrap_or(0)
     }
 
-    /// Adds the links on the way: one that is turned to another target changes what the path means.
+    /// Adds the links on the way to the path: a link that is pointed at another target changes what
+    /// the path means.
     fn links(&mut self, workdir: &Path, relative: &str) {
         let mut path = workdir.to_path_buf();
         for component in Path::new(relative).components() {

@@ -1,17 +1,17 @@
-//! A metric whose step goes backwards: said once a metric.
+//! Detects metrics whose step goes backwards; warns once per metric.
 
-/// How many metrics are watched; who logs more has other worries.
+/// Maximum number of metrics that are checked. Further ones are not checked.
 const MANY: usize = 200;
 
-/// How far each metric has come, in the order they came first.
+/// The last step of each metric, in the order in which the metrics first appeared.
 #[derive(Default)]
 pub(super) struct Steps {
     courses: Vec<Course>,
-    /// The one that came last, most likely the next one too.
+    /// The index of the last row's metric, a guess for the next row.
     latest: usize,
 }
 
-/// One metric of one log, in one context, of one worker.
+/// A metric of one log, in one context, of one worker.
 struct Course {
     log: String,
     context: String,
@@ -21,7 +21,7 @@ struct Course {
     told: bool,
 }
 
-/// Where a metric belongs and how far it is.
+/// The position of a row: its log, context, worker and step.
 pub(super) struct Place<'a> {
     pub(super) log: &'a str,
     pub(super) context: &'a str,
@@ -30,7 +30,8 @@ pub(super) struct Place<'a> {
 }
 
 impl Steps {
-    /// Looks at a row by its first metric, `name`; returns what is to be said of it.
+    /// Checks the step of a row, which is identified by its first metric `name`. Returns the text
+    /// of a warning if the step went backwards.
     pub(super) fn look(&mut self, name: &str, place: &Place<'_>) -> Option<String> {
         let is = |known: &Course| {
             known.name == name
@@ -61,6 +62,7 @@ impl Steps {
         self.latest = at;
         let course = &mut self.courses[at];
         let before = std::mem::replace(&mut course.step, place.step);
+        // NaN has no order, so a step that is NaN cannot go backwards.
         if course.told || place.step >= before || before.is_nan() || place.step.is_nan() {
             return None;
         }

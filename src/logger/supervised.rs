@@ -1,5 +1,5 @@
-//! The supervising end: checks what a trial says, writes the trial's own files, and passes on what
-//! the journal keeps.
+//! The supervising end of a logger: checks the lines of a trial, writes the trial's own files, and
+//! forwards the records that the journal keeps.
 
 use super::deciding::{DecidingMetrics, Instead};
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
@@ -28,13 +28,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// After this many warnings of one trial the rest are only counted.
+/// Maximum number of warnings of one trial that are recorded. Further ones are only counted.
 const MOST_WARNINGS: u64 = 100;
 
-/// The most ranks that are listed.
+/// Maximum number of ranks that a warning lists.
 const MOST_RANKS: usize = 8;
 
-/// How often lines that arrive while a model is read are read before what was found is recorded.
+/// Maximum number of rounds in which lines that arrive while a model is read are read too, before
+/// the results are recorded.
 const ROUNDS: usize = 3;
 
 /// The supervising end of a trial's logger.
@@ -47,10 +48,10 @@ pub(super) struct Supervised {
     row: Vec<u8>,
     recorded: Recorded,
     directive: Directive,
-    /// Whether the trial waits for an answer to its last report, and whether it ever did.
+    /// Whether the trial waits for an answer to its last report, and whether it ever asked.
     waits: bool,
     asked: bool,
-    /// Whether it was said that the trial's own files cannot be written.
+    /// Whether the warning that the trial's own files cannot be written was given.
     unwritable: bool,
     kinds: Kinds,
     steps: Steps,
@@ -58,17 +59,18 @@ pub(super) struct Supervised {
     /// The axis of the reports.
     axis: Axis,
     repeats: Repeats,
-    /// Reports of other workers than the first, and the first of those workers.
+    /// Number of reports of workers other than rank 0, and the first ranks among them.
     other_reports: u64,
     other_ranks: BTreeSet<u32>,
     models: Arc<ModelStore>,
-    /// Whether lines are being read of which more may follow at once.
+    /// Whether a batch of lines is being read, so that a later line may name the same model.
     reads_together: bool,
-    /// Records from the first model on that is to be read when the last line is known.
+    /// The records from the first unread model on. Models are read once the last line of the batch
+    /// is known.
     waiting: Vec<Waiting>,
-    /// Model paths of which it was said that they are overwritten.
+    /// Model paths for which the warning about overwriting was given.
     overwritten: BTreeSet<String>,
-    /// Models whose last record has no digest, by path.
+    /// Models whose last record has no digest because they may have been overwritten, by path.
     in_doubt: BTreeMap<String, LastInDoubt>,
 }
 
@@ -106,23 +108,23 @@ impl Supervised {
         self.cache = Some(cache);
     }
 
-    /// Names the metrics that decide.
+    /// Sets the metrics that decide.
     pub(super) fn use_deciding_metrics(&mut self, names: &[Name]) {
         self.deciding = names.to_vec();
         *self.parser.deciding() = DecidingMetrics::new(names);
     }
 
-    /// Names the reported key that counts the resource.
+    /// Sets the reported key that counts the resource.
     pub(super) fn use_resource(&mut self, resource: Option<&Name>) {
         self.axis = Axis::of(resource);
     }
 
-    /// Returns whether a deciding metric was never reported as anything.
+    /// Returns whether nothing was recorded for a deciding metric.
     pub(super) fn is_silent(&mut self, metric: &Name) -> bool {
         self.parser.deciding().is_silent(metric)
     }
 
-    /// Remembers why a metric was not reported, as far as the output tells.
+    /// Remembers the reason why a metric was not reported, as far as the output tells.
     pub(super) fn note_unreported(&mut self, metric: &Name, reason: String) {
         self.parser
             .deciding()
@@ -140,9 +142,10 @@ impl Supervised {
         self.models = models;
     }
 
-    /// Reads the lines that were appended since the last time, and the models that they name.
+    /// Reads the lines that were appended since the last call, and the models that they name.
+    /// Returns the number of bytes read.
     ///
-    /// `ended` says that the program has ended: these lines are its last.
+    /// `ended` tells that the program has ended, so that these lines are its last.
     pub(super) fn follow(
         &mut self,
         tail: &mut Tail,
@@ -152,6 +155,8 @@ impl Supervised {
         let mut total = 0;
         let mut result = Ok(());
         self.reads_together = true;
+        // The file's time is taken before the lines are read. A model that is newer than that may
+        // belong to a line that is not read yet.
         let mut state = tail.state();
         for _ in 0..ROUNDS {
             let each = &mut |line: Line<'_>| self.tailed(line, now());
@@ -172,7 +177,7 @@ impl Supervised {
                 is_output: false,
             };
             self.read_models(Some(source), ended);
-            // What was appended meanwhile may name the same models again.
+            // Lines that were appended meanwhile may name the same models again.
             let later = tail.state();
             if ended || result.is_err() || later == state {
                 break;
@@ -180,6 +185,7 @@ impl Supervised {
             state = later;
         }
         self.settle(ended);
+        // Nothing writes any more, so a second look at these models is reliable.
         if ended && !self.in_doubt.is_empty() {
             let modified = state.map_or(i128::MIN, |state| state.modified);
             self.read_last_again(Source {
@@ -191,10 +197,10 @@ impl Supervised {
         result.map(|()| total)
     }
 
-    /// Takes reports that were found in a program's output, which was last written to at
-    /// `modified`.
+    /// Records the reports that `feed` finds in a program's output. `modified` is the time of the
+    /// last write to the output, in nanoseconds since 1970.
     ///
-    /// Programs gather what they print: whether a line is old or new cannot be told.
+    /// Programs buffer their output, so the age of a line is unknown.
     pub(super) fn take_together<T>(
         &mut self,
         modified: i128,
@@ -216,12 +222,15 @@ impl Supervised {
         fed
     }
 
-    /// Records the last model of a path again, with its digest, if it had none and the program has
-    /// ended.
+    /// Records the last model of a path again, now with its digest, if it had none and the program
+    /// has ended.
     ///
-    /// Only behind the last report: the model belongs to that one.
+    /// Only a model after the last report is recorded again, because a new record belongs to the
+    /// last report.
     fn read_last_again(&mut self, source: Source) {
         for (path, last) in std::mem::take(&mut self.in_doubt) {
+            // Times of the records file say nothing about models that the output named, and vice
+            // versa.
             let is_other = last
                 .model
                 .source
@@ -245,12 +254,13 @@ impl Supervised {
         }
     }
 
-    /// Returns the strictest answer so far: a trial that is to stop is not told to go on later.
+    /// Returns the strictest directive so far: a trial that was told to stop is never told to
+    /// continue later.
     pub(super) fn directive(&self) -> Directive {
         self.directive
     }
 
-    /// Passes a question on.
+    /// Forwards a question of the trial to the sink, after the records that wait before it.
     pub(super) fn ask(&mut self, id: String) {
         (self.waits, self.asked) = (true, true);
         if self.waiting.is_empty() {
@@ -265,16 +275,17 @@ impl Supervised {
         &self.dirs.trial
     }
 
-    /// Returns whether the trial asked after its last report, so that it will hear of a stop from
-    /// the answer.
+    /// Returns whether the trial asked a question after its last report, so that the answer will
+    /// tell it of a stop.
     pub(super) fn waits(&self) -> bool {
         self.waits
     }
 
-    /// Takes what the tail of the records file found.
+    /// Handles a line that the tail of the records file delivered.
     pub(super) fn tailed(&mut self, line: Line<'_>, now: i64) {
         match line {
             Line::Whole { number, bytes } => self.line(&Label::Line(number), bytes, now),
+            // The program ended without a line break, but the object is complete.
             Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
@@ -289,7 +300,7 @@ impl Supervised {
         }
     }
 
-    /// Takes one line of the records contract.
+    /// Handles one line of the records format.
     pub(super) fn line(&mut self, label: &Label, bytes: &[u8], now: i64) {
         let text = String::from_utf8_lossy(bytes);
         let replaced = matches!(text, Cow::Owned(_));
@@ -308,7 +319,7 @@ impl Supervised {
         }
     }
 
-    /// Warns that a line is left out, which may have had the objective.
+    /// Warns that a line is omitted, and remembers that it may have contained the objective.
     fn refuse(&mut self, label: &Label, why: &str) {
         self.parser
             .deciding()
@@ -374,7 +385,7 @@ impl Supervised {
         }
     }
 
-    /// Takes a report whose row the parser has.
+    /// Handles a report; its row is in the parser.
     fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
         self.waits = false;
         let rank = self.rank_of(&values);
@@ -390,28 +401,29 @@ impl Supervised {
         }
     }
 
-    /// Returns the rank of the worker that made a report, 0 if it does not say. A metric of that
-    /// name that decides is no rank.
+    /// Returns the rank of the worker that made a report, or 0 if the report has none. If `rank` is
+    /// a deciding metric, it is not a rank.
     fn rank_of(&self, values: &[(Name, Datum)]) -> u32 {
         let is_rank = !self.deciding.iter().any(|name| &**name == rank::KEY);
         let number = axis::number(values, rank::KEY).filter(|_| is_rank);
         number.and_then(rank::of_number).unwrap_or(0)
     }
 
-    /// Returns the log of a report of the worker `rank`. Only those of the first decide; those of
-    /// others are metrics.
+    /// Returns the log for a report of the worker `rank`, and counts it unless the rank is 0. Only
+    /// the reports of rank 0 decide; those of others are metrics.
     fn log_of_report(&mut self, rank: u32) -> &'static str {
         if rank == 0 {
             return REPORTS;
         }
         self.other_reports += 1;
+        // One more than is listed, so that the warning can tell that the list is cut.
         if self.other_ranks.len() <= MOST_RANKS {
             self.other_ranks.insert(rank);
         }
         METRICS
     }
 
-    /// Takes a report from this process.
+    /// Handles a report from this process.
     pub(super) fn report_values(&mut self, values: Vec<(Name, Datum)>, rank: u32, now: i64) {
         let mut kept: Vec<(Name, Datum)> = Vec::with_capacity(values.len());
         let (mut flaws, mut places) = (Vec::new(), Places::default());
@@ -432,6 +444,7 @@ impl Supervised {
         if !flaws.is_empty() {
             self.warn(format!("{}: {}", Label::Report, flaws.join("; ")));
         }
+        // The worker's rank comes from the logger, so a value of that name would be written twice.
         kept.retain(|(name, _)| rank == 0 || &**name != rank::KEY);
         if kept.is_empty() {
             return;
@@ -465,7 +478,7 @@ impl Supervised {
         }
     }
 
-    /// Returns the shared form of a name.
+    /// Returns the shared copy of a name; `at` is its index in the report.
     pub(super) fn name(&mut self, at: usize, name: &str) -> Name {
         self.parser.name(at, name)
     }
@@ -476,6 +489,7 @@ impl Supervised {
         if let Some(said) = self.kinds.look(&values) {
             self.warn(format!("{label}: {said}"));
         }
+        // The first report with a counter fixes the axis, as in the fold.
         self.axis.place(self.recorded.reports, None, |key| {
             axis::number(&values, key)
         });
@@ -497,6 +511,7 @@ impl Supervised {
         let keep = values
             .iter()
             .any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
+        // The path is checked first, so that a report never names a model that was refused.
         if let Err(outside) = inside(&self.dirs.workdir, &path) {
             self.warn(format!(
                 "{label}: `model_path` is refused, the rest is kept: {outside}"
@@ -511,7 +526,7 @@ impl Supervised {
         self.model(&path, step, keep, Vec::new(), label);
     }
 
-    /// Takes metrics from this process.
+    /// Handles metrics from this process.
     pub(super) fn metrics(
         &mut self,
         values: &[(&str, f64)],
@@ -575,8 +590,8 @@ impl Supervised {
         self.written(written);
     }
 
-    /// Returns the log a metric goes to; one whose name cannot be is kept with those that name
-    /// none.
+    /// Returns the log of a metric. If its name is invalid, a warning is given and the metric goes
+    /// to the default log.
     fn log_for<'l>(&mut self, log: Option<&'l str>, label: &Label) -> Cow<'l, str> {
         let Some(log) = log else {
             return Cow::Borrowed(METRICS);
@@ -617,7 +632,7 @@ impl Supervised {
         });
     }
 
-    /// Warns of what is not part of a digest, and returns it as records have it.
+    /// Warns about the entries that a digest leaves out, and returns them in the form of a record.
     fn name_left_out(&mut self, path: &str, left_out: &[super::LeftOut]) -> Vec<String> {
         let partial = named(left_out);
         if !partial.is_empty() {
@@ -645,6 +660,8 @@ impl Supervised {
         let is_best = facts
             .iter()
             .any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
+        // A line that calls a model the trial's best repeats the line before it, so it does not
+        // count as a second name.
         let before = self.waiting.iter().rev().find_map(|waiting| match waiting {
             Waiting::Model(other) if other.path == path => Some(!is_best || other.named_before),
             _ => None,
@@ -669,16 +686,18 @@ impl Supervised {
                 facts: facts.into_iter().collect(),
             });
         }
+        // A call within this process has no later lines: the model is read at once.
         if !self.reads_together {
             self.read_models(None, true);
             self.settle(true);
         }
     }
 
-    /// Reads the models among the waiting records, which were read from `source` or came by a call.
-    /// `ended` says that nothing writes any more.
+    /// Reads the models among the waiting records, which came from `source` or, without one, by a
+    /// call. `ended` tells that nothing writes any more.
     fn read_models(&mut self, source: Option<Source>, ended: bool) {
         let again = named_again(&self.waiting);
+        // The last record goes first, because an earlier one may share the version of a later one.
         for (at, again) in again.into_iter().enumerate().rev() {
             let version = match (again, &self.waiting[at]) {
                 (NamedAgain::Overwritten, Waiting::Model(model)) => {
@@ -689,6 +708,7 @@ impl Supervised {
                     let Waiting::Model(later) = &self.waiting[later] else {
                         continue;
                     };
+                    // Both records use the later copy, so an earlier one of its own is superfluous.
                     if model.held() != later.held() {
                         self.discard(model);
                     }
@@ -711,7 +731,8 @@ impl Supervised {
         }
     }
 
-    /// Holds a model's bytes, and computes their digest.
+    /// Holds a model's bytes if the store does so, and computes their digest. The model has no
+    /// digest if it changed meanwhile.
     fn read_version(&self, model: &NamedModel) -> Version {
         let Some(real) = &model.real else {
             return Version::without(DigestError::Missing(model.given.clone().into()).to_string());
@@ -721,6 +742,8 @@ impl Supervised {
             Ok(before) => before,
             Err(error) => return Version::without(error.to_string()),
         };
+        // A held copy is hashed instead of the original: the digest then describes bytes that
+        // nothing overwrites.
         let held = self.models.hold(&self.dirs.trial, real);
         let found = match &held {
             Some(held) => digest(&self.dirs.trial.join(&held.path), None),
@@ -756,7 +779,7 @@ impl Supervised {
         }
     }
 
-    /// Passes on the records that waited for models. `ended` says that nothing writes any more.
+    /// Forwards the records that waited for models. `ended` tells that nothing writes any more.
     fn settle(&mut self, ended: bool) {
         self.reads_together = false;
         if self.waiting.is_empty() {
@@ -765,7 +788,7 @@ impl Supervised {
         let mut waiting = std::mem::take(&mut self.waiting);
         let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Model(model) if model.is_unsettled() && !model.is_overwritten());
         if !ended && waiting.iter().any(is_open) {
-            // A program that goes on writing is seen after the tick.
+            // A program that goes on writing gives its file a new time after the next clock tick.
             std::thread::sleep(TICK);
         }
         for waiting in &mut waiting {
@@ -923,7 +946,8 @@ impl Supervised {
         });
     }
 
-    /// Passes a record to the sink.
+    /// Forwards a record to the sink. If a model is still unread, the record waits behind it, so
+    /// that the order is kept.
     pub(super) fn pass(&mut self, record: LogRecord) {
         if !self.waiting.is_empty() {
             return self.waiting.push(Waiting::Record(record));
@@ -946,7 +970,7 @@ impl Supervised {
     pub(super) fn finish(&mut self, now: i64) -> Recorded {
         self.flush(now);
         if self.asked {
-            // The next attempt would take it away too.
+            // The next attempt would remove the answer as well, so an error here does no harm.
             let _ = Answer::clear(&self.dirs.trial);
         }
         if let Some(said) = self.only_others_reported() {
@@ -961,7 +985,8 @@ impl Supervised {
         self.recorded.clone()
     }
 
-    /// Says that no report decides, if that is because all are of other workers than the first.
+    /// Returns the warning that no report decides because workers other than rank 0 made all of
+    /// them; `None` if that is not so.
     fn only_others_reported(&self) -> Option<String> {
         if self.recorded.reports > 0 || self.other_reports == 0 {
             return None;
@@ -980,7 +1005,7 @@ impl Supervised {
         ))
     }
 
-    /// Says once that the trial's own files cannot be written. The journal has its reports all the
+    /// Warns once that the trial's own files cannot be written. The journal has the reports all the
     /// same.
     fn written(&mut self, written: std::io::Result<()>) {
         let Err(error) = written else { return };
@@ -994,7 +1019,7 @@ impl Supervised {
     }
 }
 
-/// What a warning is about.
+/// The place that a warning names.
 pub(super) enum Label {
     Line(u64),
     Record,

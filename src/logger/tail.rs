@@ -1,4 +1,4 @@
-//! Reads a file as it grows: whole lines for records, bytes for other output.
+//! Reads a file as it grows: in whole lines for records, in bytes for other output.
 
 use super::digest::{State, open_regular};
 use std::fs::{self, File};
@@ -9,39 +9,39 @@ use std::path::PathBuf;
 /// The longest line that is read, in bytes; longer ones are refused with their number.
 pub const LONGEST: usize = 10_000_000;
 
-/// How much is read at a time, and how much by one call, so that a program that never stops writing
-/// cannot hold its reader.
+/// Number of bytes read at a time, and per call. The latter is bounded, so that a program that
+/// never stops writing cannot keep its reader busy.
 const CHUNK: usize = 1 << 18;
 const PER_CALL: usize = 1 << 24;
 
-/// What a [`Tail`] found.
+/// A line that a [`Tail`] read, or an event of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A whole line.
     Whole {
-        /// Its number, from 1.
+        /// The line's number, from 1.
         number: u64,
-        /// Its bytes, without the line break.
+        /// The line's bytes, without the line break.
         bytes: &'a [u8],
     },
-    /// A line over [`LONGEST`] bytes, which was skipped.
+    /// A line of more than [`LONGEST`] bytes, which was skipped.
     TooLong {
-        /// Its number, from 1.
+        /// The line's number, from 1.
         number: u64,
-        /// Its length.
+        /// The line's length in bytes.
         bytes: u64,
     },
-    /// The file ends without a line break; told by [`Tail::finish`] only.
+    /// The last line of a file that ends without a line break; delivered by [`Tail::finish`] only.
     Torn {
-        /// Its number, from 1.
+        /// The line's number, from 1.
         number: u64,
-        /// What there is of it.
+        /// The bytes of the line that exist.
         bytes: &'a [u8],
     },
-    /// The file became shorter, or another file took its place; reading starts again at its
+    /// The file became shorter, or another file took its place. Reading starts again at its
     /// beginning.
     Replaced {
-        /// The number of the last line read.
+        /// The number of the last line read before.
         after: u64,
     },
 }
@@ -50,9 +50,9 @@ pub enum Line<'a> {
 #[derive(Debug)]
 pub struct Tail {
     growth: Growth,
-    /// The beginning of a line whose end has not been seen.
+    /// The beginning of a line whose end has not been read.
     rest: Vec<u8>,
-    /// How many bytes of a line that is too long were skipped.
+    /// Number of skipped bytes of a line that is too long.
     skipped: u64,
     number: u64,
 }
@@ -69,24 +69,24 @@ impl Tail {
         }
     }
 
-    /// Makes a reader that leaves out the lines that are in the file now: for an attempt that
-    /// resumes a trial.
+    /// Makes a reader that skips the lines that are in the file now, for an attempt that resumes a
+    /// trial.
     ///
     /// # Errors
-    /// If the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn after_existing(path: impl Into<PathBuf>) -> io::Result<Self> {
         let mut tail = Self::new(path);
         while tail.poll(&mut |_| ())? > 0 {}
         Ok(tail)
     }
 
-    /// Hands each line to `each` that has become whole since the last call; returns how many bytes
-    /// were read.
+    /// Passes each line that was completed since the last call to `each`. Returns the number of
+    /// bytes read.
     ///
-    /// One call reads 16 MiB at most, so call again while [`behind`](Self::behind).
+    /// A call reads at most 16 MiB, so call again while [`behind`](Self::behind) is true.
     ///
     /// # Errors
-    /// If the file cannot be read. That it does not exist yet is no error.
+    /// If the file cannot be read. A file that does not exist yet is no error.
     pub fn poll(&mut self, each: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
         let Self {
             growth,
@@ -102,6 +102,7 @@ impl Tail {
                 (*skipped, *number) = (0, 0);
             }
         })?;
+        // One long line must not occupy its memory for the rest of the run.
         if rest.capacity() > 4 * CHUNK && rest.len() < CHUNK {
             rest.shrink_to(CHUNK);
         }
@@ -114,12 +115,12 @@ impl Tail {
         self.growth.behind
     }
 
-    /// Returns whether the last line that was read has no end yet.
+    /// Returns whether the last line that was read is not complete yet.
     pub(super) fn is_torn(&self) -> bool {
         !self.rest.is_empty() || self.skipped > 0
     }
 
-    /// Returns the state of the file; `None` if it is not there.
+    /// Returns the metadata of the file; `None` if it does not exist.
     pub(super) fn state(&self) -> Option<State> {
         let about = match &self.growth.open {
             Some(open) => open.file.metadata(),
@@ -128,7 +129,7 @@ impl Tail {
         about.ok().map(|about| State::of(&about))
     }
 
-    /// Reads to the end, for the last time: a rest without a line break is told too.
+    /// Reads to the end, for the last time, and delivers an incomplete last line too.
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
@@ -154,7 +155,7 @@ impl Tail {
     }
 }
 
-/// Cuts the bytes into lines, the first of which may have begun in `rest`.
+/// Splits the bytes into lines. The beginning of the first line may be in `rest`.
 fn split(
     mut bytes: &[u8],
     rest: &mut Vec<u8>,
@@ -188,13 +189,14 @@ fn split(
         bytes = after;
     }
     rest.extend_from_slice(bytes);
+    // The bytes of a line that is too long are counted and dropped, so that memory stays bounded.
     if *skipped > 0 || rest.len() > LONGEST {
         *skipped += rest.len() as u64;
         rest.clear();
     }
 }
 
-/// Reads the bytes of a file as it grows, for output that is not made of records.
+/// Reads the bytes of a file as it grows, for output that does not consist of records.
 #[derive(Debug)]
 pub struct Growth {
     path: PathBuf,
@@ -228,12 +230,12 @@ impl Growth {
         }
     }
 
-    /// Hands what was appended since the last call to `each`, in pieces; returns how many bytes
-    /// that was. A file that was cut or replaced is read from its beginning again. One call reads
-    /// 16 MiB at most, so call again while [`behind`](Self::behind).
+    /// Passes the bytes that were appended since the last call to `each`, in pieces. Returns their
+    /// number. A truncated or replaced file is read from its beginning again. A call reads at most
+    /// 16 MiB, so call again while [`behind`](Self::behind) is true.
     ///
     /// # Errors
-    /// If the file cannot be read. That it does not exist yet is no error.
+    /// If the file cannot be read. A file that does not exist yet is no error.
     pub fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         self.follow(&mut |piece| {
             if let Piece::Bytes(bytes) = piece {
@@ -250,7 +252,7 @@ impl Growth {
 
     fn follow(&mut self, each: &mut dyn FnMut(Piece<'_>)) -> io::Result<usize> {
         let mut total = self.read_on(each)?;
-        // Only a file that does not grow is asked whether it is still the one.
+        // The check is made only when there is no new output, so it costs nothing while there is.
         if total == 0 && self.was_replaced()? {
             self.open = None;
             each(Piece::Restart);
@@ -290,6 +292,7 @@ impl Growth {
             open.offset += read as u64;
             total += read;
             each(Piece::Bytes(&self.chunk[..read]));
+            // A short read means the end of the file, which saves a call.
             if read < CHUNK {
                 return Ok(total);
             }
@@ -306,6 +309,7 @@ impl Growth {
             Ok(now) => {
                 Ok(now.len() < open.offset || (now.dev(), now.ino()) != (open.dev, open.inode))
             }
+            // The open file may still grow although its name is gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -1,4 +1,4 @@
-//! Both ends of the logger together: what a trial says, and what is told and written.
+//! Tests of both ends of the logger together: from the lines of a trial to the records and files.
 
 use super::*;
 use crate::space::{Name, Value};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// A workdir with a model, a trial's folder, and what the sink was told.
+/// A workdir with a model, a trial's folder, and the records that the sink received.
 struct World {
     dir: TempDir,
     told: Arc<Mutex<Vec<LogRecord>>>,
@@ -76,8 +76,8 @@ impl World {
         logger.finish().unwrap()
     }
 
-    /// Feeds lines to the logger of a study that decides by `acc`, to the end of the attempt;
-    /// returns why `acc` has no number, if it has none.
+    /// Feeds lines to the logger of a study that decides by `acc`, to the end of the attempt.
+    /// Returns the reason why `acc` has no number, if it has none.
     fn reason(&self, lines: &[&str]) -> Option<String> {
         let mut logger = self.logger().with_deciding_metrics(&["acc".into()]);
         for line in lines {
@@ -152,7 +152,7 @@ fn model(step: Option<f64>) -> LogRecord {
     }
 }
 
-/// Says everything a trial can say.
+/// Records one of everything that a trial can record.
 fn say_everything(log: &mut TrialLogger) {
     log.report(&[("epoch", 1.0), ("loss", 0.5)]).unwrap();
     log.metric("acc", 0.9, Point::step(3).batch(7).context("train"))
@@ -219,7 +219,7 @@ fn a_step_that_goes_backwards_is_kept_and_told_alike_by_a_program_and_a_closure(
     }
 }
 
-/// Logs a thing of every kind by the one call.
+/// Logs an item of every kind through the one call.
 fn log_everything(log: &mut TrialLogger) {
     let step = Point::step(2);
     let mut put = |item: Item<'_>, identifier: &str, kind: &str, at: Point<'_>| {
@@ -855,8 +855,8 @@ fn a_hundred_thousand_values_of_one_line_are_all_kept() {
     assert!(world.metrics("report").contains("\"loss\": 0.5"));
 }
 
-/// What is recorded of a model: its step, the content its digest is of or why it has none, and
-/// whether it is held.
+/// Returns the records of a model: its step, the content that its digest belongs to or the reason
+/// why there is none, and whether it is held.
 fn models(world: &World, contents: &[&str]) -> Vec<(Option<f64>, String, bool)> {
     let content = |digest: &str| -> String {
         let is_of = |content: &&&str| md5_of(content.as_bytes()) == digest;
@@ -911,7 +911,7 @@ impl World {
             .with_models(Arc::new(ModelStore::new(Models::default())))
     }
 
-    /// Writes the model over the one before and reports it.
+    /// Overwrites the model and reports it.
     fn save(&self, epoch: usize, content: &str) {
         fs::write(self.dir.path().join("models/m.bin"), content).unwrap();
         append(
@@ -1026,8 +1026,8 @@ fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
         .open(world.trial().join("records.jsonl"))
         .unwrap();
     let model = fs::File::create(world.dir.path().join("models/m.bin")).unwrap();
-    // A coarse clock gives both the same time; the time of the inode cannot be set, so the line
-    // gets it.
+    // With a coarse clock both would have the same time. The time of the inode cannot be set, so
+    // the records file gets it.
     let newest = model.metadata().unwrap().modified().unwrap();
     records.set_modified(newest).unwrap();
     world.logger().follow(&mut world.tail()).unwrap();

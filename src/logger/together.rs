@@ -1,10 +1,10 @@
-//! Records of lines that are read together.
+//! Records of lines that are read in one batch.
 //!
-//! A line says that a model was written before it. By the time the line is read the program may
-//! have written the next model over it. So a model's bytes are read only once all lines that are
-//! there have been read: a path that a later line names again has been overwritten, and a file that
-//! is newer than the lines were is in doubt. Such a model has no digest, rather than that of
-//! another one.
+//! A line says that a model was written before it. By the time the line is read, the program may
+//! have overwritten the model with the next one. A model's bytes are therefore read only after all
+//! available lines. If a later line names the path again, the model was overwritten. If the file is
+//! newer than the lines were, it is in doubt. Such a model has no digest, rather than the digest of
+//! another version.
 
 use super::digest::LeftOut;
 use super::stamp::Stamp;
@@ -13,17 +13,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a model has no digest whose bytes may be those of another one.
+/// The reason recorded for a model without a digest whose bytes may be those of another version.
 pub const OVERWRITTEN: &str = "overwritten before it could be read";
 
 /// The longest time between two ticks of the clock that stamps files. Two writes within one tick
-/// have the same time, whichever came first.
+/// have the same time, so their order is unknown.
 pub(super) const TICK: Duration = Duration::from_millis(12);
 
-/// How many entries that are not part of a digest a record names.
+/// Maximum number of left-out entries that a record lists.
 const NAMED: usize = 20;
 
-/// A record in its order. Those behind a model wait until that is read.
+/// A record in its order. Records after a model wait until the model is read.
 pub(super) enum Waiting {
     Record(LogRecord),
     Question(String),
@@ -36,53 +36,54 @@ pub(super) struct NamedModel {
     pub(super) label: String,
     /// The path as the trial wrote it.
     pub(super) given: String,
-    /// Relative to the workdir.
+    /// The path relative to the workdir.
     pub(super) path: String,
-    /// With links followed; `None` if nothing is there.
+    /// The path with links resolved; `None` if it does not exist.
     pub(super) real: Option<PathBuf>,
     pub(super) step: Option<f64>,
     pub(super) keep: bool,
-    /// Whether it is called the trial's best, which may repeat the line before.
+    /// Whether the line calls the model the trial's best. Such a line may repeat the line before
+    /// it.
     pub(super) is_best: bool,
     /// Whether an earlier line named the path.
     pub(super) named_before: bool,
-    /// The state of the file that the line was read from; `None` of a call within this process.
+    /// The state of the file that contained the line; `None` for a call within this process.
     pub(super) source: Option<Source>,
     pub(super) version: Option<Version>,
 }
 
-/// A file that lines are read from, when they were read.
+/// The state of a file when its lines were read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
-    /// When it was last written to, in nanoseconds since 1970.
+    /// The time of the last write, in nanoseconds since 1970.
     pub(super) modified: i128,
-    /// Whether its writer seems to gather lines before it writes them.
+    /// Whether the writer seems to buffer lines before it writes them.
     pub(super) is_buffered: bool,
-    /// Whether it is the program's output, not its records.
+    /// Whether the file is the program's output, not its records.
     pub(super) is_output: bool,
 }
 
-/// A model whose last record has no digest. When the program has ended, the bytes at its path are
-/// those of that record after all, unless they are newer than the last line.
+/// A model whose last record has no digest. After the program has ended, the bytes at its path do
+/// belong to that record, unless they are newer than the last line.
 pub(super) struct LastInDoubt {
     pub(super) model: NamedModel,
-    /// How many reports had come when it was recorded.
+    /// Number of reports before the record.
     pub(super) reports: u64,
 }
 
-/// The bytes that were found at a model's path.
+/// The bytes that were at a model's path when it was read.
 #[derive(Clone)]
 pub(super) struct Version {
-    /// Their digest and size, or why there is none.
+    /// The digest and size, or the reason why there is no digest.
     pub(super) digest: Result<(String, u64), String>,
-    /// Where they are held, relative to the trial's folder.
+    /// The path of the held copy relative to the trial's folder.
     pub(super) held: Option<String>,
     pub(super) partial: Vec<String>,
     pub(super) stamp: Option<Stamp>,
 }
 
 impl Version {
-    /// Makes one without a digest.
+    /// Makes a version without a digest.
     pub(super) fn without(why: impl Into<String>) -> Self {
         Self {
             digest: Err(why.into()),
@@ -94,21 +95,21 @@ impl Version {
 }
 
 impl NamedModel {
-    /// Returns whether the bytes that were found may be newer than the line, as far as the times
-    /// can tell. Two that are equal say nothing.
+    /// Returns whether the bytes may be newer than the line, as far as the times can tell. Equal
+    /// times do not decide it.
     pub(super) fn is_overwritten(&self) -> bool {
         let (Some(source), Some(stamp)) = (self.source, self.stamp()) else {
             return false;
         };
-        // An empty file is what a program leaves for a moment when it begins to write.
+        // A program that begins to write leaves an empty file for a moment.
         stamp.newest() > source.modified
             || stamp.is_being_cut
             || (stamp.newest() == source.modified && stamp.size == 0)
             || (source.is_buffered && self.named_before)
     }
 
-    /// Returns whether only a second look can tell: the model has the same time as the line, or it
-    /// is empty.
+    /// Returns whether only a second look can tell: the model has the same time as the line, or one
+    /// of its files is empty.
     pub(super) fn is_unsettled(&self) -> bool {
         match (self.source, self.stamp()) {
             (Some(source), Some(stamp)) => stamp.newest() == source.modified || stamp.has_empty,
@@ -116,7 +117,7 @@ impl NamedModel {
         }
     }
 
-    /// Returns where its bytes are held.
+    /// Returns the path of the held copy.
     pub(super) fn held(&self) -> Option<&str> {
         self.version.as_ref()?.held.as_deref()
     }
@@ -126,17 +127,19 @@ impl NamedModel {
     }
 }
 
-/// So many lines at once that name one path were gathered before they were written.
+/// From this number of lines with the same path in one batch, the writer is assumed to buffer its
+/// lines.
 const GATHERED: usize = 8;
 
-/// What a later line says of a model's path.
+/// Whether a later line names the path of a model again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NamedAgain {
     No {
-        /// Whether so many lines before name it that the next ones may be gathered already.
+        /// Whether so many earlier lines name the path that the next ones may be in the writer's
+        /// buffer already.
         gathered: bool,
     },
-    /// The line at this place calls the same version the trial's best.
+    /// The line at this index calls the same version the trial's best.
     Same(usize),
     Overwritten,
 }
@@ -152,6 +155,7 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
     let mut reports = 0_usize;
     let mut later: HashMap<&str, (usize, usize, &NamedModel)> = HashMap::new();
     let mut named = vec![NamedAgain::Overwritten; waiting.len()];
+    // The search runs backwards, so that `later` contains the next line with the same path.
     for (at, waiting) in waiting.iter().enumerate().rev() {
         match waiting {
             Waiting::Record(LogRecord::Report { .. }) => reports += 1,
@@ -174,7 +178,7 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
     named
 }
 
-/// Names what is not part of a digest, for a record.
+/// Lists the entries that a digest leaves out, for a record.
 pub(super) fn named(left_out: &[LeftOut]) -> Vec<String> {
     let mut named: Vec<String> = left_out
         .iter()

@@ -1,15 +1,14 @@
-//! Writes YAML 1.1 as PyYAML reads it: what is a text stays a text, what is a number stays a
-//! number.
+//! Writes YAML 1.1 for PyYAML: a text is read back as a text, a number as a number.
 
 use crate::space::{Params, Value};
 use std::fmt::Write as _;
 
-/// Words that a YAML 1.1 reader takes for something other than a text.
+/// Words that a YAML 1.1 reader does not take for texts.
 const WORDS: [&str; 10] = [
     "y", "n", "yes", "no", "on", "off", "true", "false", "null", "none",
 ];
 
-/// Appends a text: plain where nothing else could be meant, otherwise quoted.
+/// Appends a text, plain where it is unambiguous and quoted otherwise.
 pub(super) fn text(out: &mut String, text: &str) {
     if is_plain(text) {
         out.push_str(text);
@@ -27,7 +26,8 @@ pub(super) fn text(out: &mut String, text: &str) {
     }
 }
 
-/// A text that begins like a word and holds nothing that YAML reads as syntax, number or date.
+/// Returns whether a text may be written without quotes: it begins like a word and contains nothing
+/// that YAML reads as syntax, number or date.
 fn is_plain(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_/.-+".contains(c);
@@ -36,7 +36,7 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// What PyYAML accepts unescaped inside quotes, except line breaks.
+/// Returns whether PyYAML accepts the character unescaped inside quotes. Line breaks are excluded.
 fn is_printable(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
 }
@@ -59,8 +59,8 @@ fn escaped(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a number with a dot and, if it has an exponent, a signed one: without them YAML 1.1
-/// reads a text.
+/// Appends a number with a decimal point and, if it has an exponent, a sign in the exponent.
+/// Without them YAML 1.1 reads a text.
 pub(super) fn float(out: &mut String, number: f64) {
     if number.is_nan() {
         return out.push_str(".nan");
@@ -102,10 +102,10 @@ pub(super) fn value(out: &mut String, value: &Value) {
     }
 }
 
-/// Returns a mapping of the parameters, groups (`model.layers`) nested.
+/// Returns a mapping of the parameters, with groups (`model.layers`) nested.
 ///
-/// Where a group and a parameter have the same name, dotted names stay as they are: a reader that
-/// flattens sees the same either way.
+/// If a group and a parameter have the same name, the names of that group keep their dots. A reader
+/// that flattens the mapping sees the same names either way.
 pub(super) fn params(params: &Params) -> String {
     let mut out = String::new();
     let clash = |name: &str| {
@@ -132,7 +132,7 @@ pub(super) fn params(params: &Params) -> String {
     out
 }
 
-/// Writes the entries, whose paths share what lies above, in the order in which each key first
+/// Writes the entries, whose paths agree above `depth`, in the order in which each key first
 /// appears.
 fn mapping(out: &mut String, depth: usize, entries: &[(Vec<&str>, &Value)]) {
     let mut done: Vec<&str> = Vec::new();
@@ -160,7 +160,7 @@ fn mapping(out: &mut String, depth: usize, entries: &[(Vec<&str>, &Value)]) {
     }
 }
 
-/// Returns the line of a keys file that says a metric exists.
+/// Returns the line of a keys file that declares a metric.
 pub(super) fn key_line(key: &str) -> String {
     let mut line = String::new();
     text(&mut line, key);
@@ -168,7 +168,7 @@ pub(super) fn key_line(key: &str) -> String {
     line
 }
 
-/// Makes names for tests elsewhere in this module.
+/// Makes parameters for tests elsewhere in this module.
 #[cfg(test)]
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
     entries

@@ -1,4 +1,4 @@
-//! Asking another program something, within a bounded time.
+//! Runs another program and reads its output, within a bounded time.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
@@ -6,11 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How much of an answer is read.
+/// Maximum number of bytes that are read of the output.
 const LONGEST: u64 = 64 << 20;
 
-/// Returns what a program writes to its standard output if it ends well within `limit`; one that
-/// takes longer is killed with its group.
+/// Returns the standard output of a program that exits with status 0 within `limit`; `None`
+/// otherwise. A program that takes longer is killed with its process group.
 pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Vec<u8>> {
     let mut child = command
         .stdin(Stdio::null())
@@ -21,6 +21,8 @@ pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Vec<u8>> {
         .ok()?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let (tell, told) = std::sync::mpsc::channel();
+    // A thread reads the output, so that a full pipe cannot block the program and the wait stays
+    // bounded.
     if let Some(stdout) = child.stdout.take() {
         std::thread::spawn(move || {
             let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! The files that a command runs, and those that pin what it builds on, with their digests.
+//! The files that a command runs and the lock files of its dependencies, with their digests.
 
 use crate::logger::{DigestCache, digest};
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The largest file that counts as something a command runs.
+/// Maximum size in bytes of a file that counts as part of a command.
 const LARGEST: u64 = 4 << 30;
 
-/// Files that pin versions, looked for where trials run and in the folders above, up to the top of
-/// the checkout.
+/// The names of lock files. They are searched in the trials' working directory and in its parents,
+/// up to the top of the checkout.
 const LOCKS: &[&str] = &[
     "Cargo.lock",
     "Manifest.toml",
@@ -30,18 +30,19 @@ const LOCKS: &[&str] = &[
 /// A file and its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
-    /// As the command names it, or relative to where trials run.
+    /// The name in the command, or the name relative to the trials' working directory.
     pub name: String,
-    /// Where it is.
+    /// The file's path.
     pub path: PathBuf,
-    /// Its md5.
+    /// The file's md5.
     pub md5: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// Returns the program and every other file that a command names, first the program. `find` tells
-/// where a program is; `words` are the words of the command that are the same for every trial.
+/// Returns the program and every other file that a command names, the program first. `find`
+/// resolves the program's name to a path; `words` are the words of the command that are the same
+/// for every trial.
 #[must_use]
 pub fn of_command(
     words: &[String],
@@ -67,8 +68,8 @@ pub fn of_command(
         .collect()
 }
 
-/// Returns what of a word may be a file: the word, and what stands behind its `=`. A module of
-/// Python's (`-m pkg.train`) is one too.
+/// Returns the parts of a word that may name a file: the word itself and the text after its `=`.
+/// Options are omitted.
 fn candidates(word: &str) -> impl Iterator<Item = &str> {
     let value = word.split_once('=').map(|(_, value)| value);
     [Some(word), value]
@@ -77,8 +78,8 @@ fn candidates(word: &str) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty() && !name.starts_with('-'))
 }
 
-/// Returns the lock files that apply where trials run. `Cargo.lock` counts only for a program that
-/// cargo builds.
+/// Returns the lock files that apply to the trials' working directory, sorted by name. `Cargo.lock`
+/// counts only for a program that cargo builds.
 #[must_use]
 pub fn locks(
     workdir: &Path,
@@ -94,6 +95,7 @@ pub fn locks(
             .iter()
             .filter(|name| is_rust || **name != "Cargo.lock")
         {
+            // The file nearest to the trials' directory hides those of the same name above it.
             let known = |pinned: &Pinned| pinned.path.file_name() == Some(OsStr::new(name));
             if !found.iter().any(known) {
                 found.extend(pin((*name).to_owned(), folder.join(name), cache));
@@ -104,8 +106,8 @@ pub fn locks(
     found
 }
 
-/// Returns whether cargo builds the program: the command or the setup calls it, or the program lies
-/// in a folder `target` beside a `Cargo.toml`.
+/// Returns whether cargo builds the program: the command or the setup calls cargo, or the program
+/// lies in a folder `target` beside a `Cargo.toml`.
 #[must_use]
 pub fn is_rust(words: &[String], setup: &[String], program: Option<&Path>) -> bool {
     let calls = |words: &[String]| {
@@ -140,8 +142,8 @@ fn pin(name: String, path: PathBuf, cache: Option<&DigestCache>) -> Option<Pinne
     })
 }
 
-/// Looks for a program as the executor does: a path starts at the workdir, a name is looked for on
-/// `path`.
+/// Resolves a program's name as the executor does: a path is relative to the workdir, a plain name
+/// is searched on `path`.
 #[must_use]
 pub fn find_program(name: &str, workdir: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.contains('/') {

@@ -1,4 +1,4 @@
-//! The version of the code, asked of the `git` command.
+//! The version of the code, as the `git` command reports it.
 
 use super::untracked;
 use crate::study::Timestamp;
@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Diffs that `git apply` takes, whatever a person has configured. What is uncommitted inside a
-/// submodule cannot be part of one.
+/// Options for diffs that `git apply` accepts, independent of the user's configuration. Uncommitted
+/// changes inside a submodule cannot be part of such a diff.
 const DIFF: &[&str] = &[
     "-c",
     "core.quotePath=true",
@@ -25,51 +25,51 @@ const DIFF: &[&str] = &[
     "--dst-prefix=b/",
 ];
 
-/// A checkout: where it stands and what was changed in it.
+/// The state of a checkout: its commit and its uncommitted changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Git {
     /// The commit's full hash.
     pub commit: String,
-    /// The branch, absent when detached.
+    /// The branch; `None` if the head is detached.
     pub branch: Option<String>,
-    /// Where `origin` is, without any user name and password.
+    /// The URL of the remote `origin`, without a user name or password.
     pub remote: Option<String>,
-    /// Whether the code differs from the commit: tracked files, or code that git does not know yet.
+    /// Whether the code differs from the commit, by changed tracked files or by untracked code: the
+    /// patch is not empty.
     pub dirty: bool,
     /// The md5 of the patch, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch_md5: Option<String>,
-    /// Code that git does not know and that is not in the patch, because it is too large or too
-    /// many.
+    /// Untracked code that the patch omits, because the files are too large or too many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// Folders whose content is no code: logs, data.
+    /// Folders that contain no code, such as logs and data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub besides: Vec<PathBuf>,
     /// Files that count as code because the command names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<PathBuf>,
-    /// How they differ, as a patch; kept in `code.patch`.
+    /// The differences from the commit as a patch; stored in `code.patch`.
     #[serde(skip)]
     pub patch: Vec<u8>,
 }
 
-/// Where a folder is in a repository.
+/// The position of a folder in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
     /// The top of the working tree.
     pub root: PathBuf,
-    /// The folder's path in it; empty at the top.
+    /// The folder's path below the top; empty at the top.
     pub prefix: PathBuf,
     /// The commit's full hash.
     pub commit: String,
-    /// The branch, absent when detached.
+    /// The branch; `None` if the head is detached.
     pub branch: Option<String>,
 }
 
 impl Checkout {
-    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or
-    /// without git.
+    /// Looks up the checkout that contains `folder`; `None` outside of a checkout, without a
+    /// commit, or without git.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
         let about = [
@@ -98,7 +98,7 @@ impl Checkout {
         })
     }
 
-    /// Returns whether the repository has a commit.
+    /// Returns whether the repository contains the commit with this hash.
     #[must_use]
     pub fn has(&self, commit: &str) -> bool {
         is_hash(commit)
@@ -109,8 +109,8 @@ impl Checkout {
             .is_some()
     }
 
-    /// Returns how many commits lie between an earlier commit and this one, and when the first of
-    /// them was made.
+    /// Returns the number of commits between an earlier commit and this one, and the time of the
+    /// first of them. Returns 0 and `None` if git cannot tell.
     #[must_use]
     pub fn since(&self, commit: &str) -> (usize, Option<Timestamp>) {
         let range = format!("{commit}..{}", self.commit);
@@ -128,7 +128,7 @@ impl Checkout {
         )
     }
 
-    /// Returns whether the commit has a folder.
+    /// Returns whether the commit contains a folder, given relative to the top.
     #[must_use]
     pub fn contains(&self, folder: &Path) -> bool {
         let Some(folder) = folder.to_str().map(|folder| folder.trim_end_matches('/')) else {
@@ -142,9 +142,9 @@ impl Checkout {
             .is_some()
     }
 
-    /// Returns how the working tree differs from a commit: a patch, and the code that is in
-    /// neither. Code that git does not know yet is part of the patch within bounds; what is under
-    /// one of the folders `besides` is not.
+    /// Returns the differences between a commit and the working tree: a patch, and the untracked
+    /// code that the patch omits. Untracked code is part of the patch within bounds, except below
+    /// the folders `besides`. The files `named` count as code whatever their names are.
     #[must_use]
     pub fn changes(
         &self,
@@ -164,9 +164,9 @@ impl Checkout {
 }
 
 impl Git {
-    /// Asks about the checkout that `folder` is in; `None` outside of one, without a commit, or
-    /// without git. What is in the folders `besides` is no code; `named` are files that count as
-    /// code whatever they are called.
+    /// Looks up the checkout that contains `folder`; `None` outside of a checkout, without a
+    /// commit, or without git. The folders `besides` contain no code; the files `named` count as
+    /// code whatever their names are.
     #[must_use]
     pub fn of(folder: &Path, besides: &[PathBuf], named: &[PathBuf]) -> Option<Self> {
         let checkout = Checkout::of(folder)?;
@@ -192,21 +192,22 @@ impl Git {
         })
     }
 
-    /// Returns the commit, `-dirty` behind it if files differ from it.
+    /// Returns the commit's hash, with the suffix `-dirty` if files differ from it.
     #[must_use]
     pub fn describe(&self) -> String {
         format!("{}{}", self.commit, if self.dirty { "-dirty" } else { "" })
     }
 }
 
-/// Returns whether a text can be the hash of a commit, and nothing that git would take for an
-/// option or a range.
+/// Returns whether a text has the form of a commit's hash: 7 to 64 hexadecimal digits. Git cannot
+/// mistake such a text for an option or a range.
 #[must_use]
 pub fn is_hash(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Makes a command of git for a folder, which neither asks the person nor writes what it need not.
+/// Builds a git command for a folder. It never prompts the user, takes no optional locks and
+/// discards the error output.
 #[must_use]
 pub fn git(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new("git");
@@ -214,6 +215,7 @@ pub fn git(folder: &Path, words: &[&str]) -> Command {
     command
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0");
+    // Variables of an outer git command, such as a hook, would point at another repository.
     command
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
@@ -222,7 +224,7 @@ pub fn git(folder: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// Returns what git says if it succeeds.
+/// Returns the output of git if it succeeds.
 pub(super) fn ask(folder: &Path, words: &[&str]) -> Option<Vec<u8>> {
     answer(&mut git(folder, words))
 }
@@ -232,7 +234,7 @@ fn answer(command: &mut Command) -> Option<Vec<u8>> {
     output.status.success().then_some(output.stdout)
 }
 
-/// Returns the md5 of some bytes, in hexadecimal.
+/// Returns the md5 of some bytes in hexadecimal.
 #[must_use]
 pub fn md5_of(bytes: &[u8]) -> String {
     Md5::digest(bytes)
@@ -241,7 +243,7 @@ pub fn md5_of(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Cuts `user:password@` out of a URL.
+/// Removes `user:password@` from a URL.
 #[must_use]
 pub fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {

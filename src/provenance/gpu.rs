@@ -1,4 +1,4 @@
-//! The GPUs of a machine and their driver, as the kernel and `nvidia-smi` tell them.
+//! The GPUs of a machine and their driver, as the kernel and `nvidia-smi` report them.
 
 use super::ask::ask;
 use serde::{Deserialize, Serialize};
@@ -7,29 +7,30 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long `nvidia-smi` may take: it wakes devices that sleep.
+/// Time limit of `nvidia-smi`, which wakes sleeping devices.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One GPU.
+/// A GPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gpu {
-    /// Its model.
+    /// The model name.
     pub name: String,
-    /// Bytes of its memory.
+    /// Memory in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// What names this very device.
+    /// The unique id of this device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// The version of its driver.
+    /// The version of the device's driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
 }
 
-/// Returns the GPUs of this machine. It may take seconds.
+/// Returns the GPUs of this machine. The call may take seconds.
 #[must_use]
 pub fn gpus() -> Vec<Gpu> {
     let mut found = nvidia(Path::new("/"));
+    // Without the kernel module there is no device that `nvidia-smi` could report.
     if !found.is_empty() {
         let query = [
             "--query-gpu=name,memory.total,uuid,driver_version",
@@ -46,9 +47,10 @@ pub fn gpus() -> Vec<Gpu> {
     found
 }
 
-/// Reads what `nvidia-smi` says, one line a device.
+/// Parses the output of `nvidia-smi`, one line per device.
 fn smi(text: &str) -> Vec<Gpu> {
     let device = |line: &str| {
+        // Split from the right: a model name may contain commas.
         let mut fields = line.rsplitn(4, ',').map(str::trim);
         let driver = fields.next().map(ToOwned::to_owned);
         let uuid = fields.next().map(ToOwned::to_owned);
@@ -63,7 +65,7 @@ fn smi(text: &str) -> Vec<Gpu> {
     text.lines().filter_map(device).collect()
 }
 
-/// Reads what NVIDIA's kernel module tells below `/proc`.
+/// Reads the files of NVIDIA's kernel module below `/proc`.
 fn nvidia(root: &Path) -> Vec<Gpu> {
     let driver = fs::read_to_string(root.join("proc/driver/nvidia/version")).ok();
     let number = |word: &&str| {
@@ -97,7 +99,7 @@ fn nvidia(root: &Path) -> Vec<Gpu> {
     paths.iter().filter_map(device).collect()
 }
 
-/// Reads what AMD's kernel module tells below `/sys`.
+/// Reads the files of AMD's kernel module below `/sys`.
 fn amd(root: &Path) -> Vec<Gpu> {
     let text = |path: &Path| {
         fs::read_to_string(path)

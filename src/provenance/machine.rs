@@ -1,13 +1,13 @@
-//! The machine a study runs on.
+//! The machine that a study runs on.
 
 use crate::journal::Holder;
 use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What is known of the machine.
+/// The recorded facts about a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Its name.
+    /// The host name.
     pub host: String,
     /// The user's name.
     pub user: String,
@@ -15,16 +15,16 @@ pub struct Machine {
     pub os: String,
     /// The processor's architecture.
     pub arch: String,
-    /// The processor's model.
+    /// The processor's model name, if the kernel gives one.
     pub cpu: Option<String>,
-    /// How many processors this process may use.
+    /// Number of processors that this process may use.
     pub cpus: usize,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: Option<u64>,
 }
 
 impl Machine {
-    /// Asks the kernel.
+    /// Collects the facts about this machine from the kernel.
     #[must_use]
     pub fn here() -> Self {
         let uname = rustix::system::uname();
@@ -42,7 +42,7 @@ impl Machine {
         }
     }
 
-    /// Returns what to write into a lock that this process takes.
+    /// Returns the content of a lock that this process takes.
     #[must_use]
     pub fn holder(&self, since: Timestamp) -> Holder {
         Holder {
@@ -54,7 +54,7 @@ impl Machine {
     }
 }
 
-/// Returns the name of the effective user, else its number.
+/// Returns the name of the effective user, or the user id if `/etc/passwd` does not list it.
 fn user_name() -> String {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -66,7 +66,7 @@ fn user_name() -> String {
     name.unwrap_or(uid)
 }
 
-/// Returns the first value of a `name : value` line.
+/// Returns the value of the first line `name : value`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -1,8 +1,8 @@
-//! What the code and the machine were when trials ran: enough to tell later how a trial was made,
-//! and to make it again.
+//! The state of the code and the machine when trials ran: enough to tell later how a trial was
+//! made, and to reproduce it.
 //!
-//! Only facts from an allow list: the environment variables of the person, where secrets live, are
-//! never recorded.
+//! Only facts from an allow list are recorded. The user's environment variables as a whole, which
+//! may contain secrets, are never recorded.
 
 mod ask;
 pub mod files;
@@ -28,23 +28,23 @@ use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What `environment.json` holds. What is found out beside the first trials is filled in when it is
-/// known.
+/// The content of `environment.json`. The facts that are collected beside the first trials are
+/// added once they are known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// The version of swath.
     pub swath: String,
-    /// The number of the journal's entry from which on it holds.
+    /// The sequence number of the first journal entry for which this environment holds.
     #[serde(default)]
     pub since: u64,
-    /// When that was.
+    /// The time of that entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
     /// The command line that started the run.
     pub command_line: Vec<String>,
-    /// The folder it was called in.
+    /// The working directory of that command.
     pub workdir: String,
-    /// The folder trials run in, if it is another.
+    /// The working directory of the trials, if it is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials_in: Option<String>,
     /// The md5 of the sweep file.
@@ -55,33 +55,35 @@ pub struct Environment {
     /// The version of the code, if the folder is in a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
-    /// Environment variables from an allow list.
+    /// The recorded environment variables, all of them from an allow list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
-    /// What was found out beside the trials; absent while that goes on, or if it was cut short.
+    /// The facts that are collected beside the trials. Absent until the collection is complete, and
+    /// if it was cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
 }
 
-/// What takes a while to find out.
+/// The facts that take a while to collect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The program and the other files that the command names.
     #[serde(default)]
     pub files: Vec<Pinned>,
-    /// The files that pin what the program builds on.
+    /// The lock files: files that pin the versions of the program's dependencies.
     #[serde(default)]
     pub locks: Vec<Pinned>,
     /// The GPUs.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
-    /// The interpreter, if the command is one of Python.
+    /// The Python interpreter, if the command runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<Python>,
 }
 
 impl Environment {
-    /// Returns whether the other one says the same, apart from when it was.
+    /// Returns whether the two environments are equal apart from the time and entry from which they
+    /// hold.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let timeless = |it: &Self| Self {
@@ -92,7 +94,7 @@ impl Environment {
         timeless(self) == timeless(other)
     }
 
-    /// Returns the folder trials run in.
+    /// Returns the working directory of the trials.
     #[must_use]
     pub fn trials_in(&self) -> &str {
         self.trials_in.as_deref().unwrap_or(&self.workdir)

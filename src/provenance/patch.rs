@@ -1,10 +1,10 @@
-//! A patch as its parts, one a file.
+//! Splits a patch into its parts, one per file.
 
 use std::collections::BTreeMap;
 
 const START: &[u8] = b"diff --git ";
 
-/// Returns what a patch does to each file, by the file's name as git writes it.
+/// Returns the part of each file, by the file's name as git writes it.
 #[must_use]
 pub fn files(patch: &[u8]) -> BTreeMap<String, &[u8]> {
     let starts: Vec<usize> = line_starts(patch)
@@ -18,7 +18,7 @@ pub fn files(patch: &[u8]) -> BTreeMap<String, &[u8]> {
     parts.filter_map(|part| Some((name(part)?, part))).collect()
 }
 
-/// Returns the files that two patches treat differently.
+/// Returns the names of the files that two patches change differently.
 #[must_use]
 pub fn differing(a: &[u8], b: &[u8]) -> Vec<String> {
     let (a, b) = (files(a), files(b));

@@ -1,4 +1,5 @@
-//! What this machine can enforce: asked of the kernel, by trying where that does no harm.
+//! Checks of the features that this machine can enforce. They query the kernel, or try a feature
+//! where that does no harm.
 
 use super::walls;
 use crate::study::Timestamp;
@@ -7,31 +8,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// The checked feature.
     pub what: String,
-    /// How it is.
+    /// The outcome of the check.
     pub state: State,
-    /// What was found, and what it means, in words.
+    /// The outcome and its consequences, in words.
     pub says: String,
 }
 
-/// How something is.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// As it should be.
+    /// The feature works as it should.
     Good,
-    /// Something is not there; swath does without.
+    /// The feature is missing; swath works without it.
     Without,
-    /// Something is wrong.
+    /// Something is wrong and needs attention.
     Bad,
 }
 
 impl Finding {
-    /// Makes one.
+    /// Makes a finding from its three parts.
     pub fn new(what: impl Into<String>, state: State, says: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -41,7 +42,7 @@ impl Finding {
     }
 }
 
-/// Looks at the machine, and at the disk where studies lie in `logs`.
+/// Checks the machine, and the file system that contains the folder `logs` of the studies.
 #[must_use]
 pub fn machine(logs: &Path) -> Vec<Finding> {
     let mut found = vec![process_groups(), subreaper(), pidfd(), watches()];
@@ -140,7 +141,7 @@ fn processes() -> Finding {
     )
 }
 
-/// Looks at the file system of a folder that need not exist yet.
+/// Checks the file system of a folder that need not exist yet.
 fn disk(logs: &Path) -> Vec<Finding> {
     let wanted = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
     let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else {
@@ -168,7 +169,8 @@ fn disk(logs: &Path) -> Vec<Finding> {
     found
 }
 
-/// File systems by the number that statfs(2) gives, and whether they are of another machine.
+/// File systems by their magic number in statfs(2), with their name and whether another machine or
+/// a program serves them.
 #[cfg(target_os = "linux")]
 const FILE_SYSTEMS: &[(u32, &str, bool)] = &[
     (0xEF53, "ext4", false),
@@ -194,7 +196,7 @@ fn file_system(folder: &Path) -> Finding {
     let Ok(about) = rustix::fs::statfs(folder) else {
         return Finding::new("file system", State::Without, "its kind is not known");
     };
-    // As wide as the machine makes it; the numbers themselves are of 32 bits.
+    // The field's width depends on the machine; the magic numbers themselves have 32 bits.
     let number = about.f_type as u32;
     match FILE_SYSTEMS.iter().find(|(known, ..)| *known == number) {
         Some((_, name, false)) => Finding::new("file system", State::Good, *name),
@@ -218,7 +220,8 @@ fn file_system(_: &Path) -> Finding {
     Finding::new("file system", State::Without, "its kind is not known")
 }
 
-/// Tries whether a second lock is refused, and whether the clock of the disk is ours.
+/// Checks whether a second lock on a file is refused, and whether the file system's clock agrees
+/// with this machine's.
 fn locks(folder: &Path) -> Vec<Finding> {
     const WHAT: &str = "locks";
     let file = match tempfile::NamedTempFile::new_in(folder) {
@@ -273,7 +276,7 @@ fn clock() -> Finding {
     }
 }
 
-/// Looks for programs on `PATH` that some sweeps need.
+/// Searches `PATH` for programs that some sweeps need.
 fn programs() -> Vec<Finding> {
     const PROGRAMS: &[(&str, &str)] = &[
         ("git", "the version of the code is recorded"),

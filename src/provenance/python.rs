@@ -1,9 +1,9 @@
-//! The Python interpreter of a command and the packages it can import, asked of the interpreter
-//! itself.
+//! The Python interpreter of a command and the packages it can import, as the interpreter itself
+//! reports them.
 //!
-//! That is what `pip freeze` tells, without needing pip: environments made by uv have none. Of a
-//! conda environment also what conda installed. An answer is kept as long as neither the
-//! interpreter nor one of its package folders changes.
+//! The result is that of `pip freeze`, but does not need pip, which environments made by uv lack.
+//! For a conda environment the packages that conda installed are added. A result stays valid as
+//! long as neither the interpreter nor one of its package folders changes.
 
 use super::ask::ask;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long an interpreter may take to answer.
+/// Time limit of the interpreter's answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Programs that only prepare the environment of the command behind them, so that the interpreter
-/// is asked through them.
+/// Programs that only prepare the environment of the command that follows them. The interpreter is
+/// then called through them.
 const WRAPPERS: &[&str] = &[
     "conda",
     "env",
@@ -36,8 +36,8 @@ const WRAPPERS: &[&str] = &[
     "uv",
 ];
 
-/// Prints a JSON object. The folder it runs in is not searched: a file `json.py` there is none of
-/// Python's.
+/// Prints the facts as a JSON object. The working directory is taken off the search path, because a
+/// file `json.py` there would hide Python's own module.
 const SCRIPT: &str = r#"
 import sys
 sys.path[:] = [p for p in sys.path if p not in ("", ".")]
@@ -73,30 +73,30 @@ print(json.dumps({
 }))
 "#;
 
-/// A Python interpreter and what it can import.
+/// A Python interpreter and the packages it can import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Python {
-    /// Its path.
+    /// The path of the interpreter.
     pub executable: String,
-    /// Its version.
+    /// The version of the interpreter.
     pub version: String,
-    /// Which Python it is: `cpython`, `pypy`.
+    /// The name of the implementation: `cpython`, `pypy`.
     pub implementation: String,
-    /// What made its environment: `conda`, `uv`, `venv`, or `system`.
+    /// The tool that made the environment: `conda`, `uv`, `venv`, or `system` for none.
     pub environment: String,
-    /// Every installed distribution with its version; ` @ ` and its address behind that of one that
-    /// comes from a repository or folder.
+    /// Every installed distribution with its version. For one from a repository or folder, ` @ `
+    /// and the address follow the version.
     pub packages: BTreeMap<String, String>,
-    /// What conda installed, with version and build.
+    /// The packages that conda installed, with version and build.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conda: BTreeMap<String, String>,
-    /// The interpreter and its package folders with the times at which they changed: while these
-    /// are the same, so are the packages.
+    /// The modification times of the interpreter and its package folders by path, as nanoseconds
+    /// since 1970; while they are unchanged, so are the packages.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, i64>,
 }
 
-/// What the script prints.
+/// The output of the script.
 #[derive(Deserialize)]
 struct Answer {
     executable: String,
@@ -108,8 +108,9 @@ struct Answer {
     folders: Vec<String>,
 }
 
-/// How the interpreter of a command is called: the words of the command up to it, or the first line
-/// of a script. `find` tells where a program is.
+/// Returns the words that call the interpreter of a command: the words of the command up to the
+/// interpreter, or those of a script's first line. `find` resolves a program's name to a path.
+/// Returns `None` if no Python is involved.
 #[must_use]
 pub fn interpreter(
     command: &[String],
@@ -139,7 +140,7 @@ fn is_python(word: &str) -> bool {
     })
 }
 
-/// Reads the interpreter from a script's first line.
+/// Parses the interpreter from the first line (`#!`) of a script.
 fn shebang(path: &Path) -> Option<Vec<String>> {
     let mut line = String::new();
     BufReader::new(fs::File::open(path).ok()?.take(512))
@@ -154,6 +155,7 @@ fn shebang(path: &Path) -> Option<Vec<String>> {
     Some(
         words[..=at]
             .iter()
+            // `env -S` splits the text after it; the words here are split already.
             .filter(|word| *word != "-S")
             .cloned()
             .collect(),
@@ -161,11 +163,12 @@ fn shebang(path: &Path) -> Option<Vec<String>> {
 }
 
 impl Python {
-    /// Asks an interpreter, called as `command` in `workdir` with `env`. It may take seconds.
+    /// Runs an interpreter, called as `command` in `workdir` with `env`, and returns its facts.
+    /// `None` if it fails or takes too long. The call may take seconds.
     #[must_use]
     pub fn ask(command: &[String], workdir: &Path, env: &[(String, String)]) -> Option<Self> {
         let (program, words) = command.split_first()?;
-        // A relative path would start where this process is.
+        // A relative path would be resolved against the directory of this process.
         let program = if program.contains('/') {
             workdir.join(program)
         } else {
@@ -176,6 +179,7 @@ impl Python {
         asked
             .envs(env.iter().map(|(name, value)| (name, value)))
             .env("PYTHONDONTWRITEBYTECODE", "1");
+        // A look-up must neither install packages nor use the network.
         asked.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
         let answer: Answer = serde_json::from_slice(&ask(&mut asked, PATIENCE)?).ok()?;
         let watched = answer.folders.iter().chain([&answer.executable]);
@@ -196,7 +200,7 @@ impl Python {
         })
     }
 
-    /// Returns whether what was found is still so, at the cost of a few stats.
+    /// Returns whether the facts are still valid, at the cost of a few stat calls.
     #[must_use]
     pub fn is_current(&self) -> bool {
         !self.state.is_empty()
@@ -207,7 +211,7 @@ impl Python {
     }
 }
 
-/// A package may have come from an address with a password.
+/// Removes a user name and password from the address of a package.
 fn without_login(version: &str) -> String {
     match version.split_once(" @ ") {
         Some((version, origin)) => {
@@ -242,7 +246,8 @@ fn environment(answer: &Answer) -> &'static str {
     }
 }
 
-/// Returns what conda installed, from the names of the files it keeps: `name-version-build.json`.
+/// Returns the packages that conda installed, from the names of its record files:
+/// `name-version-build.json`.
 fn conda(prefix: &Path) -> BTreeMap<String, String> {
     let Ok(entries) = fs::read_dir(prefix.join("conda-meta")) else {
         return BTreeMap::new();
@@ -342,7 +347,7 @@ mod tests {
         .unwrap();
         let env = [("PYTHONPATH".to_owned(), site.display().to_string())];
         let Some(python) = Python::ask(&words("python3"), folder.path(), &env) else {
-            // A machine without Python has nothing to tell.
+            // A machine without Python has nothing to report.
             assert!(
                 std::process::Command::new("python3")
                     .arg("--version")

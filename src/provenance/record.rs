@@ -1,5 +1,4 @@
-//! What a study keeps of how its trials were made, read back: for each trial the code and machine
-//! at its start.
+//! Reads back the provenance of a study: for each trial the code and machine at its start.
 
 use super::Environment;
 use super::git::md5_of;
@@ -8,33 +7,34 @@ use crate::study::{Event, Header, Timestamp, TrialId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// How a trial was made: what held when its last attempt started.
+/// The provenance of a trial: the state when its last attempt started.
 #[derive(Debug, Clone, Default)]
 pub struct Made {
-    /// What the sweep file said.
+    /// The header of the sweep file at that time.
     pub header: Header,
-    /// Which of [`Record::environments`].
+    /// The index of its environment in [`Record::environments`], if one was recorded.
     pub environment: Option<usize>,
-    /// When the attempt started.
+    /// The time at which the attempt started.
     pub at: Option<Timestamp>,
-    /// How far the scheduler let it go.
+    /// The resource at which the attempt was to pause or end.
     pub until: Option<crate::study::Resource>,
-    /// Whether it went on from a checkpoint.
+    /// Whether the attempt resumed from a checkpoint.
     pub resumed: bool,
 }
 
-/// What a study keeps of how its trials were made.
+/// The provenance of a study.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// The machine and the code of every run that differed from the one before, the first first.
+    /// The machine and code of every run that differed from the run before, the oldest first.
     pub environments: Vec<Environment>,
-    /// Where the patches are, by their md5.
+    /// The paths of the patches, by their md5.
     pub patches: BTreeMap<String, PathBuf>,
     trials: BTreeMap<TrialId, Made>,
 }
 
 impl Record {
-    /// Reads what a study keeps. What is missing or unreadable beside the journal is absent.
+    /// Reads the provenance of a study. Files beside the journal that are missing or unreadable are
+    /// omitted.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -73,13 +73,13 @@ impl Record {
         Ok(record)
     }
 
-    /// Returns how a trial was made; `None` if it has not started.
+    /// Returns the provenance of a trial; `None` if it has not started.
     #[must_use]
     pub fn made(&self, trial: TrialId) -> Option<&Made> {
         self.trials.get(&trial)
     }
 
-    /// Returns the machine and code of a trial.
+    /// Returns the machine and code of a trial; `None` if it has not started or none was recorded.
     #[must_use]
     pub fn environment(&self, trial: TrialId) -> Option<&Environment> {
         self.environments.get(self.made(trial)?.environment?)

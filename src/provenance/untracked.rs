@@ -1,5 +1,5 @@
-//! Code that git does not know yet: it ran, so it belongs into the patch. Data, models and logs do
-//! not.
+//! Untracked code: git does not know it yet, but it ran, so it belongs in the patch. Data, models
+//! and logs do not.
 
 use super::git::{self, Checkout};
 use std::collections::BTreeSet;
@@ -7,23 +7,23 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// How many files are taken at most.
+/// Maximum number of files in the patch.
 const MOST: usize = 200;
-/// How large each may be, in bytes.
+/// Maximum size of one file, in bytes.
 const LARGEST: u64 = 256 << 10;
-/// How large all of them may be.
+/// Maximum total size of the files, in bytes.
 const LARGEST_SUM: u64 = 4 << 20;
-/// How many of those left out are named.
+/// Maximum number of omitted files that are named.
 const NAMED: usize = 50;
 
-/// The endings of files in which people write code. Formats that programs write too (JSON, YAML,
-/// text) count only if the command names them.
+/// The extensions of files that people write code in. Formats that programs write too (JSON, YAML,
+/// text) count only if the command names the file.
 const CODE: &[&str] = &[
     "R", "bash", "c", "cc", "clj", "cmake", "cpp", "cu", "cuh", "cxx", "f", "f90", "go", "h",
     "hpp", "hs", "ipynb", "java", "jl", "js", "kt", "lua", "m", "ml", "mojo", "nim", "nix", "pl",
     "proto", "py", "pyi", "pyx", "r", "rb", "rs", "scala", "sh", "swift", "toml", "ts", "zig",
 ];
-/// Files that are code by their whole name.
+/// Names of files that count as code whatever their extension is.
 const CODE_NAMES: &[&str] = &[
     "Dockerfile",
     "Makefile",
@@ -31,17 +31,17 @@ const CODE_NAMES: &[&str] = &[
     "environment.yml",
 ];
 
-/// What was found.
+/// The untracked code of a checkout.
 #[derive(Default)]
 pub(super) struct Untracked {
-    /// A copy of the index that knows the files, so that a diff shows them; `None` if there are
-    /// none.
+    /// A copy of git's index that contains the files, so that a diff shows them; `None` if there
+    /// are none.
     pub(super) index: Option<tempfile::NamedTempFile>,
-    /// Code that is not in it.
+    /// Code that the index does not contain.
     pub(super) left_out: Vec<String>,
 }
 
-/// Finds the code that git does not know. Nothing is written into the repository.
+/// Finds the untracked code of a checkout. Nothing is written to the repository.
 pub(super) fn find(checkout: &Checkout, besides: &[PathBuf], named: &[PathBuf]) -> Untracked {
     let mut words: Vec<OsString> = ["ls-files", "--others", "--exclude-standard", "-z"]
         .map(OsString::from)
@@ -92,6 +92,7 @@ fn chosen(checkout: &Checkout, code: &[PathBuf]) -> Untracked {
     } else {
         index_with(checkout, &taken)
     };
+    // Without an index the diff shows none of the files, so all of them are omitted.
     if index.is_none() {
         left_out.extend(taken.iter().map(|path| path.display().to_string()));
     }
@@ -103,14 +104,14 @@ fn chosen(checkout: &Checkout, code: &[PathBuf]) -> Untracked {
     Untracked { index, left_out }
 }
 
-/// Copies the index and lets the copy know the files.
+/// Copies the index and adds the files to the copy.
 fn index_with(checkout: &Checkout, files: &[&PathBuf]) -> Option<tempfile::NamedTempFile> {
     let own = git::ask(&checkout.root, &["rev-parse", "--git-path", "index"])?;
     let own = checkout.root.join(OsStr::from_bytes(own.trim_ascii_end()));
     let index = tempfile::NamedTempFile::new().ok()?;
     std::fs::copy(&own, index.path()).ok()?;
-    // As old as its original: by that git knows which files may have changed since in the same
-    // instant, and looks into them.
+    // The copy must be as old as the original. Git compares that time with those of the files: a
+    // file written in the same instant as the index may have changed since, so git reads it.
     index
         .as_file()
         .set_modified(own.metadata().ok()?.modified().ok()?)
@@ -123,7 +124,8 @@ fn index_with(checkout: &Checkout, files: &[&PathBuf]) -> Option<tempfile::Named
     add.status().ok()?.success().then_some(index)
 }
 
-/// Returns a folder as a pattern that git does not look into; `None` if it is not in the checkout.
+/// Returns the option that excludes a folder from git's search; `None` if the folder is not inside
+/// the checkout.
 fn exclusion(checkout: &Checkout, folder: &Path) -> Option<OsString> {
     let inside = inside(checkout, folder)?;
     let mut pattern = b"--exclude=/".to_vec();
@@ -133,10 +135,11 @@ fn exclusion(checkout: &Checkout, folder: &Path) -> Option<OsString> {
         }
         pattern.push(*byte);
     }
+    // The top of the checkout itself is never excluded: the pattern is only `--exclude=/` then.
     (pattern.len() > 11).then(|| OsString::from_vec(pattern))
 }
 
-/// Returns a path as one from the top of the checkout.
+/// Converts a path to one relative to the top of the checkout; `None` if it lies outside.
 fn inside(checkout: &Checkout, path: &Path) -> Option<PathBuf> {
     let real = path.canonicalize().ok()?;
     let root = checkout.root.canonicalize().ok()?;

@@ -1,10 +1,10 @@
-//! The environment variables that are recorded: those of two lists, and no others. Secrets live in
-//! the environment.
+//! The environment variables that are recorded: those of two lists, and no others, because the
+//! environment may contain secrets.
 
 use crate::source::secret::masked;
 use std::collections::BTreeMap;
 
-/// Variables that change what a program computes; `repro` sets them as they were.
+/// Variables that change the results of a program; `repro` sets them to their recorded values.
 pub const STEERING: &[&str] = &[
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_LAUNCH_BLOCKING",
@@ -30,8 +30,8 @@ pub const STEERING: &[&str] = &[
     "XLA_FLAGS",
 ];
 
-/// Variables that tell where programs come from and which devices there are: part of the record,
-/// but of this machine.
+/// Variables that select the programs and devices. They are recorded, but describe this machine
+/// only.
 pub const TELLING: &[&str] = &[
     "CONDA_DEFAULT_ENV",
     "CONDA_PREFIX",
@@ -50,7 +50,7 @@ pub const TELLING: &[&str] = &[
     "VIRTUAL_ENV",
 ];
 
-/// Returns those of this process's variables that are recorded.
+/// Returns the recorded variables of this process and their values, with secrets masked.
 #[must_use]
 pub fn recorded() -> BTreeMap<String, String> {
     let names = STEERING.iter().chain(TELLING);

@@ -1,4 +1,5 @@
-//! Whether trials can have control groups here, and whether the kernel can limit their memory.
+//! Checks whether trials can have control groups here, and whether the kernel can limit their
+//! memory.
 
 use super::probe::{Finding, State};
 use crate::cgroup::{Cgroup, Prospect};
@@ -6,10 +7,10 @@ use crate::cgroup::{Cgroup, Prospect};
 const GROUP: &str = "cgroup v2";
 const LIMIT: &str = "memory limit";
 
-/// What gives a run a group of its own.
+/// The help for a run that has no control group of its own.
 const CURE: &str = "`systemd-run --user --scope -p Delegate=yes swath run …` may give it";
 
-/// Tries both, as a run that is started from where this process is would.
+/// Checks both, as a run started from this process's control group would find them.
 pub(super) fn found() -> [Finding; 2] {
     let watched = |why: String| {
         Finding::new(
@@ -43,7 +44,7 @@ pub(super) fn found() -> [Finding; 2] {
     [Finding::new(GROUP, State::Good, says), limit(&own, watched)]
 }
 
-/// Makes a group and removes it.
+/// Creates a control group and removes it.
 fn tried(own: &Cgroup) -> Result<(), String> {
     if !own.lends() {
         return Err("none can be made".to_owned());

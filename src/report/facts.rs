@@ -1,5 +1,5 @@
-//! How a trial was made and what came of it as a list of named facts, so that two trials can be
-//! compared fact by fact.
+//! Inputs and results of a trial as a list of named facts, so that `swath diff` and `swath repro`
+//! can compare two trials fact by fact.
 
 use super::listing;
 use super::number;
@@ -8,25 +8,25 @@ use crate::provenance::{Environment, Made, Pinned, patch};
 use crate::study::{LogRecord, Study, Trial};
 use std::collections::BTreeSet;
 
-/// What a fact is about.
+/// Subject of a fact; the facts of a trial are grouped by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
-    /// The configuration and the seed.
+    /// The parameters of the configuration, and the seed.
     Parameters,
-    /// The version of the program.
+    /// The version of the program: commit, uncommitted changes, sweep file, pinned files.
     Code,
-    /// What it read.
+    /// The data sets that the trial recorded, with their checksums.
     Data,
-    /// The machine and the variables.
+    /// The machine, the folder, the command line and the recorded environment variables.
     Environment,
-    /// The packages of its interpreter.
+    /// The packages of the Python environment, those of conda included.
     Packages,
-    /// How it ended and what it reported.
+    /// The final state, the reported values and the checksums of saved models.
     Metrics,
 }
 
 impl Section {
-    /// Every one, in the order they are shown.
+    /// All sections, in the order in which they are shown.
     pub const ALL: [Self; 6] = [
         Self::Parameters,
         Self::Code,
@@ -36,7 +36,7 @@ impl Section {
         Self::Metrics,
     ];
 
-    /// Returns its name.
+    /// Returns the name of the section, as it is shown and selected.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,46 +50,49 @@ impl Section {
     }
 }
 
-/// One fact.
+/// One named value of a trial.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fact {
-    /// What it is about.
+    /// The section that the fact belongs to.
     pub section: Section,
-    /// Its name.
+    /// The name. A name in brackets, such as `(seed)`, is not the user's.
     pub name: String,
-    /// Its value.
+    /// The value as text; never empty.
     pub value: String,
 }
 
-/// A fact of two trials, one of which may not have it.
+/// A fact of two trials. At least one of the two has a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// What it is about.
+    /// The section that the fact belongs to.
     pub section: Section,
-    /// Its name.
+    /// The name of the fact.
     pub name: String,
-    /// Its value in the first.
+    /// The value of the first trial; `None` if it lacks the fact.
     pub a: Option<String>,
-    /// Its value in the second.
+    /// The value of the second trial; `None` if it lacks the fact.
     pub b: Option<String>,
 }
 
-/// A trial and what is known of how it was made.
+/// A trial together with the provenance that facts are taken from.
 pub struct Subject<'a> {
-    /// Its study.
+    /// The study of the trial.
     pub study: &'a Study,
-    /// The trial.
+    /// The trial that the facts describe.
     pub trial: &'a Trial,
-    /// How it was made.
+    /// The provenance of the last attempt; `None` if nothing was recorded.
     pub made: Option<&'a Made>,
-    /// The machine and code of the run that started it.
+    /// The machine and the code of the run that started the trial; `None` if they were not
+    /// recorded.
     pub environment: Option<&'a Environment>,
-    /// How its code differed from the commit.
+    /// The uncommitted changes, as a git patch against the commit; empty if there are none.
     pub patch: &'a [u8],
 }
 
-/// Puts the facts of two trials side by side, those of the first in their order, then what only the
-/// second has, section by section.
+/// Pairs the facts of two trials by section and name. Sections come in the order of
+/// [`Section::ALL`]. Within a section the facts of the first trial come in their own order,
+/// followed by the facts that only the second trial has. If a trial has several facts of one name,
+/// the first counts.
 #[must_use]
 pub fn pairs(a: &[Fact], b: &[Fact]) -> Vec<Pair> {
     let mut pairs = Vec::new();
@@ -115,7 +118,7 @@ pub fn pairs(a: &[Fact], b: &[Fact]) -> Vec<Pair> {
     pairs
 }
 
-/// Returns all facts of a trial.
+/// Returns all facts of a trial. Facts without a value are left out.
 #[must_use]
 pub fn facts(subject: &Subject<'_>) -> Vec<Fact> {
     let mut facts = Facts(Vec::new());
@@ -130,9 +133,11 @@ pub fn facts(subject: &Subject<'_>) -> Vec<Fact> {
     facts.0
 }
 
+/// List of facts under construction.
 struct Facts(Vec<Fact>);
 
 impl Facts {
+    /// Appends a fact, unless its value is empty: an absent value is not a fact.
     fn add(&mut self, section: Section, name: impl Into<String>, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {
@@ -156,10 +161,13 @@ impl Facts {
     }
 
     fn code(&mut self, subject: &Subject<'_>) {
+        // The sweep file may have been edited since, so the header of the trial's own attempt comes
+        // first.
         let header = subject
             .made
             .map_or(subject.study.header(), |made| &made.header);
         let commit = header.git_commit.as_deref().unwrap_or_default();
+        // The `-dirty` mark is redundant: each uncommitted change is a fact of its own.
         self.add(Section::Code, "commit", commit.trim_end_matches("-dirty"));
         for (name, part) in patch::files(subject.patch) {
             self.add(
@@ -196,7 +204,9 @@ impl Facts {
     }
 
     fn data(&mut self, subject: &Subject<'_>) {
-        // A path that is absolute only because trials ran elsewhere names the same data.
+        // A data set inside the folder of the call has an absolute path if the trials ran in
+        // another folder. It is the same data, so the path is made relative to the folder of the
+        // call.
         let called_in = subject
             .environment
             .map(|environment| format!("{}/", environment.workdir));
@@ -314,6 +324,7 @@ impl Facts {
                 ..
             } = record
             {
+                // A trial may save the same model several times. Only the last checksum is kept.
                 self.0
                     .retain(|fact| fact.name != format!("model {model_path}"));
                 self.add(

@@ -1,26 +1,29 @@
-//! How good a Pareto front is as a whole.
+//! Quality of a whole Pareto front, as one number: the hypervolume.
 
 use super::{number, rank};
 use crate::numerics::hypervolume::hypervolume;
 use crate::study::{Score, Study};
 
-/// More objectives than this take too long to be exact.
+/// Maximum number of objectives. The exact computation takes too long for more.
 const MOST: usize = 3;
 
-/// What a front dominates.
+/// Hypervolume that a Pareto front dominates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
-    /// The volume, in the product of the objectives' units.
+    /// Volume, in the product of the units of the objectives.
     pub volume: f64,
-    /// Up to which values of the objectives it is counted.
+    /// Reference point: for each objective, the value up to which the volume counts. These are
+    /// values of the objectives, not oriented scores.
     pub reference: Vec<f64>,
 }
 
-/// Returns the hypervolume of the study's Pareto front, for two or three objectives.
+/// Returns the hypervolume of the Pareto front of a study with two or three objectives. `None` for
+/// any other number of objectives, without a complete configuration, or if the volume is not
+/// finite.
 ///
-/// The reference point is, in each objective, the worst value of any configuration that counts, and
-/// a tenth of their range beyond. It can therefore move as trials end: two volumes can be compared
-/// if their reference is the same.
+/// For each objective the reference point is the worst value among the configurations of
+/// [`rank::feasible`], moved outwards by a tenth of their range. It can therefore move as trials
+/// end. Two volumes are comparable only if their reference points are equal.
 #[must_use]
 pub fn volume(study: &Study) -> Option<Volume> {
     let objectives = &study.header().objectives;
@@ -31,6 +34,7 @@ pub fn volume(study: &Study) -> Option<Volume> {
         .into_iter()
         .map(|(standing, _)| standing.scores)
         .collect();
+    // Scores are oriented: smaller is always better, so the worst value is the maximum.
     let bound = |at: usize| {
         let column = || all.iter().filter_map(|scores| scores.get(at).copied());
         let (best, worst) = (
@@ -41,6 +45,7 @@ pub fn volume(study: &Study) -> Option<Volume> {
     };
     let reference: Vec<f64> = (0..objectives.len()).map(bound).collect();
     let volume = hypervolume(&all, &reference);
+    // A score of a maximised objective has the opposite sign, so convert it back to a value.
     let shown = objectives
         .iter()
         .zip(&reference)
@@ -51,7 +56,8 @@ pub fn volume(study: &Study) -> Option<Volume> {
     })
 }
 
-/// Says it in words: `0.83, up to loss 1.2, speed 3`.
+/// Returns the volume and its reference point as text: `0.83, up to loss 1.2, speed 3`. `None` as
+/// for [`volume`].
 #[must_use]
 pub fn shown(study: &Study) -> Option<String> {
     let Volume { volume, reference } = volume(study)?;
@@ -81,7 +87,7 @@ mod tests {
         for (loss, acc) in [(1.0, 0.5), (2.0, 1.0), (2.0, 0.0)] {
             demo.complete(&[], &[("loss", loss), ("acc", acc)]);
         }
-        // Up to (2.1, -0.1): 1.1 × 0.6 and 0.1 × 0.5 above it.
+        // The reference point is (2.1, -0.1). The areas above it are 1.1 × 0.6 and 0.1 × 0.5.
         assert_eq!(
             shown(&demo.study).as_deref(),
             Some("0.71, up to loss 2.1, acc -0.1")

@@ -1,13 +1,14 @@
-//! A trial as JSON: the rows of `--json` and `export --json`.
+//! A trial as a JSON object: the rows of `--json` and `export --json`.
 //!
-//! Absent is absent, never `null`; a number that is not finite is `"nan"`, `"inf"` or `"-inf"`.
+//! An absent value has no key; it is never `null`. A number that is not finite is written as
+//! `"nan"`, `"inf"` or `"-inf"`.
 
 use crate::space::{Name, Params};
 use crate::study::{Datum, LogRecord, Origin, Study, Tally, Timestamp, Trial};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// All that is known of a trial.
+/// All recorded values of one trial. The fields are the keys of the JSON object.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row<'a> {
     trial: u32,
@@ -30,12 +31,14 @@ pub struct Row<'a> {
     ended_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<String>,
+    /// The last decision of the scheduler in words, if it paused or stopped the trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     seed: u64,
     origin: &'a Origin,
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<u32>,
+    /// The violated outcome constraints in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     breaks: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,12 +53,13 @@ pub struct Row<'a> {
     model_md5: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model_step: Option<f64>,
+    /// Whether the trial does not count: it no longer fits the space, or it is in the trash.
     outside: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     records: &'a [LogRecord],
 }
 
-/// Returns a trial as a row.
+/// Returns a trial as a JSON row.
 #[must_use]
 pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
     let objectives = study.header().objectives.iter();

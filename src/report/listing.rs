@@ -1,4 +1,4 @@
-//! A table of trials: what tells them apart, and what came of them.
+//! Tables of trials: the parameters that distinguish them, and their results.
 
 use super::formula::{Formula, History, TrialCells};
 use super::table::{Column, Table, Tone};
@@ -7,17 +7,17 @@ use crate::space::{Name, Value};
 use crate::study::{Exit, Origin, Study, Trial, TrialState};
 use rayon::prelude::*;
 
-/// How much of a value a table shows.
+/// Precision of the values in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Four significant digits of every parameter, for a terminal.
+    /// Four significant digits for every parameter, for a terminal.
     Brief,
-    /// Every digit.
+    /// All digits.
     Exact,
 }
 
-/// Returns the table of some trials: id, state, objectives, time, the parameters that differ among
-/// them, other metrics, how they ended.
+/// Returns a table of trials, one row a trial. The columns are id, state, objectives, time, the
+/// parameters that differ among the trials, the other metrics, and a note on how the trial ended.
 #[must_use]
 pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
@@ -26,7 +26,9 @@ pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     table
 }
 
-/// Returns the table of trials that are all complete.
+/// Returns a table of complete trials, in the given order. It has no column for the state. If the
+/// study runs replicates, it shows the mean of each objective with its confidence interval, and the
+/// number of seeds.
 #[must_use]
 pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     let mut table = begin(study, trials);
@@ -53,6 +55,7 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
                     .and_then(|sample| sample.half_width(summary::CONFIDENCE))
                     .map_or_else(String::new, number::brief)
             };
+            // A single objective needs no name in the title of the interval.
             let title = match study.header().objectives.len() {
                 1 => "±".to_owned(),
                 _ => format!("± {}", objective.metric),
@@ -70,6 +73,7 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     table
 }
 
+/// Appends the columns that [`trials`] and [`ranked`] share.
 fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     for objective in &study.header().objectives {
         let values: Vec<_> = trials
@@ -90,6 +94,8 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     let notes: Vec<String> = trials.par_iter().map(|trial| note(study, trial)).collect();
     let noted = notes.iter().filter(|note| !note.is_empty()).count();
     let mut notes = (noted > 0).then(|| Column::texts("note", notes));
+    // Columns further right are left out first. If every trial has a note, the notes come before
+    // the parameters so that they stay visible.
     if noted == trials.len()
         && let Some(notes) = notes.take()
     {
@@ -99,7 +105,7 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name)).collect();
         params(name, &values, detail)
     };
-    // Of ten thousand trials this takes longest, so all cores share it.
+    // For ten thousand trials these columns take longest to compute, so all cores share the work.
     let names = varying(study, trials);
     let columns: Vec<Column> = names.par_iter().map(chosen).collect();
     for (name, column) in names.iter().zip(columns) {
@@ -128,8 +134,9 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     }
 }
 
-/// Adds a column of the user's own. Where another column has its name already, it gets the one that
-/// it has in `trials.csv`.
+/// Appends a column with a name of the user's own: an objective, a parameter or a metric. If
+/// another column has that title already, the new one gets the name that it has in `trials.csv`,
+/// such as `param.lr`.
 fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
     let taken = table.has(name);
     table.push(if taken {
@@ -139,8 +146,9 @@ fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
     });
 }
 
-/// Returns how far each trial has come, unless the other columns say it: a key that the program
-/// reports is a metric like any other.
+/// Returns a column with the last step of each trial. `None` if no trial went beyond its first
+/// step, if a reported metric is the step itself, or if the study has no resource and some steps
+/// come from a reported key, which is a column already.
 fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
     let has_gone_on = steps.iter().flatten().any(|step| *step > 1.0);
@@ -155,7 +163,7 @@ fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
     Some(Column::numbers(title, number::column(&steps)))
 }
 
-/// Returns the table of some trials with the columns that were asked for.
+/// Returns a table of trials with the requested columns after the id.
 #[must_use]
 pub fn columns(
     study: &Study,
@@ -187,6 +195,8 @@ pub fn columns(
             .iter()
             .flatten()
             .all(|value| matches!(value, Value::Float(_)));
+        // Measured values share their decimals; parameters are shown as they were given to the
+        // trial.
         if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
             let numbers: Vec<_> = values
                 .iter()
@@ -204,12 +214,14 @@ pub fn columns(
     table
 }
 
+/// Creates a table with one row for each trial and the id as its first column.
 fn begin(study: &Study, trials: &[&Trial]) -> Table {
     let mut table = Table::new(trials.iter().map(|trial| tone(study, trial)).collect());
     table.push(Column::numbers("trial", trials.iter().map(|trial| trial.id.to_string())).keep());
     table
 }
 
+/// Returns the column of states.
 fn states(trials: &[&Trial]) -> Column {
     Column::texts(
         "state",
@@ -218,6 +230,7 @@ fn states(trials: &[&Trial]) -> Column {
     .keep()
 }
 
+/// Returns the tone of a trial's row.
 fn tone(study: &Study, trial: &Trial) -> Tone {
     match trial.state {
         _ if trial.outside => Tone::Faint,
@@ -231,8 +244,8 @@ fn tone(study: &Study, trial: &Trial) -> Tone {
     }
 }
 
-/// Returns the parameters in which the trials differ, in the order of the sweep file; all of them
-/// if there is but one trial.
+/// Returns the parameters in which the trials differ, in the order of the sweep file. Returns all
+/// parameters if there is only one trial.
 #[must_use]
 pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let mut names = row::params(study);
@@ -247,6 +260,7 @@ pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     names
 }
 
+/// Returns a column of parameter values, aligned right if all of them are numbers.
 fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
     let numeric = values
         .iter()
@@ -266,7 +280,7 @@ fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
     }
 }
 
-/// Returns a parameter's value as it was given to the trial: `1e-5`, `adam`, `[128, 64]`.
+/// Returns the value of a parameter as the trial received it: `1e-5`, `adam`, `[128, 64]`.
 #[must_use]
 pub fn shown(value: &Value) -> String {
     match value {
@@ -279,7 +293,8 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns how long the trial ran, all attempts together, up to the study's last event.
+/// Returns the run time of a trial, all attempts together. For a running attempt the time counts up
+/// to the last event of the study. Empty for a trial that never started or was imported.
 #[must_use]
 pub fn time(study: &Study, trial: &Trial) -> String {
     let running = match (&trial.state, trial.attempt_at, study.at()) {
@@ -344,7 +359,8 @@ pub(super) fn metric_columns(
     names.into_iter().map(column).collect()
 }
 
-/// Returns the reported keys that are neither an objective nor the resource.
+/// Returns the metrics that are neither an objective nor the resource. Keys without a number in any
+/// of the trials are left out.
 fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let header = study.header();
     let known = |name: &Name| {
@@ -361,8 +377,8 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
         .collect()
 }
 
-/// Says whether a metric is the very count of reports that stands for a step, as `epoch` often is;
-/// it may begin with 0.
+/// Returns whether a metric is the step counter itself, as `epoch` often is: its last value equals
+/// the step of every trial. The metric may count from 0 or from 1.
 fn counts(name: &Name, trials: &[&Trial]) -> bool {
     let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
     [0.0, 1.0].into_iter().any(|offset| {
@@ -372,7 +388,8 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
     })
 }
 
-/// Returns how the trial ended if that is of interest.
+/// Returns a note on a trial: its failure or interruption, an import, the outcome constraints it
+/// violates, or that it no longer counts. Empty if there is nothing to remark.
 #[must_use]
 pub fn note(study: &Study, trial: &Trial) -> String {
     let imported = match &trial.origin {
@@ -386,6 +403,8 @@ pub fn note(study: &Study, trial: &Trial) -> String {
     };
     let ended = match (&trial.state, &trial.exit) {
         (TrialState::Failed, exit) => summary::cause(exit.as_ref()),
+        // An interrupted or lost attempt leaves its trial waiting, so the state alone does not show
+        // it.
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => {
             Some(exit.to_string())
         }

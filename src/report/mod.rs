@@ -1,5 +1,8 @@
-//! What a person reads of a study: tables, selections, summaries, plots. Works on a
-//! [`Study`](crate::study::Study) alone; only [`view`] reads, without taking anything.
+//! Reports on a study for people and for other programs: tables, selections, summaries, plots and
+//! exports.
+//!
+//! The modules read a [`Study`](crate::study::Study) that was already replayed. No module takes the
+//! lock of the study, and only [`view`] and [`formula`] read its journal.
 
 pub mod compare;
 pub mod export;

@@ -1,17 +1,19 @@
-//! Numbers and times as a person reads them.
+//! Formats numbers, durations and sizes for people.
 
 use std::time::Duration;
 
-/// Returns the number with about five significant digits: `0.04123`, `12.345`, `1.5e-7`, `nan`.
+/// Returns a number with about five significant digits: `0.04123`, `12.345`, `1.5e-7`, `nan`.
 #[must_use]
 pub fn short(number: f64) -> String {
     if !number.is_finite() {
         return not_finite(number).to_owned();
     }
     let size = number.abs();
+    // A whole number of this size needs no decimals and no exponent.
     if number.fract() == 0.0 && size < 1e9 {
         return format!("{number}");
     }
+    // Very small and very large numbers are shorter with an exponent.
     if !(1e-4..1e9).contains(&size) {
         let (mantissa, exponent) = split(number);
         return format!("{mantissa}e{exponent}");
@@ -19,8 +21,8 @@ pub fn short(number: f64) -> String {
     trim(&format!("{number:.*}", decimals(size))).to_owned()
 }
 
-/// Returns a parameter's value with four significant digits, for a table: `0.009022`, `9.289e-5`,
-/// `64`.
+/// Returns the value of a parameter with four significant digits, for a table: `0.009022`,
+/// `9.289e-5`, `64`.
 #[must_use]
 pub fn brief(number: f64) -> String {
     let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
@@ -31,8 +33,9 @@ pub fn brief(number: f64) -> String {
     }
 }
 
-/// Returns the numbers of a column: as many decimals for all as five significant digits of the
-/// largest need, if that does them justice.
+/// Returns the cells of a column of numbers; `None` becomes an empty cell. All numbers get the same
+/// count of decimals, which shows five significant digits of the largest. Columns of whole numbers,
+/// or with numbers too small or too large for that, are formatted number by number as in [`short`].
 #[must_use]
 pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
     let sizes = || {
@@ -47,6 +50,8 @@ pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
         .filter(|size| *size > 0.0)
         .fold(f64::INFINITY, f64::min);
     let whole = sizes().all(|size| size.fract() == 0.0);
+    // With shared decimals a number below 0.001, or below a thousandth of the largest, would lose
+    // its significant digits.
     let uniform = !whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
     if !uniform {
         return numbers
@@ -66,6 +71,7 @@ pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
         .iter()
         .map(|number| number.map_or_else(String::new, cell))
         .collect();
+    // Trailing zeros that all cells have in common are removed.
     let idle = |cell: &String| cell.len() - trim(cell).len();
     let numeric = |cell: &&String| cell.contains('.');
     let idle = cells.iter().filter(numeric).map(idle).min().unwrap_or(0);
@@ -85,7 +91,7 @@ fn not_finite(number: f64) -> &'static str {
     }
 }
 
-/// Returns how many decimals show five significant digits.
+/// Returns the number of decimals that shows five significant digits of `size`, from 0 to 8.
 fn decimals(size: f64) -> usize {
     let magnitude = if size > 0.0 {
         size.log10().floor()
@@ -95,21 +101,25 @@ fn decimals(size: f64) -> usize {
     (4.0 - magnitude).clamp(0.0, 8.0) as usize
 }
 
+/// Splits a number into mantissa, with up to five digits, and decimal exponent.
 fn split(number: f64) -> (String, String) {
     let text = format!("{number:.4e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     (trim(mantissa).to_owned(), exponent.to_owned())
 }
 
-/// Returns a number with so many significant digits.
+/// Returns a number rounded to `digits` significant digits.
 #[must_use]
 pub fn rounded(number: f64, digits: i32) -> f64 {
     let magnitude = number.abs().log10().floor();
-    // Far from 1 a power of ten is no exact number: such values stay as they are.
+    // Far from 1 a power of ten is not exact as a floating point number, so such values are
+    // returned unrounded.
     if !magnitude.is_finite() || magnitude.abs() >= 15.0 {
         return number;
     }
     let places = digits - 1 - magnitude as i32;
+    // A positive power of ten is an exact number here and a negative one is not, so divide by the
+    // positive one instead of multiplying.
     let power = 10f64.powi(places.abs());
     if places >= 0 {
         (number * power).round() / power
@@ -118,7 +128,7 @@ pub fn rounded(number: f64, digits: i32) -> f64 {
     }
 }
 
-/// Takes zeros off the end of the decimals.
+/// Removes trailing zeros of the decimals, and the point if nothing follows it.
 fn trim(text: &str) -> &str {
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.')
@@ -127,7 +137,7 @@ fn trim(text: &str) -> &str {
     }
 }
 
-/// Returns a time in its two largest units: `0.42s`, `12s`, `3m 07s`, `2h 05m`, `3d 04h`.
+/// Returns a duration in its two largest units: `0.42s`, `12s`, `3m 07s`, `2h 05m`, `3d 04h`.
 #[must_use]
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -141,13 +151,14 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Returns a time given in seconds; see [`duration`].
+/// Returns a duration given in seconds, formatted as in [`duration`]. A negative or non-finite one
+/// is shown as `0s`.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
-/// Returns a size in bytes as people write it: `512 B`, `1.5 MiB`.
+/// Returns a size in bytes with a binary unit: `512 B`, `1.5 MiB`.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
     if bytes < 1024 {
@@ -156,6 +167,7 @@ pub fn bytes(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut size = bytes as f64 / 1024.0;
     let mut unit = 0;
+    // The unit changes at 1000, not at 1024, so that no size needs four digits.
     while size >= 1000.0 && unit + 1 < units.len() {
         size /= 1024.0;
         unit += 1;

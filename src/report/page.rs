@@ -1,4 +1,4 @@
-//! The data of the HTML page: what its charts and its table show of some studies.
+//! Data of the HTML page: everything that its charts and its table show of one or more studies.
 
 use super::plots::contour::{Contour, contours};
 use super::plots::curves::Curves;
@@ -17,16 +17,16 @@ use crate::space::Value;
 use crate::study::{Goal, Study, Trial};
 use serde::Serialize;
 
-/// The version of the data; the page and the data it is given are always of the same.
+/// Version of the data format. The page and its data are always written together.
 const VERSION: u32 = 1;
-/// How many curves a page holds.
+/// Maximum number of curves on a page, for each metric.
 const CURVES: usize = 400;
-/// How many points all curves of a metric have together, about.
+/// Approximate number of points that all curves of a metric have together.
 const POINTS: usize = 40_000;
-/// How many attempts the timeline holds.
+/// Maximum number of attempts on the timeline.
 const ATTEMPTS: usize = 20_000;
 
-/// Some studies as a page shows them.
+/// Data of a page about one or more studies.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page {
     version: u32,
@@ -34,7 +34,7 @@ pub struct Page {
     studies: Vec<StudyPage>,
 }
 
-/// One study.
+/// Data of one study.
 #[derive(Debug, Clone, Serialize)]
 struct StudyPage {
     name: String,
@@ -43,7 +43,7 @@ struct StudyPage {
     running: bool,
     objectives: Vec<(String, bool)>,
     best: Option<Best>,
-    /// Parameters that are the same in all trials.
+    /// Names and values of the parameters that are equal in all trials.
     same: Vec<(String, String)>,
     trials: Trials,
     history: History,
@@ -56,7 +56,7 @@ struct StudyPage {
     failures: Failures,
 }
 
-/// The best trial, in words.
+/// The incumbent as text: its objectives and its parameters.
 #[derive(Debug, Clone, Serialize)]
 struct Best {
     trial: u32,
@@ -64,36 +64,38 @@ struct Best {
     params: String,
 }
 
-/// The table, column by column, a row a trial.
+/// The table of trials by column; every column has one value for each trial.
 #[derive(Debug, Clone, Serialize)]
 struct Trials {
     id: Vec<u32>,
     state: Vec<&'static str>,
-    /// One list an objective.
+    /// One list for each objective; `None` where a trial has no finite value.
     objectives: Vec<Vec<Option<f64>>>,
-    /// The parameters in which trials differ.
+    /// The parameters in which the trials differ.
     axes: Vec<Axis>,
-    /// Other metrics: the expression of the column, and its values.
+    /// Other metrics, at most 12: the expression of the column and a finite value of each trial.
     metrics: Vec<(String, Vec<Option<f64>>)>,
+    /// Run time of all attempts in seconds, rounded to milliseconds.
     seconds: Vec<f64>,
     step: Vec<Option<f64>>,
-    /// How trials ended that are not complete, and what else is to be known of one.
+    /// A note on how the trial ended, or the reason that the scheduler gave.
     exit: Vec<Option<String>>,
-    /// The first trial of each one's configuration, where there are several seeds.
+    /// The first trial of each trial's configuration; `None` unless the study runs replicates.
     configuration: Option<Vec<u32>>,
-    /// The rows of those that count for nothing, since the sweep was edited.
+    /// The rows of trials that do not count: they no longer fit the space since the sweep file was
+    /// edited.
     outside: Vec<usize>,
 }
 
 impl Page {
-    /// Collects it of some studies.
+    /// Collects the data of all trials of some studies.
     #[must_use]
     pub fn of(views: &[View]) -> Self {
         Self::only(views, &[])
     }
 
-    /// Collects it of the trials that fulfil the condition of their study; where there is none, of
-    /// all.
+    /// Collects the data of the trials that fulfil the condition of their study. Conditions are
+    /// matched with studies by position; a study without a condition shows all its trials.
     #[must_use]
     pub fn only(views: &[View], conditions: &[Option<Condition>]) -> Self {
         let conditions = conditions
@@ -114,6 +116,7 @@ impl Page {
 
 impl StudyPage {
     fn of(view: &View, condition: Option<&Condition>) -> Self {
+        // Trials of a run that died are shown as lost, as the next run will record them.
         let study = &view.settled();
         let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
         input
@@ -158,6 +161,7 @@ impl StudyPage {
     }
 }
 
+/// Returns whether a run holds the study, and if none does, why the last one ended.
 fn status(study: &Study, running: bool) -> String {
     match (running, study.closed()) {
         (true, _) => "running".to_owned(),
@@ -166,8 +170,9 @@ fn status(study: &Study, running: bool) -> String {
     }
 }
 
-/// Returns the curves of every metric that is kept, thinned so that a page can hold them.
+/// Returns the curves of every metric in the chronicle, thinned to the size of a page.
 fn all_curves(input: &Input<'_>) -> Vec<Curves> {
+    // Every curve gets an equal share of the points, but at least 30 and at most 1000.
     let count = input.chronicle.curves.len().clamp(1, CURVES);
     let metrics = input.chronicle.metrics().iter();
     let metrics = metrics.map(|metric| {
@@ -181,7 +186,7 @@ fn all_curves(input: &Input<'_>) -> Vec<Curves> {
     metrics.filter(|curves| !curves.lines.is_empty()).collect()
 }
 
-/// Returns the parameters that every trial has with the same value.
+/// Returns the parameters that have the same value in all trials; empty for fewer than two trials.
 fn same(study: &Study, trials: &[&Trial]) -> Vec<(String, String)> {
     let varying = listing::varying(study, trials);
     let Some(first) = trials.first().filter(|_| trials.len() > 1) else {
@@ -258,7 +263,8 @@ impl Trials {
     }
 }
 
-/// Returns the axes; of a single trial all its parameters.
+/// Returns the parameters in which the trials differ as axes. A single trial differs from none, so
+/// all its parameters are returned.
 fn axes(input: &Input<'_>) -> Vec<Axis> {
     let axes = input.axes(&input.trials);
     let [trial] = input.trials.as_slice() else {
@@ -285,7 +291,7 @@ fn axes(input: &Input<'_>) -> Vec<Axis> {
     trial.params.iter().map(one).collect()
 }
 
-/// Keeps six digits: a page that shows more says no more.
+/// Rounds to six significant digits: a page cannot show more, and its data stay small.
 pub(super) fn brief(value: f64) -> f64 {
     number::rounded(value, 6)
 }

@@ -1,20 +1,22 @@
-//! Which trials are best: by the first objective, or none worse in all of them.
+//! Ranking of trials: by the first objective, or by non-domination in all objectives.
 
 use crate::study::{Standing, Study, Trial};
 
-/// Returns the best trials by the first objective, the best first and the earlier one of equals: of
-/// several seeds the first trial of each configuration, by the mean; what keeps the outcome limits
-/// before what breaks them.
+/// Returns the `count` best trials by the first objective, the best first. Among equals the earlier
+/// trial comes first. A configuration with several seeds is represented by its first trial and
+/// ranked by its mean. Trials that satisfy the outcome constraints come before those that violate
+/// them.
 #[must_use]
 pub fn best(study: &Study, count: usize) -> Vec<&Trial> {
     study.best(count)
 }
 
-/// Returns how good each configuration is that keeps the outcome limits, the best first; if none
-/// does, all.
+/// Returns the standing of each configuration that satisfies the outcome constraints, the best
+/// first. Returns all configurations if none satisfies them.
 #[must_use]
 pub fn feasible(study: &Study) -> Vec<(Standing, &Trial)> {
     let mut ranked = study.standings();
+    // The ranking puts feasible configurations first, so the first one tells whether there is any.
     if ranked
         .first()
         .is_some_and(|(best, _)| best.violation == 0.0)
@@ -24,9 +26,9 @@ pub fn feasible(study: &Study) -> Vec<(Standing, &Trial)> {
     ranked
 }
 
-/// Returns the Pareto front: the trials than which no other is better in one objective and at least
-/// as good in all, best in the first objective first. Where any configuration keeps the outcome
-/// limits, only those that do.
+/// Returns the Pareto front: the non-dominated trials, the best in the first objective first. A
+/// trial is dominated if another is better in one objective and at least as good in all others. If
+/// any configuration satisfies the outcome constraints, only such configurations are considered.
 #[must_use]
 pub fn pareto(study: &Study) -> Vec<&Trial> {
     let mut front: Vec<(Vec<f64>, &Trial)> = Vec::new();
@@ -41,6 +43,7 @@ pub fn pareto(study: &Study) -> Vec<&Trial> {
     front.into_iter().map(|(_, trial)| trial).collect()
 }
 
+/// Returns whether `one` dominates `other`. Smaller scores are better.
 fn dominates(one: &[f64], other: &[f64]) -> bool {
     let pairs = || one.iter().zip(other);
     pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)

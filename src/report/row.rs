@@ -1,9 +1,10 @@
-//! Names and what they stand for in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
+//! Names and their values in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
-//! A name is looked up in this order: what every trial has ([`OWN`]), parameters, reported metrics
-//! (an objective by its `take` rule, others by their last value), what only some studies make
-//! interesting ([`LAST`]). `param.x`, `metric.x`, `best.x` and `at_best.x` say which is meant, as
-//! in the header of `trials.csv`.
+//! A name is resolved in this order: built-in columns of every trial ([`OWN`]), parameters,
+//! reported metrics (an objective by its `take` rule, other metrics by their last value), built-in
+//! columns that a name of the user's own hides ([`LAST`]). The prefixes in `param.x`, `metric.x`,
+//! `best.x` and `at_best.x` select one of these values explicitly, as in the header of
+//! `trials.csv`.
 
 use crate::space::expr::Names;
 use crate::space::{Name, Value};
@@ -11,7 +12,7 @@ use crate::study::{Datum, Goal, Objective, Study, Trial};
 use crate::tracker::csv;
 use std::collections::BTreeSet;
 
-/// What every trial has.
+/// Built-in columns that take precedence over parameters and metrics.
 pub const OWN: [&str; 9] = [
     "trial",
     "state",
@@ -24,7 +25,7 @@ pub const OWN: [&str; 9] = [
     "peak_mib",
 ];
 
-/// What every trial has too, unless something of the user's own is called so.
+/// Built-in columns that a parameter or a metric of the same name hides.
 pub const LAST: [&str; 7] = [
     "configuration",
     "replicate",
@@ -35,7 +36,7 @@ pub const LAST: [&str; 7] = [
     "model_path",
 ];
 
-/// Returns what `name` stands for in a trial, `None` if it is absent there.
+/// Returns the value of `name` in a trial; `None` if the trial has none.
 #[must_use]
 pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     own(trial, name).unwrap_or_else(|| {
@@ -57,6 +58,7 @@ pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     })
 }
 
+/// Returns the value of a column of [`LAST`], unless a name of the user's own hides it.
 fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     if !LAST.contains(&name) || is_own(study, name) {
         return None;
@@ -73,14 +75,17 @@ fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     })
 }
 
-/// Says whether a parameter or an objective has that name; a trial that lacks it has nothing else
-/// under it.
+/// Returns whether a parameter or an objective has that name. Such a name hides the built-in column
+/// even in a trial that has no value for it.
 fn is_own(study: &Study, name: &str) -> bool {
     let header = study.header();
     header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
 }
 
+/// Returns the value of a column of [`OWN`]. The outer option is `None` if the name is not one of
+/// them, the inner one if the trial has no value yet.
 fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
+    // Usage is summed over ended attempts, so it is absent until the trial has ended once.
     let ended = trial.ended_at.is_some();
     let number = |number: f64| ended.then_some(Value::Float(number));
     Some(match name {
@@ -93,6 +98,7 @@ fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
             .exit
             .as_ref()
             .map(|exit| Value::Text(exit.to_string().into())),
+        // A seed above the range of a signed integer is approximated by a float.
         "seed" => {
             Some(i64::try_from(trial.seed).map_or(Value::Float(trial.seed as f64), Value::Int))
         }
@@ -102,7 +108,8 @@ fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
     })
 }
 
-/// Returns a reported key: an objective by its rule, anything else as it was last.
+/// Returns the value of a metric: an objective by its `take` rule, any other metric by its last
+/// report.
 fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     match objective(study, name) {
         Some(objective) => trial.objective(objective).map(Value::Float),
@@ -110,6 +117,7 @@ fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     }
 }
 
+/// Returns the last reported value of a metric, number or text.
 fn last(trial: &Trial, name: &str) -> Option<Value> {
     let number = trial
         .metrics
@@ -123,8 +131,9 @@ fn last(trial: &Trial, name: &str) -> Option<Value> {
     })
 }
 
-/// Returns whether small or large values of a metric are good: an objective's goal, or the open
-/// side of the only bound of an outcome constraint.
+/// Returns the direction in which a metric is good. For an objective this is its goal. For any
+/// other metric with exactly one outcome constraint, which bounds it on one side only, small values
+/// are good below a maximum and large values above a minimum. `None` otherwise.
 #[must_use]
 pub fn goal(study: &Study, name: &str) -> Option<Goal> {
     if let Some(objective) = objective(study, name) {
@@ -145,6 +154,8 @@ pub fn goal(study: &Study, name: &str) -> Option<Goal> {
     }
 }
 
+/// Returns the smallest or largest reported value of a metric, as its goal demands. `None` if the
+/// goal is unknown.
 fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     let tally = trial.metrics.get(name)?;
     let best = match goal(study, name)? {
@@ -154,7 +165,9 @@ fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     best.map(Value::Float)
 }
 
-/// Returns the value of a metric in the report that counts.
+/// Returns the value of a metric in the report that counts, that is, the one that the `take` rule
+/// of the first objective selects. `None` if no single report counts or if that report lacks the
+/// metric.
 pub fn at_best(trial: &Trial, name: &str) -> Option<Value> {
     Some(match trial.at_best(name)? {
         Datum::Number(number) => Value::Float(number.0),
@@ -163,6 +176,7 @@ pub fn at_best(trial: &Trial, name: &str) -> Option<Value> {
     })
 }
 
+/// Returns the objective with that metric.
 fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
     study
         .header()
@@ -171,7 +185,8 @@ fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
         .find(|objective| &*objective.metric == name)
 }
 
-/// Returns every parameter that a trial of the study has, in the order of the sweep file.
+/// Returns every parameter that any trial of the study has: those of the sweep file in its order,
+/// then all others.
 #[must_use]
 pub fn params(study: &Study) -> Vec<Name> {
     let mut names = study.header().params.clone();
@@ -184,8 +199,8 @@ pub fn params(study: &Study) -> Vec<Name> {
     names
 }
 
-/// Returns every key that a trial of the study has reported, objectives included, in alphabetical
-/// order.
+/// Returns every reported key of the study, numbers and texts, in alphabetical order. Objectives
+/// are included even before the first report.
 #[must_use]
 pub fn metrics(study: &Study) -> BTreeSet<Name> {
     let mut names: BTreeSet<Name> = study
@@ -203,8 +218,8 @@ pub fn metrics(study: &Study) -> BTreeSet<Name> {
     names
 }
 
-/// Returns the names that trials have, without those of trials that have the same ones as the trial
-/// before: nearly all.
+/// Returns the names in all trials, for a caller that removes duplicates. A trial with the same
+/// names as the trial before it is skipped, which saves nearly all the work.
 fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
     study: &'a Study,
     names: impl Fn(&'a Trial) -> I,
@@ -223,8 +238,8 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
         .flatten()
 }
 
-/// Returns every name that an expression over the trials of a study may use: the plain ones, and
-/// those that say which value is meant.
+/// Returns every name that an expression over the trials of a study may use, with and without the
+/// prefixes `param.`, `metric.`, `at_best.` and `best.`.
 #[must_use]
 pub fn vocabulary(study: &Study) -> Names {
     let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
@@ -239,7 +254,7 @@ pub fn vocabulary(study: &Study) -> Names {
         .collect()
 }
 
-/// Returns every name that can be asked for, the plain ones only.
+/// Returns every name that an expression may use, without prefixes.
 #[must_use]
 pub fn names(study: &Study) -> Vec<Name> {
     let own = OWN.into_iter().map(Name::from);

@@ -1,5 +1,5 @@
-//! Which trials are meant: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, commas between them;
-//! and `--where` with an expression.
+//! Selection of trials: `12`, `3-9`, `last`, `best`, `best:5`, `failed`, separated by commas, and
+//! the condition of `--where`.
 
 use super::formula::study::ReadError;
 use super::formula::{self, Formula, FormulaError, History, TrialCells};
@@ -10,7 +10,7 @@ use crate::space::expr::Type;
 use crate::study::{Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 
-/// Every state a selector can name.
+/// All states that a selector can name.
 const STATES: [TrialState; 6] = [
     TrialState::Waiting,
     TrialState::Running,
@@ -20,39 +20,48 @@ const STATES: [TrialState; 6] = [
     TrialState::Failed,
 ];
 
-/// Some trials of a study, as a person names them.
+/// A selection of trials, as typed on the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
     parts: Vec<Part>,
 }
 
+/// One of the comma-separated parts of a selector.
 #[derive(Debug, Clone, PartialEq)]
 enum Part {
+    /// All trials outside the trash.
     All,
+    /// The trials from the first to the second id, both included.
     Range(u32, u32),
+    /// The trials in this state.
     State(TrialState),
+    /// The last trials by id, at most this many.
     Last(usize),
+    /// The best trials, at most this many; see [`rank::best`].
     Best(usize),
+    /// The Pareto front; see [`rank::pareto`].
     Pareto,
+    /// The trials that do not count because they no longer fit the space.
     Outside,
 }
 
-/// Why a selection cannot be made.
+/// Error of a selection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// It is no selector.
+    /// The word is not a selector.
     #[error("`{0}` names no trials")]
     Unknown(String),
-    /// A range runs backwards.
+    /// The first id of the range is larger than the last.
     #[error("`{0}` ends before it begins")]
     Backwards(String),
-    /// There is no such trial.
+    /// The study has no trial of this id; the second value is the highest id.
     #[error("there is no trial {0}; the last one is {1}")]
     NoSuchTrial(TrialId, usize),
 }
 
 impl SelectError {
-    /// Returns what to do about it.
+    /// Returns a hint for the user: the nearest known word or the forms of a selector. `None` if
+    /// the message says enough.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -72,10 +81,10 @@ impl SelectError {
 }
 
 impl Selector {
-    /// Parses what a person typed.
+    /// Parses the text of a selector.
     ///
     /// # Errors
-    /// If it is no selector.
+    /// If a part of the text is not a selector.
     pub fn parse(text: &str) -> Result<Self, SelectError> {
         let parts = text
             .split(',')
@@ -85,11 +94,11 @@ impl Selector {
         Ok(Self { parts })
     }
 
-    /// Returns the trials it names, each once, in the order they were named; those of a range or
-    /// state by id, `best:5` the best first.
+    /// Returns the selected trials, each once, in the order of the parts. Ranges and states are
+    /// sorted by id, `best:5` by rank.
     ///
     /// # Errors
-    /// If a trial is named by its number and does not exist.
+    /// If a single id, or the first id of a range, does not exist.
     pub fn select<'a>(&self, study: &'a Study) -> Result<Vec<&'a Trial>, SelectError> {
         let mut seen = BTreeSet::new();
         let mut selected = Vec::new();
@@ -121,7 +130,7 @@ impl Part {
                 if start == 0 || start > last {
                     return Err(SelectError::NoSuchTrial(TrialId(*from), last));
                 }
-                // One that is named by its number is meant, also if it was removed.
+                // A trial that is selected by its own id is returned even if it is in the trash.
                 let range = trials[start - 1..last.min(*to as usize)].iter();
                 range.filter(|trial| from == to || !trial.removed).collect()
             }
@@ -129,6 +138,7 @@ impl Part {
     }
 }
 
+/// Parses one part of a selector.
 fn part(word: &str) -> Result<Part, SelectError> {
     let unknown = || SelectError::Unknown(word.to_owned());
     if let Some(state) = STATES.iter().find(|state| state.word() == word) {
@@ -158,7 +168,7 @@ fn part(word: &str) -> Result<Part, SelectError> {
     }
 }
 
-/// The condition of `--where`, checked against the names of a study.
+/// A condition of `--where`, checked against the names of a study, with the reports that it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     formula: Formula,
@@ -166,11 +176,11 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Parses an expression, checks its names and types, and reads the reports that it asks for.
+    /// Parses an expression, checks its names and types, and reads the reports that it needs.
     ///
     /// # Errors
-    /// If it cannot be parsed, can give nothing in this study, or is neither true nor false; or if
-    /// the reports cannot be read.
+    /// If the expression cannot be parsed, can have no value in this study, or is not boolean; or
+    /// if the reports cannot be read.
     pub fn parse(text: &str, study: &Study, dir: &StudyDir) -> Result<Self, ReadError> {
         let wrong = |error| ReadError::Formula(in_where(error));
         let names = row::vocabulary(study);
@@ -188,7 +198,7 @@ impl Condition {
         }
     }
 
-    /// Says whether it holds for a trial. What cannot be computed does not hold.
+    /// Returns whether the condition holds for a trial. A condition without a value does not hold.
     #[must_use]
     pub fn holds(&self, study: &Study, trial: &Trial) -> bool {
         self.formula.holds(&TrialCells {
@@ -199,6 +209,7 @@ impl Condition {
     }
 }
 
+/// Shows that the error is in `--where`.
 fn in_where(error: FormulaError) -> FormulaError {
     FormulaError {
         text: format!("--where {}", error.text),
@@ -214,7 +225,8 @@ mod tests {
     use crate::study::{Exit, Failure};
     use crate::tracker::demo::{Demo, text};
 
-    /// Six trials: losses 0.5, 0.2, 0.9; one failed, one that is NaN, one that runs.
+    /// Six trials: three complete ones with losses 0.5, 0.2 and 0.9, one failed, one with a NaN
+    /// loss, one running.
     fn demo() -> Demo {
         let mut demo = Demo::new(&["optimizer", "momentum"]);
         for (optimizer, loss) in [("sgd", 0.5), ("adam", 0.2), ("sgd", 0.9)] {

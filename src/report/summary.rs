@@ -1,11 +1,11 @@
-//! A study in a line or two.
+//! Summaries of a study in one or two lines.
 
 use super::{listing, number};
 use crate::numerics::sample::Sample;
 use crate::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial, TrialState};
 use std::fmt::Write as _;
 
-/// The states in the order in which they are told.
+/// All states, in the order in which [`counts`] lists them.
 const STATES: [TrialState; 6] = [
     TrialState::Complete,
     TrialState::Stopped,
@@ -15,7 +15,9 @@ const STATES: [TrialState; 6] = [
     TrialState::Waiting,
 ];
 
-/// Returns how many trials are where: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
+/// Returns the number of trials in each state: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
+/// Trials that do not count, because they no longer fit the space, are listed apart. Trials in the
+/// trash are left out.
 #[must_use]
 pub fn counts(study: &Study) -> String {
     let mut by_state = [0_u64; STATES.len()];
@@ -38,6 +40,8 @@ pub fn counts(study: &Study) -> String {
     } else {
         String::new()
     };
+    // The total of the sweep file is shown only if it differs from the number of trials, without
+    // the imported ones.
     let wanted = study
         .header()
         .trials
@@ -53,6 +57,7 @@ pub fn counts(study: &Study) -> String {
         let _ = write!(plural, " and {imported} imported");
     }
     let shown = total - imported;
+    // With all trials in one state the counts would repeat the total.
     if let [_] = parts.as_slice() {
         let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
         let all = if total == 1 { "" } else { "all " };
@@ -66,7 +71,8 @@ pub fn counts(study: &Study) -> String {
     format!("{shown}{of} {plural}{detail}{outside}")
 }
 
-/// Returns the objectives of a trial: `val_loss 0.04123, speed 12`.
+/// Returns the objectives of a trial: `val_loss 0.04123, speed 12`. Objectives without a finite
+/// value are left out.
 #[must_use]
 pub fn objectives(study: &Study, trial: &Trial) -> String {
     let shown = study.header().objectives.iter().filter_map(|objective| {
@@ -76,12 +82,14 @@ pub fn objectives(study: &Study, trial: &Trial) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns how good a trial's configuration is: its objectives, of several seeds the means with
-/// their confidence intervals, and the limits it breaks: `val_loss 0.041 ± 0.002 (3 seeds)`.
+/// Returns the result of a trial with the outcome constraints that it violates. For the first trial
+/// of a configuration with replicates it shows the mean of each objective with its confidence
+/// interval: `val_loss 0.041 ± 0.002 (3 seeds)`.
 #[must_use]
 pub fn standing(study: &Study, trial: &Trial) -> String {
     let seeds = study.complete(trial.id).count();
     let mut text = objectives(study, trial);
+    // Only the first trial represents its whole configuration. A replicate shows its own result.
     if study.head(trial.id) == trial.id && study.header().replicate.is_some() {
         let shown = study.header().objectives.iter().filter_map(|objective| {
             let sample = means(study, trial, objective)?;
@@ -104,7 +112,8 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
     text + &breaks(study, trial)
 }
 
-/// Returns the outcome limits that a trial breaks, to follow its values; empty if it keeps them.
+/// Returns the outcome constraints that a trial violates, as a text to append to its values. Empty
+/// if it satisfies all.
 #[must_use]
 pub fn breaks(study: &Study, trial: &Trial) -> String {
     match broken(study, trial).as_slice() {
@@ -113,10 +122,11 @@ pub fn breaks(study: &Study, trial: &Trial) -> String {
     }
 }
 
-/// The confidence of every interval that is shown.
+/// Confidence level of every interval that is shown.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// Returns an objective over the complete trials of a configuration.
+/// Returns the mean and spread of an objective over the complete trials of a configuration. `None`
+/// without complete trials, or if one of them lacks a finite value.
 #[must_use]
 pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Sample> {
     let values: Option<Vec<f64>> = study
@@ -126,8 +136,8 @@ pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Samp
     Sample::of(&values?)
 }
 
-/// Returns the cause of a failure: the one text by which every view names and groups it. `None`
-/// of an attempt that did not fail.
+/// Returns the cause of a failure. All views name and group failures by this text. `None` for an
+/// attempt that did not fail.
 #[must_use]
 pub fn cause(exit: Option<&Exit>) -> Option<String> {
     match exit {
@@ -136,11 +146,12 @@ pub fn cause(exit: Option<&Exit>) -> Option<String> {
     }
 }
 
-/// Returns the cause by which failures are counted together: without what a single trial reported
-/// or printed in place of its objective.
+/// Returns the cause of a failure without the details of a single trial, such as the text that it
+/// reported or printed in place of its objective, so that equal failures are counted together.
 #[must_use]
 pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
     let cause = cause(exit)?;
+    // Only this failure has details of a single trial. They follow a bracket or a semicolon.
     if !matches!(exit, Some(Exit::Failed(Failure::NoObjective(_)))) {
         return Some(cause);
     }
@@ -151,7 +162,8 @@ pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
     Some(cause[..details.unwrap_or(cause.len())].to_owned())
 }
 
-/// Says which outcome limits a complete trial breaks, in words.
+/// Returns the outcome constraints that a complete trial violates, in words. Empty for trials in
+/// any other state.
 #[must_use]
 pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
     if trial.state == TrialState::Complete {
@@ -171,7 +183,7 @@ pub fn params(trial: &Trial) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// Says why a run ended, to follow "because".
+/// Returns the reason why a run ended, as a clause to follow "because".
 #[must_use]
 pub fn closing(why: &Closing) -> &'static str {
     match why {

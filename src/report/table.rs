@@ -1,45 +1,48 @@
-//! Tables that fit their terminal: columns are left out rather than lines wrapped.
+//! Tables that fit their terminal. Columns are left out so that no line wraps.
 
 use super::text::{Paint, elide, plain, width};
 use rayon::prelude::*;
 
-/// The blanks between two columns.
+/// Number of blanks between two columns.
 const GAP: usize = 2;
 
-/// Texts longer than this are cut before a column is left out.
+/// Width to which texts are cut, in columns of the terminal, before any column is left out.
 const LONG: usize = 24;
 
-/// How many lines a core makes at a time.
+/// Number of rows that one thread renders at a time.
 const BLOCK: usize = 512;
 
-/// How a line stands among the others.
+/// Emphasis of a row among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
-    /// Like the others.
+    /// The row of a trial without a special state.
     #[default]
     Usual,
-    /// The best.
+    /// The row of the incumbent, or of the reference group.
     Best,
-    /// It still runs.
+    /// The row of a running trial.
     Live,
-    /// It failed.
+    /// The row of a failed trial.
     Bad,
-    /// It no longer counts.
+    /// A row of less interest: a trial that does not count, was stopped or waits, or a group that
+    /// is worse than the reference.
     Faint,
 }
 
-/// A column and its cells.
+/// A column with its title and its cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     title: String,
     cells: Vec<String>,
     width: usize,
+    /// Whether cells are aligned right, as numbers are.
     right: bool,
+    /// Whether the column is never left out.
     kept: bool,
 }
 
 impl Column {
-    /// Makes a column of texts, aligned left.
+    /// Creates a column of texts, aligned left. Control characters in the cells are escaped.
     pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
         let cells: Vec<_> = cells.into_iter().map(safe).collect();
         let title = plain(title).into_owned();
@@ -58,7 +61,7 @@ impl Column {
         }
     }
 
-    /// Makes a column of numbers, aligned right.
+    /// Creates a column of numbers, aligned right.
     pub fn numbers(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
         Self {
             right: true,
@@ -66,7 +69,7 @@ impl Column {
         }
     }
 
-    /// Gives it another title.
+    /// Replaces the title.
     #[must_use]
     pub fn titled(self, title: &str) -> Self {
         let title = plain(title).into_owned();
@@ -77,31 +80,31 @@ impl Column {
         }
     }
 
-    /// Never leaves it out.
+    /// Marks the column as one that is never left out.
     #[must_use]
     pub fn keep(self) -> Self {
         Self { kept: true, ..self }
     }
 }
 
-/// A table.
+/// A table with one tone for each row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     columns: Vec<Column>,
     tones: Vec<Tone>,
 }
 
-/// A table as text.
+/// A table rendered as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// The lines, each with its newline.
+    /// The lines, each with its newline. The first line holds the titles.
     pub text: String,
-    /// The titles of the columns that had to be left out.
+    /// The titles of the columns that did not fit.
     pub hidden: Vec<String>,
 }
 
 impl Table {
-    /// Begins a table whose lines have these tones.
+    /// Creates a table without columns, with one row for each tone.
     #[must_use]
     pub fn new(tones: Vec<Tone>) -> Self {
         Self {
@@ -110,15 +113,15 @@ impl Table {
         }
     }
 
-    /// Returns whether a column has that title.
+    /// Returns whether a column has that title, after escaping as in the columns.
     #[must_use]
     pub fn has(&self, title: &str) -> bool {
         let title = plain(title);
         self.columns.iter().any(|column| column.title == *title)
     }
 
-    /// Adds a column. The further right, the sooner it is left out. One whose title is taken is
-    /// numbered, so that no two have one name.
+    /// Appends a column. Columns further right are left out first. If the title is taken, the new
+    /// column gets a number, so that titles stay unique.
     pub fn push(&mut self, column: Column) {
         let free = |number: &usize| !self.has(&format!("{} ({number})", column.title));
         let number = self.has(&column.title).then(|| (2..).find(free)).flatten();
@@ -132,12 +135,14 @@ impl Table {
         self.columns.push(column);
     }
 
-    /// Renders it in that many columns of the terminal, or in as many as it needs.
+    /// Renders the table in at most `columns` columns of a terminal, or in its full width if that
+    /// is `None`. Columns marked with [`Column::keep`] are shortened if they alone are too wide.
     #[must_use]
     pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered {
         let available = columns.unwrap_or(usize::MAX);
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        // Long texts are cut first, because a shortened note is better than a missing column.
         if total(&shown, &widths) > available {
             for (column, width) in self.columns.iter().zip(&mut widths) {
                 *width = if column.right {
@@ -156,9 +161,10 @@ impl Table {
         }
     }
 
-    /// Renders it as a table of Markdown, with all its columns.
+    /// Renders the table in Markdown, with all its columns.
     #[must_use]
     pub fn markdown(&self) -> String {
+        // These characters would end a cell, escape another character or begin a tag.
         let cell = |text: &str| {
             text.replace('\\', "\\\\")
                 .replace('|', "\\|")
@@ -190,8 +196,8 @@ impl Table {
         text
     }
 
-    /// Takes the last columns that need not stay out of `shown` until the others fit; returns
-    /// their titles.
+    /// Removes columns from `shown`, the last first, until the others fit. Kept columns stay.
+    /// Returns the titles of the removed columns.
     fn hide(&self, shown: &mut Vec<usize>, widths: &[usize], available: usize) -> Vec<String> {
         let mut used = total(shown, widths);
         let mut is_hidden = vec![false; self.columns.len()];
@@ -213,7 +219,7 @@ impl Table {
         hidden.map(|(column, _)| column.title.clone()).collect()
     }
 
-    /// Cuts the widest of the columns that must stay until they fit.
+    /// Shortens the widest columns until all fit, but none below 4 columns of the terminal.
     fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         while total(shown, widths) > available {
             let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else {
@@ -228,7 +234,7 @@ impl Table {
         }
     }
 
-    /// Gives room that is left to texts that were cut.
+    /// Gives the remaining room to columns that were shortened, from left to right.
     fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         let mut room = available.saturating_sub(total(shown, widths));
         for &at in shown {
@@ -240,6 +246,7 @@ impl Table {
         }
     }
 
+    /// Renders the line of titles and all rows.
     fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
         let mut line = String::new();
         self.line(&mut line, shown, widths, |column| &column.title);
@@ -271,7 +278,7 @@ impl Table {
         head + &blocks.concat()
     }
 
-    /// Sets `line` to the cells side by side.
+    /// Replaces the content of `line` by the cells of one row.
     fn line(
         &self,
         line: &mut String,
@@ -293,7 +300,7 @@ impl Table {
     }
 }
 
-/// Makes a cell harmless.
+/// Escapes everything in a cell that a terminal would interpret.
 fn safe(cell: String) -> String {
     match plain(&cell) {
         std::borrow::Cow::Borrowed(_) => cell,
@@ -301,6 +308,7 @@ fn safe(cell: String) -> String {
     }
 }
 
+/// Returns the width of the shown columns with the gaps between them.
 fn total(shown: &[usize], widths: &[usize]) -> usize {
     shown
         .iter()
@@ -309,7 +317,7 @@ fn total(shown: &[usize], widths: &[usize]) -> usize {
         .saturating_sub(GAP)
 }
 
-/// Adds a cell to a line, aligned, cut if it is too wide.
+/// Appends a cell to a line, aligned to `columns` and cut to that width.
 fn pad(line: &mut String, cell: &str, columns: usize, right: bool) {
     let cell = elide(cell, columns);
     let gap = std::iter::repeat_n(' ', columns.saturating_sub(width(&cell)));
@@ -416,7 +424,8 @@ mod tests {
             assert!(table.render(None, Paint::default()).hidden.is_empty());
             begun.elapsed().as_secs_f64()
         };
-        // Other work on the machine slows either down; a quadratic cost would be a hundredfold.
+        // Other load on the machine slows both down equally; quadratic cost would show as a factor
+        // of a hundred.
         let ratio = (0..10)
             .map(|_| time(20_000) / time(2_000))
             .fold(f64::INFINITY, f64::min);

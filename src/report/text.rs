@@ -1,16 +1,17 @@
-//! Text for a terminal: neutral, measured, cut and coloured.
+//! Text for a terminal: escaping, measuring, cutting and colouring.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns the text with everything that a terminal would obey written out: `\n`, `\x1b`,
+/// Returns the text with every character that a terminal would interpret escaped: `\n`, `\x1b`,
 /// `\u{202e}`.
 ///
-/// Whatever a trial or a sweep file says goes through here before it reaches a terminal.
+/// All text from a trial or a sweep file passes through here before it reaches a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
     let usual = |byte: &u8| (b' '..0x7f).contains(byte);
+    // Nearly all texts are printable ASCII and need no decoding.
     if text.as_bytes().iter().all(usual) || !text.chars().any(obeyed) {
         return Cow::Borrowed(text);
     }
@@ -32,22 +33,23 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Says whether a terminal would do something else than show it: controls, line separators, changes
-/// of direction.
+/// Returns whether a terminal would interpret a character instead of showing it: control
+/// characters, line separators, changes of writing direction.
 fn obeyed(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns a line of a program's output as a terminal would have left it: what a carriage return
-/// overwrote is gone, colours are taken out, tabs stay, everything else that a terminal would obey
-/// is written out.
+/// Returns a line of a program's output as it would appear on a terminal. Text that a carriage
+/// return overwrote is dropped, colours are removed, tabs stay. Everything else that a terminal
+/// would interpret is escaped.
 #[must_use]
 pub fn log_line(line: &str) -> String {
     let line = line.trim_end_matches('\r');
     let shown = line.rsplit('\r').next().unwrap_or(line);
     let mut kept = String::with_capacity(shown.len());
     let mut rest = shown;
+    // A CSI sequence ends at its first byte from 0x40 to 0x7e.
     while let Some(at) = rest.find("\x1b[") {
         kept.push_str(&rest[..at]);
         let sequence = &rest[at + 2..];
@@ -58,7 +60,7 @@ pub fn log_line(line: &str) -> String {
     kept.split('\t').map(plain).collect::<Vec<_>>().join("\t")
 }
 
-/// Returns how many columns the text takes.
+/// Returns the width of the text in columns of a terminal.
 #[must_use]
 pub fn width(text: &str) -> usize {
     if text.is_ascii() {
@@ -68,12 +70,13 @@ pub fn width(text: &str) -> usize {
     }
 }
 
-/// Cuts the text to that many columns, with `…` at its end if something is missing.
+/// Cuts the text to at most `columns` columns. A text that was cut ends in `…`.
 #[must_use]
 pub fn elide(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
     }
+    // One column is reserved for the ellipsis.
     let mut used = 1;
     let mut kept = String::new();
     for char in text.chars() {
@@ -89,14 +92,16 @@ pub fn elide(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// Colours text, or leaves it alone.
+/// A painter that colours text, or returns it unchanged if colours are off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Paint {
-    /// Whether to colour.
+    /// Whether colours are on.
     pub on: bool,
 }
 
 impl Paint {
+    /// Returns the text in the style of an ANSI code, or unchanged if colours are off or it is
+    /// empty.
     fn wrap(self, code: &str, text: &str) -> String {
         if self.on && !text.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -105,37 +110,37 @@ impl Paint {
         }
     }
 
-    /// Stands out.
+    /// Returns the text in bold, for emphasis.
     #[must_use]
     pub fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    /// Stands back.
+    /// Returns the text dimmed, for details.
     #[must_use]
     pub fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
-    /// Went wrong.
+    /// Returns the text in bold red, for failures.
     #[must_use]
     pub fn red(self, text: &str) -> String {
         self.wrap("1;31", text)
     }
 
-    /// Went well.
+    /// Returns the text in green, for successes.
     #[must_use]
     pub fn green(self, text: &str) -> String {
         self.wrap("32", text)
     }
 
-    /// Wants attention.
+    /// Returns the text in yellow, for warnings.
     #[must_use]
     pub fn yellow(self, text: &str) -> String {
         self.wrap("33", text)
     }
 
-    /// Is of interest.
+    /// Returns the text in cyan, for information.
     #[must_use]
     pub fn cyan(self, text: &str) -> String {
         self.wrap("36", text)

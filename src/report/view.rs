@@ -1,5 +1,5 @@
-//! A study read for looking at it: the fold, its reports and attempts, and the space it searches.
-//! Takes no lock.
+//! A read-only view of a study: the replayed study, its reports and attempts, and its search space.
+//! Reading takes no lock.
 
 use super::plots::chronicle::Chronicle;
 use super::row;
@@ -11,31 +11,34 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-/// Of how many metrics the reports are kept.
+/// Maximum number of metrics with reports in memory, unless the study has more objectives.
 const MOST_METRICS: usize = 6;
-/// With more reports than this only those of the objectives are kept.
+/// If the study has more reports than this, only those of the objectives and of the requested
+/// metric are read.
 const MANY_REPORTS: u64 = 300_000;
 
-/// A study as it is now.
+/// A study in its current state, which [`View::follow`] updates.
 pub struct View {
-    /// Its folder.
+    /// The folder of the study.
     pub dir: StudyDir,
-    /// What its journal says.
+    /// The study, replayed from its journal.
     pub study: Study,
-    /// Its reports and attempts.
+    /// The reports and attempts of the study.
     pub chronicle: Chronicle,
-    /// What its sweep file searches, if that can be read.
+    /// The search space of the sweep file; `None` if the file cannot be read.
     pub space: Option<Arc<Space>>,
+    /// Number of bytes of the journal that were read.
     offset: u64,
 }
 
 impl View {
-    /// Reads a study; `metric` is kept besides the objectives.
+    /// Reads a study. The reports of `metric` are read in addition to those of the objectives.
     ///
     /// # Errors
-    /// If there is no such study or its journal cannot be read.
+    /// If there is no study in the folder or its journal cannot be read.
     pub fn open(dir: StudyDir, metric: Option<&str>) -> Result<Self, JournalError> {
-        // The lines first: the fold, which may start from a snapshot, then knows at least as much.
+        // The lines are read before the replay, which may start from a snapshot, so that the study
+        // contains at least every entry of the chronicle.
         let mut lines = Lines::default();
         lines.read(&dir, 0)?;
         let study = journal::read(&dir)?;
@@ -53,13 +56,15 @@ impl View {
         })
     }
 
-    /// Takes in what was written since; returns whether anything was.
+    /// Reads the entries that were appended to the journal since the last call. Returns whether
+    /// there were any.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn follow(&mut self) -> Result<bool, JournalError> {
         let mut lines = Lines::default();
         lines.read(&self.dir, self.offset)?;
+        // A shorter journal is not the one that was read before, so nothing of it is known.
         if lines.shorter {
             *self = Self::open(self.dir.clone(), None)?;
             return Ok(true);
@@ -73,6 +78,8 @@ impl View {
                 continue;
             };
             self.chronicle.apply(&entry);
+            // `open` replays the journal after it has read the lines, so the study may contain this
+            // entry already.
             if entry.seq >= self.study.next_seq() {
                 let path = self.dir.journal();
                 let line = entry.seq + 1;
@@ -85,8 +92,8 @@ impl View {
         Ok(!lines.bytes.is_empty())
     }
 
-    /// Returns the study as the next run will find it: trials that run in a study that nobody runs
-    /// are lost.
+    /// Returns the study as the next run will find it: if no run holds the study, its running
+    /// trials are lost.
     #[must_use]
     pub fn settled(&self) -> Study {
         let mut study = self.study.clone();
@@ -95,8 +102,8 @@ impl View {
     }
 }
 
-/// Chooses the metrics whose reports are kept: the objectives, the one asked for, and others if
-/// there is room.
+/// Returns the metrics with reports in memory: the objectives, the requested metric, and other
+/// metrics as long as there is room.
 fn kept(study: &Study, metric: Option<&str>) -> Vec<Name> {
     let header = study.header();
     let mut names: Vec<Name> = header
@@ -123,11 +130,12 @@ fn kept(study: &Study, metric: Option<&str>) -> Vec<Name> {
     names
 }
 
-/// Whole lines of a journal.
+/// Complete lines of a journal.
 #[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
-    /// The journal is shorter than what was read already: it is another one.
+    /// Whether the journal is shorter than the part that was read before, and so is another
+    /// journal.
     shorter: bool,
 }
 
@@ -153,6 +161,8 @@ impl Lines {
         file.take(length - offset)
             .read_to_end(&mut self.bytes)
             .map_err(failed)?;
+        // A line without its newline is still being written, or torn; it is read once it is
+        // complete.
         let whole = self
             .bytes
             .iter()

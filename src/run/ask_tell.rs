@@ -1,5 +1,5 @@
-//! Ask and tell: for people who own their loop. The caller runs the trials; swath proposes, records
-//! and judges.
+//! Ask and tell, for programs that have a loop of their own. The caller runs the trials; swath
+//! proposes configurations, records results and judges trials.
 //!
 //! ```
 //! use swath::driver::Offer;
@@ -34,54 +34,54 @@ use crate::sweep::{Rejected, Sweep, given};
 use crate::tracker::recorder::Stale;
 use std::time::{Duration, Instant};
 
-/// How long the disk, the table and the listeners may lag behind.
+/// Maximum delay of the sync, the table and the listeners, if the caller makes calls.
 const LAG: Duration = Duration::from_millis(200);
 
-/// A study whose trials the caller runs. Whatever it returns, the kernel has already: a crash loses
-/// nothing.
+/// A study whose trials the caller runs. The journal is flushed before a call returns, so that a
+/// crash loses nothing that was returned.
 pub struct AskTell<'a> {
     opened: Opened<'a>,
     tended: Instant,
 }
 
-/// Why a call could not be done. The study is unchanged, and goes on, unless it is
+/// An error of a call. The study is unchanged and can be used further, unless the error is
 /// [`Run`](Self::Run).
 #[derive(Debug, thiserror::Error)]
 pub enum AskTellError {
-    /// The study cannot go on.
+    /// The study cannot continue.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// There is no such trial.
+    /// The study has no trial of this id.
     #[error("trial {0} does not exist")]
     NoSuchTrial(TrialId),
-    /// The trial was told already, or was never asked for.
+    /// The trial has ended already, or was never handed out.
     #[error("trial {trial} is {state} and cannot be told")]
     NotOpen {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Its state.
+        /// The state of the trial, as a word.
         state: &'static str,
-        /// Whether it was ever asked for.
+        /// Whether the trial was ever handed out.
         asked: bool,
     },
-    /// The trial cannot be complete: it has reported nothing, and no values were given.
+    /// The trial cannot be complete, because it has not reported, and no values were given.
     #[error("trial {0} has reported nothing and cannot be complete")]
     NothingReported(TrialId),
-    /// The values are not one an objective.
+    /// The number of values differs from the number of objectives.
     #[error("{given} values were given, but the sweep has {wanted} objectives")]
     Count {
-        /// How many were given.
+        /// The number of given values.
         given: usize,
-        /// How many are wanted.
+        /// The number of objectives.
         wanted: usize,
     },
-    /// The configuration is not in the space.
+    /// The configuration is not in the search space.
     #[error("the configuration is not in the space")]
     Refused(#[source] Box<Rejected>),
     /// No completion of the configuration satisfies the constraints.
     #[error("the constraints leave nothing of this configuration")]
     Impossible,
-    /// A trial has this configuration already.
+    /// A trial has the same configuration already.
     #[error("trial {0} has this configuration already")]
     Duplicate(TrialId),
 }
@@ -93,17 +93,18 @@ impl From<DriverError> for AskTellError {
 }
 
 impl<'a> AskTell<'a> {
-    /// Opens the study of a sweep, making it if there is none, and keeps its table and trackers
-    /// from now on. Trials that an earlier process was asked for and not told of wait: they are
-    /// handed out again first, and may still be told.
+    /// Opens the study of a sweep, creating it if there is none, and writes its table and trackers
+    /// from now on. Trials that were handed out to an earlier process and have not ended are
+    /// waiting: they are handed out again first, and their results are still accepted.
     ///
     /// # Errors
-    /// If somebody else runs it, or it cannot be read or written.
+    /// If another process runs it, or it cannot be read or written.
     pub fn open(sweep: &'a Sweep, options: Options) -> Result<Self, RunError> {
         Self::open_recording(sweep, options, drop)
     }
 
-    /// As [`open`](Self::open), telling of each tracker that becomes stale.
+    /// Does the same as [`open`](Self::open), and calls `stale` for each tracker that becomes
+    /// stale.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -112,6 +113,8 @@ impl<'a> AskTell<'a> {
         mut options: Options,
         stale: impl FnMut(Stale) + 'a,
     ) -> Result<Self, RunError> {
+        // The caller runs the trials, by default one at a time: the size of this machine says
+        // nothing.
         options.jobs = options.jobs.or(sweep.resources.jobs).or(Some(1));
         let mut opened = super::open(sweep, options)?;
         opened.record(stale)?;
@@ -121,19 +124,19 @@ impl<'a> AskTell<'a> {
         })
     }
 
-    /// Returns what is known of the study.
+    /// Returns the state of the study, up to the last committed event.
     #[must_use]
     pub fn study(&self) -> &Study {
         self.opened.study()
     }
 
-    /// Returns the study's folder.
+    /// Returns the paths of the study.
     #[must_use]
     pub fn dir(&self) -> &crate::journal::StudyDir {
         self.opened.dir()
     }
 
-    /// Hands out the next trial.
+    /// Hands out the next trial, if there is one.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -143,20 +146,20 @@ impl<'a> AskTell<'a> {
         Ok(offer)
     }
 
-    /// Ends a trial with the values of its objectives, in the order of the sweep file. One that is
-    /// not finite makes it a failed trial.
+    /// Ends a trial with the values of its objectives, in the order of the sweep file, and returns
+    /// its state. A value that is not finite makes the trial failed.
     ///
     /// # Errors
-    /// If there are not as many as objectives, or the trial is not open.
+    /// If the number of values differs from the number of objectives, or the trial is not open.
     pub fn tell(&mut self, trial: TrialId, values: &[f64]) -> Result<TrialState, AskTellError> {
         let values = self.named(values)?;
         self.end(trial, values, Exit::Done)
     }
 
-    /// Pairs values with the objectives, in the order of the sweep file.
+    /// Pairs values with the names of the objectives, in the order of the sweep file.
     ///
     /// # Errors
-    /// If there are not as many.
+    /// If the number of values differs from the number of objectives.
     pub fn named(&self, values: &[f64]) -> Result<Vec<(Name, Datum)>, AskTellError> {
         let objectives = &self.opened.sweep.objectives;
         if values.len() != objectives.len() {
@@ -171,7 +174,7 @@ impl<'a> AskTell<'a> {
         Ok(objectives.iter().zip(values).map(pair).collect())
     }
 
-    /// Ends a trial as failed, with the reason.
+    /// Ends a trial as failed, with a reason, and returns its state.
     ///
     /// # Errors
     /// If the trial is not open.
@@ -183,11 +186,11 @@ impl<'a> AskTell<'a> {
         )
     }
 
-    /// Ends a trial in any way, after a last report if `values` are given. Telling a trial that the
-    /// scheduler stopped or paused changes nothing.
+    /// Ends a trial with any exit, after a last report unless `values` is empty, and returns its
+    /// state. For a trial that the scheduler has stopped or paused, it changes nothing.
     ///
     /// # Errors
-    /// If the trial is not open, or is to be complete and has not reported anything.
+    /// If the trial is not open, or is to be complete and has not reported.
     pub fn end(
         &mut self,
         trial: TrialId,
@@ -197,7 +200,7 @@ impl<'a> AskTell<'a> {
         self.end_because(trial, values, exit, None)
     }
 
-    /// As [`end`](Self::end), with the reason for which the trial is stopped or given back.
+    /// Does the same as [`end`](Self::end), with a reason for stopping the trial or giving it back.
     ///
     /// # Errors
     /// As [`end`](Self::end).
@@ -212,6 +215,7 @@ impl<'a> AskTell<'a> {
             .study()
             .trial(trial)
             .ok_or(AskTellError::NoSuchTrial(trial))?;
+        // The verdict on a report has ended the trial already: the caller's end is no error.
         let ended_by_verdict = match found.state {
             TrialState::Stopped | TrialState::Paused => found.verdict.is_some(),
             TrialState::Complete => found.verdict == Some(Verdict::Complete),
@@ -231,8 +235,8 @@ impl<'a> AskTell<'a> {
             .map_or(TrialState::Waiting, |found| found.state.clone()))
     }
 
-    /// Takes in a report of a trial that runs and says whether it may go on. One that may not has
-    /// ended with this.
+    /// Commits a report of a running trial and returns the verdict. Any verdict other than
+    /// `Continue` has ended the trial.
     ///
     /// # Errors
     /// If the trial is not open.
@@ -247,11 +251,12 @@ impl<'a> AskTell<'a> {
         Ok(verdict)
     }
 
-    /// Puts a configuration in front of all others: the lines of a `[[point]]`. What it leaves out
-    /// is drawn; floats are rounded to the digits that the sweep keeps.
+    /// Creates a trial to be run before all others. `point` has the lines of a `[[point]]`;
+    /// parameters missing from it are drawn, and floats are rounded to the digits that the sweep
+    /// keeps.
     ///
     /// # Errors
-    /// If it is not in the space, or, unless `again`, a trial has it already.
+    /// If the configuration is not in the space, or, unless `again`, a trial has it already.
     pub fn add(&mut self, point: &str, again: bool) -> Result<TrialId, AskTellError> {
         let source = Source {
             name: "the configuration".to_owned(),
@@ -273,12 +278,12 @@ impl<'a> AskTell<'a> {
         Ok(added)
     }
 
-    /// Returns the trial that has a configuration already, if that is given whole.
+    /// Returns the trial of the same configuration, if `point` determines all parameters.
     fn twin(&self, point: &Params) -> Option<TrialId> {
         crate::driver::propose::twin(&self.opened.sweep.space, self.study(), point)
     }
 
-    /// Brings disk and table up to date: for callers that wait long between calls.
+    /// Syncs the journal and updates the table, for callers that make no call for a long time.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -287,7 +292,7 @@ impl<'a> AskTell<'a> {
         Ok(self.opened.driver.tend()?)
     }
 
-    /// Ends: trials that are open wait for the next process.
+    /// Closes the study. Open trials wait for the next process. Returns the reason for the end.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -303,7 +308,7 @@ impl<'a> AskTell<'a> {
         }
     }
 
-    /// Makes sure that a trial is open. One that an earlier process handed out is taken up.
+    /// Makes sure that a trial is open. Starts it again if an earlier process handed it out.
     fn take_up(&mut self, trial: TrialId) -> Result<Option<Asked>, AskTellError> {
         let found = self
             .study()
@@ -325,8 +330,8 @@ impl<'a> AskTell<'a> {
 }
 
 impl Options {
-    /// Returns the options of a program that uses swath as a library: studies in `logs`, trials in
-    /// the current directory.
+    /// Returns the options for a program that uses swath as a library: the studies are in `logs`,
+    /// and trials run in the current directory.
     pub fn at(logs: impl Into<std::path::PathBuf>) -> Self {
         Self {
             logs: logs.into(),

@@ -1,4 +1,5 @@
-//! Whether a study is in order: its journal, its folders, and what is left of trials.
+//! The checkup of a study: its journal, its folders, and the processes and files that its trials
+//! left behind.
 
 use crate::driver::gc;
 use crate::executor;
@@ -7,7 +8,7 @@ use crate::provenance::probe::{Finding, State};
 use crate::study::{IllegalEvent, Study};
 use std::collections::BTreeSet;
 
-/// Looks at a study, without changing anything.
+/// Checks a study without changing anything. Returns the findings in the order of the checks.
 #[must_use]
 pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     let mut found = vec![match lock::holder(dir) {
@@ -21,7 +22,7 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
         ),
         None => Finding::new("lock", State::Good, "nobody runs it"),
     }];
-    // From the first line, not from the snapshot: a damaged line is to be found wherever it is.
+    // Read from the first line, not from the snapshot, so that a damaged line is found anywhere.
     let (study, error) = whole(dir);
     found.push(match &error {
         None => Finding::new(
@@ -31,6 +32,7 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
         ),
         Some(error) => Finding::new("journal", State::Bad, error.clone()),
     });
+    // Without a readable journal, the other checks have nothing to compare with.
     if error.is_some() {
         return found;
     }
@@ -69,6 +71,7 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     found
 }
 
+/// Replays the whole journal. Returns the study up to the first error, and the error in words.
 fn whole(dir: &StudyDir) -> (Study, Option<String>) {
     let mut study = Study::default();
     let mut replay = match journal::Journal::open(dir) {
@@ -92,11 +95,12 @@ fn whole(dir: &StudyDir) -> (Study, Option<String>) {
     (study, None)
 }
 
+/// Returns an error in words, with its cause and a hint.
 fn said(error: &journal::JournalError) -> String {
     let cause = std::error::Error::source(error)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
-    // A salvage would not make an older swath understand what a newer one has written.
+    // A salvage cannot help an older version of swath with a journal of a newer one.
     let newer = matches!(
         error,
         journal::JournalError::Illegal {
@@ -112,7 +116,7 @@ fn said(error: &journal::JournalError) -> String {
     format!("{error}{cause}{cure}")
 }
 
-/// Compares the folders that there are with those that there should be.
+/// Compares the trial folders with those that the journal requires.
 fn folders(dir: &StudyDir, study: &Study) -> Finding {
     let entries = std::fs::read_dir(dir.root())
         .into_iter()
@@ -154,6 +158,7 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
     }
 }
 
+/// Looks for processes of trials that outlived their run.
 fn survivors(dir: &StudyDir) -> Finding {
     let left: Vec<String> = executor::survivors(dir.root())
         .iter()

@@ -1,5 +1,5 @@
-//! The version manager: `[run] code` says whether trials run in the working directory, which may
-//! have to be clean, or in a clone of its commit.
+//! Versions of the code: `[run] code` decides whether trials run in the working directory, which
+//! may have to be clean, or in a clone of its commit.
 
 use super::Options;
 use crate::journal::StudyDir;
@@ -10,50 +10,50 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, Stdio};
 
-/// How many changed files are named.
+/// Maximum number of changed files in a message.
 const NAMED: usize = 5;
 
-/// Why trials cannot run the version of the code that was asked for.
+/// An error that prevents trials from running the demanded version of the code.
 #[derive(Debug, thiserror::Error)]
 pub enum CodeError {
-    /// There is no repository.
+    /// The working directory is in no git repository with a commit.
     #[error("`code = \"{code}\"` needs a git repository with a commit, and `{}` is in none", .folder.display())]
     NoRepository {
-        /// What was asked for.
+        /// The value of `code` in the sweep file.
         code: &'static str,
-        /// Where trials run.
+        /// The working directory of the trials.
         folder: PathBuf,
     },
-    /// The code differs from the commit.
+    /// The code differs from the commit, and `code` is `clean`.
     #[error("`code = \"clean\"`, but the code differs from commit {commit}: {}", named(.files))]
     Dirty {
-        /// The commit.
+        /// The abbreviated commit.
         commit: String,
-        /// What differs.
+        /// The files that differ.
         files: Vec<String>,
     },
-    /// The folder is not part of the commit.
+    /// The working directory is not part of the commit.
     #[error("`code = \"clone\"`, but commit {commit} has no folder `{}`", .folder.display())]
     NotCommitted {
-        /// The commit.
+        /// The abbreviated commit.
         commit: String,
-        /// The folder, from the top of the repository.
+        /// The folder, relative to the top of the repository.
         folder: PathBuf,
     },
     /// The clone could not be made.
     #[error("commit {commit} could not be cloned to `{}`: {why}", .folder.display())]
     Clone {
-        /// The commit.
+        /// The abbreviated commit.
         commit: String,
-        /// Where to.
+        /// The path of the clone.
         folder: PathBuf,
-        /// What git said.
+        /// The last line of git's error output.
         why: String,
     },
 }
 
 impl CodeError {
-    /// Returns what to do about it.
+    /// Returns a hint for the user.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -71,6 +71,7 @@ impl CodeError {
     }
 }
 
+/// Joins at most [`NAMED`] names of files.
 fn named(files: &[String]) -> String {
     let shown: Vec<_> = files
         .iter()
@@ -86,11 +87,11 @@ fn named(files: &[String]) -> String {
     shown.join(", ") + &rest
 }
 
-/// What code a run is about, before anything is made.
+/// The version of the code that a run uses, before any clone is made.
 pub(super) struct Version<'a> {
-    /// The sweep, its folders those that trials use.
+    /// The sweep, with the folders that trials use.
     pub(super) sweep: Cow<'a, Sweep>,
-    /// The code, if it is in a repository.
+    /// The state of the repository; `None` without one.
     pub(super) git: Option<Git>,
     clone: Option<Cloned>,
 }
@@ -100,12 +101,13 @@ struct Cloned {
     from: PathBuf,
     commit: String,
     to: PathBuf,
-    /// Files whose changes the trials will not see.
+    /// Files with uncommitted changes, which the clone will lack.
     without: Vec<String>,
 }
 
 impl<'a> Version<'a> {
-    /// Finds out which code the trials of a sweep are to run, and refuses what cannot be.
+    /// Determines the version of the code for the trials of a sweep. Fails if `[run] code` cannot
+    /// be met.
     pub(super) fn of(
         sweep: &'a Sweep,
         options: &Options,
@@ -144,7 +146,7 @@ impl<'a> Version<'a> {
         };
         let mut files: Vec<String> = patch::files(&git.patch).into_keys().collect();
         files.extend(git.left_out.iter().cloned());
-        // The sweep file is kept by itself, whatever git knows of it.
+        // The sweep file is stored on its own, so its changes do not count.
         let own = options.workdir.join(&sweep.source.name).canonicalize().ok();
         files.retain(|file| own.is_none() || checkout.root.join(file).canonicalize().ok() != own);
         if code == Code::Clean {
@@ -168,7 +170,7 @@ impl<'a> Version<'a> {
         }
         let to = absolute(dir.clone_of(&git.commit)).unwrap_or_else(|_| dir.clone_of(&git.commit));
         let mut sweep = sweep.clone();
-        // Data is no code: it stays where it is.
+        // Data sets are not part of the clone: they stay where they are.
         for path in &mut sweep.run.data_dir {
             *path = workdir.join(&*path).display().to_string();
         }
@@ -179,6 +181,7 @@ impl<'a> Version<'a> {
             to,
             without: files,
         };
+        // A clone has no uncommitted changes.
         let git = Git {
             dirty: false,
             patch: Vec::new(),
@@ -193,7 +196,8 @@ impl<'a> Version<'a> {
         })
     }
 
-    /// Makes the clone, if there is to be one; returns what a person should know of it.
+    /// Makes the clone, if one is needed. Returns a message for the user if it lacks uncommitted
+    /// changes.
     pub(super) fn make(&self) -> Result<Option<String>, CodeError> {
         let Some(clone) = &self.clone else {
             return Ok(None);
@@ -210,11 +214,11 @@ impl<'a> Version<'a> {
     }
 }
 
-/// Makes `to` a clean checkout of a commit of the repository in `from`. One that is there already
-/// is used again; what is not under version control in it, such as what a setup built, stays.
+/// Makes `to` a clean checkout of a commit of the repository in `from`. An existing clone is used
+/// again; its untracked files stay, such as the results of a setup.
 ///
 /// # Errors
-/// If git cannot do it.
+/// If git fails, with the last line of its error output.
 pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> {
     let failed = |why: String| CodeError::Clone {
         commit: short(commit),
@@ -252,9 +256,11 @@ pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> 
             ],
         ))
     };
+    // The files of an existing clone may have been changed since: restore them.
     if to.join(".git").exists() {
         return force(to);
     }
+    // Clone into a temporary folder and rename it, so that an interrupted clone is never used.
     let parent = to.parent().unwrap_or(Path::new("."));
     let made = std::fs::create_dir_all(parent)
         .and_then(|()| tempfile::Builder::new().prefix(".clone").tempdir_in(parent));
@@ -267,6 +273,7 @@ pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> 
     std::fs::rename(&inside, to).map_err(|error| failed(error.to_string()))
 }
 
+/// Abbreviates a commit.
 fn short(commit: &str) -> String {
     commit.chars().take(12).collect()
 }

@@ -1,5 +1,5 @@
-//! Finds out beside the trials what takes a while: digests of the program, its lock files, the
-//! GPUs, the packages of the interpreter.
+//! Collects, in a thread beside the trials, facts that take long to find: digests of the program,
+//! its lock files, the GPUs, the packages of the interpreter.
 
 use super::{Options, keep};
 use crate::journal::StudyDir;
@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// How long the end of a run waits for the answer.
+/// The longest wait for the inquiry at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many interpreters are remembered.
+/// Maximum number of interpreters in the cache.
 const REMEMBERED: usize = 32;
 
-/// What is being found out.
+/// An inquiry that is in progress.
 pub(super) struct Inquiry {
     done: Receiver<()>,
 }
 
-/// What is asked about.
+/// The inputs of an inquiry.
 struct Question {
     words: Vec<String>,
     setup: Vec<String>,
@@ -35,7 +35,7 @@ struct Question {
 }
 
 impl Inquiry {
-    /// Begins to find out, in a thread of its own, and completes `environment.json` with it.
+    /// Starts the inquiry in a thread of its own, which completes `environment.json` at its end.
     pub(super) fn begin(
         dir: &StudyDir,
         sweep: &Sweep,
@@ -44,6 +44,7 @@ impl Inquiry {
         since: u64,
     ) -> Self {
         let mut words = sweep.run.command.words();
+        // Without a command the trials are functions of this very program.
         if sweep.run.command.is_empty() {
             let own = std::env::current_exe().ok();
             words.extend(own.and_then(|path| path.into_os_string().into_string().ok()));
@@ -61,8 +62,7 @@ impl Inquiry {
         let thread = std::thread::Builder::new()
             .name("inquiry".to_owned())
             .spawn(move || {
-                // What cannot be written is absent from the record; the trials are not held up by
-                // it.
+                // An error is ignored: the record then lacks these facts, and the trials go on.
                 let _ = keep::complete(&dir, &environment, question.answer(), since);
                 let _ = tell.send(());
             });
@@ -70,13 +70,14 @@ impl Inquiry {
         Self { done }
     }
 
-    /// Waits for the end, though not for ever.
+    /// Waits until the inquiry has ended, at most [`PATIENCE`].
     pub(super) fn end(&self) {
         let _ = self.done.recv_timeout(PATIENCE);
     }
 }
 
 impl Question {
+    /// Collects the facts.
     fn answer(&self) -> Found {
         let path = self
             .env
@@ -99,7 +100,7 @@ impl Question {
         }
     }
 
-    /// Returns what the interpreter says, or said before if nothing has changed since.
+    /// Returns the interpreter's description, from the cache if nothing has changed since.
     fn python(&self, words: &[String], path: Option<&OsString>) -> Option<Python> {
         let key = format!("{words:?} {:?} {path:?} {:?}", self.workdir, self.env);
         let key = md5_of(key.as_bytes());
@@ -109,6 +110,7 @@ impl Question {
         }
         let python = Python::ask(words, &self.workdir, &self.env)?;
         known.retain(|_, python| python.is_current());
+        // There is no record of their last use: start the cache anew.
         if known.len() >= REMEMBERED {
             known.clear();
         }
@@ -118,6 +120,7 @@ impl Question {
     }
 }
 
+/// Returns the cache of interpreters, by a digest of how each is called; empty if there is none.
 fn remembered(path: &Path) -> BTreeMap<String, Python> {
     std::fs::read(path)
         .ok()
@@ -125,7 +128,8 @@ fn remembered(path: &Path) -> BTreeMap<String, Python> {
         .unwrap_or_default()
 }
 
-/// Keeps the answers for the next run; without them it asks again.
+/// Writes the cache for later runs. Errors are ignored: a later run then asks the interpreter
+/// again.
 fn remember(path: &Path, known: &BTreeMap<String, Python>) {
     let folder = path.parent().unwrap_or(Path::new("."));
     if let (Ok(text), Ok(file)) = (

@@ -1,5 +1,5 @@
-//! What a study keeps of the run that made it: the sweep file, the machine, the code. Earlier,
-//! different versions stay beside the last one.
+//! The files that describe a run: the sweep file, the machine, the code. Earlier versions that
+//! differ are kept beside the last one.
 
 use super::{Options, RunError};
 use crate::journal::StudyDir;
@@ -12,9 +12,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes `sweep.toml` (without passwords), `environment.json` and `code.patch`; what they held
-/// before and is different is kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns
-/// the environment, which holds from the journal's entry `since` on.
+/// Writes `sweep.toml` (with secrets masked), `environment.json` and `code.patch`. Earlier contents
+/// that differ are kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns the
+/// environment, which is valid from the journal's entry `since` on.
 pub(super) fn keep(
     dir: &StudyDir,
     sweep: &Sweep,
@@ -41,7 +41,7 @@ pub(super) fn keep(
     }
     let mut environment = environment(sweep, options, machine, git, since);
     match read(dir) {
-        // What is found out beside the trials is compared when it is known.
+        // The results of the inquiry are not known yet: `complete` compares them later.
         Some(kept)
             if kept.is_same(&Environment {
                 found: kept.found.clone(),
@@ -63,8 +63,8 @@ pub(super) fn keep(
     }
 }
 
-/// Adds what was found out beside the trials. An environment of an earlier run that held something
-/// else stays as it was.
+/// Adds the results of the inquiry to `environment.json`. If an earlier run had other results, its
+/// file is kept as an earlier version.
 pub(super) fn complete(
     dir: &StudyDir,
     environment: &Environment,
@@ -87,6 +87,7 @@ pub(super) fn complete(
     write(&dir.environment(), &text(&now))
 }
 
+/// Returns the description of this run, without the results of the inquiry.
 fn environment(
     sweep: &Sweep,
     options: &Options,
@@ -98,7 +99,7 @@ fn environment(
     let trials_in = options
         .workdir
         .join(sweep.run.workdir.clone().unwrap_or_default());
-    // Joining nothing leaves a slash.
+    // Joining an empty path leaves a slash at the end: collecting the components removes it.
     let trials_in = trials_in
         .components()
         .collect::<PathBuf>()
@@ -123,18 +124,19 @@ fn environment(
     }
 }
 
+/// Returns the description of the last run, if there is a readable one.
 fn read(dir: &StudyDir) -> Option<Environment> {
     serde_json::from_slice(&std::fs::read(dir.environment()).ok()?).ok()
 }
 
+/// Returns the contents of `environment.json`.
 fn text(environment: &Environment) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(environment).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-/// Writes a file; what it held before, if that was something else, is kept as its next earlier
-/// version.
+/// Writes a file. Earlier contents that differ are kept as its next earlier version.
 fn replace(path: &Path, version: impl Fn(u32) -> PathBuf, bytes: &[u8]) -> Result<(), RunError> {
     match std::fs::read(path) {
         Ok(kept) if kept == bytes => return Ok(()),
@@ -144,7 +146,7 @@ fn replace(path: &Path, version: impl Fn(u32) -> PathBuf, bytes: &[u8]) -> Resul
     write(path, bytes)
 }
 
-/// Makes a file its own next earlier version, if it is there.
+/// Renames a file to its next free version number, if it exists.
 fn put_away(path: &Path, version: impl Fn(u32) -> PathBuf) -> Result<(), RunError> {
     let free = (1..u32::MAX).map(version).find(|path| !path.exists());
     match free.map(|free| std::fs::rename(path, free)) {
@@ -156,10 +158,11 @@ fn put_away(path: &Path, version: impl Fn(u32) -> PathBuf) -> Result<(), RunErro
     }
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file atomically, through a temporary file that is synced and renamed.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     let written = tempfile::Builder::new()
+        // The mode of any new file; tempfile's default, 0600, would hide it from other readers.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .and_then(|mut file| {

@@ -1,7 +1,9 @@
-//! From a checked sweep to a closed study: what `swath run` and a program with a closure share.
+//! Running a sweep, from the checked sweep file to the closed study. `swath run` and programs that
+//! use swath as a library share this module.
 //!
-//! [`open`] takes the study's lock, keeps the sweep file and what the machine was, and absorbs the
-//! journal; [`Opened::setup`] runs `[run] setup` once; [`Opened::run`] drives the trials in a pool.
+//! [`open`] takes the study's lock, stores the sweep file and a description of the machine, and
+//! absorbs the journal; [`Opened::setup`] runs `[run] setup` once; [`Opened::run`] drives the
+//! trials in an executor.
 
 pub mod ask_tell;
 mod checkup;
@@ -47,30 +49,33 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where a sweep runs.
+/// Options of a run that the sweep file does not contain.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The folder of all studies.
+    /// The folder that contains all studies.
     pub logs: PathBuf,
-    /// Where the run was called, and where trials run unless the sweep file says otherwise.
+    /// The directory in which the run was called. Trials run there unless the sweep file names
+    /// another one.
     pub workdir: PathBuf,
-    /// How many trials at a time; `None`: as the sweep file says.
+    /// The number of trials to run at a time; `None`: as in the sweep file.
     pub jobs: Option<usize>,
-    /// The GPUs to use, as their driver calls them; `None`: all there are.
+    /// The GPUs to use, by the names of their driver; `None`: all of the machine.
     pub gpus: Option<Vec<String>>,
-    /// How long the run may take; running again continues. `None`: as long as the sweep file says.
+    /// The maximum duration of this run; a new run continues. `None`: no limit other than those of
+    /// the sweep file.
     pub time: Option<Duration>,
-    /// The command line, for the record.
+    /// The command line, to be recorded.
     pub command_line: Vec<String>,
 }
 
-/// A study that is ours to run.
+/// A study whose lock this process holds, ready to run.
 pub struct Opened<'a> {
     sweep: Cow<'a, Sweep>,
     options: Options,
     environment: Environment,
     notice: Option<String>,
-    /// The trial of another study that the trial of this one repeats.
+    /// The trial of another study that the trial of this study repeats; `None` in an ordinary
+    /// study.
     stands_for: Option<TrialId>,
     dir: StudyDir,
     driver: Driver<'a>,
@@ -78,42 +83,43 @@ pub struct Opened<'a> {
     trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
-/// Why a sweep could not be run to its end.
+/// An error that prevents a sweep from running to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A part of the sweep file cannot be built.
+    /// A part of the sweep file cannot be built, for example a tracker.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
-    /// The machine cannot give what the trials want.
+    /// The machine cannot provide the requested resources.
     #[error(transparent)]
     Resources(#[from] ResourceError),
     /// The study could not be opened or written.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// `[run] setup` failed.
+    /// The command in `[run] setup` failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// Trials cannot run the version of the code that was asked for.
+    /// Trials cannot run the version of the code that `[run] code` demands.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// The executor could not be made.
+    /// The executor could not be created.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// A file of the study could not be written.
+    /// A file of the study, or its recorder's thread, could not be created.
     #[error("`{path}` could not be written")]
     Keep {
-        /// The file.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// Opens the study of a sweep, making it if there is none.
+/// Opens the study of a sweep, creating it if there is none.
 ///
 /// # Errors
-/// If somebody else runs it, or it cannot be read or written.
+/// If another process runs it, it cannot be read or written, or the machine or the code do not
+/// permit a run.
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
@@ -123,6 +129,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         trackers,
         shares,
     } = build(&version, &options, &dir, &machine)?;
+    // Pilots of an earlier run, under an executor that outlives its driver, may still run trials.
     if !parts.elsewhere
         && let Some(left) = pilots_left(dir.root())
     {
@@ -130,6 +137,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     }
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    // The clone is made only under the lock.
     let notice = version.make()?;
     let Version { sweep, git, .. } = version;
     let environment = keep::keep(
@@ -153,13 +161,14 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     })
 }
 
-/// What a sweep becomes on this machine.
+/// The parts of a sweep, built for this machine.
 struct Built {
     parts: Parts,
     trackers: Vec<(String, Box<dyn Tracker>)>,
     shares: Shares,
 }
 
+/// Builds the parts of a sweep for this machine.
 fn build(
     version: &Version<'_>,
     options: &Options,
@@ -219,42 +228,43 @@ impl<'a> Opened<'a> {
         &self.dir
     }
 
-    /// Returns what is known of the study.
+    /// Returns the state of the study, up to the last committed event.
     #[must_use]
     pub fn study(&self) -> &Study {
         self.driver.study()
     }
 
-    /// Returns what a person should know of the code that trials run.
+    /// Returns a message about the code that trials run, if there is one (for example about
+    /// uncommitted changes that a clone lacks).
     #[must_use]
     pub fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
     }
 
-    /// Returns whether there is nothing left to run.
+    /// Returns whether a run would have nothing to do.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.driver.is_finished()
     }
 
-    /// Returns how long all runs of the study have taken so far.
+    /// Returns the time used by all runs of the study so far.
     #[must_use]
     pub fn used(&self) -> Duration {
         self.driver.used()
     }
 
-    /// Returns whether `limits.time` is used up, so that a run would start nothing.
+    /// Returns whether `limits.time` is used up. A run would then start no trial.
     #[must_use]
     pub fn is_out_of_time(&self) -> bool {
         self.driver.is_out_of_time()
     }
 
-    /// Tells `listener` of everything from now on.
+    /// Registers `listener` for all further entries and messages.
     pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
         self.driver.listen(listener);
     }
 
-    /// Returns where trials run.
+    /// Returns the working directory of the trials.
     #[must_use]
     pub fn workdir(&self) -> PathBuf {
         self.options
@@ -262,10 +272,11 @@ impl<'a> Opened<'a> {
             .join(self.sweep.run.workdir.clone().unwrap_or_default())
     }
 
-    /// Runs `[run] setup`, if there is one. Its output goes where `swath`'s standard error goes.
+    /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
+    /// this process.
     ///
     /// # Errors
-    /// If it cannot be started or fails.
+    /// If the command cannot be started or fails.
     pub fn setup(&self) -> Result<(), RunError> {
         Ok(setup::run(
             &self.sweep.run.setup,
@@ -274,8 +285,8 @@ impl<'a> Opened<'a> {
         )?)
     }
 
-    /// Starts to keep `trials.csv` and what other trackers write. Each that becomes stale is told
-    /// once to `stale`.
+    /// Starts to write `trials.csv` and to feed the trackers of the sweep file. `stale` is called
+    /// once for each tracker that has become stale.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -295,8 +306,9 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Lets the trackers of a study that is finished write what they could not while it ran: a
-    /// server may have been away.
+    /// Lets the trackers of a finished study write the entries that they missed while it ran, for
+    /// example because a server was not reachable. `stale` is called for each tracker that is stale
+    /// at the end.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -314,11 +326,11 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Makes the executor that runs the sweep's command. `guard` is the command of the process that
-    /// ends the trials if theirs is killed.
+    /// Returns the executor that runs the sweep's command. `guard` is the command of the process
+    /// that ends the trials if this process is killed.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If the executor cannot be created.
     pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
         let called = self.options.workdir.clone();
         let work = pool::work(
@@ -330,7 +342,7 @@ impl<'a> Opened<'a> {
             self.stands_for,
             guard,
         );
-        // A trial that is run again is so here, wherever it ran.
+        // Repeats always run on this machine, wherever the original ran.
         let site = match self.stands_for {
             Some(_) => Some(crate::executor::here()),
             None => self.sweep.site(),
@@ -338,10 +350,10 @@ impl<'a> Opened<'a> {
         Ok(site.ok_or(ExecutorError::NoSite)?.open(work)?)
     }
 
-    /// Makes a pool that runs a function.
+    /// Returns a pool of threads that runs a function.
     ///
     /// # Errors
-    /// If its threads cannot be started.
+    /// If the threads cannot be started.
     pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
         Ok(pool::functions(
             &self.sweep,
@@ -352,7 +364,8 @@ impl<'a> Opened<'a> {
         )?)
     }
 
-    /// Runs trials until there is nothing left to do or somebody interrupts.
+    /// Runs trials until none is left to run, a limit is reached, or the run is interrupted.
+    /// Returns the reason for the end.
     ///
     /// # Errors
     /// If the journal or the executor fails; the study can then be run again.
@@ -362,6 +375,7 @@ impl<'a> Opened<'a> {
         interrupt: &Interrupt,
     ) -> Result<Closing, RunError> {
         let since = self.study().next_seq();
+        // Digests and versions are recorded while the trials run, because finding them takes long.
         let inquiry = Inquiry::begin(
             &self.dir,
             &self.sweep,
@@ -375,7 +389,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Returns the points to try first: those of the sweep file, then the one that the `default`s make.
+/// Returns the points to try first: those of the sweep file, then the one made of the `default`s.
 #[must_use]
 pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
     let defaults = sweep.space.defaults();
@@ -386,7 +400,7 @@ pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
     points
 }
 
-/// Returns what readers of the journal need to know of a sweep.
+/// Returns the facts about a sweep that readers of its journal need.
 #[must_use]
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
@@ -408,8 +422,9 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     }
 }
 
-/// Runs a sweep whose trials are programs, without a word: for programs that use swath as a
-/// library, with kinds of their own for example. `[run] setup` runs first.
+/// Runs a sweep whose trials are programs, without any output: for programs that use swath as a
+/// library, for example with kinds of their own. Runs `[run] setup` first, and returns the study at
+/// its end.
 ///
 /// # Errors
 /// As [`open`], [`Opened::setup`] and [`Opened::run`].
@@ -422,8 +437,8 @@ pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
     Ok(opened.study().clone())
 }
 
-/// Runs a sweep with a function as its trainable, without a word: for programs that use swath as a
-/// library.
+/// Runs a sweep with a function as its trainable, without any output: for programs that use swath
+/// as a library. Returns the study at its end.
 ///
 /// # Errors
 /// As [`open`] and [`Opened::run`].

@@ -1,4 +1,4 @@
-//! What a run would start next, without starting or writing anything.
+//! The attempts that a run would start next, found without starting or writing anything.
 
 use super::code::Version;
 use super::{Options, RunError, build, pool};
@@ -14,17 +14,17 @@ use std::path::Path;
 /// An attempt that a run would start.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The attempt; the slot counts the planned ones.
+    /// The launch. Its slot is the position among the planned ones.
     pub launch: Launch,
-    /// Its program and arguments.
+    /// The program and its arguments.
     pub command: Vec<String>,
-    /// The variables added to its environment.
+    /// The variables that are added to the environment.
     pub environment: Vec<(String, String)>,
 }
 
-/// Returns the attempts that a run would start first, at most that many. They are found by opening
-/// a copy of the study's journal, so that neither its lock nor its files are touched. Beyond the
-/// first `slots` of them, what trials report can make a difference.
+/// Returns the attempts that a run would start first, at most `most`. They are found by opening a
+/// copy of the study's journal, so that neither its lock nor its files are touched. Attempts beyond
+/// the number of slots may turn out otherwise, depending on reports of the earlier ones.
 ///
 /// # Errors
 /// If the journal cannot be read, or no copy of it can be made.
@@ -49,6 +49,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let study = pool::context(sweep, workdir);
     let argv = pool::argv(sweep, None);
     let planned = launches.into_iter().map(|mut launch| {
+        // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
         let told = environment(&study, &launch, &launch.dir).into_iter();
@@ -74,6 +75,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     Ok(planned.collect())
 }
 
+/// Copies the journal of the study. A missing journal is no error: the study has not begun.
 fn copy_journal(from: &Path, to: &Path) -> Result<(), RunError> {
     match std::fs::copy(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

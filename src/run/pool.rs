@@ -1,5 +1,5 @@
-//! What runs a sweep's trials: its command, wherever the sweep file says, or a function in a pool
-//! on this machine.
+//! The executors of a sweep: its command, wherever the sweep file wants it to run, or a function in
+//! a pool of threads on this machine.
 
 use super::resources::Shares;
 use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Returns what an executor needs to run the sweep's command.
+/// Returns the description of the sweep's command that an executor needs to run it.
 pub(super) fn work(
     sweep: &Sweep,
     dir: &StudyDir,
@@ -31,7 +31,7 @@ pub(super) fn work(
         log: sweep.limits.log,
         capture: sweep.capture.clone(),
         checkpoint: sweep.checkpoint,
-        // The guard is this very program, if that is `swath`.
+        // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard
             .as_ref()
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
@@ -53,7 +53,7 @@ pub(super) fn work(
     }
 }
 
-/// Makes a pool that runs any trainable.
+/// Returns a pool of threads that runs any trainable.
 pub(super) fn functions(
     sweep: &Sweep,
     dir: &StudyDir,
@@ -68,7 +68,7 @@ pub(super) fn functions(
     Pool::new(trainable, slots, context)
 }
 
-/// Returns what a trial is told of its study.
+/// Returns the facts about the study that its trials are given.
 pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
     StudyContext {
         name: sweep.name.clone(),
@@ -84,8 +84,8 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
     }
 }
 
-/// Returns what renders the command of an attempt.
-/// `stands_for` is the trial whose number the command gets instead of its own.
+/// Returns the function that renders the command of an attempt. `stands_for` is the trial whose
+/// number the command gets instead of its own.
 pub(super) fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {

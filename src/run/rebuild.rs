@@ -1,4 +1,4 @@
-//! A tracker's files made again from the journal and the trial folders.
+//! Rebuilding a tracker's files from the journal and the trial folders.
 
 use crate::journal::{self, Journal, JournalError, Lock, StudyDir};
 use crate::provenance::Machine;
@@ -8,33 +8,35 @@ use crate::study::{IllegalEvent, Study, Timestamp};
 use crate::sweep::{Registry, Rejected};
 use crate::tracker::{Tracker, TrackerError};
 
-/// Why a tracker's files could not be made again.
+/// An error that prevents rebuilding a tracker's files.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The study holds no sweep file, or it cannot be read.
+    /// The study has no copy of its sweep file, or it cannot be read.
     #[error("the study's sweep file could not be read")]
     Sweep(#[source] std::io::Error),
-    /// Its sweep file or the tracker's options cannot be used by this version of swath.
+    /// This version of swath does not accept the sweep file or the tracker's options.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
-    /// The journal could not be read, or the study runs now.
+    /// The journal could not be read, or a process runs the study.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal is not one that swath wrote.
+    /// The journal contains an event that its study does not allow.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
-    /// The tracker failed.
+    /// The tracker failed to write.
     #[error(transparent)]
     Tracker(#[from] TrackerError),
 }
 
-/// Feeds the tracker `name` everything that happened, with the options that the study's sweep file
-/// gives it: each time it is named there, or once without options. Returns how many there were. The
-/// study must not run meanwhile, since its trackers may write the same files.
+/// Feeds all entries of the journal to the tracker `name`, with the options of the study's sweep
+/// file: once per occurrence in it, or once without options if it does not occur. Returns the
+/// number of trackers. Holds the lock meanwhile, because the trackers of a run may write the same
+/// files.
 ///
 /// # Errors
-/// If the study runs, cannot be read, or the tracker fails.
+/// If a process runs the study, it cannot be read, or the tracker fails.
 pub fn rebuild(registry: &Registry, dir: &StudyDir, name: &str) -> Result<usize, RebuildError> {
+    // Fails if there is no study, before the lock would create its file.
     journal::read(dir)?;
     let _lock = Lock::take(dir, &Machine::here().holder(Timestamp::now()))?;
     let trackers = trackers(registry, dir, name)?;
@@ -46,6 +48,7 @@ pub fn rebuild(registry: &Registry, dir: &StudyDir, name: &str) -> Result<usize,
             study.apply(&entry)?;
             tracker.record(&study, &entry)?;
         }
+        // A tracker may still have entries to deliver.
         while tracker.linger() {}
         tracker.close(&study)?;
     }

@@ -1,4 +1,4 @@
-//! The recorder of a run as one who listens to its driver.
+//! The recorder of a run, as a listener of its driver.
 
 use crate::driver::Listener;
 use crate::journal::{Journal, StudyDir};
@@ -7,15 +7,16 @@ use crate::tracker::Tracker;
 use crate::tracker::csv::Csv;
 use crate::tracker::recorder::{Named, Recorder, Stale};
 
-/// Feeds `trials.csv` and the trackers of the sweep file with what the driver commits, and tells
-/// once of each that has become stale.
+/// Feeds `trials.csv` and the trackers of the sweep file with the committed entries. Reports each
+/// tracker once when it becomes stale.
 pub(super) struct Recording<'a> {
     recorder: Option<Recorder>,
     tell: Box<dyn FnMut(Stale) + 'a>,
 }
 
 impl<'a> Recording<'a> {
-    /// Starts to feed the trackers: first with the `known` entries that the journal holds already.
+    /// Starts the recorder. It first feeds the trackers with the `known` entries that the journal
+    /// already has.
     pub(super) fn start(
         dir: &StudyDir,
         known: u64,
@@ -30,7 +31,7 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// Feeds the trackers with all that the journal holds, and returns those that could not take it.
+/// Feeds the trackers with all entries of the journal, and returns those that could not take them.
 pub(super) fn catch_up(
     dir: &StudyDir,
     study: &Study,
@@ -39,7 +40,7 @@ pub(super) fn catch_up(
     Ok(recorder(dir, study.next_seq(), trackers)?.finish(study))
 }
 
-/// Starts to feed the trackers with the `known` entries that the journal holds already.
+/// Starts a recorder that reads the first `known` entries from the journal.
 fn recorder(
     dir: &StudyDir,
     known: u64,
@@ -68,6 +69,7 @@ impl Listener for Recording<'_> {
             return;
         };
         recorder.send(study, entry);
+        // A `Closed` event ends the run: no entry follows, and the trackers write their last state.
         if matches!(entry.event, Event::Closed { .. }) {
             recorder.finish(study).into_iter().for_each(&mut self.tell);
         } else {

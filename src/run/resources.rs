@@ -1,5 +1,5 @@
-//! What the trials of a sweep take of this machine: how many run at a time, and what each gets. A
-//! request that it cannot meet ends the run before it begins.
+//! The resources of a sweep on this machine: the number of trials at a time, and the share of each.
+//! A request that the machine cannot meet ends the run before it begins.
 
 use super::Options;
 use crate::executor::{Allotment, GpuError, GpuShares, Gpus};
@@ -8,50 +8,50 @@ use crate::study::kind::Capability;
 use crate::sweep::Sweep;
 use crate::sweep::units::Bytes;
 
-/// Why this machine cannot run the sweep.
+/// An error about resources that this machine does not have.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
-    /// A trial wants more of it than there is.
+    /// A trial requests more of a resource than the machine has.
     #[error("each trial wants {wanted} of {what} (`resources.{key}`), this machine has {there}")]
     TooMuch {
-        /// The key.
+        /// The key in `[resources]`.
         key: &'static str,
-        /// What it is of.
+        /// The name of the resource.
         what: &'static str,
-        /// How much is wanted.
+        /// The requested amount.
         wanted: String,
-        /// How much there is.
+        /// The amount that the machine has.
         there: String,
     },
-    /// There are GPUs for fewer trials at a time.
+    /// There are not enough GPUs for the requested number of trials at a time.
     #[error(
         "{jobs} trials at a time with {gpus} GPUs each (`resources.gpus`) are more than {there} can serve: {most}"
     )]
     TooManyJobs {
-        /// Trials wanted at a time.
+        /// The requested number of trials at a time.
         jobs: usize,
-        /// GPUs of each.
+        /// The requested number of GPUs per trial.
         gpus: f64,
-        /// The devices there are.
+        /// A description of the machine's GPUs.
         there: String,
-        /// How many trials they serve.
+        /// The number of trials at a time for which they suffice.
         most: usize,
     },
-    /// There are no GPUs to use.
+    /// There are no usable GPUs.
     #[error("the sweep wants GPUs (`resources.gpus`)")]
     Gpus(#[source] GpuError),
 }
 
-/// Slots, and what each has.
+/// The number of slots, and the resources of each.
 pub(super) struct Shares {
     pub(super) slots: usize,
     pub(super) allotment: Allotment,
 }
 
-/// Works out how many trials run at a time and what each gets.
+/// Returns the number of trials at a time, and the resources of each.
 ///
 /// # Errors
-/// If the machine cannot give it.
+/// If the machine does not have the requested resources.
 pub(super) fn share(
     sweep: &Sweep,
     options: &Options,
@@ -59,7 +59,7 @@ pub(super) fn share(
 ) -> Result<Shares, ResourceError> {
     let wanted = sweep.resources;
     let asked = options.jobs.or(wanted.jobs);
-    // Elsewhere it is another machine that has to give.
+    // Trials on other machines take nothing of this one.
     if !sweep.executor.can(Capability::Local) {
         return Ok(Shares {
             slots: asked.unwrap_or_else(|| sweep.slots()),
@@ -95,11 +95,12 @@ pub(super) fn share(
         .gpus
         .map(|want| gpus(want, asked, options))
         .transpose()?;
-    // What the person did not say is as many as the machine can give at a time.
+    // Without a requested number of trials, the scarcest resource decides.
     let by_memory = wanted
         .memory
         .zip(machine.memory)
         .map_or(usize::MAX, |(each, all)| (all / each.max(1)) as usize);
+    // Trials with GPUs and no request for cores are bound by the GPUs alone.
     let by_cpus = if gpus.is_some() && wanted.cpus.is_none() {
         usize::MAX
     } else {
@@ -119,6 +120,7 @@ pub(super) fn share(
     })
 }
 
+/// Returns the GPUs and their shares for trials that want `want` GPUs each.
 fn gpus(want: f64, asked: Option<usize>, options: &Options) -> Result<GpuShares, ResourceError> {
     let shares = GpuShares::new(
         Gpus::find(options.gpus.as_deref()).map_err(ResourceError::Gpus)?,

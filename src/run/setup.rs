@@ -1,33 +1,33 @@
-//! `[run] setup`: a command that runs once, before the first trial.
+//! The command in `[run] setup`, which runs once before the first trial.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Why the setup did not succeed.
+/// An error of the setup command.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// It could not be started.
+    /// The command could not be started.
     #[error("the setup command `{command}` could not be started")]
     Start {
-        /// The command.
+        /// The command as one line.
         command: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// It failed.
+    /// The command ran and failed.
     #[error("the setup command `{command}` failed ({status})")]
     Failed {
-        /// The command.
+        /// The command as one line.
         command: String,
-        /// How.
+        /// The exit status of the command.
         status: ExitStatus,
     },
 }
 
-/// Runs the command to its end. Both of its streams go to standard error: standard output carries
-/// data only.
+/// Runs the command and waits for its end. Both of its output streams go to standard error, because
+/// standard output carries data only. An empty command is a success.
 pub(super) fn run(
     command: &[String],
     env: &[(String, String)],

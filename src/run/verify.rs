@@ -1,4 +1,5 @@
-//! Re-reads what trials read, ran and wrote, and says what is no longer what was recorded.
+//! Verification of a study: digests again the files that trials read, ran and wrote, and reports
+//! differences from the record.
 
 use crate::driver::holding::{model_that_counts, needed};
 use crate::journal::{JournalError, StudyDir};
@@ -11,28 +12,28 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What kind of thing was checked.
+/// The kind of an object that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// A data set.
+    /// A data set that a trial read.
     Data,
-    /// A model.
+    /// A model that a trial wrote.
     Model,
-    /// A file that a trial stored.
+    /// A file that a trial stored as an artifact.
     Artifact,
-    /// The commit, and what was uncommitted.
+    /// The commit and the uncommitted changes of the code.
     Code,
-    /// The program, or a file its command names.
+    /// The program, or a file that its command names.
     File,
-    /// A file that pins versions.
+    /// A lock file, which pins versions of packages.
     Lock,
-    /// The sweep file as it ran.
+    /// The study's copy of the sweep file.
     Sweep,
 }
 
 impl Subject {
-    /// Every one, by its name.
+    /// All subjects, each with its name.
     pub const ALL: [(&str, Self); 7] = [
         ("data", Self::Data),
         ("model", Self::Model),
@@ -43,7 +44,7 @@ impl Subject {
         ("sweep", Self::Sweep),
     ];
 
-    /// Returns its name.
+    /// Returns the name of the subject, as in [`ALL`](Self::ALL).
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL
@@ -53,71 +54,72 @@ impl Subject {
     }
 }
 
-/// Something that is no longer what was recorded.
+/// An object that differs from its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Drift {
-    /// What kind of thing it is.
+    /// The kind of the object.
     pub subject: Subject,
-    /// What it is called in the record.
+    /// The name of the object in the record.
     pub name: String,
-    /// Where it was looked for.
+    /// The path that was examined.
     pub path: PathBuf,
-    /// What was recorded.
+    /// The recorded digest or commit.
     pub recorded: String,
-    /// What is there now; absent if nothing is.
+    /// The digest or commit found now; absent if the object is missing or unreadable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
-    /// What that means, in words.
+    /// The kind of difference, in words.
     pub why: String,
-    /// When what is there now was last changed.
+    /// The time of the object's last change; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// The trials that it concerns.
+    /// The trials that the object concerns.
     pub trials: Vec<TrialId>,
 }
 
-/// What came of it.
+/// The result of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct Verified {
-    /// How many things of each kind were checked.
+    /// By kind, the number of objects that were checked.
     pub checked: BTreeMap<Subject, usize>,
-    /// What is no longer what was recorded.
+    /// The objects that differ from their record, by kind, name and trials.
     pub drift: Vec<Drift>,
-    /// What cannot be checked, in words.
+    /// Descriptions of objects that cannot be checked.
     pub unchecked: Vec<String>,
 }
 
-/// Something to read again.
+/// A file or folder to be digested again.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Expected {
     subject: Subject,
     name: String,
     path: PathBuf,
     md5: String,
-    /// Where its bytes are held beside that.
+    /// The path of the held copy of a model, if there is one.
     held: Option<PathBuf>,
 }
 
-/// One of the models that a trial wrote to a path.
+/// One version of a model, of those that a trial wrote to the same path.
 struct ModelVersion<'a> {
     md5: Option<&'a str>,
     step: Option<f64>,
     held: Option<&'a str>,
-    /// Why it has no digest.
+    /// The reason why the version has no digest.
     doubt: Option<&'a str>,
-    /// Whether it is the one that counts.
+    /// Whether the version is the model that counts.
     counts: bool,
 }
 
 impl ModelVersion<'_> {
-    /// Returns its step in words.
+    /// Returns the step of the version, in words.
     fn at(&self) -> String {
         self.step
             .map_or_else(|| "without a step".to_owned(), |step| format!("at {step}"))
     }
 }
 
-/// Checks what the record says of some trials. Paths start where the trials ran, or in `workdir`.
+/// Checks the recorded files of some trials. Relative paths start in `workdir`, if given, or else
+/// where the trials ran. `only` limits the check to some subjects; if empty, all are checked.
 ///
 /// # Errors
 /// If the journal cannot be read.
@@ -181,18 +183,19 @@ pub fn verify(
     Ok(verified)
 }
 
-/// What is to be checked, each thing once, with the trials it concerns.
+/// The objects to be checked, each of them once, with the trials that it concerns.
 #[derive(Default)]
 struct Gathered {
     files: BTreeMap<Expected, Vec<TrialId>>,
     code: BTreeMap<(PathBuf, usize), Vec<TrialId>>,
     sweeps: BTreeMap<String, Vec<TrialId>>,
     unchecked: BTreeSet<String>,
-    /// Models that are known to be gone without looking.
+    /// Models that are known to be overwritten, without reading any file.
     gone: Vec<Drift>,
 }
 
 impl Gathered {
+    /// Adds everything that the record says of one trial.
     fn of_trial(&mut self, dir: &StudyDir, record: &Record, trial: &Trial, workdir: Option<&Path>) {
         let Some(made) = record.made(trial.id) else {
             return;
@@ -217,6 +220,7 @@ impl Gathered {
         }
     }
 
+    /// Adds a file or folder with its recorded digest.
     fn file(&mut self, subject: Subject, name: &str, path: PathBuf, md5: &str, trial: TrialId) {
         let expected = Expected {
             subject,
@@ -226,15 +230,17 @@ impl Gathered {
             held: None,
         };
         let trials = self.files.entry(expected).or_default();
+        // All files of one trial are added in a row, so a duplicate can only be the last one.
         if trials.last() != Some(&trial) {
             trials.push(trial);
         }
     }
 
+    /// Adds the data sets, artifacts and models of a trial.
     fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path) {
         let mut last: BTreeMap<(Subject, &str), (PathBuf, &Option<String>)> = BTreeMap::new();
         for record in &trial.records {
-            // What was written several times can be only what it was at last.
+            // A path that was recorded several times has the contents of its last record.
             match record {
                 LogRecord::Dataset {
                     data_dir,
@@ -295,7 +301,7 @@ impl Gathered {
         }
     }
 
-    /// Takes the versions of a model that a trial wrote to one path, one over the other.
+    /// Adds the versions of a model that a trial wrote to one path, each over the one before.
     fn model(
         &mut self,
         dir: &StudyDir,
@@ -317,6 +323,7 @@ impl Gathered {
             let is_read_later =
                 |later: &ModelVersion<'_>| later.step == version.step && later.md5.is_some();
             let Some(md5) = version.md5 else {
+                // A later record of the same step has the digest.
                 if versions[at + 1..].iter().any(is_read_later) {
                     continue;
                 }
@@ -329,6 +336,8 @@ impl Gathered {
                 gone.entry(why).or_default().push(version.at());
                 continue;
             };
+            // Only the last version can still be at the path itself; older ones are checked where
+            // they are held.
             if is_last {
                 self.version(path.to_owned(), base.join(path), md5, held, trial.id);
             } else if let Some(held) = held {
@@ -340,7 +349,7 @@ impl Gathered {
                     trial.id,
                 );
             } else if last.md5 == Some(md5) {
-                // The same bytes were recorded again.
+                // A later record of the same bytes: nothing was overwritten.
             } else if version.counts {
                 self.gone.push(Drift {
                     subject: Subject::Model,
@@ -367,6 +376,7 @@ impl Gathered {
         }
     }
 
+    /// Adds a version of a model.
     fn version(
         &mut self,
         name: String,
@@ -385,6 +395,8 @@ impl Gathered {
         self.files.entry(expected).or_default().push(trial);
     }
 
+    /// Adds the program's files and lock files. With a `workdir`, files within the former working
+    /// directory are looked for in it.
     fn made_with(&mut self, environment: &Environment, trial: TrialId, workdir: Option<&Path>) {
         let Some(found) = &environment.found else {
             self.unchecked.insert(
@@ -417,6 +429,7 @@ impl Gathered {
         }
     }
 
+    /// Adds the code of a trial.
     fn code_of(&mut self, made: &Made, base: &Path, environment: usize, trial: TrialId) {
         if made.header.git_commit.is_some() {
             self.code
@@ -430,7 +443,7 @@ impl Gathered {
     }
 }
 
-/// Returns who last wrote each model and what it was.
+/// Returns, by digest, the last of the trials that wrote a model of these bytes.
 fn models(trials: &[&Trial]) -> BTreeMap<String, TrialId> {
     let mut written = BTreeMap::new();
     for trial in trials {
@@ -443,6 +456,7 @@ fn models(trials: &[&Trial]) -> BTreeMap<String, TrialId> {
     written
 }
 
+/// Compares an object with its recorded digest. Returns `None` if it is unchanged.
 fn drift(
     expected: &Expected,
     trials: &[TrialId],
@@ -480,7 +494,7 @@ fn drift(
     })
 }
 
-/// Returns when a file, or anything in a folder, was last changed.
+/// Returns the time of the last change of a file, or of any file in a folder.
 fn last_change(path: &Path) -> Option<Timestamp> {
     let about = path.metadata().ok()?;
     let own = about
@@ -500,7 +514,7 @@ fn last_change(path: &Path) -> Option<Timestamp> {
         .max()
 }
 
-/// Compares the checkout with the one that ran.
+/// Compares the checkout in `base` with the code that ran.
 fn code(record: &Record, environment: &Environment, base: &Path, trials: &[TrialId]) -> Vec<Drift> {
     let Some(git) = &environment.git else {
         return Vec::new();
@@ -543,10 +557,12 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
         ));
         return drift;
     }
+    // Without the patch, the code that ran is unknown, so it cannot be compared.
     if git.patch_md5.is_some() && kept.as_ref().is_some_and(Option::is_none) {
         return drift;
     }
-    // Against the commit that ran: the same changes committed since are the same code.
+    // Compares with the commit that ran: if the same changes were committed since, the code is the
+    // same.
     let recorded = kept.flatten().unwrap_or_default();
     let files = patch::differing(
         &recorded,
@@ -575,9 +591,10 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
     drift
 }
 
-/// How many files are named.
+/// Maximum number of names in a message.
 const NAMED: usize = 8;
 
+/// Joins at most [`NAMED`] names.
 fn listed(files: &[String]) -> String {
     let shown = files
         .iter()
@@ -592,7 +609,7 @@ fn listed(files: &[String]) -> String {
     }
 }
 
-/// Looks for the kept sweep file with a digest.
+/// Returns a drift unless the study has a copy of the sweep file with this digest.
 fn sweep(dir: &StudyDir, md5: &str, trials: Vec<TrialId>) -> Option<Drift> {
     let earlier = (1..)
         .map(|version| dir.sweep_version(version))

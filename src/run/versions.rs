@@ -7,26 +7,26 @@ use crate::source::Source;
 use crate::study::Header;
 use crate::sweep::{Plan, Registry, Rejected, Sweep};
 
-/// Every version of the sweep file that a study has kept.
+/// All versions of the sweep file that a study has kept.
 pub struct Versions {
     registry: Registry,
     texts: Vec<String>,
     name: String,
 }
 
-/// Why the parts of a version cannot be had.
+/// An error that prevents the use of a version.
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
-    /// The study does not hold it.
+    /// The study has no version with this digest.
     #[error("the study holds no sweep file with the digest {0}")]
     Missing(String),
-    /// It cannot be used by this version of swath.
+    /// This version of swath does not accept the sweep file.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
 }
 
 impl Versions {
-    /// Reads what a study has kept; its sweep files can name the kinds of `registry`.
+    /// Reads the versions that a study has kept. Its sweep files can name the kinds of `registry`.
     #[must_use]
     pub fn of(registry: &Registry, dir: &StudyDir) -> Self {
         let earlier = (1..)
@@ -43,10 +43,10 @@ impl Versions {
         }
     }
 
-    /// Returns the version with a digest.
+    /// Returns the version with the given digest.
     ///
     /// # Errors
-    /// If that version was not kept, or cannot be used any more.
+    /// If the version was not kept, or this version of swath does not accept it.
     pub fn sweep(&self, digest: &str) -> Result<Sweep, VersionError> {
         let mut rejected = None;
         for text in &self.texts {
@@ -62,6 +62,7 @@ impl Versions {
         })
     }
 
+    /// Parses a version of the sweep file.
     fn read(&self, text: &str) -> Result<Sweep, Rejected> {
         self.registry.parse_for_function(Source {
             name: self.name.clone(),
@@ -72,7 +73,8 @@ impl Versions {
     /// Builds the parts that a header of the journal describes.
     ///
     /// # Errors
-    /// If that version was not kept, or cannot be used any more.
+    /// If the version was not kept, or this version of swath does not accept it or one of the
+    /// versions before it.
     pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
         let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
         for text in &self.texts {

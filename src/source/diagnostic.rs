@@ -1,33 +1,33 @@
-//! What is said about a text: a message, labels that point into it, and what to do.
+//! Errors and warnings about a text: a message, labels that point into the text, and hints.
 
 use super::Span;
 
-/// How bad it is.
+/// Severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Worth a look; `--strict` refuses it.
+    /// The text can be used but is probably not meant so. `--strict` treats it as an error.
     Warning,
     /// The text cannot be used.
     Error,
 }
 
-/// One remark about a text.
+/// One error or warning about a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Severity.
     pub level: Level,
-    /// A short stable name, such as `empty-range`, to look up and to test.
+    /// Short stable identifier, such as `empty-range`, for searches and tests.
     pub code: &'static str,
-    /// What happened: a lower-case fragment without a full stop.
+    /// Description of the problem: a lower-case fragment without a full stop.
     pub message: String,
-    /// Where, and what is there; the first is the main one.
+    /// Spans with their explanations. The first one is the primary label.
     pub labels: Vec<(Span, String)>,
-    /// What to do about it.
+    /// Suggested remedies, one sentence each.
     pub hints: Vec<String>,
 }
 
 impl Diagnostic {
-    /// Makes an error.
+    /// Makes an error without labels or hints.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             level: Level::Error,
@@ -38,7 +38,7 @@ impl Diagnostic {
         }
     }
 
-    /// Makes a warning.
+    /// Makes a warning without labels or hints.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             level: Level::Warning,
@@ -46,21 +46,21 @@ impl Diagnostic {
         }
     }
 
-    /// Points at a place; the first call names the main one. An empty label is only a caret.
+    /// Adds a label. The first call sets the primary label. An empty text shows only a caret.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
         self.labels.push((span, label.into()));
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds a suggested remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds "did you mean" if something in `known` is near `word`.
+    /// Adds the hint "did you mean" if a name in `known` is similar to `word`.
     #[must_use]
     pub fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match nearest(word, known) {
@@ -70,8 +70,9 @@ impl Diagnostic {
     }
 }
 
-/// Returns the word of `known` that `word` was most likely meant to be: a slip of the fingers away,
-/// or the end of a dotted name.
+/// Returns the name in `known` that `word` is most likely a misspelling of, or `None` if none is
+/// similar enough. The last part of a dotted name counts as similar, and so does a single typing
+/// error.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
     let mut best = (0.8, None);
@@ -84,18 +85,23 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     best.1
 }
 
-/// Longer words are nobody's slip, and comparing them takes quadratic time.
+/// Maximum number of characters of a word that is compared. A longer word is no typing error, and
+/// the comparison takes quadratic time.
 const LONGEST_WORD: usize = 100;
-/// More words than this are not gone through for one slip.
+/// Maximum number of candidates that are compared with one word.
 const MOST_WORDS: usize = 10_000;
 
+/// Returns the similarity of two lower-case words, from 0 to 1.
 fn likeness(word: &str, candidate: &str) -> f64 {
+    // The user left out the groups of a dotted name.
     if candidate.rsplit('.').next() == Some(word) {
         return 0.99;
     }
     if candidate.len() > LONGEST_WORD {
         return 0.0;
     }
+    // Jaro-Winkler rates one typing error in a short word below the threshold, so it is raised
+    // here.
     let slip = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2 {
         0.9
     } else {
@@ -104,20 +110,20 @@ fn likeness(word: &str, candidate: &str) -> f64 {
     strsim::jaro_winkler(word, candidate).max(slip)
 }
 
-/// All that is said about one text.
+/// All diagnostics about one text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// In the order they were found.
+    /// Diagnostics in the order in which they were found.
     pub list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// Adds one.
+    /// Appends a diagnostic.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
-    /// Returns whether any of them is an error.
+    /// Returns whether at least one diagnostic is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.list

@@ -1,10 +1,10 @@
-//! Text with positions: what a person wrote, and where.
+//! Text with positions: the parsing layer below the sweep file.
 //!
-//! A [`Source`] is a named text; a [`Span`] a byte range in it. [`tree`] is a TOML document in
-//! which every key and value keeps its span, [`section`] a table of it that is taken apart key by
-//! key, [`opt`] the declaration of the keys that a table takes, [`diagnostic`] what is said about
-//! any of it, and [`render`] how that looks on a terminal, [`units`] durations and sizes as people
-//! write them. Nothing here knows what a sweep is.
+//! A [`Source`] is a named text and a [`Span`] a byte range in it. [`tree`] parses TOML into a tree
+//! in which every key and value keeps its span. [`section`] reads one table of that tree key by
+//! key, and [`opt`] declares the keys that a table takes. [`diagnostic`] holds errors and warnings
+//! about a text, and [`render`] prints them on a terminal. [`units`] parses durations and sizes,
+//! and [`secret`] masks passwords. Nothing in this module knows the schema of a sweep file.
 
 pub mod diagnostic;
 pub mod opt;
@@ -26,21 +26,22 @@ use std::path::Path;
 /// A byte range in a [`Source`].
 pub type Span = std::ops::Range<usize>;
 
-/// A file larger than this is not a sweep file.
+/// Maximum size of a sweep file in bytes (4 MiB). A larger file is reported as `too-large`.
 pub const LARGEST: u64 = 4 << 20;
 
 /// A named text, usually a sweep file.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What to call it in messages: the path as the user gave it.
+    /// Name used in messages: the path as the user gave it.
     pub name: String,
-    /// The whole text.
+    /// Complete text of the file; empty when the file could not be read.
     pub text: String,
 }
 
 impl Source {
-    /// Reads a file of at most [`LARGEST`] bytes. What is wrong with it is reported; the text is
-    /// then empty or has replacement characters.
+    /// Reads a file of at most [`LARGEST`] bytes. Failures are reported as errors in `diagnostics`.
+    /// The text is then empty (unreadable, too large) or contains replacement characters (not
+    /// UTF-8).
     pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let name = path.display().to_string();
         match read_bytes(path) {
@@ -56,7 +57,7 @@ impl Source {
         }
     }
 
-    /// Makes a source of the bytes of a file, as [`read`](Self::read) does.
+    /// Makes a source from the bytes of a file. Reports the same errors as [`read`](Self::read).
     pub fn from_bytes(
         name: impl Into<String>,
         bytes: Vec<u8>,
@@ -76,6 +77,8 @@ impl Source {
             let at = error.utf8_error().valid_up_to();
             let byte = error.as_bytes()[at];
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            // The span must cover the replacement character, since labels point into the lossy
+            // text.
             let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text")).at(
                 at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
                 format!("byte 0x{byte:02x}"),
@@ -86,7 +89,8 @@ impl Source {
         Self { name, text }
     }
 
-    /// Returns the 1-based line and column (in characters) of a byte offset.
+    /// Returns the 1-based line and column (in characters) of a byte offset. An offset beyond the
+    /// end means the end; one inside a character means the start of that character.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let mut offset = offset.min(self.text.len());
@@ -102,12 +106,15 @@ impl Source {
     }
 }
 
+/// Reads a file, at most one byte more than [`LARGEST`].
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
+    // A directory can be opened on Unix, so it is rejected here.
     if file.metadata()?.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
     let mut bytes = Vec::new();
+    // One byte over the limit is enough for the caller to see that the file is too large.
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,26 +1,26 @@
-//! Options as data: the keys that a table of the sweep file takes, each declared once.
+//! Options as data: each key of a table in the sweep file is declared once.
 //!
-//! The parser accepts the declared keys and no others; the documentation, the JSON schema and
-//! `swath kinds` print them.
+//! The parser accepts the declared keys and no others. The documentation, the JSON schema and
+//! `swath kinds` are printed from the same declarations.
 
 use super::units::{Bytes, Span};
 use std::fmt;
 use std::time::Duration;
 
-/// A key that a table of the sweep file takes.
+/// Declaration of one key of a table in the sweep file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Opt {
-    /// Its name in the sweep file.
+    /// Name of the key in the sweep file.
     pub name: &'static str,
-    /// The values it can have.
+    /// Values that the key takes.
     pub takes: Takes,
-    /// The value it has when the sweep file does not set it.
+    /// Value used when the sweep file does not set the key.
     pub default: Preset,
-    /// Its effect, in half a line.
+    /// Effect of the option in half a line, as printed in the documentation.
     pub about: &'static str,
 }
 
-/// The values that an option can have.
+/// The type and range of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Takes {
     /// Any value.
@@ -29,7 +29,7 @@ pub enum Takes {
     Text,
     /// `true` or `false`.
     Switch,
-    /// A whole number of at least this.
+    /// A whole number of at least this, not negative.
     Count(u64),
     /// A whole number of at least this, which may be negative.
     Integer(i64),
@@ -37,34 +37,34 @@ pub enum Takes {
     Number,
     /// A number from the first to the second, both included.
     Between(f64, f64),
-    /// Such as `1h30m`; plain numbers are seconds.
+    /// A duration such as `1h30m`; plain numbers are seconds.
     Duration,
-    /// Such as `8 GiB`; plain numbers are bytes.
+    /// A size such as `8 GiB`; plain numbers are bytes.
     Size,
     /// A regular expression.
     Pattern,
-    /// A string of a form: its appearance in the documentation, and its regular expression.
+    /// A string of a given form: its appearance in the documentation, and its regular expression.
     Form(&'static str, &'static str),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list.
+    /// A list whose items all have this type.
     List(&'static Self),
-    /// A table from names of the user's own to values.
+    /// A table whose keys are chosen by the user and whose values have this type.
     Table(&'static Self),
-    /// Any of these.
+    /// A value of any of these types.
     Either(&'static [Self]),
-    /// The name of a kind of this part: `sampler`, `scheduler`, `executor` or `tracker`.
+    /// The name of a kind of this component: `sampler`, `scheduler`, `executor` or `tracker`.
     KindOf(&'static str),
 }
 
-/// The value of an option that the sweep file does not set.
+/// Value of an option when the sweep file does not set it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Preset {
-    /// There is none: the option must be set.
+    /// No default: the option must be set.
     Required,
-    /// The option has no effect unless it is set.
+    /// No default: the option has no effect unless it is set.
     Absent,
-    /// A switch.
+    /// `true` or `false`.
     Flag(bool),
     /// A whole number.
     Count(u64),
@@ -78,12 +78,12 @@ pub enum Preset {
     Duration(Duration),
     /// A number of bytes.
     Size(u64),
-    /// The value depends on other options or on the machine, in words.
+    /// The default depends on other options or on the machine. The text describes it.
     Derived(&'static str),
 }
 
 impl Opt {
-    /// Declares an option.
+    /// Declares an option. `about` describes its effect in half a line.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -100,7 +100,7 @@ impl Opt {
     }
 }
 
-/// Joins two lists of options at compile time; `N` is the sum of their lengths.
+/// Concatenates two lists of options at compile time. `N` is the sum of their lengths.
 #[must_use]
 pub const fn joined<const N: usize>(first: &[Opt], second: &[Opt]) -> [Opt; N] {
     assert!(first.len() + second.len() == N);
@@ -118,7 +118,7 @@ pub const fn joined<const N: usize>(first: &[Opt], second: &[Opt]) -> [Opt; N] {
 }
 
 impl fmt::Display for Takes {
-    /// Writes the values as Markdown: `whole number ≥ 1`.
+    /// Writes the accepted values as Markdown: `whole number ≥ 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any value"),
@@ -145,7 +145,7 @@ impl fmt::Display for Takes {
 }
 
 impl Takes {
-    /// Returns the values in the plural: `strings`.
+    /// Returns the description in the plural, for items of lists and tables: `strings`.
     fn plural(&self) -> String {
         match self {
             Self::Any => "any values".to_owned(),
@@ -166,7 +166,7 @@ impl Takes {
 }
 
 impl fmt::Display for Preset {
-    /// Writes the value as Markdown; nothing for [`Preset::Absent`].
+    /// Writes the default as Markdown. Writes nothing for [`Preset::Absent`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Required => f.write_str("required"),
@@ -184,6 +184,7 @@ impl fmt::Display for Preset {
     }
 }
 
+/// Joins words in backticks with commas.
 fn quoted(words: &[&str]) -> String {
     words
         .iter()

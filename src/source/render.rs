@@ -1,11 +1,12 @@
-//! Diagnostics as text with carets, the way rustc shows them, or as JSON.
+//! Diagnostics as text with carets, in the style of rustc, or as JSON.
 
 use super::secret::masked;
 use super::{Diagnostic, Level, Source, Span};
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
 use serde_json::{Value, json};
 
-/// Renders one diagnostic with the lines it points at.
+/// Renders one diagnostic with the source lines its labels point at. Passwords in addresses are
+/// masked. `colour` adds ANSI escapes.
 #[must_use]
 pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
     let level = match diagnostic.level {
@@ -16,6 +17,7 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code);
     let mut group = Group::with_title(title);
+    // Masking keeps the length in bytes, so the spans remain valid.
     let shown = masked(&source.text);
     if !diagnostic.labels.is_empty() {
         let mut snippet = Snippet::source(&*shown)
@@ -51,7 +53,7 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
     renderer.render(&groups)
 }
 
-/// Renders one diagnostic for programs; positions count from one, columns in characters.
+/// Renders one diagnostic as JSON. Lines and columns count from one, columns in characters.
 #[must_use]
 pub fn json(source: &Source, diagnostic: &Diagnostic) -> Value {
     let labels: Vec<_> = diagnostic
@@ -79,7 +81,7 @@ pub fn json(source: &Source, diagnostic: &Diagnostic) -> Value {
     })
 }
 
-/// Moves both ends of a span to where the text can be cut.
+/// Moves both ends of a span down to character boundaries inside the text.
 fn within(source: &Source, span: &Span) -> Span {
     let cut = |at: usize| source.text.floor_char_boundary(at.min(source.text.len()));
     let start = cut(span.start);

@@ -1,9 +1,9 @@
-//! Passwords in addresses: what is shown and kept has stars in their place.
+//! Masks passwords in URLs before a text is printed or stored.
 
 use std::borrow::Cow;
 
-/// Returns the text with a star for every byte of `user:password` in `http://user:password@host`,
-/// so that positions stay what they are.
+/// Returns the text with `user:password` in `http://user:password@host` replaced by stars. Each
+/// byte becomes one star, so byte offsets stay valid.
 #[must_use]
 pub fn masked(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
@@ -22,7 +22,8 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// Returns where the host ends. An apostrophe may be part of a password, or the end of the string.
+/// Returns the offset at which the authority part (login and host) ends. An apostrophe ends it only
+/// if it can be the closing quote of a TOML string; otherwise it belongs to the password.
 fn authority(text: &str) -> usize {
     let ends = |(at, c): (usize, char)| match c {
         '/' | '"' => true,

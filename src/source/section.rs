@@ -1,29 +1,29 @@
-//! A table that is taken apart key by key, so that what nobody took is known to be a mistake.
+//! A table that is read key by key, so that the keys left over can be reported as unknown.
 
 use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Span, Table};
 
-/// A table of the sweep file while it is read.
+/// A table of the sweep file while it is being read.
 ///
-/// [`refuse_unknown`](Self::refuse_unknown) reports the keys that are not declared as options, with
-/// "did you mean" over those that are; a table without declared options reports at its
-/// [`finish`](Self::finish) the keys that were never asked for. A value of the wrong type is
-/// reported at once and reads as absent.
+/// The `take` methods remove the entries that they return. [`refuse_unknown`](Self::refuse_unknown)
+/// declares the options of the table and reports all other keys, with "did you mean" over the
+/// declared ones. For a table without declared options, [`finish`](Self::finish) reports the keys
+/// that were never taken. A value of the wrong type is reported at once and reads as absent.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// How to call it: `search.tpe`; empty for the whole file.
+    /// Dotted name of the table in messages, such as `search.tpe`; empty for the whole file.
     pub path: String,
-    /// Where it stands.
+    /// Byte range of the table in the file.
     pub span: Span,
     entries: Vec<(Key, Node)>,
     known: Vec<&'static str>,
-    /// Whether `known` was declared, instead of collected from what was asked for.
+    /// Whether `known` was declared, instead of collected from the keys that were taken.
     declared: bool,
-    /// Whether keys were removed that are not known.
+    /// Whether unknown keys were found and removed.
     refused: bool,
 }
 
 impl Section {
-    /// Begins to take a table apart.
+    /// Starts reading a table. No key is known yet.
     pub fn new(path: impl Into<String>, span: Span, table: Table) -> Self {
         Self {
             path: path.into(),
@@ -35,12 +35,12 @@ impl Section {
         }
     }
 
-    /// Takes a value of any type.
+    /// Takes a value of any type. Returns `None` if the key is absent.
     pub fn take(&mut self, key: &'static str) -> Option<Node> {
         self.take_with_key(key).map(|(_, node)| node)
     }
 
-    /// Takes a value of any type with its key.
+    /// Takes a value of any type together with its key. Returns `None` if the key is absent.
     pub fn take_with_key(&mut self, key: &'static str) -> Option<(Key, Node)> {
         let known = self.known.contains(&key);
         debug_assert!(
@@ -58,13 +58,13 @@ impl Section {
         Some(self.entries.remove(at))
     }
 
-    /// Takes every entry that is left, in the order of the file: for tables whose keys are the
-    /// user's own.
+    /// Takes all remaining entries in the order of the file. Used for tables whose keys are chosen
+    /// by the user.
     pub fn take_rest(&mut self) -> Vec<(Key, Node)> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Takes a string.
+    /// Takes a string. Reports a value of any other type and returns `None`.
     pub fn take_text(
         &mut self,
         key: &'static str,
@@ -77,7 +77,7 @@ impl Section {
         }
     }
 
-    /// Takes a list of strings.
+    /// Takes a list of strings. Reports any other value or item and returns `None`.
     pub fn take_texts(
         &mut self,
         key: &'static str,
@@ -105,7 +105,7 @@ impl Section {
         Some((texts, node.span))
     }
 
-    /// Takes a boolean.
+    /// Takes a boolean. Reports a value of any other type and returns `None`.
     pub fn take_bool(
         &mut self,
         key: &'static str,
@@ -118,7 +118,7 @@ impl Section {
         }
     }
 
-    /// Takes a finite number, whole or not.
+    /// Takes a finite number, an integer or a float. Reports any other value and returns `None`.
     pub fn take_number(
         &mut self,
         key: &'static str,
@@ -132,7 +132,7 @@ impl Section {
         }
     }
 
-    /// Takes a whole number of at least `least`.
+    /// Takes a whole number of at least `least`. Reports any other value and returns `None`.
     pub fn take_count(
         &mut self,
         key: &'static str,
@@ -155,7 +155,8 @@ impl Section {
         }
     }
 
-    /// Takes a table as a section of its own.
+    /// Takes a table as a section of its own, whose path is this path and `key`. Reports a value of
+    /// any other type and returns `None`.
     pub fn take_section(
         &mut self,
         key: &'static str,
@@ -173,7 +174,7 @@ impl Section {
         }
     }
 
-    /// Declares keys that this table takes.
+    /// Declares the names of keys that this table takes. May be called more than once.
     pub fn declare(&mut self, names: impl IntoIterator<Item = &'static str>) {
         self.declared = true;
         for name in names {
@@ -183,20 +184,20 @@ impl Section {
         }
     }
 
-    /// Returns the names that are declared, or were asked for.
+    /// Returns the names of the keys that were declared or taken so far.
     #[must_use]
     pub fn known(&self) -> &[&'static str] {
         &self.known
     }
 
-    /// Returns whether keys were removed that are not known: one of them may have been meant for a
-    /// key that is missing.
+    /// Returns whether unknown keys were found. One of them may be a misspelled required key, so
+    /// callers should not also report that key as missing.
     #[must_use]
     pub fn has_refused(&self) -> bool {
         self.refused
     }
 
-    /// Removes the keys that are not known, and returns them.
+    /// Removes the keys that are neither declared nor taken so far, and returns them.
     pub fn take_unknown(&mut self) -> Vec<Key> {
         let entries = std::mem::take(&mut self.entries);
         let (known, unknown): (Vec<_>, Vec<_>) = entries
@@ -207,8 +208,7 @@ impl Section {
         unknown.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Declares the options that this table takes, and reports and removes every key that is none
-    /// of them.
+    /// Declares the options of this table. Reports and removes every key that is not one of them.
     pub fn refuse_unknown(&mut self, options: &'static [Opt], diagnostics: &mut Diagnostics) {
         self.declare(options.iter().map(|option| option.name));
         for key in self.take_unknown() {
@@ -216,14 +216,15 @@ impl Section {
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that was not taken.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (key, _) in &self.entries {
             diagnostics.push(self.unknown(key));
         }
     }
 
-    /// Says that this table does not take a key, and which near it or at all it takes.
+    /// Returns the error for an unknown key. Its hint names the nearest known key, or lists all of
+    /// them.
     #[must_use]
     pub fn unknown(&self, key: &Key) -> Diagnostic {
         let place = if self.path.is_empty() {
@@ -235,6 +236,7 @@ impl Section {
         let diagnostic = Diagnostic::error("unknown-key", message)
             .at(key.span.clone(), "not a key of this table")
             .did_you_mean(&key.name, self.known.iter().copied());
+        // Without a similar name, all known names are listed.
         if diagnostic.hints.is_empty() && !self.known.is_empty() {
             let known: Vec<_> = self
                 .known
@@ -246,6 +248,7 @@ impl Section {
         diagnostic
     }
 
+    /// Reports a value of the wrong type. Returns `None`.
     fn wrong<T>(
         &self,
         key: &str,

@@ -4,26 +4,26 @@ use super::{Diagnostic, Diagnostics, Span};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Tables and arrays may be nested this deep; bounds every recursion over a [`Node`].
+/// Maximum nesting depth of tables and arrays. Bounds every recursion over a [`Node`].
 const DEEPEST: usize = 64;
-/// More syntax errors than this help nobody.
+/// Maximum number of syntax errors reported for one document. More do not help the user.
 const MOST_ERRORS: usize = 100;
-/// Values up to this many bytes keep their spelling.
+/// Maximum length in bytes of a value whose spelling is kept in [`Node::written`].
 const LONGEST_QUOTE: usize = 200;
 
-/// A value and where it stands.
+/// A value with its position in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where the value stands.
+    /// Byte range of the value.
     pub span: Span,
-    /// What it is.
+    /// The parsed value.
     pub value: NodeValue,
-    /// How it is written in the file, to be shown again as the user knows it; empty if that is long
-    /// or unknown.
+    /// Spelling of the value in the file, used to quote it in messages. Empty if it is longer than
+    /// 200 bytes or has no text of its own.
     pub written: Box<str>,
 }
 
-/// What a TOML value can be.
+/// A parsed TOML value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeValue {
     /// A string.
@@ -34,35 +34,35 @@ pub enum NodeValue {
     Float(f64),
     /// `true` or `false`.
     Bool(bool),
-    /// A date or time, as written.
+    /// A date or time, as written in the file.
     Datetime(String),
     /// A list.
     Array(Vec<Node>),
-    /// A table, inline or not.
+    /// A table, written inline or under a header.
     Table(Table),
 }
 
-/// A key and where it stands.
+/// A key with its position in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// The key without quotes.
     pub name: String,
-    /// Where it stands.
+    /// Byte range of the key.
     pub span: Span,
 }
 
-/// Keys and values in the order of the file.
+/// A table whose entries keep the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
-    /// The entries in the order of the file.
+    /// Keys and values in the order of the file.
     pub entries: Vec<(Key, Node)>,
-    /// Whether it is written in braces rather than under a header.
+    /// Whether the table is written inline, in braces, instead of under a header.
     pub inline: bool,
 }
 
 impl Table {
-    /// Parses a document, adding every syntax error to `diagnostics`. What could be read is
-    /// returned all the same.
+    /// Parses a document and adds its syntax errors, at most 100, to `diagnostics`. Returns the
+    /// entries that could be read even when there are errors.
     pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors.iter().take(MOST_ERRORS) {
@@ -72,7 +72,7 @@ impl Table {
         Reader { text, diagnostics }.table(table.get_ref(), false, 0)
     }
 
-    /// Returns the value of `name`.
+    /// Returns the value of the key `name`, or `None` if the table has no such key.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entries
@@ -83,7 +83,7 @@ impl Table {
 }
 
 impl NodeValue {
-    /// Names the type as TOML's users know it: `an integer`, `a table`…
+    /// Returns the TOML type with its article, for messages: `an integer`, `a table`…
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -98,13 +98,14 @@ impl NodeValue {
     }
 }
 
-/// Copies the parser's tree into ours.
+/// Converts the tree of the `toml` crate into a [`Table`] and reports numbers that do not fit.
 struct Reader<'a> {
     text: &'a str,
     diagnostics: &'a mut Diagnostics,
 }
 
 impl Reader<'_> {
+    /// Converts a table with all its entries.
     fn table(&mut self, table: &DeTable<'_>, inline: bool, depth: usize) -> Table {
         let entries = table
             .iter()
@@ -119,9 +120,11 @@ impl Reader<'_> {
         Table { entries, inline }
     }
 
+    /// Converts a value. A number that does not fit is reported and becomes 0.
     fn node(&mut self, value: &Spanned<DeValue<'_>>, depth: usize) -> Node {
         let span = value.span();
         let written = self.text.get(span.clone()).unwrap_or_default();
+        // The placeholder keeps the key, so that it is not also reported as missing.
         if depth > DEEPEST {
             let what = format!("this is nested more than {DEEPEST} deep");
             self.diagnostics

@@ -1,9 +1,10 @@
-//! Durations and sizes as people write them: `45m`, `1h30m`, `16 GiB`.
+//! Parsing and printing of durations and sizes: `45m`, `1h30m`, `16 GiB`.
 
 use super::{Diagnostic, Diagnostics, Node, NodeValue};
 use std::fmt;
 use std::time::Duration;
 
+/// Units of time in seconds.
 const TIMES: &[(&str, f64)] = &[
     ("ms", 1e-3),
     ("s", 1.0),
@@ -15,7 +16,8 @@ const TIMES: &[(&str, f64)] = &[
     ("w", 604_800.0),
 ];
 
-/// Decimal with `B`, binary with `iB` or, as Slurm and Docker read it, with the bare letter.
+/// Units of size in bytes: decimal with `B`, binary with `iB` or with the bare letter, as in Slurm
+/// and Docker.
 const SIZES: &[(&str, u64)] = &[
     ("b", 1),
     ("kb", 1000),
@@ -32,16 +34,17 @@ const SIZES: &[(&str, u64)] = &[
     ("t", 1 << 40),
 ];
 
-/// Longest duration accepted: a hundred years, so that deadlines never overflow.
+/// Longest accepted duration in seconds: a hundred years, so that adding it to the present never
+/// overflows.
 const LONGEST: f64 = 100.0 * 366.0 * 86_400.0;
 
-/// Why a text is not a duration or size.
+/// Reason why a text is not a duration or size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    /// Nothing is there.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// A number was expected here.
+    /// A part does not start with a number.
     #[error("`{0}` does not start with a number")]
     NoNumber(String),
     /// The unit is unknown.
@@ -50,7 +53,7 @@ pub enum UnitError {
     /// A number without a unit follows another part, as in `1h30`.
     #[error("`{0}` has no unit")]
     NoUnit(String),
-    /// Beyond what can be kept.
+    /// The value exceeds the longest duration (a hundred years) or the largest size (9e18 bytes).
     #[error("is too large")]
     TooLarge,
 }
@@ -63,13 +66,14 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// Reads a duration: parts such as `1h30m`, in any order, or plain seconds.
+/// Parses a duration: parts such as `1h30m` in any order, or plain seconds.
 ///
 /// # Errors
 /// [`UnitError`] naming the part that cannot be read.
 pub fn duration(text: &str) -> Result<Duration, UnitError> {
     let mut seconds = 0.0;
     let mut rest = text.trim();
+    // A plain number needs no unit, but a number after another part does: `1h30` is an error.
     let single = rest.parse::<f64>().is_ok();
     if rest.is_empty() {
         return Err(UnitError::Empty);
@@ -88,7 +92,7 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     from_seconds(seconds)
 }
 
-/// Reads a size: one number and a unit, or plain bytes. `GB` is 10⁹, `GiB` and `G` are 2³⁰.
+/// Parses a size: one number and a unit, or plain bytes. `GB` is 10⁹, `GiB` and `G` are 2³⁰.
 ///
 /// # Errors
 /// [`UnitError`] naming the part that cannot be read.
@@ -114,7 +118,8 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     }
 }
 
-/// Reads the duration a sweep file gives, text or plain seconds, reporting what is wrong with it.
+/// Reads a duration from the sweep file: a text, or a number of seconds. Reports an error and
+/// returns `None` if it is not a duration.
 pub(crate) fn duration_of(
     key: &str,
     node: &Node,
@@ -129,7 +134,8 @@ pub(crate) fn duration_of(
     reported(key, "a duration", read, node, DURATION_HINT, diagnostics)
 }
 
-/// Reads the size a sweep file gives, text or plain bytes, reporting what is wrong with it.
+/// Reads a size from the sweep file: a text, or a whole number of bytes. Reports an error and
+/// returns `None` if it is not a size.
 pub(crate) fn size_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
     let read = match &node.value {
         NodeValue::Text(text) => size(text),
@@ -144,6 +150,7 @@ const DURATION_HINT: &str =
 const SIZE_HINT: &str =
     "write a number and a unit: `512 MiB`, `8 GiB`, `1.5 GB`; a plain number is bytes";
 
+/// Reports a value that is neither a text nor a non-negative number.
 fn wrong_type<T>(
     key: &str,
     wanted: &str,
@@ -168,6 +175,7 @@ fn wrong_type<T>(
     reported_text(key, wanted, what, node, hint, diagnostics)
 }
 
+/// Returns a parsed value, or reports why it could not be parsed.
 fn reported<T>(
     key: &str,
     wanted: &str,
@@ -182,6 +190,7 @@ fn reported<T>(
     }
 }
 
+/// Reports that a value does not have the wanted form. Returns `None`.
 fn reported_text<T>(
     key: &str,
     wanted: &str,
@@ -195,15 +204,16 @@ fn reported_text<T>(
     None
 }
 
+/// Converts seconds to a duration. Fails beyond a hundred years.
 fn from_seconds(seconds: f64) -> Result<Duration, UnitError> {
     if seconds > LONGEST {
         return Err(UnitError::TooLarge);
     }
-    // To the microsecond, so that 0.1 + 0.2 is 300 ms.
+    // Rounded to the microsecond, so that 0.1 + 0.2 is 300 ms.
     Ok(Duration::from_micros((seconds * 1e6).round() as u64))
 }
 
-/// Splits `1.5 h20m` into (1.5, `h`, `20m`).
+/// Splits the first part off a text: `1.5 h20m` into (1.5, `h`, `20m`).
 fn part(text: &str) -> Result<(f64, &str, &str), UnitError> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
@@ -219,6 +229,7 @@ fn part(text: &str) -> Result<(f64, &str, &str), UnitError> {
     Ok((number, &rest[..letters], rest[letters..].trim_start()))
 }
 
+/// Finds a unit by its name in any case.
 fn lookup<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
     let unit = unit.to_ascii_lowercase();
     units
@@ -230,6 +241,7 @@ fn lookup<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
+        // Below one second the unit is milliseconds.
         if seconds == 0 && !self.0.is_zero() {
             return write!(f, "{}ms", self.0.as_secs_f64() * 1e3);
         }

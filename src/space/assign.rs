@@ -1,11 +1,11 @@
-//! Goes through the entries of a space in the order of their dependencies: to draw a configuration,
-//! and to check one.
+//! Evaluates the entries of a space in the order of their dependencies, in order to draw, encode or
+//! check a configuration.
 
 use super::param::{Origin, Param, Settled};
 use super::{Params, Refusal, Space, Value};
 use std::sync::Arc;
 
-/// The values of a configuration by position of the name.
+/// Values of a configuration by position of the name; `None` for a parameter without a value.
 pub(super) struct Values<'a> {
     space: &'a Space,
     pub(super) slots: Vec<Option<Value>>,
@@ -19,11 +19,12 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Takes the values of a configuration; names that are not in the space are left out.
+    /// Makes the slots of a configuration. Names that are not in the space are ignored.
     fn of(space: &'a Space, params: &Params) -> Self {
         let mut values = Self::none(space);
         for (at, (name, value)) in params.iter().enumerate() {
-            // Configurations nearly always have the names in the order of the space.
+            // Configurations usually have all names in the order of the space, which saves the
+            // lookup.
             let slot = match space.names.get(at) {
                 Some(expected) if expected == name => Some(at),
                 _ => space.index.get(name).copied(),
@@ -42,6 +43,7 @@ impl<'a> Values<'a> {
             .and_then(|slot| self.slots[*slot].clone())
     }
 
+    /// Evaluates an entry with these values.
     pub(super) fn settle<'p>(&self, param: &'p Param) -> Result<Settled<'p>, String> {
         param.settle(&self.slots, &|name| self.get(name))
     }
@@ -55,7 +57,8 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Draws a configuration at a point, taking the values of `given` where they exist.
+/// Draws a configuration at a point. A value in `given` replaces the drawn one if its parameter is
+/// active. Missing coordinates are 0.5.
 pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
     let given = if given.is_empty() {
         None
@@ -89,19 +92,22 @@ pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
                 values.slots[param.targets[0]] = Some(Value::List((0..count).map(one).collect()));
             }
             Ok(Settled::Rows(rows, cases)) => {
+                // A row is chosen as a whole, because its values belong together.
                 let row = &rows[wished_row(param, rows, given.as_ref())
                     .unwrap_or_else(|| cases.decode(super::domain::unit(at(0))))];
                 for (target, value) in param.targets.iter().zip(row) {
                     values.slots[*target] = Some(value.clone());
                 }
             }
+            // An impossible entry stays without a value; `admits` reports the reason.
             Ok(Settled::Absent) | Err(_) => {}
         }
     }
     values.into_params()
 }
 
-/// Returns the first row that agrees with what is given, if anything is.
+/// Returns the index of the first row that agrees with the given values. Returns `None` if no value
+/// of the row is given, or no row agrees.
 fn wished_row(param: &Param, rows: &[Vec<Value>], given: Option<&Values<'_>>) -> Option<usize> {
     let wishes: Vec<_> = param
         .targets
@@ -118,7 +124,7 @@ fn wished_row(param: &Param, rows: &[Vec<Value>], given: Option<&Values<'_>>) ->
     })
 }
 
-/// Finds the point of a configuration.
+/// Returns the point of a configuration. Coordinates of inactive parameters are 0.5.
 pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
     let values = Values::of(space, params);
     let mut point = vec![0.5; space.dims()];
@@ -143,6 +149,7 @@ pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
     point
 }
 
+/// Returns the index of the row that equals the values of a configuration.
 fn row_of(param: &Param, rows: &[Vec<Value>], values: &Values<'_>) -> Option<usize> {
     rows.iter().position(|row| {
         param
@@ -153,7 +160,7 @@ fn row_of(param: &Param, rows: &[Vec<Value>], values: &Values<'_>) -> Option<usi
     })
 }
 
-/// Finds the axes that exist in a configuration.
+/// Returns which axes are active in a configuration.
 pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
     let values = Values::of(space, params);
     let mut active = vec![false; space.dims()];
@@ -169,10 +176,11 @@ pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
     active
 }
 
-/// Checks a configuration: first that each parameter is there, or not, and in its range; then the
-/// constraints.
+/// Checks a configuration. First each active parameter must have a value in its range, and no
+/// inactive one may have a value. Then the constraints are checked.
 pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
     let values = Values::of(space, params);
+    // The number of known names differs only if a name is not in the space at all.
     if values.slots.iter().flatten().count() < params.len()
         && let Some((name, _)) = params
             .iter()
@@ -201,6 +209,7 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
             });
         }
     }
+    // Checked after all entries, because entries in several branches may set the same name.
     for (slot, name) in space.names.iter().enumerate() {
         if !exists[slot] && values.slots[slot].is_some() {
             return Err(Refusal::Inactive(name.clone()));
@@ -216,6 +225,7 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Returns whether the values of an entry's targets are possible.
 fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
     let value = values.slots[param.targets[0]].as_ref();
     match settled {
@@ -231,13 +241,13 @@ fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
     }
 }
 
-/// Collects the defaults of the parameters that exist when all defaults are taken.
+/// Returns the defaults of the parameters that are active when all defaults are taken.
 pub(super) fn defaults(space: &Space) -> Params {
     let mut values = Values::none(space);
     let mut defaulted = vec![false; space.names.len()];
     for param in &space.params {
-        // What decides over existence may itself have no default: then the defaults below it are
-        // kept.
+        // A parameter that decides whether others are active may have no default. Entries below it
+        // keep their defaults, because their condition is unknown, not false.
         let absent = param
             .conditions
             .iter()
@@ -252,6 +262,7 @@ pub(super) fn defaults(space: &Space) -> Params {
         }
         for (target, default) in param.targets.iter().zip(&param.default) {
             let value = match (default, values.settle(param)) {
+                // A list default shorter than the current length is filled up with its last item.
                 (Value::List(items), Ok(Settled::Draws(_, count))) if !items.is_empty() => {
                     Value::List(
                         (0..count)
@@ -265,6 +276,7 @@ pub(super) fn defaults(space: &Space) -> Params {
             defaulted[*target] = true;
         }
     }
+    // Constants and derived values were needed for evaluation but are not defaults.
     for (slot, kept) in defaulted.into_iter().enumerate() {
         if !kept {
             values.slots[slot] = None;

@@ -2,16 +2,16 @@
 
 use super::domain::unit;
 
-/// How the unit interval is divided among a number of cases.
+/// Partition of the unit interval into one cell for each case.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cases {
-    /// Where each case ends; the last positive one ends at 1.
+    /// Upper end of each cell, cumulative. The end of the last case with a positive weight is 1.
     ends: Vec<f64>,
     probabilities: Vec<f64>,
 }
 
 impl Cases {
-    /// Divides evenly; `count` is positive.
+    /// Makes cells of equal size. `count` must be positive.
     pub(crate) fn even(count: usize) -> Self {
         Self {
             ends: (1..=count).map(|end| end as f64 / count as f64).collect(),
@@ -19,8 +19,9 @@ impl Cases {
         }
     }
 
-    /// Divides by weights that are not negative and not all zero.
+    /// Makes cells in proportion to the weights, which must not be negative nor all zero.
     pub(crate) fn weighted(weights: &[f64]) -> Self {
+        // Divided by the largest weight first, because the plain sum could overflow.
         let largest = weights.iter().copied().fold(0.0, f64::max);
         let total: f64 = weights.iter().map(|weight| weight / largest).sum();
         let probabilities: Vec<_> = weights
@@ -39,6 +40,8 @@ impl Cases {
             .iter()
             .rposition(|weight| *weight > 0.0)
             .unwrap_or(0);
+        // Rounding may leave the last end below 1, which would give trailing cases of weight 0 a
+        // cell.
         ends[last..].fill(1.0);
         Self {
             ends,
@@ -50,7 +53,7 @@ impl Cases {
         &self.probabilities
     }
 
-    /// Returns whether a case is ever drawn.
+    /// Returns whether a case has a positive probability.
     pub(crate) fn is_possible(&self, case: usize) -> bool {
         self.probabilities[case] > 0.0
     }

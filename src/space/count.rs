@@ -1,15 +1,16 @@
-//! How many configurations there are.
+//! Counts the configurations of a space.
 
 use super::assign::Values;
 use super::domain::Domain;
 use super::param::{Condition, Origin, Param, Settled};
 use super::{Space, Value};
 
-/// More cases of the parameters that decide over others are not gone through.
+/// Maximum number of combinations of decisive parameters that are enumerated.
 const MOST_CASES: u64 = 100_000;
 
-/// Counts the configurations before constraints: goes through all cases of the parameters that
-/// others depend on, and multiplies the rest.
+/// Counts the configurations before constraints. Enumerates the combinations of decisive
+/// parameters, on which other parameters depend, and multiplies the counts of the others. Returns
+/// `None` for a continuous space or if there are too many combinations.
 pub(super) fn size(space: &Space) -> Option<u64> {
     let decisive = decisive(space);
     let mut counter = Counter {
@@ -21,6 +22,7 @@ pub(super) fn size(space: &Space) -> Option<u64> {
     counter.count(0).filter(|total| *total <= 1 << 63)
 }
 
+/// State of the enumeration.
 struct Counter<'a> {
     space: &'a Space,
     decisive: Vec<bool>,
@@ -29,7 +31,8 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Counts what the entries from number `from` on can be; recurses once for each decisive entry.
+    /// Counts the combinations of the entries from index `from` on, given the values of the entries
+    /// before. Recurses once for each value of a decisive entry.
     fn count(&mut self, from: usize) -> Option<u64> {
         self.cases += 1;
         if self.cases > MOST_CASES {
@@ -40,6 +43,8 @@ impl Counter<'_> {
         for (at, param) in space.params.iter().enumerate().skip(from) {
             let target = param.targets[0];
             let choices = match self.values.settle(param) {
+                // The bounds or values cannot be computed, so this combination has no
+                // configurations.
                 Err(_) => return Some(0),
                 Ok(Settled::Absent) => continue,
                 Ok(Settled::Value(value)) => {
@@ -47,6 +52,7 @@ impl Counter<'_> {
                     continue;
                 }
                 Ok(Settled::Draws(domain, count)) => {
+                    // Enumerating all lists of a repeated parameter is not supported.
                     if self.decides(param) {
                         return None;
                     }
@@ -83,12 +89,15 @@ impl Counter<'_> {
         Some(total)
     }
 
+    /// Returns whether other entries depend on a name that the entry sets.
     fn decides(&self, param: &Param) -> bool {
         param.targets.iter().any(|target| self.decisive[*target])
     }
 }
 
+/// Returns the number of lists of `count` values; `None` on overflow or for a continuous domain.
 fn power(base: Option<u64>, count: usize) -> Option<u64> {
+    // An empty list is one configuration, even of a continuous domain.
     if count == 0 {
         Some(1)
     } else {
@@ -96,6 +105,7 @@ fn power(base: Option<u64>, count: usize) -> Option<u64> {
     }
 }
 
+/// Returns every value of a finite domain as a row of one value; `None` if there are too many.
 fn cases(domain: &Domain) -> Option<Vec<Vec<Value>>> {
     let count = domain.count().filter(|count| *count <= MOST_CASES)?;
     let all = (0..)
@@ -105,7 +115,7 @@ fn cases(domain: &Domain) -> Option<Vec<Vec<Value>>> {
     Some(all.take(count as usize).collect())
 }
 
-/// Marks the names that others depend on, directly or through derived values.
+/// Marks the names on which other entries depend, directly or through derived values.
 fn decisive(space: &Space) -> Vec<bool> {
     let mut decisive = vec![false; space.names.len()];
     let mark = |name: &str, decisive: &mut Vec<bool>| {
@@ -113,6 +123,8 @@ fn decisive(space: &Space) -> Vec<bool> {
             decisive[*slot] = true;
         }
     };
+    // In reverse order, a derived entry is reached after the entries that use it. It matters only
+    // if it is decisive itself; then the parameters in its expression are, too.
     for param in space.params.iter().rev() {
         let is_free = matches!(param.origin, Origin::Drawn { .. } | Origin::Rows { .. });
         if !is_free && !decisive[param.targets[0]] {

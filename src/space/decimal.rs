@@ -1,18 +1,18 @@
-//! Floats as short decimals: what is kept is exactly what prints.
+//! Floats rounded to short decimals, so that the stored value is exactly the printed one.
 
-/// Which decimals exist: at most so many significant digits, and none finer than so many places
-/// after the point.
+/// A set of decimals: bounded number of significant digits and of places after the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decimals {
-    /// Significant digits, 1 to [`MOST_DIGITS`].
+    /// Number of significant digits, 1 to [`MOST_DIGITS`].
     pub(crate) digits: i32,
-    /// Places after the point; negative for tens and hundreds.
+    /// Number of places after the point; negative for multiples of ten, a hundred and so on.
     pub(crate) places: i32,
 }
 
-/// Beyond this many digits a value would not survive the way to the unit cube and back.
+/// Maximum number of significant digits that survive the round trip through the unit cube.
 pub(crate) const MOST_DIGITS: i32 = 12;
 
+/// Powers of ten that a float represents exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -21,9 +21,9 @@ const POWERS: [f64; 23] = [
 impl Decimals {
     /// Returns the decimal nearest to a finite number.
     ///
-    /// Within ordinary magnitudes one exact integer is divided or multiplied by one exact power of
-    /// ten, so the result is correctly rounded and equal to its shortest decimal form; beyond them
-    /// it goes by way of text.
+    /// For ordinary magnitudes an exact integer is divided or multiplied by an exact power of ten.
+    /// The result is therefore correctly rounded and equal to its shortest decimal form. Other
+    /// magnitudes are rounded by formatting and parsing.
     pub(crate) fn nearest(self, number: f64) -> f64 {
         if number == 0.0 {
             return 0.0;
@@ -32,7 +32,7 @@ impl Decimals {
         let rounded = match scale {
             0..=22 => (number * POWERS[scale as usize]).round() / POWERS[scale as usize],
             -22..0 => (number / POWERS[-scale as usize]).round() * POWERS[-scale as usize],
-            // Texts of Rust floats always parse.
+            // The formatted text of a float always parses.
             23.. => format!("{number:.0$}", scale as usize)
                 .parse()
                 .unwrap_or(number),
@@ -43,7 +43,7 @@ impl Decimals {
         rounded + 0.0 // never -0.0
     }
 
-    /// Returns the smallest decimal not below `number`.
+    /// Returns the smallest decimal that is at least `number`.
     pub(crate) fn above(self, number: f64) -> f64 {
         let near = self.nearest(number);
         if near >= number {
@@ -53,7 +53,7 @@ impl Decimals {
         }
     }
 
-    /// Returns the largest decimal not above `number`.
+    /// Returns the largest decimal that is at most `number`.
     pub(crate) fn below(self, number: f64) -> f64 {
         -self.above(-number) + 0.0
     }
@@ -67,7 +67,7 @@ impl Decimals {
     }
 }
 
-/// Returns the power of ten of the first digit: 0 for 1 to 9.99, -3 for 0.00123.
+/// Returns the decimal exponent of a number: 0 for 1 to 9.99, -3 for 0.00123. It is 0 for zero.
 pub(crate) fn exponent(number: f64) -> i32 {
     let size = number.abs();
     if (1.0..1e22).contains(&size) {

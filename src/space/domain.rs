@@ -1,4 +1,4 @@
-//! What one parameter can be, and how the unit interval is laid over it.
+//! Domain of one parameter, and the map between the unit interval and its values.
 
 use super::choice::Cases;
 use super::decimal::{Decimals, MOST_DIGITS};
@@ -8,16 +8,16 @@ use super::whole::Whole;
 use super::{AxisKind, Value};
 use crate::source::diagnostic;
 
-/// The values of one parameter.
+/// Values of one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Domain {
     Whole(Whole),
-    /// Floats on a grid from `min`.
+    /// Floats on a regular grid: `count` values from `min`, `step` apart.
     Steps {
         min: f64,
         step: f64,
         count: u64,
-        /// If uniform in the logarithm.
+        /// The grid in log space if the range is log-uniform.
         log: Option<LogGrid>,
     },
     Real(Real),
@@ -28,19 +28,19 @@ pub(crate) enum Domain {
     },
 }
 
-/// What a range is like, apart from its bounds.
+/// Properties of a range apart from its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Shape {
-    /// Integers only.
+    /// Whether the values are integers.
     pub(crate) whole: bool,
     pub(crate) log: bool,
     pub(crate) step: Option<f64>,
     pub(crate) digits: Option<i32>,
-    /// Mean and standard deviation of a normal range.
+    /// Mean and standard deviation if the range has a normal distribution.
     pub(crate) bell: Option<(f64, f64)>,
 }
 
-/// Why bounds and a shape make no range.
+/// Reason why bounds and a shape do not define a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("the range is empty")]
@@ -59,28 +59,28 @@ pub(crate) enum Fault {
     CutAway,
 }
 
-/// Why a value does not fit.
+/// Reason why a value is not in the domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Misfit {
-    /// What it should be: `not between 1 and 4`.
+    /// Violated condition: `not between 1 and 4`.
     pub(crate) why: String,
     pub(crate) hint: Option<String>,
 }
 
-/// The largest bounds of integers, exact as floats.
+/// Largest absolute bound of integers (2^53), up to which they are exact as floats.
 const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
-/// More integers than this do not come back from the unit cube.
+/// Maximum number of integers in a range (2^50) that survive the round trip through the unit cube.
 const MOST_WHOLE: f64 = 1_125_899_906_842_624.0;
-/// The same for logarithmic ranges.
+/// Largest bound of a logarithmic range of integers (2^40), for the same reason.
 const LARGEST_LOG_WHOLE: f64 = 1_099_511_627_776.0;
 const LARGEST_REAL: f64 = 1e300;
-/// Values on a grid of steps are exact to this many digits.
+/// Rounding of values on a grid of steps: to the significant digits that survive the round trip.
 const STEP: Decimals = Decimals {
     digits: MOST_DIGITS,
     places: 400,
 };
 
-/// Moves a coordinate into [0, 1); NaN becomes the middle.
+/// Clamps a coordinate to [0, 1). NaN becomes 0.5.
 pub(crate) fn unit(coordinate: f64) -> f64 {
     if coordinate.is_nan() {
         0.5
@@ -90,7 +90,7 @@ pub(crate) fn unit(coordinate: f64) -> f64 {
 }
 
 impl Domain {
-    /// Makes a range between bounds that are finite; only a normal one can do without.
+    /// Makes a range between finite bounds. Only a normal range can lack a bound.
     pub(crate) fn range(min: Option<f64>, max: Option<f64>, shape: &Shape) -> Result<Self, Fault> {
         if let (Some(min), Some(max)) = (min, max)
             && min > max
@@ -123,8 +123,10 @@ impl Domain {
             None => Real::even(min, max, shape.log, shape.digits).map(Self::Real),
             Some(step) if step > max - min => Err(Fault::StepTooLarge),
             Some(step) => {
+                // The margin keeps `max` on the grid despite rounding errors in the division.
                 let count = ((max - min) / step + 1e-9).floor() + 1.0;
                 let resolution = step / min.abs().max(max.abs());
+                // A step too small relative to the bounds would vanish in rounding.
                 if count > 1e9 || resolution < 1e-11 {
                     return Err(Fault::TooMany);
                 }
@@ -142,7 +144,7 @@ impl Domain {
         }
     }
 
-    /// Makes an even choice.
+    /// Makes a choice among values with the probabilities of `cases`.
     pub(crate) fn choice(values: Vec<Value>, cases: Cases, ordered: bool) -> Self {
         Self::Choice {
             values,
@@ -151,7 +153,7 @@ impl Domain {
         }
     }
 
-    /// Returns what a sampler sees.
+    /// Returns the type of the axis that a sampler sees.
     pub(crate) fn kind(&self) -> AxisKind {
         match self {
             Self::Whole(range) => AxisKind::Ordered(range.count()),
@@ -166,7 +168,7 @@ impl Domain {
         }
     }
 
-    /// Returns the value at a coordinate in [0, 1).
+    /// Returns the value at a coordinate, which is clamped to [0, 1).
     pub(crate) fn decode(&self, coordinate: f64) -> Value {
         let coordinate = unit(coordinate);
         match self {
@@ -183,7 +185,8 @@ impl Domain {
         }
     }
 
-    /// Returns the centre of the cell of a value; 0.5 for what is none of the choices.
+    /// Returns the centre of the cell of a value; 0.5 for a value of the wrong type or not among
+    /// the choices.
     pub(crate) fn encode(&self, value: &Value) -> f64 {
         match (self, value) {
             (Self::Choice { values, cases, .. }, value) => values
@@ -213,7 +216,8 @@ impl Domain {
         }
     }
 
-    /// Returns the value number `index` of a finite domain.
+    /// Returns the value with this index in a finite domain; `None` for a real range or an index
+    /// out of range.
     pub(crate) fn at(&self, index: u64) -> Option<Value> {
         match self {
             Self::Whole(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
@@ -225,7 +229,7 @@ impl Domain {
         }
     }
 
-    /// Returns how many values there are, `None` for a continuum.
+    /// Returns the number of possible values; `None` for a real range.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Self::Whole(range) => Some(range.count()),
@@ -239,7 +243,7 @@ impl Domain {
         }
     }
 
-    /// Returns whether a value is one of these, type and digits included.
+    /// Returns whether a value is in the domain, with exactly its type and digits.
     pub(crate) fn contains(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Whole(range), Value::Int(number)) => range.contains(*number),
@@ -253,8 +257,8 @@ impl Domain {
         }
     }
 
-    /// Returns whether a value is in the domain, a float with however many digits: those of other
-    /// tools are not rounded.
+    /// Returns whether a value is in the domain. Floats may have more digits than are kept, because
+    /// values recorded by other tools are not rounded.
     pub(crate) fn admits(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Real(range), Value::Float(number)) => range.spans(*number),
@@ -262,7 +266,8 @@ impl Domain {
         }
     }
 
-    /// Gives a value of another tool the type it has here, if it is the same number or text.
+    /// Converts a value recorded by another tool to the type of this domain, if it is the same
+    /// number or text. Otherwise returns it unchanged.
     pub(crate) fn typed(&self, value: &Value) -> Value {
         match (self, value) {
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
@@ -290,7 +295,7 @@ impl Domain {
         }
     }
 
-    /// Rounds a float to the digits that are kept; any other value stays as it is.
+    /// Rounds a float in the range to the kept digits. Returns any other value unchanged.
     pub(crate) fn rounded(&self, value: &Value) -> Value {
         match (self, value) {
             (Self::Real(range), Value::Float(number)) if self.admits(value) => {
@@ -300,9 +305,11 @@ impl Domain {
         }
     }
 
-    /// Reads a value as a person may write it (`1` for `1.0`).
+    /// Converts a value as the user may write it (`1` for `1.0`) to a value of the domain. Returns
+    /// the reason if it is not in the domain.
     pub(crate) fn accept(&self, value: &Value) -> Result<Value, Misfit> {
         let value = match (self, value) {
+            // A typed value such as 0.3 may differ from the grid point by rounding errors.
             (Self::Steps { .. }, value) => value.as_f64().map_or_else(
                 || value.clone(),
                 |number| {
@@ -331,6 +338,7 @@ impl Domain {
         }
     }
 
+    /// Explains why a value is not in the domain.
     fn misfit(&self, value: &Value) -> Misfit {
         let plain = |why: String| Misfit { why, hint: None };
         match (self, value) {
@@ -402,6 +410,7 @@ impl Domain {
     }
 }
 
+/// Makes a range of integers. The bounds are integers already.
 fn whole(min: f64, max: f64, shape: &Shape) -> Result<Domain, Fault> {
     let step = shape.step.unwrap_or(1.0);
     if min > max {

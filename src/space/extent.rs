@@ -1,22 +1,23 @@
-//! What is known of a parameter's values before any is drawn: for axes of plots.
+//! Range or choices of a parameter that are known before any trial runs; used for the axes of
+//! plots.
 
 use super::domain::Domain;
 use super::param::Origin;
 use super::{Space, Value};
 
-/// The values a parameter can have, as far as they are known beforehand.
+/// Values that a parameter can have, as far as they are known in advance.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Extent {
-    /// Numbers between two bounds.
+    /// Numbers between two bounds, both included.
     Range {
-        /// The smallest.
+        /// Smallest value.
         min: f64,
-        /// The largest.
+        /// Largest value.
         max: f64,
-        /// Whether they are spread evenly in the logarithm.
+        /// Whether the values are uniform in the logarithm.
         log: bool,
     },
-    /// One of these.
+    /// One of these values.
     Choice(Vec<Value>),
 }
 
@@ -50,7 +51,7 @@ impl Extent {
         }
     }
 
-    /// Returns an extent that holds the values of both; `None` if they are of different kinds.
+    /// Returns the union of two extents, or `None` if one is a range and the other a choice.
     fn with(self, other: Self) -> Option<Self> {
         match (self, other) {
             (
@@ -78,8 +79,8 @@ impl Extent {
     }
 }
 
-/// Finds the extent of `name`: what all entries that set it can give. Of a repeated parameter it is
-/// that of one draw.
+/// Returns the union of the extents of all entries that set `name`. For a repeated parameter it is
+/// the extent of one draw. Returns `None` if the extent is not known.
 pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
     let target = *space.index.get(name)?;
     let mut found: Option<Extent> = None;
@@ -95,6 +96,7 @@ pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
             }
             Origin::Fixed(value) => Extent::Choice(vec![value.clone()]),
             Origin::Drawn { .. } => Extent::of(param.outer()?),
+            // The range of a derived value is not known in advance.
             Origin::Derived(_) => return None,
         };
         found = merge(found, one)?;
@@ -102,6 +104,7 @@ pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
     found
 }
 
+/// Merges two extents. The outer result is `None` if they are of different kinds.
 fn merge(one: Option<Extent>, other: Extent) -> Option<Option<Extent>> {
     match one {
         Some(one) => one.with(other).map(Some),

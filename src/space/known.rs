@@ -1,4 +1,5 @@
-//! Texts that come again and again while studies are read: kept once, not once for each trial.
+//! Interning of texts that repeat while studies are read, so that each is stored once instead of
+//! once per trial.
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -8,14 +9,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// How many texts a thread remembers.
+/// Maximum number of texts that a thread keeps.
 const MANY: usize = 64;
 
 thread_local! {
     static RECENT: RefCell<Recent> = const { RefCell::new(Recent { texts: Vec::new(), next: 0 }) };
 }
 
-/// The texts that were read, and which one would come next if they came in the same order again.
+/// Recently read texts, and the index of the text that follows if they repeat in the same order.
 struct Recent {
     texts: Vec<Arc<str>>,
     next: usize,
@@ -23,6 +24,7 @@ struct Recent {
 
 impl Recent {
     fn find(&mut self, text: &str) -> Arc<str> {
+        // Trials have their parameters in the same order, so the next text is usually a hit.
         let likely = self
             .texts
             .get(self.next)
@@ -37,6 +39,7 @@ impl Recent {
                 self.texts.push(text.into());
                 self.texts.len() - 1
             } else {
+                // The store is full, so the text that was expected next is replaced.
                 self.texts[self.next % MANY] = text.into();
                 self.next % MANY
             }
@@ -46,12 +49,12 @@ impl Recent {
     }
 }
 
-/// Returns the text, shared with all that are equal and were lately read by this thread.
+/// Returns the text as an [`Arc`], shared with equal texts read recently by this thread.
 pub(super) fn known(text: &str) -> Arc<str> {
     RECENT.with_borrow_mut(|recent| recent.find(text))
 }
 
-/// A name that is shared with those that are equal.
+/// A deserialized name that shares its memory with equal names.
 pub(crate) struct Known(pub(crate) Arc<str>);
 
 impl<'de> Deserialize<'de> for Known {
@@ -70,7 +73,7 @@ impl<'de> Deserialize<'de> for Known {
     }
 }
 
-/// Reads an object by name, as `#[serde(deserialize_with)]`.
+/// Deserializes an object with interned names, for `#[serde(deserialize_with)]`.
 pub(crate) fn by_name<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<Arc<str>, V>, D::Error> {

@@ -1,23 +1,23 @@
-//! Grids of numbers that are drawn uniformly in the logarithm: integers, and steps from `min`.
+//! Grids of numbers with a log-uniform prior: integers, and floats in steps from `min`.
 
-/// The unit interval laid over the logarithms of the numbers between two ends, each rounded to the
-/// nearest number of a grid.
+/// Maps the unit interval to the logarithms between two ends, and rounds each number to the nearest
+/// point of a grid.
 ///
-/// The numbers that round to one grid point are its cell. Cells tile the unit interval.
+/// The numbers that round to one grid point are its cell. The cells tile the unit interval.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogGrid {
     min: f64,
     step: f64,
     count: u64,
-    /// Logarithms of the ends.
+    /// Natural logarithms of the two ends.
     low: f64,
     high: f64,
 }
 
 impl LogGrid {
-    /// Makes the grid of `count` numbers from `min`, `step` apart, over the numbers in `ends`.
+    /// Makes the grid of `count` numbers from `min`, `step` apart, over the interval `ends`.
     ///
-    /// The ends are positive. Each lies in the cell of the first or last number of the grid.
+    /// The ends must be positive. Each must lie in the cell of the first or last grid point.
     pub(crate) fn new(min: f64, step: f64, count: u64, ends: (f64, f64)) -> Self {
         Self {
             min,
@@ -28,13 +28,14 @@ impl LogGrid {
         }
     }
 
-    /// Returns the index of the grid point whose cell holds a coordinate.
+    /// Returns the index of the grid point whose cell contains a coordinate.
     pub(crate) fn index(&self, coordinate: f64) -> u64 {
         let number = libm::exp(self.low + coordinate * (self.high - self.low));
         (((number - self.min) / self.step).round().max(0.0) as u64).min(self.count - 1)
     }
 
-    /// Returns the coordinate of the centre of a cell.
+    /// Returns the coordinate of the centre of a cell, (low edge + high edge) / 2 in the unit
+    /// interval.
     pub(crate) fn centre(&self, index: u64) -> f64 {
         let edge = |offset: f64| libm::log(self.min + self.step * (index as f64 + offset));
         let below = if index == 0 { self.low } else { edge(-0.5) };

@@ -1,12 +1,13 @@
-//! The search space: which configurations exist, and how the unit cube maps onto them.
+//! The search space: the set of configurations, and the map from the unit cube onto them.
 //!
-//! A sampler sees only [`Axis`]es, one per dimension of the unit cube; what a coordinate means
-//! (logarithms, steps, branches, repeats, derived values, constraints) is decided here alone, by
-//! `Space::decode`, and undone by `Space::encode`.
+//! A sampler sees only [`Axis`]es, one per dimension of the unit cube. The meaning of a coordinate
+//! (logarithms, steps, branches, repeats, derived values, constraints) is decided only in this
+//! module, by `Space::decode`, and inverted by `Space::encode`.
 //!
-//! `parse` makes a space of the tables of a sweep file and `point` a partial configuration; `param`
-//! is one entry, `domain` the values it can have, `expr` the language of conditions, bounds and
-//! constraints, `assign` goes through the entries, `count` counts.
+//! `parse` reads a space from the tables of a sweep file and `point` reads a partial configuration.
+//! `param` is one entry of the space, and `domain` the set of its values. `expr` is the language of
+//! conditions, bounds and constraints. `assign` evaluates the entries in order, and `count` counts
+//! configurations.
 
 #[cfg(feature = "engine")]
 mod assign;
@@ -55,45 +56,46 @@ use {
     std::collections::HashMap,
 };
 
-/// One dimension of the unit cube as a sampler sees it.
+/// One dimension of the unit cube.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// The parameter it sets; `units[2]` for the third draw of a repeated one; the key in the file
-    /// for paired rows.
+    /// Name of the parameter that this axis sets: `units[2]` for the third draw of a repeated
+    /// parameter, the key in the file for paired rows.
     pub name: Name,
-    /// What its values are like.
+    /// Type of the values along the axis.
     pub kind: AxisKind,
 }
 
-/// What the values along an [`Axis`] are like.
+/// Type of the values along an [`Axis`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum AxisKind {
-    /// A continuum.
+    /// Real numbers, not restricted to a grid.
     Real,
-    /// An ordered grid of this many values: integers, stepped floats, ordered choices.
+    /// An ordered grid with this many values: integers, stepped floats, ordered choices.
     Ordered(u64),
-    /// Values without order; the prior probability of each.
+    /// Unordered values, with the prior probability of each.
     Choice(Vec<f64>),
 }
 
-/// Why a configuration is not in the space.
+/// Reason why a configuration is not in the space.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// A parameter is missing that should exist.
+    /// A parameter that is active in this configuration has no value.
     #[error("`{0}` is missing")]
     Missing(Name),
-    /// A parameter is given that does not exist here.
+    /// A parameter that is inactive in this configuration has a value.
     #[error("`{0}` does not exist in this configuration")]
     Inactive(Name),
-    /// A value is outside its range or not of its choices.
+    /// A value is outside its range or not among its choices.
     #[error("`{name}` = {value} is outside its range")]
     Outside {
-        /// The parameter.
+        /// Name of the parameter.
         name: Name,
-        /// Its value.
+        /// Rejected value.
         value: Value,
     },
-    /// A constraint does not hold, or a bound or derived value cannot be computed.
+    /// A constraint does not hold, or a bound or derived value cannot be computed. The text names
+    /// it.
     #[error("constraint `{0}` does not hold")]
     Constraint(String),
 }
@@ -105,14 +107,14 @@ pub struct Space {
     axes: Vec<Axis>,
     names: Vec<Name>,
     index: HashMap<Name, usize>,
-    /// Each after all that it depends on.
+    /// In topological order: every entry stands after the entries it depends on.
     params: Vec<Param>,
     constraints: Vec<(Name, Expr)>,
 }
 
 #[cfg(feature = "engine")]
 impl Space {
-    /// Reads the tables `[space]` and `[constraints]`; reports everything that is wrong with them.
+    /// Reads the tables `[space]` and `[constraints]`. Reports every mistake in them.
     pub fn parse(
         space: Section,
         constraints: Option<Section>,
@@ -121,8 +123,9 @@ impl Space {
         parse::space(space, constraints, d)
     }
 
-    /// Reads one `[[point]]`: a partial assignment, checked against the ranges, conditions and
-    /// constraints as far as it goes.
+    /// Reads one `[[point]]`, a partial configuration. Values are checked against ranges,
+    /// conditions and constraints as far as the given values determine them. Returns `None` after
+    /// reporting a mistake.
     pub fn parse_point(
         &self,
         point: Section,
@@ -132,26 +135,26 @@ impl Space {
         point::parse(self, point, digits, d)
     }
 
-    /// Returns the number of dimensions of the unit cube.
+    /// Returns the number of dimensions d of the unit cube.
     #[must_use]
     pub fn dims(&self) -> usize {
         self.axes.len()
     }
 
-    /// Returns the axes in the order of the coordinates.
+    /// Returns the axes in the order of the coordinates, (d).
     #[must_use]
     pub fn axes(&self) -> &[Axis] {
         &self.axes
     }
 
-    /// Returns the names of all parameters a configuration may have, in the order of the file: the
-    /// columns of the CSV.
+    /// Returns the names of all parameters that a configuration may have, in the order of the file.
+    /// They are the parameter columns of the CSV.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         self.names.clone()
     }
 
-    /// Returns whether a parameter is drawn somewhere: neither a constant nor derived.
+    /// Returns whether a parameter is sampled by at least one entry, neither constant nor derived.
     #[must_use]
     pub fn is_drawn(&self, name: &str) -> bool {
         let drawn = |param: &&Param| !param.axes.is_empty();
@@ -164,8 +167,8 @@ impl Space {
         self.params.iter().filter(drawn).any(sets)
     }
 
-    /// Gives a value that another tool recorded for a parameter the type that it has here, wherever
-    /// the parameter has a range that takes it.
+    /// Converts a value recorded by another tool to the type that the parameter has in this space,
+    /// wherever a range of the parameter admits it. Otherwise returns the value unchanged.
     #[must_use]
     pub fn typed(&self, name: &str, value: &Value) -> Value {
         let typed = |param: &Param, value: &Value| match &param.origin {
@@ -211,57 +214,58 @@ impl Space {
             .unwrap_or_else(|| value.clone())
     }
 
-    /// Returns the constraints with their names.
+    /// Returns the constraints with their names, in the order of the space.
     pub fn constraints(&self) -> impl Iterator<Item = (&Name, &Expr)> {
         self.constraints.iter().map(|(name, expr)| (name, expr))
     }
 
-    /// Makes a configuration from a point: (d) coordinates in [0, 1). Coordinates of parameters
-    /// that do not exist in it are ignored.
+    /// Maps a point, (d) coordinates in [0, 1), to a configuration. Coordinates of inactive
+    /// parameters are ignored.
     ///
-    /// It is in the space unless a constraint refuses it.
+    /// The configuration is in the space unless a constraint rejects it.
     #[must_use]
     pub fn decode(&self, unit: &[f64]) -> Params {
         assign::draw(self, unit, &Params::default())
     }
 
-    /// Makes a configuration as [`decode`](Self::decode) does, but with the values of `given` where
-    /// they exist.
+    /// Maps a point to a configuration as [`decode`](Self::decode) does, but uses the values in
+    /// `given` for the active parameters that have one.
     #[must_use]
     pub fn complete(&self, given: &Params, unit: &[f64]) -> Params {
         assign::draw(self, unit, given)
     }
 
-    /// Returns the point of a configuration, the inverse of [`decode`](Self::decode): the centre of
-    /// the cell that decodes to it. Coordinates of parameters that do not exist in it are 0.5.
+    /// Maps a configuration to a point, the inverse of [`decode`](Self::decode): the centre of the
+    /// cell that decodes to it. Coordinates of inactive parameters are 0.5.
     #[must_use]
     pub fn encode(&self, params: &Params) -> Vec<f64> {
         assign::encode(self, params)
     }
 
-    /// Returns which axes exist in a configuration, (d).
+    /// Returns which axes are active in a configuration, (d).
     #[must_use]
     pub fn active(&self, params: &Params) -> Vec<bool> {
         assign::active(self, params)
     }
 
-    /// Returns what is known of the values of `name` beforehand: its bounds or choices; `None` for
-    /// what is derived or computed.
+    /// Returns the bounds or choices of the parameter `name`; `None` if its values are derived or
+    /// computed and thus not known in advance.
     #[must_use]
     pub fn extent(&self, name: &str) -> Option<Extent> {
         extent::extent(self, name)
     }
 
-    /// Moves a point to the centre of its cell.
+    /// Moves a point to the centre of the cell that contains it.
     #[must_use]
     pub fn snap(&self, unit: &[f64]) -> Vec<f64> {
         self.encode(&self.decode(unit))
     }
 
-    /// Returns the centre of value number `index` on an axis that is not a continuum, as far as its
-    /// range is known beforehand.
+    /// Returns the centre of the cell of value number `index` on a discrete axis. Returns `None`
+    /// for a real axis, an index out of range, or a range that cannot be known in advance.
     ///
-    /// Cells need not be equal: those of logarithmic integers and of weighted choices are not.
+    /// Cells need not be equal in size: those of logarithmic integers and of weighted choices are
+    /// not.
     #[must_use]
     pub fn cell(&self, axis: usize, index: u64) -> Option<f64> {
         let param = self
@@ -278,7 +282,7 @@ impl Space {
         domain.at(index).map(|value| domain.encode(&value))
     }
 
-    /// Returns the axes in an order in which each stands after those that decide whether it exists.
+    /// Returns the axes in topological order: each after the axes that decide whether it is active.
     #[must_use]
     pub fn order(&self) -> Vec<usize> {
         self.params
@@ -287,10 +291,9 @@ impl Space {
             .collect()
     }
 
-    /// Says whether a configuration is in the space.
+    /// Checks whether a configuration is in the space.
     ///
-    /// A constraint that depends on a parameter that does not exist in the configuration does not
-    /// refuse it.
+    /// A constraint that depends on an inactive parameter does not reject the configuration.
     ///
     /// # Errors
     /// The first [`Refusal`] found.
@@ -298,14 +301,15 @@ impl Space {
         assign::admits(self, params)
     }
 
-    /// Returns the `default`s: a partial assignment, for the first point and for filling older
-    /// trials.
+    /// Returns the `default` values, a partial configuration. It is used as the first point, and to
+    /// fill in parameters that older trials do not have.
     #[must_use]
     pub fn defaults(&self) -> Params {
         assign::defaults(self)
     }
 
-    /// Returns the share of draws from the prior that satisfy the constraints.
+    /// Returns the share of `draws` samples from the prior that satisfy the constraints; 1 if
+    /// `draws` is 0.
     #[must_use]
     pub fn acceptance(&self, seed: u64, draws: u32) -> f64 {
         let mut rng = stream::stream(seed, Purpose::Measure, 0);
@@ -320,8 +324,9 @@ impl Space {
         }
     }
 
-    /// Returns how many different configurations there are before constraints, `None` if it is a
-    /// continuum, beyond 2^63, or if too many parameters decide over others to tell.
+    /// Returns the number of different configurations before constraints. Returns `None` if there
+    /// is a real axis, if the number exceeds 2^63, or if too many parameters decide over others to
+    /// count.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         count::size(self)

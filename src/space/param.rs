@@ -1,4 +1,5 @@
-//! One entry of the space: what it sets, when it exists, and where its values come from.
+//! One entry of the space: the names it sets, the conditions under which it is active, and the
+//! origin of its values.
 
 use super::choice::Cases;
 use super::domain::{Domain, Shape};
@@ -7,55 +8,60 @@ use super::{Name, Value};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// One entry of the space. Several may set the same name, in branches that exclude each other.
+/// One entry of the space. Several entries may set the same name in branches that exclude each
+/// other.
 #[derive(Debug, Clone)]
 pub(crate) struct Param {
-    /// Its key in the file, with the groups it stands in.
+    /// Key of the entry in the file, prefixed with its groups.
     pub(crate) name: Name,
-    /// The names it sets, as positions in the list of names: one, or the columns of its rows.
+    /// Names that the entry sets, as positions in [`Space`](super::Space)'s list of names: one
+    /// name, or the columns of its rows.
     pub(crate) targets: Vec<usize>,
-    /// All must hold for it to exist.
+    /// Conditions under which the entry is active. All must hold.
     pub(crate) conditions: Vec<Condition>,
     pub(crate) origin: Origin,
-    /// Its coordinates.
+    /// Range of the coordinates that the entry uses; empty for constants and derived values.
     pub(crate) axes: Range<usize>,
-    /// The first values to try, one for each target; none without a default.
+    /// Default values, one for each target; empty without a default.
     pub(crate) default: Vec<Value>,
 }
 
-/// When something exists.
+/// Condition under which an entry is active.
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
-    /// A choice has taken this value.
+    /// Holds if the parameter at position `switch` has this value.
     Branch {
         switch: usize,
         name: Name,
         value: Value,
     },
-    /// An expression is true.
+    /// Holds if the expression is true.
     When(Expr),
 }
 
-/// Where values come from.
+/// Origin of the values of an entry.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
+    /// A constant.
     Fixed(Value),
+    /// Computed from other parameters by an expression.
     Derived(Expr),
+    /// Drawn from a range or choice; a list of draws if `repeat` is set.
     Drawn {
         range: Bounds,
         repeat: Option<Repeat>,
     },
-    Rows {
-        rows: Vec<Vec<Value>>,
-        cases: Cases,
-    },
+    /// One of several rows, each of which sets all targets.
+    Rows { rows: Vec<Vec<Value>>, cases: Cases },
 }
 
-/// A domain, or the expressions that make one.
+/// A domain, or the expressions from which it is computed.
 #[derive(Debug, Clone)]
 pub(crate) enum Bounds {
+    /// The domain is known in advance: a choice, or a range between numbers.
     Known(Domain),
-    /// `outer` covers every range the bounds can make, as far as that can be told.
+    /// At least one bound depends on other parameters. `outer` covers every range that the bounds
+    /// can produce; it is `None` if that cannot be told in advance.
     Computed {
         min: Option<Bound>,
         max: Option<Bound>,
@@ -67,36 +73,44 @@ pub(crate) enum Bounds {
 /// One end of a range.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bound {
+    /// A constant bound.
     Number(f64),
+    /// A bound that depends on other parameters.
     Expr(Expr),
 }
 
-/// How many independent draws make a list.
+/// A list of independent draws, whose length is an expression with a known maximum.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeat {
+    /// Expression for the length of the list.
     pub(crate) count: Expr,
+    /// Maximum length, which is the number of axes.
     pub(crate) most: usize,
 }
 
-/// What an entry comes to in one configuration.
+/// Result of evaluating an entry in one configuration.
 pub(crate) enum Settled<'a> {
-    /// It does not exist.
+    /// The entry is inactive.
     Absent,
+    /// A constant or derived value.
     Value(Cow<'a, Value>),
+    /// One draw from the domain.
     Draw(Cow<'a, Domain>),
-    /// A list of so many draws.
+    /// A list with this many draws from the domain.
     Draws(Cow<'a, Domain>, usize),
+    /// One of the rows, with the probabilities of the cases.
     Rows(&'a [Vec<Value>], &'a Cases),
 }
 
-/// How names are looked up while expressions are computed.
+/// Lookup of names during the evaluation of an expression; `None` for an inactive parameter.
 pub(crate) type Scope<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 impl Param {
-    /// Finds out what the entry comes to, given the values of what it depends on.
+    /// Evaluates the entry, given the values of the entries it depends on.
     ///
     /// # Errors
-    /// Why the configuration is impossible: a bound, a length or a value that cannot be computed.
+    /// A message that says why the configuration is impossible: a bound, a length or a value that
+    /// cannot be computed.
     pub(crate) fn settle<'a>(
         &'a self,
         values: &[Option<Value>],
@@ -108,6 +122,7 @@ impl Param {
                 Condition::When(expr) => match expr.eval(scope) {
                     Ok(value) => value == Value::Bool(true),
                     Err(EvalError::Absent(_)) => false,
+                    // Like in a comparison, an inactive parameter makes the condition false.
                     Err(error) => return Err(self.trouble("when", expr, &error)),
                 },
             };
@@ -119,6 +134,7 @@ impl Param {
             Origin::Fixed(value) => Ok(Settled::Value(Cow::Borrowed(value))),
             Origin::Derived(expr) => match expr.eval(scope) {
                 Ok(value) => Ok(Settled::Value(Cow::Owned(value))),
+                // A value derived from an inactive parameter is inactive, too.
                 Err(EvalError::Absent(_)) => Ok(Settled::Absent),
                 Err(error) => Err(self.trouble("expr", expr, &error)),
             },
@@ -131,6 +147,7 @@ impl Param {
                     return Ok(Settled::Draw(domain));
                 };
                 match repeat.count.eval(scope) {
+                    // There are axes for only `most` draws, so a longer list cannot be decoded.
                     Ok(Value::Int(count)) if count >= 0 && count as u64 <= repeat.most as u64 => {
                         Ok(Settled::Draws(domain, count as usize))
                     }
@@ -142,6 +159,8 @@ impl Param {
         }
     }
 
+    /// Evaluates the bounds and makes the domain. Returns `None` if a bound depends on an inactive
+    /// parameter.
     fn domain<'a>(
         &self,
         range: &'a Bounds,
@@ -182,7 +201,7 @@ impl Param {
         format!("{}: {role} = {}: {error}", self.name, expr.text())
     }
 
-    /// Returns the expressions its values come from: bounds, length, derivation.
+    /// Returns the expressions that determine the values: bounds, length, derivation.
     pub(crate) fn exprs(&self) -> impl Iterator<Item = &Expr> {
         let bounds = match &self.origin {
             Origin::Drawn {
@@ -206,7 +225,8 @@ impl Param {
         bounds.chain(other)
     }
 
-    /// Returns the domain as far as it is known beforehand.
+    /// Returns the domain if it is known in advance. For computed bounds this is the widest
+    /// possible domain.
     pub(crate) fn outer(&self) -> Option<&Domain> {
         match &self.origin {
             Origin::Drawn {
@@ -223,7 +243,7 @@ impl Param {
 }
 
 impl Condition {
-    /// Returns whether it certainly does not hold, when some values may not be known.
+    /// Returns whether the condition is certainly false, given values of which some may be unknown.
     pub(crate) fn fails(&self, values: &[Option<Value>], scope: Scope<'_>) -> bool {
         match self {
             Self::Branch { switch, value, .. } => {

@@ -1,4 +1,4 @@
-//! One `[[point]]`: a configuration to try first, or a part of one.
+//! Reads one `[[point]]`: a configuration to try first, possibly partial.
 
 use super::assign::Values;
 use super::param::{Condition, Origin, Param, Settled};
@@ -7,16 +7,18 @@ use super::{Params, Space, Value};
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
 use std::collections::BTreeMap;
 
-/// What becomes of a number with more digits than are kept.
+/// Treatment of a number with more digits than its range keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Digits {
-    /// It is refused: a person wrote it and should see what the trial gets.
+    /// The number is rejected. Used for values written by the user, who should see the value that
+    /// the trial gets.
     Exact,
-    /// It is rounded: a program computed it.
+    /// The number is rounded. Used for values computed by a program.
     Rounded,
 }
 
-/// Reads a point and checks it as far as it goes; `None` after reporting what is wrong.
+/// Reads a point and checks it as far as its values determine it. Returns `None` after reporting
+/// mistakes.
 pub(super) fn parse(
     space: &Space,
     mut point: Section,
@@ -39,6 +41,7 @@ pub(super) fn parse(
     if d.list.len() > before {
         return None;
     }
+    // Constraints are only checked on valid values, to avoid errors that follow from earlier ones.
     for (name, expr) in space.constraints() {
         if let Ok(Some(false)) = expr.holds(&|name| reader.values.get(name)) {
             let remark = Diagnostic::error(
@@ -67,9 +70,9 @@ pub(super) fn parse(
 struct Reader<'a> {
     space: &'a Space,
     digits: Digits,
-    /// What is given, by position of the name.
+    /// Values in the point, by position of the name.
     given: BTreeMap<usize, Given>,
-    /// What is known for certain.
+    /// Values that are certain in every configuration that extends the point.
     values: Values<'a>,
 }
 
@@ -80,19 +83,21 @@ struct Given {
     verdict: Verdict,
 }
 
-/// What the definitions of a name say to a value.
+/// Result of checking a value against the entries that set its name.
 enum Verdict {
-    /// None exists in this configuration; the condition that fails.
+    /// No entry of this name is active in this configuration. Holds the condition that fails, if it
+    /// is known.
     Absent(Option<String>),
-    /// One takes it, perhaps as another number type.
+    /// An entry accepts the value, perhaps after conversion to its number type.
     Fits(Value),
-    /// A constant that is given again.
+    /// The value repeats a constant.
     Same,
-    /// None takes it.
+    /// No entry accepts the value.
     Refused { why: String, hint: Option<String> },
 }
 
 impl Reader<'_> {
+    /// Reads the values of the point. Nested tables are groups, whose names are joined with dots.
     fn read(&mut self, entries: Vec<(Key, Node)>, prefix: &str, d: &mut Diagnostics) {
         for (key, node) in entries {
             let name = format!("{prefix}{}", key.name);
@@ -139,12 +144,13 @@ impl Reader<'_> {
             .did_you_mean(name, self.space.names.iter().map(|name| &**name))
     }
 
-    /// Confronts a parameter with what is given for its names.
+    /// Checks the values in the point against one entry.
     fn visit(&mut self, param: &Param) {
         let failing = param
             .conditions
             .iter()
             .find(|condition| condition.fails(&self.values.slots, &|name| self.values.get(name)));
+        // Another entry may set the same name, so only a name without a verdict gets this reason.
         if let Some(failing) = failing {
             let text = failing.to_string();
             for target in &param.targets {
@@ -171,12 +177,14 @@ impl Reader<'_> {
             if let Verdict::Fits(value) = &verdict {
                 self.values.slots[*target] = Some(value.clone());
             }
+            // The entry of another branch may already have accepted the value.
             if !matches!(given.verdict, Verdict::Fits(_) | Verdict::Same) {
                 given.verdict = verdict;
             }
         }
     }
 
+    /// Returns whether a condition is certainly true, given the values known so far.
     fn holds(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Branch { switch, value, .. } => {
@@ -188,8 +196,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Says for each target whether the value that is given fits; notes constants and derived
-    /// values.
+    /// Returns for each target whether the value in the point fits, or `None` if the point has
+    /// none. Records the values of constants and derived entries.
     fn verdicts(&mut self, param: &Param, certain: bool) -> Vec<Option<Verdict>> {
         let target = param.targets[0];
         let given = self.given.get(&target).map(|given| given.value.clone());
@@ -220,6 +228,8 @@ impl Reader<'_> {
         }
     }
 
+    /// Checks the values for the columns of paired rows. They fit if one row agrees with all of
+    /// them.
     fn row_verdicts(&self, param: &Param, rows: &[Vec<Value>]) -> Vec<Option<Verdict>> {
         let given: Vec<_> = param
             .targets
@@ -247,8 +257,10 @@ impl Reader<'_> {
         given.iter().enumerate().map(verdict).collect()
     }
 
+    /// Checks the value of a drawn parameter, or each item of a list if it is repeated.
     fn drawn(&self, param: &Param, given: &Value, repeated: bool) -> Verdict {
-        // Where bounds or a length depend on what is left open, the widest range has to do.
+        // If the bounds or the length depend on values missing in the point, the widest range is
+        // used.
         let settled = self.values.settle(param);
         let domain = match &settled {
             Ok(Settled::Draw(domain) | Settled::Draws(domain, _)) => Some(&**domain),
@@ -275,6 +287,8 @@ impl Reader<'_> {
                     None,
                 );
             }
+            // The length depends on a parameter that the point does not set, so it cannot be
+            // checked.
             Ok(Settled::Absent) => {
                 let hint = "give the parameters that decide over its length, too";
                 return refused("its length is left open".into(), Some(hint.into()));
@@ -287,6 +301,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Reports every value that no active entry accepts.
     fn report(&self, d: &mut Diagnostics) {
         for (slot, given) in &self.given {
             let name = &self.space.names[*slot];

@@ -1,18 +1,19 @@
-//! Ranges of floats: uniform, uniform in the logarithm, normal, log-normal.
+//! Ranges of floats: uniform, log-uniform, normal, log-normal.
 
 use super::decimal::{self, Decimals, MOST_DIGITS};
 use super::domain::{Fault, unit};
 use crate::numerics::normal;
 
-/// The significant digits kept unless the file says otherwise.
+/// Default number of significant digits.
 pub(super) const DIGITS: i32 = 6;
-/// A normal range ends this many deviations from its mean; beyond lies one draw in two million.
+/// A normal range is cut off this many standard deviations from its mean. The probability beyond is
+/// about one in two million.
 const DEVIATIONS: f64 = 5.0;
 
-/// Floats between two bounds, as decimals.
+/// Floats between two bounds, rounded to decimals.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Real {
-    /// The first and last decimal inside.
+    /// Smallest and largest decimal in the range.
     low: f64,
     high: f64,
     decimals: Decimals,
@@ -20,13 +21,13 @@ pub(crate) struct Real {
     scale: Scale,
 }
 
-/// How the unit interval is laid over the (logarithms of the) values.
+/// Map from the unit interval to the values, or to their logarithms.
 #[derive(Debug, Clone, PartialEq)]
 enum Scale {
-    Even {
-        from: f64,
-        width: f64,
-    },
+    /// Uniform: starts at `from` and is `width` wide.
+    Even { from: f64, width: f64 },
+    /// Normal: `from` is the cumulative probability at the lower end, `width` the probability
+    /// between the ends.
     Bell {
         mean: f64,
         std: f64,
@@ -36,13 +37,15 @@ enum Scale {
 }
 
 impl Real {
-    /// Makes a range over which values, or their logarithms, are uniform.
+    /// Makes a uniform range, or a log-uniform one if `log` is set. Without `digits`, enough digits
+    /// are kept for at least 1000 values if possible.
     pub(crate) fn even(min: f64, max: f64, log: bool, digits: Option<i32>) -> Result<Self, Fault> {
         let (from, to) = if log {
             (libm::log(min), libm::log(max))
         } else {
             (min, max)
         };
+        // 400 places are no restriction: in a log range only the significant digits matter.
         let decimals = Decimals {
             digits: digits.unwrap_or_else(|| enough_digits(min, max)),
             places: if log { 400 } else { finest(min, max) },
@@ -58,8 +61,8 @@ impl Real {
         )
     }
 
-    /// Makes a range over which values, or their logarithms, are normal; the bounds cut off its
-    /// ends.
+    /// Makes a range with a normal distribution of mean and standard deviation, truncated at the
+    /// bounds. If `log` is set, the logarithms have this distribution.
     pub(crate) fn bell(
         (mean, std): (f64, f64),
         (min, max): (Option<f64>, Option<f64>),
@@ -79,6 +82,7 @@ impl Real {
                 mean + z * std
             }
         };
+        // A bound within the cut-off is used exactly; otherwise the range ends at the cut-off.
         let ends = (
             min.filter(|_| low > -DEVIATIONS)
                 .unwrap_or_else(|| value(low)),
@@ -91,7 +95,8 @@ impl Real {
         {
             return Err(Fault::TooLarge);
         }
-        // Far from the mean the unit interval resolves a deviation to 3e-10.
+        // Five deviations from the mean, one step of the unit interval is up to 3e-10 deviations.
+        // Finer decimals would not survive the round trip through it.
         let spread = decimal::exponent(std) + 1;
         let decimals = Decimals {
             digits: if log {
@@ -125,6 +130,7 @@ impl Real {
         log: bool,
         scale: Scale,
     ) -> Result<Self, Fault> {
+        // The ends move inward to the nearest decimals, so that rounding stays within the range.
         let (low, high) = (decimals.above(min), decimals.below(max));
         if low > high {
             Err(Fault::NoDecimal)
@@ -190,24 +196,24 @@ impl Real {
         value >= self.low && value <= self.high && self.is_kept(value)
     }
 
-    /// Returns whether `value` lies in the range, with however many digits.
+    /// Returns whether `value` is within the bounds, regardless of its digits.
     pub(crate) fn spans(&self, value: f64) -> bool {
         value >= self.low && value <= self.high
     }
 
-    /// Returns whether all digits of `value` are kept.
+    /// Returns whether rounding to the kept digits leaves `value` unchanged.
     pub(crate) fn is_kept(&self, value: f64) -> bool {
         self.decimals.nearest(value) == value
     }
 
-    /// Returns the value as it is kept.
+    /// Rounds a value to the kept digits.
     pub(crate) fn kept(&self, value: f64) -> f64 {
         self.decimals.nearest(value)
     }
 }
 
-/// Returns the digits kept by default: more than six where six would leave fewer than a thousand
-/// values.
+/// Returns the default number of significant digits: six, or more if six would distinguish fewer
+/// than a thousand values.
 fn enough_digits(min: f64, max: f64) -> i32 {
     let size = decimal::exponent(min.abs().max(max.abs()));
     let values = |digits: &i32| (max - min) / libm::exp10(f64::from(size - digits + 1));
@@ -216,7 +222,7 @@ fn enough_digits(min: f64, max: f64) -> i32 {
         .unwrap_or(MOST_DIGITS)
 }
 
-/// Returns the places after the point that survive the way to the unit cube and back.
+/// Returns the number of decimal places that survive the round trip through the unit cube.
 fn finest(min: f64, max: f64) -> i32 {
     13 - decimal::exponent(min.abs().max(max.abs()))
 }

@@ -1,4 +1,4 @@
-//! Values of parameters, and an assignment of them.
+//! Values of parameters, and configurations as assignments of values.
 
 use super::known::{Known, known};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -7,17 +7,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
-/// The name of a parameter; groups are dotted: `model.layers`.
+/// Name of a parameter. Groups are separated by dots: `model.layers`.
 pub type Name = Arc<str>;
 
-/// What a parameter can be set to.
+/// Value of a parameter.
 ///
-/// In JSON an integer has no dot and a float always has one (`1.0`), so that both come back as what
-/// they were.
+/// In JSON an integer has no dot and a float always has one (`1.0`), so that both keep their type
+/// in a round trip.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// A switch.
+    /// `true` or `false`.
     Bool(bool),
     /// A whole number.
     Int(i64),
@@ -25,12 +25,12 @@ pub enum Value {
     Float(f64),
     /// A string.
     Text(Arc<str>),
-    /// A constant array, or the draws of a repeated parameter.
+    /// A list: a constant array, or the draws of a repeated parameter.
     List(Vec<Self>),
 }
 
 impl Value {
-    /// Returns the number it is, if it is one.
+    /// Returns the value of an integer or float; `None` for other types.
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
@@ -62,6 +62,7 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Int(number))
     }
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        // A number beyond the range of `i64` becomes the nearest float.
         Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int))
     }
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
@@ -80,8 +81,8 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 impl fmt::Display for Value {
-    /// Writes it as it is given to a program and to CSV: floats in shortest round-trip form
-    /// (`0.001`, `1e-7`), lists as JSON.
+    /// Formats the value for command lines and CSV: floats in shortest round-trip form (`0.001`,
+    /// `1e-7`), lists as JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(flag) => write!(f, "{flag}"),
@@ -93,14 +94,14 @@ impl fmt::Display for Value {
     }
 }
 
-/// An assignment: the parameters that exist in one configuration, in the order of the sweep file.
+/// A configuration: the active parameters with their values, in the order of the sweep file.
 ///
 /// Cloning is cheap (one reference count).
 #[derive(Clone, PartialEq)]
 pub struct Params(Arc<[(Name, Value)]>);
 
 impl Params {
-    /// Returns the value of `name`, absent if the parameter does not exist in this configuration.
+    /// Returns the value of `name`, or `None` if the parameter is inactive in this configuration.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0
@@ -109,24 +110,25 @@ impl Params {
             .map(|(_, value)| value)
     }
 
-    /// Iterates in the order of the sweep file.
+    /// Iterates over names and values in the order of the sweep file.
     pub fn iter(&self) -> std::slice::Iter<'_, (Name, Value)> {
         self.0.iter()
     }
 
-    /// Returns how many parameters exist in this configuration.
+    /// Returns the number of active parameters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the configuration has no parameters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns a text that two assignments share exactly when they are equal.
+    /// Returns the JSON text of the configuration. Two configurations have the same text exactly
+    /// when they are equal.
     #[must_use]
     pub fn key(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

@@ -3,23 +3,23 @@
 use super::domain::unit;
 use super::log_grid::LogGrid;
 
-/// Integers from `min`, `count` of them, `step` apart.
+/// An arithmetic progression of `count` integers from `min`, `step` apart.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Whole {
     min: i64,
     step: i64,
     count: u64,
-    /// If uniform in the logarithm.
+    /// The grid in log space if the range is log-uniform.
     log: Option<LogGrid>,
 }
 
 impl Whole {
-    /// Makes the range from `min` to at most `max`; the caller has checked that it is not empty,
-    /// not too wide, and positive if it is logarithmic.
+    /// Makes the range from `min` to at most `max`. The caller has checked that the range is not
+    /// empty, not too wide, and positive if it is logarithmic.
     ///
-    /// Logarithmic integers reach half an integer beyond both ends, so that the first and the last
-    /// have a whole cell. With a larger step that could reach down to zero: the ends are the
-    /// bounds.
+    /// In a log-uniform range with step 1 the interval reaches half an integer beyond both bounds,
+    /// so that the first and the last integer have complete cells. With a larger step the interval
+    /// could reach zero, so it ends at the bounds.
     pub(crate) fn new(min: i64, max: i64, step: i64, log: bool) -> Self {
         let count = ((max - min) / step) as u64 + 1;
         let margin = if step == 1 { 0.5 } else { 0.0 };
@@ -53,7 +53,8 @@ impl Whole {
         self.step
     }
 
-    /// Returns the integer number `index` from below.
+    /// Returns the integer with this index, counted from `min`. An index beyond the end means the
+    /// last.
     pub(crate) fn at(&self, index: u64) -> i64 {
         self.min + self.step * index.min(self.count - 1) as i64
     }

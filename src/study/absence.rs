@@ -1,18 +1,18 @@
-//! Why a trial has no number under the name of a metric that decides.
+//! The reason why a trial has no number for a metric that decides.
 
 use super::{Header, LogRecord, Trial};
 use crate::space::Name;
 use std::collections::BTreeSet;
 
-/// The most reported names that are listed for a metric that was never reported.
+/// Maximum number of reported names in the message about a metric that was never reported.
 const LISTED: usize = 6;
 
-/// The most characters that are shown of a reported text.
+/// Maximum number of characters that are shown of a reported text.
 const SHOWN: usize = 60;
 
 impl Header {
-    /// Returns the metrics that decide: the objectives, the resource and the metrics of the
-    /// outcome constraints.
+    /// Returns the deciding metrics in alphabetical order: the objectives, the resource and the
+    /// metrics of the outcome constraints.
     #[must_use]
     pub fn deciding_metrics(&self) -> Vec<Name> {
         let objectives = self.objectives.iter().map(|objective| &objective.metric);
@@ -26,12 +26,15 @@ impl Header {
 }
 
 impl Trial {
-    /// Says why the trial has no finite number for `metric`, to follow the metric's name.
+    /// Returns the reason why the trial has no finite number for `metric`, worded to follow the
+    /// metric's name.
     #[must_use]
     pub fn absence(&self, metric: &Name) -> String {
         if let Some(tally) = self.metrics.get(metric) {
             return self.not_finite(metric, tally.last.0);
         }
+        // The last attempt's own explanation is the most precise one. It comes from the logger,
+        // which has seen the raw lines.
         let absent = self.records.iter().rev().find_map(|record| match record {
             LogRecord::Absent {
                 metric: absent,
@@ -48,7 +51,8 @@ impl Trial {
         }
     }
 
-    /// Says which reported value of `metric` is not finite. `last` is the last one.
+    /// Returns a message about the reported value of `metric` that is not finite. `last` is its
+    /// last value.
     fn not_finite(&self, metric: &Name, last: f64) -> String {
         let counted = self
             .counted
@@ -59,6 +63,8 @@ impl Trial {
             .series
             .get(metric)
             .into_iter()
+            // With an averaging rule the value itself may be finite while a report among those
+            // averaged is not.
             .flatten()
             .map(|metric| metric.0);
         match averaged
@@ -72,7 +78,8 @@ impl Trial {
         }
     }
 
-    /// Lists the names that the trial did report, among which a misspelt one is soon seen.
+    /// Lists the names that the trial did report, because a misspelt name is easy to see among
+    /// them.
     fn reported_names(&self) -> String {
         let names: BTreeSet<&Name> = self.metrics.keys().chain(self.texts.keys()).collect();
         let shown: Vec<String> = names
@@ -88,13 +95,15 @@ impl Trial {
     }
 }
 
-/// Says of a reported text that it is no number, and how a number is had instead.
+/// Returns the message that a reported text is no number, with the remedy.
 #[must_use]
 pub fn not_a_number(text: &str) -> String {
     let shown = shortened(text);
     if matches!(text, "true" | "false") {
         return format!("was `{shown}`, not a number");
     }
+    // `tensor(0.5)` or `np.float32(0.5)` is a printed object: the name before the bracket tells how
+    // to get its number.
     let type_name = text.split_once('(').map(|(name, _)| name).filter(|name| {
         !name.is_empty()
             && name
@@ -109,7 +118,7 @@ pub fn not_a_number(text: &str) -> String {
     format!("was a text (`{shown}`), not a number: {remedy}")
 }
 
-/// Returns the beginning of a text that a program wrote, on one line.
+/// Returns the beginning of a text that a program wrote, cut to one line.
 #[must_use]
 pub fn shortened(text: &str) -> String {
     let line = text.split(['\n', '\r']).next().unwrap_or_default();

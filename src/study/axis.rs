@@ -1,51 +1,52 @@
-//! The axis of a series: the reported key that says where its points stand.
+//! The axis of a series: the reported key that gives the positions of its points.
 //!
 //! The fold, the plots, the exports and the trackers share this rule, so that no two of them
-//! disagree about a step: the scheduler's resource, else the first of the usual counters that the
-//! series reports, else the number of the row. The choice holds for the whole series. A row that
-//! lacks the key stands where the row before it stood, never at its number: a curve that mixes both
-//! jumps back.
+//! disagree about a step. The axis is the scheduler's resource, else the first of the usual
+//! counters that the series reports, else the row number. The choice holds for the whole series. A
+//! row without the key gets the position of the row before it, never its row number: a curve that
+//! mixes both would jump back.
 
 use super::{Datum, Metric};
 use crate::space::Name;
 use serde::{Deserialize, Serialize};
 
-/// Keys that count by themselves; of a row that has several the first of these decides.
+/// The usual counters, in order of precedence: the first one that a row has becomes the axis.
 pub const COUNTERS: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
 
-/// The key that the points of a series stand at; none while only the numbers of the rows are known.
+/// The key that gives the positions of a series; `None` inside while only row numbers are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Axis(Option<Name>);
 
 impl Axis {
-    /// Begins the axis of a series: the resource of the study if it has one.
+    /// Returns the initial axis of a series: the resource of the study if there is one, else row
+    /// numbers.
     #[must_use]
     pub fn of(resource: Option<&Name>) -> Self {
         Self(resource.cloned())
     }
 
-    /// Returns the key, `None` if the rows are numbered.
+    /// Returns the key, or `None` if the rows are numbered.
     #[must_use]
     pub fn key(&self) -> Option<&Name> {
         self.0.as_ref()
     }
 
-    /// Returns the word for a step on it: the key, or `step` if the rows are numbered.
+    /// Returns the name of the axis: the key, or `step` if the rows are numbered.
     #[must_use]
     pub fn word(&self) -> &str {
         self.0.as_deref().unwrap_or("step")
     }
 
-    /// Returns whether the rows are numbered, so far.
+    /// Returns whether the rows are numbered so far.
     #[must_use]
     pub fn is_number(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Returns where the next row stands: at `number` if rows are numbered, else at the value of
-    /// the key, and at `before` if the row lacks it. `value` returns the finite number that the row
-    /// has under a key. The first row with a counter decides the axis.
+    /// Returns the position of the next row: `number` if rows are numbered, else the value of the
+    /// key, or `before` if the row lacks it. `value` returns the finite number that the row has for
+    /// a key. The first row with a counter fixes the axis.
     pub fn place(
         &mut self,
         number: u64,
@@ -65,7 +66,7 @@ impl Axis {
     }
 }
 
-/// Returns the finite number that a report has under a key, the last of several.
+/// Returns the finite number that a report has for a key; of several the last.
 #[must_use]
 pub fn number(values: &[(Name, Datum)], key: &str) -> Option<f64> {
     values.iter().rev().find_map(|(name, datum)| match datum {
@@ -79,7 +80,7 @@ mod tests {
     use super::{Axis, number};
     use crate::study::{Datum, Metric};
 
-    /// Returns where each of some reports stands.
+    /// Returns the positions of some reports.
     fn places(resource: Option<&str>, reports: &[&[(&str, f64)]]) -> Vec<Option<f64>> {
         let mut axis = Axis::of(resource.map(Into::into).as_ref());
         let mut before = None;

@@ -1,12 +1,13 @@
-//! The order of trials by their results.
+//! The ranking of trials by their results.
 
 use super::{Standing, Study, Trial};
 
 impl Study {
-    /// Returns the best trials by the first objective and its goal, the best first and the earlier
-    /// one of equals: of several seeds the first trial of each configuration, by the mean; what
-    /// keeps the outcome limits before what breaks them. Only complete trials of the space count; a
-    /// trial that failed or reported no finite objective is never among them.
+    /// Returns the `count` best trials by the first objective and its goal, the best first and the
+    /// earlier of equals first. A configuration with several seeds is represented by its first
+    /// trial and ranked by the mean. Trials that satisfy the outcome constraints come before those
+    /// that violate one. Only complete trials inside the space count; a trial that failed or
+    /// reported no finite objective is never included.
     #[must_use]
     pub fn best(&self, count: usize) -> Vec<&Trial> {
         self.standings()
@@ -16,7 +17,8 @@ impl Study {
             .collect()
     }
 
-    /// Returns how good each configuration is, the best first.
+    /// Returns the rank data and the first trial of each ranked configuration, the best first.
+    /// Empty if the sweep has no objective.
     #[must_use]
     pub fn standings(&self) -> Vec<(Standing, &Trial)> {
         if self.header().objectives.is_empty() {

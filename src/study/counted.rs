@@ -1,7 +1,7 @@
-//! The report that counts: the one report, and the one model, that a trial is judged by.
+//! The counted report: the one report, and the one model, that a trial is judged by.
 //!
 //! Every table, command and tracker reads the step, the values and the model of a trial's result
-//! here, so that an objective never stands beside the model of another epoch.
+//! here, so that an objective is never shown with the model of another epoch.
 
 use super::{Datum, Header, LogRecord, Metric, Objective, Take, Trial, record};
 use crate::space::{Name, Value};
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 
 /// The report whose first objective is the trial's result.
 ///
-/// With `take = "best"` it is the first report of the best finite value, with `take = "last"` the
-/// last report of the objective. A `take` that averages reports has none.
+/// With `take = "best"` it is the first report with the best finite value, with `take = "last"` the
+/// last report of the objective. A `take` that averages reports has no counted report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Its number among the trial's reports, from 1.
+    /// The report's number within the trial, from 1.
     pub report: u64,
-    /// The position on the trial's axis: its resource, else its step.
+    /// The report's position on the trial's axis: its resource, else its step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
-    /// All of its values, in the order they were given.
+    /// All values of the report, in the order of the trial's line.
     #[serde(with = "record::ordered")]
     pub values: Vec<(Name, Datum)>,
 }
 
 impl Counted {
-    /// Returns the value that this report has under `name`, the later one if it is there twice.
+    /// Returns the value of `name` in this report, the later one if the report has two.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Datum> {
         self.values
@@ -34,7 +34,7 @@ impl Counted {
             .map(|(_, datum)| datum)
     }
 
-    /// Returns the number that this report has under `name`; it may be NaN.
+    /// Returns the number of `name` in this report, which may be NaN; `None` for texts and flags.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<f64> {
         match self.value(name)? {
@@ -44,17 +44,17 @@ impl Counted {
     }
 }
 
-/// Where a model stands between the reports of its trial.
+/// The position of a recorded model between the reports of its trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedModel {
-    /// The index of its record in [`Trial::records`].
+    /// The index of the model's record in [`Trial::records`].
     pub record: u32,
-    /// How many reports came before it.
+    /// Number of reports before the model.
     pub after: u64,
-    /// The trial's step when it was recorded.
+    /// The trial's step when the model was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
-    /// The step of the next report, once there is one.
+    /// The step of the report after the model, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<f64>,
 }
@@ -62,17 +62,17 @@ pub struct SavedModel {
 /// A model of a trial and the step it was saved at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrialModel<'a> {
-    /// The index of its record in [`Trial::records`].
+    /// The index of the model's record in [`Trial::records`].
     pub record: usize,
-    /// Its path as recorded.
+    /// The model's path as recorded, relative to the workdir.
     pub path: &'a str,
-    /// Its digest, if it has one.
+    /// The model's DVC digest, if it has one.
     pub md5: Option<&'a str>,
-    /// The step it was saved at, on the trial's axis.
+    /// The step at which the model was saved, on the trial's axis.
     pub step: Option<f64>,
 }
 
-/// A model, the number of the report it belongs to, and its step.
+/// A model, the number of the report that it belongs to, and its step.
 #[derive(Clone, Copy)]
 struct Placed {
     record: usize,
@@ -81,15 +81,16 @@ struct Placed {
 }
 
 impl Trial {
-    /// Returns the model that belongs to the trial's result: the one saved with the report that
-    /// counts (the one called best, if there are several), else the last one before that report,
-    /// else the first one after it. Without a report that counts it is the one that the trial
-    /// called its best, else the last one.
+    /// Returns the model that belongs to the trial's result: the one saved with the counted report
+    /// (of several, the one that the trial called best), else the last one before that report, else
+    /// the first one after it. Without a counted report it is the model that the trial called its
+    /// best, else the last one.
     #[must_use]
     pub fn model_that_counts(&self) -> Option<TrialModel<'_>> {
         let models = self.placed_models();
         let called_best = |placed: &&Placed| self.is_called_best(placed.record);
         let chosen = match &self.counted {
+            // Averaging rules count no single report, so the trial's own choice decides.
             None => models.iter().rev().find(called_best).or(models.last()),
             Some(counted) => {
                 let with_it = || {
@@ -165,16 +166,16 @@ impl Trial {
         values.chain(others).collect()
     }
 
-    /// Returns the value of a metric in the report that counts.
+    /// Returns the value of a metric in the counted report.
     #[must_use]
     pub fn at_best(&self, name: &str) -> Option<&Datum> {
         self.counted.as_ref()?.value(name)
     }
 
     /// Assigns each model to a report. A model with a step of its own belongs to the report of that
-    /// step; others belong to the report before them. Programs that save first and report then have
-    /// a model before their first report and no more models than reports: there each belongs to the
-    /// report after it.
+    /// step; any other model belongs to the report before it. A program that saves first and
+    /// reports afterwards has a model before its first report and no more models than reports. In
+    /// that case each model belongs to the report after it.
     fn placed_models(&self) -> Vec<Placed> {
         let saves_first = self.models.first().is_some_and(|model| model.after == 0)
             && self.models.len() as u64 <= self.reports;
@@ -185,6 +186,8 @@ impl Trial {
                 _ => return None,
             };
             let belongs_to_next = match own_step {
+                // An explicit step points at the next report only if it matches that report and not
+                // the previous one.
                 Some(step) => model.step != Some(step) && model.next_step == Some(step),
                 None => saves_first,
             };
@@ -201,7 +204,7 @@ impl Trial {
         self.models.iter().filter_map(placed).collect()
     }
 
-    /// Returns whether facts recorded after a model call it the trial's best.
+    /// Returns whether the facts recorded directly after a model call it the trial's best.
     fn is_called_best(&self, model: usize) -> bool {
         let after = self.records.get(model + 1..).unwrap_or_default().iter();
         let facts = after.take_while(|record| !matches!(record, LogRecord::Model { .. }));
@@ -211,9 +214,10 @@ impl Trial {
         })
     }
 
-    /// Notes a model that is about to be recorded.
+    /// Remembers the position of a model that is about to be recorded.
     pub(super) fn note_model(&mut self) {
         let (after, step) = (self.reports, self.step);
+        // `Trial::records` never gets this long; a model past `u32` would just not be a candidate.
         if let Ok(record) = u32::try_from(self.records.len()) {
             self.models.push(SavedModel {
                 record,
@@ -224,20 +228,23 @@ impl Trial {
         }
     }
 
-    /// Takes in a report that [`Trial::reports`], [`Trial::step`] and [`Trial::metrics`] already
-    /// include. `before` is the value of the first objective before it.
+    /// Updates the counted report with a report that [`Trial::reports`], [`Trial::step`] and
+    /// [`Trial::metrics`] already include. `before` is the value of the first objective before this
+    /// report.
     pub(super) fn count_report(
         &mut self,
         values: &[(Name, Datum)],
         objectives: &[Objective],
         before: Option<f64>,
     ) {
+        // Models saved since the previous report now learn the step of the report after them.
         let since_last = self
             .models
             .iter_mut()
             .rev()
             .take_while(|model| model.after + 1 == self.reports);
         since_last.for_each(|model| model.next_step = self.step);
+        // Only averaging rules need every value; the others work from the tally.
         for objective in objectives
             .iter()
             .filter(|objective| objective.take.averages())
@@ -257,6 +264,7 @@ impl Trial {
         };
         let counts = match first.take {
             Take::Last => true,
+            // The comparison is strict, so that the first of several equal reports counts.
             Take::Best => first.score(number).is_some_and(|score| {
                 let best = before.and_then(|before| first.score(before));
                 best.is_none_or(|best| score < best)
@@ -292,7 +300,7 @@ mod tests {
     use crate::study::{Datum, Exit, Goal, Limit, LogRecord, Metric, Objective, Take, Trial};
     use crate::tracker::demo::Demo;
 
-    /// Runs one trial: numbers are reports of the loss, texts are models.
+    /// A line that a trial writes in these tests: a report of the loss, or a model.
     enum Step<'a> {
         Loss(f64),
         Epoch(f64, f64),

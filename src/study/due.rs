@@ -1,41 +1,41 @@
-//! Which metrics are logged: how often within an epoch, and by which workers of a distributed
-//! trial. Loggers and trackers decide by the same rule, each for itself.
+//! The rule that decides which metrics are logged: how often within an epoch, and from which
+//! workers of a distributed trial. Loggers and trackers apply the same rule independently.
 
-/// How often metrics of batches are logged. Without a batch every metric is: it belongs to an
-/// epoch.
+/// The frequency at which metrics of batches are logged. A metric without a batch belongs to an
+/// epoch and is always logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFreq {
-    /// Those of every batch.
+    /// Metrics of every batch are logged.
     #[default]
     Batch,
-    /// Those of no batch.
+    /// Metrics of batches are never logged, only those of epochs.
     Epoch,
-    /// Those of every batch whose number is a multiple of this; 0 is one.
+    /// Metrics are logged for every batch whose number is a multiple of this; batch 0 is one.
     Every(std::num::NonZeroU64),
 }
 
-/// Which workers log, by their rank.
+/// The workers that log, by their rank.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LogOnWorkers {
-    /// All of them.
+    /// All workers log.
     #[default]
     All,
-    /// These.
+    /// Only the workers with these ranks log.
     Only(Vec<u32>),
 }
 
-/// What one logger or tracker takes.
+/// The filter of one logger or tracker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
-    /// How often.
+    /// The frequency within an epoch.
     pub freq: LogFreq,
-    /// From whom.
+    /// The workers whose metrics are logged.
     pub workers: LogOnWorkers,
 }
 
 impl Due {
-    /// Returns whether what the worker `rank` says of `batch` is taken. The worker is asked first;
-    /// without a batch the frequency does not matter.
+    /// Returns whether a metric that worker `rank` logs for `batch` is taken. The worker is checked
+    /// first; without a batch the frequency does not matter.
     #[must_use]
     pub fn should_log(&self, rank: u32, batch: Option<u64>) -> bool {
         let worker = match &self.workers {

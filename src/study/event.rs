@@ -1,158 +1,161 @@
-//! Everything that can happen to a study. A study is the fold of these, and nothing else.
+//! The events of a study. A study is the fold of its events, and of nothing else.
 
 use super::{Attempt, Exit, Limit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 
-/// The version of the journal this program writes; it reads this and older ones.
+/// The version of the journal format that this program writes. It reads this version and all older
+/// ones.
 pub const FORMAT: u32 = 2;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Dense, from 0.
+    /// The sequence number: dense, from 0.
     pub seq: u64,
-    /// When it was written.
+    /// The time at which the entry was written.
     pub at: Timestamp,
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// How many of the microseconds since the entry before do not count as time of the sweep: no
-    /// run was there, or it stood still. Given by the first entry of each writer.
+    /// Microseconds since the previous entry that do not count as time of the sweep, because no run
+    /// was active or the run was suspended. The first entry of each writer sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<u64>,
 }
 
-/// What can happen.
+/// An event of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The study began. Always the first event, exactly once.
     Opened {
-        /// The journal's version.
+        /// The version of the journal's format.
         format: u32,
-        /// What the sweep file said that readers need.
+        /// The part of the sweep file that readers need.
         header: Header,
     },
     /// The sweep file changed between two runs.
     Edited {
-        /// What it says now.
+        /// The header after the edit.
         header: Header,
-        /// What changed, in words.
+        /// The changes in words.
         changes: Vec<String>,
-        /// Values given to parameters that older trials do not have.
+        /// Values for new parameters, which older trials receive.
         fill: Params,
-        /// Trials that no longer fit the space.
+        /// The ids of the trials that no longer fit the space, in ascending order.
         outside: Vec<TrialId>,
     },
-    /// A configuration got its id.
+    /// A configuration became a trial and got its id.
     Created {
-        /// Its id, dense from 1.
+        /// The trial's id, dense from 1.
         trial: TrialId,
-        /// Its configuration.
+        /// The trial's configuration.
         params: Params,
-        /// Where it comes from.
+        /// The origin of the configuration.
         origin: Origin,
-        /// What `SWATH_SEED` will be.
+        /// The value of `SWATH_SEED` for the trial.
         seed: u64,
     },
-    /// An attempt is about to start: written before the act.
+    /// An attempt is about to start. The event is written before the process is launched.
     Started {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Its attempt, dense from 1.
+        /// The attempt's number within the trial, dense from 1.
         attempt: Attempt,
-        /// The resource after which it is to pause or end.
+        /// The resource at which the attempt is to pause or end; `None` if there is no such bound.
         until: Option<Resource>,
-        /// The slot it runs in.
+        /// The slot that the attempt runs in.
         slot: u32,
-        /// Whether it goes on from a checkpoint. If not, what earlier attempts reported no longer
-        /// counts.
+        /// Whether the attempt resumes from a checkpoint. If not, the reports of earlier attempts
+        /// no longer count.
         resume: bool,
     },
-    /// The attempt runs somewhere.
+    /// The executor placed the attempt on a machine.
     Placed {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Its attempt.
+        /// The attempt's number.
         attempt: Attempt,
-        /// Where.
+        /// The machine, process or batch job that runs the attempt.
         place: Place,
     },
-    /// The trial said something.
+    /// The trial wrote a record.
     Logged {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Its attempt.
+        /// The attempt that wrote it.
         attempt: Attempt,
-        /// What it said.
+        /// The record.
         record: LogRecord,
     },
-    /// The scheduler decided about a running trial.
+    /// The scheduler decided about a running or paused trial.
     Judged {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// What was decided.
+        /// The decision.
         verdict: Verdict,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
     },
     /// An attempt ended.
     Ended {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Its attempt.
+        /// The attempt's number.
         attempt: Attempt,
-        /// How.
+        /// The way the attempt ended.
         exit: Exit,
-        /// What it used.
+        /// The CPU time and memory that the attempt used. Absent in older journals, then zero.
         #[serde(default)]
         usage: Usage,
     },
-    /// A trial that had failed, was lost or was interrupted is to run again.
+    /// A failed, stopped or paused trial is to run again.
     Requeued {
-        /// The trial.
+        /// The id of the trial.
         trial: TrialId,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
-        /// Until when it waits; `None`: it may start at once.
+        /// The earliest time at which the trial may start; `None` if it may start at once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Timestamp>,
-        /// Whether its last failure does not count against it: not the trial was at fault, but the
-        /// slot or the whole sweep.
+        /// Whether the trial's last failure does not count against it, because the slot or the
+        /// whole sweep was at fault.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forgiven: bool,
     },
-    /// Nothing is started in a slot for now.
+    /// A slot is paused: the driver starts no attempt in it for now.
     SlotPaused {
-        /// The slot.
+        /// The slot; where slots are not bound to a place, as on a cluster, the number of the
+        /// machine.
         slot: u32,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
     },
-    /// A slot that was paused may be used again.
+    /// A paused slot may be used again.
     SlotResumed {
-        /// The slot.
+        /// The slot, or the machine.
         slot: u32,
     },
-    /// Trials were put into the trash: they count for nothing, and their ids are not given again.
+    /// Trials were moved to the trash. They no longer count for anything, and their ids are not
+    /// reused.
     Removed {
-        /// The trials.
+        /// The ids of the trials.
         trials: Vec<TrialId>,
     },
-    /// Trials were taken out of the trash.
+    /// Trials were restored from the trash.
     Restored {
-        /// The trials.
+        /// The ids of the trials.
         trials: Vec<TrialId>,
     },
     /// A run of the study ended.
     Closed {
-        /// Why.
+        /// The reason why it ended.
         why: Closing,
     },
 }
 
 impl Event {
-    /// Makes a trial run again as soon as there is a slot.
+    /// Returns the event that requeues a trial: it runs again as soon as a slot is free.
     pub fn requeued(trial: TrialId, why: impl Into<String>) -> Self {
         Self::Requeued {
             trial,
@@ -162,7 +165,7 @@ impl Event {
         }
     }
 
-    /// Returns the trial it is about, if it is about one.
+    /// Returns the trial that the event is about, or `None` for an event of the whole study.
     #[must_use]
     pub fn trial(&self) -> Option<TrialId> {
         match self {
@@ -184,93 +187,96 @@ impl Event {
     }
 }
 
-/// What a reader of the journal needs to know of the sweep file.
+/// The part of the sweep file that a reader of the journal needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// The version of swath that wrote it.
+    /// The version of swath that wrote the header.
     pub swath: String,
     /// The study's name.
     pub name: String,
-    /// The pipeline it belongs to.
+    /// The pipeline that the study belongs to.
     pub pipeline: String,
     /// The stage of the pipeline.
     pub stage: String,
-    /// What everything random derives from.
+    /// The seed of the sweep, from which every random stream derives.
     pub seed: u64,
     /// The md5 of the sweep file's text.
     pub sweep: String,
-    /// What is optimised.
+    /// The objectives, the first one first.
     pub objectives: Vec<Objective>,
-    /// Every parameter a trial may have, in the order of the file.
+    /// Every parameter that a trial may have, in the order of the sweep file.
     pub params: Vec<Name>,
-    /// How many trials are wanted in all, if that is limited.
+    /// Total number of trials the sweep requests; `None` if it sets no number.
     pub trials: Option<u64>,
-    /// How many trials run at a time, which samplers may take into account.
+    /// Number of trials that run at the same time, which samplers may take into account.
     #[serde(default)]
     pub slots: u32,
     /// The reported key that counts the resource, if a scheduler uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Name>,
-    /// What a good answer must also keep.
+    /// The outcome constraints of the sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
-    /// With how many seeds each configuration runs, if with several.
+    /// Number of seeds per configuration; `None` if each configuration runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<u32>,
-    /// The commit the working directory was at, `-dirty` behind it if it had changes.
+    /// The commit of the working directory, with the suffix `-dirty` if there were uncommitted
+    /// changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
-    /// The md5 of the patch that says how the code differed from the commit.
+    /// The md5 of the patch between that commit and the working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_patch: Option<String>,
 }
 
-/// Where a configuration comes from.
+/// The origin of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// A sampler proposed it: its name.
+    /// A sampler proposed the configuration. The text is the sampler's name.
     Suggested(String),
-    /// The sweep file's `[[point]]` of this index, from 0.
+    /// The configuration is the sweep file's `[[point]]` of this index, from 0.
     Point(u32),
-    /// Its parameters were made from those of another trial, whose checkpoint it starts from.
+    /// The parameters derive from those of another trial, and the trial starts from that trial's
+    /// checkpoint.
     Cloned {
-        /// That trial.
+        /// The trial whose parameters and checkpoint are copied.
         from: TrialId,
-        /// The paused trial whose place it takes: with this event that one is stopped.
+        /// The paused trial that the new one replaces. This event also stops that trial.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<TrialId>,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
     },
-    /// The configuration of another trial with another seed.
+    /// The trial is a replicate: it has the configuration of this trial and another seed.
     Replicate(TrialId),
-    /// It ran elsewhere and was imported: from where.
+    /// The trial ran elsewhere and was imported. The text names the source.
     Imported(String),
-    /// A person added it.
+    /// A user added the configuration.
     Added,
 }
 
-/// Where an attempt runs.
+/// The machine and process that run an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// The machine.
+    /// The machine's host name.
     pub host: String,
-    /// The process, if it is one.
+    /// The process id, if the attempt is a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// When the kernel says the process started, in clock ticks since boot: tells a reused pid.
+    /// The start time of the process in clock ticks since boot, as the kernel gives it. It tells
+    /// the process from a later one with the same pid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_ticks: Option<u64>,
-    /// The kernel's boot id.
+    /// The kernel's boot id, which changes with every boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
-    /// The batch system's job.
+    /// The id of the batch system's job, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
 }
 
-/// What an attempt used.
+/// The resources that an attempt used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// User and system time of the process tree, in seconds.
@@ -279,25 +285,25 @@ pub struct Usage {
     pub peak_mib: f64,
 }
 
-/// Why a run of a study ended.
+/// The reason why a run of a study ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closing {
-    /// Every trial that was asked for has ended.
+    /// All requested trials have ended.
     Finished,
     /// The sampler has nothing left to propose.
     Exhausted,
-    /// Somebody interrupted it.
+    /// The run was interrupted from outside.
     Interrupted,
-    /// `limits.time` was reached.
+    /// The budget `limits.time` was reached.
     TimeLimit,
-    /// The time that this one run was given was over: `run --time`.
+    /// The time budget of this single run was used up: `run --time`.
     RunTime,
-    /// `limits.failures` was reached.
+    /// The budget `limits.failures` was reached.
     FailureLimit,
-    /// `limits.disk` was reached.
+    /// The budget `limits.disk` was reached.
     DiskLimit,
-    /// Several trials in a row failed within seconds (`limits.quick_failures`); they wait to run
+    /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,
 }

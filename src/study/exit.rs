@@ -1,45 +1,45 @@
-//! Every way an attempt can end.
+//! The ways in which an attempt can end.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// How an attempt ended.
+/// The way an attempt ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// It ended by itself with status 0, or the function returned `Ok`; or it was ended after all
-    /// of the resource that a trial gets.
+    /// The process exited with status 0, or the function returned `Ok`; or the attempt was ended
+    /// after it had used all of the trial's resource.
     Done,
-    /// It was paused at its resource, with a checkpoint.
+    /// The attempt was paused at its resource, with a checkpoint.
     Paused,
-    /// It was stopped by the scheduler's verdict.
+    /// The scheduler's verdict stopped the attempt.
     Stopped,
-    /// The person or the system interrupted the run; the trial waits to go on.
+    /// The user or the system interrupted the run; the trial waits to run again.
     Interrupted,
-    /// It failed.
+    /// The attempt failed.
     Failed(Failure),
-    /// The orchestrator or the node went away while it ran.
+    /// The orchestrator or the node went down while the attempt ran.
     Lost,
 }
 
-/// Why an attempt failed.
+/// The reason why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
-    /// It could not be started: the reason.
+    /// The process could not be started. The text is the reason.
     Spawn(String),
-    /// It ended with this status.
+    /// The process exited with this status.
     Code(i32),
-    /// This signal ended it.
+    /// This signal killed the process.
     Signal(i32),
-    /// It ran longer than `limits.trial_time`.
+    /// The attempt ran longer than `limits.trial_time`, which is the duration here.
     Timeout(Duration),
-    /// It wrote this error, the last line of a traceback say, and then ended like that.
+    /// The process wrote an error message, such as the last line of a traceback, before it ended.
     Raised {
-        /// The error in its own words.
+        /// The error message of the process.
         error: String,
-        /// The status or the signal.
+        /// The exit status or the signal.
         ended: Box<Self>,
     },
     /// The function returned this error.
@@ -49,9 +49,10 @@ pub enum Failure {
     /// The process that ran the trial elsewhere gave this reason: an ask-and-tell client, or the
     /// tool that an imported trial comes from.
     Told(String),
-    /// It ended well, but this objective was never reported or was not finite.
+    /// The attempt ended well, but an objective was never reported or is not finite. The text says
+    /// which one and why.
     NoObjective(String),
-    /// It used more memory than it was given.
+    /// The attempt used more memory than it was allotted.
     Memory,
 }
 
@@ -59,22 +60,22 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
-    /// A status other than 0, a signal, an error or a panic.
+    /// A nonzero status, a signal, an error or a panic.
     Crash,
-    /// Too long.
+    /// The attempt ran longer than `limits.trial_time`.
     Timeout,
-    /// Too much memory.
+    /// The attempt used more memory than it was allotted.
     Memory,
-    /// The orchestrator or the node went away.
+    /// The orchestrator or the node went down.
     Lost,
-    /// Never started.
+    /// The process could not be started.
     Spawn,
-    /// Ended without a finite objective.
+    /// The attempt ended well without a finite objective.
     Objective,
 }
 
 impl Failure {
-    /// Returns the class, as `[retry] on` names it.
+    /// Returns the class of the failure, as `[retry] on` names it.
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
@@ -91,7 +92,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// Returns how the process ended: without the error that it wrote before.
+    /// Returns the way the process ended, without the error message that it wrote before.
     #[must_use]
     pub fn ended(&self) -> &Self {
         match self {

@@ -1,4 +1,5 @@
-//! How each event changes a study: the only place where one does.
+//! Applies events to a study. Every change of a study is made here or in a helper that is called
+//! from here.
 
 use super::{
     Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally,
@@ -8,67 +9,67 @@ use crate::space::Name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// An event that cannot follow what happened before it: the journal is not one that swath wrote.
+/// An event that cannot follow the events before it: swath did not write this journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalEvent {
-    /// Sequence numbers must be dense.
+    /// The sequence numbers of the entries are not dense.
     #[error("entry {found} stands where {wanted} belongs")]
     OutOfOrder {
-        /// The number that belongs here.
+        /// The sequence number that the entry must have.
         wanted: u64,
-        /// The number found.
+        /// The sequence number that the entry has.
         found: u64,
     },
-    /// Only the first event opens a study, and it must.
+    /// The first entry does not open the study, or a later one does.
     #[error("the study must be opened exactly once, by the first entry")]
     Opening,
-    /// The journal is of a later version.
+    /// A newer version of swath wrote the journal.
     #[error("the journal has format {found}, this swath reads up to {known}; use a newer swath")]
     Newer {
-        /// The journal's version.
+        /// The journal's format version.
         found: u32,
-        /// The newest version known here.
+        /// The newest format version that this program reads.
         known: u32,
     },
-    /// Ids are dense.
+    /// The ids of the created trials are not dense.
     #[error("trial {found} is created where {wanted} belongs")]
     WrongId {
-        /// The id that belongs here.
+        /// The id that the trial must have.
         wanted: TrialId,
-        /// The id found.
+        /// The id that the trial has.
         found: TrialId,
     },
-    /// The trial was never created.
+    /// The entry names a trial that was never created.
     #[error("trial {0} does not exist")]
     NoSuchTrial(TrialId),
-    /// The trial is in no state for this.
+    /// The trial's state does not allow the event.
     #[error("trial {trial} is {state} and cannot be {what}")]
     WrongState {
-        /// The trial.
+        /// The trial's id.
         trial: TrialId,
-        /// Its state.
+        /// The trial's state in words.
         state: &'static str,
-        /// What was to happen.
+        /// The event in words.
         what: &'static str,
     },
-    /// The attempt is not the one that runs.
+    /// The entry names an attempt other than the running one.
     #[error("trial {trial} runs attempt {running}, not {found}")]
     WrongAttempt {
-        /// The trial.
+        /// The trial's id.
         trial: TrialId,
-        /// The attempt that runs.
+        /// The running attempt, or the next one if the event starts an attempt.
         running: Attempt,
-        /// The attempt named.
+        /// The attempt that the entry names.
         found: Attempt,
     },
 }
 
 impl Study {
-    /// Folds one entry in. An attempt that ends after the scheduler judged it ends as judged,
-    /// however the process took it. The study is unchanged if this fails.
+    /// Applies one entry. An attempt that ends after the scheduler judged it gets the end that the
+    /// scheduler decided, whatever the process's exit was. The study is unchanged if this fails.
     ///
     /// # Errors
-    /// [`IllegalEvent`] if the entry cannot follow what happened before.
+    /// [`IllegalEvent`] if the entry cannot follow the entries before it.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
         if entry.seq != self.next_seq {
             return Err(IllegalEvent::OutOfOrder {
@@ -80,25 +81,30 @@ impl Study {
             return Err(IllegalEvent::Opening);
         }
         self.fold(entry)?;
+        // The counters change last, so that a rejected entry leaves the study as it was.
         self.next_seq += 1;
         self.tell_time(entry);
         Ok(())
     }
 
-    /// Adds the time since the entry before to what the runs have used, as far as it counts.
+    /// Adds the time since the previous entry to the time that the runs have used, unless it does
+    /// not count.
     fn tell_time(&mut self, entry: &Entry) {
         let since = self
             .at
             .map_or(Duration::ZERO, |before| entry.at.since(before));
         self.used += match entry.away {
             Some(away) => since.saturating_sub(Duration::from_micros(away)),
-            // Journals of earlier versions do not say where a run began.
+            // Journals of earlier versions do not mark where a run begins. An edit is the first
+            // entry of a run there, so the time before it lies between two runs.
             None if self.is_timed && !matches!(entry.event, Event::Edited { .. }) => since,
             None => Duration::ZERO,
         };
         self.is_timed = match entry.event {
+            // Until the next run starts, time does not count for the sweep.
             Event::Closed { .. } => false,
             Event::Opened { .. } | Event::Started { .. } => true,
+            // The first entry of a writer carries `away`, so a run is active from here on.
             _ => self.is_timed || entry.away.is_some(),
         };
         self.at = Some(entry.at);
@@ -137,11 +143,15 @@ impl Study {
                     });
                 }
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
+                // Replicates refer to the first trial of a configuration, never to another
+                // replicate, because `head` follows one reference only.
                 if let super::Origin::Replicate(of) = origin
                     && (self.trial(*of).is_none() || self.head(*of) != *of)
                 {
                     return Err(IllegalEvent::NoSuchTrial(*of));
                 }
+                // A clone replaces a paused trial in the same event, so that a crash between the
+                // two cannot leave both or neither.
                 if let super::Origin::Cloned {
                     instead: Some(other),
                     why,
@@ -179,6 +189,7 @@ impl Study {
                 }
                 found.start(entry.at, *until, *slot, *resume);
                 self.enter(*trial, TrialState::Running);
+                // A new attempt reopens the study: a run is active again.
                 self.closed = None;
             }
             Event::Placed {
@@ -207,6 +218,8 @@ impl Study {
                     self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
                 found.why = Some(why.clone());
                 found.verdict = Some(*verdict);
+                // A running trial stops when its attempt ends. A paused trial has no attempt whose
+                // end could stop it.
                 if *verdict == Verdict::Stop && found.state == TrialState::Paused {
                     self.enter(*trial, TrialState::Stopped);
                 }
@@ -217,10 +230,12 @@ impl Study {
                 exit,
                 usage,
             } => {
+                // The objective is looked up before the trial is borrowed to be changed.
                 let missing = self.missing_objective(*trial);
                 let found = self.expect_attempt(*trial, *attempt, "ended")?;
                 let state = found.end(entry.at, exit, *usage, missing);
                 self.enter(*trial, state);
+                // A trial's result counts from its end on, so the incumbent may change here.
                 self.challenge(*trial);
             }
             Event::Requeued {
@@ -235,12 +250,13 @@ impl Study {
                     "requeued",
                 )?;
                 found.not_before = *not_before;
+                // A forgiven failure does not use up one of the trial's retries.
                 found.failures = found.failures.saturating_sub(u32::from(*forgiven));
                 self.enter(*trial, TrialState::Waiting);
             }
             Event::Removed { trials } => self.remove(trials)?,
             Event::Restored { trials } => self.restore(trials)?,
-            // They tell why nothing started there; no trial is changed by it.
+            // These entries explain why nothing started in a slot. They change no trial.
             Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Closed { why } => self.closed = Some(why.clone()),
         }
@@ -295,8 +311,9 @@ impl Study {
         })
     }
 
-    /// Moves a trial to a state, keeping the sets and counts that depend on it.
+    /// Moves a trial to a state and updates the sets and counts that depend on it.
     fn enter(&mut self, id: TrialId, state: TrialState) {
+        // Every caller has checked that the trial exists, so there is nothing to report here.
         let Ok(trial) = self.trial_mut(id) else {
             return;
         };
@@ -308,6 +325,7 @@ impl Study {
             other => *self.counts.of(&other) -= 1,
         }
         match state {
+            // A trial outside the space stays waiting but is never offered to a slot.
             TrialState::Waiting if outside => {}
             TrialState::Waiting => drop(self.waiting.insert(id)),
             TrialState::Running => drop(self.running.insert(id)),
@@ -315,7 +333,8 @@ impl Study {
         }
     }
 
-    /// Says which objective a trial that ended well has failed to report.
+    /// Returns the reason why an objective has no value: the first objective that the trial did not
+    /// report or whose value is not finite. `None` if all of them have values.
     fn missing_objective(&self, id: TrialId) -> Option<String> {
         let trial = self.trial(id)?;
         let missing = self
@@ -330,8 +349,10 @@ impl Study {
         ))
     }
 
-    /// Fits older trials to an edited sweep file.
+    /// Fits older trials to an edited sweep file: new parameters get their `fill` values, and the
+    /// trials in `outside`, which is sorted, no longer count.
     fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
+        // `outside` is decided anew by each edit: a trial that fits the space again counts again.
         for trial in &mut self.trials {
             trial.misfit = outside.binary_search(&trial.id).is_ok();
             trial.outside = trial.misfit || trial.removed;
@@ -344,6 +365,8 @@ impl Study {
                 trial.params = trial.params.iter().cloned().chain(missing).collect();
             }
         }
+        // An edit may both exclude waiting trials and bring back excluded ones, so the set is
+        // rebuilt.
         let waits = |trial: &&Trial| trial.state == TrialState::Waiting && !trial.outside;
         self.waiting = self
             .trials
@@ -354,7 +377,7 @@ impl Study {
         self.recount();
     }
 
-    /// Finds anew how many trials count, and the best of them.
+    /// Recomputes the number of trials that count, and the incumbent.
     pub(super) fn recount(&mut self) {
         self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
         self.elect();
@@ -367,6 +390,8 @@ impl super::Counts {
             TrialState::Complete => &mut self.complete,
             TrialState::Stopped => &mut self.stopped,
             TrialState::Paused => &mut self.paused,
+            // Waiting and running trials have no count of their own. Callers handle both before
+            // they look up a count.
             TrialState::Failed | TrialState::Waiting | TrialState::Running => &mut self.failed,
         }
     }
@@ -426,6 +451,8 @@ impl Trial {
         self.verdict = None;
         self.started_at = self.started_at.or(Some(at));
         self.attempt_at = Some(at);
+        // A fresh attempt starts from the beginning, so the reports of earlier attempts would
+        // distort its result.
         if !resume {
             self.metrics.clear();
             self.texts.clear();
@@ -440,6 +467,8 @@ impl Trial {
     }
 
     fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objectives: &[Objective]) {
+        // This report came after the trial had used all of its resource. It is counted, and changes
+        // no result.
         if matches!(record, LogRecord::Beyond { .. }) {
             self.beyond += 1;
             return;
@@ -451,10 +480,13 @@ impl Trial {
             self.records.push(record.clone());
             return;
         };
+        // The value before this report decides whether this report is the best one so far, so it is
+        // read before the metrics are updated.
         let before = objectives
             .first()
             .and_then(|objective| self.objective(objective));
         self.reports += 1;
+        // An edited sweep file may introduce a resource after the first reports.
         if resource.is_some() {
             self.axis = Axis::of(resource);
         }
@@ -490,15 +522,18 @@ impl Trial {
         self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
         let (exit, state) = match (self.verdict, exit, missing_objective) {
-            // However it was ended, it has had all that a trial gets.
+            // The trial has used all of its resource, whichever way the process then ended.
             (Some(Verdict::Complete), _, None) => (Exit::Done, TrialState::Complete),
             (Some(Verdict::Complete), _, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
             }
+            // The scheduler's verdict takes precedence over the exit, because a process that is
+            // told to end may do so in any way.
             (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => {
                 (Exit::Stopped, TrialState::Stopped)
             }
             (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
+            // Neither is the trial's fault: it waits and runs again.
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
             (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
             (_, Exit::Done, Some(why)) => {
@@ -512,9 +547,11 @@ impl Trial {
     }
 }
 
-/// Takes off what adding has left behind the clock's last digit: 5.133, not 5.132999999999999.
+/// Removes rounding errors of the addition beyond the clock's resolution: 5.133, not
+/// 5.132999999999999.
 fn to_the_microsecond(seconds: f64) -> f64 {
     let micros = seconds * 1e6;
+    // Beyond 2^53 microseconds a float has no such digit to round to.
     if micros.abs() < 9e15 {
         micros.round() / 1e6
     } else {

@@ -1,4 +1,4 @@
-//! A kind of sampler, scheduler, executor or tracker: one line in its registry.
+//! A kind of sampler, scheduler, executor or tracker: one entry in its registry.
 
 use super::Setting;
 use crate::source::{Diagnostics, Opt, Section};
@@ -9,44 +9,46 @@ use std::fmt;
 /// The registries feed the parser, "did you mean", the generated reference and the conformance
 /// suites.
 pub struct Kind<T: ?Sized> {
-    /// How a sweep file names it.
+    /// The name of the kind in a sweep file.
     pub name: &'static str,
-    /// What it is, in half a line.
+    /// A description of half a line, for the generated reference.
     pub about: &'static str,
-    /// The publication that describes its method.
+    /// The publication that describes the method, if there is one.
     pub paper: Option<&'static str>,
-    /// The keys that its own table takes. Other keys are refused before [`build`](Self::build) is
+    /// The keys of the kind's own table. Other keys are refused before [`build`](Self::build) is
     /// called.
     pub options: &'static [Opt],
-    /// Facts that other parts act on, so that none of them compares names.
+    /// Facts that other parts of the program act on, so that none of them compares names.
     pub capabilities: &'static [Capability],
-    /// Makes one from its own table of the sweep file (empty if there is none); returns `None`
-    /// after reporting what is wrong. Called by [`make`](Self::make).
+    /// Builds an instance from its own table of the sweep file; the table is empty if the file has
+    /// none. Returns `None` after reporting the errors to the diagnostics. Called by
+    /// [`make`](Self::make).
     pub build: fn(Section, &Setting, &mut Diagnostics) -> Option<Box<T>>,
 }
 
-/// A fact about a kind that other parts act on.
+/// A fact about a kind that other parts of the program act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Capability {
-    /// A scheduler lets trials go on from copies of other trials' checkpoints: the checkpoints of
-    /// trials that may be copied are kept, a configuration has no replicates, and recorded curves
-    /// cannot show what would have happened.
+    /// A scheduler continues trials from copies of other trials' checkpoints. The checkpoints of
+    /// trials that may be copied are then kept, a configuration has no replicates, and recorded
+    /// curves cannot show what would have happened.
     Clones,
-    /// A sampler proposes each configuration once and then ends: without `trials` a sweep runs
-    /// until then.
+    /// A sampler proposes each configuration once and then ends. A sweep without `trials` then runs
+    /// until all of them are proposed.
     Enumerates,
     /// A sampler proposes configurations without regard to results.
     Independent,
-    /// A scheduler compares trials at the resources `min × reductionⁿ`.
+    /// A scheduler compares trials at rungs: at the resources `min × reductionⁿ`.
     Rungs,
-    /// An executor runs trials on this machine, so that its cores, memory and GPUs are shared out.
+    /// An executor runs trials on this machine, so its cores, memory and GPUs are divided among the
+    /// slots.
     Local,
 }
 
 impl<T: ?Sized> Kind<T> {
-    /// Makes one from its own table of the sweep file, after refusing the keys that it does not
-    /// take; returns `None` after reporting what is wrong.
+    /// Builds an instance from its own table of the sweep file, after refusing the keys that the
+    /// kind does not have. Returns `None` after reporting the errors to `diagnostics`.
     pub fn make(
         &self,
         mut section: Section,
@@ -57,7 +59,7 @@ impl<T: ?Sized> Kind<T> {
         (self.build)(section, setting, diagnostics)
     }
 
-    /// Returns whether it has a capability.
+    /// Returns whether the kind has `capability`.
     #[must_use]
     pub fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
@@ -78,7 +80,7 @@ impl<T: ?Sized> fmt::Debug for Kind<T> {
     }
 }
 
-/// Finds a kind by name.
+/// Finds a kind by its name; the match is exact.
 #[must_use]
 pub fn find<'a, T: ?Sized>(kinds: &'a [Kind<T>], name: &str) -> Option<&'a Kind<T>> {
     kinds.iter().find(|kind| kind.name == name)

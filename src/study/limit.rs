@@ -1,5 +1,5 @@
-//! Outcome limits: what a trial must also keep to be a good answer. Soft: one that breaks a limit
-//! is complete, but ranks behind all that keep it.
+//! Outcome constraints: bounds on the reported metrics of a trial. They are soft: a trial that
+//! violates one is complete, but ranks behind all trials that satisfy them.
 
 use super::{Objective, Score, Trial};
 use crate::space::Name;
@@ -7,21 +7,23 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A bound on a reported metric: its value in the report that counts, else its last value.
+/// An outcome constraint: a bound on a metric's value in the counted report, else on its last
+/// value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
-    /// The reported name.
+    /// The reported name of the metric.
     pub metric: Name,
-    /// The least value allowed.
+    /// The smallest allowed value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// The largest value allowed.
+    /// The largest allowed value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
 
 impl Limit {
-    /// Returns how far a value lies beyond the nearer bound; not above 0 if it keeps the limit.
+    /// Returns how far a value lies beyond the nearer bound; 0 or negative if it satisfies the
+    /// constraint.
     #[must_use]
     pub fn excess(&self, value: f64) -> f64 {
         let over = self.max.map_or(f64::NEG_INFINITY, |max| value - max);
@@ -29,8 +31,8 @@ impl Limit {
         over.max(under)
     }
 
-    /// Returns by how much a value breaks the limit, as a share of the bound where that is not 0; 0
-    /// if it is kept.
+    /// Returns by how much a value violates the constraint, relative to the bound unless the bound
+    /// is 0. Returns 0 if the value satisfies the constraint.
     #[must_use]
     pub fn violation(&self, value: f64) -> f64 {
         let share = |beyond: f64, bound: f64| beyond / if bound == 0.0 { 1.0 } else { bound.abs() };
@@ -51,9 +53,9 @@ impl fmt::Display for Limit {
 }
 
 impl Trial {
-    /// Returns the value that a limit is about, if the trial reported a finite one: that of the
-    /// report that counts, else the last one (of a metric that is reported apart, such as once at
-    /// the end).
+    /// Returns the constrained value if the trial reported a finite one: that of the counted
+    /// report, else the last one (for a metric that is reported separately, such as once at the
+    /// end).
     #[must_use]
     pub fn limited(&self, limit: &Limit) -> Option<f64> {
         let at_best = self
@@ -64,14 +66,14 @@ impl Trial {
         at_best.or_else(last).filter(|value| value.is_finite())
     }
 
-    /// Returns whether the trial keeps all limits; `None` before its first report.
+    /// Returns whether the trial satisfies all constraints; `None` before its first report.
     #[must_use]
     pub fn feasible(&self, limits: &[Limit]) -> Option<bool> {
         (self.reports > 0).then(|| self.violation(limits) == 0.0)
     }
 
-    /// Returns by how much all limits together are broken: 0 if every one is kept, infinite if one
-    /// was not even reported.
+    /// Returns the sum of all violations: 0 if every constraint is satisfied, infinite if a
+    /// constrained metric has no finite value.
     #[must_use]
     pub fn violation(&self, limits: &[Limit]) -> f64 {
         let each = |limit| {
@@ -81,7 +83,7 @@ impl Trial {
         limits.iter().map(each).sum()
     }
 
-    /// Says which limits are broken, in words: `latency is 31, the limit is latency <= 20`.
+    /// Describes the violated constraints in words: `latency is 31, the limit is latency <= 20`.
     #[must_use]
     pub fn broken(&self, limits: &[Limit]) -> Vec<String> {
         let broken = |limit: &Limit| match self.limited(limit) {
@@ -97,28 +99,29 @@ impl Trial {
     }
 }
 
-/// How good a configuration is: what is compared to find the best.
+/// The rank data of a configuration, which are compared to find the incumbent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// By how much it breaks the limits; 0 if it keeps them all.
+    /// Sum of the constraint violations; 0 if the configuration satisfies all of them.
     pub violation: f64,
-    /// Whether it ran with as many seeds as the sweep wants.
+    /// Whether the configuration ran with as many seeds as the sweep requests.
     pub proven: bool,
-    /// The oriented objectives: of several seeds their means.
+    /// The oriented objectives, as means over the seeds.
     pub scores: Vec<f64>,
-    /// How many complete trials these are the mean of.
+    /// Number of complete trials in these means.
     pub seeds: usize,
 }
 
 impl Standing {
-    /// Returns whether it is better by the first objective; see [`compare`](Self::compare).
+    /// Returns whether this configuration is better by the first objective; see
+    /// [`compare`](Self::compare).
     #[must_use]
     pub fn beats(&self, other: &Self) -> bool {
         self.compare(other).is_lt()
     }
 
-    /// Orders by the first objective, the best first; before all that breaks a limit what keeps
-    /// them, then what ran with all its seeds.
+    /// Orders configurations, the best first: by smaller violation of the outcome constraints, then
+    /// configurations that ran with all their seeds, then by the first objective.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         let key = |standing: &Self| {
@@ -133,7 +136,7 @@ impl Standing {
         a.total_cmp(&x).then(b.total_cmp(&y)).then(c.total_cmp(&z))
     }
 
-    /// Returns the mean of objective number `at` as it was reported.
+    /// Returns the mean of objective number `at`, from 0, in the units of the report.
     #[must_use]
     pub fn value(&self, at: usize, objective: &Objective) -> Option<f64> {
         self.scores

@@ -1,12 +1,12 @@
-//! A measured number that keeps NaN and the infinities through JSON.
+//! A measured number whose NaN and infinities survive JSON.
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// A measured number; in JSON NaN and the infinities are `"nan"`, `"inf"` and `"-inf"`.
+/// A measured number. In JSON, NaN and the infinities are `"nan"`, `"inf"` and `"-inf"`.
 ///
-/// Equal to itself even if it is NaN, so that two studies that were told the same are equal.
+/// NaN equals NaN, so that two studies that folded the same events are equal.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric(pub f64);
 

@@ -1,8 +1,8 @@
-//! The model of a study: what can happen, and what is known once it has. No I/O, no clock, no
-//! randomness.
+//! The model of a study: the events that can occur and the state they lead to. The module does no
+//! I/O and reads neither the clock nor a random generator.
 //!
-//! A [`Study`] is the fold of [`Event`]s and of nothing else: [`Study::apply`] is the only way it
-//! changes, for a live run, a resumed one and a reader alike. Read [`event`] first.
+//! A [`Study`] is the fold of its [`Event`]s and of nothing else. [`Study::apply`] is the only way
+//! to change it, for a live run, a resumed run and a reader alike. Read [`event`] first.
 
 pub mod absence;
 pub mod axis;
@@ -48,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Everything known about one run of a sweep.
+/// The state of one sweep: its header, its trials, and the indexes and counts derived from them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Study {
     header: Header,
@@ -58,50 +58,52 @@ pub struct Study {
     best: Option<TrialId>,
     counts: Counts,
     counted: u64,
-    /// How many were imported.
+    /// Number of imported trials. Absent in snapshots of earlier versions, then 0.
     #[serde(default)]
     imported: u64,
     closed: Option<Closing>,
-    /// The other trials of each configuration that runs with several seeds, by its first.
+    /// For each configuration that runs with several seeds: the ids of its replicates after the
+    /// first one, by the id of the first one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     replicas: BTreeMap<TrialId, Vec<TrialId>>,
     next_seq: u64,
     at: Option<Timestamp>,
-    /// How long all runs together have taken, up to the last entry.
+    /// Time that all runs together have taken, up to the last entry.
     #[serde(default)]
     used: Duration,
-    /// Whether time passes for the sweep: a run has begun and was not closed.
+    /// Whether the sweep's time is running: a run has started and was not closed.
     #[serde(default)]
     is_timed: bool,
 }
 
-/// How many trials are in each final state.
+/// The number of trials in each state other than waiting and running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Complete.
+    /// Number of complete trials.
     pub complete: u64,
-    /// Stopped by the scheduler.
+    /// Number of trials that the scheduler stopped.
     pub stopped: u64,
-    /// Failed.
+    /// Number of failed trials.
     pub failed: u64,
-    /// Paused.
+    /// Number of paused trials, which may be resumed.
     pub paused: u64,
 }
 
 impl Study {
-    /// Returns what the sweep file says that readers need.
+    /// Returns the part of the sweep file that readers of the journal need.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Returns all trials in the order of their ids; the trial of id n is at n − 1.
+    /// Returns all trials in the order of their ids; the trial with id n is at index n − 1.
     #[must_use]
     pub fn trials(&self) -> &[Trial] {
         &self.trials
     }
 
-    /// Returns everything but the trials, for who stores those apart.
+    /// Returns a copy of the study without its trials, for callers that store the trials
+    /// separately.
     #[must_use]
     pub fn without_trials(&self) -> Self {
         Self {
@@ -115,20 +117,20 @@ impl Study {
         }
     }
 
-    /// Adds trials that were stored apart, in the order of their ids.
+    /// Appends trials that were stored separately. They must come in the order of their ids.
     #[must_use]
     pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
         self.trials.extend(trials);
         self
     }
 
-    /// Returns a trial by its id.
+    /// Returns the trial with this id, or `None` if it was never created.
     #[must_use]
     pub fn trial(&self, id: TrialId) -> Option<&Trial> {
         self.trials.get((id.0 as usize).checked_sub(1)?)
     }
 
-    /// Returns the id the next created trial will have.
+    /// Returns the id that the next created trial will get.
     #[must_use]
     pub fn next_id(&self) -> TrialId {
         TrialId(
@@ -138,70 +140,72 @@ impl Study {
         )
     }
 
-    /// Returns the trials that wait for a slot, lowest id first.
+    /// Returns the ids of the trials that wait for a slot, lowest first.
     pub fn waiting(&self) -> impl Iterator<Item = TrialId> {
         self.waiting.iter().copied()
     }
 
-    /// Returns the trials that run, lowest id first.
+    /// Returns the ids of the running trials, lowest first.
     pub fn running(&self) -> impl Iterator<Item = TrialId> {
         self.running.iter().copied()
     }
 
-    /// Returns how many run.
+    /// Returns the number of running trials.
     #[must_use]
     pub fn running_count(&self) -> usize {
         self.running.len()
     }
 
-    /// Returns how many trials are in each state that is not waiting or running.
+    /// Returns the number of trials in each state other than waiting and running.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Returns how many trials count towards the total the sweep file asks for: all but imported
-    /// ones and those outside the space.
+    /// Returns the number of trials that count towards `trials` of the sweep file: all except
+    /// imported trials and trials outside the space.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.counted
     }
 
-    /// Returns how many trials ran elsewhere and were imported.
+    /// Returns the number of trials that ran elsewhere and were imported.
     #[must_use]
     pub fn imported(&self) -> u64 {
         self.imported
     }
 
-    /// Returns the best complete trial by the first objective, the earlier one of equals; of
-    /// configurations that ran with several seeds, the first trial of the one with the best mean.
-    /// What breaks a limit comes after all that keeps it. Trials outside the space do not count.
+    /// Returns the incumbent: the best complete trial by the first objective. The earlier of two
+    /// equal trials wins. For configurations that ran with several seeds it is the first trial of
+    /// the configuration with the best mean. Configurations that violate an outcome constraint rank
+    /// behind all that satisfy every one. Trials outside the space do not count.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Trial> {
         self.trial(self.best?)
     }
 
-    /// Returns why the last run ended, `None` while one goes on or if it was killed.
+    /// Returns the reason why the last run ended, or `None` while a run is active or if the last
+    /// run was killed.
     #[must_use]
     pub fn closed(&self) -> Option<&Closing> {
         self.closed.as_ref()
     }
 
-    /// Returns the sequence number the next entry must have.
+    /// Returns the sequence number that the next entry must have.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
-    /// Returns when the last event happened.
+    /// Returns the time of the last event, or `None` before the first one.
     #[must_use]
     pub fn at(&self) -> Option<Timestamp> {
         self.at
     }
 
-    /// Returns how long all runs of the study together have taken, up to the last event: the time
-    /// between two runs does not count, nor the time in which a run stood still. A run that was
-    /// killed counts up to its last event.
+    /// Returns the time that all runs of the study together have taken, up to the last event. The
+    /// time between two runs does not count, nor does the time during which a run was suspended. A
+    /// killed run counts up to its last event.
     #[must_use]
     pub fn used(&self) -> Duration {
         self.used

@@ -1,37 +1,38 @@
-//! What is optimised, and the one place where its sign is flipped.
+//! Objectives, and the one place where the sign of a maximized metric is flipped.
 
 use super::Metric;
 use crate::space::Name;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Whether small or large is good.
+/// The direction of optimization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Small is good.
+    /// Smaller values are better.
     Min,
-    /// Large is good.
+    /// Larger values are better.
     Max,
 }
 
-/// The rule that makes one value of all that a trial reported of an objective.
+/// The rule that reduces all reported values of an objective to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     /// The best finite value.
     Best,
     /// The last value.
     Last,
-    /// The mean of all values: of a script that reports once a fold.
+    /// The mean of all values, for a script that reports once per fold.
     Mean,
     /// The median of all values.
     Median,
-    /// The mean of the last values, as many as this number (at least 1): `last:3`.
+    /// The mean of the last values; the number says how many and is at least 1: `last:3`.
     LastMean(u32),
 }
 
 impl Take {
-    /// Reads the word of a sweep file: `best`, `last`, `mean`, `median` or `last:3`.
+    /// Parses the word of a sweep file: `best`, `last`, `mean`, `median` or `last:3`. Returns
+    /// `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word {
@@ -48,13 +49,13 @@ impl Take {
         })
     }
 
-    /// Returns whether the value comes from several reports, so that no single one counts.
+    /// Returns whether the rule combines several reports, so that no single report counts.
     #[must_use]
     pub fn averages(self) -> bool {
         matches!(self, Self::Mean | Self::Median | Self::LastMean(_))
     }
 
-    /// Says in words which value is taken: `the mean of a trial's reports`.
+    /// Returns the rule in words: `the mean of a trial's reports`.
     #[must_use]
     pub fn describe(self) -> String {
         match self {
@@ -67,8 +68,9 @@ impl Take {
         }
     }
 
-    /// Applies a rule that [averages](Self::averages). `None` if there is no value, or if one of
-    /// those it takes is not finite: leaving a failed fold out would flatter the trial.
+    /// Applies a rule that [averages](Self::averages) to all reported values, in their order.
+    /// Returns `None` if there is no value, or if one that the rule uses is not finite: omitting a
+    /// failed fold would flatter the trial.
     #[must_use]
     pub fn average(self, reported: &[Metric]) -> Option<f64> {
         let count = match self {
@@ -93,7 +95,7 @@ impl Take {
                 halves()
             });
         }
-        // A running mean, so that no sum overflows.
+        // A running mean, because a sum could overflow.
         let mean = taken.iter().zip(1..).fold(0.0, |mean, (number, n)| {
             mean + (number - mean) / f64::from(n)
         });
@@ -127,14 +129,14 @@ impl<'de> Deserialize<'de> for Take {
     }
 }
 
-/// A metric to optimise.
+/// A metric to optimize.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objective {
-    /// The reported name.
+    /// The reported name of the metric.
     pub metric: Name,
-    /// Whether small or large is good.
+    /// The direction of optimization.
     pub goal: Goal,
-    /// Which report counts.
+    /// The rule that selects or averages the trial's reports.
     pub take: Take,
 }
 
@@ -143,7 +145,7 @@ pub struct Objective {
 pub struct Score(f64);
 
 impl Score {
-    /// Takes a number that is oriented already: a mean of scores.
+    /// Wraps a number that is already oriented, such as a mean of scores.
     pub(crate) fn of(oriented: f64) -> Self {
         Self(oriented)
     }
@@ -156,7 +158,7 @@ impl Score {
 }
 
 impl Objective {
-    /// Orients a reported value so that smaller is better; `None` unless it is finite.
+    /// Orients a reported value so that smaller is better; `None` unless the value is finite.
     #[must_use]
     pub fn score(&self, value: f64) -> Option<Score> {
         let oriented = match self.goal {
@@ -166,7 +168,7 @@ impl Objective {
         value.is_finite().then_some(Score(oriented))
     }
 
-    /// Undoes [`score`](Self::score).
+    /// Returns the reported value of a score: the inverse of [`score`](Self::score).
     #[must_use]
     pub fn value(&self, score: Score) -> f64 {
         match self.goal {

@@ -1,14 +1,14 @@
-//! What a trial can say that the study remembers.
+//! The records of a trial that the journal keeps.
 
 use super::Metric;
 use crate::space::{Name, Params, Value};
 use serde::{Deserialize, Serialize};
 
-/// A reported value: a number that may decide something, or a text or switch that describes.
+/// A reported value: a number, which may decide, or a text or flag, which only describes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Datum {
-    /// A switch.
+    /// A flag.
     Flag(bool),
     /// A number; NaN and infinities are kept.
     Number(Metric),
@@ -16,111 +16,113 @@ pub enum Datum {
     Text(String),
 }
 
-/// Something a trial said that goes into the journal. Metrics (by the hundred thousand) do not:
-/// they stay in the trial's folder.
+/// A record that goes into the journal. Metrics do not: there may be hundreds of thousands of them,
+/// so they stay in the trial's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogRecord {
-    /// What decides: one object a step, keys in the order they were given.
+    /// Reported values, which decide: one object per step.
     Report {
-        /// The values, in the order they were given.
+        /// The values, in the order of the trial's line.
         #[serde(with = "ordered")]
         values: Vec<(Name, Datum)>,
     },
-    /// A report that came after all of the resource that a trial gets: it is kept, and counts
-    /// for nothing.
+    /// A report that came after the trial had used all of its resource. It is kept and counts for
+    /// nothing.
     Beyond {
-        /// The values, in the order they were given.
+        /// The values, in the order of the trial's line.
         #[serde(with = "ordered")]
         values: Vec<(Name, Datum)>,
     },
-    /// A data set that was read.
+    /// A data set that the trial read.
     Dataset {
-        /// Its path: relative inside the workdir, absolute outside.
+        /// The path: relative inside the workdir, absolute outside.
         data_dir: String,
-        /// What it was used for: `train`, `validation`, `test`, or empty.
+        /// The purpose of the data set: `train`, `validation`, `test`, or empty.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         role: String,
-        /// Its DVC digest, 32 hexadecimal digits, `.dir` behind that of a folder; `None` if it
-        /// could not be read.
+        /// The DVC digest: 32 hexadecimal digits, followed by `.dir` for a folder; `None` if the
+        /// data set could not be read.
         md5: Option<String>,
-        /// Bytes in all.
+        /// Total size in bytes.
         size: u64,
-        /// Files in all.
+        /// Total number of files.
         files: u64,
-        /// What of it is not part of the digest, and why: `latest: a symbolic link to nothing`.
+        /// The parts that the digest leaves out, each with the reason: `latest: a symbolic link to
+        /// nothing`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         partial: Vec<String>,
     },
-    /// A model that was written.
+    /// A model that the trial wrote.
     Model {
-        /// Its path relative to the workdir.
+        /// The path relative to the workdir.
         model_path: String,
-        /// Its DVC digest; `None` if there is none, for the reason in `doubt`.
+        /// The DVC digest; `None` if there is none, for the reason in `doubt`.
         md5: Option<String>,
-        /// Bytes in all.
+        /// Total size in bytes.
         size: u64,
-        /// The step of the report that named it.
+        /// The step of the report that named the model.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<f64>,
-        /// The path of its bytes relative to the trial's folder, if they were held. They are
-        /// released once a later version is recorded and this one is not the one that counts.
+        /// The path of the held copy relative to the trial's folder, if a copy was made. The copy
+        /// is released once a later version is recorded and this version is not the one that
+        /// counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held: Option<String>,
-        /// Whether the trial asked to keep this version whatever comes later.
+        /// Whether the trial asked to keep this version regardless of later ones.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keep: bool,
-        /// Why it has no digest.
+        /// The reason why the model has no digest.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         doubt: Option<String>,
-        /// What of it is not part of the digest, and why.
+        /// The parts that the digest leaves out, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         partial: Vec<String>,
     },
-    /// What is known of a model that was just recorded: how many parameters it has, how much memory
-    /// it takes, and whatever else was said of it.
+    /// Facts about a model that was just recorded: its number of parameters, its memory, and any
+    /// others that the trial gave.
     Facts {
         /// The model's path relative to the workdir.
         model_path: String,
-        /// The facts; `best` is true for one that the trial itself calls its best.
+        /// The facts. `best` is true for a model that the trial itself calls its best.
         facts: Params,
     },
-    /// A parameter that the trial chose or found out itself.
+    /// A parameter that the trial chose or determined itself.
     Param {
-        /// Its name.
+        /// The parameter's name.
         name: Name,
-        /// Its value.
+        /// The parameter's value.
         value: Value,
     },
     /// A file that was stored under `artifacts/`.
     Artifact {
-        /// Its path relative to the trial's folder.
+        /// The path relative to the trial's folder.
         path: String,
-        /// Its DVC digest.
+        /// The DVC digest.
         md5: Option<String>,
-        /// Bytes in all.
+        /// Total size in bytes.
         size: u64,
-        /// What of it was not stored, and why.
+        /// The parts that were not stored, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         partial: Vec<String>,
     },
-    /// An attempt that ended well gave no number under the name of a metric that decides.
+    /// An attempt that ended well reported no number for a metric that decides.
     Absent {
         /// The metric.
         metric: Name,
-        /// Why there is none, to follow the name: `was a text (..), not a number`.
+        /// The reason, worded to follow the metric's name: `was a text (..), not a number`.
         why: String,
     },
     /// A final result that is neither report nor model.
     Output {
-        /// Its name.
+        /// The result's name.
         name: Name,
-        /// Its value.
+        /// The result's value.
         value: Value,
     },
     /// A checkpoint is complete in the checkpoint folder.
     Checkpoint {
-        /// The resource it stands at, if the trial said so.
+        /// The resource at which the checkpoint was taken, if the trial gave it.
         step: Option<f64>,
     },
     /// A free text.
@@ -128,15 +130,15 @@ pub enum LogRecord {
         /// The text.
         text: String,
     },
-    /// Something was wrong with what the trial wrote; the rest of it was kept.
+    /// Part of the trial's output was wrong; the rest of it was kept.
     Warning {
-        /// What was wrong, where, and what to do.
+        /// The problem, its place, and the remedy.
         text: String,
     },
 }
 
 pub(super) mod ordered {
-    //! A list of pairs as a JSON object, order kept.
+    //! Serializes a list of pairs as a JSON object and keeps the order.
     use super::{Datum, Name};
     use crate::space::known::Known;
     use serde::de::{MapAccess, Visitor};

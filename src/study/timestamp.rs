@@ -1,21 +1,22 @@
-//! When something happened.
+//! Points in time, as the journal and the exports store them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// A moment in UTC, to the microsecond; RFC 3339 in JSON and CSV.
+/// A point in time in UTC, with microsecond resolution; RFC 3339 in JSON and CSV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// Reads the wall clock. Only the outermost layers do this; everything else is handed the time.
+    /// Reads the wall clock. Only the outermost layers call this; all others receive the time as an
+    /// argument.
     #[must_use]
     pub fn now() -> Self {
         Self::from_micros(jiff::Timestamp::now().as_microsecond())
     }
 
-    /// Makes a moment from microseconds since 1970; out-of-range numbers are clamped.
+    /// Converts microseconds since 1970. Out-of-range numbers are clamped.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         let fallback = if micros < 0 {
@@ -26,13 +27,13 @@ impl Timestamp {
         Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(fallback))
     }
 
-    /// Returns microseconds since 1970.
+    /// Returns the microseconds since 1970; negative before it.
     #[must_use]
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
     }
 
-    /// Returns the time since `earlier`, zero if the clock went backwards.
+    /// Returns the time since `earlier`, or zero if the clock went backwards.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.as_micros() - earlier.as_micros()).unwrap_or(0))

@@ -1,9 +1,9 @@
-//! Trials put into the trash, and taken out again.
+//! Moving trials to the trash and restoring them.
 
 use super::{IllegalEvent, Study, TrialId, TrialState};
 
 impl Study {
-    /// Puts trials into the trash, all of them or none.
+    /// Moves trials to the trash, all of them or none. A running or paused trial cannot be removed.
     pub(super) fn remove(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
         const REMOVABLE: [TrialState; 4] = [
             TrialState::Waiting,
@@ -11,11 +11,14 @@ impl Study {
             TrialState::Stopped,
             TrialState::Failed,
         ];
+        // All trials are checked before the first one changes, so that an illegal event leaves the
+        // study as it was.
         for id in trials {
             self.expect(*id, &REMOVABLE, "removed")?;
         }
         for id in trials {
             let trial = self.trial_mut(*id)?;
+            // The list may name a trial twice; it must be counted only once.
             if std::mem::replace(&mut trial.removed, true) {
                 continue;
             }
@@ -30,7 +33,7 @@ impl Study {
         Ok(())
     }
 
-    /// Takes trials out of the trash, all of them or none.
+    /// Restores trials from the trash, all of them or none.
     pub(super) fn restore(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
         for id in trials {
             let trial = self.trial_mut(*id)?;
@@ -48,6 +51,8 @@ impl Study {
             if !std::mem::replace(&mut trial.removed, false) {
                 continue;
             }
+            // Removal and the edited space exclude a trial independently: a restored trial that no
+            // longer fits stays outside.
             trial.outside = trial.misfit;
             let misfit = trial.misfit;
             match trial.state.clone() {

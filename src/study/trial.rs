@@ -1,4 +1,4 @@
-//! One configuration and what became of it.
+//! A trial: one configuration, its state and its results.
 
 use super::{
     Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Names a trial within its study: 1, 2, 3…; never reused.
+/// The number of a trial within its study: 1, 2, 3…; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TrialId(pub u32);
 
@@ -20,7 +20,7 @@ impl fmt::Display for TrialId {
     }
 }
 
-/// Counts the executions of one trial: 1, 2, 3…
+/// The number of an attempt, which is one execution of a trial: 1, 2, 3…
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attempt(pub u32);
 
@@ -30,7 +30,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// An amount of the resource that the scheduler spends: epochs, steps, rows.
+/// An amount of the resource that the scheduler allocates: epochs, steps, rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resource(pub u64);
 
@@ -40,29 +40,31 @@ impl fmt::Display for Resource {
     }
 }
 
-/// Where a trial is in its life.
+/// The state of a trial.
 ///
-/// Waiting → Running → Complete | Stopped | Failed | Paused; Paused and, when requeued, Failed →
-/// Waiting or Running again.
+/// Waiting → Running → Complete | Stopped | Failed | Paused. A lost or interrupted trial is Waiting
+/// again, and so is a Failed, Stopped or Paused trial that is requeued. A Paused trial may also run
+/// again directly, or be Stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
-    /// It has its parameters and waits for a slot.
+    /// The trial has its parameters and waits for a slot.
     Waiting,
-    /// An attempt runs.
+    /// An attempt of the trial runs.
     Running,
-    /// It waits at its checkpoint for a promotion.
+    /// The trial waits at its checkpoint for a promotion.
     Paused,
-    /// It exited 0 and every objective was reported and finite.
+    /// The last attempt exited with status 0, returned `Ok`, or used all of the trial's resource,
+    /// and every objective was reported and is finite.
     Complete,
-    /// The scheduler stopped it.
+    /// The scheduler stopped the trial.
     Stopped,
-    /// It failed.
+    /// The last attempt of the trial failed.
     Failed,
 }
 
 impl TrialState {
-    /// Returns the word used in CSV, tables and selectors.
+    /// Returns the word for the state in CSV, tables and selectors.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -75,102 +77,102 @@ impl TrialState {
         }
     }
 
-    /// Returns whether nothing more will happen to it by itself.
+    /// Returns whether the trial stays in this state unless it is requeued.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Complete | Self::Stopped | Self::Failed)
     }
 }
 
-/// What is remembered of one reported key.
+/// The running statistics of one reported key.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The last value, which may be NaN.
+    /// The last value; it may be NaN.
     pub last: super::Metric,
-    /// The smallest finite value.
+    /// The smallest finite value, if there is one.
     pub min: Option<f64>,
-    /// The largest finite value.
+    /// The largest finite value, if there is one.
     pub max: Option<f64>,
-    /// How many times it was reported.
+    /// Number of values, NaN and infinities included.
     pub count: u64,
 }
 
-/// One parameter assignment and what became of it.
+/// One assignment of the parameters, with the state and the results of its trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Its id.
+    /// The trial's id.
     pub id: TrialId,
-    /// Its configuration.
+    /// The trial's configuration.
     pub params: Params,
-    /// Where the configuration comes from.
+    /// The origin of the configuration.
     pub origin: Origin,
-    /// What `SWATH_SEED` is.
+    /// The value of `SWATH_SEED`.
     pub seed: u64,
-    /// Where it is in its life.
+    /// The trial's state.
     pub state: TrialState,
-    /// How many attempts have started.
+    /// Number of attempts that have started.
     pub attempts: u32,
-    /// How many attempts have failed.
+    /// Number of attempts that have failed, without forgiven ones.
     pub failures: u32,
-    /// What the scheduler decided about the running attempt.
+    /// The scheduler's decision about the running attempt, once there is one.
     pub verdict: Option<super::Verdict>,
-    /// The resource the running attempt may use.
+    /// The resource at which the last attempt pauses or ends, if it has such a bound.
     pub until: Option<super::Resource>,
-    /// The slot of the last attempt.
+    /// The slot of the last attempt; `None` before the first one.
     pub slot: Option<u32>,
-    /// Where the last attempt runs or ran.
+    /// The machine and process of the last attempt.
     pub place: Option<Place>,
-    /// What the reports said, by key; only keys with numbers.
+    /// The running statistics of each reported key that has had a number.
     #[serde(deserialize_with = "by_name")]
     pub metrics: BTreeMap<Name, Tally>,
-    /// The last value of every reported key that is not a number.
+    /// The last value that is not a number, by reported key.
     #[serde(deserialize_with = "by_name")]
     pub texts: BTreeMap<Name, String>,
-    /// How many reports count.
+    /// Number of reports that count.
     pub reports: u64,
-    /// How many reports came after all of the resource that a trial gets; they do not count.
+    /// Number of reports that came after the trial had used all of its resource. They do not count.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond: u64,
-    /// Where the last report stands on the axis.
+    /// The position of the last report on the axis, in units of the axis key.
     pub step: Option<f64>,
-    /// The reported key that the steps of its reports are.
+    /// The axis of the trial's reports: the reported key that gives their steps.
     #[serde(default, skip_serializing_if = "Axis::is_number")]
     pub axis: Axis,
-    /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in order.
+    /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in the order of
+    /// recording.
     pub records: Vec<LogRecord>,
-    /// The report whose values are the trial's result, so far.
+    /// The report whose values are the trial's result so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
-    /// Where each model stands between the reports.
+    /// The position of each recorded model between the reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<SavedModel>,
-    /// All reported values of the objectives that are taken from several reports.
+    /// All reported values of the objectives whose `take` averages several reports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub series: BTreeMap<Name, Vec<Metric>>,
-    /// How the last attempt ended.
+    /// The way the last attempt ended; `None` before the first one ended.
     pub exit: Option<Exit>,
-    /// What the scheduler last said, in words, when it paused or stopped the trial.
+    /// The scheduler's last reason for a decision about the trial, in words.
     pub why: Option<String>,
-    /// When the first attempt started.
+    /// The time at which the first attempt started.
     pub started_at: Option<Timestamp>,
-    /// When the running attempt started.
+    /// The time at which the last attempt started.
     pub attempt_at: Option<Timestamp>,
-    /// When the last attempt ended.
+    /// The time at which the last attempt ended.
     pub ended_at: Option<Timestamp>,
-    /// Seconds all ended attempts ran.
+    /// Sum of the run times of all ended attempts, in seconds.
     pub seconds: f64,
-    /// What all ended attempts used: times added, memory at its highest.
+    /// The usage of all ended attempts: the sum of the CPU times, the maximum of the memory peaks.
     pub usage: Usage,
-    /// Until when it waits before it may run again; only of one that waits.
+    /// The earliest time at which a waiting trial may run again; `None` if it may start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// It counts for nothing: it no longer fits the space, since the sweep file was edited, or it
-    /// was removed.
+    /// The trial counts for nothing, because it no longer fits the edited space or was removed.
     pub outside: bool,
-    /// It no longer fits the space.
+    /// The trial no longer fits the edited space.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub misfit: bool,
-    /// It is in the trash.
+    /// The trial is in the trash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }
@@ -180,19 +182,19 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Trial {
-    /// Returns whether it counts towards the total the sweep file asks for.
+    /// Returns whether the trial counts towards `trials` of the sweep file.
     #[must_use]
     pub fn counts(&self) -> bool {
         !self.outside && !matches!(self.origin, Origin::Imported(_))
     }
 
-    /// Returns whether it can be among the best: complete and in the space.
+    /// Returns whether the trial may be ranked: it is complete and inside the space.
     #[must_use]
     pub fn ranks(&self) -> bool {
         self.state == TrialState::Complete && !self.outside
     }
 
-    /// Returns the value of an objective by its `take` rule, `None` unless it is finite.
+    /// Returns the value of an objective by its `take` rule, or `None` unless it is finite.
     #[must_use]
     pub fn objective(&self, objective: &Objective) -> Option<f64> {
         use super::{Goal, Take};
@@ -205,8 +207,8 @@ impl Trial {
         }
     }
 
-    /// Returns the oriented values of all objectives, `None` if one is missing. It says nothing
-    /// about the trial's state.
+    /// Returns the oriented values of all objectives, or `None` if one of them is missing. The
+    /// trial's state does not matter here.
     #[must_use]
     pub fn scores(&self, objectives: &[Objective]) -> Option<Vec<Score>> {
         objectives

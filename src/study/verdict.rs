@@ -1,18 +1,18 @@
-//! What the scheduler thinks of a running trial.
+//! The scheduler's decision about a running trial.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a running trial may go on.
+/// The scheduler's decision about a running trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It may.
+    /// The trial continues.
     Continue,
-    /// It is to end at its checkpoint and may be resumed.
+    /// The trial ends at its next checkpoint and may be resumed.
     Pause,
-    /// It is to end for good.
+    /// The trial ends and is not resumed.
     Stop,
-    /// It has had all of the resource that a trial gets: it is to end, and is complete with what
-    /// it has reported.
+    /// The trial has used all of the resource that one trial gets. It ends, and is complete with
+    /// the values it has reported.
     Complete,
 }

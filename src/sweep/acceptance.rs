@@ -1,4 +1,4 @@
-//! How much of a space satisfies its constraints, and which constraint is to blame.
+//! Acceptance rate of a space under its constraints, and the constraints that reject most.
 
 use super::parse::Raw;
 use crate::numerics::stream::{self, Purpose};
@@ -7,48 +7,53 @@ use crate::space::{AxisKind, Refusal, Space};
 use rand::RngExt;
 use std::collections::BTreeMap;
 
-/// Draws after which a space without a single accepted configuration is called empty.
+/// Number of draws after which a space without an accepted configuration is called empty.
 const MOST_DRAWS: u32 = 20_000;
-/// Spaces up to this size are looked at whole instead of drawn from.
+/// Largest number of cells of a space that is enumerated instead of sampled.
 const WHOLE: u64 = 20_000;
-/// Accepted draws that settle the question when a file is only read.
+/// Number of accepted draws at which the quick estimate stops.
 const ENOUGH: u32 = 100;
 
-/// How much of a space satisfies its constraints.
+/// Acceptance rate of a space: the share of configurations that satisfy the constraints.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Acceptance {
-    /// Configurations looked at.
+    /// Number of configurations tested.
     pub draws: u32,
-    /// Those that satisfy every constraint.
+    /// Number of tested configurations that satisfy every constraint.
     pub accepted: u32,
-    /// Whether all configurations were looked at, rather than drawn from the prior.
+    /// Whether all configurations were enumerated, instead of sampled from the prior.
     pub whole: bool,
-    /// How many each reason refused, counted by the first that did.
+    /// Number of rejections by reason. Each configuration counts for the first constraint that
+    /// rejects it.
     pub refused: BTreeMap<String, u32>,
 }
 
 impl Acceptance {
-    /// Measures with a given number of draws from the prior, or by looking at every configuration
-    /// where they are few.
+    /// Measures the rate with `draws` samples from the prior. Small discrete spaces are enumerated
+    /// instead.
     #[must_use]
     pub fn measure(space: &Space, seed: u64, draws: u32) -> Self {
+        // Without constraints nearly everything is accepted, so the quick estimate suffices.
         if space.constraints().next().is_none() {
             return Self::estimate(space, seed);
         }
         Self::over(space, seed, draws, u32::MAX)
     }
 
-    /// Finds out whether anything is accepted, and roughly how much, with few draws if it is much.
+    /// Estimates the rate. Stops early once enough configurations are accepted, so it is fast
+    /// unless the rate is low.
     pub(super) fn estimate(space: &Space, seed: u64) -> Self {
         Self::over(space, seed, MOST_DRAWS, ENOUGH)
     }
 
-    /// Returns the share that is accepted.
+    /// Returns the share of tested configurations that are accepted, from 0 to 1.
     #[must_use]
     pub fn rate(&self) -> f64 {
         f64::from(self.accepted) / f64::from(self.draws.max(1))
     }
 
+    /// Tests up to `draws` samples, or all configurations of a small space, until `enough` are
+    /// accepted.
     fn over(space: &Space, seed: u64, draws: u32, enough: u32) -> Self {
         let mut measured = Self::default();
         if let Some(cells) = cells(space) {
@@ -76,6 +81,7 @@ impl Acceptance {
         measured
     }
 
+    /// Tests one configuration and counts the result.
     fn look(&mut self, space: &Space, unit: &[f64]) {
         self.draws += 1;
         match space.admits(&space.decode(unit)) {
@@ -85,7 +91,8 @@ impl Acceptance {
         }
     }
 
-    /// Says that the space is empty, naming what refuses most.
+    /// Returns the error that the space is empty, with the constraints ordered by the number of
+    /// rejections. Returns `None` if at least one configuration was accepted or none was tested.
     pub(super) fn refusal(&self, raw: &Raw) -> Option<Diagnostic> {
         if self.accepted > 0 || self.draws == 0 {
             return None;
@@ -108,7 +115,7 @@ impl Acceptance {
         blamed.sort_by(|a, b| b.1.cmp(a.1));
         for (name, count) in blamed {
             let label = format!("refuses {}", share(*count, self.draws));
-            // A constraint that cannot be computed is named with the reason.
+            // The reason for a constraint that cannot be computed is `name: error`.
             let named = |key: &Key| {
                 name.strip_prefix(&*key.name)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
@@ -126,7 +133,7 @@ impl Acceptance {
     }
 }
 
-/// Writes a share so that only the whole is called "all".
+/// Writes a number of rejected configurations in words: `all of them`, or such as `7 of them`.
 fn share(count: u32, draws: u32) -> String {
     if count == draws {
         "all of them".to_owned()
@@ -135,7 +142,8 @@ fn share(count: u32, draws: u32) -> String {
     }
 }
 
-/// Returns a coordinate for every cell of every axis if the whole space has few of them.
+/// Returns the centre of every cell of every axis. Returns `None` if an axis is continuous or its
+/// range is not known in advance, or if the space has more than [`WHOLE`] cells.
 fn cells(space: &Space) -> Option<Vec<Vec<f64>>> {
     let mut total = 1_u64;
     let mut cells = Vec::new();
@@ -156,7 +164,7 @@ fn cells(space: &Space) -> Option<Vec<Vec<f64>>> {
     Some(cells)
 }
 
-/// Counts up, the last axis fastest; false after the last.
+/// Advances a mixed-radix counter, the last axis fastest. Returns false after the last combination.
 fn advance(at: &mut [usize], cells: &[Vec<f64>]) -> bool {
     for (position, axis) in at.iter_mut().zip(cells).rev() {
         *position += 1;

@@ -1,26 +1,26 @@
-//! Which version of the code trials run: `[run] code`.
+//! The version of the code that trials run: `[run] code`.
 
-/// Which version of the code trials run.
+/// The version of the code that trials run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Code {
-    /// The working directory as it is; what is uncommitted is kept as a patch.
+    /// Trials run in the working directory as it is. Uncommitted changes are kept as a patch.
     #[default]
     Snapshot,
-    /// A clean clone of the commit, in the study's folder.
+    /// Trials run in a clean clone of the commit, in the study's folder.
     Clone,
-    /// The working directory, which must not differ from the commit.
+    /// Trials run in the working directory, which must not differ from the commit.
     Clean,
 }
 
 impl Code {
-    /// Every one, by its name in sweep files.
+    /// All values with their names in sweep files, the default first.
     pub const ALL: &[(&str, Self)] = &[
         ("snapshot", Self::Snapshot),
         ("clone", Self::Clone),
         ("clean", Self::Clean),
     ];
 
-    /// Returns its name in sweep files.
+    /// Returns the name of this value in sweep files.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL

@@ -1,14 +1,14 @@
-//! A configuration that a person gives while a study is under way: checked like a `[[point]]`.
+//! Configurations given by the user while a study runs. They are checked like a `[[point]]`.
 
 use super::Rejected;
 use crate::source::{Diagnostics, Section, Source, Table};
 use crate::space::{Digits, Params, Space, Value};
 
-/// Reads the lines of a `[[point]]`, or a document with one or more `[[point]]`, and checks each as
-/// far as it goes.
+/// Reads one configuration as the lines of a `[[point]]`, or a document with one or more
+/// `[[point]]` tables. Each is checked as far as its values determine it.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// All mistakes in the text.
 pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params>, Rejected> {
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
@@ -22,6 +22,7 @@ pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params
                 .filter_map(|point| space.parse_point(point, digits, &mut diagnostics))
                 .collect()
         }
+        // Without a `[[point]]` the whole document is one configuration.
         None => space
             .parse_point(file, digits, &mut diagnostics)
             .into_iter()
@@ -37,7 +38,7 @@ pub fn given(space: &Space, source: Source, digits: Digits) -> Result<Vec<Params
     }
 }
 
-/// Writes parameters as lines of TOML that [`given`] reads.
+/// Formats parameters as lines of TOML that [`given`] reads. The values are TOML already.
 #[must_use]
 pub fn lines<'a>(params: impl IntoIterator<Item = (&'a str, String)>) -> String {
     params
@@ -46,7 +47,7 @@ pub fn lines<'a>(params: impl IntoIterator<Item = (&'a str, String)>) -> String 
         .collect()
 }
 
-/// Returns a value as TOML.
+/// Formats a value as TOML.
 #[must_use]
 pub fn literal(value: &Value) -> String {
     match value {
@@ -60,11 +61,12 @@ pub fn literal(value: &Value) -> String {
     }
 }
 
-/// Returns a value as a person types it after `name=`: a number, switch, list or quoted text as in
-/// TOML, any other word as a text.
+/// Converts a value typed after `name=` to TOML. A number, boolean, list or quoted text is already
+/// TOML; any other word becomes a string.
 #[must_use]
 pub fn word(text: &str) -> String {
     let literal = format!("x = {text}");
+    // A text with a line break could contain further keys.
     if !text.contains('\n')
         && literal
             .parse::<toml::Table>()
@@ -76,7 +78,7 @@ pub fn word(text: &str) -> String {
     }
 }
 
-/// Returns a basic string of TOML; its escapes are those of JSON, but for DEL.
+/// Formats a text as a TOML basic string. Its escapes are those of JSON, except for DEL.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text)
         .to_string()

@@ -1,13 +1,13 @@
-//! Which checkpoints are kept once their trials have ended: `[run] keep = "best and last"`.
+//! Retention of checkpoints after trials have ended: `[run] keep = "best and last"`.
 //!
-//! Whatever it says, a trial that may still go on, be retried or be cloned keeps its own, and so
-//! does one whose journal names a model in it.
+//! Under every setting, checkpoints are kept of a trial that may be resumed, retried or cloned, and
+//! of a trial whose journal names a model in its checkpoint folder.
 
 use crate::study::{LogRecord, Origin, Score, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-/// Whose checkpoints are kept.
+/// Retention policy for checkpoints. The default keeps all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     complete: bool,
@@ -33,10 +33,10 @@ impl Keep {
         all: false,
     };
 
-    /// Reads what a person wrote: `best:3 and last`.
+    /// Parses a policy as written in the sweep file: `best:3 and last`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A message that says which word is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keep = Self::NONE;
         for word in text.split(" and ").map(str::trim) {
@@ -57,14 +57,15 @@ impl Keep {
         Ok(keep)
     }
 
-    /// Returns whether nothing is ever removed.
+    /// Returns whether the policy keeps all checkpoints.
     #[must_use]
     pub fn is_all(self) -> bool {
         self.all
     }
 
-    /// Returns those of `candidates` whose checkpoints nobody needs; those of `models` are. While a
-    /// study is not `over`, trials may be cloned if `clones` says so.
+    /// Returns the candidates whose checkpoints may be deleted. Trials in `models` are always kept.
+    /// Complete trials are also kept if the scheduler may clone them: when `clones` is set and the
+    /// study is not `over`.
     #[must_use]
     pub fn expendable(
         self,
@@ -81,6 +82,7 @@ impl Keep {
             .iter()
             .filter_map(|id| study.trial(*id))
             .collect();
+        // A clone that has not ended may still read the checkpoint of its parent.
         let mut needed = models.clone();
         needed.extend(study.waiting().chain(study.running()).filter_map(|id| {
             match study.trial(id)?.origin {
@@ -98,6 +100,7 @@ impl Keep {
             std::cmp::Reverse((trial.ended_at.map(|at| at.as_micros()), trial.id))
         });
         needed.extend(latest.iter().take(self.last).map(|trial| trial.id));
+        // Trials in other states may be resumed or retried and need their checkpoints.
         let ended =
             |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped);
         let expendable = found
@@ -110,7 +113,8 @@ impl Keep {
             .collect()
     }
 
-    /// Returns the best by the first objective, of several objectives those that none beats in all.
+    /// Returns the best trials by the first objective. With several objectives and `best` above 0,
+    /// returns the whole Pareto front.
     fn best_of(self, study: &Study, complete: Vec<&Trial>) -> Vec<TrialId> {
         let objectives = &study.header().objectives;
         let scored = |trial: &Trial| -> Option<(Vec<f64>, TrialId)> {
@@ -136,6 +140,7 @@ impl Keep {
                 .map(|(_, id)| id)
                 .collect();
         }
+        // Scores are oriented: smaller is better for every objective.
         let beats = |one: &[f64], other: &[f64]| {
             one.iter().zip(other).all(|(a, b)| a <= b) && one.iter().zip(other).any(|(a, b)| a < b)
         };
@@ -146,11 +151,12 @@ impl Keep {
     }
 }
 
+/// Returns whether a trial is complete and counts: it still fits the space and was not removed.
 fn is_complete(trial: &Trial) -> bool {
     trial.state == TrialState::Complete && !trial.outside
 }
 
-/// Returns the trials whose checkpoints are a model of some trial.
+/// Returns the trials whose checkpoints contain a model recorded by any trial.
 #[must_use]
 pub fn models(study: &Study) -> BTreeSet<TrialId> {
     study
@@ -161,7 +167,8 @@ pub fn models(study: &Study) -> BTreeSet<TrialId> {
         .collect()
 }
 
-/// Returns the trial whose checkpoints a record calls a model.
+/// Returns the trial in whose checkpoints the model of a record lies, or `None` if the record names
+/// no such model.
 #[must_use]
 pub fn model(record: &LogRecord) -> Option<TrialId> {
     match record {
@@ -170,10 +177,11 @@ pub fn model(record: &LogRecord) -> Option<TrialId> {
     }
 }
 
-/// Returns whether a model of some trial is this entry of a study or trial folder, or lies in it.
+/// Returns whether `entry`, a file or folder in a study or trial folder, is or contains a recorded
+/// model.
 ///
-/// Models are recorded relative to where the trials ran, so folder and name of the entry are
-/// compared.
+/// Model paths are recorded relative to where the trials ran. Therefore only the last two names of
+/// the entry (folder and name) are compared.
 #[must_use]
 pub fn is_model(study: &Study, entry: &Path) -> bool {
     let entry = names(entry);
@@ -193,15 +201,15 @@ pub fn is_model(study: &Study, entry: &Path) -> bool {
         .any(holds)
 }
 
-/// Returns the trial in whose checkpoints a path lies, wherever the study is:
-/// `logs/digits/7/checkpoints/best.pt`.
+/// Returns the trial in whose checkpoint folder a path lies: 7 for
+/// `logs/digits/7/checkpoints/best.pt`. The location of the study does not matter.
 fn in_checkpoints(path: &Path) -> Option<TrialId> {
     let names = names(path);
     let found = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
     found[0].parse().ok().map(TrialId)
 }
 
-/// Returns the names of the folders and the file that a path leads through.
+/// Returns the normal components of a path: the folders and the file.
 fn names(path: &Path) -> Vec<&str> {
     let name = |part| match part {
         Component::Normal(part) => part.to_str(),
@@ -228,7 +236,8 @@ mod tests {
         found.into_iter().map(|id| id.0).collect()
     }
 
-    /// 1: 0.5; 2: the best; 3: stopped; 4: failed; 5: the last; 6: runs.
+    /// Trial 1 has the objective 0.5, 2 is the best, 3 stopped, 4 failed, 5 is the last, 6 is
+    /// running.
     fn demo() -> Demo {
         let mut demo = Demo::new(&[]);
         demo.complete(&[], &[("val_loss", 0.5)]);

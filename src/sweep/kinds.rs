@@ -1,11 +1,12 @@
-//! Names of kinds: what this version has, and what is a mistake.
+//! Lookup of kinds by name, with errors for unknown names.
 
 use super::registry::Declaration;
 use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, Span};
 use crate::study::Kind;
 
-/// The tracker that every study has, so that naming it changes nothing.
+/// Declaration of the tracker `csv`, which every study has. Naming it in the sweep file changes
+/// nothing.
 pub(super) const CSV: Declaration = Declaration {
     part: "tracker",
     name: "csv",
@@ -15,7 +16,8 @@ pub(super) const CSV: Declaration = Declaration {
     capabilities: &[],
 };
 
-/// Finds a kind by the name a person wrote, reporting what is wrong with it.
+/// Finds a kind by the name in the sweep file. Reports an unknown name, with the nearest known name
+/// or all names as a hint.
 pub(super) fn find<'a, T: ?Sized>(
     what: &str,
     kinds: &'a [Kind<T>],

@@ -1,4 +1,4 @@
-//! What is allowed but probably not meant. `--strict` refuses it.
+//! Warnings about content that is allowed but probably not meant. `--strict` treats them as errors.
 
 use super::acceptance::Acceptance;
 use super::{Sweep, template};
@@ -9,10 +9,10 @@ use crate::study::kind::Capability;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// A range this wide is usually meant to be searched by its logarithm.
+/// Ratio of bounds from which a range without `log` draws a warning.
 const WIDE: f64 = 100.0;
 
-/// What a sweep shows by itself.
+/// Adds the warnings that need only the sweep itself.
 pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
     trials(sweep, acceptance, diagnostics);
     command(sweep, diagnostics);
@@ -21,14 +21,15 @@ pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut
     ladder(sweep, diagnostics);
 }
 
-/// What the ranges of `[space]` show as they are written, whether or not the rest of it can be
-/// read.
+/// Adds the warnings about ranges in `[space]` as written. Also works when the rest of the space
+/// could not be read.
 pub(super) fn of_ranges(prefix: &str, table: &Table, diagnostics: &mut Diagnostics) {
     for (key, node) in &table.entries {
         let NodeValue::Table(inner) = &node.value else {
             continue;
         };
         let name = format!("{prefix}{}", key.name);
+        // A table without both bounds may be a group that contains ranges.
         if let (Some(min), Some(max)) = (inner.get("min"), inner.get("max")) {
             range(
                 &name,
@@ -66,6 +67,7 @@ fn range(
     let (Some(least), Some(most)) = bounds else {
         return;
     };
+    // These keys, even `log = false`, show that the scale is intended.
     let decided = ["log", "step", "std", "mean"]
         .iter()
         .any(|known| table.get(known).is_some());
@@ -88,7 +90,7 @@ fn number(node: &Node) -> Option<f64> {
     }
 }
 
-/// Three significant digits, as one would say it.
+/// Formats a factor with three significant digits.
 fn rounded(factor: f64) -> String {
     let scale = 10_f64.powf(factor.log10().floor() - 2.0);
     let rounded = (factor / scale).round() * scale;
@@ -103,6 +105,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
     let space = || sweep.places.space.clone();
     let size = sweep.space.size();
     match (&sweep.places.trials, sweep.trials) {
+        // After errors `trials` may be present but unreadable.
         (None, Some(trials)) if sweep.space.dims() > 0 && !diagnostics.has_errors() => {
             let message = format!("no `trials`: {trials} are run");
             let warning = Diagnostic::warning("no-trials", message);
@@ -166,7 +169,7 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 }
 
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
-    // With errors about, it may be there and unreadable.
+    // After errors the objective may be present but unreadable.
     if sweep.objectives.is_empty() && !diagnostics.has_errors() {
         let warning = Diagnostic::warning(
             "no-objective",
@@ -201,7 +204,7 @@ fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Words for one of several splits of the data.
+/// Words that name one of several splits of the data.
 const FOLDS: [&str; 8] = [
     "fold",
     "folds",
@@ -213,12 +216,13 @@ const FOLDS: [&str; 8] = [
     "crossvalidation",
 ];
 
-/// Words that may stand beside those without changing what is counted.
+/// Words that may accompany [`FOLDS`] in a name that still counts folds.
 const BESIDE_FOLDS: [&str; 12] = [
     "k", "n", "id", "idx", "index", "no", "nr", "num", "number", "outer", "inner", "current",
 ];
 
-/// A program that prints one line a fold would be ranked by its luckiest fold.
+/// Warns about a program that prints one line per fold: with `take = "best"` a trial would be
+/// ranked by its luckiest fold.
 fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if sweep.resource.is_some() {
         return;
@@ -261,11 +265,13 @@ fn is_fold(name: &str) -> bool {
         && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
 }
 
-/// A rung is at min × reductionⁿ: a `max` between two of them is never reached as such.
+/// Warns if `max` is not on the ladder of rungs, which are at min × reductionⁿ. Such a `max` is
+/// never reached as a rung.
 fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if !sweep.scheduler.can(Capability::Rungs) {
         return;
     }
+    // The scheduler reports mistakes in its own options, so they are not reported here again.
     let mut quiet = Diagnostics::default();
     let mut section = sweep.scheduler.section.clone();
     let min = section.take_number("min", &mut quiet);
@@ -290,17 +296,18 @@ fn ladder(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// The machine a sweep is to run on, as far as a sweep file can be wrong about it.
+/// Facts about the machine that a sweep file can contradict.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// Where `swath` was called.
+    /// Directory in which `swath` was called.
     pub current_dir: PathBuf,
-    /// The variable `PATH`.
+    /// Value of the environment variable `PATH`.
     pub path: Option<OsString>,
 }
 
 impl Sweep {
-    /// Adds what the machine shows: data sets that are not there, programs that cannot be found.
+    /// Adds warnings that depend on the machine: a missing working directory, missing data sets,
+    /// programs that cannot be found.
     pub fn look_around(&mut self, around: &Surroundings) {
         let mut found = Vec::new();
         let workdir = match &self.run.workdir {
@@ -321,7 +328,7 @@ impl Sweep {
                 );
             }
         }
-        // Trials may get a PATH of their own.
+        // `[run] env` may give trials their own PATH.
         let given = self
             .run
             .env
@@ -335,7 +342,7 @@ impl Sweep {
             .program()
             .map(str::to_owned)
             .zip(self.places.command.first().cloned());
-        // What setup builds is not there yet.
+        // A program given by path may be built by setup and need not exist yet.
         let built = self.places.setup.is_some()
             && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
         for (name, span) in program

@@ -1,10 +1,10 @@
-//! A sweep: the checked content of a sweep file, and the parts built from it.
+//! A sweep: the checked content of a sweep file, and the components built from it.
 //!
-//! [`Sweep::read`] gives plain data or *every* mistake at once, each with its place and a cure.
-//! What a sampler, scheduler or tracker makes of its own table is its own business ([`Choice`]
-//! carries the table to the registry's `build`); everything else is decided here. `parse` reads the
-//! sections, one file each; `lints` says what is allowed but probably not meant; `reference`
-//! describes it all.
+//! [`Sweep::read`] returns plain data, or *every* mistake at once with its position and a hint. The
+//! options of a sampler, scheduler, executor or tracker are checked by that component ([`Choice`]
+//! carries its table to the registry's `build`). Everything else is checked here. `parse` reads the
+//! sections, one file for each. `lints` warns about content that is allowed but probably not meant.
+//! `reference` generates the documentation and the JSON schema.
 
 mod acceptance;
 mod code;
@@ -43,148 +43,155 @@ use std::time::Duration;
 /// A checked sweep file.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    /// The file itself.
+    /// Name and text of the sweep file.
     pub source: Source,
-    /// The MD5 of its text, in hexadecimal.
+    /// MD5 digest of the text in hexadecimal, with passwords masked.
     pub digest: String,
-    /// Names the study and its folder.
+    /// Name of the study and of its folder `logs/<name>/`. Default: the name of the file without
+    /// `.toml`.
     pub name: String,
-    /// What the study is part of.
+    /// Pipeline that the study is part of; recorded with every trial. Default: `name`.
     pub pipeline: String,
-    /// Which part of the pipeline it is.
+    /// Stage of the pipeline that the study implements. Default: `tune`.
     pub stage: String,
-    /// What everything random derives from.
+    /// Seed from which all random numbers derive. Default: 0.
     pub seed: u64,
-    /// What a trial runs.
+    /// Program that a trial runs, and its environment.
     pub run: Run,
-    /// What is optimised; empty if trials are only recorded.
+    /// Objectives to optimise; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
-    /// What a good answer must also keep.
+    /// Outcome constraints: bounds on metrics that a good configuration satisfies.
     pub outcome_limits: Vec<Limit>,
-    /// What is searched.
+    /// The search space.
     pub space: Arc<Space>,
-    /// Configurations to try first, possibly partial.
+    /// Configurations to try first, possibly partial: the `[[point]]` tables.
     pub points: Vec<Params>,
-    /// Who proposes configurations.
+    /// Sampler, which proposes configurations.
     pub sampler: Choice,
-    /// How many trials in all; `None` if only the sampler or a time limit ends the sweep.
+    /// Number of trials in all; `None` if only the sampler or a time limit ends the sweep.
     pub trials: Option<u64>,
-    /// Who paces trials.
+    /// Scheduler, which stops, pauses and promotes trials.
     pub scheduler: Choice,
-    /// The reported key that counts, such as `epoch`.
+    /// Reported key that measures the resource of a trial, such as `epoch`.
     pub resource: Option<Name>,
-    /// What a trial takes of the machine.
+    /// Share of the machine that each trial takes.
     pub resources: Resources,
-    /// Where trials run.
+    /// Executor, which runs the trials.
     pub executor: Choice,
-    /// When to give up.
+    /// Budgets of the sweep and of each trial.
     pub limits: Limits,
-    /// Which failures are tried again.
+    /// Failures after which a trial is tried again.
     pub retry: Retry,
-    /// With how many seeds each configuration runs, if with several.
+    /// Number of seeds of each configuration; `None` for one.
     pub replicate: Option<u32>,
-    /// Whether the program says that it can go on from its checkpoint folder.
+    /// Whether the program can resume from its checkpoint folder.
     pub checkpoint: bool,
-    /// What to read from the program's output, in the order of the file.
+    /// Metrics to read from the program's output and their patterns, in the order of the file.
     pub capture: Vec<(Name, regex::Regex)>,
-    /// Where events are also written.
+    /// Trackers that also record the events, apart from the CSV table of every study.
     pub trackers: Vec<Choice>,
-    /// What is allowed but probably not meant.
+    /// Warnings about content that is allowed but probably not meant.
     pub warnings: Diagnostics,
     registry: Arc<Registry>,
     places: Places,
 }
 
-/// A kind of a registry with the table that configures it, which is what its `build` gets.
+/// A kind chosen in the sweep file, with the table that configures it. The kind's `build` gets that
+/// table.
 #[derive(Debug, Clone)]
 pub struct Choice {
-    /// The kind's name.
+    /// Name of the kind.
     pub name: String,
-    /// Its own keys.
+    /// Table with the kind's own options.
     pub section: Section,
-    /// Where it is named; where the table stands if it is a default.
+    /// Span of the kind's name in the file, or of the table if the kind is the default.
     pub span: Span,
-    /// The kind's capabilities.
+    /// Capabilities of the kind; empty if the kind is unknown.
     pub capabilities: &'static [Capability],
 }
 
 impl Choice {
-    /// Returns whether the kind has a capability.
+    /// Returns whether the kind has the given capability.
     #[must_use]
     pub fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
     }
 }
 
-/// What a trial runs: `[run]`.
+/// Program that a trial runs, and its environment: `[run]`.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// The program and its arguments; empty for a sweep over a function.
+    /// Template of the program and its arguments; empty for a sweep over a function.
     pub command: Template,
-    /// Data sets that are hashed and recorded when a trial starts.
+    /// Paths of data sets. They are hashed and recorded when a trial starts.
     pub data_dir: Vec<String>,
-    /// What runs once before the first trial; empty if nothing does.
+    /// Command that runs once before the first trial; empty for none.
     pub setup: Vec<String>,
-    /// Added to the environment of trials and setup.
+    /// Variables added to the environment of trials and setup.
     pub env: Vec<(String, String)>,
-    /// Where trials run; `None` for where `swath run` was called.
+    /// Working directory of trials and setup; `None` for the directory where `swath run` was
+    /// called.
     pub workdir: Option<PathBuf>,
-    /// Which version of the code trials run.
+    /// Version of the code that trials run.
     pub code: Code,
-    /// How long a trial may take to end after SIGTERM.
+    /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
+    /// it.
     pub grace: Duration,
-    /// How often what a trial uses of the machine is sampled; `None`: never.
+    /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
+    /// sampling. It is 10 s unless the sweep file sets it.
     pub system: Option<Duration>,
-    /// Which checkpoints are kept.
+    /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
-    /// Whether the bytes of models are held.
+    /// Whether the bytes of models are held in the study's folder, or only their paths recorded.
     pub models: Models,
 }
 
-/// What a trial takes of the machine: `[resources]`.
+/// Share of the machine that each trial takes: `[resources]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Resources {
-    /// Trials at a time.
+    /// Number of trials that run at the same time; `None` for as many as the other resources allow.
     pub jobs: Option<usize>,
-    /// Cores of each trial.
+    /// Cores of each trial; `None` if the sweep file does not set them.
     pub cpus: Option<u32>,
-    /// GPUs of each trial; less than one shares a device.
+    /// GPUs of each trial. A number below one shares a device.
     pub gpus: Option<f64>,
-    /// Bytes of memory of each trial.
+    /// Memory of each trial in bytes, all its processes together.
     pub memory: Option<u64>,
 }
 
-/// When to give up: `[limits]`.
+/// Budgets after which the sweep or a trial ends: `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time of the whole sweep.
+    /// Running time of the whole sweep: all its runs together, without the time between them.
     pub time: Option<Duration>,
-    /// Time of one attempt of a trial.
+    /// Running time of one attempt of a trial.
     pub trial_time: Option<Duration>,
-    /// Failed trials.
+    /// Number of failed trials after which a run ends.
     pub failures: Option<u64>,
-    /// Trials in a row that fail within seconds; `None`: however many.
+    /// Number of consecutive trials that fail within ten seconds without their objective, after
+    /// which a slot is paused or the sweep ends; `None` for no limit.
     pub quick_failures: Option<u32>,
-    /// Bytes that the study's folder may take before no more trials are started.
+    /// Size of the study's folder in bytes beyond which no trial is started.
     pub disk: Option<u64>,
-    /// Bytes kept of each of a trial's output streams.
+    /// Bytes kept of each output stream of a trial: its head and its tail.
     pub log: u64,
 }
 
-/// Which failures are tried again: `[retry]`.
+/// Failures after which a trial is tried again: `[retry]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retry {
-    /// How many times more.
+    /// Maximum number of further attempts of a trial. Default: 0.
     pub times: u32,
-    /// The classes of failure.
+    /// Classes of failure that are tried again.
     pub on: Vec<FailureClass>,
-    /// How long the first repetition waits; each further one waits twice as long.
+    /// Wait before the first further attempt, by class of failure. Each later wait is twice as
+    /// long.
     pub backoff: Vec<(FailureClass, Duration)>,
-    /// The longest wait.
+    /// Longest wait before a further attempt.
     pub max_backoff: Duration,
 }
 
-/// Where the things stand that are looked at again once the machine is known.
+/// Spans of values that are checked again once the space or the machine is known.
 #[derive(Debug, Clone, Default)]
 struct Places {
     command: Vec<Span>,
@@ -209,20 +216,20 @@ impl Default for Limits {
 }
 
 impl Sweep {
-    /// Returns how many trials run at a time where the sweep file says they run; at least 1.
+    /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.site()
             .map_or(1, |site| site.slots(&self.resources.share()))
     }
 
-    /// Returns the kinds that the sweep file could name.
+    /// Returns the registry that the sweep file was read with.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Returns where trials run, `None` if the sweep file is wrong about it.
+    /// Builds the executor's site. Returns `None` if the sweep file configures it wrongly.
     #[must_use]
     pub fn site(&self) -> Option<Box<dyn Site>> {
         plan::build(
@@ -235,7 +242,7 @@ impl Sweep {
 }
 
 impl Resources {
-    /// Returns what executors need to know of it.
+    /// Returns the resources in the form that executors take.
     #[must_use]
     pub fn share(&self) -> Share {
         Share {

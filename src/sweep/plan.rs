@@ -1,4 +1,4 @@
-//! The parts of a sweep, built from the registries.
+//! Builds the components of a sweep from the registries.
 
 use super::{Choice, Rejected, Sweep};
 use crate::sampler::Sampler;
@@ -9,26 +9,28 @@ use crate::study::kind::{Kind, find};
 use crate::tracker::Tracker;
 use std::path::Path;
 
-/// The built parts of a sweep.
+/// The built components of a sweep.
 pub struct Plan {
-    /// Who proposes configurations.
+    /// Sampler, which proposes configurations.
     pub sampler: Box<dyn Sampler>,
-    /// Who paces trials.
+    /// Scheduler, which stops, pauses and promotes trials.
     pub scheduler: Box<dyn TrialScheduler>,
-    /// Where events are also written, with their names.
+    /// Trackers that also record the events, with their names.
     pub trackers: Vec<(String, Box<dyn Tracker>)>,
 }
 
-/// Which parts are built to find out what they refuse.
+/// Set of components that are built in order to validate their options.
 #[derive(Clone, Copy)]
 pub(super) enum Tried {
     All,
-    /// The space could not be read, and what a sampler says of it would be wrong.
+    /// All but the sampler. Used when the space could not be read, since the sampler's errors about
+    /// an empty space would be misleading.
     AllButSampler,
 }
 
 impl Sweep {
-    /// Returns what the parts are built against when that many trials run at a time.
+    /// Returns the setting that the components are built for, when `slots` trials run at the same
+    /// time. It has no study folder.
     #[must_use]
     pub fn setting(&self, slots: usize) -> Setting {
         Setting {
@@ -43,12 +45,12 @@ impl Sweep {
         }
     }
 
-    /// Builds the sampler, the scheduler and the trackers; `dir` is the study's folder, without
-    /// which file-based trackers cannot write.
+    /// Builds the sampler, the scheduler and the trackers for a number of slots. `dir` is the
+    /// study's folder; trackers that write files need it.
     ///
     /// # Errors
-    /// What they refuse. [`parse`](Self::parse) has tried it already, so that only another number
-    /// of slots can make a difference.
+    /// The errors that the components report about their options. [`parse`](Self::parse) has built
+    /// them before, so only another number of slots can make a difference.
     pub fn build(&self, slots: usize, dir: Option<&Path>) -> Result<Plan, Rejected> {
         let mut diagnostics = Diagnostics::default();
         let setting = Setting {
@@ -64,6 +66,8 @@ impl Sweep {
         }
     }
 
+    /// Builds the components and reports their errors. All are built even after an error, so that
+    /// all errors are found.
     pub(super) fn try_build(
         &self,
         setting: &Setting,
@@ -93,6 +97,7 @@ impl Sweep {
                 Some((choice.name.clone(), tracker))
             })
             .collect();
+        // The executor is built only to check its options and is discarded.
         build(
             self.registry.executors(),
             &self.executor,
@@ -107,12 +112,13 @@ impl Sweep {
     }
 }
 
+/// Builds the component that a choice names.
 pub(super) fn build<T: ?Sized>(
     kinds: &[Kind<T>],
     choice: &Choice,
     setting: &Setting,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<T>> {
-    // A name that is not there was reported when the file was read.
+    // An unknown name was already reported when the file was read.
     find(kinds, &choice.name)?.make(choice.section.clone(), setting, diagnostics)
 }

@@ -1,4 +1,4 @@
-//! Reads a sweep file from disk: what is no readable text is refused with the reason.
+//! Reads a sweep file from disk. A file that is not readable text is rejected with the reason.
 
 use super::{Registry, Rejected, Sweep};
 use crate::source::diagnostic::nearest;
@@ -7,38 +7,38 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// What some editors put at the start of a UTF-8 file.
+/// UTF-8 byte order mark, which some editors put at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl Sweep {
     /// Reads and checks a sweep file that runs a program.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// All mistakes in the file, or the reason why it cannot be read.
     pub fn read(path: &Path) -> Result<Self, Rejected> {
         Registry::standard().read(path)
     }
 
-    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be
+    /// Reads and checks a sweep file whose trials are calls of a function. `[run] command` may be
     /// absent.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// All mistakes in the file, or the reason why it cannot be read.
     pub fn read_for_function(path: &Path) -> Result<Self, Rejected> {
         Registry::standard().read_for_function(path)
     }
 
-    /// Reads and checks a sweep file that runs a program, or has no `[run]` and is meant for
+    /// Reads and checks a sweep file that runs a program, or that has no `[run]` and is meant for
     /// `swath ask-tell`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// All mistakes in the file, or the reason why it cannot be read.
     pub fn read_for_either(path: &Path) -> Result<Self, Rejected> {
         Self::parse_for_either(load(path)?)
     }
 }
 
-/// Reads the text of a sweep file.
+/// Reads the text of a sweep file without its byte order mark. Fails if the text is unusable.
 pub(super) fn load(path: &Path) -> Result<Source, Rejected> {
     let name = path.display().to_string();
     let mut diagnostics = Diagnostics::default();
@@ -68,7 +68,8 @@ pub(super) fn load(path: &Path) -> Result<Source, Rejected> {
     }
 }
 
-/// Reads one byte more than allowed, so that a file that is too long is noticed without being read.
+/// Reads at most one byte more than allowed, so that a file that is too large is noticed without
+/// being read as a whole.
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = path.metadata()?;
     if metadata.is_dir() {
@@ -81,6 +82,7 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the error for a file that cannot be read.
 fn unreadable(path: &Path, name: &str, error: &io::Error) -> Diagnostic {
     match error.kind() {
         io::ErrorKind::NotFound => missing(path, name),
@@ -101,6 +103,7 @@ fn unreadable(path: &Path, name: &str, error: &io::Error) -> Diagnostic {
     }
 }
 
+/// Returns the error for a missing file, with similar or available sweep files as a hint.
 fn missing(path: &Path, name: &str) -> Diagnostic {
     let missing = Diagnostic::error("no-file", format!("there is no file `{name}`"));
     let folder = path
@@ -127,6 +130,7 @@ fn missing(path: &Path, name: &str) -> Diagnostic {
     }
 }
 
+/// Returns the names of the TOML files in a folder that may be sweep files, sorted.
 fn sweep_files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(10_000);
     let names = entries

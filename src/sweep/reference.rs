@@ -1,9 +1,9 @@
-//! The reference of the sweep file, made from the declared options: tables for the documentation, a
-//! JSON schema for editors.
+//! Reference documentation of the sweep file, generated from the declared options: Markdown tables
+//! and a JSON schema for editors.
 //!
-//! `docs/sweep-file.md` and `docs/kinds.md` are written by hand but for the blocks between a line
-//! such as `<!-- keys: run -->` and `<!-- end -->`, which [`fill`] makes of [`SECTIONS`] and the
-//! registry.
+//! `docs/sweep-file.md` and `docs/kinds.md` are written by hand, except for the blocks between a
+//! line such as `<!-- keys: run -->` and `<!-- end -->`. [`fill`] generates these blocks from
+//! [`SECTIONS`] and the registry.
 
 pub use super::parse::{Further, Occurs, SECTIONS, SectionReference};
 
@@ -14,7 +14,8 @@ use crate::space;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// Replaces every block between a directive and `<!-- end -->` by what the directive names.
+/// Replaces the block between each directive and `<!-- end -->` with the generated text. Returns
+/// the whole page.
 ///
 /// | directive | block |
 /// |---|---|
@@ -91,7 +92,7 @@ pub fn describe(kind: &Declaration) -> String {
     text
 }
 
-/// Writes the first letter large.
+/// Capitalises the first letter.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
@@ -99,7 +100,7 @@ fn sentence(text: &str) -> String {
     })
 }
 
-/// Makes a Markdown table of options.
+/// Formats options as a Markdown table.
 fn options_table(options: &[Opt]) -> String {
     let mut table = "| key | takes | default | |\n|---|---|---|---|\n".to_owned();
     for option in options {
@@ -116,7 +117,7 @@ fn options_table(options: &[Opt]) -> String {
     table
 }
 
-/// Escapes what would end a cell of a Markdown table.
+/// Escapes characters that would end a cell of a Markdown table.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -129,8 +130,8 @@ fn names_table<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     table
 }
 
-/// Returns a JSON schema of the sweep file, for editors. A table that names a kind has a branch for
-/// each kind, which takes the options of that kind and no others.
+/// Returns a JSON schema of the sweep file for editors. A table that names a kind has a branch for
+/// each kind, which accepts only the options of that kind.
 #[must_use]
 pub fn schema(registry: &Registry) -> Value {
     let kinds = registry.declarations();
@@ -212,8 +213,8 @@ fn section_schema(section: &SectionReference, kinds: &[Declaration]) -> Value {
     }
 }
 
-/// Returns the schema of a table that names a kind. The branch of the default kind may leave the
-/// name out.
+/// Returns the schema of a table that selects a kind. The branch of the default kind may omit the
+/// name.
 fn branch(section: &SectionReference, kind: &Declaration, kinds: &[Declaration]) -> Value {
     let mut branch = table_schema(kind.about, kind.options, kinds);
     branch["title"] = Value::from(kind.name);
@@ -266,7 +267,7 @@ fn property(option: &Opt, kinds: &[Declaration]) -> (String, Value) {
     (option.name.to_owned(), schema)
 }
 
-/// Returns a default as a value of JSON, unless it is described in words.
+/// Returns a default as a JSON value, or `None` if it is absent or described in words.
 fn default_value(default: Preset) -> Option<Value> {
     match default {
         Preset::Required | Preset::Absent | Preset::Derived(_) => None,
@@ -315,8 +316,8 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
     }
 }
 
-/// A parameter that is a table may have branches or members of the user's own names beside its
-/// options.
+/// Returns the schema of `[space]`. A parameter that is a table may have branches or members with
+/// names of the user's choice beside its options.
 fn space_schema() -> Value {
     let options: Map<_, _> = space::options()
         .map(|option| property(&option, &[]))

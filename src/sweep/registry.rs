@@ -1,5 +1,5 @@
-//! The kinds of samplers, schedulers, executors and trackers that a sweep file can name: those of
-//! swath, and those that a program adds.
+//! The kinds of samplers, schedulers, executors and trackers that a sweep file can name. A program
+//! can add kinds to the standard ones.
 
 use super::kinds::CSV;
 use super::{Rejected, Sweep};
@@ -15,8 +15,8 @@ use std::path::Path;
 /// The kinds that a sweep file can name.
 ///
 /// `Registry::standard().sampler(MINE).read(path)` reads a sweep file that can name one more
-/// sampler; `examples/kinds` adds a kind of each part. A sweep keeps the registry that it was read
-/// with, so that everything that builds its parts knows the added kinds too.
+/// sampler. `examples/kinds` adds a kind of each component. A sweep keeps the registry it was read
+/// with, so that its components can be built later.
 #[derive(Debug, Clone)]
 pub struct Registry {
     samplers: Vec<Kind<dyn Sampler>>,
@@ -25,25 +25,25 @@ pub struct Registry {
     trackers: Vec<Kind<dyn Tracker>>,
 }
 
-/// A kind of any part, without the function that makes one.
+/// A kind of any component, without the function that builds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Declaration {
-    /// The part: `sampler`, `scheduler`, `executor` or `tracker`.
+    /// Component: `sampler`, `scheduler`, `executor` or `tracker`.
     pub part: &'static str,
-    /// As [`Kind::name`].
+    /// Same as [`Kind::name`].
     pub name: &'static str,
-    /// As [`Kind::about`].
+    /// Same as [`Kind::about`].
     pub about: &'static str,
-    /// As [`Kind::paper`].
+    /// Same as [`Kind::paper`].
     pub paper: Option<&'static str>,
-    /// As [`Kind::options`].
+    /// Same as [`Kind::options`].
     pub options: &'static [Opt],
-    /// As [`Kind::capabilities`].
+    /// Same as [`Kind::capabilities`].
     pub capabilities: &'static [Capability],
 }
 
 impl Registry {
-    /// Returns the kinds of swath.
+    /// Returns the kinds that swath provides.
     #[must_use]
     pub fn standard() -> Self {
         Self {
@@ -54,59 +54,61 @@ impl Registry {
         }
     }
 
-    /// Adds a sampler, in place of one of the same name.
+    /// Adds a sampler. Replaces a sampler of the same name.
     #[must_use]
     pub fn sampler(mut self, kind: Kind<dyn Sampler>) -> Self {
         put(&mut self.samplers, kind);
         self
     }
 
-    /// Adds a scheduler, in place of one of the same name.
+    /// Adds a scheduler. Replaces a scheduler of the same name.
     #[must_use]
     pub fn scheduler(mut self, kind: Kind<dyn TrialScheduler>) -> Self {
         put(&mut self.schedulers, kind);
         self
     }
 
-    /// Adds an executor, in place of one of the same name.
+    /// Adds an executor. Replaces an executor of the same name.
     #[must_use]
     pub fn executor(mut self, kind: Kind<dyn Site>) -> Self {
         put(&mut self.executors, kind);
         self
     }
 
-    /// Adds a tracker, in place of one of the same name.
+    /// Adds a tracker. Replaces a tracker of the same name.
     #[must_use]
     pub fn tracker(mut self, kind: Kind<dyn Tracker>) -> Self {
         put(&mut self.trackers, kind);
         self
     }
 
-    /// Returns the samplers.
+    /// Returns the samplers in the order of registration.
     #[must_use]
     pub fn samplers(&self) -> &[Kind<dyn Sampler>] {
         &self.samplers
     }
 
-    /// Returns the schedulers.
+    /// Returns the schedulers in the order of registration.
     #[must_use]
     pub fn schedulers(&self) -> &[Kind<dyn TrialScheduler>] {
         &self.schedulers
     }
 
-    /// Returns the executors.
+    /// Returns the executors in the order of registration.
     #[must_use]
     pub fn executors(&self) -> &[Kind<dyn Site>] {
         &self.executors
     }
 
-    /// Returns the trackers.
+    /// Returns the trackers in the order of registration. `csv` is not among them unless a program
+    /// adds it.
     #[must_use]
     pub fn trackers(&self) -> &[Kind<dyn Tracker>] {
         &self.trackers
     }
 
-    /// Returns the kinds of all parts, part by part, in the order of the registries.
+    /// Returns all kinds, ordered by component (samplers, schedulers, executors, trackers) and then
+    /// by registration. Includes the tracker `csv`.
     #[must_use]
     pub fn declarations(&self) -> Vec<Declaration> {
         let csv = find(&self.trackers, CSV.name).is_none().then_some(CSV);
@@ -137,15 +139,15 @@ impl Registry {
     /// Checks a sweep file that runs a program.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the file.
     pub fn parse(&self, source: Source) -> Result<Sweep, Rejected> {
         super::parse::program(source, self)
     }
 
-    /// Checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
+    /// Checks a sweep file whose trials are calls of a function. `[run] command` may be absent.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the file.
     pub fn parse_for_function(&self, source: Source) -> Result<Sweep, Rejected> {
         super::parse::function(source, self)
     }
@@ -153,16 +155,16 @@ impl Registry {
     /// Reads and checks a sweep file that runs a program.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// All mistakes in the file, or the reason why it cannot be read.
     pub fn read(&self, path: &Path) -> Result<Sweep, Rejected> {
         self.parse(super::read::load(path)?)
     }
 
-    /// Reads and checks a sweep file whose trials are calls of a function: `[run] command` may be
+    /// Reads and checks a sweep file whose trials are calls of a function. `[run] command` may be
     /// absent.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// All mistakes in the file, or the reason why it cannot be read.
     pub fn read_for_function(&self, path: &Path) -> Result<Sweep, Rejected> {
         self.parse_for_function(super::read::load(path)?)
     }

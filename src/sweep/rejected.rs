@@ -1,23 +1,24 @@
-//! A sweep file that cannot be used, with everything that is wrong with it.
+//! A sweep file that cannot be used, with all its diagnostics.
 
 use super::Sweep;
 use crate::source::{Diagnostics, Level, Source, render};
 use std::fmt::{self, Write as _};
 
-/// How many diagnostics are shown at most: a file with more has one cause.
+/// Maximum number of diagnostics shown. More of them usually have one cause.
 const SHOWN: usize = 50;
 
 /// A sweep file that cannot be used.
 #[derive(Debug, Clone)]
 pub struct Rejected {
-    /// The file.
+    /// Name and text of the file.
     pub source: Source,
-    /// Everything found, errors and warnings.
+    /// All diagnostics, errors and warnings.
     pub diagnostics: Diagnostics,
 }
 
 impl Rejected {
-    /// Renders every diagnostic with the lines it points at, and a last line that counts them.
+    /// Renders the diagnostics with the source lines they point at, and a last line that counts
+    /// them.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let mut text = remarks(&self.source, &self.diagnostics, colour);
@@ -30,13 +31,13 @@ impl Rejected {
         text
     }
 
-    /// Renders every diagnostic with the lines it points at.
+    /// Renders the diagnostics with the source lines they point at. At most 50 are shown.
     #[must_use]
     pub fn remarks(&self, colour: bool) -> String {
         remarks(&self.source, &self.diagnostics, colour)
     }
 
-    /// Returns the diagnostics as JSON, each with its line and column.
+    /// Returns the diagnostics as a JSON array, each with its lines and columns.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         json(&self.source, &self.diagnostics)
@@ -63,8 +64,8 @@ impl Rejected {
     }
 }
 
-/// Renders diagnostics in the order of the file, errors and warnings mixed, an empty line after
-/// each.
+/// Renders diagnostics in the order of the file, errors and warnings mixed, with an empty line
+/// after each. Diagnostics without a label come first.
 fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
     let mut list: Vec<_> = diagnostics.list.iter().collect();
     list.sort_by_key(|found| found.labels.first().map_or(0, |(span, _)| span.start));
@@ -79,7 +80,7 @@ fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
     text
 }
 
-/// Returns diagnostics as a JSON array.
+/// Returns at most 50 diagnostics as a JSON array.
 fn json(source: &Source, diagnostics: &Diagnostics) -> serde_json::Value {
     diagnostics
         .list
@@ -98,13 +99,13 @@ impl fmt::Display for Rejected {
 impl std::error::Error for Rejected {}
 
 impl Sweep {
-    /// Renders the warnings with the lines they point at.
+    /// Renders the warnings with the source lines they point at.
     #[must_use]
     pub fn remarks(&self, colour: bool) -> String {
         remarks(&self.source, &self.warnings, colour)
     }
 
-    /// Returns the warnings as JSON, each with its line and column.
+    /// Returns the warnings as a JSON array, each with its lines and columns.
     #[must_use]
     pub fn remarks_json(&self) -> serde_json::Value {
         json(&self.source, &self.warnings)

@@ -1,4 +1,4 @@
-//! The command template: how a configuration becomes the arguments of a program. No shell is
+//! The command template, which turns a configuration into the arguments of a program. No shell is
 //! involved.
 //!
 //! | placeholder | becomes |
@@ -6,15 +6,15 @@
 //! | `{lr}` | the value of the parameter `lr`; a negative number that begins an argument without exponent |
 //! | `--{flag}` | for a switch: `--flag` if true, nothing if false |
 //! | `{args}` | `--name=value` for every parameter, one argument each |
-//! | `{args:rest}` | the same for those the command does not name elsewhere |
+//! | `{args:rest}` | the same for the parameters that the command does not name elsewhere |
 //! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
 //! | `{params}` | the path of the trial's `params.json` |
 //! | `{trial}`, `{trial_dir}`, `{data_dir}` | the trial's number, its folder, the data set |
 //! | `{{`, `}}` | a brace |
 //!
-//! A command without any placeholder gets `{args}` at its end. An argument that names a parameter
-//! which does not exist in a configuration is left out, and with it the option before it
-//! (`--momentum` in `["--momentum", "{momentum}"]`).
+//! A command without any placeholder gets `{args}` appended. An argument that names an inactive
+//! parameter is left out, together with an option before it (`--momentum` in
+//! `["--momentum", "{momentum}"]`).
 
 use crate::source::Span;
 use crate::source::diagnostic::nearest;
@@ -22,48 +22,48 @@ use crate::space::{Name, Params, Value};
 use crate::study::TrialId;
 use std::path::Path;
 
-/// A checked command: its first argument is the program.
+/// A checked command. Its first argument is the program.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Template {
     args: Vec<Arg>,
 }
 
-/// What a template is filled with.
+/// Values that fill the placeholders of a template for one trial.
 #[derive(Debug, Clone, Copy)]
 pub struct Fill<'a> {
-    /// The configuration.
+    /// Configuration of the trial.
     pub params: &'a Params,
-    /// The trial.
+    /// Id of the trial.
     pub trial: TrialId,
-    /// Its folder.
+    /// Folder of the trial.
     pub trial_dir: &'a Path,
-    /// The JSON file of its parameters.
+    /// Path of the JSON file with the trial's parameters.
     pub params_file: &'a Path,
-    /// The data sets of the sweep.
+    /// Paths of the data sets of the sweep.
     pub data_dir: &'a [String],
 }
 
-/// What is wrong with one argument of a command.
+/// A mistake in one argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
-    /// Which argument, from 0.
+    /// Index of the argument, from 0.
     pub argument: usize,
-    /// Where in it, in bytes.
+    /// Byte range of the mistake in the argument.
     pub span: Span,
-    /// What is wrong.
+    /// Description of the mistake.
     pub message: String,
-    /// What to do.
+    /// Suggested remedy, if there is one.
     pub hint: Option<String>,
 }
 
-/// One argument as written.
+/// One argument of the template.
 #[derive(Debug, Clone, PartialEq)]
 enum Arg {
-    /// Text and placeholders that make one argument.
+    /// Text and placeholders that together make one argument.
     Text(Vec<Piece>),
-    /// `--{name}`.
+    /// `--{name}`: a switch that is given or left out.
     Switch(Name),
-    /// `{args}` and its relatives, which make several.
+    /// `{args}` or a similar placeholder, which makes one argument for each parameter.
     Each {
         style: Style,
         only: Option<Vec<Name>>,
@@ -72,11 +72,17 @@ enum Arg {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Piece {
+    /// Fixed text.
     Literal(String),
+    /// Value of a parameter.
     Param(Name),
+    /// Path of the JSON file with the trial's parameters.
     Params,
+    /// Id of the trial.
     Trial,
+    /// Folder of the trial.
     TrialDir,
+    /// Paths of the data sets, joined with colons.
     DataDir,
 }
 
@@ -100,10 +106,10 @@ const BUILT_IN: &[&str] = &[
 ];
 
 impl Template {
-    /// Reads the arguments of a command against the parameters of the space.
+    /// Parses the arguments of a command against the parameters of the space.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the arguments.
     pub fn parse(args: &[String], params: &[Name]) -> Result<Self, Vec<TemplateError>> {
         let mut errors = Vec::new();
         let mut read = Vec::new();
@@ -127,6 +133,7 @@ impl Template {
                 only: None,
             });
         }
+        // `{args:rest}` can only be resolved when all other placeholders are known.
         let rest: Vec<Name> = params
             .iter()
             .filter(|name| !read.iter().any(|arg| arg.names(name)))
@@ -149,7 +156,7 @@ impl Template {
         self.args.is_empty()
     }
 
-    /// Returns the program, unless a placeholder is part of it.
+    /// Returns the program; `None` if there is no command or the program contains a placeholder.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
         match self.args.first()? {
@@ -161,8 +168,8 @@ impl Template {
         }
     }
 
-    /// Returns the words that are the same for every trial, the program first; none if a
-    /// placeholder is part of the program.
+    /// Returns the arguments without placeholders, the program first. They are the same for every
+    /// trial. Empty if the program contains a placeholder.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let literal = |arg: &Arg| match arg {
@@ -179,14 +186,15 @@ impl Template {
         }
     }
 
-    /// Calls another program with the same arguments.
+    /// Replaces the program and keeps the arguments.
     pub fn set_program(&mut self, program: &str) {
         if let Some(first) = self.args.first_mut() {
             *first = Arg::Text(vec![Piece::Literal(program.to_owned())]);
         }
     }
 
-    /// Returns whether a parameter reaches the command line or the file named by `{params}`.
+    /// Returns whether the parameter reaches the program on the command line or in the file named
+    /// by `{params}`.
     #[must_use]
     pub fn receives(&self, name: &str) -> bool {
         self.args.iter().any(|arg| match arg {
@@ -199,7 +207,7 @@ impl Template {
         })
     }
 
-    /// Returns whether `{data_dir}` is used.
+    /// Returns whether the command uses `{data_dir}`.
     #[must_use]
     pub fn uses_data_dir(&self) -> bool {
         self.args
@@ -207,7 +215,7 @@ impl Template {
             .any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
     }
 
-    /// Makes the arguments of one trial, the program first.
+    /// Returns the arguments of one trial, the program first.
     #[must_use]
     pub fn render(&self, fill: &Fill<'_>) -> Vec<String> {
         let mut made: Vec<String> = Vec::with_capacity(self.args.len() + fill.params.len());
@@ -215,9 +223,12 @@ impl Template {
         for (at, arg) in self.args.iter().enumerate() {
             let before = made.len();
             arg.render(fill, &mut made);
+            // The value is of an inactive parameter, so the option before it would lack its
+            // argument.
             if made.len() == before && arg.is_lone_param() && after_option {
                 made.pop();
             }
+            // The program itself (index 0) is never an option, even if its name begins with a dash.
             after_option = at > 0 && arg.is_option();
         }
         made
@@ -248,7 +259,7 @@ impl Arg {
         matches!(self, Self::Text(pieces) if matches!(pieces.as_slice(), [Piece::Param(_)]))
     }
 
-    /// Whether it is an option that takes the next argument as its value.
+    /// Returns whether this argument is an option that takes the next argument as its value.
     fn is_option(&self) -> bool {
         match self {
             Self::Text(pieces) => match pieces.as_slice() {
@@ -265,6 +276,7 @@ impl Arg {
 
     fn render(&self, fill: &Fill<'_>, made: &mut Vec<String>) {
         match self {
+            // On its own the placeholder makes one argument for each data set.
             Self::Text(pieces) if *pieces == [Piece::DataDir] => {
                 made.extend_from_slice(fill.data_dir);
             }
@@ -286,14 +298,14 @@ impl Arg {
     }
 }
 
-/// Returns the argument, or nothing if it names a parameter that does not exist in this
-/// configuration.
+/// Returns the argument, or `None` if it names a parameter that is inactive in this configuration.
 fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     let mut text = String::new();
     for piece in pieces {
         match piece {
             Piece::Literal(literal) => text.push_str(literal),
             Piece::Param(name) => match fill.params.get(name)? {
+                // Only at the start of an argument can a minus sign be taken for an option.
                 Value::Float(number) if text.is_empty() && *number < 0.0 => {
                     text.push_str(&without_exponent(*number));
                 }
@@ -308,10 +320,10 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Writes a number in full: `-0.0000053` for -5.3e-6, the same number when it is read back.
+/// Writes a number without exponent: `-0.0000053` for -5.3e-6. It parses back to the same number.
 ///
-/// Python's argparse takes an argument that begins with `-` for a value only if it looks like
-/// `-5` or `-0.5`. It takes `-5.3e-6` for an unknown option.
+/// Python's argparse takes an argument that begins with `-` as a value only if it looks like `-5`
+/// or `-0.5`. It takes `-5.3e-6` for an unknown option.
 fn without_exponent(number: f64) -> String {
     let text = number.to_string();
     if text.contains('.') {
@@ -321,7 +333,8 @@ fn without_exponent(number: f64) -> String {
     }
 }
 
-/// Writes a value in Hydra's override grammar, so that a text stays a text.
+/// Formats a value in Hydra's override grammar. Texts are quoted where Hydra would read another
+/// type.
 fn hydra(value: &Value) -> String {
     match value {
         Value::Text(text) if is_plain_in_hydra(text) => text.to_string(),
@@ -336,7 +349,7 @@ fn hydra(value: &Value) -> String {
     }
 }
 
-/// Returns whether Hydra reads a text without quotes as that very text.
+/// Returns whether Hydra reads an unquoted text as the same text.
 fn is_plain_in_hydra(text: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c);
     // Hydra allows `_` between the digits of a number.
@@ -345,10 +358,10 @@ fn is_plain_in_hydra(text: &str) -> bool {
     !text.is_empty() && !is_number && !is_word && text.chars().all(is_allowed)
 }
 
-/// Puts a text into single quotes as Hydra's grammar reads them.
+/// Puts a text into single quotes in Hydra's grammar.
 ///
-/// A backslash means itself, except in a run of backslashes before a single quote: there each one
-/// is doubled, and the quote gets one more. The end of the text is before the closing quote.
+/// A backslash stands for itself, except in a run of backslashes before a single quote. There each
+/// backslash is doubled, and the quote gets one more. The end of the text counts as such a quote.
 fn hydra_quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('\'');
@@ -373,6 +386,7 @@ struct Fault {
 
 fn parse_arg(text: &str, params: &[Name]) -> Result<Arg, Fault> {
     let known = |name: &str| params.iter().find(|param| &***param == name);
+    // `--{flag}` is a switch only if `flag` is a parameter.
     if let Some(name) = text
         .strip_prefix("--{")
         .and_then(|rest| rest.strip_suffix('}'))
@@ -438,6 +452,7 @@ fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
         at = span.end;
     }
     literal.push_str(&text[at..]);
+    // An empty argument is kept.
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Literal(literal));
     }
@@ -497,7 +512,8 @@ fn listed(names: &[&str]) -> String {
         .join(", ")
 }
 
-/// Returns whether a parameter of that name cannot be reached as `{name}`.
+/// Returns whether a parameter of this name is hidden by a built-in placeholder, so that `{name}`
+/// does not refer to it.
 pub(super) fn is_built_in(name: &str) -> bool {
     BUILT_IN.contains(&name)
 }

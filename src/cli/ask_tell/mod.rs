@@ -1,5 +1,5 @@
-//! `swath ask-tell SWEEP`: the study as a conversation of JSON lines, for people who own their
-//! loop. One process, no server.
+//! `swath ask-tell SWEEP`: a conversation of JSON lines on standard input and output, for users who
+//! write their own loop. It is one process and needs no server.
 
 mod request;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Stdin, Write};
 use std::path::PathBuf;
 
-/// A line longer than this is refused.
+/// The maximum length of a request line in bytes. Longer lines are refused.
 const LONGEST: usize = 1 << 20;
 
 /// Arguments of `swath ask-tell`.
@@ -34,7 +34,8 @@ pub(crate) struct Args {
     jobs: Option<std::num::NonZeroUsize>,
 }
 
-/// Why the conversation did not begin, for a person and for the client.
+/// The reason why the conversation did not begin, as a failure of the command and as a reply to the
+/// client.
 struct NotBegun {
     failure: Failure,
     trouble: Trouble,
@@ -50,7 +51,7 @@ impl From<Failure> for Box<NotBegun> {
 }
 
 impl NotBegun {
-    /// Replies to the client, who waits for a line, and fails.
+    /// Writes the reply, because the client waits for a line, and returns the failure.
     fn reply<T>(self, context: &mut Context) -> Result<T, Failure> {
         let Trouble { cause, cure } = &self.trouble;
         let reply = json!({ "error": { "line": 0, "cause": cause, "cure": cure } });
@@ -60,7 +61,7 @@ impl NotBegun {
     }
 }
 
-/// Reads the sweep file and shows its warnings.
+/// Reads the sweep file and prints its warnings. Fails if the file is rejected or has no objective.
 fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
     let colour = context.out.paint_err.on;
     let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| {
@@ -90,7 +91,7 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
     Ok(sweep)
 }
 
-/// Opens the study.
+/// Opens the study and starts its trackers.
 fn open<'s>(
     sweep: &'s Sweep,
     args: &Args,
@@ -111,7 +112,8 @@ fn open<'s>(
     Ok(study.map_err(Failure::from)?)
 }
 
-/// Runs it.
+/// Runs `swath ask-tell` until the input ends or a signal arrives. Open trials are then released
+/// and wait for the next process.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = read(args, context).or_else(|not_begun| not_begun.reply(context))?;
     let interrupt = Interrupt::on_signals()?;
@@ -148,9 +150,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     })
 }
 
-/// What stands on the input.
+/// The next item on standard input.
 enum Next<'a> {
-    /// A line; `None` if it was too long.
+    /// A line arrived; `None` if it was longer than [`LONGEST`].
     Line(Option<&'a [u8]>),
     End,
     Interrupted,
@@ -162,8 +164,8 @@ struct Requests {
 }
 
 impl Requests {
-    /// Waits for a line. While none comes, `idle` is called now and then, and says whether to go on
-    /// waiting.
+    /// Waits for the next line. While no input arrives, `idle` is called every 200 ms; if it
+    /// returns false, the wait ends with [`Next::Interrupted`].
     fn next(
         &mut self,
         mut idle: impl FnMut() -> Result<bool, Failure>,
@@ -171,6 +173,7 @@ impl Requests {
         self.line.clear();
         let mut long = false;
         loop {
+            // Poll only if the buffer is empty: buffered lines do not make the descriptor readable.
             if self.input.buffer().is_empty() {
                 let mut ready = [PollFd::new(self.input.get_ref(), PollFlags::IN)];
                 let patience = Timespec {
@@ -200,6 +203,8 @@ impl Requests {
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let taken = end.map_or(bytes.len(), |end| end + 1);
             long |= self.line.len() + taken > LONGEST;
+            // The rest of an overlong line is discarded. One byte stays, so that the end of the
+            // input counts it as a line.
             if long {
                 self.line.truncate(1);
             } else {
@@ -216,22 +221,25 @@ impl Requests {
 struct Talk<'a, 'b> {
     study: AskTell<'a>,
     sweep: &'a Sweep,
-    /// The number of the line being answered, from 1.
+    /// The number of the current line, from 1. Errors state it.
     line: u64,
     out: &'b mut Box<dyn Write>,
 }
 
 impl Talk<'_, '_> {
-    /// Brings everything up to date while nobody asks; returns whether to go on.
+    /// Updates the study's files while the client is idle. Returns false once a signal has arrived.
     fn idle(&mut self, interrupt: &Interrupt) -> Result<bool, Failure> {
         self.study.tend().map_err(fatal)?;
         Ok(interrupt.urgency() == Urgency::None)
     }
 
-    /// Answers a line. Only what ends the study is an error here; all else is a reply.
+    /// Answers one line. A refused request is a reply; only an error that ends the study is
+    /// returned.
     fn answer(&mut self, line: Option<&[u8]>) -> Result<(), Failure> {
         self.line += 1;
         let request = match line {
+            // Blank lines are ignored, but they count, so that errors name the right line of the
+            // input.
             Some(line) if line.iter().all(u8::is_ascii_whitespace) => return Ok(()),
             Some(line) => {
                 Request::parse(line, &self.sweep.objectives, self.sweep.resource.as_ref())
@@ -268,6 +276,7 @@ impl Talk<'_, '_> {
             }
             Request::Best(count) => {
                 let study = self.study.study();
+                // Several objectives give no single ranking, so the Pareto front is returned.
                 let ranked = if self.sweep.objectives.len() > 1 {
                     rank::pareto(study)
                 } else {
@@ -282,6 +291,8 @@ impl Talk<'_, '_> {
             }
             Request::Open => {
                 let study = self.study.study();
+                // A waiting trial with an attempt was handed out before, and the client may still
+                // tell it.
                 let asked = |id: &TrialId| study.trial(*id).is_some_and(|trial| trial.attempts > 0);
                 let open: Vec<TrialId> = study
                     .running()
@@ -326,6 +337,7 @@ impl Talk<'_, '_> {
             request::Values::Objectives(values) => self.study.named(&values)?,
             request::Values::Named(values) => values,
         };
+        // If the scheduler ends the trial at one of the reports, the remaining values do not count.
         for report in reports {
             if self.study.report(trial, report)? != Verdict::Continue {
                 return self.reply(
@@ -361,7 +373,8 @@ impl Talk<'_, '_> {
             .map_or("", |found| found.state.word())
     }
 
-    /// Returns what the scheduler said of a trial, or how it ended, if there is anything to say.
+    /// Returns the reason of the scheduler's decision or of the trial's failure, or null if there
+    /// is none.
     fn why(&self, trial: TrialId) -> Value {
         let Some(found) = self.study.study().trial(trial) else {
             return Value::Null;
@@ -402,7 +415,7 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Makes an error that ends the study a failure of the command.
+/// Turns an error that ends the study into a failure of the command.
 fn fatal(error: AskTellError) -> Failure {
     match error {
         AskTellError::Run(error) => error.into(),

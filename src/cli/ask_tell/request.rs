@@ -1,4 +1,4 @@
-//! What a line of the conversation asks for, and what is wrong with one that asks for nothing.
+//! The requests of `swath ask-tell`: parses one JSON line each, and explains malformed ones.
 
 use crate::cli::exit::Failure;
 use crate::logger::wire::special;
@@ -10,35 +10,35 @@ use crate::study::{Datum, Metric, Objective, TrialId};
 use crate::sweep::{Rejected, given};
 use serde_json::{Map, Value};
 
-/// The most trials one request may ask for.
+/// The maximum number of trials that one request may ask for.
 const MOST: u64 = 10_000;
 const REQUESTS: [&str; 6] = ["ask", "tell", "report", "add", "best", "open"];
 
-/// What a line asks for.
+/// A parsed request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Request {
-    /// So many trials: a line each.
+    /// The client asks for this many trials. The reply has one line for each.
     Ask(u64),
-    /// A trial ended.
+    /// The client reports the end of a trial.
     Tell(Tell),
-    /// A trial reports and goes on.
+    /// The client reports values of a trial that goes on.
     Report {
         trial: TrialId,
         values: Vec<(Name, Datum)>,
     },
-    /// A configuration to try next, as lines of TOML.
+    /// The client adds a configuration to try next; `point` holds it as lines of TOML.
     Add { point: String, again: bool },
-    /// The best so many trials.
+    /// The client asks for this many best trials.
     Best(usize),
-    /// The trials that were asked for and not told.
+    /// The client asks for the trials that were handed out and have not ended.
     Open,
 }
 
-/// How a trial ended.
+/// The end of a trial.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tell {
     pub(super) trial: TrialId,
-    /// What it reported before.
+    /// The reports before the end, in order.
     pub(super) reports: Vec<Vec<(Name, Datum)>>,
     pub(super) values: Values,
     pub(super) ending: Ending,
@@ -48,7 +48,7 @@ pub(super) struct Tell {
 #[derive(Debug, PartialEq)]
 pub(super) enum Values {
     None,
-    /// In the order of the objectives.
+    /// One value per objective, in the order of the sweep file.
     Objectives(Vec<f64>),
     Named(Vec<(Name, Datum)>),
 }
@@ -58,11 +58,11 @@ pub(super) enum Ending {
     Complete,
     Failed,
     Stopped,
-    /// It is given back, to be asked for again.
+    /// The client gives the trial back, to be asked for again.
     Waiting,
 }
 
-/// Why a line was not done, and what to do.
+/// The reason why a line was refused, and what the client can do about it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Trouble {
     pub(super) cause: String,
@@ -106,8 +106,8 @@ impl Trouble {
         Self::new(error.to_string(), cure)
     }
 
-    /// Says on one line everything that is wrong with a sweep file or a configuration. `cure` is
-    /// what to do where nothing better is known.
+    /// Returns all errors of a sweep file or a configuration on one line. `cure` is used if none of
+    /// the errors has a hint.
     pub(super) fn of_rejected(rejected: &Rejected, cure: &str) -> Self {
         let errors = || {
             rejected
@@ -133,7 +133,7 @@ impl Trouble {
         Self::new(causes.join("; "), cure)
     }
 
-    /// Says on one line why the command fails.
+    /// Returns the failure of the command with its causes on one line.
     pub(super) fn of_failure(failure: &Failure) -> Self {
         let causes = std::iter::once(&failure.message).chain(&failure.causes);
         let causes: Vec<&str> = causes.map(String::as_str).collect();
@@ -142,7 +142,8 @@ impl Trouble {
 }
 
 impl Request {
-    /// Reads a line. NaN and the infinities may be written as Python writes them.
+    /// Parses a line. NaN and the infinities are accepted as Python writes them. Fails if the line
+    /// is not one JSON object with exactly one request.
     pub(super) fn parse(
         line: &[u8],
         objectives: &[Objective],
@@ -216,6 +217,8 @@ fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
     let Ok(text) = std::str::from_utf8(line) else {
         return Err(Trouble::new("the line is not UTF-8", example));
     };
+    // The bare words of Python are quoted only if plain JSON fails. The first error is kept: its
+    // column refers to the line as sent.
     let read = serde_json::from_str(text)
         .or_else(|error| serde_json::from_str(&quoted_specials(text)).map_err(|_| error));
     match read {
@@ -228,7 +231,8 @@ fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
     }
 }
 
-/// Puts NaN and Infinity, which Python's `json` writes as bare words, in quotes.
+/// Returns the text with NaN, Infinity and -Infinity in quotes. Python's `json` writes them as bare
+/// words. Words inside strings are left alone.
 fn quoted_specials(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -244,6 +248,7 @@ fn quoted_specials(text: &str) -> String {
         }
         out.push(char);
         rest = &rest[char.len_utf8()..];
+        // The character after a backslash is copied as it is: it may be an escaped quote.
         if char == '\\' && quoted {
             if let Some(escaped) = rest.chars().next() {
                 out.push(escaped);
@@ -256,7 +261,7 @@ fn quoted_specials(text: &str) -> String {
     out
 }
 
-/// Returns a configuration as lines of TOML.
+/// Returns a configuration as lines of TOML. Fails if `value` is not an object of parameter values.
 fn point(value: Value) -> Result<String, Trouble> {
     let wrong = || {
         Trouble::new(
@@ -295,6 +300,7 @@ const TELL: [&str; 8] = [
 impl Reader<'_> {
     fn tell(&self, value: Value) -> Result<Request, Trouble> {
         let (trial, mut object) = self.about("tell", value)?;
+        // A step without a state means that the trial goes on, so this is an intermediate report.
         if object.contains_key("step") && !object.contains_key("state") {
             return self.report_of(trial, object);
         }
@@ -396,7 +402,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Takes the trial that a request is about.
+    /// Removes the trial from the object of a request. Returns its id and the other keys.
     fn about(&self, what: &str, value: Value) -> Result<(TrialId, Map<String, Value>), Trouble> {
         let cure = format!("say which and what: {{\"{what}\": {{\"trial\": 7, \"value\": 0.31}}}}");
         let Value::Object(mut object) = value else {
@@ -418,7 +424,8 @@ impl Reader<'_> {
         Ok((trial, object))
     }
 
-    /// Takes the step of a report under the name that the sweep file gives it.
+    /// Removes the step from a report. Returns it under the name of the sweep's resource, or as
+    /// `step`.
     fn step(&self, object: &mut Map<String, Value>) -> Result<Option<(Name, Datum)>, Trouble> {
         let Some(step) = object.remove("step") else {
             return Ok(None);
@@ -456,8 +463,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads values in the order of the objectives; numbers in quotes are named and left as texts,
-    /// so that the study warns of them. The error is the first item that is no number.
+    /// Reads values in the order of the objectives. If some are numbers in quotes, all values are
+    /// returned by name and those stay texts, so that the study warns about them. Returns the first
+    /// item that is not a number as the error.
     fn in_order<'v>(&self, items: &'v [Value]) -> Result<Values, &'v Value> {
         if let Some(numbers) = items.iter().map(number).collect() {
             return Ok(Values::Objectives(numbers));
@@ -476,7 +484,7 @@ impl Reader<'_> {
             .iter()
             .map(|objective| objective.metric.clone());
         if items.len() != self.objectives.len() {
-            // As many as are wanted is what is said first.
+            // The caller checks the count and reports a wrong one before anything else.
             return Ok(Values::Objectives(vec![f64::NAN; items.len()]));
         }
         Ok(Values::Named(names.zip(items.iter().map(datum)).collect()))
@@ -508,7 +516,7 @@ fn wrong_reports() -> Trouble {
     )
 }
 
-/// Reads reported values: numbers, texts and switches.
+/// Reads reported values by name: numbers, texts and booleans.
 fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Trouble> {
     let datum = |(key, value): (String, Value)| {
         let datum = match (number(&value), value) {
@@ -528,7 +536,7 @@ fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Trouble> {
     values.into_iter().map(datum).collect()
 }
 
-/// Reads a number, also one that JSON cannot write.
+/// Reads a number. Strings such as `NaN` count as numbers, because JSON cannot write them.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::String(text) => special(text),

@@ -1,4 +1,4 @@
-//! What was asked for, checked against what the sources have.
+//! The arguments of `swath compare`, checked against the columns of the sources.
 
 use super::Args;
 use crate::cli::exit::Failure;
@@ -11,7 +11,7 @@ use crate::space::expr::Type;
 use crate::study::Goal;
 use std::collections::BTreeSet;
 
-/// The arguments, understood.
+/// The parsed arguments.
 pub(super) struct Asked {
     pub(super) grouping: Grouping,
     pub(super) condition: Option<Formula>,
@@ -21,7 +21,7 @@ pub(super) struct Asked {
     pub(super) assertions: Vec<Assertion>,
 }
 
-/// Returns every name that stands for something in one of the sources.
+/// Returns every name that is defined in at least one source.
 fn vocabulary(sources: &[Source]) -> Names {
     let each: Vec<Names> = sources.iter().map(Source::vocabulary).collect();
     each.iter().flat_map(Names::iter).collect()
@@ -61,7 +61,7 @@ impl Asked {
         {
             check_column(formula, &names, sources)?;
         }
-        // An assertion about reports that no trial made does not hold, but it is no mistake.
+        // An assertion over reports that no trial made fails, but it is not a usage error.
         for formula in assertions.iter().flat_map(Assertion::formulas) {
             check(formula, &names, sources, &|source| source.check(formula))?;
         }
@@ -102,7 +102,7 @@ impl Asked {
         })
     }
 
-    /// Returns whether small or large values of a column are good.
+    /// Returns whether small or large values of a column are better, or `None` if unknown.
     pub(super) fn goal_of(&self, formula: &Formula, source: &Source) -> Option<Goal> {
         self.grouping
             .goal_of(formula)
@@ -110,7 +110,8 @@ impl Asked {
     }
 }
 
-/// Finds the metric that all sources are about.
+/// Returns the metric that all sources share. Fails with a usage error if there is none, or if the
+/// sources have different objectives.
 fn default_metric(sources: &[Source]) -> Result<String, Failure> {
     let metrics: BTreeSet<String> = sources.iter().filter_map(Source::metric).collect();
     let mut metrics = metrics.into_iter();
@@ -153,8 +154,9 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
     }
 }
 
-/// Finds out whether small or large is good: as was said, as the studies say, or as names usually
-/// mean.
+/// Returns whether small or large values are better: from `--goal`, else from the objectives of the
+/// studies, else from the usual meaning of the metric's name. Fails with a usage error if the
+/// studies disagree or nothing decides.
 fn goal(args: &Args, metric: &Formula, sources: &[Source]) -> Result<Goal, Failure> {
     match args.goal.as_deref() {
         Some("max") => return Ok(Goal::Max),
@@ -182,7 +184,7 @@ fn goal(args: &Args, metric: &Formula, sources: &[Source]) -> Result<Goal, Failu
     }
 }
 
-/// Returns what is good of a metric of that name, if there can be no doubt.
+/// Returns the usual goal of a metric of that name, or `None` if the name is ambiguous.
 fn usual(name: &str) -> Option<Goal> {
     let name = name.to_lowercase();
     let words: Vec<&str> = name.split(|char: char| !char.is_alphanumeric()).collect();
@@ -221,7 +223,8 @@ fn usual(name: &str) -> Option<Goal> {
     }
 }
 
-/// Understands `--sort`: an objective's best value comes first, of anything else the smallest.
+/// Parses `--sort`: a column, and whether the order is descending. An objective's best value comes
+/// first; other columns sort from the smallest value up.
 fn sorting(text: &str, names: &Names, sources: &[Source]) -> Result<(Formula, bool), FormulaError> {
     let (text, reverse) = match text.strip_prefix('-') {
         Some(rest) if !names.contains(text) => (rest, true),
@@ -234,7 +237,7 @@ fn sorting(text: &str, names: &Names, sources: &[Source]) -> Result<(Formula, bo
     Ok((formula, reverse != large))
 }
 
-/// Makes sure that a column has something to show in one of the sources; returns its type there.
+/// Checks that at least one source has values for a column. Returns its type there.
 fn check_column(
     formula: &Formula,
     names: &Names,
@@ -247,14 +250,15 @@ fn check_column(
     check(formula, names, sources, &check_in)
 }
 
-/// Makes sure that an expression names what there is, and passes a check in one of the sources.
+/// Checks that an expression uses defined names only and passes `check_in` in at least one source.
+/// Returns the type from that source, or the error of the first source.
 fn check(
     formula: &Formula,
     names: &Names,
     sources: &[Source],
     check_in: &dyn Fn(&Source) -> Result<Type, FormulaError>,
 ) -> Result<Type, FormulaError> {
-    // With several sources the name that is meant may be in any of them.
+    // With several sources, each source's own error would suggest only its own names.
     if sources.len() > 1
         && let Some(name) = formula.names().find(|name| !names.contains(name))
     {
@@ -271,7 +275,8 @@ fn check(
     wrong.map_or(Ok(Type::Any), Err)
 }
 
-/// Says whether a group is the one that was named: by its value, or by the number of a trial.
+/// Returns whether a group matches `--baseline`: by its key or, without a key, by the label or the
+/// source of one of its rows.
 pub(super) fn is_baseline(group: &Group<'_>, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     if group.key.is_empty() {
@@ -280,12 +285,13 @@ pub(super) fn is_baseline(group: &Group<'_>, wanted: &str) -> bool {
             .iter()
             .any(|row| row.label() == wanted || row.source.name == wanted);
     }
+    // Numbers match by value, so that `0.10` finds the group `0.1`.
     let keys = label(group);
     keys == wanted
         || (group.key.len() == 1 && number(&keys).is_some() && number(&keys) == number(wanted))
 }
 
-/// Returns what a group is called.
+/// Returns the label of a group: its key, or the label of its first row if it has none.
 pub(super) fn label(group: &Group<'_>) -> String {
     if group.key.is_empty() {
         return group

@@ -1,5 +1,5 @@
-//! `swath compare`: trials of one or more studies or CSV files beside each other, and whether a
-//! difference is more than noise.
+//! `swath compare`: compares trials of one or more studies or CSV files, and tests whether the
+//! differences exceed the noise.
 
 mod asked;
 mod sources;
@@ -103,7 +103,8 @@ pub(crate) struct Args {
     pub(crate) wide: bool,
 }
 
-/// Runs it.
+/// Runs `swath compare`: prints the comparison, then checks the assertions. Returns
+/// [`Code::Difference`] if an assertion does not hold.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let loaded = sources::load(args, context)?;
     let asked = Asked::of(args, &loaded)?;
@@ -138,6 +139,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if ranking.groups.is_empty() {
         return Err(nothing(&ranking));
     }
+    // The notes describe all groups, so they are made before the table is cut to `--top`.
     let notes = notes(&ranking, args);
     if let Some((formula, turned)) = &asked.sort {
         ranking.sort_by(formula, *turned);
@@ -208,7 +210,7 @@ fn print(
     Ok(())
 }
 
-/// Says how the table is to be read, and what it cannot say.
+/// Returns the notes below the table: how to read it, and its limits.
 fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     let mut notes = Vec::new();
     let metric = ranking.grouping.metric.text();
@@ -347,7 +349,7 @@ fn left_out(ranking: &Ranking<'_>) -> String {
     format!("left out: {}", parts.join(", "))
 }
 
-/// Checks the assertions in each source.
+/// Checks every assertion in each source. An assertion whose value is unknown does not hold.
 fn check(asked: &Asked, sources: &[Source], context: &mut Context) -> Result<Code, Failure> {
     let mut code = Code::Done;
     for assertion in &asked.assertions {

@@ -1,4 +1,4 @@
-//! Finding and reading what is to be compared: studies, and CSV files of anybody.
+//! Finds and reads the sources of `swath compare`: studies, and CSV files of any origin.
 
 use super::Args;
 use crate::cli::exit::{Code, Failure};
@@ -19,7 +19,8 @@ enum Place {
     File(PathBuf),
 }
 
-/// Reads everything that was named, as far as it is needed.
+/// Reads all sources, and of each only the columns and reports that the arguments need. Without
+/// arguments, the study with the most recently written journal is read.
 pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Failure> {
     let mut places = Vec::new();
     for word in &args.sources {
@@ -45,8 +46,8 @@ pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Fa
     Ok(sources)
 }
 
-/// A word is a study if there is one, otherwise a file; a folder with a table but no journal is its
-/// table.
+/// Finds the source that a word names: a file if it ends in csv, tsv or txt, else a study, else the
+/// `trials.csv` of a folder without a journal, else a file.
 fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
     let path = Path::new(word);
     let is_csv = path.extension().is_some_and(|extension| {
@@ -71,7 +72,8 @@ fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
     }
 }
 
-/// Returns short names that are all different: the last part of a path where that suffices.
+/// Returns distinct names for the sources: the last parts of the paths if those differ, else the
+/// whole words.
 fn names(words: Vec<&str>) -> Vec<String> {
     let last = |word: &str| {
         Path::new(word).file_name().map_or_else(
@@ -88,11 +90,11 @@ fn names(words: Vec<&str>) -> Vec<String> {
     }
 }
 
-/// The columns that were asked for, as they were typed.
+/// The expressions of the arguments, as the user typed them.
 struct Texts<'a> {
-    /// Expressions over one trial.
+    /// Expressions over a single trial.
     columns: Vec<&'a str>,
-    /// Expressions over the trials of a source.
+    /// Expressions over all trials of a source.
     assertions: &'a [String],
 }
 
@@ -117,7 +119,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// Parses them with the names of one source. Whatever cannot be parsed is told later, in full.
+    /// Parses the expressions with the names of one source. Those that fail are skipped here;
+    /// [`Asked::of`](super::asked::Asked::of) reports the errors.
     fn formulas(&self, names: &Names) -> Vec<Formula> {
         let columns = self
             .columns
@@ -140,7 +143,7 @@ fn study(dir: &StudyDir, name: String, asked: &Texts<'_>) -> Result<Source, Fail
     Ok(Source::study(name, study, history))
 }
 
-/// Reads a file. With `--by` only the columns that are asked for are kept.
+/// Reads a CSV file. With `--by` and `--metric`, only the required columns are kept.
 fn file(
     path: &Path,
     name: String,
@@ -156,7 +159,7 @@ fn file(
             ..failure
         }
     };
-    // Without a metric the objective is the column behind `state`, so all have to be seen.
+    // Without a metric, the objective is the column after `state`, so all columns are needed.
     let all = args.by.is_none() || args.metric.is_none();
     let select = |names: &Names| {
         let condition = args.condition.as_deref();
@@ -181,6 +184,7 @@ fn file(
     }
     let names = table.vocabulary();
     let formulas = asked.formulas(&names);
+    // A table has one value per trial, so functions over reports cannot be computed from it.
     let unanswered =
         |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
     if let Some((ask, name)) = formulas.iter().flat_map(Formula::asks).find(unanswered) {
@@ -193,7 +197,7 @@ fn file(
     Ok(Source::table(name, table))
 }
 
-/// Returns the names of the columns of a file that are needed.
+/// Returns the names of the columns that the arguments need.
 fn columns(asked: &Texts<'_>, args: &Args, names: &Names) -> BTreeSet<String> {
     let formulas = asked.formulas(names);
     let named = formulas.iter().flat_map(Formula::names);

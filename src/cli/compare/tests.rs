@@ -15,7 +15,7 @@ fn args() -> Args {
     }
 }
 
-/// Three optimizers with four seeds each; the seed shifts all three alike. One trial failed.
+/// Three optimizers with four seeds each. The seed shifts all three alike. One trial failed.
 fn world() -> Demo {
     let mut demo = Demo::new(&["optimizer", "seed"]);
     let noise = [0.001, -0.002, 0.0, 0.002];

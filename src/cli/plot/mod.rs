@@ -1,4 +1,4 @@
-//! `swath plot KIND`: a picture of one or more studies, as SVG, PNG or on the terminal.
+//! `swath plot KIND`: draws one or more studies as SVG, as PNG or on the terminal.
 
 mod png;
 pub(crate) mod terminal;
@@ -48,18 +48,19 @@ fn kinds() -> String {
     format!("Kinds:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// What a picture is written as.
+/// The file format of a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Svg,
     Png,
 }
 
-/// Runs it.
+/// Runs `swath plot`: draws a figure to a file or to the terminal.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == args.kind) else {
         return Err(unknown(&args.kind));
     };
+    // The file name is checked before the studies are read, which may take long.
     let format = args.output.as_deref().map(format).transpose()?;
     let views = open(&args.studies, args.metric.as_deref(), context)?;
     let settled: Vec<Study> = views.iter().map(View::settled).collect();
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Finds and reads studies; the one that ran last if none is named.
+/// Finds and reads studies. Without names, reads the one with the most recently written journal.
 pub(super) fn open(
     names: &[String],
     metric: Option<&str>,
@@ -166,7 +167,7 @@ fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Writes a file, replaced as a whole.
+/// Writes a file. A regular file is replaced as a whole; a device or a pipe is written to directly.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure {
         causes: vec![error.to_string()],

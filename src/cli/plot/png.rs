@@ -1,5 +1,5 @@
-//! A figure as PNG: its SVG, rasterised with a font that is built in. Where the system has fonts,
-//! they fill in what that one lacks.
+//! A figure as PNG: its SVG, rasterised with a built-in font. Fonts of the system supply the
+//! characters that it lacks.
 
 use crate::cli::exit::Failure;
 use crate::report::plots::figure::Figure;
@@ -8,10 +8,10 @@ use resvg::{tiny_skia, usvg};
 use std::sync::Arc;
 
 const FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
-/// Pixels for each unit of the SVG, so that text is sharp on most screens.
+/// Pixels per unit of the SVG, so that text is sharp on most screens.
 const SCALE: f32 = 2.0;
 
-/// Renders a figure.
+/// Renders a figure as PNG. Returns the bytes of the file.
 pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
     let mut options = usvg::Options {
         font_family: "DejaVu Sans".to_owned(),
@@ -20,6 +20,8 @@ pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
     let fonts = Arc::make_mut(&mut options.fontdb);
     fonts.load_font_data(FONT.to_vec());
     let mut text = svg::render(figure, Theme::Light);
+    // System fonts are loaded only if the text needs them. If the system has none, missing
+    // characters become boxes.
     if !text.chars().all(is_built_in) {
         fonts.load_system_fonts();
         if fonts.len() == 1 {
@@ -48,7 +50,7 @@ pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
         .map_err(|error| failed(&error.to_string()))
 }
 
-/// Says whether the font that is built in has a character: the ranges of `assets/README.md`.
+/// Returns whether the built-in font has a character. The ranges are listed in `assets/README.md`.
 fn is_built_in(char: char) -> bool {
     matches!(char,
         '\0'..='\u{24f}' | '\u{300}'..='\u{3ff}' | '\u{400}'..='\u{45f}' | '\u{1e00}'..='\u{1eff}' | '\u{2010}'..='\u{2027}'
@@ -82,7 +84,7 @@ mod tests {
             })
             .count()
         };
-        // The title, in the font that is built in, and the dot.
+        // The title, in the built-in font, and the dot.
         assert!(dark(30, 70) > 300, "{}", dark(30, 70));
         assert!(
             dark(100, pixels.height() - 60) > 50,

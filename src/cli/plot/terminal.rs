@@ -1,4 +1,5 @@
-//! A figure on a terminal: dots of braille, blocks, and what stands beside them.
+//! A figure on a terminal: braille dots for lines and points, block characters for areas, and
+//! labels beside them.
 
 use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Side, Tone};
 use crate::report::text::{elide, plain, width};
@@ -9,12 +10,12 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line, Points};
 
-/// How many rows the marks of a panel take.
+/// The number of rows for the marks of a panel whose vertical scale has no bands.
 const ROWS: u16 = 16;
-/// How many panels are shown.
+/// The maximum number of panels to draw.
 const MOST_PANELS: usize = 12;
 
-/// Returns the colour of a tone.
+/// Returns the terminal colour of a tone.
 pub(crate) fn colour(tone: Tone) -> Color {
     const SERIES: [Color; 6] = [
         Color::Blue,
@@ -33,7 +34,7 @@ pub(crate) fn colour(tone: Tone) -> Color {
         Tone::Stopped | Tone::Faint => Color::DarkGray,
         Tone::Paused => Color::Yellow,
         Tone::Ink => Color::Reset,
-        // Shades of the 256 colours, from grey to bright cyan.
+        // Shades from the 256-colour palette, from grey to bright cyan.
         Tone::Heat(place) => {
             const SHADES: [u8; 6] = [237, 239, 24, 31, 38, 51];
             Color::Indexed(SHADES[(place.clamp(0.0, 1.0) * 5.0).round() as usize])
@@ -41,7 +42,8 @@ pub(crate) fn colour(tone: Tone) -> Color {
     }
 }
 
-/// Renders a figure in so many columns; without `colours` everything has the colour of text.
+/// Renders a figure in that many columns, limited to 30 to 300. Without `colours`, the text
+/// contains no escape sequences.
 pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
     let columns = u16::try_from(columns.clamp(30, 300)).unwrap_or(80);
     let mut text = String::new();
@@ -57,6 +59,7 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
         };
         legend.push(format!("{mark} {}", elide(&plain(label), 30)));
     }
+    // A legend explains colours, so it is useless without them.
     if !legend.is_empty() && colours {
         text.push_str(&legend.join("  "));
         text.push('\n');
@@ -82,7 +85,8 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
     text
 }
 
-/// Draws a panel into an area: its title, the scale on the left, the marks, the scale below.
+/// Draws a panel into an area: title, vertical scale on the left, marks, and horizontal scale
+/// below. Draws nothing in an area that is too small.
 pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     let head = u16::from(!panel.title.is_empty());
     let (wide, high) = (area.width, area.height.saturating_sub(2 + head));
@@ -133,6 +137,7 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         else {
             continue;
         };
+        // Bands run from the top down, numeric scales from the bottom up.
         let at = if bands { at } else { 1.0 - at };
         let row = place.y + ((at * f64::from(high)) as u16).min(high - 1);
         let column = area.x + gutter - 1 - width(label) as u16;
@@ -158,7 +163,7 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     );
 }
 
-/// Returns the panel with its first bands only, if it has more than there are rows.
+/// Returns the panel with only its first `rows` bands, or `None` if all of them fit.
 fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
     let Scale::Bands(labels) = &panel.y.scale else {
         return None;
@@ -181,7 +186,7 @@ fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
     })
 }
 
-/// Writes the scale below the marks.
+/// Writes the horizontal scale below the marks. Labels that would overlap are left out.
 fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
     let mut free = place.x;
     let most = match &guide.scale {
@@ -211,7 +216,7 @@ fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
     }
 }
 
-/// Draws the marks: blocks first, then lines and points over them, then texts.
+/// Draws the marks: blocks first, lines and points over them, then crosses and texts.
 fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
     let flip = matches!(panel.y.scale, Scale::Bands(_));
     let point = |(x, y): (f64, f64)| {
@@ -299,7 +304,7 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Fills a rectangle, to an eighth of a column at its right end.
+/// Fills a rectangle. Its right end is drawn to an eighth of a column.
 fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let (wide, high) = (f64::from(place.width), f64::from(place.height));
@@ -329,7 +334,7 @@ fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), col
     }
 }
 
-/// Returns the lines of a buffer, with escapes for its colours if wanted.
+/// Returns the lines of a buffer, with colour escapes if `colours` is set.
 fn lines(buffer: &Buffer, colours: bool) -> String {
     let mut text = String::new();
     for row in buffer.area.rows() {
@@ -339,6 +344,7 @@ fn lines(buffer: &Buffer, colours: bool) -> String {
             let Some(cell) = buffer.cell((at.x, at.y)) else {
                 continue;
             };
+            // A wide character occupies further cells, which are skipped.
             if skip > 0 {
                 skip -= 1;
                 continue;

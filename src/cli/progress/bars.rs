@@ -1,4 +1,4 @@
-//! The moving part: an overall bar, the best so far, and a line a running trial.
+//! The live display of a run: an overall bar, the incumbent, and one line per running trial.
 
 use super::echo::Hidden;
 use super::words;
@@ -8,19 +8,19 @@ use crate::study::{Study, Timestamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// How many running trials are shown at most.
+/// The maximum number of running trials to show.
 const LINES: usize = 12;
 
-/// How many lines of the terminal are left to other things.
+/// The number of terminal rows kept free for other output.
 const SPARE: usize = 8;
 
-/// The last line.
+/// The last line of the display.
 const HINT: &str = "Ctrl-C stops; the same command goes on";
 
-/// How wide the overall bar is.
+/// The width of the overall bar in columns.
 const BAR: usize = 24;
 
-/// One block of lines at the bottom of the terminal, drawn anew at every change.
+/// A block of lines at the bottom of the terminal, redrawn after every change.
 pub(super) struct Bars {
     block: ProgressBar,
     paint: Paint,
@@ -44,17 +44,17 @@ impl Bars {
         }
     }
 
-    /// Writes a line above the bars.
+    /// Writes a line above the block.
     pub(super) fn above(&self, line: &str) {
         self.block.println(line);
     }
 
-    /// Writes a line above the bars, cut to the width of the terminal.
+    /// Writes a line above the block, cut to the width of the terminal.
     pub(super) fn line_above(&self, line: &str) {
         self.above(&elide(line, terminal().0));
     }
 
-    /// Shows the study as it is now.
+    /// Redraws the block from the current state of the study.
     pub(super) fn update(&mut self, study: &Study) {
         let (columns, rows) = terminal();
         let elapsed = self.began.elapsed();
@@ -92,7 +92,7 @@ impl Bars {
         lines
     }
 
-    /// `digits ━━━━━╸──── 23/60  2 running  1 failed  2m 10s left`
+    /// Returns the first line: `digits ━━━━━╸──── 23/60  2 running  1 failed  2m 10s left`.
     fn overall(&self, study: &Study, columns: usize, elapsed: Duration) -> String {
         let ended = words::finished(study);
         let counts = study.counts();
@@ -120,6 +120,7 @@ impl Bars {
             ];
             parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
         };
+        // The bar needs a total, and is the first part to go on a narrow terminal.
         let bar = match study.header().trials {
             Some(wanted) if width(&name) + BAR + width(&tail(failed.clone())) + 2 <= columns => {
                 self.bar(ended, wanted) + " "
@@ -156,7 +157,8 @@ impl Drop for Bars {
     }
 }
 
-/// Returns the width and height of the terminal; the last column stays free.
+/// Returns the width and height of the terminal. The width excludes the last column, so that no
+/// line wraps. The default is 79 by 24.
 fn terminal() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
@@ -164,7 +166,8 @@ fn terminal() -> (usize, usize) {
         .map_or((79, 24), |(width, height)| (width - 1, height))
 }
 
-/// Guesses how long it will take, from how long it took in this run.
+/// Estimates the remaining time from the pace of this run. `None` if the study has no fixed number
+/// of trials, or if fewer than 2 ended in this run.
 fn remaining(study: &Study, ended: u64, in_this_run: u64, elapsed: Duration) -> Option<Duration> {
     let to_come = study.header().trials?.checked_sub(ended)?;
     if in_this_run < 2 {

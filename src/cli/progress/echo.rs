@@ -1,17 +1,17 @@
-//! Keeps the terminal from writing `^C` into the bars.
+//! Stops the terminal from printing `^C` into the progress display.
 //!
-//! indicatif leaves the cursor behind the last column, so the two letters would wrap, and every
-//! line would be drawn one too low.
+//! indicatif leaves the cursor after the last column. The two characters would wrap, and every
+//! later redraw would start one line too low.
 
 use rustix::termios::{self, LocalModes, OptionalActions};
 use std::io::stderr;
 
-/// The terminal shows no control characters that are typed, until this is dropped.
+/// A guard: while it lives, the terminal does not print typed control characters.
 pub(super) struct Hidden(());
 
 impl Hidden {
-    /// Asks the terminal; `None` if it is not ours to ask (we run in the background) or shows none
-    /// anyway.
+    /// Turns the echo off. `None` if this process runs in the background, standard error is no
+    /// terminal, or the echo is off already.
     pub(super) fn new() -> Option<Self> {
         set(false).then_some(Self(()))
     }
@@ -23,9 +23,9 @@ impl Drop for Hidden {
     }
 }
 
-/// Lets the terminal show control characters, or not; returns whether that changed anything.
+/// Switches the echo of control characters on or off. Returns whether that changed the terminal.
 fn set(shown: bool) -> bool {
-    // A process in the background would be stopped for changing the terminal.
+    // A background process that changes the terminal would be stopped by SIGTTOU.
     let ours = termios::tcgetpgrp(stderr()).is_ok_and(|group| group == rustix::process::getpgrp());
     let Some(mut modes) = termios::tcgetattr(stderr()).ok().filter(|_| ours) else {
         return false;

@@ -1,4 +1,5 @@
-//! The last words of a run: the best trial, a small table, where the rest lies, and how to go on.
+//! The summary at the end of a run: the best trial, a short table, the path of the full table, and
+//! how to continue.
 
 use super::words;
 use crate::cli::exit::{Code, Failure};
@@ -10,14 +11,15 @@ use crate::report::{json, listing, number, rank, summary};
 use crate::study::{Closing, Study};
 use serde_json::json;
 
-/// How many trials the table shows.
+/// The number of trials in the table.
 const TOP: usize = 5;
 
-/// Returns how the program should end.
+/// Returns the exit code for a run that closed for this reason.
 pub(super) fn code(study: &Study, why: &Closing) -> Code {
     match why {
         Closing::Interrupted => Code::Interrupted,
         Closing::FailureLimit | Closing::CircuitBreaker => Code::FailureLimit,
+        // An empty study is no failure: nothing was started, so nothing could succeed.
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished
         | Closing::Exhausted
@@ -27,7 +29,7 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
     }
 }
 
-/// Tells a person.
+/// Prints the summary for a user.
 pub(super) fn tell(
     out: &mut Output,
     study: &Study,
@@ -44,6 +46,7 @@ pub(super) fn tell(
     };
     if front.is_empty() {
         let label = match why {
+            // The next run continues after these endings, so success is still possible.
             Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
                 "no trial has succeeded yet".to_owned()
             }
@@ -101,7 +104,7 @@ fn headline(study: &Study, several: bool, count: usize) -> String {
     }
 }
 
-/// Ends the event stream.
+/// Writes the last line of the event stream: a summary with counts and the incumbent.
 pub(super) fn stream(out: &mut Output, study: &Study, dir: &StudyDir) -> Result<(), Failure> {
     let counts = study.counts();
     let best = study.incumbent().map(|trial| json::row(study, trial));

@@ -1,7 +1,8 @@
-//! What `run` shows while it runs: bars on a terminal, a line an event elsewhere, or events as
+//! The display of a run: progress bars on a terminal, one line per event elsewhere, or events as
 //! JSON.
 //!
-//! [`words`] turns events into lines, [`bars`] moves the bars, [`ending`] says how it all ended.
+//! [`words`] turns events into lines, [`bars`] draws the progress bars, and [`ending`] writes the
+//! summary.
 
 mod bars;
 mod echo;
@@ -21,24 +22,24 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// How a run shows what happens.
+/// The style of the display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Bars if standard error is a terminal, else a line an event.
+    /// Progress bars if standard error is a terminal, else one line per event.
     Human,
-    /// Only failures and the summary.
+    /// Failures, warnings and the summary only.
     Quiet,
-    /// One JSON object an event on standard output.
+    /// One JSON object per event on standard output.
     Json,
 }
 
-/// Failures beyond this many are told in one line each.
+/// The number of failures that are printed in full. Later ones take one line each.
 const FAILURES_IN_FULL: u32 = 5;
 
-/// Warnings beyond this many are only counted.
+/// The number of warnings that are printed. Later ones are only counted.
 const WARNINGS: u32 = 10;
 
-/// Shows a run.
+/// The display of a run. It listens to the driver.
 pub(crate) struct Progress {
     style: Style,
     dir: StudyDir,
@@ -51,7 +52,7 @@ pub(crate) struct Progress {
     broken: bool,
 }
 
-/// One line of the event stream: the journal's entry with the version of the stream.
+/// One line of the event stream: an entry of the journal with the version of the stream.
 #[derive(Serialize)]
 struct StreamLine<'a> {
     v: u32,
@@ -60,7 +61,7 @@ struct StreamLine<'a> {
 }
 
 impl Progress {
-    /// Begins to show the run of a study that is already open.
+    /// Starts the display of a study that is already open.
     pub(crate) fn new(style: Style, dir: StudyDir, out: Output, study: &Study) -> Self {
         let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
         let best = study.incumbent().map(|trial| trial.id);
@@ -78,12 +79,12 @@ impl Progress {
         }
     }
 
-    /// Makes it something that a driver can listen with while the caller keeps it.
+    /// Wraps the display so that the driver can listen with it while the caller keeps it.
     pub(crate) fn shared(self) -> Shared {
         Shared(Rc::new(RefCell::new(self)))
     }
 
-    /// Writes a line where it does not hurt the bars.
+    /// Writes a line above the progress bars, or to standard error if there are none.
     pub(crate) fn say(&mut self, line: &str) {
         match &self.bars {
             Some(bars) => bars.above(line),
@@ -96,7 +97,7 @@ impl Progress {
         self.say(&format!("{label}: {}", plain(message)));
     }
 
-    /// Says that a tracker is out of date from now on.
+    /// Warns that a tracker is no longer updated.
     pub(crate) fn stale(&mut self, stale: &Stale) {
         self.warn(&format!(
             "tracker `{}` is left out from now on: {}",
@@ -113,6 +114,7 @@ impl Progress {
             .out
             .json(&line)
             .and_then(|()| Ok(self.out.stdout.flush()?));
+        // A closed pipe must not end the run; the stream stops, the trials go on.
         self.broken |= written.is_err();
     }
 
@@ -130,6 +132,8 @@ impl Progress {
             } => {
                 self.show_warning(*trial, text);
             }
+            // The program exited with success, but an objective is missing, so the study marks the
+            // trial failed.
             Event::Ended { trial, .. } if self.failed(study, *trial) => {
                 self.show_failure(study, *trial);
             }
@@ -147,7 +151,7 @@ impl Progress {
         self.best = study.incumbent().map(|trial| trial.id);
     }
 
-    /// Says whether a trial that ended well was found wanting.
+    /// Returns whether the study marks the ended trial as failed, whatever its exit status was.
     fn failed(&self, study: &Study, trial: TrialId) -> bool {
         study
             .trial(trial)
@@ -177,9 +181,9 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away and says how it ended. `again` is the command that continues the run.
-    /// Returns how the program should end; an interruption by another signal than SIGINT is the
-    /// caller's to know.
+    /// Removes the progress bars and prints the summary. `again` is the command that continues the
+    /// run. Returns the exit code, with [`Interrupted`](super::exit::Code::Interrupted) for any
+    /// signal: the caller must tell SIGINT from other signals.
     pub(crate) fn finish(
         &mut self,
         study: &Study,
@@ -238,12 +242,12 @@ impl Listener for Progress {
     }
 }
 
-/// A progress display that both the driver and its caller hold.
+/// A display that the driver and its caller share.
 #[derive(Clone)]
 pub(crate) struct Shared(Rc<RefCell<Progress>>);
 
 impl Shared {
-    /// Does something with it.
+    /// Calls `act` with the display.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Progress) -> T) -> T {
         act(&mut self.0.borrow_mut())
     }
@@ -277,7 +281,7 @@ mod tests {
     use crate::study::{Closing, Event, Exit, Failure, LogRecord, Study};
     use crate::tracker::demo::Demo;
 
-    /// Replays a study through the display; returns its exit code, standard output and standard
+    /// Replays a study through the display. Returns the exit code, standard output and standard
     /// error.
     fn watch(demo: &Demo, style: Style) -> (Code, String, String) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! The rule that ranks a trial of several reports, said once where reports may be folds.
+//! A note on how trials with several reports are ranked, printed once if the reports may be folds.
 //!
-//! With a growing step the reports of a trial are one curve, and the best of them is what a person
-//! expects. Without one they may be folds or repetitions, whose best is luck.
+//! Reports with a growing step form a learning curve, and users expect the best report to count.
+//! Reports without one may be folds or repetitions, and the best of those is luck.
 
 use crate::study::{Datum, Event, LogRecord, Study, Take, Trial, TrialId, axis};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(super) struct RankingRule {
     axes: BTreeMap<TrialId, Growth>,
 }
 
-/// Whether the steps of a trial's reports have grown so far.
+/// The history of the steps in the reports of one trial.
 #[derive(Debug, Clone, Copy, Default)]
 struct Growth {
     last: Option<f64>,
@@ -22,8 +22,9 @@ struct Growth {
 }
 
 impl RankingRule {
-    /// Takes in an event; returns what to say of the rule, at most once.
+    /// Processes an event. Returns the note at most once per run.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<String> {
+        // A named resource is a step, so the reports are a learning curve.
         if self.said || study.header().resource.is_some() {
             return None;
         }
@@ -32,6 +33,7 @@ impl RankingRule {
                 trial,
                 resume: false,
                 ..
+            // An attempt that does not resume from a checkpoint starts its steps anew.
             } => _ = self.axes.remove(trial),
             Event::Logged {
                 trial,
@@ -58,7 +60,7 @@ impl Growth {
         let step = axis::COUNTERS
             .into_iter()
             .find_map(|counter| axis::number(values, counter));
-        // A report without a step says nothing of those that have one.
+        // A report without a step does not affect the steps of the others.
         let Some(step) = step else { return };
         self.rose |= self.last.is_some_and(|last| step > last);
         self.fell |= self.last.is_some_and(|last| step < last);
@@ -70,7 +72,7 @@ impl Growth {
     }
 }
 
-/// Says which rule ranks a trial that reported an objective several times.
+/// Returns the note for a trial that reported an objective several times, or `None` if it did not.
 fn describe(study: &Study, trial: &Trial) -> Option<String> {
     let count = |metric| trial.metrics.get(metric).map_or(0, |tally| tally.count);
     let objective = study
@@ -102,7 +104,7 @@ mod tests {
     use crate::study::{Exit, Failure, Goal, Objective, Study, Take};
     use crate::tracker::demo::Demo;
 
-    /// Replays trials of reports; returns what was said.
+    /// Replays trials with reports. Returns the notes.
     fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
         let mut demo = Demo::with(
             &[],

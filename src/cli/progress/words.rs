@@ -1,4 +1,4 @@
-//! Events in words.
+//! Descriptions of events, failures and running trials, each as one or a few lines of text.
 
 use crate::cli::tail;
 use crate::journal::StudyDir;
@@ -7,14 +7,14 @@ use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
 use std::time::Duration;
 
-/// How many lines of a failed trial's output are shown.
+/// The number of log lines shown for a failed trial.
 const LAST_WORDS: usize = 8;
 
-/// How much of a line is shown.
+/// The maximum width of a log line in columns.
 const LINE: usize = 160;
 
-/// Returns the line for an event, if it is worth one. With bars only what they cannot show is: a
-/// new best.
+/// Returns the line for an event, or `None` if it is not worth one. With `bars`, only a new
+/// incumbent gets a line, because the bars show everything else.
 pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) -> Option<String> {
     if let Some(line) = slot(event) {
         return Some(line);
@@ -40,7 +40,8 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
             format!("trial {} {verb}{again}{}", trial.id, given(trial))
         }
         Event::Ended { .. } => ended(study, trial),
-        // What was said of the slot or is said at the end says it of all of them.
+        // The slot or the whole sweep was at fault. One line about the slot, or the summary, covers
+        // all such trials.
         Event::Requeued { forgiven: true, .. } => return None,
         Event::Requeued {
             why, not_before, ..
@@ -58,7 +59,8 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
     Some(format!("{}{}", count(study), plain(&line)))
 }
 
-/// Returns the line for what happened to a slot; it shows with bars too.
+/// Returns the line for an event of a slot. It is also printed above the bars, which do not show
+/// slots.
 fn slot(event: &Event) -> Option<String> {
     match event {
         Event::SlotPaused { slot, why } => {
@@ -69,7 +71,7 @@ fn slot(event: &Event) -> Option<String> {
     }
 }
 
-/// Returns how far the study is: `[ 3/20] `.
+/// Returns the progress of the study as a prefix such as `[ 3/20] `.
 fn count(study: &Study) -> String {
     let ended = finished(study);
     match study.header().trials {
@@ -81,7 +83,7 @@ fn count(study: &Study) -> String {
     }
 }
 
-/// Returns how many trials have come to their end here.
+/// Returns the number of trials that count and have ended.
 pub(super) fn finished(study: &Study) -> u64 {
     let open = (study.waiting().count() + study.running_count()) as u64 + study.counts().paused;
     study.counted().saturating_sub(open)
@@ -127,7 +129,8 @@ fn given(trial: &Trial) -> String {
     }
 }
 
-/// Returns why a trial failed: the cause, its last words, and where the rest of them lies.
+/// Returns the description of a failed trial: the cause, the last lines of its log, and the path of
+/// the log. Without `full`, only the cause.
 pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let attempt = if trial.attempts > 1 {
@@ -158,8 +161,8 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     format!("{head}: {cause} after {took}{params}{said}\n    {wrote} {place}")
 }
 
-/// Returns what to say of a run that the circuit breaker ended: the last failure with its last
-/// words, and what to do.
+/// Returns the message for a run that the circuit breaker ended: the last failure with the end of
+/// its log, and the available options. `None` if no failed trial is on record.
 pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
     let failed =
         |trial: &&Trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some();
@@ -174,7 +177,8 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
     ))
 }
 
-/// Returns the line of a running trial: id, time, how far, what it last reported.
+/// Returns the line of a running trial: id, time, step, and the last value of each metric. If it
+/// has neither a step nor a metric, its parameters.
 pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     let took = trial
         .attempt_at
@@ -213,7 +217,8 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
     plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
 }
 
-/// Says whether a count that swath made is among what the trial reports anyway, as `epoch` say.
+/// Returns whether the step that swath counts equals a value that the trial reports itself, for
+/// example as `epoch`.
 fn is_reported(study: &Study, trial: &Trial, step: f64) -> bool {
     study.header().resource.is_none() && trial.metrics.values().any(|tally| tally.last.0 == step)
 }

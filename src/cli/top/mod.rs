@@ -1,4 +1,5 @@
-//! `swath top`: a live view of a study on the terminal. Keyboard only; reads without locks.
+//! `swath top`: a live view of a study on the terminal. It is operated by the keyboard and reads
+//! the journal without taking locks.
 
 mod screen;
 
@@ -13,7 +14,7 @@ use screen::{List, PICTURES, Screen};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// How often the journal is looked at.
+/// The interval between two polls of the journal.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Arguments of `swath top`.
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     study: Option<String>,
 }
 
-/// Runs it.
+/// Runs `swath top` until the user quits. Fails with a usage error unless standard input and
+/// standard output are terminals.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let names: Vec<String> = args.study.iter().cloned().collect();
     let Some(mut view) = plot::open(&names, None, context)?.pop() else {
@@ -40,6 +42,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     })?;
     let result = watch(&mut view, &mut terminal);
     ratatui::restore();
+    // The error is returned only after `restore`, so that its message stays visible.
     result.map(|()| Code::Done)
 }
 
@@ -50,6 +53,7 @@ fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(),
     loop {
         screen.see(view, &study, held);
         terminal.draw(|frame| screen.draw(frame, view, &study, Timestamp::now()))?;
+        // A key press interrupts the wait, so that the screen reacts to keys at once.
         if event::poll(LOOK.saturating_sub(looked.elapsed()))? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -65,6 +69,7 @@ fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(),
         if looked.elapsed() >= LOOK {
             let changed = view.follow()?;
             let now_held = lock::is_held(&view.dir);
+            // `held` changes without a journal entry when a run is killed.
             if changed || now_held != held {
                 (study, held) = (view.settled(), now_held);
                 screen.outdated();
@@ -81,7 +86,7 @@ fn leaves(key: KeyCode, control: bool) -> bool {
     )
 }
 
-/// Does what a key says.
+/// Carries out the command of a key. Unassigned keys do nothing.
 fn press(screen: &mut Screen, key: KeyCode, study: &Study) {
     match key {
         KeyCode::Up | KeyCode::Char('k') => screen.step(-1, study),

@@ -1,5 +1,5 @@
-//! What `swath top` shows: how far the study is, some of its trials, a picture, and what the chosen
-//! trial wrote last.
+//! The screen of `swath top`: the progress of the study, a list of trials, a plot, and the end of
+//! the log of the selected trial.
 
 use crate::cli::plot::terminal::draw as draw_panel;
 use crate::cli::tail;
@@ -15,7 +15,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
-/// The pictures that can be chosen, by their keys 1, 2, 3…
+/// The names of the plots, in the order of their keys 1, 2, 3 and so on.
 pub(super) const PICTURES: [&str; 7] = [
     "curves",
     "history",
@@ -25,10 +25,10 @@ pub(super) const PICTURES: [&str; 7] = [
     "importance",
     "pareto",
 ];
-/// How many lines of a log are read.
+/// The number of lines read from the end of a log.
 const TAIL: usize = 200;
 
-/// Which trials are listed.
+/// The selection of trials in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum List {
     Running,
@@ -50,6 +50,7 @@ impl List {
     }
 
     fn trials(self, study: &Study) -> Vec<&Trial> {
+        // The newest trials come first; trials that never started have nothing to show.
         let started = study
             .trials()
             .iter()
@@ -67,10 +68,10 @@ impl List {
     }
 }
 
-/// What is shown, and what a person chose.
+/// The content of the screen, and the choices of the user.
 pub(super) struct Screen {
     list: List,
-    /// Whether a person chose the list.
+    /// Whether the user chose the list. If not, the list follows the state of the run.
     turned: bool,
     chosen: Option<TrialId>,
     picture: usize,
@@ -103,12 +104,13 @@ impl Screen {
         screen
     }
 
-    /// Says that the study has changed.
+    /// Discards the plot, because the study has changed.
     pub(super) fn outdated(&mut self) {
         self.figure = None;
     }
 
-    /// Moves the choice up or down.
+    /// Moves the selection by `by` rows, limited to the list. If the selected trial is no longer in
+    /// the list, the move starts at the first row.
     pub(super) fn step(&mut self, by: i64, study: &Study) {
         let trials = self.list.trials(study);
         let at = trials
@@ -120,7 +122,7 @@ impl Screen {
         self.chosen = trials.get(to).map(|trial| trial.id);
     }
 
-    /// Goes to another list.
+    /// Switches to the list `by` places further, and selects its first trial.
     pub(super) fn turn(&mut self, by: usize, study: &Study) {
         let at = List::ALL
             .iter()
@@ -141,11 +143,13 @@ impl Screen {
         self.figure = None;
     }
 
-    /// Reads what the screen shows beyond the study: the picture's data and the end of a log.
+    /// Updates the parts of the screen that need files: the data of the plot and the end of the
+    /// log.
     pub(super) fn see(&mut self, view: &View, study: &Study, held: bool) {
         self.held = held;
         if !self.turned {
-            // Of a run that has ended the best are of interest.
+            // The list follows the run until the user chooses one: a finished run shows the best
+            // trials.
             self.list = match (study.running_count(), held) {
                 (0, true) => self.list,
                 (0, false) => List::Best,
@@ -154,6 +158,7 @@ impl Screen {
         }
         if self
             .chosen
+            // The selected trial may have left the list, for example because it ended.
             .is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id))
         {
             self.step(0, study);
@@ -185,7 +190,7 @@ impl Screen {
         self.log = (format!("trial {id}, {name}"), lines);
     }
 
-    /// Draws everything.
+    /// Draws the screen, or the help if it is open.
     pub(super) fn draw(&self, frame: &mut Frame<'_>, view: &View, study: &Study, now: Timestamp) {
         let area = frame.area();
         if self.help {
@@ -275,7 +280,7 @@ impl Screen {
         let at = trials
             .iter()
             .position(|trial| Some(trial.id) == self.chosen);
-        // Only the lines in sight are made.
+        // Only the visible rows are built: a study may have many thousands of trials.
         let first = at
             .unwrap_or(0)
             .saturating_sub(visible / 2)
@@ -415,7 +420,8 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
     .style(style)
 }
 
-/// Guesses how many seconds are left, from the pace of the trials that ended last.
+/// Estimates the remaining time in seconds from the pace of the last 20 ended trials. `None` if the
+/// study has no fixed number of trials, or if fewer than 3 have ended.
 fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
     let counted = study
         .trials()
@@ -476,7 +482,7 @@ mod tests {
         demo
     }
 
-    /// Draws a study at a size, after some keys.
+    /// Draws a study at a given size, after some keys.
     fn drawn(
         world: &Demo,
         (columns, rows): (u16, u16),
@@ -542,7 +548,7 @@ mod tests {
     #[test]
     fn the_time_left_follows_the_pace_of_late() {
         let world = world();
-        // A trial took 8 seconds: its creation, start, five reports and end.
+        // A trial takes 8 seconds: its creation, its start, five reports and its end.
         let left = remaining(&world.study, world.study.at().unwrap()).unwrap();
         assert!((left - 11.0 * 8.0).abs() < 1e-9, "{left}");
     }

@@ -1,5 +1,5 @@
-//! `swath ui`: the page of `export --html`, served live on this machine and to nobody else. It only
-//! reads, and ends with Ctrl-C.
+//! `swath ui`: serves the page of `swath export --html` with live data, on this machine only. The
+//! server is read-only and ends with Ctrl-C.
 
 mod request;
 
@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-/// How many requests may be read at a time; more are turned away.
+/// The maximum number of connections that are read at a time. Further connections are closed.
 const MOST_READERS: usize = 32;
 
 /// Arguments of `swath ui`.
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     port: u16,
 }
 
-/// Runs it.
+/// Runs `swath ui`: prints the address of the page and serves it until the process ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let names = if args.studies.is_empty() {
         running(context)
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .hint("`--port` says which port to use; 0 takes one that is free")
         })?;
     let port = listener.local_addr()?.port();
+    // The token keeps other users of this machine out: they can reach the port, too.
     let guard = Guard::new(port, format!("{:032x}", rand::random::<u128>()));
     writeln!(context.out.stdout, "{}", guard.address())?;
     context.out.stdout.flush()?;
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Names the studies that run now.
+/// Returns the names of the studies that a process runs now.
 fn running(context: &Context) -> Vec<String> {
     let held = |name: &String| lock::holder(&StudyDir::new(&context.logs, name)).is_some();
     studies::all(&context.logs)
@@ -71,8 +72,8 @@ fn running(context: &Context) -> Vec<String> {
         .collect()
 }
 
-/// Answers requests one by one. They are read by threads of their own, so that one who connects and
-/// says nothing holds up nobody.
+/// Answers requests one at a time. Each connection is read by its own thread, so that a client that
+/// sends nothing does not block the others.
 fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
     let (sender, requests) = channel();
     let connections = listener.try_clone();
@@ -82,13 +83,15 @@ fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
         let busy = std::sync::Arc::new(());
         for stream in listener.incoming() {
             let Ok(stream) = stream else {
-                // Out of files, say: others may soon be done with theirs.
+                // The process may be out of file descriptors; wait until other connections are
+                // closed.
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             };
             if std::sync::Arc::strong_count(&busy) > MOST_READERS {
                 continue;
             }
+            // The clone of `busy` counts this connection until its thread ends.
             let (sender, guard, held) = (sender.clone(), reader.clone(), busy.clone());
             std::thread::spawn(move || {
                 read(stream, &guard, &sender);
@@ -102,7 +105,7 @@ fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
             Wanted::Data { since } => data(views, &since),
             Wanted::Nothing(answer) => answer,
         };
-        // Who has gone away needs no answer.
+        // The error of a client that has disconnected is ignored.
         let _ = answer.send(stream);
     }
 }
@@ -121,13 +124,15 @@ fn page() -> Answer {
     }
 }
 
-/// Returns the data of the studies, or that nothing has happened since `since`.
+/// Returns the data of all studies as JSON, or status 204 if nothing has changed since the mark
+/// `since`.
 fn data(views: &mut [View], since: &str) -> Answer {
     for view in views.iter_mut() {
         if let Err(error) = view.follow() {
             return Answer::text(500, &error.to_string());
         }
     }
+    // The mark also tells whether a process holds the study, because that changes without an entry.
     let mark: Vec<String> = views
         .iter()
         .map(|view| {
@@ -159,7 +164,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    /// Serves a study until the test ends; returns the port and its folder.
+    /// Serves a study until the test ends. Returns the port and the folder.
     fn served() -> (u16, tempfile::TempDir) {
         let logs = tempfile::tempdir().unwrap();
         let mut world = Demo::new(&["lr"]);

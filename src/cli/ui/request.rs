@@ -1,32 +1,32 @@
-//! Requests and answers of the page's server: who may ask, and for what.
+//! HTTP requests and responses of `swath ui`, and the checks on who may read.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The largest head of a request.
+/// The maximum size of a request head in bytes.
 const HEAD: usize = 16 * 1024;
-/// How long a request or its answer may take.
+/// The timeout for reading a request and for writing its response.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Knows who may ask: who has the token, and no page of another site.
+/// Access control of the server: a request needs the token and must not come from another site.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     port: u16,
     token: String,
 }
 
-/// What is asked for.
+/// A parsed request.
 pub(super) enum Wanted {
-    /// The page.
+    /// The client requests the page.
     Page,
-    /// The data, if anything has happened since this mark.
+    /// The client requests the data, unless nothing has changed since the mark `since`.
     Data { since: String },
-    /// Nothing that is given: the answer says why.
+    /// The request is refused; the answer states the reason.
     Nothing(Answer),
 }
 
-/// An answer.
+/// An HTTP response.
 pub(super) struct Answer {
     status: u16,
     kind: &'static str,
@@ -39,12 +39,12 @@ impl Guard {
         Self { port, token }
     }
 
-    /// Returns the address of the page.
+    /// Returns the address of the page, which contains the token.
     pub(super) fn address(&self) -> String {
         format!("http://127.0.0.1:{}/{}/", self.port, self.token)
     }
 
-    /// Reads a request and finds out what it asks for; `None` if there was none.
+    /// Reads a request and parses it. `None` if the connection ends, fails or times out first.
     pub(super) fn read(&self, stream: &mut TcpStream) -> Option<Wanted> {
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
@@ -54,7 +54,8 @@ impl Guard {
             let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
             head.extend_from_slice(&chunk[..count]);
             if head.len() > HEAD {
-                // What is still to come is taken, so that the answer arrives.
+                // The rest of the request is read, because closing a socket with unread data would
+                // discard the answer.
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
                 while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
                 return Some(Wanted::Nothing(Answer::text(
@@ -82,7 +83,7 @@ impl Guard {
                 .find(|header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| String::from_utf8_lossy(header.value).into_owned())
         };
-        // Another name for this address means that another site's name was pointed at it.
+        // Another host name means DNS rebinding: another site's name that resolves to this address.
         let hosts = [
             format!("127.0.0.1:{}", self.port),
             format!("localhost:{}", self.port),
@@ -90,6 +91,7 @@ impl Guard {
         let Some(host) = header("host").filter(|host| hosts.contains(host)) else {
             return refuse(403, "the page is only served under 127.0.0.1 and localhost");
         };
+        // Browsers add these headers to requests that the page of another site makes.
         let from_elsewhere = header("origin")
             .is_some_and(|origin| origin != format!("http://{host}"))
             || header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
@@ -111,7 +113,8 @@ impl Guard {
         }
     }
 
-    /// Returns what stands behind the token, which is compared in the same time whatever it is.
+    /// Returns the path behind the token. The comparison takes the same time wherever the tokens
+    /// differ, so that timing reveals nothing.
     fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
         let (token, rest) = path.strip_prefix('/')?.split_once('/')?;
         let same = token.len() == self.token.len();
@@ -133,7 +136,7 @@ impl Answer {
         }
     }
 
-    /// Says at which mark the data are.
+    /// Adds the mark that identifies this state of the data.
     pub(super) fn marked(self, mark: String) -> Self {
         Self { mark, ..self }
     }
@@ -146,7 +149,7 @@ impl Answer {
         )
     }
 
-    /// Sends it and closes the connection.
+    /// Writes the response and closes the connection.
     pub(super) fn send(&self, mut stream: TcpStream) -> io::Result<()> {
         let reason = match self.status {
             200 => "OK",

@@ -1,5 +1,5 @@
-//! Any batch system, by the command lines that the sweep file gives: submit, list, cancel, and a
-//! pattern for its ids.
+//! Any batch system, called by the command lines in the sweep file: submit, list, cancel, and a
+//! pattern for its job ids.
 
 use super::pilot::engine::{
     CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line,
@@ -27,12 +27,12 @@ pub(super) const KIND: Kind<dyn Site> = Kind {
     },
 };
 
-/// Finds the id in the output of `submit`, unless the file says otherwise.
+/// Default pattern for the job id in the output of `submit`.
 const ID: &str = r"\d+(?:\.[\w.-]+)?";
 
 const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
 
-/// The command lines and the patterns that read their output.
+/// The command lines, and the patterns that read their output.
 const OWN: &[Opt] = &[
     Opt::new(
         "submit",
@@ -84,8 +84,7 @@ const OWN: &[Opt] = &[
     ),
 ];
 
-/// Variables that name a job's index in an array, in the batch systems that have such; one that has
-/// none sets none.
+/// Environment variables that hold a job's index in an array, for the batch systems with arrays.
 const INDEX: &[&str] = &[
     "SLURM_ARRAY_TASK_ID",
     "PBS_ARRAY_INDEX",
@@ -94,7 +93,7 @@ const INDEX: &[&str] = &[
     "HQ_TASK_ID",
 ];
 
-/// What can stand in a command line.
+/// Placeholders that are allowed in command lines.
 const PLACES: &[&str] = &[
     "script",
     "name",
@@ -108,21 +107,22 @@ const PLACES: &[&str] = &[
     "walltime_minutes",
 ];
 
-/// The command lines.
+/// The command lines and the patterns that read their output.
 #[derive(Debug, Clone)]
 struct Lines {
     submit: Vec<String>,
     list: Vec<String>,
     cancel: Vec<String>,
-    /// Finds the id in what `submit` prints; its first group, if it has one.
+    /// Pattern for the id in the output of `submit`; its first group, if it has one.
     id: Regex,
-    /// Finds id, and perhaps name and state, in a line of `list`, in groups of these names.
+    /// Pattern for a line of `list`, with the group `id` and optionally the groups `name` and
+    /// `state`.
     listed: Option<Regex>,
     waiting: Vec<String>,
     over: Vec<String>,
-    /// Finds in what `submit` says that a limit is reached.
+    /// Pattern for the output of a refused `submit` if a limit of the site is reached.
     later: Option<Regex>,
-    /// Whether the script is given to `submit` on its standard input.
+    /// Whether `submit` gets the script on its standard input.
     stdin: bool,
 }
 
@@ -169,7 +169,7 @@ impl Lines {
     }
 }
 
-/// Takes a command line that has to be there.
+/// Takes a command line and reports an error if it is missing, empty or has unknown placeholders.
 fn command(
     section: &mut Section,
     key: &'static str,
@@ -208,7 +208,7 @@ fn command(
     Some(words)
 }
 
-/// Takes a regular expression.
+/// Takes a regular expression; `id` has a default.
 fn pattern(
     section: &mut Section,
     key: &'static str,
@@ -229,8 +229,8 @@ fn pattern(
     }
 }
 
-/// Returns the names in braces: letters and `_` only, so that a brace of a shell or a pattern is
-/// none.
+/// Returns the placeholders in a word. Only lower-case letters and `_` form one, so that braces of
+/// a shell or a pattern do not.
 fn places(word: &str) -> impl Iterator<Item = &str> {
     let name = |part: &'_ str| part.split_once('}').map(|(name, _)| name.len());
     word.split('{')
@@ -262,17 +262,17 @@ impl Site for ByCommand {
         let engine = Box::new(Template {
             lines: self.lines.clone(),
         });
-        // One submission is one job: a template knows nothing of arrays.
+        // One submission is one job: templates do not use arrays.
         Ok(Box::new(Fleet::open(engine, &self.options, INDEX, work)?))
     }
 }
 
-/// The engine that calls the command lines.
+/// The engine that runs the command lines.
 struct Template {
     lines: Lines,
 }
 
-/// Puts values for the names in braces.
+/// Replaces the placeholders in a command line by their values.
 fn filled(words: &[String], values: &[(&str, String)]) -> Vec<String> {
     let fill = |word: &String| {
         values.iter().fold(word.clone(), |word, (name, value)| {
@@ -312,7 +312,7 @@ fn values(job: &Job) -> Vec<(&'static str, String)> {
 }
 
 impl Template {
-    /// Finds a job of these submissions in a line.
+    /// Parses a line of `list`; `None` if it contains no job of these submissions.
     fn seen(&self, line: &str, batches: &[Submitted]) -> Option<Seen> {
         let by_name = |name: &str| batches.iter().find(|batch| batch.name == name);
         let (batch, id, state) = match &self.lines.listed {
@@ -357,7 +357,7 @@ impl Template {
     }
 }
 
-/// Returns the first group of a match, or all of it.
+/// Returns the first group of a match, or the whole match.
 fn first(regex: &Regex, text: &str) -> Option<String> {
     let groups = regex.captures(text)?;
     groups
@@ -375,6 +375,7 @@ impl Engine for Template {
         let words = filled(&self.lines.submit, &values(job));
         match call(&words, if self.lines.stdin { &job.script } else { "" }) {
             Err(CallError::NoProgram(words)) => Err(SubmitError::Refused(words)),
+            // The program was killed after its time limit: the job may exist.
             Err(CallError::TooLong(words)) => Err(SubmitError::Maybe(words)),
             Ok(answer) if answer.success => first(&self.lines.id, &answer.out).ok_or_else(|| {
                 SubmitError::Maybe(format!(
@@ -487,8 +488,8 @@ mod tests {
         assert_eq!(said, wanted);
     }
 
-    /// A template of the manual, what its batch system prints after a submission, and how it lists
-    /// a job that waits and one that runs.
+    /// Templates of the manual: the heading, the output of the batch system after a submission, and
+    /// its lists of a waiting and of a running job.
     const PRINTED: [(&str, &str, &str, &str); 7] = [
         (
             "<!-- template: slurm -->",
@@ -568,7 +569,7 @@ mod tests {
                     .map(|seen| (seen.id, seen.phase))
             };
             assert!(seen(waiting).is_some(), "{heading}");
-            // Two of them do not say which column is the state, so that nothing is known to wait.
+            // Two templates do not name the column of the state, so no job is known to wait.
             if engine.lines.listed.is_some() {
                 assert!(
                     matches!(seen(waiting), Some((_, Phase::Waiting(_)))),

@@ -1,38 +1,38 @@
-//! Asking a driver's own program which GPUs there are and how much of their memory is used.
+//! Queries of the driver's own program: the GPUs of the machine, and their memory in use.
 
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A driver that has lost a device may never answer.
+/// Time limit of a query. A driver that has lost a device may never answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whose driver it is.
+/// Vendor of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vendor {
     Nvidia,
     Amd,
 }
 
-/// A device as its driver sees it.
+/// A device in the driver's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gpu {
     pub(super) index: String,
-    /// A name that stays the same when devices are renumbered; may be empty.
+    /// Name that stays the same when devices are renumbered; may be empty.
     unique: String,
     /// Memory in use, in MiB.
     pub(super) used: u64,
 }
 
 impl Gpu {
-    /// Returns what it may be called.
+    /// Returns the names by which users may call the device: its index and its unique name.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         [self.index.as_str(), self.unique.as_str()]
             .into_iter()
             .filter(|name| !name.is_empty())
     }
 
-    /// Returns whether it may be called that.
+    /// Returns whether `name` is one of these names.
     pub(super) fn is(&self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
@@ -65,10 +65,10 @@ impl Vendor {
     }
 }
 
-/// Asks the first driver whose program is there; `None` if none is.
+/// Queries the first driver whose program is on PATH; `None` if there is none.
 ///
 /// # Errors
-/// Why the program that is there gives no answer.
+/// Returns the reason why a program that is on PATH gives no usable answer.
 pub(super) fn first() -> Result<Option<(Vendor, Vec<Gpu>)>, String> {
     for vendor in [Vendor::Nvidia, Vendor::Amd] {
         if let Some(gpus) = ask_if_there(vendor)? {
@@ -78,10 +78,10 @@ pub(super) fn first() -> Result<Option<(Vendor, Vec<Gpu>)>, String> {
     Ok(None)
 }
 
-/// Asks a driver.
+/// Queries a driver.
 ///
 /// # Errors
-/// Why there is no answer.
+/// Returns the reason why there is no usable answer.
 pub(super) fn ask(vendor: Vendor) -> Result<Vec<Gpu>, String> {
     ask_if_there(vendor)?.ok_or_else(|| format!("`{}` is not on PATH any more", vendor.program()))
 }
@@ -94,7 +94,7 @@ fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    // It is to list every device, whatever this process itself may see.
+    // The driver is to list every device, even if only some are visible to this process.
     command
         .env_remove("CUDA_VISIBLE_DEVICES")
         .env_remove("ROCR_VISIBLE_DEVICES");
@@ -134,7 +134,7 @@ fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
     Ok(Some(gpus))
 }
 
-/// Reads lines such as `0, GPU-5a…, 1024`. A driver without devices says so in a sentence.
+/// Parses lines such as `0, GPU-5a…, 1024`. A driver without devices prints a sentence instead.
 fn nvidia(text: &str) -> Option<Vec<Gpu>> {
     if text.starts_with("No devices") {
         return Some(Vec::new());
@@ -142,7 +142,7 @@ fn nvidia(text: &str) -> Option<Vec<Gpu>> {
     let gpu = |line: &str| {
         let mut fields = line.split(',').map(str::trim);
         let (index, unique, used) = (fields.next()?, fields.next()?, fields.next()?);
-        // Parts of devices and some virtual ones do not tell: then nothing is held against them.
+        // Partitions and some virtual devices do not report their memory; their use counts as 0.
         Some(Gpu {
             index: index.to_owned(),
             unique: unique.to_owned(),
@@ -155,7 +155,7 @@ fn nvidia(text: &str) -> Option<Vec<Gpu>> {
         .collect()
 }
 
-/// Reads `{"card0": {"VRAM Total Used Memory (B)": "10960896", …}, …}`.
+/// Parses `{"card0": {"VRAM Total Used Memory (B)": "10960896", …}, …}`.
 fn amd(text: &str) -> Option<Vec<Gpu>> {
     let cards: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text.trim()).ok()?;

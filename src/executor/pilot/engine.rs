@@ -1,103 +1,105 @@
-//! What a batch system has to be able to do: take jobs, list them, cancel them. Everything else is
-//! its own business.
+//! The interface of a batch system: submit jobs, list them, cancel them. Everything else is left to
+//! the batch system.
 //!
-//! No call is about a trial. Each has a time limit and happens in a thread of its own (`works`),
-//! because a controller that is away lets its programs wait for many seconds.
+//! No call concerns a single trial. Each call has a time limit and is made in a thread of its own
+//! (`works`), because an unreachable controller blocks its client programs for many seconds.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long one call may take.
+/// Time limit of one call.
 pub(in crate::executor) const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// A batch system.
 pub(in crate::executor) trait Engine: Send {
-    /// Returns how many equal jobs one submission may ask for, 1 if it knows no arrays.
+    /// Returns the largest number of equal jobs in one submission; 1 if the batch system has no
+    /// arrays.
     fn most_at_once(&mut self) -> u32;
 
-    /// Returns whether it may start a job again by itself, as a further life of its pilot.
+    /// Returns whether the batch system may restart a job by itself, as a further life of its
+    /// pilot.
     fn starts_again(&self) -> bool {
         false
     }
 
-    /// Asks for `job.count` jobs; returns the id of the submission.
+    /// Submits `job.count` jobs; returns the id of the submission.
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError>;
 
-    /// Returns what is known of the jobs of these submissions. One call for all of them.
+    /// Returns the state of the known jobs of these submissions, with one call for all of them.
     fn list(&mut self, batches: &[Submitted]) -> Result<Vec<Seen>, String>;
 
-    /// Asks to cancel jobs. A wish: [`list`](Self::list) tells what came of it.
+    /// Requests the cancellation of jobs. Only [`list`](Self::list) shows whether it took effect.
     fn cancel(&mut self, ids: &[String]) -> Result<(), String>;
 }
 
-/// Jobs to submit.
+/// Jobs to submit together.
 #[derive(Debug, Clone)]
 pub(in crate::executor) struct Job {
-    /// The batch: names the jobs, and is never used twice.
+    /// Name of the batch and of its jobs; never used twice.
     pub(in crate::executor) name: String,
-    /// How many.
+    /// Number of jobs.
     pub(in crate::executor) count: u32,
-    /// The script that each runs; it is in `path` too.
+    /// Script that each job runs; also stored in the file `path`.
     pub(in crate::executor) script: String,
     pub(in crate::executor) path: PathBuf,
-    /// Where job `index` is to print: with the index put for `{index}`.
+    /// Path of a job's output, with `{index}` in place of the job's index.
     pub(in crate::executor) log: String,
     pub(in crate::executor) cpus: u32,
     pub(in crate::executor) gpus: u32,
     pub(in crate::executor) memory: Option<u64>,
     pub(in crate::executor) walltime: Option<Duration>,
-    /// Nodes that it should not be on.
+    /// Nodes that the job must not use.
     pub(in crate::executor) avoid: Vec<String>,
-    /// How long before its walltime a job wants to be told.
+    /// Time before the end of its walltime at which a job wants the warning signal.
     pub(in crate::executor) warning: Duration,
 }
 
-/// A submission that was accepted.
+/// A submission of which jobs may exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::executor) struct Submitted {
     pub(in crate::executor) name: String,
-    /// `None`: it is not known whether it was accepted.
+    /// Id of the submission; `None` if it is not known whether it was accepted.
     pub(in crate::executor) id: Option<String>,
     pub(in crate::executor) count: u32,
 }
 
-/// What the batch system says of one job.
+/// The state of one job according to the batch system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::executor) struct Seen {
     pub(in crate::executor) batch: String,
     pub(in crate::executor) index: u32,
-    /// What to cancel it by.
+    /// Id by which to cancel the job.
     pub(in crate::executor) id: String,
     pub(in crate::executor) phase: Phase,
 }
 
-/// Where a job is in its life.
+/// Phases of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::executor) enum Phase {
-    /// It waits: why.
+    /// The job waits in the queue; holds the reason.
     Waiting(String),
-    /// It runs or is about to.
+    /// The job runs or is about to run.
     Running,
-    /// It is over: how.
+    /// The job is over; says how it ended.
     Over(String),
 }
 
-/// Why jobs were not submitted.
+/// Reasons why a submission failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::executor) enum SubmitError {
-    /// They never will be, as they are: the engine's words.
+    /// The batch system rejects these jobs for good; holds its message.
     Refused(String),
-    /// Not now: a limit of the site is reached.
+    /// A limit of the site is reached; the submission may succeed later.
     Later(String),
-    /// The engine did not answer; surely nothing was submitted.
+    /// The batch system did not answer and certainly submitted nothing.
     Unreachable(String),
-    /// It is not known; the jobs have to be looked for by name.
+    /// The outcome is unknown; the jobs have to be looked up by name.
     Maybe(String),
 }
 
-/// What a program of the engine said.
+/// Exit and output of a client program of the batch system.
 #[derive(Debug, Clone)]
 pub(in crate::executor) struct Answer {
     pub(in crate::executor) success: bool,
@@ -105,12 +107,12 @@ pub(in crate::executor) struct Answer {
     pub(in crate::executor) err: String,
 }
 
-/// Why a program of the engine said nothing.
+/// Reasons why a client program of the batch system gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::executor) enum CallError {
-    /// It could not be started.
+    /// The program could not be started.
     NoProgram(String),
-    /// It took too long and was ended.
+    /// The program exceeded its time limit and was killed.
     TooLong(String),
 }
 
@@ -122,7 +124,7 @@ impl CallError {
     }
 }
 
-/// Calls a program with a text on its standard input, within [`CALL_LIMIT`].
+/// Runs a program with `input` on its standard input, with the time limit [`CALL_LIMIT`].
 pub(in crate::executor) fn call(words: &[String], input: &str) -> Result<Answer, CallError> {
     call_within(words, input, CALL_LIMIT)
 }
@@ -147,7 +149,7 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
         .spawn()
         .map_err(|error| no(&error))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // One that does not read its input says why in its own words.
+        // A program that does not read its input gives the reason in its output.
         stdin.write_all(input.as_bytes()).ok();
     }
     let out = drain(child.stdout.take());
@@ -172,7 +174,7 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
         }
     };
     let text = |taken: crossbeam_channel::Receiver<Vec<u8>>| {
-        // What it started may hold the pipe open for longer than it lives.
+        // A child of the program may hold the pipe open after the program has ended.
         let bytes = taken
             .recv_timeout(Duration::from_secs(2))
             .unwrap_or_default();
@@ -185,7 +187,7 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
     })
 }
 
-/// Reads a pipe to its end in a thread, so that a program that says much is not held up.
+/// Reads a pipe to its end in a thread, so that a program with much output does not block.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> crossbeam_channel::Receiver<Vec<u8>> {
     let (give, take) = crossbeam_channel::bounded(1);
     std::thread::spawn(move || {
@@ -198,7 +200,7 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> crossbeam_channel::Receive
     take
 }
 
-/// Returns an answer's words on one line, without the program's own prefix on each.
+/// Returns the non-empty lines of a text, trimmed and joined by `; `.
 pub(in crate::executor) fn one_line(text: &str) -> String {
     text.lines()
         .map(str::trim)

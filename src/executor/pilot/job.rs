@@ -1,4 +1,4 @@
-//! Which job a pilot is, what it is told by signals, and what it makes of the orders for its batch.
+//! The job of a pilot: its identity, the signals it receives, and the settings of its batch.
 
 use super::wire::Spec;
 use super::{PROTOCOL, PilotDir};
@@ -15,27 +15,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Which job a pilot is.
+/// The job that a pilot runs in.
 #[derive(Debug, Clone)]
 pub struct Berth {
-    /// The study's folder.
+    /// Folder of the study.
     pub study: PathBuf,
-    /// Its batch.
+    /// Name of the batch.
     pub batch: String,
-    /// Its index in the batch.
+    /// Index of the job in the batch, from 0.
     pub index: u32,
-    /// The batch system's name of the job.
+    /// Id of the job in the batch system, if known.
     pub job: Option<String>,
-    /// What the batch system calls its node, if that is not the machine's name.
+    /// Name of the node in the batch system, if it differs from the host name.
     pub node: Option<String>,
-    /// When the job began, in seconds since 1970 by this machine's clock.
+    /// Start of the job in seconds since 1970 by this machine's clock, if known.
     pub began: Option<u64>,
-    /// When it will be ended, likewise, if the batch system says so.
+    /// End of the job in the same unit, if the batch system announces it.
     pub ends: Option<u64>,
 }
 
 impl Berth {
-    /// Adds to the place of a process what the batch system calls it.
+    /// Adds the batch system's names of job and node to the place of a process.
     pub(super) fn placed(&self, place: Place) -> Place {
         Place {
             job: self.job.clone(),
@@ -45,7 +45,7 @@ impl Berth {
     }
 }
 
-/// What a pilot has been told by signals.
+/// Counters of the signals that a pilot has received.
 #[derive(Debug, Clone, Default)]
 pub struct Told {
     pub(super) end: Arc<AtomicUsize>,
@@ -53,11 +53,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// Listens to SIGTERM, SIGINT and SIGHUP, and to SIGUSR1, which says that the job's time is
-    /// nearly over.
+    /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot, SIGUSR1 warns
+    /// that the walltime of the job is nearly over.
     ///
     /// # Errors
-    /// If a handler cannot be set.
+    /// Fails if a handler cannot be installed.
     pub fn on_signals() -> std::io::Result<Self> {
         let told = Self::default();
         let heard = told.clone();
@@ -78,44 +78,44 @@ impl Told {
     }
 }
 
-/// Why a pilot could not work.
+/// Reasons why a pilot could not work.
 #[derive(Debug, thiserror::Error)]
 pub enum PilotError {
     /// A file of the study could not be read or written.
     #[error("`{path}` could not be used")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The orchestrator speaks another language.
+    /// The orchestrator uses another version of the protocol.
     #[error(
         "this is swath {ours}, with which swath {theirs} of the orchestrator cannot work; install the same on the nodes, or name it with `swath` in [executor]"
     )]
     Version {
-        /// This version.
+        /// Version of this pilot.
         ours: &'static str,
-        /// The orchestrator's.
+        /// Version of the orchestrator.
         theirs: String,
     },
-    /// Some trials would have to share devices that they do not want to share.
+    /// The job has too few GPUs for its slots.
     #[error(
         "the batch system gave {count} GPUs to the job, too few for {slots} trials at a time with {want} each; ask for more with `gpus` in [executor], or set `slots`"
     )]
     Gpus {
-        /// Devices of the job.
+        /// Number of GPUs of the job.
         count: usize,
-        /// Trials at a time.
+        /// Number of trials at the same time.
         slots: usize,
-        /// Devices of each.
+        /// GPUs requested per trial.
         want: f64,
     },
-    /// The pool could not be made.
+    /// The pool could not be created.
     #[error(transparent)]
     Pool(#[from] ExecutorError),
-    /// What is to be looked for in the output is no regular expression here.
+    /// A pattern of `[capture]` is not a valid regular expression in this version.
     #[error("the pattern of `{0}` in [capture] cannot be used here")]
     Capture(String),
 }
@@ -143,7 +143,7 @@ pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotErro
     serde_json::from_value(value).map_err(|error| unread(error.into()))
 }
 
-/// Returns how long the job has left, if that is known.
+/// Returns the time that the job has left; `None` if neither walltime nor end is known.
 pub(super) fn deadline(berth: &Berth, spec: &Spec) -> Option<Duration> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -191,7 +191,7 @@ pub(super) fn make_pool(
         capture: capture.collect::<Result<_, _>>()?,
         checkpoint: spec.checkpoint,
         system: spec.system,
-        // The guard is this very program, if that is `swath`.
+        // The guard is this very program, so its folder contains `swath`.
         tools: guard
             .as_ref()
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
@@ -204,7 +204,7 @@ pub(super) fn make_pool(
         stage: spec.stage.clone(),
         workdir: spec.workdir.clone(),
         data_dir: spec.data_dir.clone(),
-        // One writer a file: what this pilot learns it keeps for itself.
+        // Each cache file has one writer, so the pilot keeps its digests in memory.
         digests: Some(Arc::new(DigestCache::default())),
         deciding: spec.deciding.clone(),
         resource: spec.resource.clone(),
@@ -214,8 +214,8 @@ pub(super) fn make_pool(
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)
 }
 
-/// Returns what each trial has of the job: the devices are those that the batch system gave to it,
-/// and none is given twice.
+/// Returns the resources of each slot. GPUs are those that the batch system assigned to the job,
+/// and no GPU is assigned to more trials than `share` allows.
 fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
     let Share {
         cpus, memory, gpus, ..
@@ -230,8 +230,8 @@ fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
     Ok(Allotment { cpus, memory, gpus })
 }
 
-/// Deals the devices that were given. Where nobody can say which there are, trials see what the job
-/// sees.
+/// Assigns the GPUs of the job to its slots. If no driver can list them, trials see the same
+/// devices as the job.
 fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShares>, PilotError> {
     let ids: Option<Vec<String>> = given.map(|list| {
         list.split(',')
@@ -254,7 +254,7 @@ fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShar
     Ok(Some(shares))
 }
 
-/// Says in the job's log what is wrong.
+/// Writes an error to the log of the job.
 pub(super) fn complain(what: &str, error: &std::io::Error) {
     say(&format!("{what}: {error}"));
 }

@@ -1,5 +1,5 @@
-//! What the orchestrator knows of its batches, across its own restarts: intents before acts, one
-//! line each.
+//! The ledger of submitted batches. It survives restarts of the orchestrator; an intent is written
+//! before the action, one line each.
 
 use super::PilotDir;
 use super::lines::{Reader, Writer};
@@ -13,11 +13,11 @@ use std::io;
 pub(super) enum Note {
     /// Jobs are about to be submitted.
     Intent { batch: String, count: u32 },
-    /// They were accepted under this id.
+    /// The batch system accepted the jobs under this id.
     Submitted { batch: String, id: String },
-    /// They surely were not.
+    /// The jobs were certainly not submitted.
     Dropped { batch: String, why: String },
-    /// Nothing more will come of this pilot.
+    /// This pilot is finished or given up.
     Gone {
         batch: String,
         index: u32,
@@ -25,7 +25,7 @@ pub(super) enum Note {
     },
 }
 
-/// The batches of a study of which something may still come.
+/// The batches of a study of which pilots may still live or start.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Known {
     pub(super) batches: BTreeMap<String, Batch>,
@@ -60,6 +60,7 @@ impl Known {
             Note::Gone { batch, index, .. } => {
                 if let Some(known) = self.batches.get_mut(&batch) {
                     known.gone.insert(index);
+                    // Once all its pilots are gone a batch needs no attention at a restart.
                     if known.gone.len() >= known.count as usize {
                         self.batches.remove(&batch);
                     }
@@ -69,13 +70,13 @@ impl Known {
     }
 }
 
-/// The ledger of a study that is ours.
+/// The ledger of the study, open for appending.
 pub(super) struct Ledger {
     writer: Writer,
 }
 
 impl Ledger {
-    /// Opens the ledger and says what it knows.
+    /// Opens the ledger for appending and returns the batches in it.
     pub(super) fn open(dir: &PilotDir) -> io::Result<(Self, Known)> {
         let known = read(dir)?;
         Ok((
@@ -86,18 +87,18 @@ impl Ledger {
         ))
     }
 
-    /// Writes a note down, to the disk.
+    /// Appends a note and syncs it to the disk.
     pub(super) fn note(&mut self, note: &Note) -> io::Result<()> {
         self.writer.push(note)?;
         self.writer.sync()
     }
 }
 
-/// Returns what the ledger of a study knows, without touching it.
+/// Reads the batches in the ledger of a study without changing it.
 pub(super) fn read(dir: &PilotDir) -> io::Result<Known> {
     let mut known = Known::default();
     let mut reader = Reader::new(dir.ledger());
-    // A line that was torn by a crash is given up at the second look.
+    // A line torn by a crash is skipped only at the second read.
     for _ in 0..2 {
         while reader.read(&mut |note| known.note(note))? {}
     }

@@ -1,8 +1,8 @@
-//! Lines in files with one writer: appended whole, read by opening the file again.
+//! Files of JSON lines with one writer: lines are appended whole, and readers open the file anew.
 //!
-//! A shared file system may show a file late, or its end as zeros for a while. So a reader opens
-//! the file at each look, reads to its end whatever size is claimed, takes only what ends in a line
-//! break, and calls a line bad only when it is still bad at the next look.
+//! A shared file system may show a file late, or show its end as zeros for a while. A reader
+//! therefore opens the file at each poll, reads to its end whatever size is reported, takes only
+//! complete lines, and counts a line as bad only if it is still bad at the next poll.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,17 +10,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// How much one look takes at most, so that nobody is held up by one long file.
+/// Most bytes that one read takes, so that one long file does not block the caller.
 const AT_ONCE: usize = 8 << 20;
 
-/// Reads the lines of a file that grows.
+/// Reader of the lines of a growing file.
 #[derive(Debug)]
 pub(super) struct Reader {
     path: PathBuf,
     offset: u64,
-    /// Where a line that could not be understood begins, since the last look.
+    /// Offset of a line that could not be parsed at the last read.
     doubtful: Option<u64>,
-    /// Lines that were given up.
+    /// Number of lines that were skipped as bad.
     pub(super) bad: u64,
 }
 
@@ -34,8 +34,8 @@ impl Reader {
         }
     }
 
-    /// Hands on every line that has become whole since the last look; returns whether there was
-    /// any. A file that is not there has none.
+    /// Passes every line that is complete since the last read to `each`; returns whether there was
+    /// one. A missing file has no lines.
     pub(super) fn read<T: DeserializeOwned>(
         &mut self,
         each: &mut dyn FnMut(T),
@@ -57,9 +57,10 @@ impl Reader {
                     each(value);
                     any = true;
                 }
-                // The end of a line that its writer never finished, and closed later.
+                // An earlier writer left this line open, and its successor ended it.
                 Err(_) if line.trim_ascii().is_empty() => {}
                 Err(_) if self.doubtful == Some(self.offset) => self.bad += 1,
+                // The bytes may not be visible yet: parse the line again at the next read.
                 Err(_) => {
                     self.doubtful = Some(self.offset);
                     return Ok(any);
@@ -68,7 +69,7 @@ impl Reader {
             self.offset += line.len() as u64;
             rest = after;
         }
-        // A line longer than one look could never end.
+        // A line longer than one read would never end; skip it.
         if bytes.len() == AT_ONCE && rest.len() == AT_ONCE {
             self.offset += AT_ONCE as u64;
             self.bad += 1;
@@ -77,10 +78,10 @@ impl Reader {
     }
 }
 
-/// Appends lines to a file that nobody else writes.
+/// Writer that appends lines to a file; it is the only writer of that file.
 ///
-/// The file is opened and closed each time: on network file systems closing is what makes the lines
-/// visible elsewhere.
+/// The file is opened and closed for each flush: on network file systems, closing makes the lines
+/// visible to other machines.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
@@ -88,8 +89,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Goes on with a file, ending the line that an earlier writer may have left open; makes it if
-    /// there is none.
+    /// Opens a file for appending, or creates it. A line that an earlier writer left open is ended
+    /// first.
     pub(super) fn resume(path: PathBuf) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -110,7 +111,7 @@ impl Writer {
         })
     }
 
-    /// Makes a new file; one that is there already is an error.
+    /// Creates a new file; fails if it exists.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         OpenOptions::new()
             .create_new(true)
@@ -122,19 +123,20 @@ impl Writer {
         })
     }
 
-    /// Adds a line to what waits to be written.
+    /// Adds a line to the buffer.
     pub(super) fn push(&mut self, line: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.waiting, line)?;
         self.waiting.push(b'\n');
         Ok(())
     }
 
-    /// Returns whether something waits to be written.
+    /// Returns whether the buffer holds unwritten lines.
     pub(super) fn is_dirty(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Writes what waits. What could not be written waits on, from the very byte.
+    /// Writes the buffer. Bytes that could not be written stay in it, from the first unwritten byte
+    /// on.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -156,7 +158,7 @@ impl Writer {
         result
     }
 
-    /// Writes what waits, and waits until the disk has it.
+    /// Writes the buffer and syncs the file to the disk.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
         File::open(&self.path)?.sync_all()

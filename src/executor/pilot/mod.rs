@@ -1,12 +1,12 @@
-//! Pilots: copies of this program that run trials inside the allocations of a batch system, with
-//! the same pool and supervisor as here.
+//! Pilots: copies of this program that run trials inside the jobs of a batch system, with the same
+//! pool and supervisor as on this machine.
 //!
-//! `fleet` is the orchestrator's end, an executor; `work` is the pilot itself. Between them are
-//! files in the study's folder that each have one writer and are read by opening them again: a
-//! pilot's journal (`PILOT.jsonl`) and the orders to it (`PILOT.orders.jsonl`). Neither locks nor
-//! file times nor notifications are relied on, so that a shared file system which shows things late
-//! only delays. `engine` is what a batch system has to be able to do; Slurm and the templates are
-//! beside this folder.
+//! `fleet` is the side of the orchestrator, an executor; `work` is the pilot itself. They
+//! communicate through files in the study's folder. Each file has one writer and is read by opening
+//! it again: the journal of a pilot (`PILOT.jsonl`) and the orders to it (`PILOT.orders.jsonl`).
+//! The protocol relies on no locks, file times or notifications, so a shared file system that shows
+//! changes late only adds delay. `engine` is the interface of a batch system; Slurm and the command
+//! templates are beside this folder.
 
 pub mod engine;
 mod fleet;
@@ -28,7 +28,7 @@ pub use work::run;
 use super::ExecutorError;
 use std::path::{Path, PathBuf};
 
-/// Where the files of a study's pilots are.
+/// The folder with the files of a study's pilots.
 #[derive(Debug, Clone)]
 pub(super) struct PilotDir(PathBuf);
 
@@ -41,44 +41,45 @@ impl PilotDir {
         &self.0
     }
 
-    /// What the orchestrator knows of its batches: intents before acts.
+    /// Returns the path of the ledger of batches; an intent is written before the action.
     pub(super) fn ledger(&self) -> PathBuf {
         self.0.join("fleet.jsonl")
     }
 
-    /// Who runs the study, rewritten with a new number every few seconds.
+    /// Returns the path of the orchestrator's heartbeat, rewritten with a new number every few
+    /// seconds.
     pub(super) fn driver(&self) -> PathBuf {
         self.0.join("driver.json")
     }
 
-    /// What all pilots of a batch are told at their start.
+    /// Returns the path of the settings that all pilots of a batch read at their start.
     pub(super) fn spec(&self, batch: &str) -> PathBuf {
         self.0.join(format!("{batch}.json"))
     }
 
-    /// The job's script.
+    /// Returns the path of the job script of a batch.
     pub(super) fn script(&self, batch: &str) -> PathBuf {
         self.0.join(format!("{batch}.sh"))
     }
 
-    /// What a job printed.
+    /// Returns the path of the output of a job.
     pub(super) fn log(&self, batch: &str, index: &str) -> PathBuf {
         self.0.join(format!("{batch}.{index}.log"))
     }
 
-    /// What a pilot says.
+    /// Returns the path of a pilot's journal.
     pub(super) fn journal(&self, pilot: &str) -> PathBuf {
         self.0.join(format!("{pilot}.jsonl"))
     }
 
-    /// What a pilot is told.
+    /// Returns the path of the orders to a pilot.
     pub(super) fn orders(&self, pilot: &str) -> PathBuf {
         self.0.join(format!("{pilot}.orders.jsonl"))
     }
 }
 
-/// Returns that pilots of an earlier run may still run trials of the study in this folder: those
-/// that neither left nor were given up.
+/// Returns an error if pilots of an earlier run may still run trials of the study in this folder,
+/// that is, pilots that neither said good-bye nor were given up.
 #[must_use]
 pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     let dir = PilotDir::of(study);
@@ -86,6 +87,8 @@ pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     let mut count = 0;
     for (batch, known) in &known.batches {
         for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+            // The batch system may have restarted the job; only the journal of its last life
+            // matters.
             let journal = |life| dir.journal(&pilot_name(batch, index, life));
             let life = (1..)
                 .find(|life| !journal(*life).exists())
@@ -105,8 +108,8 @@ pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     })
 }
 
-/// Returns the name of a pilot: its batch, its index in it, and how often the batch system has
-/// started it again.
+/// Returns the name of a pilot, made of its batch, its index in the batch and the number of
+/// restarts of its job.
 pub(super) fn pilot_name(batch: &str, index: u32, restart: u32) -> String {
     if restart == 0 {
         format!("{batch}.{index}")

@@ -1,21 +1,21 @@
-//! What every executor that runs pilots reads of `[executor]`, and what a job asks for that follows
-//! from it.
+//! The options of `[executor]` that all executors with pilots share, and the resources of a job
+//! that follow from them.
 
 use crate::executor::Share;
 use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
 
-/// How often the batch system is asked, unless the file says otherwise.
+/// Default interval between two calls to the batch system.
 pub(in crate::executor) const POLL: Duration = Duration::from_secs(25);
 
-/// How long a pilot without a sign of life keeps its trials, unless the file says otherwise.
+/// Default time that a silent pilot keeps its trials after its job is over.
 pub(in crate::executor) const LEASE: Duration = Duration::from_secs(120);
 
-/// How long a pilot waits for work, unless the file says otherwise.
+/// Default time that a pilot waits for work.
 pub(in crate::executor) const IDLE: Duration = Duration::from_secs(60);
 
-/// How long a pilot waits for work without an orchestrator, unless the file says otherwise.
+/// Default time that a pilot waits for work while no orchestrator is alive.
 pub(in crate::executor) const ORPHAN: Duration = Duration::from_secs(15 * 60);
 
 /// The options of every executor that runs pilots.
@@ -100,12 +100,12 @@ pub(in crate::executor) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-/// What a sweep file says of pilots.
+/// Values of these options in a sweep file; `None` where the file sets none.
 #[derive(Debug, Clone, Default)]
 pub(in crate::executor) struct Options {
-    /// Jobs at a time.
+    /// Number of jobs at the same time.
     pub(in crate::executor) pilots: Option<usize>,
-    /// Trials at a time in a job.
+    /// Number of trials at the same time in a job.
     slots: Option<usize>,
     cpus: Option<u32>,
     gpus: Option<u32>,
@@ -113,7 +113,7 @@ pub(in crate::executor) struct Options {
     pub(in crate::executor) walltime: Option<Duration>,
     pub(in crate::executor) trials_per_job: Option<u64>,
     pub(in crate::executor) prelude: Vec<String>,
-    /// The program on the nodes, if it is not this one.
+    /// Path of the program on the nodes, if it is not this one.
     pub(in crate::executor) swath: Option<String>,
     pub(in crate::executor) poll: Option<Duration>,
     pub(in crate::executor) lease: Option<Duration>,
@@ -122,7 +122,7 @@ pub(in crate::executor) struct Options {
 }
 
 impl Options {
-    /// Takes the keys that all executors with pilots have.
+    /// Takes the options that all executors with pilots share from `[executor]`.
     pub(in crate::executor) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Self {
         let count = |section: &mut Section, key, diagnostics: &mut Diagnostics| {
             section
@@ -163,10 +163,11 @@ impl Options {
         options
     }
 
-    /// Returns how many trials run at a time in a job.
+    /// Returns the number of trials at the same time in a job, at least 1.
     pub(in crate::executor) fn slots_per_job(&self, share: &Share) -> usize {
         let each = share.cpus.unwrap_or(1).max(1);
         let by_cpus = self.cpus.map(|cpus| (cpus / each) as usize);
+        // The small term tolerates rounding errors of fractions such as 0.1 GPUs per trial.
         let by_gpus = self
             .gpus
             .zip(share.gpus)
@@ -182,7 +183,7 @@ impl Options {
         self.slots.or(fit).unwrap_or(1).min(most).max(1)
     }
 
-    /// Returns how many trials run at a time in all.
+    /// Returns the number of trials at the same time in all jobs together, at least 1.
     pub(in crate::executor) fn jobs(&self, share: &Share) -> usize {
         let slots = self.slots_per_job(share);
         match (share.jobs, self.pilots) {
@@ -193,7 +194,7 @@ impl Options {
         .max(1)
     }
 
-    /// Returns the cores, GPUs and bytes that a job of so many slots asks for.
+    /// Returns the cores, the GPUs and the bytes of memory that a job with `slots` slots requests.
     pub(in crate::executor) fn of_job(
         &self,
         share: &Share,
@@ -215,7 +216,7 @@ impl Options {
     }
 }
 
-/// Takes a duration that is not zero.
+/// Takes a duration and reports an error if it is zero.
 fn time(
     section: &mut Section,
     key: &'static str,

@@ -1,24 +1,25 @@
-//! The script of a job: go where the run was called, check that the study is to be seen from there,
-//! become a pilot.
+//! The script of a job: change to the directory in which the run was called, check that the study's
+//! folder is visible from the node, start the pilot.
 
 use super::PilotDir;
 use std::path::Path;
 
-/// What a script is made of.
+/// Values that the script is made of.
 pub(super) struct Script<'a> {
     pub(super) swath: &'a str,
     pub(super) called: &'a Path,
     pub(super) study: &'a Path,
     pub(super) batch: &'a str,
     pub(super) prelude: &'a [String],
-    /// Names of variables of which the first that is set is the job's index in its batch.
+    /// Names of environment variables; the first one that is set holds the job's index in its
+    /// batch.
     pub(super) index: &'a [&'a str],
 }
 
-/// How a job ends that cannot see where the run was called, or the study.
+/// Exit code of a job whose node does not see the directory of the run or the study's folder.
 const UNSEEN: u32 = 97;
 
-/// Returns the script.
+/// Returns the text of the script.
 pub(super) fn script(script: &Script<'_>) -> String {
     let Script {
         swath,
@@ -64,7 +65,7 @@ done
     )
 }
 
-/// Quotes a word for a shell.
+/// Quotes a word for a POSIX shell.
 pub(in crate::executor) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

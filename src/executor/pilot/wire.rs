@@ -1,4 +1,4 @@
-//! What stands in the files between an orchestrator and its pilots: JSON, one object a line.
+//! The contents of the files between an orchestrator and its pilots: JSON, one object per line.
 
 use crate::executor::{Launch, Share, Stop};
 use crate::logger::Models;
@@ -8,106 +8,106 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The version of these files. A pilot of another one says so and leaves.
+/// Version of the format of these files. A pilot of another version reports that and leaves.
 pub const PROTOCOL: u32 = 1;
 
-/// What all pilots of a batch are told at their start.
+/// Settings that all pilots of a batch read at their start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
     /// The [`PROTOCOL`] of the orchestrator.
     pub protocol: u32,
-    /// The version of the orchestrator.
+    /// Version of the orchestrator.
     pub swath: String,
-    /// The study's name.
+    /// Name of the study.
     pub study: String,
-    /// The pipeline it belongs to.
+    /// Pipeline to which the study belongs.
     pub pipeline: String,
-    /// The stage of the pipeline.
+    /// Stage of the pipeline.
     pub stage: String,
-    /// Where trials run.
+    /// Working directory of the trials.
     pub workdir: PathBuf,
     /// Data sets that every trial reads.
     pub data_dir: Vec<String>,
-    /// Whether the bytes of models are held.
+    /// Rule for keeping the bytes of models.
     #[serde(default)]
     pub models: Models,
-    /// Variables for every trial.
+    /// Environment variables for every trial.
     pub env: Vec<(String, String)>,
-    /// How long a trial may run.
+    /// Longest run time of a trial; `None` for no limit.
     pub trial_time: Option<Duration>,
-    /// How long a trial has between SIGTERM and SIGKILL.
+    /// Grace period between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// How often what it uses of the machine is sampled; `None`: never.
+    /// Interval between two samples of system usage; `None` for no samples.
     #[serde(default)]
     pub system: Option<Duration>,
-    /// What a trial takes of the machine.
+    /// Share of a machine that each trial takes.
     #[serde(default)]
     pub share: Share,
-    /// How long its logs may become.
+    /// Longest length of each log of a trial, in bytes.
     pub log: u64,
-    /// What to look for in its output.
+    /// Metrics to search in the output, each with its pattern.
     pub capture: Vec<(Name, String)>,
-    /// The metrics that decide.
+    /// The deciding metrics: objectives, resource and metrics of outcome constraints.
     #[serde(default)]
     pub deciding: Vec<Name>,
-    /// The reported key that counts the resource, if a scheduler uses one.
+    /// Reported key that counts the resource, if a scheduler uses one.
     #[serde(default)]
     pub resource: Option<Name>,
-    /// Whether a trial can go on from a checkpoint.
+    /// Whether a trial can resume from a checkpoint.
     pub checkpoint: bool,
-    /// Trials at a time.
+    /// Number of trials at the same time in a pilot.
     pub slots: usize,
-    /// After how many trials it leaves.
+    /// Number of trials after which a pilot leaves; `None` for no limit.
     pub trials_per_job: Option<u64>,
-    /// How long its job may run.
+    /// Walltime of the job; `None` if the site's default applies.
     pub walltime: Option<Duration>,
-    /// How long before that its trials are asked to end.
+    /// Time before the end of the job at which trials are asked to end.
     pub margin: Duration,
-    /// How long it waits for work while the orchestrator lives.
+    /// Time that a pilot waits for work while the orchestrator is alive.
     pub idle: Duration,
-    /// How long it waits for work while there is no orchestrator.
+    /// Time that a pilot waits for work while there is no orchestrator.
     pub orphan: Duration,
-    /// How often it says that it lives.
+    /// Interval between two heartbeats.
     pub beat: Duration,
-    /// How often it looks for orders at the least.
+    /// Longest interval between two polls of the orders.
     pub look: Duration,
 }
 
 /// A line of a pilot's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Said {
-    /// Dense, from 1.
+    /// Number of the line, from 1, without gaps.
     pub(super) seq: u64,
-    /// By the pilot's own clock.
+    /// Time by the pilot's own clock.
     pub(super) at: Timestamp,
     pub(super) word: Word,
 }
 
-/// What a pilot can say.
+/// Kinds of messages in a pilot's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Word {
-    /// It is there.
+    /// The pilot has started; zero slots mean that it cannot work.
     Hello(Hello),
-    /// An attempt runs.
+    /// An attempt runs at this place.
     Placed {
         trial: TrialId,
         attempt: Attempt,
         place: Place,
     },
-    /// An attempt said something.
+    /// An attempt reported a record.
     Logged {
         trial: TrialId,
         attempt: Attempt,
         record: LogRecord,
     },
-    /// An attempt asks whether it may go on. The answer is a file in its folder.
+    /// An attempt asks whether it may continue. The answer is a file in its folder.
     Asked {
         trial: TrialId,
         attempt: Attempt,
         id: String,
     },
-    /// An attempt ended, after so many seconds.
+    /// An attempt ended, after `seconds` seconds.
     Ended {
         trial: TrialId,
         attempt: Attempt,
@@ -115,15 +115,15 @@ pub(super) enum Word {
         usage: Usage,
         seconds: f64,
     },
-    /// An attempt it was given never began: no time was left for it.
+    /// An attempt that was ordered never started, for example because no time was left for it.
     Returned { trial: TrialId, attempt: Attempt },
-    /// Something a person should know.
+    /// A message for the user.
     Note { text: String },
-    /// It takes no more trials: why.
+    /// The pilot takes no more trials; holds the reason.
     Full { why: String },
-    /// It lives, and so many attempts run.
+    /// A heartbeat with the number of running attempts.
     Beat { running: usize },
-    /// It leaves: why. Nothing follows.
+    /// The pilot leaves; holds the reason. No message follows.
     Bye {
         why: String,
         /// Whether the batch system ended its job.
@@ -132,7 +132,7 @@ pub(super) enum Word {
     },
 }
 
-/// How a pilot introduces itself.
+/// Introduction of a pilot, the first message of its journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) protocol: u32,
@@ -145,7 +145,7 @@ pub(super) struct Hello {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
-    /// Run this attempt when a slot is free.
+    /// Run this attempt as soon as a slot is free.
     Start(Box<Assignment>),
     /// End this attempt.
     Stop {
@@ -153,15 +153,15 @@ pub(super) enum Order {
         attempt: Attempt,
         how: How,
     },
-    /// Leave when nothing runs any more.
+    /// Leave once no attempt runs.
     Leave,
-    /// The same, and what has not begun is given back.
+    /// Leave once no attempt runs, and return the attempts that have not started.
     Yield,
-    /// Your trials are somebody else's: kill them, write nothing, leave.
+    /// The trials were given to other pilots: kill them, write nothing, leave.
     Abandon,
 }
 
-/// An attempt that is given to a pilot.
+/// An attempt that a pilot is to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Assignment {
     pub(super) trial: TrialId,
@@ -216,7 +216,7 @@ impl Assignment {
     }
 }
 
-/// [`Stop`] as it is written.
+/// The serialised form of [`Stop`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum How {
@@ -248,16 +248,16 @@ impl From<How> for Stop {
     }
 }
 
-/// Who runs a study: the content of `driver.json`.
+/// Heartbeat of the orchestrator that runs a study: the content of `driver.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Beat {
     pub(super) host: String,
     pub(super) pid: u32,
-    /// Tells one run from another.
+    /// Distinguishes one run from another.
     pub(super) nonce: String,
-    /// Another number each time.
+    /// Number of the heartbeat; increases with each one.
     pub(super) count: u64,
-    /// Nobody runs it any more.
+    /// Whether the orchestrator has closed the study.
     #[serde(default)]
     pub(super) closed: bool,
 }

@@ -1,8 +1,9 @@
-//! A pilot at work: takes orders from its file, runs them in the same pool as anywhere, and writes
-//! down what happens in its journal.
+//! The main loop of a pilot: takes orders from its file, runs them in the same pool as on one
+//! machine, and writes the events to its journal.
 //!
-//! It goes on without its orchestrator: what it was given is run to its end. It starts nothing that
-//! cannot end in the time its job has left, and asks what runs to end before that time is over.
+//! A pilot works on without its orchestrator: the trials it was given run to their end. It starts
+//! no trial that cannot end within the remaining walltime, and asks running trials to end before
+//! the walltime is over.
 
 use super::job::{
     Berth, Commands, PilotError, Told, complain, deadline, lock, make_pool, read_spec,
@@ -19,31 +20,33 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two looks at the orders, right after something happened; each is twice
-/// as long as the one before.
+/// Interval between two polls of the orders right after an event; each following interval is twice
+/// as long.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 
-/// How long what is to be written may gather.
+/// Time during which messages are collected before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// A batch system ends the processes of a job in any order. A trial that a signal ended is reported
-/// this much later: if the pilot gets the signal too, the trial was interrupted.
+/// Delay before the end of a trial killed by a signal is reported. A batch system ends the
+/// processes of a job in any order; if the pilot gets the signal too within this time, the trial
+/// was interrupted.
 const DOUBT: Duration = Duration::from_millis(400);
 
-/// Is a pilot, until there is nothing more to do for it; returns why it left.
+/// Runs a pilot until there is no more work for it; returns the reason why it left.
 ///
-/// `guard` is the command of the process that ends the trials if this one is killed.
+/// `guard` is the command line of the process that ends the trials if this process is killed.
 ///
 /// # Errors
-/// If the files of the study cannot be used, or the pool cannot be made.
+/// Fails if the files of the study cannot be used or the pool cannot be created.
 pub fn run(berth: &Berth, guard: Option<Command>, told: &Told) -> Result<String, PilotError> {
     let mut pilot = Pilot::begin(berth, guard)?;
     loop {
         pilot.heed(told);
         pilot.look();
         if pilot.abandoned {
-            // The guard sees that this process went without a word, and kills what runs. Nothing
-            // more is written in the trials' folders.
+            // The pool must not be dropped, because that would write to the folders of the trials,
+            // which now belong to other pilots. The guard sees the pipe close without a farewell
+            // and kills the processes.
             std::mem::forget(pilot);
             return Ok("its trials were given to others".to_owned());
         }
@@ -73,16 +76,16 @@ struct Pilot {
     queue: VecDeque<Assignment>,
     running: BTreeMap<(TrialId, Attempt), Running>,
     taken: BTreeSet<(TrialId, Attempt)>,
-    /// Ends that may have been interruptions, and when they are told.
+    /// Ends that may turn out to be interruptions, with the time at which they are reported.
     doubted: Vec<(Instant, Word)>,
-    /// How long the last trials ran, in seconds.
+    /// Run times of the last trials that were done, in seconds; at most 100.
     durations: VecDeque<f64>,
     journal: Writer,
     journal_path: PathBuf,
     seq: u64,
-    /// What was said of slots that cannot be used.
+    /// Messages about unusable slots that were already sent.
     told: BTreeSet<String>,
-    /// Since when the journal cannot be written.
+    /// Time since which the journal cannot be written.
     unwritable: Option<Instant>,
     written: Instant,
     orders: Reader,
@@ -112,7 +115,7 @@ impl Pilot {
         let journal_path = dir.journal(&name);
         let now = Instant::now();
         let commands = Commands::default();
-        // No slots: it cannot work.
+        // A pilot that cannot work introduces itself with zero slots and leaves.
         let ready = read_spec(&dir, berth)
             .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&commands), guard)?, spec)));
         let slots = ready.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
@@ -170,31 +173,35 @@ impl Pilot {
         })
     }
 
-    /// Does what signals and the clock say.
+    /// Reacts to signals and to the approaching end of the walltime.
     fn heed(&mut self, told: &Told) {
         let asked = told.end.load(Ordering::SeqCst);
         if asked > self.ending {
             self.ending = asked;
             self.take_no_more("it was told to end by the batch system");
+            // A second signal means that the batch system does not wait any longer.
             let how = if asked > 1 {
                 Stop::Kill
             } else {
                 Stop::Interrupt
             };
             self.stop_all(how);
+            // The signal reached the trials too, so their ends were interruptions.
             for (_, word) in &mut self.doubted {
                 if let Word::Ended { exit, .. } = word {
                     *exit = Exit::Interrupted;
                 }
             }
         }
+        // The walltime is not known here: SIGUSR1 means that the end is one margin away.
         if told.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none() {
             self.deadline = Some(Instant::now() + self.spec.margin);
         }
         if self.left().is_some_and(|left| left.is_zero()) && self.full.as_deref() != Some(WALLTIME)
         {
             self.take_no_more(WALLTIME);
-            // Said again for those that are full for another reason.
+            // Replaces an earlier reason, so that this branch runs once and the pilot leaves with
+            // this reason.
             self.full = Some(WALLTIME.to_owned());
             self.stop_all(Stop::Interrupt);
         }
@@ -206,7 +213,7 @@ impl Pilot {
         }
     }
 
-    /// Takes no more trials, and gives back those that have not begun.
+    /// Stops taking trials and returns those that have not started.
     fn take_no_more(&mut self, why: &str) {
         if self.full.is_none() {
             self.full = Some(why.to_owned());
@@ -222,7 +229,7 @@ impl Pilot {
         }
     }
 
-    /// Returns how much time trials have before they are asked to end, if that is known.
+    /// Returns the time until trials are asked to end; `None` if the end of the job is not known.
     fn left(&self) -> Option<Duration> {
         Some(
             self.deadline?
@@ -231,7 +238,7 @@ impl Pilot {
         )
     }
 
-    /// Reads the orders, when it is time to.
+    /// Reads new orders if a poll is due.
     fn look(&mut self) {
         if self.looked.elapsed() < self.pause {
             return;
@@ -254,6 +261,7 @@ impl Pilot {
         match order {
             Order::Start(assignment) => {
                 let key = (assignment.trial, assignment.attempt);
+                // A duplicate order: a pilot runs an attempt at most once.
                 if !self.taken.insert(key) {
                     return;
                 }
@@ -296,6 +304,7 @@ impl Pilot {
     }
 
     fn start_what_waits(&mut self) {
+        // While the journal cannot be written, the orchestrator would not learn of a start.
         while !self.queue.is_empty() && self.unwritable.is_none() {
             if let Some(why) = self.why_not() {
                 self.take_no_more(&why);
@@ -318,8 +327,8 @@ impl Pilot {
         }
     }
 
-    /// Says which slots cannot be used because of what their last trials left; without any other
-    /// there is nothing to wait for.
+    /// Reports slots that cannot be used because of resources held by their last trials. If no slot
+    /// is usable and no trial runs, the pilot takes no more trials.
     fn tell_of(&mut self, resting: &BTreeMap<u32, String>) {
         let long: BTreeSet<&String> = resting.values().filter(|why| !why.is_empty()).collect();
         let new: Vec<String> = long
@@ -363,7 +372,7 @@ impl Pilot {
         );
     }
 
-    /// Says why nothing more may be started, if so.
+    /// Returns the reason why no more trials may be started; `None` if they may.
     fn why_not(&self) -> Option<String> {
         let started = self.taken.len() - self.queue.len();
         if self
@@ -378,8 +387,10 @@ impl Pilot {
             .then(|| WALLTIME.to_owned())
     }
 
-    /// Returns how long a trial may be expected to take. One that goes on from a checkpoint need
-    /// not end here.
+    /// Returns the expected run time of a trial: the 90th percentile of the last ones, bounded by
+    /// `trial_time`. Trials with checkpoints can continue in another job, so at most a tenth of the
+    /// walltime is expected of them. `None` without a walltime, or with neither three finished
+    /// trials nor a `trial_time`.
     fn expected(&self) -> Option<Duration> {
         let walltime = self.spec.walltime?;
         let most = walltime.saturating_sub(self.spec.margin);
@@ -389,7 +400,7 @@ impl Pilot {
         let seen = sorted
             .get(sorted.len() * 9 / 10)
             .filter(|_| sorted.len() >= 3);
-        // A little more, since a node may be busier than it was.
+        // Allow for a node that is busier than before.
         let seen = seen.map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
         let expected = match (seen, limit) {
             (Some(seen), Some(limit)) => Some(seen.min(limit)),
@@ -404,7 +415,7 @@ impl Pilot {
         })
     }
 
-    /// Takes what the pool has to say, waiting for it until the next thing is due.
+    /// Handles the signals of the pool; waits for them until the next poll or write is due.
     fn work(&mut self) {
         let mut nap = self.pause.saturating_sub(self.looked.elapsed());
         if self.journal.is_dirty() {
@@ -453,12 +464,14 @@ impl Pilot {
                 self.durations.pop_front();
             }
         }
-        // Said before the end, so that nothing is sent meanwhile that could not begin.
+        // Sent before the end of the trial, so that the orchestrator orders no trial that could not
+        // start.
         if self.full.is_none()
             && let Some(why) = self.why_not()
         {
             self.take_no_more(&why);
         }
+        // Signals by which a batch system ends a job, directly or as the exit code of a shell.
         let by_signal = matches!(&exit, Exit::Failed(failure) if matches!(
             failure.ended(),
             Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143)
@@ -490,11 +503,12 @@ impl Pilot {
             at: Timestamp::now(),
             word,
         };
-        // Everything that is said can be written as JSON.
+        // All messages can be serialised as JSON.
         self.journal.push(&said).ok();
     }
 
-    /// Says now and then that it lives, and looks whether the orchestrator does.
+    /// Writes a heartbeat if it is due, and checks whether the orchestrator's heartbeat has
+    /// changed.
     fn beat(&mut self) {
         if self.beaten.elapsed() < self.spec.beat {
             return;
@@ -540,6 +554,7 @@ impl Pilot {
         {
             return Some("its journal cannot be written".to_owned());
         }
+        // Running trials, queued ones and withheld ends must be reported first.
         let busy = !self.running.is_empty() || !self.queue.is_empty() || !self.doubted.is_empty();
         if busy {
             return None;
@@ -553,6 +568,7 @@ impl Pilot {
         if self.leaving {
             return Some("there is no more work".to_owned());
         }
+        // An orchestrator is away if it closed the study or missed several heartbeats.
         let away = self.driver.as_ref().is_some_and(|driver| driver.closed)
             || self.driver_seen.elapsed() > self.spec.beat * 3 + Duration::from_secs(60);
         let patience = if away {
@@ -570,7 +586,7 @@ impl Pilot {
         })
     }
 
-    /// Writes the last words, and lets the pool go.
+    /// Writes the last messages to disk, and drops the pool.
     fn leave(mut self, why: String) -> Result<String, PilotError> {
         let begun = Instant::now();
         loop {
@@ -588,8 +604,8 @@ impl Pilot {
     }
 }
 
-/// Opens the journal of a pilot under the first name that is free. Batch systems start jobs again,
-/// and forget to count.
+/// Creates the journal of a pilot under the first free name. A batch system may restart a job
+/// without counting the restarts.
 fn open_journal(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
     let mut life = 0;
     loop {
@@ -605,7 +621,7 @@ fn open_journal(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), Pilot
 
 const WALLTIME: &str = "the walltime of its job is nearly over";
 
-/// The journal before there is a pilot.
+/// The journal before the pilot is ready.
 struct First {
     journal: Writer,
     seq: u64,

@@ -1,19 +1,19 @@
-//! The thread that talks to the batch system, one call after the other, so that the orchestrator
-//! never waits for it.
+//! The thread that calls the batch system, one call after another, so that the orchestrator never
+//! blocks on a call.
 
 use super::engine::{Engine, Job, Seen, SubmitError, Submitted};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What the thread is asked.
+/// Requests to the thread.
 pub(super) enum Ask {
     Submit(Box<Job>),
     List(Vec<Submitted>),
     Cancel(Vec<String>),
 }
 
-/// What it answers.
+/// Results of these requests.
 pub(super) enum Answer {
     Submitted {
         batch: String,
@@ -23,7 +23,7 @@ pub(super) enum Answer {
     Cancelled(Result<(), String>),
 }
 
-/// The engine, in its thread.
+/// Handle of the thread that owns the engine.
 pub(super) struct Works {
     asks: Option<Sender<Ask>>,
     answers: Receiver<Answer>,
@@ -72,7 +72,8 @@ impl Works {
         self.answers.try_iter().collect()
     }
 
-    /// Lets the thread do what it was asked and end; waits for that, but not for ever.
+    /// Closes the request channel and waits, at most `at_most`, until the thread has carried out
+    /// the remaining requests.
     pub(super) fn close(&mut self, at_most: Duration) {
         self.asks = None;
         let begun = Instant::now();

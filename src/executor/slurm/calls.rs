@@ -1,4 +1,4 @@
-//! Slurm's programs: the words they are called with, and what is made of their answers.
+//! The command lines of Slurm's programs, and the interpretation of their output.
 
 use super::Ask;
 use crate::executor::pilot::engine::{
@@ -6,13 +6,14 @@ use crate::executor::pilot::engine::{
 };
 use std::time::Duration;
 
-/// How many jobs an array has at most where the site does not say.
+/// Largest array size if the site does not state one.
 const ARRAY: u32 = 1000;
 
-/// What of a job is listed. The name comes last: those of others may hold the separator.
+/// Fields of a listed job. The name comes last, because names of other users' jobs may contain the
+/// separator.
 const FORMAT: &str = "%A|%F|%K|%T|%r|%N|%j";
 
-/// States in which a job is not over.
+/// States of jobs that are not over: running ones (`ALIVE`) and waiting ones (`WAITING`).
 const ALIVE: &[&str] = &[
     "RUNNING",
     "COMPLETING",
@@ -32,7 +33,8 @@ const WAITING: &[&str] = &[
     "SPECIAL_EXIT",
 ];
 
-/// Why a job waits that no time will start: it asks for what its partition does not have or allow.
+/// Reasons for waiting that time does not resolve: the job requests more than its partition has or
+/// allows.
 const NEVER: &[&str] = &[
     "PartitionConfig",
     "PartitionNodeLimit",
@@ -40,7 +42,8 @@ const NEVER: &[&str] = &[
     "BadConstraints",
 ];
 
-/// Words of a refusal that may be none tomorrow: limits of jobs, users, accounts and controllers.
+/// Parts of error messages for refusals that may be temporary: limits of jobs, users, accounts and
+/// controllers.
 const LIMITS: &[&str] = &[
     "limit reached",
     "job submit limit",
@@ -56,14 +59,14 @@ const LIMITS: &[&str] = &[
     "draining",
 ];
 
-/// Words of a controller that did not answer before it was asked anything.
+/// Parts of error messages for a controller that was not reached, so that nothing was submitted.
 const AWAY: &[&str] = &[
     "unable to contact slurm controller",
     "connection refused",
     "unable to contact",
 ];
 
-/// Words after which nobody knows.
+/// Parts of error messages after which the outcome is unknown.
 const UNKNOWN: &[&str] = &[
     "timed out",
     "zero bytes were transmitted",
@@ -80,7 +83,7 @@ impl Slurm {
         Self { ask }
     }
 
-    /// Returns the words of a submission.
+    /// Returns the command line of a submission.
     fn sbatch(&self, job: &Job) -> Vec<String> {
         let mut words = vec!["sbatch".to_owned(), "--parsable".to_owned()];
         let mut add = |word: String| words.push(word);
@@ -90,11 +93,12 @@ impl Slurm {
             "--output={}",
             escaped(&job.log).replace("{index}", index)
         ));
-        // Without it one task is on one node, and Slurm refuses at once what no node has.
+        // Without `--nodes`, one task is on one node, and Slurm refuses at once a request that no
+        // node can meet.
         if let Some(nodes) = self.ask.nodes {
             add(format!("--nodes={nodes}"));
         }
-        // A job of several nodes has one pilot, whose trials use the others by `srun`.
+        // A job of several nodes has one pilot; its trials use the other nodes through `srun`.
         add(format!("--ntasks={}", self.ask.nodes.unwrap_or(1)));
         add(format!("--cpus-per-task={}", job.cpus));
         if let Some(memory) = job.memory {
@@ -141,7 +145,7 @@ impl Engine for Slurm {
         let words = ["scontrol", "show", "config"].map(str::to_owned);
         let told = call(&words, "").ok().filter(|answer| answer.success);
         let size = told.and_then(|answer| config(&answer.out, "MaxArraySize")?.parse::<u32>().ok());
-        // It is one more than the highest index, and 0 where there are no arrays.
+        // `MaxArraySize` is one more than the highest index, and 0 if arrays are disabled.
         size.map_or(ARRAY, |size| size.clamp(1, ARRAY))
     }
 
@@ -204,7 +208,7 @@ impl Engine for Slurm {
     }
 }
 
-/// Returns what became of a submission that `sbatch` refused.
+/// Classifies a refusal of `sbatch` by its error message.
 fn refusal(err: &str) -> SubmitError {
     let words = one_line(err);
     let small = words.to_lowercase();
@@ -224,7 +228,7 @@ fn refusal(err: &str) -> SubmitError {
     }
 }
 
-/// Reads a line of `squeue`, if it is about one of these submissions.
+/// Parses a line of `squeue`; `None` if it concerns none of these submissions.
 fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
     let mut fields = line.splitn(7, '|');
     let mut field = || fields.next().map(str::trim);
@@ -237,6 +241,8 @@ fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
         field()?,
         field()?,
     );
+    // Jobs are recognised by name, so that those of a submission with an unknown outcome are found
+    // too.
     let batch = batches.iter().find(|batch| batch.name == name)?;
     let (id, index) = match index.parse::<u32>() {
         Ok(index) => (format!("{array}_{index}"), index),
@@ -280,7 +286,7 @@ fn config<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-/// Writes a duration as Slurm reads it, in whole minutes up.
+/// Formats a duration for Slurm, rounded up to whole minutes.
 fn time(walltime: Duration) -> String {
     let minutes = walltime.as_secs().div_ceil(60).max(1);
     format!(
@@ -291,7 +297,7 @@ fn time(walltime: Duration) -> String {
     )
 }
 
-/// Doubles what `sbatch` would put something else for in the name of a file.
+/// Doubles the percent signs of a path, which `sbatch` would replace otherwise.
 fn escaped(path: &str) -> String {
     path.replace('%', "%%")
 }

@@ -1,5 +1,5 @@
-//! Slurm, by `sbatch`, `squeue` and `scancel` alone, in their text formats, with or without
-//! accounting.
+//! Slurm, used through the text output of `sbatch`, `squeue` and `scancel` alone; accounting is not
+//! needed.
 
 mod calls;
 
@@ -84,16 +84,16 @@ const OWN: &[Opt] = &[
     ),
 ];
 
-/// What is asked of Slurm beside cores, memory, GPUs and time.
+/// Options of a job beside cores, memory, GPUs and walltime.
 #[derive(Debug, Clone, Default)]
 struct Ask {
     partition: Option<String>,
     account: Option<String>,
     qos: Option<String>,
     nodes: Option<u64>,
-    /// Further words for `sbatch`.
+    /// Additional arguments for `sbatch`.
     extra: Vec<String>,
-    /// Whether Slurm is to start a job again that was preempted or whose node failed.
+    /// Whether Slurm restarts a job that was preempted or whose node failed.
     requeue: bool,
 }
 

@@ -1,10 +1,10 @@
-//! The kinds of lines that are neither report nor metric.
+//! The kinds of lines other than reports and metrics.
 
 use super::scan::Raw;
 use super::{Entries, Refused, Said, VERSION, take, text_of};
 use crate::space::{Name, Value};
 
-/// What an object with `kind` is.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineKind {
     Report,
@@ -78,7 +78,7 @@ const KINDS: [(&str, LineKind); 25] = [
 ];
 
 impl LineKind {
-    /// Returns whether a line of it says which worker it is of.
+    /// Returns whether a line of this kind carries the rank of its worker.
     pub(super) fn takes_rank(self) -> bool {
         matches!(self, Self::Report | Self::Metric | Self::Flops)
     }
@@ -92,6 +92,7 @@ impl LineKind {
             .map(|(name, _)| (distance(word, name), *name))
             .min();
         let hint = near
+            // A hint helps only if at most a third of the letters differ.
             .filter(|(far, name)| *far <= name.len().div_ceil(3))
             .map(|(_, name)| name);
         let found = if word.len() <= 40 {
@@ -103,8 +104,8 @@ impl LineKind {
     }
 }
 
-/// Returns how many letters have to be added, left out or changed to get from one word to the
-/// other; words over 40 bytes are far from all.
+/// Returns the edit distance between two words: the number of letters to add, remove or change. A
+/// word `a` of more than 40 bytes is far from all others.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > 40 {
         return usize::MAX;
@@ -122,7 +123,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// Reads a line of a kind that is neither report nor metric.
+/// Parses a line of a kind other than report and metric.
 pub(super) fn other(
     kind: LineKind,
     mut entries: Entries<'_>,
@@ -146,7 +147,7 @@ pub(super) fn other(
             let step = rest.number("step");
             let keep = rest.flag("keep");
             let best = (kind == LineKind::BestModel).then(|| ("best".into(), Value::Bool(true)));
-            // Whatever else is said of a model is a fact about it.
+            // All other values of a model's line are facts about the model.
             let mut facts = if entries.is_empty() {
                 Vec::new()
             } else {
@@ -255,7 +256,8 @@ pub(super) fn other(
     Ok(said)
 }
 
-/// Makes of the floating point operations of a batch or an epoch a metric, `flops_per_epoch`.
+/// Converts a number of floating point operations into a metric: `flops`, or `flops_per_epoch` if
+/// the line has `per`.
 pub(super) fn flops(entries: &mut Entries<'_>, flaws: &mut Vec<String>) -> Result<(), Refused> {
     let missing = Refused::Missing {
         kind: "flops",
@@ -271,7 +273,7 @@ pub(super) fn flops(entries: &mut Entries<'_>, flaws: &mut Vec<String>) -> Resul
     Ok(())
 }
 
-/// The keys not yet taken.
+/// The entries that were not taken yet.
 struct Rest<'r, 'a> {
     entries: &'r mut Entries<'a>,
     flaws: &'r mut Vec<String>,
@@ -324,7 +326,8 @@ impl Rest<'_, '_> {
     }
 }
 
-/// The values of a line that is nothing but values; `name` and `value` are the long form of one.
+/// Converts the entries of a line that consists of values only. The keys `name` and `value` are the
+/// long form of one value.
 fn values(
     mut entries: Entries<'_>,
     flaws: &mut Vec<String>,
@@ -357,14 +360,14 @@ fn value(raw: Raw<'_>) -> Result<Option<Value>, &'static str> {
         Raw::Null => return Ok(None),
         Raw::Bool(flag) => Value::Bool(flag),
         Raw::Number(number, text) => text.parse().map_or(Value::Float(number), Value::Int),
-        // A value is finite: what is not is kept as its word.
+        // A value must be finite: NaN and the infinities are kept as words.
         Raw::Special(number) => Value::Text(number.to_string().to_ascii_lowercase().into()),
         Raw::Text(text) => Value::Text((*text).into()),
         Raw::Nested(text) => list(text)?,
     }))
 }
 
-/// Reads a list of numbers, texts, switches and lists of them.
+/// Parses a list of numbers, texts, flags and lists of them.
 fn list(text: &str) -> Result<Value, &'static str> {
     if text.starts_with('{') {
         return Err("it is an object; values are numbers, texts, switches and lists of them");

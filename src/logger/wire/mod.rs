@@ -1,8 +1,8 @@
-//! The lines of `docs/records.md`: what a trial says, one JSON object a line.
+//! The line format of `docs/records.md`: the records of a trial, one JSON object per line.
 //!
-//! Here a line becomes something [`Said`] or a refusal; whatever is wrong with a part of it is a
-//! flaw, and the other parts are kept. Nothing is looked up on disk here. Reports and metrics come
-//! by the hundred thousand: no tree is built, and names are shared between lines.
+//! The parser turns a line into a [`Said`] or refuses it. A mistake in one part of a line is a
+//! flaw, and the other parts are kept. The parser does not access the disk. Reports and metrics
+//! come by the hundred thousand, so no tree is built, and names are shared between lines.
 
 mod kind;
 mod names;
@@ -23,64 +23,64 @@ pub(super) use places::Places;
 use scan::Raw;
 use std::borrow::Cow;
 
-/// The version of the line format that is read here.
+/// The version of the line format that this program reads.
 pub const VERSION: u64 = 1;
 
-/// The longest name of a value, in bytes.
+/// The maximum length of a value's name, in bytes.
 pub const LONGEST_NAME: usize = 250;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
-    /// What decides.
+    /// A report, whose values decide.
     Report {
         /// The values, in order.
         values: Vec<(Name, Datum)>,
     },
-    /// What describes. Its values are a row of [`Parser::row`].
+    /// Metrics, which only describe. The values are in [`Parser::row`].
     Metrics {
-        /// The log it is to go to, if it says so.
+        /// The log, if the line names one.
         log: Option<String>,
-        /// What it was measured on.
+        /// The data on which the metrics were measured, if the line names it.
         context: Option<String>,
     },
-    /// A data set was read.
+    /// The trial read a data set.
     Dataset {
-        /// Where it is.
+        /// The path as the trial wrote it.
         path: String,
-        /// What for; may be empty.
+        /// The purpose of the data set; may be empty.
         role: String,
     },
-    /// A model was written.
+    /// The trial wrote a model.
     Model {
-        /// Where it is.
+        /// The path as the trial wrote it.
         path: String,
-        /// At which step.
+        /// The step of the model, if the line has one.
         step: Option<f64>,
-        /// Whether this version is to be kept whatever comes later.
+        /// Whether this version is to be kept regardless of later ones.
         keep: bool,
-        /// What else is said of it.
+        /// Further facts about the model.
         facts: Vec<(Name, Value)>,
     },
-    /// A text is to be stored as a file.
+    /// A text that is to be stored as a file.
     Stored {
-        /// The folder of `artifacts/` it goes to.
+        /// The folder below `artifacts/`.
         folder: &'static str,
-        /// What the file is called.
+        /// The name of the file.
         name: String,
-        /// What is in it.
+        /// The content of the file.
         text: String,
     },
-    /// A file is to be stored.
+    /// A file that is to be stored.
     Artifact {
-        /// Where it is.
+        /// The path as the trial wrote it.
         path: String,
-        /// The folder of `artifacts/` it goes to, if the line says so.
+        /// The folder below `artifacts/`, if the line names one.
         folder: Option<String>,
     },
     /// A checkpoint is complete.
     Checkpoint {
-        /// At which step.
+        /// The resource at which it was taken, if the line has one.
         step: Option<f64>,
     },
     /// A free text.
@@ -90,63 +90,63 @@ pub enum Said {
     },
     /// Final results.
     Outputs(Vec<(Name, Value)>),
-    /// Parameters the trial found out itself.
+    /// Parameters that the trial determined itself.
     Params(Vec<(Name, Value)>),
-    /// A question: may the trial go on, after all that stands before this?
+    /// The question whether the trial continues, after all lines before this one.
     Ask {
-        /// What the answer is to be called by.
+        /// The id that the answer must have.
         id: String,
     },
-    /// Nothing: a blank line, or one that says which version it is written in.
+    /// A line without content: a blank one, or one that declares the version of the format.
     Nothing,
 }
 
-/// Why a line is left out as a whole.
+/// The reason why a whole line is omitted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is not a JSON object.
+    /// The line is not a JSON object.
     #[error(transparent)]
     Syntax(#[from] Syntax),
-    /// Its `kind` is none.
+    /// The line has an unknown `kind`.
     #[error("there is no kind `{found}`{}", .hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?")))]
     UnknownKind {
-        /// What it says.
+        /// The kind in the line, shortened to 40 characters.
         found: String,
-        /// What it may have meant.
+        /// A known kind with a similar name.
         hint: Option<&'static str>,
     },
-    /// Its `kind` is not a text.
+    /// The `kind` is not a text.
     #[error("`kind` is not a text")]
     KindOfKind,
-    /// A key is missing without which it means nothing.
+    /// The line lacks a key without which it has no meaning.
     #[error("a {kind} needs `{key}`, a {wanted}")]
     Missing {
         /// The line's kind.
         kind: &'static str,
-        /// The key.
+        /// The missing key.
         key: &'static str,
-        /// What it must be.
+        /// The type that its value must have.
         wanted: &'static str,
     },
-    /// No value is left.
+    /// None of the line's values can be kept.
     #[error("it has no value that can be kept")]
     Empty,
-    /// It means nothing outside the program that says it.
+    /// The kind has no meaning outside the program that wrote it.
     #[error("the kind `{kind}` cannot be recorded: {why}")]
     Meaningless {
         /// The line's kind.
         kind: &'static str,
-        /// Why, and what to do.
+        /// The reason and the remedy.
         why: &'static str,
     },
-    /// It is written in a later version of the format.
+    /// The line declares a later version of the format.
     #[error(
         "it says version {0} of the records format, this swath reads up to {VERSION}; use a newer swath"
     )]
     Newer(u64),
 }
 
-/// Reads lines, remembering names from one to the next.
+/// Parses lines, and remembers names from one line to the next.
 #[derive(Debug, Default)]
 pub struct Parser {
     names: Names,
@@ -162,7 +162,7 @@ pub struct Parser {
 type Entries<'a> = Vec<(Name, Raw<'a>)>;
 
 impl Parser {
-    /// Reads one line. Flaws of parts of it are in [`flaws`](Self::flaws) afterwards.
+    /// Parses one line. Flaws of parts of it are in [`flaws`](Self::flaws) afterwards.
     ///
     /// # Errors
     /// [`Refused`] if nothing of the line can be kept.
@@ -190,7 +190,7 @@ impl Parser {
     }
 
     /// Returns the values of the last line as the inside of a JSON object, `"loss": 0.5, "step":
-    /// 3`; of reports and metrics only.
+    /// 3`. Empty unless the line was a report or metric.
     #[must_use]
     pub fn row(&self) -> &[u8] {
         &self.row
@@ -202,32 +202,31 @@ impl Parser {
         &self.keys
     }
 
-    /// Returns the step of the last line; of metrics only.
+    /// Returns the step of the last line if it was a metric that has one.
     #[must_use]
     pub fn step(&self) -> Option<f64> {
         self.step
     }
 
-    /// Returns which worker measured what the last line tells, 0 if it does not say; of metrics
-    /// only.
+    /// Returns the rank of the worker that measured the last line's metrics; 0 if the line has
+    /// none.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
     }
 
-    /// Returns what was wrong with parts of the last line that were left out or changed.
+    /// Returns the flaws of the last line: one text for each part that was omitted or changed.
     #[must_use]
     pub fn flaws(&self) -> &[String] {
         &self.flaws
     }
 
-    /// Returns the shared form of a name, `at` being its place in the line, a guess at which name
-    /// it will be.
+    /// Returns the shared copy of a name. `at` is its index in the line, which helps to guess it.
     pub fn name(&mut self, at: usize, name: &str) -> Name {
         self.names.shared(at, name)
     }
 
-    /// Returns the metrics that decide and what was reported under their names.
+    /// Returns the deciding metrics and the values that were given for them.
     pub(super) fn deciding(&mut self) -> &mut DecidingMetrics {
         &mut self.deciding
     }
@@ -297,7 +296,7 @@ impl Parser {
             ["step", "batch", "context", "rank", "at"].map(|key| (key, take(&mut entries, key)));
         place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
         if let Some(name) = one {
-            // The form with `name` and `value`: the name is a key like any other.
+            // The long form with `name` and `value`: the name becomes a key like any other.
             let value = take(&mut entries, "value").ok_or(MISSING_VALUE)?;
             match check_name(&name) {
                 Ok(()) => entries.insert(0, (self.names.shared(0, &name), value)),
@@ -336,7 +335,7 @@ impl Parser {
         Ok(Said::Metrics { log, context })
     }
 
-    /// Adds to the row where the metrics belong.
+    /// Adds a key of the metric's position to the row.
     fn place(&mut self, key: &str, raw: &Raw<'_>) {
         pair(&mut self.row, key, raw);
         self.keys.push(self.names.shared(self.keys.len(), key));
@@ -349,8 +348,8 @@ const MISSING_VALUE: Refused = Refused::Missing {
     wanted: "number",
 };
 
-/// Returns a report or a metric with the rank of the process that writes it, unless that is 0 or
-/// the line has one. Other lines stay as they are.
+/// Returns a report or metric with the rank of its process appended, unless that is 0 or the line
+/// has a rank. Other lines are returned unchanged.
 pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     let (mut takes_rank, mut is_empty) = (rank > 0, true);
     let read = scan::object(line, |key, raw| match (&*key, raw) {
@@ -368,7 +367,7 @@ pub(super) fn with_rank(line: &str, rank: u32) -> Cow<'_, str> {
     }
 }
 
-/// Takes the line's kind out of it; without one it is a report.
+/// Removes the kind from the entries and returns it; without one the line is a report.
 fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
     match take(entries, "kind") {
         None => Ok(LineKind::Report),
@@ -382,7 +381,7 @@ fn take<'a>(entries: &mut Entries<'a>, key: &str) -> Option<Raw<'a>> {
     Some(entries.remove(at).1)
 }
 
-/// Returns a text; anything else is a flaw, null is absent.
+/// Returns a text. Null counts as absent, and any other value is a flaw.
 fn text_of(key: &str, raw: Raw<'_>, flaws: &mut Vec<String>) -> Option<String> {
     match raw {
         Raw::Text(text) => Some(text.into_owned()),
@@ -400,7 +399,10 @@ fn nested(name: &str) -> String {
     )
 }
 
-/// Says why a name cannot be one.
+/// Checks a value's name.
+///
+/// # Errors
+/// If the name is empty, too long or has control characters: the text of the flaw.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a value is left out: its name is empty".to_owned());
@@ -437,7 +439,7 @@ fn pair(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
     }
 }
 
-/// Appends `, "name": ` to a row, without the comma at its beginning.
+/// Appends `, "name": ` to a row; for the first pair without the comma.
 pub(crate) fn begin_pair(row: &mut Vec<u8>, name: &str) {
     if !row.is_empty() {
         row.extend_from_slice(b", ");
@@ -446,8 +448,8 @@ pub(crate) fn begin_pair(row: &mut Vec<u8>, name: &str) {
     row.extend_from_slice(b": ");
 }
 
-/// Appends a number in shortest round-trip form; NaN and the infinities as Python writes and reads
-/// them.
+/// Appends a number in its shortest form that reads back exactly; NaN and the infinities as Python
+/// writes and reads them.
 pub(crate) fn json_number(row: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         serde_json::to_writer(row, &number).expect("a vector takes all bytes");
@@ -462,7 +464,7 @@ pub(crate) fn json_number(row: &mut Vec<u8>, number: f64) {
     }
 }
 
-/// Appends a text in quotes, ASCII only, so that no reader's default encoding matters.
+/// Appends a quoted text in ASCII only, so that a reader's default encoding does not matter.
 pub(crate) fn json_text(row: &mut Vec<u8>, text: &str) {
     if text
         .bytes()

@@ -1,21 +1,21 @@
-//! One shared copy of each name, however often a trial says it.
+//! Keeps one shared copy of each name, however often a trial uses it.
 
 use crate::space::Name;
 use std::collections::HashSet;
 
-/// How many names are shared; a trial that makes up more pays for its own.
+/// Maximum number of shared names. Further names get a copy per use.
 const MOST: usize = 10_000;
 
 /// The names seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: HashSet<Name>,
-    /// The names of the last line: the next one nearly always has the same.
+    /// The names of the last line; the next line nearly always has the same.
     last: Vec<Name>,
 }
 
 impl Names {
-    /// Returns the shared copy; `at` is the name's place in its line.
+    /// Returns the shared copy of `name`; `at` is its index in the line.
     pub(super) fn shared(&mut self, at: usize, name: &str) -> Name {
         if let Some(guess) = self.last.get(at).filter(|guess| &***guess == name) {
             return guess.clone();

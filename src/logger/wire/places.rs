@@ -1,22 +1,23 @@
-//! Finds a name among the values of one line, at the same cost however many there are.
+//! Finds a name among the values of one line, at the same cost for any number of values.
 
 use crate::space::Name;
 use std::collections::HashMap;
 
-/// Up to this many names are compared one by one, which is cheaper than hashing them.
+/// Up to this number of names are compared one by one, which is cheaper than hashing them.
 const FEW: usize = 32;
 
-/// The places of the names of one line. Each name is in the line once.
+/// The indices of the names of one line. Each name occurs once.
 #[derive(Debug, Default)]
 pub(in crate::logger) struct Places(HashMap<Name, usize>);
 
 impl Places {
-    /// Forgets the names of the line before.
+    /// Clears the names of the previous line.
     pub(in crate::logger) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Returns the place of `name` among `entries`, to which entries are only ever added.
+    /// Returns the index of `name` in `entries`. Between two calls of [`clear`](Self::clear),
+    /// entries may only be appended.
     pub(in crate::logger) fn find<T>(
         &mut self,
         entries: &[(Name, T)],

@@ -1,5 +1,5 @@
-//! Reads one flat JSON object, more kindly than JSON: NaN and the infinities as Python, C and
-//! shells write them are numbers.
+//! Parses one flat JSON object. In addition to JSON, it accepts NaN and the infinities as Python, C
+//! and shells write them.
 
 use std::borrow::Cow;
 
@@ -8,16 +8,16 @@ use std::borrow::Cow;
 pub(super) enum Raw<'a> {
     Null,
     Bool(bool),
-    /// A JSON number: its value, and how it was written.
+    /// A JSON number: its value and its text in the line.
     Number(f64, &'a str),
-    /// NaN or an infinity, which JSON cannot write.
+    /// NaN or an infinity, which JSON cannot express.
     Special(f64),
     Text(Cow<'a, str>),
-    /// A list or an object, as it was written.
+    /// A list or object as its text in the line.
     Nested(&'a str),
 }
 
-/// Why a line is not an object: what was expected, and where, in bytes from 1.
+/// The reason why a line is not an object: the expected syntax, and its column in bytes from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not JSON: expected {expected} at column {column}")]
 pub struct Syntax {
@@ -25,8 +25,8 @@ pub struct Syntax {
     column: usize,
 }
 
-/// Hands each key and value of the object in `line` to `each`, in order. Nothing is handed on from
-/// behind a mistake.
+/// Passes each key and value of the object in `line` to `each`, in order. Nothing after a syntax
+/// error is passed on.
 pub(super) fn object<'a>(
     line: &'a str,
     mut each: impl FnMut(Cow<'a, str>, Raw<'a>),
@@ -54,7 +54,7 @@ pub(super) fn object<'a>(
     }
 }
 
-/// Reads NaN or an infinity as any language writes them.
+/// Parses NaN or an infinity as any language writes them; `None` for other words.
 pub(crate) fn special(word: &str) -> Option<f64> {
     let (sign, word) = match word.as_bytes() {
         [b'-', ..] => (-1.0, &word[1..]),
@@ -117,7 +117,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A number, or a word without quotes.
+    /// Parses a number or an unquoted word.
     fn word(&mut self) -> Result<Raw<'a>, Syntax> {
         let bytes = &self.line.as_bytes()[self.at..];
         let is_part =
@@ -133,6 +133,7 @@ impl<'a> Scan<'a> {
             "null" => Raw::Null,
             _ if is_number(word.as_bytes()) => match word.parse::<f64>() {
                 Ok(number) if number.is_finite() => Raw::Number(number, word),
+                // A number such as `1e999` is valid JSON but too large for a float.
                 Ok(number) => Raw::Special(number),
                 Err(_) => return Err(self.wanted("a number")),
             },
@@ -159,7 +160,7 @@ impl<'a> Scan<'a> {
             self.at = start + stop + 1;
             return Ok(Cow::Borrowed(&self.line[start..start + stop]));
         }
-        // Seldom: escapes are left to serde_json.
+        // Escapes are rare, so serde_json decodes them.
         let end = self.end_of_text(start)?;
         let text = serde_json::from_str(&self.line[self.at..end])
             .map_err(|_| self.wanted("a text without bad escapes"))?;
@@ -167,7 +168,7 @@ impl<'a> Scan<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// Returns where a text that begins at `start`, behind its first quote, ends, behind its last.
+    /// Returns the index after the closing quote of a text whose content begins at `start`.
     fn end_of_text(&self, start: usize) -> Result<usize, Syntax> {
         let mut escaped = false;
         for (at, byte) in self.line.as_bytes().iter().enumerate().skip(start) {
@@ -184,7 +185,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// A list or object, however deep; only its end is found.
+    /// Finds the end of a list or object of any depth. Its content is not checked.
     fn nested(&mut self) -> Result<Raw<'a>, Syntax> {
         let start = self.at;
         let mut open: Vec<u8> = Vec::new();
@@ -210,7 +211,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Says whether this is a number by JSON's grammar.
+/// Returns whether the word is a number by JSON's grammar.
 pub(crate) fn is_number(word: &[u8]) -> bool {
     let digits = |bytes: &[u8]| {
         bytes

@@ -9,7 +9,7 @@ fn text(name: &str, value: &str) -> (Name, Datum) {
     (name.into(), Datum::Text(value.into()))
 }
 
-/// What the line says, its row, and its flaws.
+/// Returns the content of a line, its row, and its flaws.
 fn read(line: &str) -> (Result<Said, String>, String, Vec<String>) {
     let mut parser = Parser::default();
     let said = parser.parse(line).map_err(|error| error.to_string());

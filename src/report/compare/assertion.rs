@@ -1,7 +1,7 @@
-//! What a person expects of a study: `best(val_loss) < 0.3`, `mean(acc@10) > 0.9 and failed == 0`.
+//! Assertions about a study: `best(val_loss) < 0.3`, `mean(acc@10) > 0.9 and failed == 0`.
 //!
-//! Here the functions run over the complete trials of one source; within them stands a column as
-//! elsewhere.
+//! The functions of an assertion reduce the complete trials of one source to a number. Their
+//! argument is an expression over one trial, as for a column.
 
 use super::source::{Row, Source};
 use crate::report::formula::{Cells, Formula, FormulaError, Names, Reducer};
@@ -9,29 +9,31 @@ use crate::space::Value;
 use crate::space::expr::{Expr, Type};
 use crate::study::Goal;
 
-/// The counts that can be named.
+/// Names of the counts that an assertion can use.
 const COUNTS: [&str; 5] = ["trials", "complete", "stopped", "failed", "running"];
 
-/// Something that has to hold.
+/// A parsed assertion.
 pub struct Assertion {
     text: String,
     expr: Expr,
     columns: Vec<(Reducer, Formula)>,
 }
 
-/// What became of an assertion.
+/// Result of an assertion.
 pub struct Outcome {
-    /// Whether it holds; `None` if it cannot be told, which counts as not holding.
+    /// Whether the assertion holds. `None` if it has no value, which counts as a failure.
     pub holds: Option<bool>,
-    /// What its parts came to, for a message: `best(val_loss) = 0.41`.
+    /// The values of its functions and counts, for a message: `best(val_loss) = 0.41`. `None` where
+    /// a part has no value.
     pub parts: Vec<(String, Option<f64>)>,
 }
 
 impl Assertion {
-    /// Parses a text.
+    /// Parses the text of an assertion. `names` are the columns of the sources.
     ///
     /// # Errors
-    /// The first mistake.
+    /// The first mistake: a syntax error, a question about the reports of a single trial, an
+    /// unknown name, or a result that is not boolean.
     pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
         let wrong = |message: String, hint| FormulaError::new(text, message, hint);
         let expr =
@@ -68,18 +70,19 @@ impl Assertion {
         })
     }
 
-    /// Returns its text.
+    /// Returns the text of the assertion.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the columns it looks at.
+    /// Returns the columns that the assertion reads.
     pub fn formulas(&self) -> impl Iterator<Item = &Formula> {
         self.columns.iter().map(|(_, formula)| formula)
     }
 
-    /// Checks it for the rows of one source for which `condition` holds.
+    /// Evaluates the assertion on the rows of one source that fulfil `condition`. `goal_of` tells
+    /// whether `best` of a column is its smallest or its largest value.
     #[must_use]
     pub fn check(
         &self,
@@ -91,6 +94,7 @@ impl Assertion {
             .rows()
             .filter(|row| condition.is_none_or(|condition| condition.holds(row)))
             .collect();
+        // Counts are taken over all rows; functions only over the complete ones.
         let states: Vec<String> = rows.iter().map(Row::state).collect();
         let complete: Vec<&Row<'_>> = rows
             .iter()
@@ -134,6 +138,7 @@ impl Assertion {
                 totals.value(name).and_then(|count| count.as_f64()),
             ));
         }
+        // A missing part makes the outcome unknown, even if a short circuit would give a result.
         let known = parts.iter().all(|(_, number)| number.is_some());
         let holds = match self.expr.eval_in(&totals) {
             Ok(Value::Bool(holds)) if known => Some(holds),
@@ -143,7 +148,8 @@ impl Assertion {
     }
 }
 
-/// The values over all trials that an assertion looks at.
+/// Values of an assertion over all trials: the results of its functions, and the states for its
+/// counts.
 struct Totals<'a> {
     columns: &'a [(Reducer, Formula)],
     reduced: &'a [Option<f64>],

@@ -1,5 +1,5 @@
-//! Putting trials into groups: by what was asked for, or trials of one configuration that differ in
-//! their seed only.
+//! Groups of trials: by requested columns, or by configuration, so that the members of a group
+//! differ only in their seed.
 
 use super::source::{Row, Source};
 use crate::numerics::bootstrap;
@@ -10,52 +10,55 @@ use crate::study::Goal;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-/// How sure the intervals are.
+/// Confidence level of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
-/// The fewest numbers the bootstrap has something to draw from.
+/// Minimum number of values for a bootstrap interval.
 const BOOTSTRAPPED: usize = 5;
 
-/// What makes two trials members of one group, and what is measured of them.
+/// Rules by which trials are grouped, and the metric that is compared.
 pub struct Grouping {
-    /// What is compared.
+    /// The metric that is compared.
     pub metric: Formula,
-    /// Whether small or large is good.
+    /// Whether small or large values of the metric are better.
     pub goal: Goal,
-    /// What tells the groups apart; empty: the whole configuration, of each study by itself.
+    /// The columns that distinguish groups. If there are none, trials are grouped by their whole
+    /// configuration, within each source.
     pub by: Vec<Formula>,
-    /// Names that tell the members of a group apart and pair them with those of another.
+    /// Names, such as that of the seed, that distinguish the members of a group and pair them with
+    /// the members of another.
     pub pair: Vec<String>,
-    /// Whether trials that are not complete count, with what they have reported so far.
+    /// Whether trials that are not complete are included with their reports so far.
     pub all: bool,
-    /// Whether intervals are by bootstrap.
+    /// Whether intervals are computed by bootstrap instead of Student's t.
     pub bootstrap: bool,
 }
 
-/// Some trials that belong together.
+/// A group of trials.
 pub struct Group<'a> {
-    /// Its members, in the order they came.
+    /// The members, in the order of the sources.
     pub rows: Vec<Row<'a>>,
-    /// What [`Grouping::by`] gives for it.
+    /// The values of [`Grouping::by`] for this group; empty if that is empty.
     pub key: Vec<Option<Value>>,
-    /// The metric of each member that has it, with what it is paired by.
+    /// The metric of each member, with the text that it is paired by. In the order of `rows`.
     pub numbers: Vec<(String, f64)>,
-    /// Their mean and spread.
+    /// Mean and standard deviation of the metric.
     pub sample: Option<Sample>,
-    /// The interval of the mean.
+    /// Confidence interval of the mean, lower and upper bound. `None` for too few values; by
+    /// bootstrap also if all values are equal.
     pub interval: Option<(f64, f64)>,
 }
 
-/// The groups, and the trials that are in none.
+/// All groups, and the number of trials in none of them.
 pub struct Grouped<'a> {
     /// The groups in the order of their first trials.
     pub groups: Vec<Group<'a>>,
-    /// How many trials were left out, by why.
+    /// Number of trials that were left out, by reason.
     pub left_out: BTreeMap<String, usize>,
 }
 
 impl Grouping {
-    /// Puts the trials of all sources into groups. Those that are not complete or lack the metric
-    /// are left out.
+    /// Groups the trials of all sources that fulfil `condition`. Trials that are not complete
+    /// (unless [`all`](Self::all) is set) or have no finite metric are left out and counted.
     #[must_use]
     pub fn group<'a>(&self, sources: &'a [Source], condition: Option<&Formula>) -> Grouped<'a> {
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -67,6 +70,8 @@ impl Grouping {
                 .into_iter()
                 .filter(|name| !self.pair.contains(name))
                 .collect();
+            // Without parameters there is no configuration to group by, so each row is a group of
+            // its own.
             let single = params.is_empty();
             for row in source
                 .rows()
@@ -86,6 +91,8 @@ impl Grouping {
                 };
                 let key: Vec<Option<Value>> =
                     self.by.iter().map(|formula| formula.value(&row)).collect();
+                // Configurations of different sources are different groups, even with equal
+                // parameters.
                 let text = match (self.by.is_empty(), single) {
                     (false, _) => joined(key.iter().cloned()),
                     (true, false) => {
@@ -116,13 +123,14 @@ impl Grouping {
         Grouped { groups, left_out }
     }
 
-    /// Returns what is good of a formula, if it is what is compared.
+    /// Returns the direction in which a formula is good, if it is the metric that is compared.
     #[must_use]
     pub fn goal_of(&self, formula: &Formula) -> Option<Goal> {
         (formula.text() == self.metric.text()).then_some(self.goal)
     }
 
-    /// Returns what a trial is paired by: equal for trials that ran under equal circumstances.
+    /// Returns the text that a trial is paired by. Trials that ran under equal circumstances have
+    /// equal texts.
     fn pairing(&self, row: &Row<'_>) -> String {
         joined(self.pair.iter().map(|name| {
             row.value(&format!("param.{name}"))
@@ -132,6 +140,7 @@ impl Grouping {
 }
 
 impl Group<'_> {
+    /// Computes the mean and the interval from the values.
     fn measure(&mut self, bootstrapped: bool) {
         let numbers: Vec<f64> = self.numbers.iter().map(|(_, number)| *number).collect();
         self.sample = Sample::of(&numbers);
@@ -148,13 +157,13 @@ impl Group<'_> {
         };
     }
 
-    /// Returns the mean of the metric; every group has one.
+    /// Returns the mean of the metric. Every group has at least one value.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.sample.map_or(f64::NAN, |sample| sample.mean)
     }
 
-    /// Returns the best number and the trial that has it.
+    /// Returns the best value and its trial.
     #[must_use]
     pub fn best(&self, goal: Goal) -> Option<(f64, &Row<'_>)> {
         let pairs = self
@@ -168,8 +177,8 @@ impl Group<'_> {
         }
     }
 
-    /// Returns what a formula gives for the group: of numbers the mean, of anything else the value
-    /// they share.
+    /// Returns the value of a formula for the group: the value that all members share, else the
+    /// mean if all values are numbers, else `None`.
     #[must_use]
     pub fn value(&self, formula: &Formula) -> Option<Value> {
         let values: Vec<Value> = self
@@ -185,7 +194,7 @@ impl Group<'_> {
         Sample::of(&numbers?).map(|sample| Value::Float(sample.mean))
     }
 
-    /// Returns the value of a name that all members share, `None` if they do not.
+    /// Returns the value of a name if all members have the same one.
     #[must_use]
     pub fn shared(&self, name: &str) -> Option<Value> {
         let mut values = self.rows.iter().map(|row| row.value(name));
@@ -198,12 +207,12 @@ impl Group<'_> {
     }
 }
 
-/// Joins values so that different ones stay different.
+/// Joins values to a text, such that different values give different texts.
 fn joined(values: impl Iterator<Item = Option<Value>>) -> String {
     let mut text = String::new();
     for value in values {
         match value {
-            // 1 and 1.0 are the same value in different files.
+            // Equal numbers may be written 1 in one file and 1.0 in another.
             Some(value) => match value.as_f64() {
                 Some(number) => drop(write!(text, "{number:?}")),
                 None => drop(write!(text, "{value}")),

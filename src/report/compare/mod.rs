@@ -1,10 +1,10 @@
-//! Comparing trials of one or more studies or CSV files: groups of them, their means, and whether a
-//! difference is more than noise.
+//! Comparison of trials from one or more studies or CSV files: groups of trials, their means, and
+//! whether a difference is more than noise.
 //!
-//! A [`source`] gives rows, [`group`] puts them into groups, [`verdict`] compares each group with a
-//! reference, [`ranking`] puts them in order, [`show`] and [`record`] make tables and JSON of it,
-//! and an [`assertion`] checks what a person expects. `docs/compare.md` says which interval, test
-//! and correction, and why.
+//! A [`source`] provides rows, and [`group`] forms groups of them. [`verdict`] compares each group
+//! with a reference, and [`ranking`] sorts the groups. [`show`] and [`record`] turn the result into
+//! tables and JSON. An [`assertion`] checks an expectation of the user. `docs/compare.md` documents
+//! the choice of interval, test and correction.
 
 pub mod assertion;
 pub mod group;

@@ -1,4 +1,4 @@
-//! Groups in order, each beside the reference.
+//! Groups in order, each compared with the reference.
 
 use super::group::{Group, Grouped, Grouping};
 use super::source::Source;
@@ -9,27 +9,28 @@ use crate::study::Goal;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A comparison, ready to be shown.
+/// A complete comparison, ready to be shown.
 pub struct Ranking<'a> {
-    /// How the groups were made.
+    /// The rules by which the groups were formed.
     pub grouping: &'a Grouping,
-    /// How they were compared.
+    /// The rules by which the groups were compared.
     pub rules: Rules,
-    /// Where they come from.
+    /// The sources of the groups.
     pub sources: &'a [Source],
-    /// The groups in order, with what can be said of each beside the reference.
+    /// The groups in order, each with its comparison with the reference.
     pub groups: Vec<(Group<'a>, Against)>,
-    /// Over how many comparisons the p-values are corrected.
+    /// Number of comparisons that the p-values are corrected for.
     pub family: usize,
-    /// How many trials were left out, by why.
+    /// Number of trials that were left out, by reason.
     pub left_out: BTreeMap<String, usize>,
-    /// How many groups there are in all, those cut off by `--top` included.
+    /// Number of all groups, including those that `--top` cuts off.
     pub total: usize,
 }
 
 impl<'a> Ranking<'a> {
-    /// Compares the groups with the best of those that have enough trials, or with the one that is
-    /// the baseline, and puts the best first.
+    /// Compares all groups with a reference and sorts them by their means, the best first. The
+    /// reference is the first group that `is_baseline` accepts. Without a baseline it is the best
+    /// group with at least [`verdict::FEWEST`] trials, or the best group if none has that many.
     pub fn of(
         grouping: &'a Grouping,
         sources: &'a [Source],
@@ -44,13 +45,14 @@ impl<'a> Ranking<'a> {
         };
         groups.sort_by(best_first);
         let chosen = groups.iter().position(is_baseline);
-        // One lucky trial is nothing to compare with where others ran several times.
+        // A single lucky trial is no reference where other groups have several trials.
         let able = || {
             groups
                 .iter()
                 .position(|group| group.numbers.len() >= verdict::FEWEST)
         };
         let reference = chosen.or_else(able).unwrap_or(0);
+        // The words for the reference depend on how it was chosen; see [`Verdict::words`].
         (rules.baseline, rules.leads) = (chosen.is_some(), reference == 0);
         let (compared, family) = match groups.is_empty() {
             true => (Vec::new(), 0),
@@ -69,8 +71,8 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// Sorts by a column instead, the smallest first or, turned, the largest; what does not have it
-    /// comes last.
+    /// Sorts the groups by a column, the smallest first, or the largest first if `turned`. Groups
+    /// without a value come last either way.
     pub fn sort_by(&mut self, formula: &Formula, turned: bool) {
         let key = |group: &Group<'_>| group.value(formula);
         self.groups.sort_by_cached_key(|(group, _)| Key {
@@ -79,14 +81,13 @@ impl<'a> Ranking<'a> {
         });
     }
 
-    /// Returns whether some group has more than one trial, so that there is something to say about
-    /// noise.
+    /// Returns whether any group has more than one trial, so that noise can be estimated.
     #[must_use]
     pub fn is_repeated(&self) -> bool {
         self.groups.iter().any(|(group, _)| group.rows.len() > 1)
     }
 
-    /// Returns how many groups have the verdict.
+    /// Returns the number of groups with a verdict.
     #[must_use]
     pub fn count(&self, wanted: Verdict) -> usize {
         self.groups
@@ -96,11 +97,12 @@ impl<'a> Ranking<'a> {
     }
 }
 
-/// Orders values: numbers by size, anything else by its text, what is absent or no number last.
+/// Sort key of a value. Numbers come first, by size, then NaN, then texts in alphabetical order,
+/// then absent values.
 pub struct Key {
-    /// The value.
+    /// The value; `None` if it is absent.
     pub value: Option<Value>,
-    /// Whether large comes first.
+    /// Whether the order of numbers and that of texts is descending. The order of the kinds stays.
     pub turned: bool,
 }
 

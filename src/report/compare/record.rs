@@ -1,4 +1,4 @@
-//! A ranking with every digit: rows of CSV and JSON.
+//! A ranking with all digits, as CSV and JSON.
 
 use super::group::{CONFIDENCE, Group};
 use super::ranking::Ranking;
@@ -10,10 +10,11 @@ use crate::study::{Goal, Metric};
 use serde_json::{Map, Value as Json, json};
 use std::io;
 
-/// Writes the ranking as CSV, a row a group.
+/// Writes the ranking as CSV, one row for each group. Without groups nothing is written, not even a
+/// header.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If `out` cannot be written.
 pub fn csv(ranking: &Ranking<'_>, cols: &[Formula], out: impl io::Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     let rows: Vec<Vec<(String, String)>> = ranking
@@ -30,6 +31,7 @@ pub fn csv(ranking: &Ranking<'_>, cols: &[Formula], out: impl io::Write) -> io::
     writer.flush()
 }
 
+/// Returns a number with all its digits, or an empty cell.
 fn number(number: Option<f64>) -> String {
     number.map_or_else(String::new, |number| format!("{number:?}"))
 }
@@ -38,6 +40,7 @@ fn cell(value: Option<Value>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
+/// Returns the names and cells of one CSV row. All groups of a ranking have the same names.
 fn fields(
     ranking: &Ranking<'_>,
     cols: &[Formula],
@@ -65,6 +68,8 @@ fn fields(
         number(
             group
                 .sample
+                // The standard deviation of one value is 0 by definition, which would look like a
+                // measurement.
                 .filter(|sample| sample.n > 1)
                 .map(|sample| sample.std),
         ),
@@ -119,7 +124,7 @@ fn fields(
     fields
 }
 
-/// Returns the ranking as a JSON document; what is absent is left out.
+/// Returns the ranking as a JSON document. Absent values have no key.
 #[must_use]
 pub fn document(ranking: &Ranking<'_>, cols: &[Formula], notes: &[String]) -> Json {
     let groups: Vec<Json> = ranking
@@ -142,6 +147,7 @@ pub fn document(ranking: &Ranking<'_>, cols: &[Formula], notes: &[String]) -> Js
     })
 }
 
+/// Returns one group as a JSON object.
 fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &Against) -> Json {
     let mut object = Map::new();
     let value = |value: &Value| match value {

@@ -10,18 +10,18 @@ use crate::report::table::{Column, Table, Tone};
 use crate::space::Value;
 use std::collections::BTreeSet;
 
-/// What besides the comparison itself is shown.
+/// Options of the table, apart from the comparison itself.
 pub struct Shown<'a> {
-    /// Columns that were asked for, instead of the parameters.
+    /// Requested columns, shown instead of the parameters.
     pub cols: &'a [Formula],
-    /// Columns that are not wanted.
+    /// Titles of the columns to leave out.
     pub drop: &'a [String],
-    /// How much of a number.
+    /// Precision of the values.
     pub detail: Detail,
 }
 
-/// Returns the table: what tells the groups apart, the metric with its interval, the verdict, and
-/// what it rests on.
+/// Returns the table of a ranking: the columns that distinguish the groups, the metric with its
+/// interval, the verdict, and the evidence for the verdict.
 #[must_use]
 pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     let groups = &ranking.groups;
@@ -46,6 +46,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
             push("study", Column::texts("study", names).keep());
         }
         let labels = groups.iter().map(|(group, _)| labels(group));
+        // Several ids in one cell are a text, a single id is a number.
         let column = if ranking.is_repeated() {
             Column::texts("trial", labels)
         } else {
@@ -99,6 +100,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
             .iter()
             .map(|(group, _)| group.value(formula))
             .collect();
+        // A parameter keeps its own digits; measured values share a count of decimals.
         let is_param = ranking
             .sources
             .iter()
@@ -123,7 +125,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     table
 }
 
-/// Adds what the verdicts rest on.
+/// Appends the evidence: ratio of the means, difference, p-value, effect size and number of pairs.
 fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, Column)) {
     let against = || ranking.groups.iter().map(|(_, against)| against);
     if against().any(|against| against.ratio.is_some()) {
@@ -134,6 +136,7 @@ fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, C
         });
         push("ratio", Column::numbers("ratio", ratios));
     }
+    // Without repeated trials there is no difference to test.
     if !repeated || against().all(|against| against.difference.is_none()) {
         return best(ranking, push);
     }
@@ -161,7 +164,8 @@ fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, C
     best(ranking, push);
 }
 
-/// Adds the best trial of each group, where groups are of different configurations.
+/// Appends the best value and trial of each group. Without `by` a group is a single configuration,
+/// and nothing is appended.
 fn best(ranking: &Ranking<'_>, push: &mut impl FnMut(&str, Column)) {
     if ranking.grouping.by.is_empty() {
         return;
@@ -174,7 +178,9 @@ fn best(ranking: &Ranking<'_>, push: &mut impl FnMut(&str, Column)) {
     push("best trial", Column::numbers("best trial", trials));
 }
 
-/// Returns the names of parameters in which groups differ, or which some group does not share.
+/// Returns the names of parameters in which the trials of the ranking differ. A ranking of a single
+/// trial returns all names. Names that pair trials are left out. Of a table that marks no
+/// parameters all columns but the metric are considered.
 #[must_use]
 pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
     let pair = &ranking.grouping.pair;
@@ -203,7 +209,7 @@ pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
     names.into_iter().filter(differs).collect()
 }
 
-/// Returns the ids of a group's trials: `7`, `3,8,12`, `3,8,12…`.
+/// Returns the ids of the trials of a group, at most three: `7`, `3,8,12`, `3,8,12…`.
 fn labels(group: &Group<'_>) -> String {
     let shown: Vec<_> = group.rows.iter().take(3).map(super::Row::label).collect();
     format!(
@@ -213,6 +219,7 @@ fn labels(group: &Group<'_>) -> String {
     )
 }
 
+/// Returns a column of values, aligned right if all of them are numbers.
 fn values_column(title: &str, values: &[Option<Value>], detail: Detail) -> Column {
     let numeric = values
         .iter()
@@ -232,7 +239,8 @@ fn values_column(title: &str, values: &[Option<Value>], detail: Detail) -> Colum
     }
 }
 
-/// Returns the means, each with its interval if it has one.
+/// Returns the mean of each group, with its interval if it has one. All cells get as many decimals
+/// as two digits of the narrowest interval need.
 fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
     let groups = || ranking.groups.iter().map(|(group, _)| group);
     let halves = groups()
@@ -242,6 +250,8 @@ fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
         .filter(|half| *half > 0.0)
         .fold(f64::INFINITY, f64::min);
     let largest = groups().map(|group| group.mean().abs()).fold(0.0, f64::max);
+    // Without an interval, or for very small or large means, no common count of decimals suits all
+    // cells.
     if !smallest.is_finite() || !(1e-3..1e7).contains(&largest) {
         let plain: Vec<_> = groups().map(|group| Some(group.mean())).collect();
         let plain = match detail {
@@ -277,7 +287,8 @@ fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
     groups().map(cell).collect()
 }
 
-/// Returns how many decimals show two digits of a width.
+/// Returns the number of decimals that shows two digits of `half`, from 0 to 6; 4 if it is 0 or not
+/// finite.
 fn digits(half: f64) -> usize {
     if half > 0.0 && half.is_finite() {
         (1.0 - half.log10().floor()).clamp(0.0, 6.0) as usize
@@ -290,6 +301,7 @@ fn plus_minus(mean: f64, half: f64, digits: usize) -> String {
     format!("{mean:.digits$} ± {half:.digits$}")
 }
 
+/// Formats a difference with its sign and half the width of its interval.
 fn signed(mean: f64, half: f64) -> String {
     if half != 0.0 && half < 1e-5 {
         return format!("{mean:+.2e} ± {half:.1e}");

@@ -1,4 +1,4 @@
-//! Where rows come from: a study, or a CSV file.
+//! Sources of rows: studies and CSV files.
 
 use super::table::{At, Table};
 use crate::report::formula::{self, Ask, Cells, Formula, FormulaError, History, Names, TrialCells};
@@ -9,9 +9,9 @@ use crate::space::expr::Type;
 use crate::study::kind::{Capability, find};
 use crate::study::{Goal, Objective, Origin, Study, TrialState};
 
-/// A study or a file, with the name it is shown by.
+/// A study or a table, with its display name.
 pub struct Source {
-    /// Its name.
+    /// The display name of the source.
     pub name: String,
     rows: Rows,
 }
@@ -22,7 +22,7 @@ enum Rows {
 }
 
 impl Source {
-    /// Makes a source of a study.
+    /// Creates a source from a study.
     #[must_use]
     pub fn study(name: String, study: Study, history: History) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Source {
         }
     }
 
-    /// Makes a source of a table.
+    /// Creates a source from a table.
     #[must_use]
     pub fn table(name: String, table: Table) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    /// Returns every row, without trials in the trash.
+    /// Returns all rows, without trials in the trash.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let count = match &self.rows {
             Rows::Study { study, .. } => study.trials().len(),
@@ -54,7 +54,8 @@ impl Source {
             .filter(|row| !row.is_removed())
     }
 
-    /// Returns the objectives; of a `trials.csv` only the name of the first is known.
+    /// Returns the objectives of a study. Empty for a table: a `trials.csv` tells only the name of
+    /// its first objective, not the goal.
     #[must_use]
     pub fn objectives(&self) -> &[Objective] {
         match &self.rows {
@@ -63,7 +64,8 @@ impl Source {
         }
     }
 
-    /// Returns the metric it is about, if it says so.
+    /// Returns the metric of the first objective. `None` if the source has no objective, or if it
+    /// is a table that swath did not write.
     #[must_use]
     pub fn metric(&self) -> Option<String> {
         match &self.rows {
@@ -76,7 +78,7 @@ impl Source {
         }
     }
 
-    /// Returns the names of columns with numbers, for a message.
+    /// Returns the names of the columns with numbers, for a message.
     #[must_use]
     pub fn numeric(&self) -> Vec<String> {
         match &self.rows {
@@ -88,7 +90,8 @@ impl Source {
         }
     }
 
-    /// Returns every name that an expression may use here.
+    /// Returns all names that an expression over this source may use. `study` is the name of the
+    /// source.
     #[must_use]
     pub fn vocabulary(&self) -> Names {
         let own: Names = match &self.rows {
@@ -98,7 +101,7 @@ impl Source {
         own.iter().chain(["study"]).collect()
     }
 
-    /// Makes sure that an expression means something here; returns the type of its result.
+    /// Checks that an expression can have a value in this source. Returns the type of its result.
     ///
     /// # Errors
     /// As [`formula::study::check`].
@@ -110,7 +113,8 @@ impl Source {
         }
     }
 
-    /// Makes sure that some report answers each question of an expression.
+    /// Checks that every question of an expression about reports has an answer in some report. A
+    /// table has no reports to check.
     ///
     /// # Errors
     /// As [`formula::study::check_reports`].
@@ -123,8 +127,8 @@ impl Source {
         }
     }
 
-    /// Returns the parameters, in order. A table that marks none has none: nothing tells them from
-    /// what was measured.
+    /// Returns the parameters, in the order of the sweep file or of the header. Empty for a table
+    /// that marks none, because nothing distinguishes its parameters from its metrics.
     #[must_use]
     pub fn params(&self) -> Vec<String> {
         match &self.rows {
@@ -135,7 +139,7 @@ impl Source {
         }
     }
 
-    /// Returns the columns of a table that marks no parameters.
+    /// Returns all columns of a table that marks no parameters. Empty for any other source.
     #[must_use]
     pub fn unmarked(&self) -> Vec<String> {
         match &self.rows {
@@ -144,8 +148,9 @@ impl Source {
         }
     }
 
-    /// Names the sampler or scheduler that chose configurations in view of earlier results, if one
-    /// did. A sampler that swath does not have is taken for such a one.
+    /// Returns the name of the sampler or scheduler that chose configurations from earlier results,
+    /// if there was one. Such trials are no independent samples. A sampler that swath does not know
+    /// is assumed to be of this kind.
     #[must_use]
     pub fn adaptive(&self) -> Option<String> {
         let Rows::Study { study, .. } = &self.rows else {
@@ -160,7 +165,8 @@ impl Source {
         })
     }
 
-    /// Returns how many complete trials break an outcome limit; a table says nothing of limits.
+    /// Returns the number of complete trials that violate an outcome constraint. 0 for a table,
+    /// which does not record constraints.
     #[must_use]
     pub fn breaking(&self) -> usize {
         let Rows::Study { study, .. } = &self.rows else {
@@ -173,7 +179,8 @@ impl Source {
             .count()
     }
 
-    /// Returns the goal of the objective that an expression measures, if it does nothing else.
+    /// Returns the goal of the objective, if the expression is nothing but that objective. `None`
+    /// for a table.
     #[must_use]
     pub fn goal(&self, formula: &Formula) -> Option<Goal> {
         match &self.rows {
@@ -186,7 +193,7 @@ impl Source {
 /// One trial of a source.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
-    /// Where it is from.
+    /// The source of the trial.
     pub source: &'a Source,
     at: usize,
 }
@@ -196,7 +203,8 @@ impl Row<'_> {
         matches!(&self.source.rows, Rows::Study { study, .. } if study.trials()[self.at].removed)
     }
 
-    /// Returns the trial's number, of a table that has none the row's.
+    /// Returns the id of the trial. For a table without ids it returns the number of the row, from
+    /// 1.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.source.rows {
@@ -207,7 +215,8 @@ impl Row<'_> {
         }
     }
 
-    /// Returns the word for its state, `complete` where nothing is said of it.
+    /// Returns the word for the state of the trial, `outside the space` if the trial does not
+    /// count. A row of a table without a known state is `complete`.
     #[must_use]
     pub fn state(&self) -> String {
         match &self.source.rows {
@@ -227,8 +236,8 @@ impl Row<'_> {
     }
 }
 
-/// Says whether a word is one of ours for a state; other tools have their own, or use the name for
-/// something else.
+/// Returns whether a word is a state of swath. Other tools have states of their own, or use the
+/// name of the column for something else.
 fn is_word(word: &str) -> bool {
     [
         "waiting", "running", "paused", "complete", "stopped", "failed",

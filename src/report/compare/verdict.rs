@@ -1,5 +1,5 @@
-//! Comparing groups with a reference: the difference with its interval, a test, an effect size, and
-//! words that claim no more.
+//! Comparison of groups with a reference: the difference with its confidence interval, a test, an
+//! effect size, and a verdict in words that claim no more than the test supports.
 
 use super::group::{CONFIDENCE, Group};
 use crate::numerics::rank_test;
@@ -8,59 +8,61 @@ use crate::numerics::student;
 use crate::study::Goal;
 use std::collections::{BTreeMap, HashMap};
 
-/// Below this many trials, or pairs of them, nothing is said.
+/// Minimum number of trials, or of pairs, for a verdict.
 pub const FEWEST: usize = 3;
-/// Up to this many groups all pairs of them are tested, so that Holm's method can be used.
+/// Maximum number of groups for which all pairs are tested, as Holm's method needs them. More
+/// groups are corrected by Bonferroni's method.
 const ALL_PAIRS: usize = 64;
-/// How unlikely a difference by chance has to be.
+/// Significance level of the corrected p-values.
 const SIGNIFICANT: f64 = 0.05;
 
-/// Which test tells whether a difference is more than noise.
+/// The significance test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
-    /// Welch's t-test, for pairs the paired t-test.
+    /// Welch's t-test; for pairs the paired t-test.
     T,
-    /// Mann–Whitney, for pairs Wilcoxon's signed ranks.
+    /// The Mann–Whitney test; for pairs Wilcoxon's signed-rank test.
     Rank,
 }
 
-/// How groups are compared.
+/// Rules by which groups are compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Whether small or large is good.
+    /// Whether small or large values of the metric are better.
     pub goal: Goal,
-    /// Which test.
+    /// The significance test.
     pub test: Test,
-    /// Whether trials may be paired.
+    /// Whether trials are paired where that is possible.
     pub paired: bool,
-    /// The group all others are compared with was chosen beforehand, and not for being the best.
+    /// Whether the user chose the reference as a baseline. If not, it was chosen for being the
+    /// best.
     pub baseline: bool,
-    /// The reference has the best mean of all, those with few trials included.
+    /// Whether the reference has the best mean of all groups, including those with few trials.
     pub leads: bool,
 }
 
-/// What can be said of a group beside the reference.
+/// Verdict on a group in comparison with the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the reference.
+    /// The group is the reference itself.
     Reference,
-    /// Its mean is better, and that is hardly chance.
+    /// The mean is significantly better than that of the reference.
     Better,
-    /// Its mean is worse, and that is hardly chance.
+    /// The mean is significantly worse than that of the reference.
     Worse,
-    /// Chance alone may make such a difference.
+    /// The difference is not significant.
     Unclear,
-    /// There are too few trials to tell.
+    /// There are fewer than [`FEWEST`] trials or pairs.
     TooFew,
-    /// Nothing varies within the groups, or from pair to pair, so there is no noise to compare
-    /// with.
+    /// The values vary neither within the groups nor from pair to pair, although the means differ.
+    /// There is no noise to compare the difference with.
     NoSpread,
-    /// Every pair is equal.
+    /// The means are equal and nothing varies; for pairs, every pair is equal.
     Same,
 }
 
 impl Verdict {
-    /// Returns it in words.
+    /// Returns the verdict in words, as the tables show it.
     #[must_use]
     pub fn words(self, rules: &Rules) -> &'static str {
         match (self, rules.baseline, rules.goal) {
@@ -78,27 +80,29 @@ impl Verdict {
     }
 }
 
-/// A group beside the reference.
+/// Comparison of one group with the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Against {
-    /// Its mean less that of the reference, with the test.
+    /// The mean of the group minus the mean of the reference, with the uncorrected test. `None` for
+    /// the reference and for groups with too few trials to test.
     pub difference: Option<Difference>,
-    /// Half the width of the 95 % interval of the difference.
+    /// Half the width of the 95 % confidence interval of the difference.
     pub half_width: Option<f64>,
-    /// How many pairs were compared; `None`: the samples count as independent.
+    /// Number of compared pairs. `None` if the samples were treated as independent.
     pub pairs: Option<usize>,
-    /// The p-value corrected for all comparisons.
+    /// The p-value, corrected for all comparisons. `None` if no test was made.
     pub corrected: Option<f64>,
-    /// Hedges' g: the difference in standard deviations.
+    /// Hedges' g: the difference in units of the pooled standard deviation.
     pub effect: Option<f64>,
-    /// How many times the reference its mean is, with half the width of the 95 % interval.
+    /// The mean of the group divided by that of the reference, with half the width of its 95 %
+    /// confidence interval. `None` unless the means of all groups are positive.
     pub ratio: Option<(f64, Option<f64>)>,
-    /// The verdict.
+    /// The verdict, after the correction for all comparisons.
     pub verdict: Verdict,
 }
 
-/// Compares every group with the one at `reference`; also returns over how many comparisons the
-/// p-values are corrected.
+/// Compares every group with the one at index `reference`. Also returns the number of comparisons
+/// that the p-values are corrected for.
 #[must_use]
 pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Against>, usize) {
     let positive = groups.iter().all(|group| group.mean() > 0.0);
@@ -110,12 +114,16 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     let able: Vec<usize> = (0..groups.len())
         .filter(|at| groups[*at].numbers.len() >= FEWEST)
         .collect();
+    // A baseline was chosen beforehand, so only the comparisons with it count. A reference that was
+    // chosen for its result implies a comparison of all pairs.
     let family = if rules.baseline {
         compared.iter().filter(|(_, p)| !p.is_nan()).count()
     } else {
         able.len() * able.len().saturating_sub(1) / 2
     };
     let own: Vec<f64> = compared.iter().map(|(_, p)| *p).collect();
+    // Holm's method needs all p-values. For many groups these are too many tests, so Bonferroni's
+    // method multiplies by their number instead.
     let corrected = if rules.baseline {
         holm(&own)
     } else if able.len() <= ALL_PAIRS {
@@ -125,6 +133,7 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     };
     for ((against, p), corrected) in compared.iter_mut().zip(corrected) {
         against.corrected = Some(corrected).filter(|p| !p.is_nan());
+        // NaN marks a comparison that was not tested; its verdict is final already.
         if !p.is_nan() && against.verdict == Verdict::Unclear && corrected < SIGNIFICANT {
             let higher = against
                 .difference
@@ -142,8 +151,8 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     )
 }
 
-/// Corrects over all pairs of groups: the reference was chosen for being the best of them, so each
-/// of them might have been it.
+/// Returns the p-values corrected over all pairs of groups. The reference was chosen for being the
+/// best, and any other group could have been chosen instead.
 fn over_all_pairs(
     groups: &[Group<'_>],
     able: &[usize],
@@ -152,6 +161,7 @@ fn over_all_pairs(
     rules: &Rules,
 ) -> Vec<f64> {
     let mut all = own.to_vec();
+    // Pairs with the reference are in `own` already.
     for (at, &one) in able.iter().enumerate() {
         for &other in able[at + 1..]
             .iter()
@@ -165,13 +175,15 @@ fn over_all_pairs(
     corrected
 }
 
-/// Two groups side by side.
+/// Result of a test between two groups.
 struct Tested {
     difference: Difference,
     pairs: Option<Vec<(f64, f64)>>,
     p: f64,
 }
 
+/// Tests two groups, as pairs if the rules allow it and [`pairs`] finds them. `None` for too few
+/// values.
 fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Tested> {
     let pairs = if rules.paired {
         pairs(group, reference)
@@ -211,6 +223,8 @@ fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Teste
     })
 }
 
+/// Compares one group with the reference. Also returns the uncorrected p-value, NaN if no test was
+/// made.
 fn one(
     group: &Group<'_>,
     reference: &Group<'_>,
@@ -237,6 +251,7 @@ fn one(
     }
     let tested = test(group, reference, rules);
     let share = group.mean() / reference.mean();
+    // A ratio is meaningful only if all means are positive.
     against.ratio = positive.then(|| {
         (
             share,
@@ -257,7 +272,7 @@ fn one(
     against.verdict = match () {
         () if count < FEWEST => Verdict::TooFew,
         () if tested.difference.error == 0.0 && tested.difference.mean == 0.0 => Verdict::Same,
-        // A test of numbers that do not vary is certain of anything.
+        // Without any variance a test would report certainty for every difference.
         () if tested.difference.error == 0.0 => Verdict::NoSpread,
         () => Verdict::Unclear,
     };
@@ -269,11 +284,12 @@ fn one(
     (against, p)
 }
 
-/// Pairs the members of two groups that ran under equal circumstances; `None` unless every one of
-/// the smaller group has a partner, each only one, and there are enough of them.
+/// Pairs the members of two groups that ran under equal circumstances. `None` unless each member of
+/// the smaller group has exactly one partner, and there are at least [`FEWEST`] pairs.
 fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
     let mut partners: HashMap<&str, f64> = HashMap::new();
     for (key, number) in &reference.numbers {
+        // With two values under the same circumstances it is open which one belongs to the pair.
         if partners.insert(key, *number).is_some() {
             return None;
         }
@@ -291,10 +307,12 @@ fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
     (found.len() >= FEWEST && found.len() == smaller).then(|| found.into_values().collect())
 }
 
-/// Returns half the width of the interval of the ratio of two means, by the delta method.
+/// Returns half the width of the confidence interval of the ratio of two means, by the delta
+/// method.
 fn ratio_half_width(group: &Group<'_>, reference: &Group<'_>, tested: &Tested) -> Option<f64> {
     let (one, other) = (group.sample?, reference.sample?);
     let relative = |sample: &Sample| (sample.error() / sample.mean).powi(2);
+    // Paired samples are correlated, which makes the interval of the ratio narrower.
     let shared = tested.pairs.as_ref().map_or(0.0, |pairs| {
         let n = pairs.len() as f64;
         let mean = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).sum::<f64>() / n;

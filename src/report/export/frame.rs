@@ -1,54 +1,55 @@
-//! A table in typed columns.
+//! Tables with typed columns.
 
 use crate::space::Value;
 use crate::study::{Study, Timestamp, Trial};
 use crate::tracker::csv::{self, Cells};
 
-/// What the cells of a column are.
+/// Type of the cells of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Texts.
+    /// Texts, and cells of mixed types.
     Text,
-    /// Whole numbers, with a sign.
+    /// Signed integers of 64 bits.
     Int,
-    /// Whole numbers from 0 that may need all 64 bits.
+    /// Unsigned integers of 64 bits.
     Count,
-    /// Floating point numbers, NaN and the infinities among them.
+    /// Floating point numbers, including NaN and infinities.
     Float,
-    /// Switches.
+    /// Booleans.
     Flag,
-    /// Moments in UTC, in microseconds since 1970.
+    /// Points in time, in microseconds since 1970 in UTC.
     Time,
 }
 
-/// The cells of a column that are there.
+/// The cells of a column that are present.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// Texts.
+    /// Values of [`Kind::Text`].
     Texts(Vec<String>),
-    /// Whole numbers and moments; of counts the 64 bits.
+    /// Values of [`Kind::Int`] and [`Kind::Time`], and the bits of [`Kind::Count`].
     Ints(Vec<i64>),
-    /// Floating point numbers.
+    /// Values of [`Kind::Float`].
     Floats(Vec<f64>),
-    /// Switches.
+    /// Values of [`Kind::Flag`].
     Flags(Vec<bool>),
 }
 
-/// A column.
+/// A column with its type and cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Its name.
+    /// The name, as in the header of the CSV.
     pub name: String,
-    /// What it holds.
+    /// The type of the cells.
     pub kind: Kind,
-    /// The cells that are there, in order.
+    /// The cells that are present, in the order of their rows.
     pub values: Values,
-    /// For each row 1 if its cell is there, else 0.
+    /// One definition level for each row, as Parquet wants it: 1 if the cell is present, 0 if it is
+    /// absent.
     pub there: Vec<i16>,
 }
 
 impl Column {
-    /// Begins a column.
+    /// Creates an empty column.
     #[must_use]
     pub fn new(name: String, kind: Kind) -> Self {
         let values = match kind {
@@ -65,7 +66,7 @@ impl Column {
         }
     }
 
-    /// Adds a text, to any other column nothing.
+    /// Appends a text. In a column of another type the cell is absent.
     pub fn text(&mut self, text: Option<&str>) {
         match (&mut self.values, text) {
             (Values::Texts(texts), Some(text)) => texts.push(text.to_owned()),
@@ -74,7 +75,7 @@ impl Column {
         self.there.push(1);
     }
 
-    /// Adds a floating point number.
+    /// Appends a floating point number. In a column of another type the cell is absent.
     pub fn float(&mut self, number: Option<f64>) {
         match (&mut self.values, number) {
             (Values::Floats(numbers), Some(number)) => numbers.push(number),
@@ -83,7 +84,7 @@ impl Column {
         self.there.push(1);
     }
 
-    /// Adds a whole number.
+    /// Appends a signed integer. In a column of another type the cell is absent.
     pub fn int(&mut self, number: Option<i64>) {
         match (&mut self.values, number) {
             (Values::Ints(numbers), Some(number)) => numbers.push(number),
@@ -92,17 +93,17 @@ impl Column {
         self.there.push(1);
     }
 
-    /// Adds a count.
+    /// Appends an unsigned integer, as its 64 bits.
     pub fn count(&mut self, number: Option<u64>) {
         self.int(number.map(u64::cast_signed));
     }
 
-    /// Adds a moment.
+    /// Appends a point in time.
     pub fn time(&mut self, time: Option<Timestamp>) {
         self.int(time.map(Timestamp::as_micros));
     }
 
-    /// Adds a switch.
+    /// Appends a boolean. In a column of another type the cell is absent.
     pub fn flag(&mut self, flag: Option<bool>) {
         match (&mut self.values, flag) {
             (Values::Flags(flags), Some(flag)) => flags.push(flag),
@@ -111,7 +112,7 @@ impl Column {
         self.there.push(1);
     }
 
-    /// Empties it.
+    /// Removes all cells; the name and the type stay.
     pub fn clear(&mut self) {
         self.there.clear();
         match &mut self.values {
@@ -123,7 +124,7 @@ impl Column {
     }
 }
 
-/// Returns the table of trials, that of `trials.csv`, with a type for each column.
+/// Returns the table of `trials.csv` for some trials, with a type for each column.
 #[must_use]
 pub fn wide<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>) -> Vec<Column> {
     let names = csv::header(study);
@@ -139,6 +140,7 @@ pub fn wide<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>) -> V
         .collect()
 }
 
+/// A cell before the type of its column is known.
 #[derive(Debug, Clone)]
 enum Cell {
     Absent,
@@ -149,13 +151,15 @@ enum Cell {
     Param(Value),
 }
 
-/// Cells by column while the rows come.
+/// Collects cells by column while the rows arrive.
 struct Gathered {
     cells: Vec<Vec<Cell>>,
+    /// The column of the next cell.
     next: usize,
 }
 
 impl Gathered {
+    /// Appends a cell to the next column; after the last column the next row begins.
     fn push(&mut self, cell: Cell) {
         if let Some(column) = self.cells.get_mut(self.next) {
             column.push(cell);
@@ -189,8 +193,8 @@ impl Cells for Gathered {
     }
 }
 
-/// Finds the type that all cells of a column have: that of its name if it is one of ours, else the
-/// narrowest that holds them all.
+/// Returns a column of the type that fits all its cells. Built-in columns have fixed types; for
+/// others it is the narrowest type that represents all cells.
 fn typed(name: String, cells: Vec<Cell>) -> Column {
     let mut column = Column::new(name, Kind::Text);
     let kind = kind(&column.name, &cells);
@@ -213,7 +217,9 @@ fn typed(name: String, cells: Vec<Cell>) -> Column {
     column
 }
 
+/// Returns the type of a column.
 fn kind(name: &str, cells: &[Cell]) -> Kind {
+    // These columns have a fixed type, even if all their cells are absent.
     match name {
         "trial_id" | "attempts" | "seed" | "configuration" | "replicate" => return Kind::Count,
         "started_at" | "ended_at" => return Kind::Time,
@@ -225,8 +231,10 @@ fn kind(name: &str, cells: &[Cell]) -> Kind {
             .all(|cell| matches!(cell, Cell::Absent) || fits(cell))
     };
     let nothing = all(&|_| false);
+    // Only parameters and `feasible` arrive as values, which may be booleans or integers.
     if name.starts_with("param.") || name == "feasible" {
         return match () {
+            // A column without any cell could have every type.
             () if nothing => Kind::Text,
             () if all(&|cell| matches!(cell, Cell::Param(Value::Bool(_)))) => Kind::Flag,
             () if all(&|cell| matches!(cell, Cell::Param(Value::Int(_)))) => Kind::Int,
@@ -236,6 +244,7 @@ fn kind(name: &str, cells: &[Cell]) -> Kind {
             () => Kind::Text,
         };
     }
+    // A column without any cell is taken for a metric, unless it is one of these.
     let texts = [
         "pipeline",
         "stage",
@@ -254,7 +263,7 @@ fn kind(name: &str, cells: &[Cell]) -> Kind {
     }
 }
 
-/// Returns a cell as it stands in CSV.
+/// Returns a cell as it is written in CSV.
 fn words(cell: Cell) -> String {
     match cell {
         Cell::Absent => String::new(),

@@ -1,4 +1,4 @@
-//! One row a report: its trial, its step, and what it said.
+//! Reports as a table, one row for each report: its trial, its step and its values.
 
 use super::frame::{Column, Kind};
 use crate::journal::reports::Report;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-/// The columns before those of the metrics.
+/// The columns before those of the metrics, with their types.
 pub const FIRST: [(&str, Kind); 7] = [
     ("pipeline", Kind::Text),
     ("stage", Kind::Text),
@@ -19,11 +19,11 @@ pub const FIRST: [(&str, Kind); 7] = [
     ("at", Kind::Time),
 ];
 
-/// What is not a metric though it is reported: paths that have their own place in the table of
+/// Reported keys that are paths. They are not metrics and have columns of their own in the table of
 /// trials.
 const PATHS: [&str; 2] = ["model_path", "artifact"];
 
-/// Returns every reported key, in alphabetical order, and whether it is always a number.
+/// Returns every reported key in alphabetical order, with whether all its values are numbers.
 #[must_use]
 pub fn keys(study: &Study) -> Vec<(Name, bool)> {
     let mut keys: BTreeMap<Name, bool> = BTreeMap::new();
@@ -55,10 +55,10 @@ pub struct LongCsv<W: Write> {
 }
 
 impl<W: Write> LongCsv<W> {
-    /// Writes the header.
+    /// Creates a writer and writes the header.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If `out` cannot be written.
     pub fn new(study: &Study, out: W) -> io::Result<Self> {
         let mut writer = csv::Writer::from_writer(out);
         let keys = keys(study);
@@ -78,10 +78,10 @@ impl<W: Write> LongCsv<W> {
         })
     }
 
-    /// Writes a report.
+    /// Writes one report.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the output cannot be written.
     pub fn add(&mut self, report: &Report) -> io::Result<()> {
         self.writer.write_field(&self.pipeline)?;
         self.writer.write_field(&self.stage)?;
@@ -102,16 +102,17 @@ impl<W: Write> LongCsv<W> {
         Ok(self.writer.write_record(None::<&[u8]>)?)
     }
 
-    /// Writes what is left.
+    /// Flushes the output.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the output cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
 }
 
-/// Returns what a report said under a name, the last of several.
+/// Returns the value of a report under a name. If the name occurs several times, the last value
+/// counts.
 pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
     report
         .values
@@ -121,7 +122,7 @@ pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
         .map(|(_, datum)| datum)
 }
 
-/// Returns a value as it stands in CSV.
+/// Returns a value as it is written in CSV. Numbers that are not finite are `nan`, `inf` or `-inf`.
 pub(super) fn text(datum: &Datum) -> String {
     match datum {
         Datum::Number(Metric(number)) if number.is_finite() => format!("{number:?}"),
@@ -132,6 +133,7 @@ pub(super) fn text(datum: &Datum) -> String {
     }
 }
 
+/// Returns a step as it is written in CSV: whole steps without a decimal point.
 fn step(step: f64) -> String {
     if step.fract() == 0.0 && step.abs() < 1e15 {
         format!("{step}")
@@ -140,7 +142,7 @@ fn step(step: f64) -> String {
     }
 }
 
-/// One line of JSON.
+/// One report as a line of JSON.
 #[derive(Serialize)]
 pub struct Line<'a> {
     v: u32,
@@ -156,7 +158,7 @@ pub struct Line<'a> {
     values: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Returns a report as a line of JSON of that version.
+/// Returns a report as a line of JSON. `version` is the version of the format, in the key `v`.
 #[must_use]
 pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
     let header = study.header();
@@ -178,7 +180,7 @@ pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
     }
 }
 
-/// Gathers reports as typed columns, as many at a time as are put in.
+/// Collects a batch of reports in typed columns.
 pub struct Batch {
     pipeline: String,
     stage: String,
@@ -187,7 +189,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Begins an empty one.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new(study: &Study) -> Self {
         let keys = keys(study);
@@ -210,7 +212,7 @@ impl Batch {
         }
     }
 
-    /// Adds a report.
+    /// Appends a report.
     pub fn add(&mut self, report: &Report) {
         let (first, metrics) = self.columns.split_at_mut(FIRST.len());
         if let [pipeline, stage, trial, attempt, number, step, at] = first {
@@ -231,13 +233,13 @@ impl Batch {
         }
     }
 
-    /// Returns the columns.
+    /// Returns the columns of the batch.
     #[must_use]
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// Empties them.
+    /// Removes all reports; the columns stay.
     pub fn clear(&mut self) {
         self.columns.iter_mut().for_each(Column::clear);
     }

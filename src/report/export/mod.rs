@@ -1,7 +1,8 @@
-//! Tables for other programs: one row a trial (wide) or one row a report (long). `docs/export.md`
-//! is their contract.
+//! Tables for other programs: one row for each trial (wide) or for each report (long).
+//! `docs/export.md` is their specification.
 //!
-//! The wide CSV is [`tracker::csv`](crate::tracker::csv), which every study has as `trials.csv`.
+//! The wide CSV is written by [`tracker::csv`](crate::tracker::csv). Every study has it as
+//! `trials.csv`.
 
 pub mod frame;
 pub mod long;

@@ -1,5 +1,5 @@
-//! Typed columns as a Parquet file: plain or dictionary pages, not compressed, so that every reader
-//! takes it.
+//! Writes typed columns as a Parquet file. Pages are plain or dictionary encoded and not
+//! compressed, so that every reader supports them.
 
 use super::frame::{Column, Kind, Values};
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
@@ -11,16 +11,16 @@ use parquet::schema::types::Type;
 use std::io::Write;
 use std::sync::Arc;
 
-/// A Parquet file while it is written.
+/// A Parquet file that is being written.
 pub struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
 }
 
 impl<W: Write + Send> Writer<W> {
-    /// Begins a file with the columns that all its batches have.
+    /// Begins a file whose schema is that of `columns`. All batches must have the same columns.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the output cannot be written.
     pub fn new(columns: &[Column], out: W) -> Result<Self, ParquetError> {
         let fields = columns
             .iter()
@@ -38,10 +38,10 @@ impl<W: Write + Send> Writer<W> {
         })
     }
 
-    /// Writes some rows as a row group.
+    /// Writes some rows as one row group.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If the output cannot be written.
     pub fn add(&mut self, columns: &[Column]) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for column in columns {
@@ -54,15 +54,16 @@ impl<W: Write + Send> Writer<W> {
         group.close().map(drop)
     }
 
-    /// Writes the footer.
+    /// Writes the footer, without which the file is invalid.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the output cannot be written.
     pub fn finish(self) -> Result<(), ParquetError> {
         self.file.close().map(drop)
     }
 }
 
+/// Returns the Parquet type of a column.
 fn field(column: &Column) -> Result<Type, ParquetError> {
     let (physical, logical) = match column.kind {
         Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
@@ -81,6 +82,7 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
         .build()
 }
 
+/// Writes the cells of a column; `there` holds the definition levels.
 fn write(column: &Column, writer: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
     let there = Some(column.there.as_slice());
     match &column.values {

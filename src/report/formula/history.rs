@@ -1,4 +1,4 @@
-//! The reports of trials that expressions ask for, and the values of an expression in one trial.
+//! The reports that expressions need, and the values of names and questions in one trial.
 
 use super::{Ask, Cells, Formula, Reducer};
 use crate::journal::reports::{self, Report};
@@ -8,19 +8,20 @@ use crate::space::Value;
 use crate::study::{Datum, Goal, Metric, Study, Trial, TrialId};
 use std::collections::BTreeMap;
 
-/// For each metric that is asked for, the step and value of every report of each trial.
+/// Steps and values of all reports, by metric and trial, for the metrics that expressions ask
+/// about.
 ///
-/// The fold of a study remembers the last, smallest and largest value of a metric. An expression
-/// that asks for no more needs no history, and nothing is read.
+/// The replayed study remembers the last, smallest and largest value of a metric. If an expression
+/// needs no more than these, its history is empty and the journal is not read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History(BTreeMap<String, Vec<Curve>>);
 
-/// The step and value of each report of a metric; those before the first step of the trial have
-/// none.
+/// Step and value of each report of a metric in one trial. Reports before the first step of the
+/// trial have no step.
 type Curve = Vec<(Option<f64>, f64)>;
 
 impl History {
-    /// Reads what the formulas ask for from the journal of a study.
+    /// Reads the reports that the formulas need from the journal of a study.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -47,6 +48,7 @@ impl History {
         Ok(history)
     }
 
+    /// Appends the values of a report to the curves of its trial.
     fn add(&mut self, report: &Report) {
         let Some(at) = place(report.trial) else {
             return;
@@ -63,11 +65,12 @@ impl History {
         }
     }
 
+    /// Returns the curve of a metric; `None` if it was not read.
     fn curve(&self, trial: &Trial, name: &str) -> Option<&[(Option<f64>, f64)]> {
         Some(self.0.get(name)?.get(place(trial.id)?)?)
     }
 
-    /// Returns every step at which a metric was reported; empty if it was not asked for.
+    /// Returns every step at which any trial reported a metric. Empty if the metric was not read.
     pub(super) fn steps(&self, name: &str) -> impl Iterator<Item = f64> {
         self.0
             .get(name)
@@ -78,11 +81,12 @@ impl History {
     }
 }
 
+/// Returns the index of a trial, whose ids begin with 1.
 fn place(trial: TrialId) -> Option<usize> {
     (trial.0 as usize).checked_sub(1)
 }
 
-/// Returns whether the reports themselves are needed.
+/// Returns whether the answer to a question needs the reports themselves.
 fn needs_reports(ask: Ask) -> bool {
     let is_remembered = matches!(
         ask,
@@ -94,14 +98,14 @@ fn needs_reports(ask: Ask) -> bool {
     !is_remembered
 }
 
-/// Where an expression finds the values of one trial of a study.
+/// Access to the values of one trial for an expression.
 #[derive(Clone, Copy)]
 pub struct TrialCells<'a> {
-    /// The study.
+    /// The study of the trial.
     pub study: &'a Study,
-    /// The trial.
+    /// The trial whose values are accessed.
     pub trial: &'a Trial,
-    /// The reports that expressions ask for.
+    /// The reports that the expressions need.
     pub history: &'a History,
 }
 
@@ -112,6 +116,7 @@ impl Cells for TrialCells<'_> {
 
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
         let trial = self.trial;
+        // A parameter that is a list is reduced like the values of reports.
         if let (Ask::Reduce(reducer), Some(Value::List(items))) = (ask, trial.params.get(name)) {
             let numbers: Option<Vec<f64>> = items.iter().map(Value::as_f64).collect();
             return reducer.of(&numbers?);
@@ -131,8 +136,8 @@ impl Cells for TrialCells<'_> {
                 reducer.of(&curve.iter().map(|(_, value)| *value).collect::<Vec<_>>())
             }
             Ask::AtBest => trial.counted.as_ref()?.number(name),
-            // The last of those at that step: a trial that went on from a checkpoint may have
-            // reported it twice.
+            // The last report at a step counts, because a trial that resumed from a checkpoint may
+            // have reported the step twice.
             Ask::At(step) => {
                 let curve = self.history.curve(trial, name)?;
                 curve

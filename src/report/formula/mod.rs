@@ -1,9 +1,9 @@
 //! Columns and conditions: expressions over one trial, such as `lr * 10`, `min(val_loss)`,
 //! `val_loss@10`, `best(acc) - last(acc)`.
 //!
-//! The language is that of [`crate::space::expr`]. `study` says what names mean in a study and
-//! which expressions can give nothing there; `history` holds the reports that an expression asks
-//! for.
+//! The language is defined in [`crate::space::expr`]. `study` resolves names in a study and rejects
+//! expressions that cannot have a value there. `history` holds the reports that an expression
+//! needs.
 
 mod history;
 pub mod study;
@@ -14,27 +14,27 @@ pub use history::{History, TrialCells};
 use crate::space::Value;
 use crate::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};
 
-/// A parsed column or condition.
+/// A parsed column or condition, with its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Formula {
     text: String,
     expr: Expr,
 }
 
-/// What is wrong with a formula.
+/// Error in a formula.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}`: {message}")]
 pub struct FormulaError {
-    /// The formula.
+    /// The text of the formula.
     pub text: String,
-    /// What is wrong.
+    /// The error, as a fragment of a sentence.
     pub message: String,
-    /// What to do about it.
+    /// A hint for the user; `None` if there is no obvious one.
     pub hint: Option<String>,
 }
 
 impl FormulaError {
-    /// Makes the error of a text.
+    /// Creates the error of a formula.
     pub(crate) fn new(text: &str, message: impl Into<String>, hint: Option<String>) -> Self {
         Self {
             text: text.to_owned(),
@@ -43,17 +43,18 @@ impl FormulaError {
         }
     }
 
-    /// Makes the error of a text that cannot be parsed or checked.
+    /// Creates the error of a formula from that of its expression.
     pub(crate) fn of(text: &str, error: ExprError) -> Self {
         Self::new(text, error.message, error.hint)
     }
 }
 
 impl Formula {
-    /// Parses a text. One that is a known name as it stands is that name, whatever it is made of.
+    /// Parses a formula. A text that is a known name as a whole is taken as this name, even if it
+    /// also looks like an expression.
     ///
     /// # Errors
-    /// The first mistake of syntax, or a name that is also an expression of other names.
+    /// The first syntax error, or a name within the text that is also an expression of other names.
     pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
         let text = text.trim();
         let parsed = if names.contains(text) {
@@ -68,7 +69,7 @@ impl Formula {
         })
     }
 
-    /// Makes a formula of an expression over one trial.
+    /// Creates a formula from an expression over one trial.
     #[must_use]
     pub fn of(expr: &Expr) -> Self {
         Self {
@@ -77,45 +78,47 @@ impl Formula {
         }
     }
 
-    /// Returns the text it was parsed from.
+    /// Returns the text that the formula was parsed from.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the name it is, if it is nothing but a name.
+    /// Returns the name, if the formula is a single name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.expr.name()
     }
 
-    /// Returns the metric and what it asks of its reports, if it is nothing but that.
+    /// Returns the question about reports and its metric, if the formula is a single such question.
     #[must_use]
     pub fn ask(&self) -> Option<(Ask, &str)> {
         self.expr.ask()
     }
 
-    /// Returns every name it looks at, also those of metrics whose reports it asks.
+    /// Returns all names in the formula, including the metrics of questions about reports.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.expr
             .names()
             .chain(self.expr.asks().map(|(_, name)| name))
     }
 
-    /// Returns the names that stand for one value a trial.
+    /// Returns the names that stand for a single value of a trial.
     pub fn plain_names(&self) -> impl Iterator<Item = &str> {
         self.expr.names()
     }
 
-    /// Returns what it asks of the reports.
+    /// Returns all questions about reports, each with its metric.
     pub fn asks(&self) -> impl Iterator<Item = (Ask, &str)> {
         self.expr.asks()
     }
 
-    /// Finds operations that cannot work, given the types of the names; returns that of the result.
+    /// Checks the types of all operations, given the types of the names. Returns the type of the
+    /// result.
     ///
     /// # Errors
-    /// The first mistake. If the name of something stands in quotes, it says how to write the name.
+    /// The first mistake. If a known name is written in quotes, the hint shows how to write it as a
+    /// name.
     pub fn check(
         &self,
         names: &Names,
@@ -133,6 +136,7 @@ impl Formula {
             )
         });
         match self.expr.check(&|name| Some(type_of(name))) {
+            // A formula with nothing but such a text is valid, but never what the user meant.
             Ok(_) if hint.is_some() && self.names().next().is_none() => Err(FormulaError::new(
                 &self.text,
                 "names no parameter and no metric",
@@ -146,34 +150,35 @@ impl Formula {
         }
     }
 
-    /// Computes it for one trial, `None` if it is absent there or cannot be computed.
+    /// Computes the value for one trial. `None` if a name is absent there or the computation fails.
     #[must_use]
     pub fn value(&self, cells: &dyn Cells) -> Option<Value> {
         self.compute(cells).ok()
     }
 
-    /// Computes it for one trial.
+    /// Computes the value for one trial.
     ///
     /// # Errors
-    /// Why it has no value there.
+    /// The reason why the formula has no value for the trial.
     pub fn compute(&self, cells: &dyn Cells) -> Result<Value, EvalError> {
         self.expr.eval_in(cells)
     }
 
-    /// Computes it for one trial as a number.
+    /// Computes the value for one trial as a number. `None` if it has no value, or one that is not
+    /// a number.
     #[must_use]
     pub fn number(&self, cells: &dyn Cells) -> Option<f64> {
         self.value(cells)?.as_f64()
     }
 
-    /// Returns whether it is true of one trial.
+    /// Returns whether the formula is true for one trial. A formula without a value is not.
     #[must_use]
     pub fn holds(&self, cells: &dyn Cells) -> bool {
         self.value(cells) == Some(Value::Bool(true))
     }
 }
 
-/// Splits a list at commas outside brackets and quotes.
+/// Splits a list at commas outside brackets and quotes. Parts are trimmed, and empty ones removed.
 #[must_use]
 pub fn split(list: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0, None);

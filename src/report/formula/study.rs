@@ -1,4 +1,4 @@
-//! What expressions mean in a study, and which of them can give nothing there.
+//! Resolution of names in a study, and checks for expressions that cannot have a value there.
 
 use super::{Ask, Formula, FormulaError, History, Names, Reducer, TrialCells};
 use crate::journal::{JournalError, StudyDir};
@@ -8,24 +8,24 @@ use crate::space::Value;
 use crate::space::expr::{EvalError, Type};
 use crate::study::{Goal, Study};
 
-/// How many names a message lists.
+/// Maximum number of names that a message lists.
 const LISTED: usize = 40;
 
-/// Why expressions over a study cannot be used.
+/// Error of an expression over a study.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// One of them is wrong.
+    /// An expression is invalid.
     #[error(transparent)]
     Formula(#[from] FormulaError),
-    /// The reports that they ask for cannot be read.
+    /// The journal with the reports could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// Checks expressions over a study and reads the reports that they ask for.
+/// Checks expressions over a study and reads the reports that they need.
 ///
 /// # Errors
-/// The first expression that can give nothing, or a journal that cannot be read.
+/// The first expression that cannot have a value, or the error of the journal.
 pub fn read(
     dir: &StudyDir,
     study: &Study,
@@ -40,10 +40,10 @@ pub fn read(
     Ok(history)
 }
 
-/// Makes sure that an expression means something in a study; returns the type of its result.
+/// Checks that an expression can have a value in a study. Returns the type of its result.
 ///
 /// # Errors
-/// A name that no trial has, a question that the reports of no trial can ever answer, or an
+/// A name that no trial has, a question that no report of this study can ever answer, or an
 /// operation that cannot work.
 pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, FormulaError> {
     let wrong = |(message, hint): Mistake| FormulaError::new(formula.text(), message, hint);
@@ -57,6 +57,8 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
                 .iter()
                 .any(|trial| row::value(study, trial, name).is_some())
         };
+        // `best.x` and `at_best.x` are questions in the form of a name. A value in any trial shows
+        // that they can be answered.
         let (kind, metric) = name.split_once('.').unwrap_or_default();
         match kind {
             "best" if !is_given() => check_ask(study, Ask::Reduce(Reducer::Best), metric),
@@ -73,11 +75,11 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
     formula.check(names, &|name| type_of(study, name))
 }
 
-/// Makes sure that an expression gives something in view of the reports so far: that some report
-/// answers each of its questions, once there are reports that could, and that it can be computed.
+/// Checks an expression against the reports so far: each of its questions has an answer in some
+/// report, as soon as there are reports that could answer it, and some trial has a result.
 ///
 /// # Errors
-/// The first question that no report answers, or why no trial has a result.
+/// The first question that no report answers, or the reason why no trial has a result.
 pub fn check_reports(
     formula: &Formula,
     study: &Study,
@@ -95,8 +97,9 @@ pub fn check_reports(
     check_results(formula, study, history).map_err(wrong)
 }
 
-/// Makes sure that an expression has a value in some trial that has all it looks at.
+/// Checks that an expression has a value in at least one of the trials that have all its names.
 fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<(), Mistake> {
+    // A single name needs no computation, so it cannot fail.
     if formula.name().is_some() {
         return Ok(());
     }
@@ -108,6 +111,7 @@ fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<
             history,
         }) {
             Ok(_) => return Ok(()),
+            // A trial that lacks a name proves nothing, so only other errors count.
             Err(EvalError::Absent(_)) => {}
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -117,12 +121,15 @@ fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<
     })
 }
 
-/// A message and what to do about it.
+/// Message and hint of an error.
 type Mistake = (String, Option<String>);
 
-/// Says that there is no such name, and which one may be meant.
+/// Returns the error for an unknown name, with the nearest known name, or a list of the names, as
+/// its hint.
 pub(crate) fn unknown(name: &str, text: &str, names: &Names) -> Mistake {
     let message = format!("no trial has a `{name}`");
+    // The name may be a fragment of a longer one that the parser split, so its surroundings are
+    // tried first.
     let near = nearest(stretch(name, text), names.iter()).or_else(|| nearest(name, names.iter()));
     let hint = match near {
         Some(near) => format!("did you mean `{near}`?"),
@@ -134,9 +141,10 @@ pub(crate) fn unknown(name: &str, text: &str, names: &Names) -> Mistake {
     (message, Some(hint))
 }
 
-/// Returns a name with what stands around it up to a blank, bracket or comparison.
+/// Returns a name with its surroundings up to a blank, bracket, quote or comparison.
 ///
-/// Each part of the misspelt `val/AR@10` is unlike every name. The whole is like `val/AR@100`.
+/// Each part of the misspelt `val/AR@10` is unlike every name, but the whole resembles
+/// `val/AR@100`.
 fn stretch<'a>(name: &str, text: &'a str) -> &'a str {
     let ends = |c: char| c.is_whitespace() || "()[]<>=!,'\"`".contains(c);
     let Some(start) = text.find(name) else {
@@ -150,16 +158,18 @@ fn stretch<'a>(name: &str, text: &'a str) -> &'a str {
     &text[from..to]
 }
 
+/// Returns whether a name has one of the prefixes that select a value.
 fn is_prefixed(name: &str) -> bool {
     ["param.", "metric.", "best.", "at_best."]
         .iter()
         .any(|kind| name.starts_with(kind))
 }
 
-/// Makes sure that reports can answer a question about a metric.
+/// Checks that the reports of a metric can answer a question.
 fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
     let trials = study.trials();
     let is_list = |value: Option<&Value>| matches!(value, Some(Value::List(_)));
+    // Any function but `best` also reduces a parameter that is a list.
     if trials.iter().any(|trial| is_list(trial.params.get(name)))
         && matches!(ask, Ask::Reduce(reducer) if reducer != Reducer::Best)
     {
@@ -197,7 +207,7 @@ fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
     }
 }
 
-/// Makes sure that one report of a trial counts.
+/// Checks that a single report of each trial counts, by the `take` rule of the first objective.
 fn check_take(study: &Study, name: &str) -> Result<(), Mistake> {
     match study.header().objectives.first() {
         None => Err(nothing_at_best(
@@ -215,7 +225,8 @@ fn check_take(study: &Study, name: &str) -> Result<(), Mistake> {
     }
 }
 
-/// Makes sure that a metric is in the report that counts of some trial, once one has such a report.
+/// Checks that the report that counts contains the metric in some trial, as soon as any trial has
+/// such a report.
 fn check_at_best(study: &Study, name: &str) -> Result<(), Mistake> {
     let mut counted = study
         .trials()
@@ -228,6 +239,7 @@ fn check_at_best(study: &Study, name: &str) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// Returns the error of an `at_best` that cannot have a value.
 fn nothing_at_best(name: &str, why: &str) -> Mistake {
     let hint = format!("write `last({name})`, `mean({name})`, `min({name})` or `max({name})`");
     (
@@ -236,7 +248,7 @@ fn nothing_at_best(name: &str, why: &str) -> Mistake {
     )
 }
 
-/// Makes sure that some trial reported a metric at a step, once one has reported it at all.
+/// Checks that some trial reported a metric at a step, as soon as the metric was reported at all.
 fn check_step(history: &History, name: &str, step: f64) -> Result<(), Mistake> {
     match extent(history.steps(name)) {
         Some((first, last)) if !history.steps(name).any(|at| at == step) => {
@@ -250,6 +262,7 @@ fn check_step(history: &History, name: &str, step: f64) -> Result<(), Mistake> {
     }
 }
 
+/// Returns the smallest and the largest step.
 fn extent(steps: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     steps.fold(None, |extent, step| match extent {
         None => Some((step, step)),
@@ -257,7 +270,7 @@ fn extent(steps: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// Returns the type that a name has in every trial that has it.
+/// Returns the type of a name, if it is the same in every trial that has it, else [`Type::Any`].
 fn type_of(study: &Study, name: &str) -> Type {
     let mut types = study
         .trials()
@@ -271,7 +284,7 @@ fn type_of(study: &Study, name: &str) -> Type {
     }
 }
 
-/// Returns the goal of the objective that an expression measures, if it does nothing else.
+/// Returns the goal of the objective, if the expression is nothing but that objective.
 #[must_use]
 pub fn goal(formula: &Formula, study: &Study) -> Option<Goal> {
     let name = match (formula.name(), formula.ask()) {

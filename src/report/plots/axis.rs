@@ -1,4 +1,4 @@
-//! A parameter as an axis: where each trial stands on it.
+//! A parameter as the axis of a plot, with the position of each trial on it.
 
 use super::figure::{Scale, bounds};
 use crate::report::{listing, row};
@@ -7,36 +7,40 @@ use crate::study::{Study, Trial};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// How many draws of a repeated parameter get an axis of their own.
+/// Maximum number of draws of a repeated parameter that get an axis of their own.
 const MOST_DRAWS: usize = 8;
-/// How many categories an axis tells apart; the rarest share the last one.
+/// Maximum number of categories on an axis. The rarest share the last one.
 const MOST_LABELS: usize = 60;
 
-/// A parameter, or one draw of a repeated one.
+/// An axis for a parameter, or for one draw of a repeated parameter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Axis {
-    /// Its name; `units[2]` for the third draw of a repeated parameter.
+    /// The name of the parameter, with the index of the draw for a repeated one: `units[2]` is the
+    /// third draw.
     pub name: String,
-    /// Whether the logarithm is what matters. Only for numbers.
+    /// Whether the axis is logarithmic. Always false for categories.
     pub log: bool,
     /// The categories; empty for numbers.
     pub labels: Vec<String>,
-    /// The smallest value it can have, or has had.
+    /// The lower end of the range, or the smallest value if that is lower or no range is known. 0
+    /// for categories.
     pub min: f64,
-    /// The largest.
+    /// The upper end of the range, or the largest value if that is higher or no range is known. The
+    /// index of the last label for categories.
     pub max: f64,
-    /// The number or the index of the category, one a trial; `None` where it does not exist.
+    /// The number, or the index of the category, for each trial. `None` where the parameter does
+    /// not exist.
     pub values: Vec<Option<f64>>,
 }
 
 impl Axis {
-    /// Returns whether it is a choice.
+    /// Returns whether the axis has categories.
     #[must_use]
     pub fn is_choice(&self) -> bool {
         !self.labels.is_empty()
     }
 
-    /// Returns the scale to draw it on.
+    /// Returns the scale to draw the axis on.
     #[must_use]
     pub fn scale(&self) -> Scale {
         match (self.is_choice(), self.log) {
@@ -46,15 +50,16 @@ impl Axis {
         }
     }
 
-    /// Returns where a value stands on [`scale`](Self::scale): categories in the middle of their
-    /// bands.
+    /// Returns the position of a value on [`scale`](Self::scale). A category is in the middle of
+    /// its band.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         if self.is_choice() { value + 0.5 } else { value }
     }
 
-    /// Returns how far a value is from the smallest (0) to the largest (1); in the logarithm if
-    /// that is what matters.
+    /// Returns the position of a value between the smallest (0) and the largest (1), on the
+    /// logarithm if the axis is logarithmic. Values outside are clamped; on an axis without extent
+    /// all values are at 0.5.
     #[must_use]
     pub fn unit(&self, value: f64) -> f64 {
         let unit = if self.log {
@@ -69,7 +74,7 @@ impl Axis {
         }
     }
 
-    /// Undoes [`unit`](Self::unit).
+    /// Returns the value at a position; the inverse of [`unit`](Self::unit).
     #[must_use]
     pub fn value(&self, unit: f64) -> f64 {
         if self.log {
@@ -80,8 +85,8 @@ impl Axis {
     }
 }
 
-/// Returns the parameters in which the trials differ as axes, in the order of the sweep file. A
-/// `space` tells their bounds and which are logarithmic; without one that is guessed from the
+/// Returns the parameters in which the trials differ as axes, in the order of the sweep file. The
+/// bounds and the kind of scale come from `space`. Without a space they are derived from the
 /// values.
 #[must_use]
 pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis> {
@@ -122,7 +127,7 @@ pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis
     axes
 }
 
-/// Makes an axis, unless all trials are the same on it.
+/// Returns the axis of a parameter; `None` if it has the same value in all trials.
 fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Option<Axis> {
     let first = values.first()?;
     if values.iter().all(|value| value == first) {
@@ -137,9 +142,11 @@ fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Opti
         Some(Extent::Choice(known)) if known.len() > 1 => Some(choice(name, values, known)),
         Some(Extent::Range { min, max, log }) if numeric => {
             let numbers: Vec<Option<f64>> = numbers(values);
+            // Trials outside the range extend the axis.
             let (low, high) = bounds(numbers.iter().flatten().copied().chain([*min, *max]))?;
             Some(Axis {
                 name,
+                // A logarithmic axis has no place for 0.
                 log: *log && low > 0.0,
                 labels: Vec::new(),
                 min: low,
@@ -163,6 +170,7 @@ fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Opti
     }
 }
 
+/// Returns the finite numbers among the values.
 fn numbers(values: &[Option<&Value>]) -> Vec<Option<f64>> {
     values
         .iter()
@@ -174,6 +182,8 @@ fn numbers(values: &[Option<&Value>]) -> Vec<Option<f64>> {
         .collect()
 }
 
+/// Returns an axis of categories: the known ones in their order, then all others in alphabetical
+/// order, or the most frequent ones if there are too many.
 fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
     let mut labels: Vec<String> = known.iter().map(listing::shown).collect();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -196,6 +206,7 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
         .enumerate()
         .map(|(at, label)| (&**label, at))
         .collect();
+    // Categories beyond the maximum share the last label.
     let last = labels.len() - 1;
     let place = |value: &&Value| index.get(&*listing::shown(value)).copied().unwrap_or(last) as f64;
     let values = values
@@ -212,8 +223,8 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
     }
 }
 
-/// Guesses whether numbers are spread evenly in their logarithm: over two decades, and the median
-/// nearer to the geometric middle.
+/// Returns whether numbers look evenly spread on the logarithm: all are positive, they span at
+/// least two decades, and the median is in the lowest fifth of the range.
 fn looks_logarithmic(values: &[Option<f64>]) -> bool {
     let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
     sorted.sort_by(f64::total_cmp);

@@ -1,8 +1,8 @@
-//! What the fold of a study does not keep: every report of its trials, and every attempt with its
-//! slot and times.
+//! Every report and every attempt of a study, with slots and times, which the replayed study does
+//! not keep.
 //!
-//! A journal is mostly reports, so they are picked out of its lines without building what they
-//! would be in a study.
+//! Most lines of a journal are reports. They are parsed directly into numbers, without the events
+//! that a replay would need.
 
 use crate::space::Name;
 use crate::study::axis::{self, COUNTERS};
@@ -12,78 +12,84 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Lines that are parsed together by one thread.
+/// Minimum number of bytes that one thread parses at a time.
 const BLOCK: usize = 1 << 20;
 
-/// The reports and attempts of a study.
+/// The reports, attempts and scheduler decisions of a study.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     resource: Option<Name>,
-    /// The keys that can be the axis of a curve.
+    /// The keys that can be the axis of a curve: the resource, else the usual counters.
     counters: Vec<Name>,
+    /// The metrics whose values are kept.
     metrics: Vec<Name>,
-    /// By trial.
+    /// The reports of each trial.
     pub curves: BTreeMap<TrialId, Curve>,
-    /// In the order in which they started.
+    /// All attempts, in the order of their starts.
     pub attempts: Vec<Span>,
-    /// What the scheduler decided, in order.
+    /// All decisions of the scheduler, in order.
     pub verdicts: Vec<Judgement>,
+    /// The index in `attempts` of each running attempt.
     running: BTreeMap<TrialId, usize>,
 }
 
-/// The reports of one trial.
+/// The reports of one trial since it last started anew.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
-    /// The key that the steps are.
+    /// The key that the steps are values of.
     pub axis: Axis,
-    /// Where each report stands on the axis.
+    /// The step of each report.
     pub steps: Vec<f64>,
-    /// One list a metric, as long as `steps`; NaN where it was not reported.
+    /// The values of each metric, one list a metric, each as long as `steps`. NaN where a report
+    /// lacks the metric.
     pub values: Vec<Vec<f64>>,
 }
 
-/// One attempt.
+/// One attempt of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// The trial.
+    /// The id of the trial.
     pub trial: TrialId,
-    /// Its slot.
+    /// The slot of the executor, from 0.
     pub slot: u32,
-    /// When it started.
+    /// The time of the start.
     pub start: Timestamp,
-    /// When it ended; `None` while it runs.
+    /// The time of the end; `None` while the attempt runs.
     pub end: Option<Timestamp>,
-    /// How it ended.
+    /// The exit of the attempt; `None` while it runs.
     pub exit: Option<Exit>,
 }
 
-/// What the scheduler decided about a trial.
+/// A decision of the scheduler about a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// The trial.
+    /// The id of the trial.
     pub trial: TrialId,
-    /// The decision.
+    /// The decision of the scheduler.
     pub verdict: Verdict,
-    /// The step last reported.
+    /// The step of the last report before the decision; 0 if there was none.
     pub step: f64,
 }
 
-/// The numbers of a report that are kept; NaN for those it lacks.
+/// The numbers of one report that are kept; NaN for those that it lacks.
 struct Picks {
-    /// By [`Chronicle::counters`].
+    /// The values of [`Chronicle::counters`], in their order.
     counters: Vec<f64>,
-    /// By [`Chronicle::metrics`].
+    /// The values of [`Chronicle::metrics`], in their order.
     metrics: Vec<f64>,
 }
 
-/// What a line of the journal comes to.
+/// A parsed line of the journal.
 enum Told {
+    /// A report, reduced to the numbers that are kept.
     Report(TrialId, Picks),
+    /// Any other entry, and reports in an unusual form.
     Other(Box<Entry>),
 }
 
 impl Chronicle {
-    /// Begins one that keeps these metrics, and the steps of `resource` if a scheduler uses one.
+    /// Creates an empty chronicle that keeps the given metrics. The axis of all curves is
+    /// `resource` if the scheduler uses one.
     #[must_use]
     pub fn new(resource: Option<Name>, metrics: Vec<Name>) -> Self {
         let counters = match &resource {
@@ -98,14 +104,14 @@ impl Chronicle {
         }
     }
 
-    /// Returns the metrics that are kept.
+    /// Returns the metrics whose values are kept.
     #[must_use]
     pub fn metrics(&self) -> &[Name] {
         &self.metrics
     }
 
-    /// Returns the words that stand at the axis of these curves: the key of each kind of series
-    /// among them.
+    /// Returns the label of the axis for the curves of some trials: the distinct keys of their
+    /// axes, or `report` for curves without a key.
     #[must_use]
     pub fn axis<'a>(&self, trials: impl IntoIterator<Item = &'a TrialId>) -> String {
         let mut keys: Vec<&str> = Vec::new();
@@ -125,8 +131,8 @@ impl Chronicle {
         }
     }
 
-    /// Takes in whole lines of a journal. Lines that cannot be read are left to those who fold the
-    /// study: they say where.
+    /// Reads whole lines of a journal. Lines that cannot be parsed are skipped; the replay of the
+    /// study reports them with their position.
     pub fn read(&mut self, journal: &[u8]) {
         let told: Vec<Vec<Told>> = blocks(journal)
             .into_par_iter()
@@ -140,6 +146,7 @@ impl Chronicle {
         }
     }
 
+    /// Parses the lines of a block, in order.
     fn parse(&self, block: &[u8]) -> Vec<Told> {
         let lines = block
             .split(|byte| *byte == b'\n')
@@ -152,7 +159,7 @@ impl Chronicle {
             .collect()
     }
 
-    /// Reads a report as this program writes them; `None` for anything else.
+    /// Parses a report in the form that this program writes. Returns `None` for any other line.
     fn quick(&self, line: &[u8]) -> Option<Told> {
         let line = std::str::from_utf8(line).ok()?;
         let rest = &line[line.find("\"event\":")?..];
@@ -165,14 +172,14 @@ impl Chronicle {
         ))
     }
 
-    /// Reads the object of values at the start of a text.
+    /// Parses the object of values at the start of a text.
     fn values(&self, text: &str) -> Option<Picks> {
         Picked(self)
             .deserialize(&mut serde_json::Deserializer::from_str(text))
             .ok()
     }
 
-    /// Takes in one entry.
+    /// Applies one entry of the journal.
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.event {
             Event::Logged {
@@ -198,6 +205,7 @@ impl Chronicle {
                 resume,
                 ..
             } => {
+                // A trial that starts anew, not from a checkpoint, repeats its reports.
                 if !resume {
                     self.curves.remove(trial);
                 }
@@ -236,6 +244,7 @@ impl Chronicle {
         }
     }
 
+    /// Appends a report to the curve of its trial.
     fn report(&mut self, trial: TrialId, picks: Picks) {
         let begin = || Curve {
             axis: Axis::of(self.resource.as_ref()),
@@ -254,7 +263,8 @@ impl Chronicle {
         let (count, before) = (curve.steps.len() as u64 + 1, curve.steps.last().copied());
         let step = curve.axis.place(count, before, value).unwrap_or(0.0);
         if numbered && !curve.axis.is_number() {
-            // Before the first counter: they are where the axis begins, not at their numbers.
+            // Reports before the first counter are at the beginning of the axis, not at their
+            // numbers.
             curve.steps.fill(0.0);
         }
         curve.steps.push(step);
@@ -265,7 +275,7 @@ impl Chronicle {
     }
 }
 
-/// Cuts a journal into pieces of whole lines.
+/// Splits a journal into blocks of whole lines.
 fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
     let mut blocks = Vec::new();
     while journal.len() > BLOCK {
@@ -280,7 +290,7 @@ fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
     blocks
 }
 
-/// Picks what a chronicle keeps out of an object of values.
+/// Parses an object of values into [`Picks`].
 struct Picked<'a>(&'a Chronicle);
 
 impl<'de> DeserializeSeed<'de> for Picked<'_> {
@@ -303,6 +313,7 @@ impl<'de> Visitor<'de> for Picked<'_> {
         while let Some(key) = map.next_key_seed(Text)? {
             let metric = self.0.metrics.iter().position(|name| **name == *key);
             let counter = self.0.counters.iter().position(|name| **name == *key);
+            // Values that the chronicle does not keep are skipped without being converted.
             if metric.is_none() && counter.is_none() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -319,7 +330,7 @@ impl<'de> Visitor<'de> for Picked<'_> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// Parses a key. It is borrowed unless it contains escapes.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -342,7 +353,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// A reported value as a number; NaN for what is none.
+/// Parses a reported value as a number; NaN for a value that is not a number.
 struct Number;
 
 impl<'de> DeserializeSeed<'de> for Number {

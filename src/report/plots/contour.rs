@@ -1,5 +1,5 @@
-//! Contour: the objective over two parameters, as the importance forest sees it, with the trials on
-//! top.
+//! Contour: the objective over two parameters, predicted by the forest of the importance plot, with
+//! the trials on top.
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Shape, Tone, bounds};
@@ -15,35 +15,35 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// Cells along a number.
+/// Number of cells along a numerical parameter.
 const CELLS: usize = 24;
-/// The pairs of how many parameters are shown.
+/// Number of the most important parameters whose pairs are shown.
 const TOP: usize = 4;
 
-/// The objective over two parameters.
+/// The predicted objective over two parameters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contour {
-    /// The first parameter.
+    /// The parameter along the x axis.
     pub x: Side,
-    /// The second.
+    /// The parameter along the y axis.
     pub y: Side,
-    /// What the forest expects in each cell, row by row of the second parameter; `None` where one
-    /// of them does not exist.
+    /// The prediction of the forest for each cell, row by row along y. `None` where one of the
+    /// parameters does not exist.
     pub cells: Vec<Option<f64>>,
-    /// The trials: id, first, second (categories by their index), value.
+    /// The trials: id, x, y (categories as their index) and objective.
     pub points: Vec<(u32, f64, f64, f64)>,
 }
 
-/// One side of a contour.
+/// One parameter of a contour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Side {
-    /// The parameter.
+    /// The name of the parameter.
     pub name: String,
-    /// Whether it is logarithmic.
+    /// Whether its scale is logarithmic.
     pub log: bool,
-    /// The categories; empty for a number.
+    /// The categories; empty for a numerical parameter.
     pub labels: Vec<String>,
-    /// The edges of the cells, one more than there are.
+    /// The edges of the cells, one more than there are cells.
     pub edges: Vec<f64>,
 }
 
@@ -64,7 +64,7 @@ impl Side {
     }
 }
 
-/// Returns the pairs of the most important parameters.
+/// Returns the contours of all pairs among the most important parameters.
 #[must_use]
 pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
     let place = |name: &str| fitted.axes.iter().position(|axis| axis.name == name);
@@ -89,6 +89,7 @@ fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> C
     let (a, b) = (&fitted.axes[first], &fitted.axes[second]);
     let (x, y) = (Side::of(a), Side::of(b));
     let size = (x.edges.len() - 1, y.edges.len() - 1);
+    // The forest was grown on these trials, so the indices of its axes refer to them.
     let complete = super::thinned(&input.complete(), fitted.target.len());
     let points = complete
         .iter()
@@ -142,6 +143,7 @@ fn one(input: &Input<'_>) -> Figure {
         } else {
             0.5
         };
+        // The hot end is the better one for either goal.
         Tone::Heat(if minimise { 1.0 - place } else { place })
     };
     for contour in &contours {
@@ -182,6 +184,7 @@ fn panel(fitted: &Fitted, contour: &Contour, heat: impl Fn(f64) -> Tone) -> Pane
         if side.labels.is_empty() {
             value
         } else {
+            // Points in one cell of two categories would hide each other.
             value + 0.5 + super::slice::jitter(true, id)
         }
     };

@@ -1,4 +1,4 @@
-//! Learning curves: what each trial reported, step by step; stopped ones end in a mark.
+//! Learning curves: the reports of each trial by step. The curve of a stopped trial ends in a mark.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, Kind, nothing, stacked, thinned, tone};
@@ -12,40 +12,42 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many trials a picture shows; the page gets more.
+/// Maximum number of trials in a picture. The HTML page shows more.
 const PICTURE: usize = 200;
-/// How many points of a trial a picture shows.
+/// Maximum number of points for each trial in a picture.
 const PICTURE_POINTS: usize = 200;
 
 /// The learning curves of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curves {
-    /// The metric.
+    /// The name of the metric.
     pub metric: String,
-    /// What counts the steps.
+    /// The label of the step axis.
     pub step: String,
-    /// One a trial.
+    /// One curve for each trial.
     pub lines: Vec<Line>,
-    /// How many trials have a curve; more than there are lines if some were left out.
+    /// Number of trials with a curve. It exceeds the number of lines if some were left out.
     pub of: usize,
     /// Whether points were left out.
     pub thinned: bool,
 }
 
-/// One trial's learning curve.
+/// The learning curve of one trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// The trial.
+    /// The id of the trial.
     pub trial: u32,
-    /// What became of it.
+    /// The word for the state of the trial.
     pub state: &'static str,
-    /// Step and value; `None` where the value is not finite.
+    /// Step and value of each report; `None` where the value is not finite. Reports without the
+    /// metric are left out.
     pub points: Vec<(f64, Option<f64>)>,
 }
 
 impl Curves {
-    /// Collects the curves of at most `most` trials with at most `points` points: of many the best
-    /// half, and an even choice of the others.
+    /// Collects the curves of at most `most` trials with at most `points` points each. If there are
+    /// more trials, one half of the curves are those of the best trials, the other half an even
+    /// choice of the others.
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize, points: usize) -> Self {
         let metric = input.label().to_owned();
@@ -75,6 +77,7 @@ impl Curves {
                 .steps
                 .iter()
                 .zip(values)
+                // NaN stands for a report without the metric. A curve of one report keeps it.
                 .filter(|(_, value)| !value.is_nan() || values.len() == 1)
                 .map(|(step, value)| {
                     (
@@ -102,8 +105,8 @@ impl Curves {
     }
 }
 
-/// Chooses trials: all, or the best half and an even choice of the others, in the order of their
-/// ids.
+/// Chooses at most `most` trials, in the order of their ids: all of them, or the best ones for one
+/// half and an even choice of the others for the rest.
 fn chosen<'a>(input: &Input<'_>, trials: &[&'a Trial], most: usize) -> Vec<&'a Trial> {
     if trials.len() <= most {
         return trials.to_vec();
@@ -183,6 +186,7 @@ fn one(input: &Input<'_>) -> Figure {
             TrialState::Failed => ends[1].extend(last),
             _ => {}
         }
+        // A line through a single point would be invisible.
         if points.len() == 1 {
             marks.push(Mark::Points(points, tone(&state), Shape::Speck));
             continue;
@@ -198,7 +202,7 @@ fn one(input: &Input<'_>) -> Figure {
         };
         marks.push(mark);
     }
-    // The best is drawn over the others.
+    // The incumbent is drawn last, over the other lines.
     marks.sort_by_key(|mark| matches!(mark, Mark::Line(_, Tone::Best, _)));
     let [stopped, failed] = ends;
     for (points, tone) in [(stopped, Tone::Stopped), (failed, Tone::Bad)] {

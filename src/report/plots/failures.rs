@@ -1,4 +1,4 @@
-//! Failures: how attempts failed, and how often.
+//! Failures: the causes of failed attempts, with their frequencies.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Kind, nothing, stacked};
@@ -14,31 +14,32 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many causes are told apart.
+/// Maximum number of causes. The rarest share the last one.
 const MOST: usize = 16;
 
-/// The failures of a study.
+/// The failures of a study, by cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Failures {
     /// The causes, the most frequent first.
     pub causes: Vec<Cause>,
-    /// How many attempts ended in all.
+    /// Number of ended attempts, including those that did not fail.
     pub of: usize,
 }
 
-/// One cause.
+/// One cause of failures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
-    /// What happened.
+    /// The cause in words, cut to 80 columns.
     pub cause: String,
-    /// How many attempts ended this way.
+    /// Number of attempts with this cause.
     pub attempts: usize,
-    /// The trials, the first ones.
+    /// The ids of their trials, at most the first 100.
     pub trials: Vec<u32>,
 }
 
 impl Failures {
-    /// Counts them. A trial that ended well without an objective has failed too.
+    /// Counts the failed and lost attempts. An attempt that exited with 0 but reported no objective
+    /// counts as failed.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let wanted: BTreeMap<TrialId, _> = input.ran().map(|trial| (trial.id, trial)).collect();
@@ -55,7 +56,8 @@ impl Failures {
             .map(|(at, span)| (span.trial, at))
             .collect();
         for (at, span) in ended.iter().enumerate() {
-            // What the study made of the last attempt counts.
+            // For the last attempt of a trial the study has the verdict: it may be a failure
+            // although the program exited with 0.
             let found = wanted
                 .get(&span.trial)
                 .and_then(|trial| trial.exit.as_ref());
@@ -64,6 +66,7 @@ impl Failures {
             } else {
                 span.exit.as_ref()
             };
+            // A lost attempt is not a failure of its trial, but it is counted here.
             let lost = matches!(exit, Some(Exit::Lost)).then(|| Exit::Lost.to_string());
             if let Some(cause) = summary::kind_of_cause(exit).or(lost) {
                 let (attempts, trials) = causes.entry(elide(&cause, 80).into_owned()).or_default();

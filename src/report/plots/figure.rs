@@ -1,131 +1,131 @@
-//! A plot ready to be drawn: panels with two scales and marks in the units of the data. What a
-//! colour or a line width is, the drawer knows.
+//! A plot that is ready to be drawn: panels with two scales, and marks in the units of the data.
+//! The renderers choose colours and line widths.
 
 use crate::report::number;
 
-/// A plot.
+/// A complete plot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figure {
-    /// What it shows.
+    /// The title of the plot.
     pub title: String,
-    /// What has to be known to read it rightly: cautions, what was left out.
+    /// Notes that a reader needs: warnings, and data that were left out.
     pub notes: Vec<String>,
-    /// What the colours stand for.
+    /// The meaning of each tone.
     pub legend: Vec<(Tone, String)>,
-    /// One below the other, or side by side if [`columns`](Self::columns) says so.
+    /// The panels, row by row, with [`columns`](Self::columns) panels in each row.
     pub panels: Vec<Panel>,
-    /// How many panels stand side by side.
+    /// Number of panels side by side.
     pub columns: usize,
 }
 
-/// A rectangle with two scales.
+/// A rectangle with two scales and marks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What it shows, if that is not the figure's title.
+    /// The title of the panel; empty if that of the figure says enough.
     pub title: String,
-    /// Left to right.
+    /// The horizontal scale, from left to right.
     pub x: Guide,
-    /// Bottom to top; bands run from top to bottom.
+    /// The vertical scale, from bottom to top. Bands run from top to bottom.
     pub y: Guide,
-    /// What is drawn, the later over the earlier.
+    /// The marks. Later ones are drawn over earlier ones.
     pub marks: Vec<Mark>,
 }
 
 /// A scale with its label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guide {
-    /// What it measures.
+    /// The name of the measured quantity; empty for no label.
     pub label: String,
-    /// Its values.
+    /// The scale.
     pub scale: Scale,
 }
 
-/// Where a value stands along a side.
+/// A mapping from values to positions along one side of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear, from the first value to the second.
     Linear(f64, f64),
-    /// Evenly in the logarithm.
+    /// Logarithmic, from the first value to the second. Both are positive.
     Log(f64, f64),
-    /// Band number n holds the values from n to n + 1; each has a label.
+    /// Categories. Band number n covers the values from n to n + 1. Each band has a label.
     Bands(Vec<String>),
-    /// Evenly, with nothing written beside it.
+    /// Linear, without ticks.
     Blank(f64, f64),
 }
 
-/// What something means. The drawer picks the colour.
+/// The meaning of a mark. The renderer chooses the colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tone {
-    /// The series of this number.
+    /// A member of the series with this number.
     Series(usize),
-    /// Like the others.
+    /// A trial without a special state.
     Usual,
-    /// The best.
+    /// The best trial, or the line of the best so far.
     Best,
-    /// It still runs.
+    /// A running trial.
     Live,
-    /// It failed.
+    /// A failed trial.
     Bad,
-    /// It was stopped.
+    /// A stopped trial.
     Stopped,
-    /// It waits.
+    /// A paused trial.
     Paused,
-    /// In the background.
+    /// Part of the background.
     Faint,
-    /// Text and lines.
+    /// Text and lines of the plot itself.
     Ink,
-    /// From low (0) to high (1).
+    /// A value between low (0) and high (1).
     Heat(f64),
 }
 
-/// How wide a line is.
+/// Width of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// One of many.
+    /// One line among many.
     Thin,
-    /// One of a few.
+    /// One line among a few.
     Usual,
-    /// The one that matters.
+    /// A line that stands out.
     Bold,
 }
 
-/// What a point looks like.
+/// Shape of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// A disc.
     Dot,
-    /// A small disc, one of many.
+    /// A small disc, for one point among many.
     Speck,
     /// Two crossed lines.
     Cross,
 }
 
-/// Where a text stands relative to its place.
+/// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// To its right.
+    /// To the right of the point.
     Right,
-    /// Around it.
+    /// Centred on the point.
     Middle,
-    /// To its left.
+    /// To the left of the point.
     Left,
 }
 
-/// Something drawn.
+/// Something that is drawn in a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
-    /// A line from point to point. A point that is not finite interrupts it.
+    /// A line through points. A point that is not finite interrupts it.
     Line(Vec<(f64, f64)>, Tone, Weight),
-    /// Points.
+    /// Separate points.
     Points(Vec<(f64, f64)>, Tone, Shape),
-    /// A filled rectangle: its left and right, its bottom and top.
+    /// A filled rectangle: its left and right ends, then its bottom and top.
     Block((f64, f64), (f64, f64), Tone),
-    /// A text.
+    /// A text next to a point.
     Text((f64, f64), String, Side, Tone),
 }
 
 impl Figure {
-    /// Begins a figure.
+    /// Creates a figure without panels.
     pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -134,14 +134,14 @@ impl Figure {
         }
     }
 
-    /// Adds something that has to be known.
+    /// Adds a note.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
-    /// Returns whether nothing would be seen.
+    /// Returns whether the figure has no marks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.panels.iter().all(|panel| panel.marks.is_empty())
@@ -149,7 +149,7 @@ impl Figure {
 }
 
 impl Guide {
-    /// Names a scale.
+    /// Creates a scale with a label.
     pub fn new(label: impl Into<String>, scale: Scale) -> Self {
         Self {
             label: label.into(),
@@ -159,8 +159,9 @@ impl Guide {
 }
 
 impl Scale {
-    /// Returns a linear scale over the finite ones of these values, with a little room on both
-    /// sides.
+    /// Returns a linear scale over the finite values, with a margin of 4 % of their range on both
+    /// sides. Without finite values it covers 0 to 1. If all values are equal the margin is a tenth
+    /// of their size, but at least 0.1.
     pub fn around(values: impl IntoIterator<Item = f64>) -> Self {
         let (min, max) = bounds(values).unwrap_or((0.0, 1.0));
         let room = if max > min {
@@ -171,8 +172,8 @@ impl Scale {
         Self::Linear((min - room).max(f64::MIN), (max + room).min(f64::MAX))
     }
 
-    /// Returns a scale over the finite ones of these values: logarithmic if they are positive and
-    /// so uneven that a linear one would show most of them as one.
+    /// Returns a scale over the finite values. It is logarithmic if all values are positive and so
+    /// unevenly spread that a linear scale would draw most of them at the same place.
     pub fn fitting(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values
             .into_iter()
@@ -194,7 +195,7 @@ impl Scale {
         Self::around(values)
     }
 
-    /// Returns a logarithmic scale with a little room on both sides.
+    /// Returns a logarithmic scale with a margin on both sides. `min` must be positive.
     #[must_use]
     pub fn log_around(min: f64, max: f64) -> Self {
         let room = if max > min {
@@ -208,8 +209,9 @@ impl Scale {
         )
     }
 
-    /// Returns how far a value is from the start (0) to the end (1); `None` if it is not finite or
-    /// has no place.
+    /// Returns the position of a value between the start (0) and the end (1) of the scale. It is
+    /// outside that range if the value is. `None` if the value is not finite or not positive on a
+    /// logarithmic scale.
     #[must_use]
     pub fn place(&self, value: f64) -> Option<f64> {
         let place = match self {
@@ -221,7 +223,7 @@ impl Scale {
         place.is_finite().then_some(place)
     }
 
-    /// Returns at most about `most` values to write beside it, with their texts.
+    /// Returns about `most` values to mark on the scale, with their labels.
     #[must_use]
     pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         let shown = |values: Vec<f64>| {
@@ -245,7 +247,7 @@ impl Scale {
     }
 }
 
-/// Returns the smallest and largest finite value.
+/// Returns the smallest and the largest finite value.
 pub(super) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     finite.fold(None, |found, value| match found {
@@ -254,7 +256,7 @@ pub(super) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
     })
 }
 
-/// Returns round numbers in a range.
+/// Returns about `most` round numbers in a range, at even distances.
 fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
     let width = max - min;
     if !(width.is_finite() && width > 0.0) {
@@ -269,7 +271,7 @@ fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
     let step = step.unwrap_or(10.0 * power);
     let first = (min / step).ceil();
     let count = ((max / step).floor() - first).clamp(-1.0, 100.0) as i64 + 1;
-    // Rounded again, so that 0.30000000000000004 is 0.3.
+    // Rounding again turns 0.30000000000000004 into 0.3.
     let unit = power / 10.0;
     (0..count)
         .map(|at| (first + at as f64) * step)
@@ -277,7 +279,8 @@ fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Returns powers of ten in a range; round numbers between them if there are too few.
+/// Returns the powers of ten in a range, or round numbers between them if there are fewer than
+/// three.
 fn decades(min: f64, max: f64, most: usize) -> Vec<f64> {
     let (from, to) = (min.log10().ceil() as i32, max.log10().floor() as i32);
     if to - from >= 2 {
@@ -296,6 +299,7 @@ fn decades(min: f64, max: f64, most: usize) -> Vec<f64> {
         .flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)))
         .filter(|value| (min..=max).contains(value))
         .collect();
+    // A narrow range may contain fewer than two of these values, so it gets linear ticks.
     if found.len() >= 2 {
         found
     } else {

@@ -1,4 +1,4 @@
-//! History: the objective of every trial in the order of their ids, and the best so far.
+//! History: the objective of every trial by its id, and the incumbent over time.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, Kind, nothing, stacked, tone};
@@ -12,32 +12,33 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// The objectives of a study's trials.
+/// The objectives of the trials of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct History {
-    /// The metric.
+    /// The name of the metric.
     pub metric: String,
-    /// Whether small is good.
+    /// Whether small values are better.
     pub minimise: bool,
-    /// Complete trials: id and value. Of several seeds the first trial of each configuration, and
-    /// the mean.
+    /// Id and value of each complete trial. With several seeds, the first trial of each
+    /// configuration and its mean.
     pub complete: Vec<(u32, f64)>,
-    /// The ids of those among them that break an outcome limit: none is ever the best.
+    /// The ids of complete trials that violate an outcome constraint. Such a trial is never the
+    /// incumbent here.
     pub breaking: Vec<u32>,
-    /// Whether a configuration runs with several seeds.
+    /// Whether the values are means over several seeds.
     pub means: bool,
-    /// Trials that were stopped or still run: id and value so far.
+    /// Id and value so far of trials that are stopped, paused or running.
     pub partial: Vec<(u32, f64)>,
-    /// Trials that failed or have no finite value.
+    /// The ids of failed trials, including those without a finite objective.
     pub failed: Vec<u32>,
-    /// Each time the incumbent changed: its id and value.
+    /// Id and value of each new incumbent.
     pub best: Vec<(u32, f64)>,
-    /// The last trial's id.
+    /// The highest id.
     pub last: u32,
 }
 
 impl History {
-    /// Collects it.
+    /// Collects the history of the trials of an input.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let minimise = input
@@ -54,6 +55,8 @@ impl History {
             .into_iter()
             .map(|(head, value)| (head.0, value))
             .collect();
+        // A configuration takes the place of its first trial, so the incumbent of a past moment may
+        // include seeds that ran later.
         let mut best: Vec<(u32, f64)> = Vec::new();
         for &(id, value) in complete.iter().filter(|(id, _)| !breaking.contains(id)) {
             let better = best.last().is_none_or(|(_, best)| {
@@ -97,7 +100,7 @@ impl History {
         }
     }
 
-    /// Returns the incumbent as a line of steps up to the last trial.
+    /// Returns the incumbent as a step line up to the last trial.
     fn line(&self) -> Vec<(f64, f64)> {
         let mut line: Vec<(f64, f64)> = Vec::new();
         for &(id, value) in &self.best {
@@ -114,8 +117,8 @@ impl History {
         line
     }
 
-    /// Returns a scale for the values. Hopeless ones do not squeeze the others: what is far beyond
-    /// the rest stands at the edge.
+    /// Returns a scale for the values, and the number of values beyond it. Outliers do not squeeze
+    /// the other values: they are drawn at the edge of the scale.
     fn scale(several: &[Self]) -> (Scale, usize) {
         let all = || {
             several.iter().flat_map(|one| {
@@ -132,9 +135,12 @@ impl History {
         let mut sorted: Vec<f64> = all().collect();
         sorted.sort_by(f64::total_cmp);
         let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize];
+        // Quartiles of fewer values say too little about outliers.
         if sorted.len() < 8 {
             return (fitting, 0);
         }
+        // Values further than five interquartile ranges from the quartiles are outliers. The
+        // incumbents are always inside the scale.
         let spread = (at(0.75) - at(0.25)).max(f64::MIN_POSITIVE);
         let (low, high) = (at(0.25) - 5.0 * spread, at(0.75) + 5.0 * spread);
         let best = several
@@ -171,7 +177,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         .iter()
         .any(|one| (&one.metric, one.minimise) != (&first.metric, first.minimise))
     {
-        // What is measured differently does not share an axis.
+        // Studies with different objectives do not share an axis.
         return stacked(inputs, "history", |input| {
             figure(std::slice::from_ref(input))
         });
@@ -184,6 +190,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
     let mut figure = Figure::new(title);
     let last = histories.iter().map(|one| one.last).max().unwrap_or(1);
     let (scale, beyond) = History::scale(&histories);
+    // A clipped value is drawn at the edge; a note below the plot gives their number.
     let edge = |value: f64| match &scale {
         Scale::Linear(min, max) => value.clamp(*min, *max),
         _ => value,
@@ -216,6 +223,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         marks.push(Mark::Points(points(&keeping), usual, shape));
         let line = if alone { Tone::Best } else { usual };
         marks.push(Mark::Line(one.line(), line, Weight::Bold));
+        // A failed trial has no value, so its cross is at the lower edge.
         let floor = match &scale {
             Scale::Linear(min, _) | Scale::Log(min, _) => *min,
             _ => 0.0,

@@ -1,5 +1,5 @@
-//! Importance: how much of the objective's variance each parameter explains, with a caution when
-//! the trials do not carry an answer.
+//! Importance: the share of the variance of the objective that each parameter explains, with a
+//! warning if the trials do not support an answer.
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
@@ -16,67 +16,69 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many trees, as many as Optuna grows.
+/// Number of trees in the forest, the same as in Optuna.
 pub const TREES: usize = 64;
-/// More trials than this are not needed to grow trees: an even choice of them is taken.
+/// Maximum number of trials for the forest. If there are more, an even choice is used.
 const MOST_TRIALS: usize = 1000;
-/// Fewer complete trials than this say nothing.
+/// Minimum number of complete trials.
 const FEW: usize = 8;
-/// With fewer trials for each parameter the trees know too little.
+/// Number of trials for each parameter below which a warning is shown.
 const TRIALS_A_PARAMETER: usize = 10;
-/// The trees have to explain this share of the variance in trials they were not grown on.
+/// Share of the out-of-sample variance that the forest must explain to avoid a warning.
 const EXPLAINED: f64 = 0.5;
 
-/// The importance of every parameter.
+/// The importance of all parameters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
-    /// The metric.
+    /// The name of the metric.
     pub metric: String,
-    /// How many trials were looked at.
+    /// Number of trials in the forest.
     pub trials: usize,
-    /// One a parameter, the most important first.
+    /// One row for each parameter, the most important first.
     pub rows: Vec<Row>,
-    /// The share of the variance that the parameters explain one by one; the rest is due to several
-    /// together.
+    /// Share of the variance that the parameters explain one by one. The rest is due to
+    /// interactions.
     pub alone: f64,
-    /// The share of the variance that the forest explains in trials it was not grown on.
+    /// Share of the variance that the forest explains in trials it was not grown on. `None` if too
+    /// few trials were left out for a check.
     pub explained: Option<f64>,
-    /// Why the figures are not to be relied on.
+    /// Warnings about the reliability of the result.
     pub cautions: Vec<String>,
 }
 
-/// One parameter.
+/// The importance of one parameter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// Its name.
+    /// The name of the parameter.
     pub name: String,
-    /// Its importance: all of them add up to 1.
+    /// The importance. The shares of all parameters add up to 1.
     pub share: f64,
-    /// How much that differs among the trees.
+    /// The standard deviation of the importance among the trees, on the scale of `share`.
     pub spread: f64,
     /// Spearman's rank correlation with the objective, or the correlation ratio of ranks for a
-    /// choice, among the trials that have it.
+    /// choice. Only trials with the parameter are included.
     pub correlation: Option<f64>,
-    /// Whether it is a choice: then its correlation has no direction.
+    /// Whether the parameter is a choice. The correlation of a choice has no direction.
     pub choice: bool,
-    /// In how many of the trials it exists.
+    /// Number of trials that have the parameter.
     pub trials: usize,
 }
 
-/// A forest over the parameters of a study's complete trials.
+/// A random forest, fitted to the complete trials of a study.
 pub struct Fitted {
-    /// The parameters.
+    /// The parameters, with the values of the fitted trials.
     pub axes: Vec<Axis>,
-    /// The objective of each trial.
+    /// The objective of each fitted trial.
     pub target: Vec<f64>,
-    /// The forest.
+    /// The forest over the unit cube of the parameters.
     pub forest: Forest,
-    /// How many complete trials there are.
+    /// Number of complete trials, including those that were not used.
     pub of: usize,
 }
 
 impl Fitted {
-    /// Grows it. `None` if there are too few complete trials or their parameters do not differ.
+    /// Fits the forest. `None` if there are fewer than 8 complete trials or their parameters do not
+    /// differ.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Option<Self> {
         let complete = input.complete();
@@ -103,6 +105,7 @@ impl Fitted {
 
 /// Returns an axis as a column of the unit cube.
 fn column(axis: &Axis) -> Column {
+    // The forest cannot split more categories than this, so they are treated as numbers.
     let choice = axis.is_choice() && axis.labels.len() <= MOST_CATEGORIES;
     let place = |value: &Option<f64>| match value {
         None => f64::NAN,
@@ -116,7 +119,7 @@ fn column(axis: &Axis) -> Column {
 }
 
 impl Importance {
-    /// Measures it; `None` if there is nothing to measure.
+    /// Measures the importance. `None` if the objective does not vary.
     #[must_use]
     pub fn of(input: &Input<'_>, fitted: &Fitted) -> Option<Self> {
         let effects = fanova::effects(&fitted.forest)?;
@@ -157,7 +160,7 @@ impl Importance {
     }
 }
 
-/// Returns what speaks against relying on a forest.
+/// Returns warnings about the reliability of a forest.
 fn cautions(fitted: &Fitted) -> Vec<String> {
     let mut cautions = Vec::new();
     let (count, wanted) = (fitted.target.len(), fitted.axes.len() * TRIALS_A_PARAMETER);
@@ -184,7 +187,8 @@ fn cautions(fitted: &Fitted) -> Vec<String> {
     cautions
 }
 
-/// Says whether a fiftieth of the values makes more than half of their variance.
+/// Returns whether 2 % of the values make more than half of the variance. Always false for fewer
+/// than 20 values.
 fn few_dominate(values: &[f64]) -> bool {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     let mut squares: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
@@ -245,6 +249,7 @@ fn one(input: &Input<'_>) -> Figure {
             Tone::Ink,
         ));
         if let Some(correlation) = row.correlation {
+            // The correlation of a choice has no direction, so its bar extends to both sides.
             let from = if row.choice { -correlation } else { 0.0 };
             correlations.push(Mark::Block(
                 (from.min(correlation), correlation.max(0.0)),

@@ -1,7 +1,7 @@
-//! Plots: what a study looks like. Each kind is a file: plain data that can be serialised, and the
+//! Plots of a study. Each kind of plot has a file with its data, which can be serialised, and the
 //! figure that shows them.
 //!
-//! The data are what the HTML page draws; SVG, PNG and the terminal draw the [`Figure`].
+//! The HTML page draws the data. SVG, PNG and the terminal draw the [`Figure`].
 
 pub mod axis;
 pub mod chronicle;
@@ -27,31 +27,32 @@ use chronicle::Chronicle;
 use figure::{Figure, Tone};
 use std::collections::BTreeMap;
 
-/// A study and what of it is to be plotted.
+/// A study and the selection of it that is plotted.
 pub struct Input<'a> {
     /// The study.
     pub study: &'a Study,
-    /// Its reports and attempts.
+    /// The reports and attempts of the study.
     pub chronicle: &'a Chronicle,
-    /// What its sweep file searches, if that can be read.
+    /// The search space of the sweep file; `None` if the file cannot be read.
     pub space: Option<&'a Space>,
     /// The trials to plot.
     pub trials: Vec<&'a Trial>,
-    /// The metric to plot instead of the first objective.
+    /// The metric to plot; `None` for the first objective.
     pub metric: Option<&'a str>,
 }
 
 /// A kind of plot.
 pub struct Kind {
-    /// Its name.
+    /// The name, as typed on the command line.
     pub name: &'static str,
-    /// What it shows.
+    /// A description for the help.
     pub about: &'static str,
-    /// Draws it; of several studies those that share a picture.
+    /// Draws the plot of one or more studies. A kind that cannot combine studies in one panel
+    /// stacks their panels.
     pub figure: fn(&[Input<'_>]) -> Figure,
 }
 
-/// Every kind of plot.
+/// All kinds of plots, in the order of the help.
 pub const KINDS: &[Kind] = &[
     history::KIND,
     curves::KIND,
@@ -66,7 +67,7 @@ pub const KINDS: &[Kind] = &[
 ];
 
 impl<'a> Input<'a> {
-    /// Plots all trials of a study but those in the trash.
+    /// Creates an input of all trials of a study, except those in the trash.
     #[must_use]
     pub fn all(study: &'a Study, chronicle: &'a Chronicle, space: Option<&'a Space>) -> Self {
         let trials = study
@@ -83,8 +84,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Returns what is measured on a trial: an objective by its `take` rule, another metric by its
-    /// last value; `None` unless it is finite.
+    /// Returns the plotted value of a trial: an objective by its `take` rule, another metric by its
+    /// last value. `None` unless the value is finite.
     #[must_use]
     pub fn measured(&self, trial: &Trial) -> Option<f64> {
         match (self.objective(), self.metric) {
@@ -98,7 +99,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Returns the objective that is plotted: the first, or the one whose metric was asked for.
+    /// Returns the plotted objective: the one of the requested metric, or the first. `None` if the
+    /// requested metric is not an objective.
     #[must_use]
     pub fn objective(&self) -> Option<&'a Objective> {
         let objectives = &self.study.header().objectives;
@@ -110,14 +112,15 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Returns the name of what is measured.
+    /// Returns the name of the plotted metric.
     #[must_use]
     pub fn label(&self) -> &str {
         let objective = self.objective().map(|objective| &*objective.metric);
         self.metric.or(objective).unwrap_or("objective")
     }
 
-    /// Returns the trials that ended well and have a finite value.
+    /// Returns the complete trials with a finite value. Trials that no longer fit the space are
+    /// left out.
     #[must_use]
     pub fn complete(&self) -> Vec<(&'a Trial, f64)> {
         let counts = self.trials.iter().filter(|trial| trial.ranks());
@@ -126,7 +129,7 @@ impl<'a> Input<'a> {
             .collect()
     }
 
-    /// Returns the trials that ran here: not the imported ones.
+    /// Returns the trials that ran in this study, that is, all but the imported ones.
     pub fn ran(&self) -> impl Iterator<Item = &'a Trial> {
         self.trials
             .iter()
@@ -134,7 +137,8 @@ impl<'a> Input<'a> {
             .filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
     }
 
-    /// Returns each configuration with its value: of several seeds its first trial and the mean.
+    /// Returns the value of each configuration, by its first trial. With several seeds it is the
+    /// mean over the complete trials.
     #[must_use]
     pub fn configurations(&self) -> Vec<(TrialId, f64)> {
         let mut found: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
@@ -149,19 +153,19 @@ impl<'a> Input<'a> {
             .collect()
     }
 
-    /// Returns the parameters of some trials as axes.
+    /// Returns the parameters in which the given trials differ, as axes.
     #[must_use]
     pub fn axes(&self, trials: &[&Trial]) -> Vec<Axis> {
         axis::axes(self.study, trials, self.space)
     }
 
-    /// Returns the name of the study with what it plots, for a title.
+    /// Returns a title: the name of the study and the subject of the plot.
     fn title(&self, what: &str) -> String {
         format!("{}: {what}", self.study.header().name)
     }
 }
 
-/// Returns the tone of a state.
+/// Returns the tone in which trials of a state are drawn.
 #[must_use]
 pub fn tone(state: &TrialState) -> Tone {
     match state {
@@ -173,7 +177,8 @@ pub fn tone(state: &TrialState) -> Tone {
     }
 }
 
-/// Puts figures of several studies below each other.
+/// Draws a figure of each study and stacks their panels. Each panel and note gets the name of its
+/// study; equal entries of the legend appear once.
 fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure) -> Figure {
     if let [input] = inputs {
         return one(input);
@@ -203,13 +208,14 @@ fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure)
     figure
 }
 
-/// Says that there is nothing to plot, and why.
+/// Returns a figure without panels, whose note gives the reason.
 fn nothing(input: &Input<'_>, title: &str, why: &str) -> Figure {
     let counts = crate::report::summary::counts(input.study);
     Figure::new(input.title(title)).note(format!("nothing to plot: {why} ({counts})"))
 }
 
-/// Thins points that are in order to about `most`, keeping the first and the last.
+/// Returns `most` points at even distances, including the first and the last. If there are no more
+/// than `most`, or if `most` is below 2, all points are returned.
 fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
     if points.len() <= most || most < 2 {
         return points.to_vec();

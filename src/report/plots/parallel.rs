@@ -1,4 +1,4 @@
-//! Parallel coordinates: a line a trial through its parameters to its objective.
+//! Parallel coordinates: a line for each trial through its parameters to its objective.
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
@@ -14,28 +14,28 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many trials a picture shows.
+/// Maximum number of trials in a picture.
 const PICTURE: usize = 500;
-/// How many axes a picture shows.
+/// Maximum number of axes in a picture.
 const MOST_AXES: usize = 12;
 
-/// Every parameter in which the trials differ, and what each trial came to.
+/// The parameters in which the trials differ, and the objective of each trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Parallel {
-    /// The metric.
+    /// The name of the metric.
     pub metric: String,
-    /// Whether small is good.
+    /// Whether small values are better.
     pub minimise: bool,
-    /// The ids of the trials, in the order of the axes' values.
+    /// The ids of the trials, in the order of the values of each axis.
     pub trials: Vec<u32>,
-    /// The value of each trial.
+    /// The objective of each trial.
     pub values: Vec<f64>,
     /// The parameters.
     pub axes: Vec<Axis>,
 }
 
 impl Parallel {
-    /// Collects the complete trials.
+    /// Collects the complete trials of an input.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let complete = input.complete();
@@ -51,7 +51,7 @@ impl Parallel {
         }
     }
 
-    /// Returns how good each trial is among the others: 0 the best, 1 the worst.
+    /// Returns the rank of each trial among the others, from 0 for the best to 1 for the worst.
     #[must_use]
     pub fn ranks(&self) -> Vec<f64> {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
@@ -100,6 +100,7 @@ fn one(input: &Input<'_>) -> Figure {
     let count = axes.len() + 1;
     let ranks = data.ranks();
     let mut order: Vec<usize> = (0..data.trials.len()).collect();
+    // Better trials are drawn later, over the worse ones.
     order.sort_by(|a, b| ranks[*b].total_cmp(&ranks[*a]));
     if order.len() > PICTURE {
         figure.notes.push(format!(
@@ -109,7 +110,7 @@ fn one(input: &Input<'_>) -> Figure {
         order = order.split_off(order.len() - PICTURE);
     }
     let mut marks = Vec::new();
-    // Missing values stand below the axes.
+    // Lines of trials without a parameter pass below its axis.
     let missing = axes
         .iter()
         .any(|axis| axis.values.iter().any(Option::is_none));
@@ -212,7 +213,8 @@ fn one(input: &Input<'_>) -> Figure {
     figure
 }
 
-/// Returns how high on its axis a value stands: categories with room above and below.
+/// Returns the height of a value on its axis, from 0 to 1. Categories have a margin above and
+/// below.
 fn height(axis: &Axis, value: f64) -> f64 {
     if axis.is_choice() {
         (value + 0.5) / axis.labels.len() as f64

@@ -1,5 +1,5 @@
-//! Pareto front: the objectives of every complete trial against each other, and the trials that
-//! none beats.
+//! Pareto front: the objectives of all complete trials against each other, with the non-dominated
+//! trials.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, Kind, nothing, stacked};
@@ -17,17 +17,17 @@ pub(super) const KIND: Kind = Kind {
 /// The complete trials in the space of the objectives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pareto {
-    /// The metrics, and whether small is good.
+    /// The metric of each objective, and whether small values are better.
     pub objectives: Vec<(String, bool)>,
-    /// Trials: id and values. Of several seeds the first trial of each configuration, and the
-    /// means.
+    /// Id and values of each trial. With several seeds, the first trial of each configuration and
+    /// the means.
     pub trials: Vec<(u32, Vec<f64>)>,
-    /// The ids of those on the front.
+    /// The ids of the trials on the front.
     pub front: Vec<u32>,
 }
 
 impl Pareto {
-    /// Collects it.
+    /// Collects the complete trials with a value for every objective.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let objectives = &input.study.header().objectives;
@@ -114,6 +114,7 @@ fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Pa
         Tone::Usual,
         Shape::Speck,
     )];
+    // With more than two objectives the front is not a line in the plane of two of them.
     if data.objectives.len() == 2 {
         marks.push(Mark::Line(
             steps(&front, data.objectives[first].1, data.objectives[second].1),
@@ -139,7 +140,9 @@ fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Pa
     }
 }
 
-/// Returns the border of what the front beats: between two of its points the worse of both.
+/// Returns the boundary of the dominated region. Between two points of the front it passes through
+/// the worse value of both in each objective. `left` and `low` tell whether small values are better
+/// along x and y.
 fn steps(front: &[(f64, f64)], left: bool, low: bool) -> Vec<(f64, f64)> {
     let mut line = Vec::new();
     for pair in front.windows(2) {

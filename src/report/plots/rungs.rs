@@ -1,5 +1,5 @@
-//! Rung survival: how many trials came to each step at which some ended, and what became of them
-//! there.
+//! Rung survival: for each step at which trials ended, the number of trials that reached it, and
+//! their outcomes there.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Kind, nothing, stacked};
@@ -13,41 +13,41 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many rungs are told apart.
+/// Maximum number of rungs.
 const MOST: usize = 24;
 
 /// The rungs of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rungs {
-    /// What counts the steps.
+    /// The label of the step axis.
     pub step: String,
-    /// From the lowest.
+    /// The rungs in ascending order.
     pub rungs: Vec<Rung>,
 }
 
-/// A step at which trials ended. What became of those that came to it adds up to `reached`.
+/// A step at which trials ended. The counts below `reached` add up to it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Rung {
-    /// The step.
+    /// The step of the rung.
     pub step: f64,
-    /// How many came to it.
+    /// Number of trials that reached the rung.
     pub reached: usize,
-    /// How many went on.
+    /// Number of trials that went on to a higher step.
     pub went_on: usize,
-    /// How many are complete here.
+    /// Number of trials that completed here.
     pub complete: usize,
-    /// How many were stopped here.
+    /// Number of trials that were stopped here.
     pub stopped: usize,
-    /// How many wait here for a promotion.
+    /// Number of trials that are paused or waiting here.
     pub paused: usize,
-    /// How many failed here.
+    /// Number of trials that failed here.
     pub failed: usize,
-    /// How many are here now.
+    /// Number of trials that are running and reached no higher rung.
     pub running: usize,
 }
 
 impl Rungs {
-    /// Collects them. Steps that lie close together share a rung.
+    /// Collects the rungs. Steps that are close together share a rung if there are many.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let last = |trial: &crate::study::TrialId| {
@@ -62,6 +62,7 @@ impl Rungs {
         let ends: Vec<(f64, &TrialState)> = input
             .ran()
             .filter(|trial| trial.attempts > 0)
+            // The step of a trial without a curve comes from the study.
             .map(|trial| (last(&trial.id).or(trial.step).unwrap_or(0.0), &trial.state))
             .collect();
         let mut rungs: Vec<Rung> = levels(&ends)
@@ -74,10 +75,12 @@ impl Rungs {
         for (step, state) in ends {
             for rung in &mut rungs {
                 if step < rung.step {
+                    // Rungs are in ascending order, so no later one was reached either.
                     break;
                 }
                 rung.reached += 1;
             }
+            // The trial ended at the highest rung that it reached.
             let Some(rung) = rungs.iter_mut().rev().find(|rung| rung.step <= step) else {
                 continue;
             };
@@ -102,9 +105,9 @@ impl Rungs {
     }
 }
 
-/// Returns the steps at which trials ended, or some of them if they are many.
+/// Returns the steps at which trials ended, at most 24 of them.
 fn levels(ends: &[(f64, &TrialState)]) -> Vec<f64> {
-    // Where something still runs is no rung yet, unless nothing else is known.
+    // The step of a running trial is no rung yet, unless all trials are running.
     let settled = ends
         .iter()
         .filter(|(_, state)| **state != TrialState::Running);
@@ -116,13 +119,14 @@ fn levels(ends: &[(f64, &TrialState)]) -> Vec<f64> {
     levels.dedup();
     let lowest = ends.iter().map(|(step, _)| *step).reduce(f64::min);
     let mut levels = super::thinned(&levels, MOST);
+    // Every trial must be at or above the lowest rung to be counted.
     if let (Some(lowest), Some(first)) = (lowest, levels.first_mut()) {
         *first = first.min(lowest);
     }
     levels
 }
 
-/// What became of trials at a rung: its name, its colour and how many there are.
+/// One outcome of trials at a rung: its name, its tone, and a function that returns its count.
 type Part = (&'static str, Tone, fn(&Rung) -> usize);
 
 fn figure(inputs: &[Input<'_>]) -> Figure {

@@ -1,4 +1,4 @@
-//! Slice: the objective over each parameter, one panel each.
+//! Slice: the objective over each parameter, with one panel for each parameter.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 use super::parallel::Parallel;
@@ -10,7 +10,7 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many parameters a picture shows.
+/// Maximum number of parameters in a picture.
 const MOST: usize = 16;
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
@@ -68,7 +68,8 @@ fn one(input: &Input<'_>) -> Figure {
     figure
 }
 
-/// Spreads the trials of one category over its band, always in the same way.
+/// Returns an offset that spreads the trials of one category over its band. It depends only on the
+/// id of the trial. 0 for a numerical parameter.
 pub(super) fn jitter(choice: bool, trial: u32) -> f64 {
     let golden = (f64::from(trial) * 0.618_033_988_75).fract();
     if choice { (golden - 0.5) * 0.6 } else { 0.0 }

@@ -1,28 +1,30 @@
-//! A figure as SVG: text, no fonts, no scripts; colours that follow the reader's light or dark
-//! mode.
+//! Renders a figure as SVG. The file contains text but no fonts or scripts. Its colours follow the
+//! light or dark mode of the viewer.
 
 use super::figure::{Figure, Mark, Panel, Scale, Shape, Side, Tone, Weight};
 use crate::report::text::{elide, plain, width};
 use std::fmt::Write;
 
-/// Which colours a picture has.
+/// The colours of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
-    /// Those that suit where it is shown.
+    /// Light or dark, as the viewer prefers.
     Auto,
-    /// Dark on light.
+    /// Dark marks on a light background.
     Light,
 }
 
-/// How many shades there are between the two ends of [`Tone::Heat`].
+/// Number of shades between the two ends of [`Tone::Heat`].
 const SHADES: usize = 16;
-/// The width of a character of the text, about.
+/// Approximate width of a character, in pixels.
 const CHAR: f64 = 6.6;
+/// Margin around the figure, in pixels.
 const MARGIN: f64 = 14.0;
+/// Height of a line of text, in pixels.
 const LINE: f64 = 17.0;
 
-/// The tones with their names and colours on light and on dark. The series are those of Okabe &
-/// Ito, which the colour-blind tell apart.
+/// Name of each tone with its colour on a light and on a dark background. The series are those of
+/// Okabe & Ito, which colour-blind readers can distinguish.
 const COLOURS: [(&str, &str, &str); 16] = [
     ("usual", "#2f6fab", "#79b8f0"),
     ("best", "#00855f", "#2fd3a0"),
@@ -42,7 +44,7 @@ const COLOURS: [(&str, &str, &str); 16] = [
     ("s7", "#666666", "#aaaaaa"),
 ];
 
-/// The ends and middle of the shades, on light and on dark.
+/// The low, middle and high colour of the shades, on a light and on a dark background.
 const HEAT: [[(f64, f64, f64); 3]; 2] = [
     [
         (226.0, 233.0, 240.0),
@@ -56,7 +58,7 @@ const HEAT: [[(f64, f64, f64); 3]; 2] = [
     ],
 ];
 
-/// Renders a figure.
+/// Renders a figure as an SVG document.
 #[must_use]
 pub fn render(figure: &Figure, theme: Theme) -> String {
     let columns = figure.columns.max(1);
@@ -99,6 +101,7 @@ pub fn render(figure: &Figure, theme: Theme) -> String {
     )
 }
 
+/// Returns the style sheet of a theme.
 fn style(theme: Theme) -> String {
     let base = "text{font:12px 'DejaVu Sans',system-ui,sans-serif}.title{font-size:15px;font-weight:bold}.small{font-size:11px}\
                 .note{font-size:12px}path{fill:none}.thin{stroke-width:1}.line{stroke-width:1.5}.bold{stroke-width:2.5}\
@@ -114,6 +117,7 @@ fn style(theme: Theme) -> String {
     }
 }
 
+/// Returns the colours of the style sheet: 0 for light, 1 for dark.
 fn colours(dark: usize) -> String {
     let pick = |light: &'static str, other: &'static str| if dark == 0 { light } else { other };
     let mut css = format!(
@@ -141,6 +145,7 @@ fn colours(dark: usize) -> String {
     css
 }
 
+/// Returns the colour of a shade between low (0) and high (1).
 fn heat(place: f64, dark: usize) -> String {
     let [low, middle, high] = HEAT[dark];
     let (from, to, part) = if place < 0.5 {
@@ -157,6 +162,7 @@ fn heat(place: f64, dark: usize) -> String {
     )
 }
 
+/// Returns the suffix of the CSS classes of a tone.
 fn class(tone: Tone) -> String {
     match tone {
         Tone::Series(at) => format!("s{}", at % 8),
@@ -175,7 +181,7 @@ fn class(tone: Tone) -> String {
     }
 }
 
-/// Writes the legend, on as many lines as it needs; returns where it ends.
+/// Draws the legend on as many lines as it needs. Returns the y coordinate below it.
 fn legend(body: &mut String, figure: &Figure, mut y: f64, total: f64) -> f64 {
     if figure.legend.is_empty() {
         return y;
@@ -200,6 +206,7 @@ fn legend(body: &mut String, figure: &Figure, mut y: f64, total: f64) -> f64 {
     y + 8.0
 }
 
+/// Returns the height of a panel. Horizontal bars get a height by their number.
 fn height(panel: &Panel, columns: usize) -> f64 {
     match &panel.y.scale {
         Scale::Bands(labels) if matches!(panel.x.scale, Scale::Linear(..)) => {
@@ -210,6 +217,7 @@ fn height(panel: &Panel, columns: usize) -> f64 {
     }
 }
 
+/// Draws a panel into a rectangle: left, top, width and height.
 fn draw(body: &mut String, panel: &Panel, (left, top, wide, high): (f64, f64, f64, f64)) {
     let rows = ((high - 70.0) / 34.0).max(2.0) as usize;
     let bands = matches!(panel.y.scale, Scale::Bands(_));
@@ -223,6 +231,7 @@ fn draw(body: &mut String, panel: &Panel, (left, top, wide, high): (f64, f64, f6
         .into_iter()
         .map(|(value, label)| (value, elide(&label, most).into_owned()))
         .collect();
+    // The widest label determines where the plot area begins.
     let gutter = labels
         .iter()
         .map(|(_, label)| width(label))
@@ -312,7 +321,7 @@ fn draw(body: &mut String, panel: &Panel, (left, top, wide, high): (f64, f64, f6
     }
 }
 
-/// A panel with its place on the page.
+/// A panel with the rectangle of its plot area, in pixels.
 struct Frame<'a> {
     panel: &'a Panel,
     x0: f64,
@@ -322,25 +331,32 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Returns the x coordinate of a value; `None` if it has no place. Values outside the scale are
+    /// clamped to half a panel beyond its ends.
     fn x(&self, value: f64) -> Option<f64> {
         Some(self.x0 + self.panel.x.scale.place(value)?.clamp(-0.5, 1.5) * (self.x1 - self.x0))
     }
 
+    /// Returns the y coordinate of a value; `None` if it has no place. Values outside are clamped
+    /// as along x.
     fn y(&self, value: f64) -> Option<f64> {
         let place = self.panel.y.scale.place(value)?.clamp(-0.5, 1.5);
         let place = if self.downwards() { place } else { 1.0 - place };
         Some(self.y0 + place * (self.y1 - self.y0))
     }
 
-    /// Bands that are a list are read from the top, those of a plane from the bottom.
+    /// Returns whether the y axis runs from top to bottom. Bands do, because a list is read from
+    /// the top.
     fn downwards(&self) -> bool {
         matches!(self.panel.y.scale, Scale::Bands(_))
     }
 
+    /// Returns the coordinates of a point; `None` if it has no place on one of the scales.
     fn place(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
         Some((self.x(x)?, self.y(y)?))
     }
 
+    /// Draws a mark.
     fn mark(&self, body: &mut String, mark: &Mark) {
         match mark {
             Mark::Line(points, tone, weight) => {
@@ -368,6 +384,7 @@ impl Frame<'_> {
                         Shape::Cross => {
                             write!(path, "M{:.1} {:.1}l7 7m0-7l-7 7", x - 3.5, y - 3.5)
                         }
+                        // A line of almost no length with round ends is a disc.
                         _ => write!(path, "M{x:.1} {y:.1}h.01"),
                     };
                 }
@@ -384,9 +401,10 @@ impl Frame<'_> {
                 else {
                     return;
                 };
+                // Thinner blocks would be invisible.
                 let (x, wide) = (a.0.min(b.0), (a.0 - b.0).abs().max(0.7));
                 let (y, high) = (a.1.min(b.1), (a.1 - b.1).abs().max(0.7));
-                // Cells of a plane lap over each other, so that no gap shows between them.
+                // Adjacent cells of a heat map overlap slightly, so that no gaps show between them.
                 let lap = if matches!(tone, Tone::Heat(_)) {
                     0.7
                 } else {
@@ -413,6 +431,8 @@ impl Frame<'_> {
         }
     }
 
+    /// Returns the path of a line. A point without a place ends one piece, and the next point
+    /// begins another.
     fn path(&self, points: &[(f64, f64)]) -> String {
         let mut path = String::new();
         let mut pen = 'M';
@@ -429,6 +449,7 @@ impl Frame<'_> {
     }
 }
 
+/// Draws a text, escaped.
 fn text(body: &mut String, (x, y): (f64, f64), label: &str, class: &str, anchor: &str) {
     let class = if class.is_empty() {
         String::new()
@@ -442,7 +463,7 @@ fn text(body: &mut String, (x, y): (f64, f64), label: &str, class: &str, anchor:
     );
 }
 
-/// Returns the text as it stands in XML, without what XML cannot hold.
+/// Returns the text escaped for XML. Characters that XML does not allow are replaced.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in plain(text).chars() {
@@ -458,7 +479,7 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-/// Breaks a text into lines of so many columns.
+/// Breaks a text at blanks into lines of at most `columns` columns. Longer words are cut.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

@@ -1,4 +1,4 @@
-//! Every kind of plot over studies of every shape.
+//! Tests of every kind of plot with studies of every shape.
 
 use super::chronicle::Chronicle;
 use super::curves::Curves;
@@ -53,7 +53,7 @@ fn curves_are_drawn_over_the_key_that_the_trials_report() {
     });
 }
 
-/// Ten trials: good ones, a stopped one, a failed one, one whose objective is NaN, one that runs.
+/// Ten trials: complete ones, a stopped one, a failed one, one with a NaN objective, one running.
 fn mixed() -> Demo {
     let mut demo = Demo::new(&["lr", "optimizer", "momentum", "größe"]);
     for at in 1..=10 {
@@ -151,7 +151,7 @@ fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
                 "{place}"
             );
             let svg = svg::render(&figure, Theme::Auto);
-            // In places and sizes there is no such number; in words there may be.
+            // Coordinates and sizes must be finite. Only texts may contain such words.
             let tags: String = svg
                 .split('<')
                 .filter_map(|piece| piece.split('>').next())
@@ -285,9 +285,9 @@ fn importance_warns_when_the_trials_do_not_carry_it() {
     });
 }
 
-/// Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)` (scikit-learn
-/// 1.9.1) on the study of this test: the mean of seeds 0 to 9; their standard deviation is 0.0013
-/// at most.
+/// Importances by Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)`
+/// (scikit-learn 1.9.1), on the study of this test: the mean over the seeds 0 to 9. Their standard
+/// deviation is at most 0.0013.
 const OPTUNA: [(&str, f64); 4] = [
     ("x", 0.88438),
     ("y", 0.07267),
@@ -332,8 +332,8 @@ fn importance_agrees_with_optuna() {
     assert_eq!(found.cautions, [""; 0]);
 }
 
-/// Three configurations with two seeds each; the second breaks a limit, the first trial of the
-/// third is in the trash.
+/// Three configurations with two seeds each. The second violates an outcome constraint. A seventh
+/// trial is in the trash.
 fn replicated() -> Demo {
     let mut demo = Demo::new(&["lr"]);
     let limits = vec![Limit {

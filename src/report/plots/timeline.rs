@@ -1,5 +1,4 @@
-//! Timeline: what ran in which slot, when, and how it ended. Time in which nothing ran for long is
-//! cut out.
+//! Timeline: the attempts in each slot over time, and their exits. Long idle periods are cut out.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, Kind, nothing, stacked};
@@ -14,36 +13,38 @@ pub(super) const KIND: Kind = Kind {
     figure,
 };
 
-/// How many attempts a picture shows: the last ones.
+/// Maximum number of attempts in a picture; the last ones are shown.
 const PICTURE: usize = 5000;
 
 /// The attempts of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timeline {
-    /// When it began, in milliseconds since 1970.
+    /// The start of the first attempt, in milliseconds since 1970.
     pub began: i64,
     /// The attempts in the order of their starts.
     pub bars: Vec<Bar>,
-    /// Where time was cut out: seconds shown before it, seconds left out.
+    /// Idle periods that were cut: their position on the shown time axis and their original length,
+    /// both in seconds.
     pub gaps: Vec<(f64, f64)>,
-    /// The number of slots.
+    /// The highest slot with an attempt, plus one.
     pub slots: u32,
-    /// The share of the slots' time in which something ran.
+    /// Share of the time of all slots in which an attempt ran, from 0 to 1. Cut periods do not
+    /// count.
     pub busy: f64,
 }
 
-/// One attempt.
+/// One attempt as a bar in the row of its slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bar {
-    /// The trial.
+    /// The id of the trial.
     pub trial: u32,
-    /// The slot.
+    /// The slot, from 0.
     pub slot: u32,
-    /// Seconds from the beginning, gaps left out.
+    /// Start in seconds since the beginning, without cut periods.
     pub from: f64,
-    /// The same for its end.
+    /// End in seconds since the beginning, without cut periods.
     pub to: f64,
-    /// How it ended.
+    /// The word for the exit of the attempt; `running` if it still runs.
     pub state: &'static str,
 }
 
@@ -67,6 +68,7 @@ impl Timeline {
         let mut bars: Vec<Bar> = spans
             .iter()
             .map(|span| {
+                // A running attempt is drawn up to the last event of the study.
                 let end = span.end.or(now).unwrap_or(span.start);
                 Bar {
                     trial: span.trial.0,
@@ -96,6 +98,7 @@ impl Timeline {
     }
 }
 
+/// Returns the word for an exit.
 fn state(exit: Option<&Exit>) -> &'static str {
     match exit {
         None => "running",
@@ -107,8 +110,8 @@ fn state(exit: Option<&Exit>) -> &'static str {
     }
 }
 
-/// Takes out the times in which nothing ran for more than a twentieth of all the time in which
-/// something did.
+/// Cuts out idle periods that are longer than a twentieth of the time in which any attempt ran, and
+/// longer than 10 seconds. Returns the cuts; see [`Timeline::gaps`].
 fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
     let mut idle: Vec<(f64, f64)> = Vec::new();
     let (mut until, mut ran) = (0.0f64, 0.0);
@@ -122,6 +125,7 @@ fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
     }
     let longest = (ran / 20.0).max(10.0);
     idle.retain(|(from, to)| to - from > longest);
+    // A rest of each cut stays visible, so that attempts before and after it do not touch.
     let left = longest / 4.0;
     let before = |time: f64| {
         let gone = idle.iter().take_while(|(_, to)| *to <= time);

@@ -1,9 +1,9 @@
-//! Foreign parameters in our space: the types are ours, what is missing has its `default`, what
-//! does not fit is kept outside.
+//! Fits foreign parameters to the space of the sweep: values get its types, missing ones its
+//! `default`, and misfits are kept as trials outside the space.
 
 use crate::space::{Params, Space, Value};
 
-/// Returns the configuration, and why it is not in the space, if it is not.
+/// Returns the configuration, and the reason if it is not in the space.
 pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option<String>) {
     let drawn = foreign.iter().filter(|(name, _)| space.is_drawn(name));
     let typed: Params = drawn
@@ -18,6 +18,7 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
     let at = |unit: f64| space.complete(&filled, &vec![unit; space.dims()]);
     let params = at(0.3);
     let other = at(0.7);
+    // A parameter that differs between two completions was drawn: the file does not determine it.
     let open = params.iter().find(|(name, value)| {
         other.get(name) != Some(value) && filled.get(name).is_none() && space.is_drawn(name)
     });
@@ -33,7 +34,7 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
     }
 }
 
-/// Returns the parameters as they are, in the order of the sweep file.
+/// Returns the parameters unchanged, in the order of the sweep file.
 fn raw(space: &Space, foreign: &[(String, Value)]) -> Params {
     let find = |name: &crate::space::Name| {
         let value = foreign

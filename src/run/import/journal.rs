@@ -1,11 +1,11 @@
-//! Optuna's journal file: one operation a line, as `JournalStorage` writes it.
+//! Reads Optuna's journal file: one operation per line, as `JournalStorage` writes it.
 
 use super::optuna::{State, Study, Trial, choose, value};
 use super::{ImportError, Wanted};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-/// Reads the study that is wanted. A last line that was cut is left out, as Optuna leaves it out.
+/// Reads the wanted study. A torn last line is skipped, as by Optuna.
 pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, ImportError> {
     let mut log = Log::default();
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
@@ -52,7 +52,7 @@ pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, Imp
     Ok(study)
 }
 
-/// Python writes NaN and the infinities as bare words.
+/// Quotes NaN and the infinities, which Python writes as bare words that are not valid JSON.
 fn plain(line: &str) -> Cow<'_, str> {
     if !["NaN", "Infinity"]
         .into_iter()
@@ -77,11 +77,13 @@ fn plain(line: &str) -> Cow<'_, str> {
 struct Log {
     studies: Vec<Study>,
     deleted: Vec<usize>,
-    /// Of all studies, in the order they were created, with the study each is of.
+    /// The trials of all studies in the order of creation, each with the index of its study.
     trials: Vec<(usize, Trial)>,
 }
 
 impl Log {
+    /// Applies one operation; `None` if a field is missing or malformed. The codes are those of
+    /// Optuna's `JournalOperation`.
     fn apply(&mut self, operation: &Json) -> Option<()> {
         match operation.get("op_code")?.as_u64()? {
             0 => {
@@ -129,12 +131,13 @@ impl Log {
                 let attributes = operation.get("user_attr")?.as_object()?.clone();
                 self.trial(operation)?.attributes.extend(attributes);
             }
-            // Attributes of studies, and Optuna's own.
+            // Attributes of studies and Optuna's system attributes are not needed.
             _ => {}
         }
         Some(())
     }
 
+    /// Creates a trial from an operation.
     fn create(&mut self, operation: &Json) -> Option<()> {
         let study = index(operation, "study_id")?;
         self.studies.get(study)?;
@@ -144,7 +147,8 @@ impl Log {
             ended: text("datetime_complete"),
             ..Trial::default()
         };
-        // `add_trial` and `enqueue_trial` create one from a template.
+        // `add_trial` and `enqueue_trial` create a trial from a template, which may have ended
+        // already.
         if let Some(found) = operation.get("state").and_then(Json::as_u64) {
             trial.state = state(found)?;
         }
@@ -186,10 +190,12 @@ impl Log {
     }
 }
 
+/// Returns a non-negative whole number of an operation.
 fn index(operation: &Json, key: &str) -> Option<usize> {
     usize::try_from(operation.get(key)?.as_u64()?).ok()
 }
 
+/// Returns a number, also one that `plain` has quoted.
 fn number(value: &Json) -> Option<f64> {
     match value {
         Json::String(word) => crate::logger::wire::special(word),

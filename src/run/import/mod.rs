@@ -1,5 +1,5 @@
-//! Trials that ran elsewhere: read from another tool's file, fitted to the space, and journalled as
-//! finished trials that nobody ran here.
+//! Import of trials that ran elsewhere: they are read from another tool's file, fitted to the
+//! space, and appended to the journal as ended trials.
 
 mod fit;
 mod journal;
@@ -21,56 +21,56 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// A file larger than this is not read whole.
+/// Maximum size of a file to import, in bytes.
 const LARGEST: u64 = 2 << 30;
 
-/// What to read of a file that holds more.
+/// The selection within a file.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// The study, if the file has several.
+    /// The name of the study, needed if the file has several.
     pub study: Option<String>,
-    /// Which of our names are under which of the file's.
+    /// Pairs of a name in the sweep and the corresponding name in the file.
     pub map: Vec<(String, String)>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Where it came from.
+    /// A description of the source.
     pub from: String,
-    /// The trials that were taken in.
+    /// The trials that were created.
     pub trials: Vec<TrialId>,
-    /// Those of them that do not fit the space, and why.
+    /// The created trials that are outside the space, each with the reason.
     pub outside: Vec<(TrialId, String)>,
-    /// How many the study had already.
+    /// The number of trials that the study had already.
     pub known: usize,
-    /// How many had not ended.
+    /// The number of trials in the file that had not ended; they are not imported.
     pub unfinished: usize,
-    /// Names of the file that the sweep does not have.
+    /// Parameters of the file that the sweep does not have.
     pub ignored: Vec<String>,
 }
 
-/// Why nothing was imported.
+/// An error that prevents an import.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file could not be read.
     #[error("`{path}` could not be read")]
     Read {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The file is not one that can be imported, or not of this sweep.
+    /// The file has no known format, or does not match the sweep.
     #[error("{what}")]
     Unfit {
-        /// What is wrong, and where.
+        /// The problem and its place.
         what: String,
-        /// What to do.
+        /// A hint for the user.
         hint: String,
     },
-    /// The study could not be written.
+    /// The study could not be opened or written.
     #[error(transparent)]
     Driver(#[from] DriverError),
 }
@@ -84,22 +84,22 @@ impl ImportError {
     }
 }
 
-/// A trial as another file has it.
+/// A trial as read from another tool's file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Foreign {
-    /// How the file calls it.
+    /// The id of the trial in the file.
     id: String,
     params: Vec<(String, Value)>,
-    /// What it reported at which step, by objective number 0.
+    /// The reports of the first objective: pairs of step and value.
     curve: Vec<(f64, f64)>,
-    /// The values at its end, by our names.
+    /// The final values, by the names of the sweep.
     values: Vec<(Name, Datum)>,
     end: Option<End>,
-    /// When it ran, in the file's own words.
+    /// The time at which the trial ran, as text from the file.
     when: Option<String>,
 }
 
-/// How a foreign trial ended.
+/// The end of a foreign trial; a trial that has not ended has none.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum End {
     Complete,
@@ -107,18 +107,18 @@ pub(crate) enum End {
     Failed(String),
 }
 
-/// A file as it was read.
+/// The contents of a file.
 pub(crate) struct Contents {
-    /// What it is, in a few words.
+    /// A short description of the file, recorded as the origin of the trials.
     from: String,
     trials: Vec<Foreign>,
 }
 
-/// Imports the trials of a file into a study that nobody runs.
+/// Imports the trials of a file into a study that no process runs.
 ///
 /// # Errors
-/// If the file cannot be read or does not fit, or the study cannot be written. Nothing is imported
-/// then.
+/// If the file cannot be read or does not match the sweep, or the study cannot be written. Nothing
+/// is imported then.
 pub fn import(
     dir: &StudyDir,
     sweep: &Sweep,
@@ -139,6 +139,7 @@ pub fn import(
     Ok(told)
 }
 
+/// Reads a file of any known format.
 fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
     let shown = path.display().to_string();
     let named = path
@@ -158,6 +159,7 @@ fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportE
     }
     let mut head = [0; 16];
     let count = file.read(&mut head).map_err(fail)?;
+    // The formats are told apart by their first bytes.
     if head[..count].starts_with(b"SQLite format 3\0") {
         let study = sqlite::read(path, wanted)?;
         return optuna::contents(study, &named, sweep, wanted);
@@ -177,7 +179,7 @@ fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportE
     table::read(text, &named, sweep, wanted)
 }
 
-/// Makes the events that take the trials in.
+/// Returns the events that create the trials, and the result of the import.
 fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imported) {
     let mut told = Imported {
         from: contents.from.clone(),
@@ -228,12 +230,13 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
                 _ => None,
             });
         let word = match end {
-            // With us nothing is complete without a number.
+            // In swath, a trial is complete only with a finite value of each objective.
             End::Complete if values.clone().any(|value| value.is_none()) => "failed",
             End::Complete => "complete",
             End::Stopped => "stopped",
             End::Failed(_) => "failed",
         };
+        // A repeated import of the same file adds only the trials that are new in it.
         if !known.insert(key(&params, values, word)) {
             told.known += 1;
             continue;
@@ -251,6 +254,7 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
         told.outside.extend(misfit.map(|why| (next, why)));
         next = TrialId(next.0.saturating_add(1));
     }
+    // Trials outside the space are marked by an `Edited` event, which lists all of them.
     if !told.outside.is_empty() {
         let before = study
             .trials()
@@ -272,6 +276,7 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             outside,
         });
     }
+    // An import does not change how the last run ended.
     if !events.is_empty() {
         events.push(Event::Closed {
             why: study.closed().cloned().unwrap_or(Closing::Interrupted),
@@ -280,9 +285,9 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
     (events, told)
 }
 
-/// Returns a text that two imports of the same trial share.
+/// Returns a key that is equal for two imports of the same trial.
 fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> String {
-    // What failed has no value that counts, whatever it reported.
+    // The values of a trial that is not complete do not count, whatever it reported.
     let values: Vec<Option<f64>> = if state == "complete" {
         values.collect()
     } else {
@@ -291,7 +296,7 @@ fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) 
     format!("{} {values:?} {state}", params.key())
 }
 
-/// Tells a trial's life from its creation to its end.
+/// Appends the events of a trial's life, from its creation to its end.
 fn life(
     sweep: &Sweep,
     trial: TrialId,
@@ -360,8 +365,8 @@ fn life(
     });
 }
 
-/// Returns what a trial reported on its way, unless that would count as its value instead of the
-/// one at its end.
+/// Returns the intermediate reports of a trial. Returns none if one of them would count as its
+/// result instead of the final value.
 fn curve<'a>(
     foreign: &'a Foreign,
     objective: &crate::study::Objective,
@@ -376,7 +381,7 @@ fn curve<'a>(
             Datum::Number(number) => score(number.0),
             _ => None,
         });
-    // Without a finite value at its end it is no complete trial, whatever it reported on its way.
+    // Without a finite final value the trial is not complete: its reports must not make it so.
     let better = |(_, value): &(f64, f64)| match (score(*value), last) {
         (Some(value), Some(last)) => value < last,
         (Some(_), None) => true,
@@ -388,14 +393,14 @@ fn curve<'a>(
     foreign.curve.iter().copied().filter(move |_| !misleads)
 }
 
-/// Returns the name under which the file has one of ours.
+/// Returns the name in the file for a name of the sweep.
 fn theirs<'a>(map: &'a [(String, String)], ours: &'a str) -> &'a str {
     map.iter()
         .find(|(name, _)| name == ours)
         .map_or(ours, |(_, theirs)| theirs)
 }
 
-/// Renames the file's parameters to ours.
+/// Returns the name in the sweep for a name of the file.
 fn renamed(map: &[(String, String)], name: String) -> String {
     let by_file: BTreeMap<&str, &str> = map
         .iter()

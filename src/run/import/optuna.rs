@@ -1,4 +1,4 @@
-//! An Optuna study, whichever file it was in, as trials of ours.
+//! Converts an Optuna study, from either kind of file, to trials of a sweep.
 
 use super::{Contents, End, Foreign, ImportError, Wanted, renamed};
 use crate::space::{Name, Value};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Study {
     pub(super) name: String,
-    /// Whether each objective is minimised.
+    /// For each objective, whether it is minimised.
     pub(super) minimised: Vec<bool>,
     pub(super) trials: Vec<Trial>,
 }
@@ -39,7 +39,7 @@ pub(super) enum State {
     Waiting,
 }
 
-/// Chooses the study that is wanted among those of a file.
+/// Returns the index of the wanted study among those of a file.
 pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportError> {
     let listed = names
         .iter()
@@ -68,7 +68,7 @@ pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportE
     }
 }
 
-/// Makes the value of a parameter of what Optuna stores and the distribution it is of.
+/// Returns the value of a parameter, from Optuna's internal number and its distribution as JSON.
 pub(super) fn value(internal: f64, distribution: &str) -> Option<Value> {
     let read: Json = serde_json::from_str(distribution).ok()?;
     let name = read.get("name")?.as_str()?;
@@ -91,7 +91,8 @@ pub(super) fn value(internal: f64, distribution: &str) -> Option<Value> {
     })
 }
 
-/// Python's `None` has no value of ours, so it is the text.
+/// Returns a choice of a categorical parameter. Python's `None` has no counterpart and becomes
+/// text.
 fn choice(choice: &Json) -> Value {
     match choice {
         Json::Null => Value::Text("None".into()),
@@ -100,7 +101,7 @@ fn choice(choice: &Json) -> Value {
     }
 }
 
-/// Makes trials of ours of a study.
+/// Converts the trials of a study, after checking that its objectives match the sweep's.
 pub(super) fn contents(
     study: Study,
     path: &str,
@@ -146,6 +147,7 @@ pub(super) fn contents(
     Ok(Contents { from, trials })
 }
 
+/// Converts a trial. Numeric user attributes become metrics.
 fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
     let number = |value: f64| Datum::Number(Metric(value));
     let metrics = sweep
@@ -153,7 +155,7 @@ fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
         .iter()
         .map(|objective| objective.metric.clone());
     let complete = trial.state == State::Complete;
-    // The value of a pruned trial is its last report.
+    // A pruned trial has its last report as its value: that is no final value.
     let mut values: Vec<(Name, Datum)> = if complete {
         metrics
             .zip(trial.values.iter().map(|value| number(*value)))

@@ -1,4 +1,4 @@
-//! Optuna's SQLite file: the tables of its `RDBStorage`, as of version 3 and later.
+//! Reads Optuna's SQLite file: the tables of its `RDBStorage`, version 3 and later.
 
 use super::optuna::{State, Study, Trial, choose, value};
 use super::{ImportError, Wanted};
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Reads the study that is wanted; the file is only read.
+/// Reads the wanted study. The file is opened read-only.
 pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<Study, ImportError> {
     let unfit = |error: rusqlite::Error| {
         ImportError::unfit(
@@ -29,6 +29,7 @@ pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<Study, ImportError> {
     })
 }
 
+/// Returns the ids and names of all studies.
 fn studies(base: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut query = base.prepare("SELECT study_id, study_name FROM studies ORDER BY study_id")?;
     query
@@ -36,6 +37,7 @@ fn studies(base: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
         .collect()
 }
 
+/// Returns for each objective whether it is minimised.
 fn minimised(base: &Connection, study: i64) -> rusqlite::Result<Vec<bool>> {
     let mut query = base
         .prepare("SELECT direction FROM study_directions WHERE study_id = ? ORDER BY objective")?;
@@ -44,6 +46,7 @@ fn minimised(base: &Connection, study: i64) -> rusqlite::Result<Vec<bool>> {
         .collect()
 }
 
+/// Returns the trials of a study, by number.
 fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
     let mut found: BTreeMap<i64, Trial> = BTreeMap::new();
     let mut query = base.prepare(
@@ -139,8 +142,8 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// Goes through the rows of a table that belong to trials of the study: the trial's id, then the
-/// columns.
+/// Calls `take` for each row of a table that belongs to a trial of the study. The first column of a
+/// row is the trial's id; `columns` follow.
 fn each(
     base: &Connection,
     study: i64,
@@ -160,7 +163,8 @@ fn each(
     Ok(())
 }
 
-/// SQLite has no infinities and no NaN, so Optuna says beside the value what it is.
+/// Returns the value of a column pair. SQLite has no infinities and no NaN, so Optuna stores the
+/// kind of the number in a second column.
 fn number(value: Option<f64>, kind: &str) -> f64 {
     match kind {
         "INF_POS" => f64::INFINITY,

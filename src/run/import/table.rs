@@ -1,4 +1,4 @@
-//! A table of trials: a `trials.csv` of ours, or any CSV with a row for each trial.
+//! Reads a table of trials: a `trials.csv` of swath, or any CSV with one row per trial.
 
 use super::{Contents, End, Foreign, ImportError, Wanted, theirs};
 use crate::logger::wire::special;
@@ -7,9 +7,10 @@ use crate::study::{Datum, Metric};
 use crate::sweep::Sweep;
 use std::collections::BTreeMap;
 
-/// What our own tables have beside parameters and metrics that says nothing about other tables.
+/// Columns by which a table of swath is recognised. In other tables, these names mean nothing.
 const OURS: [&str; 3] = ["pipeline", "trial_id", "state"];
 
+/// Reads a table.
 pub(super) fn read(
     text: &str,
     path: &str,
@@ -41,7 +42,7 @@ pub(super) fn read(
     Ok(Contents { from: name, trials })
 }
 
-/// Calls one of our tables by its study, any other by its path.
+/// Returns the description of a table: tables of swath are marked as such.
 fn record_name(header: &[String], text: &str, path: &str) -> String {
     if OURS
         .iter()
@@ -53,17 +54,19 @@ fn record_name(header: &[String], text: &str, path: &str) -> String {
     path.to_owned()
 }
 
+/// The columns of a table, by their meaning.
 struct Columns {
     id: Option<usize>,
     state: Option<usize>,
     exit: Option<usize>,
-    /// Our name, the column.
+    /// For each parameter, its name in the sweep and the index of its column.
     params: Vec<(String, usize)>,
     objectives: Vec<(Name, usize)>,
     metrics: Vec<(Name, usize)>,
 }
 
 impl Columns {
+    /// Finds the columns of a header, by the names of the sweep or those given with `--map`.
     fn find(
         header: &[String],
         path: &str,
@@ -100,6 +103,8 @@ impl Columns {
             .filter_map(|name| Some((name.to_string(), find(name)?)))
             .collect();
         if ours {
+            // Includes parameters that the sweep does not have, so that they are reported as
+            // ignored.
             for (at, name) in header.iter().enumerate() {
                 if let Some(name) = name.strip_prefix("param.")
                     && !params.iter().any(|(_, column)| *column == at)
@@ -162,6 +167,7 @@ impl Columns {
         })
     }
 
+    /// Reads a row.
     fn trial(
         &self,
         row: usize,
@@ -191,6 +197,7 @@ impl Columns {
                 values.push((name.clone(), Datum::Number(Metric(number))));
             }
         }
+        // Without a state, a row is a complete trial if all its objectives are finite.
         let end = match self.state.map(cell) {
             None if finite => Some(End::Complete),
             None => Some(End::Failed("it has no finite objective".to_owned())),
@@ -238,7 +245,7 @@ impl Columns {
     }
 }
 
-/// Reads a cell as what it looks like; the space decides what it is.
+/// Parses a cell by its appearance; the space converts the value to the parameter's type.
 fn value(text: &str) -> Value {
     match serde_json::from_str::<Value>(text) {
         Ok(value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::List(_))) => value,

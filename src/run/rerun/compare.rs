@@ -1,4 +1,4 @@
-//! What a trial said and made, beside what it said and made when it ran again.
+//! Compares the reports and results of a trial with those of its repetition.
 
 use crate::executor::SYSTEM;
 use crate::journal::{Journal, JournalError, StudyDir};
@@ -9,7 +9,7 @@ use crate::tracker::metric_rows::{self, each_row};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Words in the name of a value that measures time: it is never the same twice.
+/// Words in the name of a value that measures time. Such values differ in each run.
 const TIMES: &[&str] = &[
     "duration",
     "elapsed",
@@ -26,54 +26,57 @@ const TIMES: &[&str] = &[
     "walltime",
 ];
 
-/// How values are compared.
+/// The rules of a comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Tolerance {
-    /// How far two numbers may be apart, as a share of the larger one.
+    /// The largest tolerated difference of two numbers, relative to the larger one.
     pub rtol: f64,
-    /// Values that are not compared, beside those whose names say that they are times.
+    /// Names of values that are not compared, in addition to those that measure time.
     pub ignore: BTreeSet<String>,
 }
 
-/// Something that came out differently.
+/// A value that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// What.
+    /// A description of the value.
     pub what: String,
-    /// What was recorded; absent if nothing was.
+    /// The value of the original; absent if it has none.
     pub recorded: Option<String>,
-    /// What came out now; absent if nothing did.
+    /// The value of the repetition; absent if it has none.
     pub now: Option<String>,
 }
 
-/// What came of comparing.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Compared {
-    /// How many values were compared.
+    /// The number of compared values.
     pub values: u64,
-    /// How many reports of the original there are.
+    /// The number of reports of the original.
     pub reports: usize,
-    /// The largest relative difference of two numbers, also where it is tolerated.
+    /// The largest relative difference of two numbers, including tolerated ones.
     pub largest: f64,
-    /// What came out differently.
+    /// The values that differ.
     pub differences: Vec<Difference>,
-    /// Values that were not compared.
+    /// Names of the values that were not compared.
     pub ignored: BTreeSet<String>,
 }
 
-/// What a trial said and made in what counts of it.
+/// The reports and results of a trial, without those of attempts after which it began anew.
 #[derive(Debug, Default)]
 struct Story {
+    /// The reports, in order.
     reports: Vec<Vec<(Name, Datum)>>,
+    /// The rows of each metrics log, in order.
     metrics: Vec<(String, BTreeMap<String, Datum>)>,
+    /// By name, the results: digests of models and artifacts, outputs and parameters.
     made: BTreeMap<String, String>,
-    /// Models that were overwritten before they could be read.
+    /// Models that were overwritten before their digest could be computed.
     in_doubt: BTreeSet<String>,
     exit: Option<Exit>,
 }
 
-/// Compares a trial with its repetition. `cut` says that the original was stopped, so that what the
-/// repetition said later does not count.
+/// Compares a trial with its repetition. `cut`: the original was stopped, so later reports of the
+/// repetition do not count.
 ///
 /// # Errors
 /// If a journal or a metrics file cannot be read.
@@ -108,6 +111,7 @@ pub fn compare(
     Ok(comparison.compared)
 }
 
+/// Reads the reports and results of a trial from the journal and its metrics logs.
 fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
     let mut story = Story::default();
     for entry in Journal::open(dir)? {
@@ -123,7 +127,7 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         }
     }
     let rows = each_row(&dir.trial(trial), &Due::default(), |log, row| {
-        // What the machine was at is never the same again.
+        // Usage of the machine differs in each run.
         if log == SYSTEM {
             return Ok(());
         }
@@ -179,12 +183,14 @@ impl Story {
     }
 }
 
+/// A comparison in progress.
 struct Comparison<'a> {
     tolerance: &'a Tolerance,
     compared: Compared,
 }
 
 impl Comparison<'_> {
+    /// Compares the reports one by one.
     fn reports(&mut self, a: &Story, b: &Story, cut: bool) {
         let count = a.reports.len().max(if cut { 0 } else { b.reports.len() });
         let none = Vec::new();
@@ -206,6 +212,7 @@ impl Comparison<'_> {
         }
     }
 
+    /// Compares the rows of each metrics log one by one.
     fn metrics(&mut self, a: &Story, b: &Story, cut: bool) {
         let logs: BTreeSet<_> = a
             .metrics
@@ -223,7 +230,7 @@ impl Comparison<'_> {
                     .collect()
             }
             let (one, other) = (of(a, log), of(b, log));
-            // The last rows of a trial that was stopped depend on when exactly that was.
+            // The number of rows of a stopped trial depends on the moment of its end.
             let count = if cut {
                 one.len().min(other.len())
             } else {
@@ -252,6 +259,7 @@ impl Comparison<'_> {
         }
     }
 
+    /// Compares two values of the same name. Only numbers have a tolerance.
     fn data(&mut self, what: &str, name: &str, a: Option<Datum>, b: Option<Datum>) {
         if is_time(name) || self.tolerance.ignore.contains(name) {
             self.compared.ignored.insert(name.to_owned());
@@ -289,6 +297,7 @@ impl Comparison<'_> {
         });
     }
 
+    /// Returns whether two numbers are equal within the tolerance. Two NaN are equal.
     fn close(&mut self, a: f64, b: f64) -> bool {
         if a == b || a.is_nan() && b.is_nan() {
             return true;
@@ -308,7 +317,7 @@ fn known(datum: metric_rows::Datum<'_>) -> Datum {
     }
 }
 
-/// Returns whether a name says that its value is a time.
+/// Returns whether the name of a value says that it measures time.
 fn is_time(name: &str) -> bool {
     let lower = name.to_lowercase();
     lower

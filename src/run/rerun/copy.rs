@@ -1,22 +1,21 @@
-//! A fresh folder for code that is under no version control: a copy of the folder it ran in, large
-//! files as links.
+//! Copies the folder of code that is under no version control. Large files become links.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Files up to this size are copied, in bytes; larger ones are linked.
+/// The largest file that is copied, in bytes; larger ones are linked.
 const COPIED: u64 = 16 << 20;
-/// How much is copied at most.
+/// Maximum number of bytes to copy.
 const LARGEST_SUM: u64 = 1 << 30;
-/// How many files are copied at most.
+/// Maximum number of files to copy.
 const MOST: usize = 50_000;
 
-/// Copies a folder, without what is in one of the folders `besides`.
+/// Copies a folder, except for the files and folders in `besides`.
 ///
 /// # Errors
-/// If something cannot be copied, or it is too much.
+/// If a file cannot be copied, or a maximum is exceeded.
 pub(super) fn copy(from: &Path, to: &Path, besides: &[PathBuf]) -> io::Result<()> {
     let besides: Vec<_> = besides
         .iter()
@@ -30,6 +29,7 @@ pub(super) fn copy(from: &Path, to: &Path, besides: &[PathBuf]) -> io::Result<()
     copied.folder(&from.canonicalize()?, to)
 }
 
+/// A copy in progress, with the sums of the copied files.
 struct Copied {
     files: usize,
     bytes: u64,
@@ -49,7 +49,7 @@ impl Copied {
             if about.is_dir() {
                 self.folder(&path, &target)?;
             } else if about.is_symlink() {
-                // A relative link leads to the same thing in the copy.
+                // A relative link then leads to the file's counterpart in the copy.
                 symlink(fs::read_link(&path)?, &target)?;
             } else if about.is_file() {
                 self.file(&path, &target, about.len())?;

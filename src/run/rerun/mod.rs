@@ -1,5 +1,5 @@
-//! Running one trial of a study again, exactly, in a study of its own: the same configuration,
-//! seed, command, code, data and variables.
+//! Repeating one trial of a study exactly, in a study of its own: with the same configuration,
+//! seed, command, code, data and environment variables.
 
 mod compare;
 mod copy;
@@ -24,73 +24,73 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Which trial is to run again, and how.
+/// A request to repeat a trial.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// The kinds that its sweep file can name.
+    /// The kinds that the sweep file of the study may name.
     pub registry: &'a Registry,
-    /// Its study's folder.
+    /// The paths of the trial's study.
     pub dir: &'a StudyDir,
-    /// Its study.
+    /// The state of the trial's study.
     pub study: &'a Study,
-    /// The trial.
+    /// The trial to be repeated.
     pub trial: &'a Trial,
-    /// Where the project is now, if it has moved.
+    /// The present location of the project, if it has moved.
     pub project: Option<&'a Path>,
-    /// Run even if data or code are not what they were.
+    /// Whether to run even if data or code have changed.
     pub anyway: bool,
 }
 
-/// Why a trial cannot run again.
+/// An error that prevents the repetition of a trial.
 #[derive(Debug, thiserror::Error)]
 pub enum RerunError {
-    /// It has not run.
+    /// The trial has never started.
     #[error("trial {0} has not started, so there is nothing to repeat")]
     NotStarted(TrialId),
-    /// It began with the checkpoint of another trial.
+    /// The trial started from a checkpoint of another trial.
     #[error(
         "trial {trial} began with a checkpoint of trial {from}, which is not kept as it was then"
     )]
     Cloned {
-        /// The trial.
+        /// The trial to be repeated.
         trial: TrialId,
-        /// That other one.
+        /// The trial whose checkpoint it started from.
         from: TrialId,
     },
-    /// The study does not say how it was made.
+    /// The study has no description of the run that started the trial.
     #[error(
         "the study has no `environment.json` that tells where and with which code trial {0} ran"
     )]
     NoEnvironment(TrialId),
-    /// A Rust function ran, not a program.
+    /// The trainable was a Rust function and not a program.
     #[error(
         "the sweep has no command: trial {0} ran a function, which only its own program can run again"
     )]
     Function(TrialId),
-    /// Data or code are not what they were.
+    /// Data or code differ from the record.
     #[error("this is not as it was when trial {trial} ran: {}", .problems.join("; "))]
     Changed {
-        /// The trial.
+        /// The trial to be repeated.
         trial: TrialId,
-        /// What has changed.
+        /// The differences, each as a phrase.
         problems: Vec<String>,
     },
-    /// The folder cannot be made.
+    /// A file or folder of the new study could not be created.
     #[error("`{}` could not be made", .path.display())]
     Make {
-        /// The folder.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The sweep file is not there any more, or cannot be used.
+    /// The version of the sweep file was not kept, or this version of swath does not accept it.
     #[error(transparent)]
     Version(#[from] super::VersionError),
-    /// The code could not be checked out.
+    /// The recorded commit could not be checked out.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// The journal could not be read or written.
+    /// The journal of either study could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The new study could not be opened.
@@ -98,21 +98,21 @@ pub enum RerunError {
     Run(#[from] RunError),
 }
 
-/// A trial that is ready to run again.
+/// A trial that is ready to be repeated.
 pub struct Prepared {
-    /// The new study, with the trial waiting in it as trial 1.
+    /// The new study, in which the trial waits as trial 1.
     pub opened: Opened<'static>,
-    /// What a person should know.
+    /// Messages for the user.
     pub notices: Vec<String>,
-    /// Whether the original was stopped before its end.
+    /// Whether the original was ended before it ended by itself.
     pub cut: bool,
 }
 
-/// Makes a new study beside the original, with the trial waiting in it and its code in a folder of
-/// its own. The original is only read.
+/// Creates a new study beside the original. The trial waits in it, and its code is in a folder of
+/// the new study. The original is only read.
 ///
 /// # Errors
-/// If something that the trial needs is not there or not what it was.
+/// If an input of the trial is missing, or differs from the record.
 pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, RerunError> {
     let trial = request.trial;
     let record = Record::of(request.dir)?;
@@ -137,6 +137,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let dir = fresh(&options.logs, request)?;
     let workdir = match place.check_out(&dir, &record, made, environment) {
         Ok(workdir) => workdir,
+        // A study that cannot run is of no use: remove its folder.
         Err(error) => {
             let _ = std::fs::remove_dir_all(dir.root());
             return Err(error);
@@ -176,6 +177,7 @@ fn is_cut(trial: &Trial) -> bool {
         )
 }
 
+/// Returns the name of a study, which is that of its folder.
 fn name_of(dir: &StudyDir) -> String {
     dir.root()
         .file_name()
@@ -183,8 +185,7 @@ fn name_of(dir: &StudyDir) -> String {
         .unwrap_or_default()
 }
 
-/// Makes the folder `<study>-repro-<trial>`, or one with a number behind it if there is one
-/// already.
+/// Creates the folder `<study>-repro-<trial>`, with a number appended if it exists already.
 fn fresh(logs: &Path, request: &Request<'_>) -> Result<StudyDir, RerunError> {
     let base = format!("{}-repro-{}", request.study.header().name, request.trial.id);
     let names = std::iter::once(base.clone()).chain((2..).map(|count| format!("{base}-{count}")));
@@ -204,8 +205,8 @@ fn fresh(logs: &Path, request: &Request<'_>) -> Result<StudyDir, RerunError> {
     Err(RerunError::NotStarted(request.trial.id))
 }
 
-/// Returns the variables of the sweep file, and those of the person that steer what programs
-/// compute, as they were.
+/// Returns the environment variables of the sweep file, and the user's variables that influence
+/// computations, as they were recorded.
 fn variables_as_they_were(
     given: &[(String, String)],
     environment: &Environment,
@@ -214,6 +215,7 @@ fn variables_as_they_were(
         .variables
         .iter()
         .filter(|(name, _)| variables::STEERING.contains(&name.as_str()));
+    // A variable of the sweep file overrides one of the user.
     let unset = |(name, _): &(&String, &String)| !given.iter().any(|(known, _)| known == *name);
     let recorded = recorded
         .filter(unset)
@@ -221,17 +223,18 @@ fn variables_as_they_were(
     given.iter().cloned().chain(recorded).collect()
 }
 
-/// Where things are, and what is not as it was.
+/// The locations of the trial's inputs, and the differences found in them.
 struct Place {
-    /// Where the paths of the sweep file start.
+    /// The folder to which the paths in the sweep file are relative.
     home: PathBuf,
-    /// Where the trial ran.
+    /// The folder in which the trial ran.
     ran_in: PathBuf,
     problems: Vec<String>,
     notices: Vec<String>,
 }
 
 impl Place {
+    /// Returns the locations: those of the record, or `project` for all of them.
     fn new(request: &Request<'_>, environment: &Environment, sweep: &Sweep) -> Self {
         let called_in = Path::new(&environment.workdir);
         let home = called_in.join(sweep.run.workdir.clone().unwrap_or_default());
@@ -255,7 +258,7 @@ impl Place {
         }
     }
 
-    /// Hashes the data sets that the trial read.
+    /// Compares the data sets that the trial read with their recorded digests.
     fn check_data(&mut self, request: &Request<'_>) {
         let cache = DigestCache::open(&request.dir.digests());
         for record in &request.trial.records {
@@ -282,8 +285,8 @@ impl Place {
         }
     }
 
-    /// Makes a folder with the code as it was, in the new study, and returns where in it trials
-    /// run.
+    /// Checks out the recorded code in a folder of the new study. Returns the folder within it in
+    /// which the trial runs.
     fn check_out(
         &mut self,
         dir: &StudyDir,
@@ -326,6 +329,7 @@ impl Place {
         Ok(to.join(checkout.prefix))
     }
 
+    /// Applies the recorded patch to the clone in `to`.
     fn apply(&mut self, to: &Path, patch: &Path) {
         let patch = std::path::absolute(patch).unwrap_or_else(|_| patch.to_owned());
         let mut command = git(to, &["apply", "--binary", "--whitespace=nowarn"]);
@@ -347,7 +351,7 @@ impl Place {
         }
     }
 
-    /// Copies the folder of a program that is under no version control.
+    /// Copies the folder of a program that is in no git repository.
     fn copy(&mut self, dir: &StudyDir, environment: &Environment) -> Result<PathBuf, RerunError> {
         let to = dir.clone_of("copy");
         let to = std::path::absolute(&to).unwrap_or(to);
@@ -364,8 +368,8 @@ impl Place {
         Ok(to)
     }
 
-    /// Compares the files that the command names with what they were; those that are not part of
-    /// the code come from where they were.
+    /// Compares the files that the command names with their recorded digests. Files that are not
+    /// part of the code are used from their original place.
     fn bring_files(&mut self, sweep: &mut Sweep, workdir: &Path, found: Option<&Found>) {
         let Some(found) = found else { return };
         for (at, file) in found.files.iter().enumerate() {
@@ -376,6 +380,7 @@ impl Place {
             } else {
                 file.path.clone()
             };
+            // The setup may build the program, which then need not exist yet.
             let built = at == 0 && !sweep.run.setup.is_empty() && is_path;
             match digest(&path, None) {
                 Ok(digest) if digest.md5 == file.md5 => {}
@@ -392,8 +397,8 @@ impl Place {
                 continue;
             }
             if at == 0 {
-                // Not a link: an interpreter of a virtual environment finds its packages by where
-                // it is.
+                // Not a link: an interpreter in a virtual environment finds its packages relative
+                // to its own path.
                 sweep
                     .run
                     .command
@@ -405,7 +410,7 @@ impl Place {
         }
     }
 
-    /// Returns what the new study's own record says of the code.
+    /// Returns the description of the code for the record of the new study.
     fn git(&self, environment: &Environment, record: &Record) -> Option<Git> {
         let mut git = environment.git.clone()?;
         let patch = git
@@ -417,6 +422,7 @@ impl Place {
     }
 }
 
+/// Links a file, and creates the folders above the link.
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)?;
@@ -424,7 +430,7 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(from, to)
 }
 
-/// Writes the journal with the trial waiting, and opens the study.
+/// Writes a journal in which the trial waits, and opens the new study.
 fn open(
     request: &Request<'_>,
     made: &Made,
@@ -470,6 +476,8 @@ fn open(
         points: Vec::new(),
         sampler_name: sweep.sampler.name.clone(),
         sampler: Box::new(Nothing),
+        // A trial that was cut has to be stopped at the same report, because later reports have no
+        // counterpart.
         scheduler: Box::new(AsFar {
             reports: is_cut(trial).then_some(trial.reports),
             until: made.until,

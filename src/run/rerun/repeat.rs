@@ -1,12 +1,12 @@
-//! The parts of a study that holds one trial and runs it once: nothing is proposed, and it ends
-//! where the original ended.
+//! The sampler and the scheduler of a study that repeats one trial: nothing is proposed, and the
+//! trial ends where the original ended.
 
 use crate::sampler::{Ask, Sampler};
 use crate::scheduler::{Judgement, Next, TrialScheduler};
 use crate::space::Params;
 use crate::study::{Resource, Study, TrialId, Verdict};
 
-/// Proposes nothing.
+/// A sampler that never proposes a configuration.
 pub(super) struct Nothing;
 
 impl Sampler for Nothing {
@@ -15,11 +15,11 @@ impl Sampler for Nothing {
     }
 }
 
-/// Runs what waits, as far as the original came.
+/// A scheduler that runs the waiting trial as far as the original.
 pub(super) struct AsFar {
-    /// How many reports the original made before it was stopped; `None` if it ended by itself.
+    /// The number of reports after which the original was stopped; `None` if it ended by itself.
     pub(super) reports: Option<u64>,
-    /// What `SWATH_UNTIL` was.
+    /// The value of `SWATH_UNTIL` in the original.
     pub(super) until: Option<Resource>,
 }
 

@@ -1,4 +1,4 @@
-//! Types: mistakes that are found before anything runs.
+//! Type checker: finds mistakes in expressions before anything runs.
 
 use super::ExprError;
 use super::function::Function;
@@ -6,23 +6,23 @@ use super::tree::{Comparison, Kind, Node, Operator};
 use crate::space::Value;
 use std::fmt;
 
-/// What an expression yields.
+/// Type of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// An integer or a float.
     Number,
     /// A string.
     Text,
-    /// True or false.
+    /// `true` or `false`.
     Bool,
-    /// Several values.
+    /// A list of values.
     List,
-    /// Not known before it is computed: an element of a list, a choice of mixed values.
+    /// The type is known only after evaluation: an element of a list, or a choice of mixed values.
     Any,
 }
 
 impl Type {
-    /// Returns the type of a value.
+    /// Returns the type of a value. Integers and floats are both numbers.
     #[must_use]
     pub fn of(value: &Value) -> Self {
         match value {
@@ -33,12 +33,13 @@ impl Type {
         }
     }
 
-    /// Returns the type that covers both.
+    /// Returns the type that covers both types: the same type, or [`Type::Any`] if they differ.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if self == other { self } else { Self::Any }
     }
 
+    /// Returns whether a value of this type may have the type `wanted`.
     fn fits(self, wanted: Self) -> bool {
         self == wanted || self == Self::Any || wanted == Self::Any
     }
@@ -58,7 +59,7 @@ impl fmt::Display for Type {
 
 type Scope<'a> = &'a dyn Fn(&str) -> Option<Type>;
 
-/// Finds the type of `node`, or its first mistake.
+/// Returns the type of `node`, or its first mistake.
 pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
     match &node.kind {
         Kind::Literal(value) => Ok(Type::of(value)),
@@ -107,6 +108,7 @@ pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
     }
 }
 
+/// Checks a node and requires a type. The error message begins with `rule`.
 fn want(node: &Node, wanted: Type, scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
     let found = check(node, scope)?;
     if found.fits(wanted) {
@@ -131,6 +133,7 @@ fn arithmetic(
     right: &Node,
     scope: Scope<'_>,
 ) -> Result<Type, ExprError> {
+    // Between strings, `+` is concatenation.
     if operator == Operator::Add {
         match (check(left, scope)?, check(right, scope)?) {
             (Type::Text, Type::Text | Type::Any) | (Type::Any, Type::Text) => {

@@ -1,4 +1,4 @@
-//! Computes an expression.
+//! Evaluation of expressions.
 
 use super::Cells;
 use super::function::Function;
@@ -6,47 +6,48 @@ use super::tree::{Comparison, Kind, Node, Operator};
 use crate::space::{Name, Value};
 use std::cmp::Ordering;
 
-/// Why an expression has no value.
+/// Reason why an expression has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EvalError {
-    /// It is the value of a parameter that does not exist here.
+    /// The result is the value of an inactive parameter.
     #[error("`{0}` does not exist here")]
     Absent(Name),
-    /// Something is divided by zero.
+    /// A divisor is zero, or zero is raised to a negative power.
     #[error("division by zero")]
     DivisionByZero,
-    /// The result is infinite or not a number: too large, the root of a negative number…
+    /// The result is infinite or not a number, for example because it is too large or the root of a
+    /// negative number.
     #[error("`{0}` of these values is not a finite number")]
     NotFinite(&'static str),
-    /// A list has no such element.
+    /// The index is out of range of the list or string.
     #[error("there is no element {index} in a list of {len}")]
     OutOfBounds {
-        /// The index asked for.
+        /// Requested index; negative indices count from the end.
         index: i64,
-        /// How many elements there are.
+        /// Number of elements.
         len: usize,
     },
-    /// A value is not of the type an operation needs.
+    /// A value does not have the type that an operation needs.
     #[error("{0}")]
     WrongType(String),
-    /// A string has become too long.
+    /// A concatenated string exceeds 65536 bytes.
     #[error("the text is longer than 65536 bytes")]
     TooLong,
 }
 
-/// What a comparison with an absent value is.
+/// Result of a comparison with an absent value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// False.
+    /// The comparison is false.
     IsFalse,
-    /// Neither true nor false; so is all that depends on it.
+    /// The comparison is unknown, and so is everything that depends on it.
     IsUnknown,
 }
 
 type Scope<'a> = &'a dyn Cells;
 type Evaluated = Result<Option<Value>, EvalError>;
 
-/// Computes `node`; `None` if it is absent.
+/// Computes the value of `node`; `None` if it is absent or unknown.
 pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated {
     match &node.kind {
         Kind::Literal(value) => Ok(Some(value.clone())),
@@ -99,19 +100,22 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
     }
 }
 
-/// `and` (decided by a false) or `or` (decided by a true).
+/// Evaluates `and` (decided by a false operand) or `or` (decided by a true operand).
 fn connect(operands: &[Node], decisive: bool, scope: Scope<'_>, absence: Absence) -> Evaluated {
     let mut known = true;
     for operand in operands {
         match truth(eval(operand, scope, absence)?, absence)? {
             Some(flag) if flag == decisive => return Ok(Some(Value::Bool(decisive))),
             Some(_) => {}
+            // A later operand may still decide, so evaluation continues.
             None => known = false,
         }
     }
     Ok(known.then_some(Value::Bool(!decisive)))
 }
 
+/// Converts an operand of `and`, `or` or `not` to a truth value. An absent operand is false or
+/// unknown.
 fn truth(value: Option<Value>, absence: Absence) -> Result<Option<bool>, EvalError> {
     match value {
         Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -122,6 +126,7 @@ fn truth(value: Option<Value>, absence: Absence) -> Result<Option<bool>, EvalErr
     }
 }
 
+/// Evaluates a chain of comparisons. Returns `None` if the result depends on an absent value.
 fn comparisons(
     first: &Node,
     rest: &[(Comparison, Node)],
@@ -133,6 +138,7 @@ fn comparisons(
     for (comparison, operand) in rest {
         let right = eval(operand, scope, absence)?;
         match (&left, &right) {
+            // A false link decides the whole chain, even after an unknown one.
             (Some(a), Some(b)) if !compare(*comparison, a, b)? => return Ok(Some(false)),
             (Some(_), Some(_)) => {}
             _ => known = false,
@@ -160,7 +166,8 @@ fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, 
     })
 }
 
-/// Numbers are equal by value (`1 == 1.0`), values of different types never.
+/// Compares for equality. Numbers are equal by value (`1 == 1.0`); values of other different types
+/// are never equal.
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => left == right,
@@ -178,6 +185,7 @@ fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
+/// Orders two numbers or two strings. Other types have no order and are an error.
 fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, EvalError> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Ok(Some(left.cmp(right))),
@@ -186,6 +194,7 @@ fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, EvalError> {
     }
 }
 
+/// Returns whether a list has an element equal to `item`, or a string contains it.
 fn contains(item: &Value, whole: &Value) -> Result<bool, EvalError> {
     match (whole, item) {
         (Value::List(items), item) => Ok(items.iter().any(|candidate| equal(candidate, item))),
@@ -200,6 +209,7 @@ fn number(value: &Value) -> Result<f64, EvalError> {
         .ok_or_else(|| EvalError::WrongType(format!("`{value}` is not a number")))
 }
 
+/// Rejects results that are infinite or not a number.
 fn finite(result: f64, operation: &'static str) -> Result<Value, EvalError> {
     if result.is_finite() {
         Ok(Value::Float(result))
@@ -210,6 +220,7 @@ fn finite(result: f64, operation: &'static str) -> Result<Value, EvalError> {
 
 fn negate(value: &Value) -> Result<Value, EvalError> {
     match value {
+        // The negation of the smallest integer does not fit and becomes a float.
         Value::Int(whole) if *whole != i64::MIN => Ok(Value::Int(-whole)),
         other => finite(-number(other)?, "-"),
     }
@@ -226,6 +237,7 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, 
             .map(|text| Value::Text(text.into()))
             .ok_or(EvalError::TooLong);
     }
+    // Integer arithmetic is exact as long as the result fits.
     if let (Value::Int(left), Value::Int(right)) = (left, right)
         && let Some(exact) = whole(operator, *left, *right)?
     {
@@ -248,7 +260,8 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, 
     }
 }
 
-/// Computes with integers where the result is one that fits; `None` to go on with floats.
+/// Computes with integers. Returns `None` if the result is not an integer or does not fit; the
+/// caller then computes with floats.
 fn whole(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalError> {
     Ok(match operator {
         Operator::Add => left.checked_add(right),
@@ -259,14 +272,15 @@ fn whole(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalE
             return Err(EvalError::DivisionByZero);
         }
         Operator::FloorDivide => left.checked_div_euclid(right).map(|euclid| {
-            // Euclidean division rounds away from the floor only for a negative divisor and a
-            // remainder.
+            // Euclidean division differs from floor division only for a negative divisor and a
+            // non-zero remainder.
             if right < 0 && left.rem_euclid(right) != 0 {
                 euclid - 1
             } else {
                 euclid
             }
         }),
+        // The remainder has the sign of the divisor, as in Python.
         Operator::Modulo => left.checked_rem(right).map(|rest| {
             if rest != 0 && (rest < 0) != (right < 0) {
                 rest + right
@@ -333,12 +347,14 @@ fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
     }
 }
 
+/// Returns the smallest or largest number of a list.
 fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
     let Some((first, rest)) = items.split_first() else {
         return Err(EvalError::WrongType(
             "an empty list has no smallest or largest element".into(),
         ));
     };
+    // Checked separately, since a single item is not compared with anything.
     number(first)?;
     let mut best = first;
     for item in rest {
@@ -350,6 +366,7 @@ fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
     Ok(best.clone())
 }
 
+/// Rounds to an integer. A result beyond the range of integers stays a float.
 fn to_whole(value: &Value, rounded: fn(f64) -> f64) -> Result<Value, EvalError> {
     if let Value::Int(_) = value {
         return Ok(value.clone());
@@ -362,6 +379,7 @@ fn to_whole(value: &Value, rounded: fn(f64) -> f64) -> Result<Value, EvalError> 
     }
 }
 
+/// Rounds to a number of decimal places, from 0 to 300.
 fn round_to(number: f64, places: f64) -> Result<Value, EvalError> {
     let places = places.clamp(0.0, 300.0) as usize;
     finite(
@@ -370,6 +388,7 @@ fn round_to(number: f64, places: f64) -> Result<Value, EvalError> {
     )
 }
 
+/// Returns an element of a list or a character of a string. Negative indices count from the end.
 fn element(base: &Value, index: &Value) -> Result<Value, EvalError> {
     let Value::Int(index) = *index else {
         return Err(EvalError::WrongType(format!(

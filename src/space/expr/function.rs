@@ -1,6 +1,6 @@
-//! The functions an expression may call.
+//! Built-in functions of the expression language.
 
-/// A function of the language.
+/// A built-in function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Min,
@@ -16,7 +16,7 @@ pub(super) enum Function {
     Sum,
 }
 
-/// Every function with the numbers of arguments it takes.
+/// All functions with their names and the permitted numbers of arguments.
 const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
     ("min", Function::Min, 1..=64),
     ("max", Function::Max, 1..=64),
@@ -32,7 +32,7 @@ const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
 ];
 
 impl Function {
-    /// Finds a function by name.
+    /// Returns the function with this name, or `None` if there is none.
     pub(super) fn named(word: &str) -> Option<Self> {
         FUNCTIONS
             .iter()
@@ -40,7 +40,7 @@ impl Function {
             .map(|(_, function, _)| *function)
     }
 
-    /// Returns its name.
+    /// Returns the name of the function.
     pub(super) fn name(self) -> &'static str {
         FUNCTIONS
             .iter()
@@ -48,7 +48,7 @@ impl Function {
             .map_or("", |(name, ..)| name)
     }
 
-    /// Returns how many arguments it takes.
+    /// Returns the permitted numbers of arguments.
     pub(super) fn arity(self) -> std::ops::RangeInclusive<usize> {
         FUNCTIONS
             .iter()

@@ -1,14 +1,15 @@
-//! Between which numbers a result lies: interval arithmetic, for the length of lists and the width
-//! of ranges.
+//! Interval arithmetic: bounds on the result of an expression. Used for the length of lists and the
+//! width of ranges.
 
 use super::function::Function;
 use super::tree::{Kind, Node, Operator};
 use crate::space::Value;
 
-/// The smallest and the largest number something can be.
+/// Lower and upper bound of a number, both included.
 pub(crate) type Hull = (f64, f64);
 
-/// Bounds the result of `node` given bounds for the names; `None` if that cannot be told.
+/// Computes bounds on the result of `node`, given bounds on the names. Returns `None` if no finite
+/// bounds can be derived.
 pub(super) fn hull(node: &Node, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<Hull> {
     let of = |node: &Node| hull(node, scope);
     let bounds = match &node.kind {
@@ -72,6 +73,7 @@ fn arithmetic(operator: Operator, a: Hull, b: Hull) -> Option<Hull> {
             all.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         )
     };
+    // An interval that contains zero as a divisor leaves the quotient unbounded.
     let divisible = b.0 > 0.0 || b.1 < 0.0;
     match operator {
         Operator::Add => Some((a.0 + b.0, a.1 + b.1)),
@@ -84,7 +86,8 @@ fn arithmetic(operator: Operator, a: Hull, b: Hull) -> Option<Hull> {
     }
 }
 
-/// Returns whether `node` is a whole number whenever the names that are `whole` are.
+/// Returns whether `node` is an integer, provided that the names for which `whole` returns true
+/// are.
 pub(super) fn is_whole(node: &Node, whole: &dyn Fn(&str) -> bool) -> bool {
     let all = |nodes: &[Node]| nodes.iter().all(|node| is_whole(node, whole));
     match &node.kind {

@@ -1,4 +1,4 @@
-//! The words of an expression.
+//! Lexer: splits an expression into tokens.
 
 use super::function::Function;
 use super::names::Names;
@@ -7,25 +7,25 @@ use super::{ExprError, in_back_quotes};
 use crate::space::Value;
 use std::ops::Range;
 
-/// A word of the language.
+/// A token of the language.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     /// A number or a string.
     Literal(Value),
     /// A name or keyword.
     Word(String),
-    /// A name in backticks, never a keyword.
+    /// A name in backticks, which is never a keyword.
     Quoted(String),
     /// An operator or bracket.
     Symbol(&'static str),
 }
 
-/// Longer ones first, so that `**` is not read as two `*`.
+/// Operators and brackets. Longer ones come first, so that `**` is not read as two `*`.
 const SYMBOLS: &[&str] = &[
     "**", "//", "<=", ">=", "==", "!=", "+", "-", "*", "/", "%", "<", ">", "(", ")", "[", "]", ",",
 ];
 
-/// Symbols of other languages, with what to write here.
+/// Operators of other languages, with their equivalents for the hint.
 const FOREIGN: &[(&str, &str)] = &[
     ("&&", "and"),
     ("||", "or"),
@@ -37,15 +37,15 @@ const FOREIGN: &[(&str, &str)] = &[
     ("|", "or"),
 ];
 
-/// The words that are no names.
+/// Words that cannot be names.
 pub(super) const KEYWORDS: [&str; 8] = ["and", "or", "in", "not", "true", "True", "false", "False"];
 
 type Tokens = Vec<(Token, Range<usize>)>;
 
-/// Splits a text into words with their places.
+/// Splits a text into tokens with their byte ranges.
 ///
-/// With `names` it is an expression over trials: names that are not words are taken as they stand,
-/// and `@` is a symbol.
+/// With `names` the text is an expression over trials: names that are not words are recognised, and
+/// `@` is an operator.
 pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -66,7 +66,7 @@ pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError
     Ok(tokens)
 }
 
-/// Reads the word that a text begins with.
+/// Reads the token at the start of `rest`, which begins at byte `at` of the text.
 fn plain(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError> {
     Ok(match first {
         '0'..='9' => number(rest, at)?,
@@ -84,7 +84,8 @@ fn plain(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError
     })
 }
 
-/// Returns the name that is not a word and with which a text begins, unless it is an expression.
+/// Returns the name at the start of `rest` that is not a word. Returns an error if it could also be
+/// read as an expression.
 fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a str>, ExprError> {
     let Some(name) = names.odd_at_start_of(rest) else {
         return Ok(None);
@@ -92,7 +93,7 @@ fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a st
     if !is_expression(name, names) {
         return Ok(Some(name));
     }
-    // A metric called `1` does not take the number away.
+    // A metric called `1` must not hide the number 1.
     if !name.starts_with(begins_word) {
         return Ok(None);
     }
@@ -104,7 +105,7 @@ fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a st
     Err(ExprError::new(&(at..at + name.len()), message).hint(hint))
 }
 
-/// Returns whether a name could be an expression, too, each word of which means something.
+/// Returns whether a name can also be read as an expression in which every word has a meaning.
 fn is_expression(name: &str, names: &Names) -> bool {
     let Ok(tokens) = lex(name, Some(&Names::default())) else {
         return false;

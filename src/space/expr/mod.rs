@@ -1,15 +1,17 @@
-//! The little language of `when`, bounds, derived values, constraints, `--where` and columns.
+//! Expression language of `when`, bounds, derived values, constraints, `--where` and columns.
 //!
-//! Numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen
-//! functions, lists and indexing, with Python's meaning. Closed: no I/O, no loops, no recursion, so
-//! an expression ends after as many steps as it has parts. `lexer` and `parser` make the `tree`,
-//! `check` finds mistakes before anything runs, `eval` computes, `hull` bounds the result.
+//! It has numbers, strings, names, `+ - * / // % **`, chained comparisons, `and or not in`, a dozen
+//! functions, lists and indexing, with the meaning they have in Python. It has no I/O, no loops and
+//! no recursion, so evaluation takes at most as many steps as the expression has parts. `lexer` and
+//! `parser` build the `tree`. `check` finds type errors before anything runs, `eval` computes
+//! values, and `hull` computes bounds on the result.
 //!
-//! A parameter that does not exist in a configuration makes every comparison with it false. A name
-//! that is not a word (`weight-decay`) is written in backticks.
+//! A comparison with an inactive parameter is false. A name that is not a word (`weight-decay`) is
+//! written in backticks.
 //!
-//! Over trials there is more: `min(val_loss)`, `at_best(acc)` and `acc@10` ask the reports of a
-//! trial, and the [`Names`] that are known need no backticks where that is unambiguous.
+//! Expressions over trials can also refer to the reports of a trial: `min(val_loss)`,
+//! `at_best(acc)` and `acc@10`. In these expressions the known [`Names`] need no backticks where
+//! that is unambiguous.
 
 mod check;
 mod eval;
@@ -33,7 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tree::{Kind, Node};
 
-/// A parsed expression; keeps its text. Cloning is cheap.
+/// A parsed expression with its text. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Expr(Arc<Parsed>);
 
@@ -46,23 +48,25 @@ struct Parsed {
     columns: Vec<(Reducer, Expr)>,
 }
 
-/// Where an expression finds its values.
+/// Source of the values in an expression.
 pub trait Cells {
-    /// Returns what a name stands for, `None` if it is absent.
+    /// Returns the value of a name, or `None` if it is absent.
     fn value(&self, name: &str) -> Option<Value>;
 
-    /// Returns what the reports under a name give, `None` if that is absent.
+    /// Returns a number computed from a metric's reports, or `None` if it is absent. Default:
+    /// always absent.
     fn ask(&self, _ask: Ask, _name: &str) -> Option<f64> {
         None
     }
 
-    /// Returns what a column gives over several trials, `None` if that is absent.
+    /// Returns a number computed from a column over several trials, or `None` if it is absent.
+    /// Default: always absent.
     fn over(&self, _reducer: Reducer, _column: &Expr) -> Option<f64> {
         None
     }
 }
 
-/// Values that a function finds by their names.
+/// Cells that have only names, looked up by a function.
 struct ByName<'a>(&'a dyn Fn(&str) -> Option<Value>);
 
 impl Cells for ByName<'_> {
@@ -71,7 +75,8 @@ impl Cells for ByName<'_> {
     }
 }
 
-/// Writes a name as it can stand in any expression.
+/// Formats a name so that it can stand in any expression. A name that contains a backtick cannot be
+/// quoted and is returned unchanged.
 pub(crate) fn in_back_quotes(name: &str) -> String {
     if name.contains('`') {
         name.to_owned()
@@ -80,15 +85,15 @@ pub(crate) fn in_back_quotes(name: &str) -> String {
     }
 }
 
-/// What is wrong with an expression, and where in its text.
+/// A mistake in an expression, with its position in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExprError {
-    /// The bytes of the text it is about.
+    /// Byte range of the mistake in the text.
     pub span: Range<usize>,
-    /// What is wrong: a fragment without a full stop.
+    /// Description of the mistake: a fragment without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// Suggested remedy, if there is one.
     pub hint: Option<String>,
 }
 
@@ -108,10 +113,10 @@ impl ExprError {
 }
 
 impl Expr {
-    /// Parses a text of at most 4096 bytes.
+    /// Parses an expression in a sweep file, at most 4096 bytes long.
     ///
     /// # Errors
-    /// The first mistake of syntax.
+    /// The first syntax error.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
         parser::parse(text, Dialect::Sweep).map(|root| Self::of(text, root))
     }
@@ -119,13 +124,14 @@ impl Expr {
     /// Parses an expression over one trial: `lr * 10`, `best(acc) - last(acc)`, `val/AR@100 > 0.2`.
     ///
     /// # Errors
-    /// The first mistake of syntax, or a name of `names` that is an expression, too.
+    /// The first syntax error, or an ambiguous name: one of `names` that is an expression of other
+    /// names, too.
     pub fn parse_over_trial(text: &str, names: &Names) -> Result<Self, ExprError> {
         parser::parse(text, Dialect::Trial(names)).map(|root| Self::of(text, root))
     }
 
-    /// Parses an expression over several trials: `mean(acc@10) > 0.9`. Within its functions stands
-    /// an expression over one trial.
+    /// Parses an expression over several trials: `mean(acc@10) > 0.9`. The argument of a function
+    /// over trials is an expression over one trial.
     ///
     /// # Errors
     /// As [`parse_over_trial`](Self::parse_over_trial).
@@ -133,7 +139,7 @@ impl Expr {
         parser::parse(text, Dialect::Trials(names)).map(|root| Self::of(text, root))
     }
 
-    /// Makes the expression that is a name, whatever the name is made of.
+    /// Makes the expression that consists of a name. Any characters are allowed in the name.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
         Self::of(
@@ -163,23 +169,25 @@ impl Expr {
         }))
     }
 
-    /// Finds unknown names and operations that cannot work; returns the type of the result.
+    /// Checks names and types, and returns the type of the result. `scope` returns the type of a
+    /// name, or `None` if there is no such name.
     ///
     /// # Errors
-    /// The first mistake.
+    /// The first unknown name or type error.
     pub fn check(&self, scope: &dyn Fn(&str) -> Option<Type>) -> Result<Type, ExprError> {
         check::check(&self.0.root, scope)
     }
 
-    /// Computes the value. A comparison with a name that is absent is false.
+    /// Computes the value. A comparison with an absent name is false.
     ///
     /// # Errors
-    /// [`EvalError::Absent`] if the result itself is absent; the others if it cannot be computed.
+    /// [`EvalError::Absent`] if the result itself is absent; the other variants if it cannot be
+    /// computed.
     pub fn eval(&self, scope: &dyn Fn(&str) -> Option<Value>) -> Result<Value, EvalError> {
         self.eval_in(&ByName(scope))
     }
 
-    /// Computes the value from cells. A comparison with something that is absent is false.
+    /// Computes the value from cells. A comparison with an absent cell is false.
     ///
     /// # Errors
     /// As [`eval`](Self::eval).
@@ -190,11 +198,11 @@ impl Expr {
         })
     }
 
-    /// Computes a truth value when some names may not be known: `None` if it depends on those
-    /// (Kleene's logic).
+    /// Computes a truth value when some names may be unknown (Kleene's logic). Returns `None` if
+    /// the result depends on unknown names.
     ///
     /// # Errors
-    /// What [`eval`](Self::eval) gives, but for absence.
+    /// The errors of [`eval`](Self::eval) except absence, and a result that is not a boolean.
     pub(crate) fn holds(
         &self,
         scope: &dyn Fn(&str) -> Option<Value>,
@@ -208,18 +216,18 @@ impl Expr {
         }
     }
 
-    /// Returns numbers between which the result lies, given such numbers for the names; `None` if
-    /// that cannot be told.
+    /// Returns bounds on the result, given bounds on the names; `None` if no bounds can be derived.
     pub(crate) fn hull(&self, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<Hull> {
         hull::hull(&self.0.root, scope)
     }
 
-    /// Returns whether the result is a whole number whenever the names for which `whole` holds are.
+    /// Returns whether the result is an integer, provided that the names for which `whole` returns
+    /// true are integers.
     pub(crate) fn is_whole(&self, whole: &dyn Fn(&str) -> bool) -> bool {
         hull::is_whole(&self.0.root, whole)
     }
 
-    /// Returns the names it mentions, each once, in order of appearance.
+    /// Returns the names in the expression, each once, in order of appearance.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = &self.0.names;
         names.iter().enumerate().filter_map(|(at, (name, _))| {
@@ -228,12 +236,12 @@ impl Expr {
         })
     }
 
-    /// Returns what it asks of the reports of a trial, with the names of the metrics.
+    /// Returns the references to reports of a trial, with the names of the metrics.
     pub fn asks(&self) -> impl Iterator<Item = (Ask, &str)> {
         self.0.asks.iter().map(|(ask, name)| (*ask, &**name))
     }
 
-    /// Returns its functions over several trials, with the expression in each.
+    /// Returns the functions over several trials, with the expression in each.
     pub fn columns(&self) -> impl Iterator<Item = (Reducer, &Self)> {
         self.0
             .columns
@@ -241,7 +249,7 @@ impl Expr {
             .map(|(reducer, column)| (*reducer, column))
     }
 
-    /// Returns the name it is, if it is nothing but a name.
+    /// Returns the name if the expression consists of a single name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         if let Kind::Name(name) = &self.0.root.kind {
@@ -251,7 +259,8 @@ impl Expr {
         }
     }
 
-    /// Returns the metric that it asks about, if it is nothing but that: `min(val_loss)`.
+    /// Returns the reference and the metric if the expression is a single reference to reports:
+    /// `min(val_loss)`.
     #[must_use]
     pub fn ask(&self) -> Option<(Ask, &str)> {
         if let Kind::Reports(ask, name) = &self.0.root.kind {
@@ -261,7 +270,7 @@ impl Expr {
         }
     }
 
-    /// Returns the texts that stand in quotes.
+    /// Returns the string literals in the expression.
     #[must_use]
     pub fn texts(&self) -> Vec<&str> {
         let mut texts = Vec::new();
@@ -273,18 +282,18 @@ impl Expr {
         texts
     }
 
-    /// Returns every mention of a name with its place in the text.
+    /// Returns every mention of a name with its byte range in the text.
     pub(crate) fn mentions(&self) -> &[(Name, Range<usize>)] {
         &self.0.names
     }
 
-    /// Returns every comparison for equality of a name with a constant: name, constant, place of
+    /// Returns every test for equality between a name and a constant: name, constant, byte range of
     /// the constant.
     pub(crate) fn equalities(&self) -> Vec<(Name, Value, Range<usize>)> {
         tree::equalities(&self.0.root)
     }
 
-    /// Returns the text it was parsed from.
+    /// Returns the text that the expression was parsed from.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text

@@ -1,16 +1,17 @@
-//! The names that an expression over trials may use, also those that are no words of the language.
+//! Names that an expression over trials may use, including names that are not words of the
+//! language.
 
 use super::lexer;
 use std::collections::BTreeSet;
 
-/// Names such as `lr`, `val/AR@100` and `n-estimators`.
+/// A set of names such as `lr`, `val/AR@100` and `n-estimators`.
 ///
-/// The parser takes a name that is not a word (letters, digits, `_` and dots) as it stands where no
-/// other reading is possible.
+/// A word consists of letters, digits, `_` and dots. The parser accepts other names without
+/// backticks where no other reading is possible.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Names {
     all: BTreeSet<String>,
-    /// Those that are not words, the longest first.
+    /// Names that are not words, the longest first, so that the longest match wins.
     odd: Vec<String>,
 }
 
@@ -28,7 +29,7 @@ impl<S: Into<String>> FromIterator<S> for Names {
 }
 
 impl Names {
-    /// Returns whether a name is one of these.
+    /// Returns whether the set contains a name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.all.contains(name)
@@ -39,7 +40,8 @@ impl Names {
         self.all.iter().map(String::as_str)
     }
 
-    /// Returns the longest name that is not a word and with which a text begins.
+    /// Returns the longest name that is not a word and is a prefix of `text`. The name must not end
+    /// in the middle of a word.
     pub(super) fn odd_at_start_of(&self, text: &str) -> Option<&str> {
         let in_word = |c: char| c.is_alphanumeric() || c == '_';
         let ends_there =

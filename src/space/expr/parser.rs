@@ -1,4 +1,4 @@
-//! From words to a tree, with Python's precedence.
+//! Recursive-descent parser: builds the tree from tokens, with Python's precedence.
 
 use super::function::Function;
 use super::lexer::{self, KEYWORDS, Token};
@@ -10,19 +10,21 @@ use crate::source::diagnostic;
 use crate::space::Value;
 use std::ops::Range;
 
+/// Maximum length of an expression in bytes.
 const LONGEST: usize = 4096;
-/// Bounds the recursion of the parser and of everything that walks the tree.
+/// Maximum nesting depth. Bounds the recursion of the parser and of everything that walks the tree.
 const DEEPEST: usize = 100;
 
-/// What an expression is about.
+/// Variant of the language, by the subject of the expression.
 #[derive(Clone, Copy)]
 pub(super) enum Dialect<'a> {
-    /// One configuration, in a sweep file.
+    /// The expression is about one configuration, in a sweep file.
     Sweep,
-    /// One trial: its reports can be asked, and names need no back quotes where that is
-    /// unambiguous.
+    /// The expression is about one trial. It can refer to the trial's reports, and names need no
+    /// backticks where that is unambiguous.
     Trial(&'a Names),
-    /// Several trials: functions such as `mean` run over them and contain an expression over one.
+    /// The expression is about several trials. Functions such as `mean` run over the trials and
+    /// contain an expression over one trial.
     Trials(&'a Names),
 }
 
@@ -35,7 +37,7 @@ impl<'a> Dialect<'a> {
     }
 }
 
-/// Parses a whole text.
+/// Parses a complete text. Trailing tokens are an error.
 pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<Node, ExprError> {
     if text.len() > LONGEST {
         return Err(ExprError::new(
@@ -77,6 +79,7 @@ impl Parser<'_> {
         self.chain("and", Self::not, Kind::All)
     }
 
+    /// Parses operands joined by a word, such as `or`.
     fn chain(
         &mut self,
         word: &str,
@@ -196,6 +199,8 @@ impl Parser<'_> {
         let Some(span) = self.symbol("**") else {
             return Ok(base);
         };
+        // As in Python, `-2 ** 2` is -4 and `2 ** -1` is 0.5: the exponent may have a sign, the
+        // base not.
         let exponent = self.nested(&span, Self::unary)?;
         let span = base.span.start..exponent.span.end;
         node(
@@ -258,6 +263,7 @@ impl Parser<'_> {
         let Some(open) = self.symbol("(") else {
             return self.name(word, span);
         };
+        // A function over reports or trials takes precedence, as in `min(val_loss)`.
         if let Some(ask) = Ask::named(&word)
             && let Some(node) = self.reduced(&word, ask, &span, &open)?
         {
@@ -276,7 +282,7 @@ impl Parser<'_> {
         node(span, Kind::Call(function, arguments))
     }
 
-    /// Reads what may stand behind a name: `@` and a step.
+    /// Reads the rest of a name: an optional `@` and a step.
     fn name(&mut self, name: String, span: Range<usize>) -> Parsed {
         if self.symbol("@").is_none() {
             return node(span, Kind::Name(name.into()));
@@ -293,9 +299,9 @@ impl Parser<'_> {
         node(span.start..end, Kind::Reports(Ask::At(step), name.into()))
     }
 
-    /// Reads the arguments of a function over reports or over trials, behind its bracket.
+    /// Reads the arguments of a function over reports or over trials, after its opening bracket.
     ///
-    /// `None` means that it can only be a function of the language, as in `min(1, 2)`.
+    /// Returns `None` if it can only be a function of the language, as in `min(1, 2)`.
     fn reduced(
         &mut self,
         word: &str,
@@ -324,6 +330,7 @@ impl Parser<'_> {
             self.at += 2;
             return node(span, kind).map(Some);
         }
+        // The argument is no metric, so this is a function of the language, as in `min(1, 2)`.
         if Function::named(word).is_some() {
             return Ok(None);
         }
@@ -340,7 +347,7 @@ impl Parser<'_> {
         Err(ExprError::new(span, message).hint(hint))
     }
 
-    /// Returns the text from here to the end of a single argument.
+    /// Returns the text from the current token to the end of a single argument.
     fn argument(&self) -> &str {
         let token = |at: usize| self.tokens.get(at).map(|(_, span)| span.start);
         let start = token(self.at).unwrap_or(self.text.len());
@@ -359,6 +366,7 @@ impl Parser<'_> {
         open: &Range<usize>,
         names: &Names,
     ) -> Result<Option<Node>, ExprError> {
+        // Several arguments: this is a function of the language, as in `min(1, 2)`.
         let Some(close) = self.end_of_single_argument() else {
             return Ok(None);
         };
@@ -377,7 +385,8 @@ impl Parser<'_> {
         node(span.start..end.end, Kind::Trials(reducer, column)).map(Some)
     }
 
-    /// Returns which token closes the bracket that is open, if one argument stands in it.
+    /// Returns the index of the token that closes the open bracket, if exactly one argument stands
+    /// in it.
     fn end_of_single_argument(&self) -> Option<usize> {
         let mut depth = 0;
         for (at, (token, _)) in self.tokens.iter().enumerate().skip(self.at) {
@@ -427,7 +436,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Goes one level down, unless that is too deep.
+    /// Parses one nesting level deeper. Fails beyond the maximum depth.
     fn nested(&mut self, span: &Range<usize>, inner: fn(&mut Self) -> Parsed) -> Parsed {
         self.nesting += 1;
         if self.nesting > DEEPEST {

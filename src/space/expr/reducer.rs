@@ -1,8 +1,8 @@
-//! Numbers that are made of the reports of a trial: `min(val_loss)`, `at_best(acc)`, `acc@10`.
+//! Numbers computed from the reports of a trial: `min(val_loss)`, `at_best(acc)`, `acc@10`.
 
 use crate::numerics::sample::Sample;
 
-/// Makes one number of several.
+/// A function that reduces several numbers to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reducer {
     /// The smallest finite value.
@@ -13,20 +13,21 @@ pub enum Reducer {
     Mean,
     /// The median of the finite values.
     Median,
-    /// The standard deviation of the finite values, with n − 1.
+    /// The sample standard deviation of the finite values, with n − 1. It is absent for a single
+    /// value.
     Std,
     /// The first value.
     First,
     /// The last value.
     Last,
-    /// The smallest or largest, whichever is good.
+    /// The smallest or largest value, according to the goal of the metric.
     Best,
-    /// How many values there are.
+    /// The number of values.
     Count,
 }
 
 impl Reducer {
-    /// Every reducer with its word.
+    /// All reducers with their names.
     pub const ALL: [(&'static str, Self); 9] = [
         ("min", Self::Min),
         ("max", Self::Max),
@@ -39,7 +40,7 @@ impl Reducer {
         ("count", Self::Count),
     ];
 
-    /// Finds a reducer by its word.
+    /// Returns the reducer with this name, or `None` if there is none.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL
@@ -48,7 +49,7 @@ impl Reducer {
             .map(|(_, reducer)| *reducer)
     }
 
-    /// Returns its word.
+    /// Returns the name of the reducer.
     #[must_use]
     pub fn word(self) -> &'static str {
         Self::ALL
@@ -57,9 +58,10 @@ impl Reducer {
             .map_or("", |(name, _)| name)
     }
 
-    /// Reduces numbers in the order they came; `None` if they do not give one.
+    /// Reduces numbers in the order of the reports. Returns `None` if there are too few (finite)
+    /// numbers.
     ///
-    /// `Best` needs to know what is good, so it gives none.
+    /// `Best` always returns `None`, because it depends on the goal of the metric.
     #[must_use]
     pub fn of(self, numbers: &[f64]) -> Option<f64> {
         let finite = || numbers.iter().copied().filter(|number| number.is_finite());
@@ -91,27 +93,27 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
     })
 }
 
-/// What an expression asks of the reports of a trial.
+/// A reference to the reports of a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ask {
-    /// One number made of all values of a metric.
+    /// A number reduced from all values of a metric.
     Reduce(Reducer),
-    /// The value in the report that counts.
+    /// The value of the metric in the report that counts for the objective.
     AtBest,
-    /// The value in the report at this step.
+    /// The value of the metric in the report at this step.
     At(f64),
 }
 
 impl Ask {
-    /// The function that asks for a value in the report that counts.
+    /// Name of the function for [`Ask::AtBest`].
     pub(super) const AT_BEST: &'static str = "at_best";
 
-    /// The words of all functions over the reports of a trial.
+    /// Names of all functions over the reports of a trial.
     pub(super) const WORDS: [&'static str; 10] = [
         "at_best", "best", "last", "first", "min", "max", "mean", "median", "std", "count",
     ];
 
-    /// Finds what is asked by the word of a function.
+    /// Returns the reference that a function name stands for, or `None` if there is none.
     pub(super) fn named(word: &str) -> Option<Self> {
         if word == Self::AT_BEST {
             Some(Self::AtBest)
@@ -120,7 +122,7 @@ impl Ask {
         }
     }
 
-    /// Writes what is asked of a metric: `min(val_loss)`, `acc@10`.
+    /// Formats the reference to a metric: `min(val_loss)`, `acc@10`.
     #[must_use]
     pub fn of(self, name: &str) -> String {
         match self {

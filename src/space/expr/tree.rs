@@ -1,4 +1,4 @@
-//! The parsed form of an expression.
+//! Syntax tree of an expression.
 
 use super::Expr;
 use super::function::Function;
@@ -6,11 +6,11 @@ use super::reducer::{Ask, Reducer};
 use crate::space::{Name, Value};
 use std::ops::Range;
 
-/// A part of an expression and where it stands.
+/// A node of the syntax tree with its byte range in the text.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) span: Range<usize>,
-    /// How many parts are nested in it at most; bounds every recursion over the tree.
+    /// Height of the tree below this node; 0 for a leaf. Bounds every recursion over the tree.
     pub(super) depth: usize,
     pub(super) kind: Kind,
 }
@@ -22,18 +22,20 @@ pub(super) enum Kind {
     List(Vec<Node>),
     Not(Box<Node>),
     Negate(Box<Node>),
-    /// `and` over two or more.
+    /// `and` over two or more operands.
     All(Vec<Node>),
-    /// `or` over two or more.
+    /// `or` over two or more operands.
     Any(Vec<Node>),
     Arithmetic(Operator, Box<Node>, Box<Node>),
-    /// `a < b <= c`: a first operand, and comparisons that each go on from the operand before.
+    /// `a < b <= c`: the first operand, then pairs of an operator and an operand. Each operator
+    /// compares with the operand before it.
     Compare(Box<Node>, Vec<(Comparison, Node)>),
     Call(Function, Vec<Node>),
     Index(Box<Node>, Box<Node>),
-    /// `min(val_loss)`, `val_loss@10`: a number made of the reports of one trial.
+    /// `min(val_loss)`, `val_loss@10`: a number computed from the reports of one trial.
     Reports(Ask, Name),
-    /// `mean(lr * 10)`: a number made of what the column is in each of several trials.
+    /// `mean(lr * 10)`: a number computed from the values of the inner expression in several
+    /// trials.
     Trials(Reducer, Expr),
 }
 
@@ -61,7 +63,7 @@ pub(super) enum Comparison {
 }
 
 impl Node {
-    /// Calls `each` for this part and all parts within, from left to right.
+    /// Calls `each` for this node and all its descendants, parents first and from left to right.
     pub(super) fn visit<'a>(&'a self, each: &mut dyn FnMut(&'a Self)) {
         each(self);
         for child in self.children() {
@@ -69,7 +71,7 @@ impl Node {
         }
     }
 
-    /// Returns the parts directly within.
+    /// Returns the direct children.
     pub(super) fn children(&self) -> Vec<&Self> {
         match &self.kind {
             Kind::Literal(_) | Kind::Name(_) | Kind::Reports(..) | Kind::Trials(..) => Vec::new(),
@@ -85,7 +87,7 @@ impl Node {
     }
 }
 
-/// Returns every `name == constant`, `name != constant` and `name in [constants]` below `root`.
+/// Returns every `name == constant`, `name != constant` and `name in [constants]` in the tree.
 pub(super) fn equalities(root: &Node) -> Vec<(Name, Value, Range<usize>)> {
     let mut found = Vec::new();
     root.visit(&mut |node| {

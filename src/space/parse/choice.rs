@@ -1,4 +1,4 @@
-//! Values, choices among them, and choices among rows.
+//! Reads values, choices among values, and choices among rows.
 
 use super::Body;
 use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Section, Span, Table};
@@ -6,7 +6,8 @@ use crate::space::choice::Cases;
 use crate::space::{Name, Value};
 use std::collections::HashMap;
 
-/// Reads a constant value; arrays become lists.
+/// Reads a constant value. Arrays become lists. Reports values that are not finite, dates and
+/// tables.
 pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<Value> {
     match &node.value {
         NodeValue::Text(text) => Some(Value::Text(text.as_str().into())),
@@ -41,7 +42,7 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
     }
 }
 
-/// Reads `x = [...]`.
+/// Reads a choice written as an array: `x = [...]`. All values are equally probable.
 pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Body> {
     let values = distinct(name, items, span, d)?;
     let (cases, ordered) = (Cases::even(values.len()), ascending(&values));
@@ -52,7 +53,7 @@ pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics
     })
 }
 
-/// Reads `choice`, `weights` and `ordered`.
+/// Reads the keys `choice`, `weights` and `ordered`.
 pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -> Option<Body> {
     let node = section.take("choice");
     let ordered = section.take_bool("ordered", d);
@@ -75,10 +76,10 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
     })
 }
 
-/// The names that rows set, each with its place, and the rows.
+/// Names that the rows set, each with its span, and the rows.
 type RowsBody = (Vec<(Name, Span)>, Body);
 
-/// Reads `rows` and `weights`.
+/// Reads the keys `rows` and `weights`. The first row determines the names.
 pub(super) fn rows(
     name: &str,
     prefix: &str,
@@ -153,6 +154,7 @@ pub(super) fn rows(
     ))
 }
 
+/// Reads one row, which must set the same names as the first.
 fn row(
     name: &str,
     first: &Table,
@@ -184,7 +186,7 @@ fn row(
         .collect()
 }
 
-/// Reads weights for `count` cases.
+/// Reads the weights of `count` cases. Without weights all cases are equally probable.
 fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -> Option<Cases> {
     let Some(node) = weights else {
         return (count > 0).then(|| Cases::even(count));
@@ -212,6 +214,7 @@ fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -
         d.push(error("wrong number of weights").at(node.span.clone(), label));
         return None;
     }
+    // Scaled down, because the plain sum of weights near 1e300 could overflow.
     let total = weights.iter().map(|weight| weight / 1e3).sum::<f64>() * 1e3;
     if total <= 0.0 {
         d.push(
@@ -230,6 +233,7 @@ fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -
     Some(Cases::weighted(&weights))
 }
 
+/// Reads values and reports duplicates.
 fn distinct(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Vec<Value>> {
     if items.is_empty() {
         let message = format!("the choice of `{name}` is empty");
@@ -269,6 +273,7 @@ fn duplicate(what: &str, span: &Span, earlier: Span) -> Diagnostic {
         .hint("leave one out; to draw it more often give `weights`")
 }
 
+/// Returns whether all values are numbers in strictly ascending order.
 fn ascending(values: &[Value]) -> bool {
     let numbers: Option<Vec<f64>> = values.iter().map(Value::as_f64).collect();
     numbers.is_some_and(|numbers| numbers.is_sorted_by(|a, b| a < b))

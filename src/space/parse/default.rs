@@ -1,4 +1,4 @@
-//! Default values, as far as the range is known.
+//! Reads default values and checks them as far as the range is known.
 
 use super::choice;
 use super::link::Linker;
@@ -7,7 +7,8 @@ use crate::space::Value;
 use crate::space::param::{Origin, Param};
 
 impl Linker {
-    /// Reads a default value as far as the range is known.
+    /// Reads the default of a parameter and checks it against the known range. Returns one value
+    /// per target, or nothing after reporting a mistake.
     pub(super) fn default(&self, param: &Param, node: &Node, d: &mut Diagnostics) -> Vec<Value> {
         if let Origin::Rows { rows, .. } = &param.origin {
             return self.default_row(param, rows, node, d);
@@ -53,6 +54,7 @@ impl Linker {
                     .into_iter()
                     .collect()
             }
+            // A single value is the default of every draw of a repeated parameter.
             (true, one, _) => accept(one, &node.span, d)
                 .map(|one| Value::List(vec![one]))
                 .into_iter()

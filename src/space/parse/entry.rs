@@ -1,4 +1,4 @@
-//! One parameter written as a table: which keys it may have, and what they make of it.
+//! Reads one parameter that is written as a table, and checks its combination of keys.
 
 use super::quote::Quote;
 use super::table::{self, Place};
@@ -10,7 +10,7 @@ use crate::source::{
 use crate::space::real::DIGITS;
 use crate::space::{Name, Value};
 
-/// What a table describes.
+/// Type of parameter that a table describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Range,
@@ -21,7 +21,7 @@ pub(super) enum Family {
     Rows,
 }
 
-/// The keys that say what a table describes, the most telling first.
+/// Keys that determine the family of a table, in order of precedence.
 const MAIN: &[(&str, Family)] = &[
     ("choice", Family::Choice),
     ("rows", Family::Rows),
@@ -38,7 +38,7 @@ pub(super) const MAIN_KEYS: &[&str] = &[
 
 const BOUND: Takes = Takes::Either(&[Takes::Number, Takes::Text]);
 
-/// All keys, with what they go with.
+/// All keys of a parameter, with the families that accept them.
 const KEYS: &[(Opt, &[Family])] = &[
     (
         Opt::new(
@@ -198,7 +198,7 @@ pub(crate) fn options() -> impl Iterator<Item = Opt> {
     KEYS.iter().map(|(option, _)| *option)
 }
 
-/// Returns what a table describes, with the key that says so; `None` for a group.
+/// Returns the family of a table and the key that determines it; `None` for a group.
 pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
     let has = |main: &str| table.get(main).is_some_and(|node| !super::is_table(node));
     MAIN.iter()
@@ -206,7 +206,7 @@ pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
         .map(|(main, family)| (*family, *main))
 }
 
-/// Returns whether a key only modifies what others describe.
+/// Returns whether a key only modifies a parameter that other keys describe, such as `log`.
 pub(super) fn is_modifier(key: &str) -> bool {
     key != "when"
         && KEYS
@@ -215,7 +215,7 @@ pub(super) fn is_modifier(key: &str) -> bool {
         && !MAIN_KEYS.contains(&key)
 }
 
-/// Reads a parameter and, for a choice, its branches.
+/// Reads a parameter and, for a choice, its branches. Appends the drafts to `drafts`.
 pub(super) fn read(
     name: Name,
     key: Key,
@@ -309,6 +309,7 @@ pub(super) fn read(
     let broken = body.is_none();
     draft.body = body.unwrap_or(Body::Broken);
     drafts.push(draft);
+    // Branches come after the draft of the choice, since they depend on it.
     for (entry, node) in branches {
         if family != Family::Choice || repeated {
             let message = format!("`{name}` cannot have branches");
@@ -325,7 +326,7 @@ pub(super) fn read(
 }
 
 fn is_branch(node: &Node, key: &str) -> bool {
-    // No key takes a table but the default of paired rows.
+    // Only the default of paired rows may be a table.
     super::is_table(node) && key != "default"
 }
 
@@ -343,6 +344,7 @@ fn branch(
     };
     let value = values.iter().find(|value| value.to_string() == key.name);
     let Some(value) = value else {
+        // After a mistake in the choice its values are unknown, so the branch cannot be judged.
         if !broken {
             let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
             let message = format!("`{}` is not one of the choices of `{switch}`", key.name);

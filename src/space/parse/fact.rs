@@ -1,5 +1,4 @@
-//! What is known about names before any configuration is drawn, and checks of expressions against
-//! it.
+//! Facts about names that hold in every configuration, and checks of expressions against them.
 
 use super::link::Linker;
 use super::names;
@@ -8,17 +7,19 @@ use crate::source::{Diagnostic, Diagnostics};
 use crate::space::expr::{Hull, Type};
 use crate::space::{Name, Value};
 
-/// What is known about a name before any configuration is drawn.
+/// Facts about a name that hold in every configuration.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fact {
-    /// `None` until something sets it.
+    /// Type of the values; `None` until an entry that sets the name was linked.
     pub(super) kind: Option<Type>,
-    /// The numbers between which it lies; `None` if it is none or that is not known.
+    /// Bounds on the value; `None` if it is not a number or no bounds are known.
     pub(super) hull: Option<Hull>,
     pub(super) whole: bool,
-    /// All it can be, if that is a list of choices.
+    /// All possible values of a choice, row column or constant; `None` for ranges and derived
+    /// values.
     pub(super) values: Option<Vec<Value>>,
-    /// Something about it was wrong and has been reported; nothing that uses it is judged.
+    /// Whether an entry of this name has a reported mistake. Expressions that use the name are then
+    /// not checked.
     pub(super) broken: bool,
 }
 
@@ -49,7 +50,7 @@ impl Fact {
         }
     }
 
-    /// Joins what two branches say about one name.
+    /// Merges the facts of another entry that sets the same name in another branch.
     pub(super) fn join(&mut self, other: Self) {
         let Some(kind) = self.kind else {
             *self = other;
@@ -84,7 +85,8 @@ impl Linker {
             .is_whole(&|name| self.fact(name).is_some_and(|fact| fact.whole))
     }
 
-    /// Checks an expression; `None` after reporting what is wrong.
+    /// Checks an expression and returns its type. Returns `None` after reporting a mistake, or if
+    /// the expression uses a broken name.
     pub(super) fn check(
         &self,
         key: &str,
@@ -120,7 +122,7 @@ impl Linker {
         Some(found)
     }
 
-    /// Reports comparisons with a string that a choice never is.
+    /// Reports comparisons of a choice with a string that is not among its values.
     fn check_literals(&self, quote: &Quote, d: &mut Diagnostics) {
         for (name, value, place) in quote.expr.equalities() {
             let (Value::Text(text), Some(values)) = (

@@ -1,4 +1,5 @@
-//! Looks at all parameters together: names, types, order of dependencies, default values, axes.
+//! Combines all parameters into a space: resolves names, checks types, sorts by dependencies, reads
+//! defaults, and lays out the axes.
 
 use super::fact::Fact;
 use super::quote::Quote;
@@ -12,12 +13,12 @@ use crate::space::param::{Bound, Bounds, Condition, Origin, Param, Repeat};
 use crate::space::{Axis, AxisKind, Name, Space};
 use std::collections::HashMap;
 
-/// A longer list than this is hardly searched.
+/// Maximum length of a repeated parameter. A longer list can hardly be searched.
 const MOST_REPEATS: f64 = 1000.0;
-/// More dimensions than this nobody searches.
+/// Maximum number of dimensions of a space. A larger number is a mistake.
 const MOST_AXES: usize = 10_000;
 
-/// Makes a space of what was read.
+/// Makes a space from the drafts and constraints. Returns `None` if a draft has a mistake.
 pub(super) fn link(
     mut drafts: Vec<Draft>,
     constraints: Vec<(Name, Quote)>,
@@ -43,7 +44,7 @@ pub(super) fn link(
         made[*at] = linker.param(&mut drafts[*at], d);
     }
     let constraints = linker.constraints(constraints, d);
-    // Axes go in the order of the file.
+    // Axes follow the order of the file, not the order of dependencies.
     let mut axes = Vec::new();
     for param in made.iter_mut().flatten() {
         lay_axes(param, &mut axes);
@@ -59,7 +60,7 @@ pub(super) fn link(
     })
 }
 
-/// What the drafts are put together with.
+/// State of linking: the names and the facts collected so far.
 pub(super) struct Linker {
     pub(super) names: Vec<Name>,
     pub(super) index: HashMap<Name, usize>,
@@ -68,14 +69,15 @@ pub(super) struct Linker {
 }
 
 impl Linker {
-    /// Makes a parameter of a draft and notes what is known about its names; `None` after reporting
-    /// what is wrong.
+    /// Makes a parameter from a draft and records the facts about its names. Returns `None` after
+    /// reporting mistakes.
     fn param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
         let before = d.list.len();
         let conditions = self.conditions(draft, d);
         let body = std::mem::replace(&mut draft.body, Body::Broken);
         let (origin, facts) = match self.origin(&draft.name, body, draft.repeat.as_ref(), d) {
             Some(found) => found,
+            // A broken fact keeps expressions that use the name from causing further errors.
             None => (
                 None,
                 draft.targets.iter().map(|_| Fact::of_broken()).collect(),
@@ -98,6 +100,7 @@ impl Linker {
             default: Vec::new(),
         };
         self.axes = self.axes.saturating_add(width(&param));
+        // Reported only once, by the parameter that crosses the limit.
         if self.axes > MOST_AXES && self.axes - width(&param) <= MOST_AXES {
             let message = format!("the space has more than {MOST_AXES} dimensions");
             d.push(
@@ -132,7 +135,8 @@ impl Linker {
         conditions.into_iter().collect()
     }
 
-    /// Finds where values come from, and what is known about each name that is set.
+    /// Determines the origin of the values, and the facts about each name that the draft sets. The
+    /// outer result is `None` if nothing is known; the inner if only the facts are.
     fn origin(
         &self,
         name: &Name,
@@ -197,9 +201,12 @@ impl Linker {
         Some((origin, vec![list]))
     }
 
+    /// Determines the bounds of a range, and the facts about its values.
     fn range(&self, draft: RangeDraft, d: &mut Diagnostics) -> (Option<Bounds>, Fact) {
         let mut shape = draft.shape;
         let quoted = |end: &Option<End>| matches!(end, Some(End::Expr(_)));
+        // A bound that is a number has determined `whole` already. Of two expressions, both must be
+        // integers.
         if shape.whole && quoted(&draft.min) && quoted(&draft.max) {
             let whole = |end: &Option<End>| {
                 if let Some(End::Expr(quote)) = end {
@@ -241,6 +248,7 @@ impl Linker {
             Some(End::Expr(quote)) => self.hull(quote),
         };
         let (min, max) = (hull_of(&draft.min), hull_of(&draft.max));
+        // The widest range: from the smallest possible `min` to the largest possible `max`.
         let outer = match shape.bell {
             None => min
                 .zip(max)
@@ -263,6 +271,8 @@ impl Linker {
         (sound.then_some(bounds), fact)
     }
 
+    /// Checks the length of a repeated parameter. It must be an integer with a known maximum, since
+    /// every draw needs an axis.
     fn repeat(&self, name: &Name, quote: &Quote, d: &mut Diagnostics) -> Option<Repeat> {
         self.check("repeat", quote, Some(Type::Number), d)?;
         let error = |message: String, label: &str| {
@@ -304,6 +314,7 @@ impl Linker {
         })
     }
 
+    /// Checks the constraints and returns the valid ones.
     fn constraints(
         &self,
         constraints: Vec<(Name, Quote)>,
@@ -327,7 +338,7 @@ impl Linker {
     }
 }
 
-/// Returns how many axes a parameter needs.
+/// Returns the number of axes that a parameter needs.
 fn width(param: &Param) -> usize {
     match &param.origin {
         Origin::Fixed(_) | Origin::Derived(_) => 0,
@@ -339,6 +350,7 @@ fn width(param: &Param) -> usize {
     }
 }
 
+/// Appends the axes of a parameter and records their range.
 fn lay_axes(param: &mut Param, axes: &mut Vec<Axis>) {
     let start = axes.len();
     let kind = match &param.origin {

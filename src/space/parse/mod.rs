@@ -1,8 +1,8 @@
-//! From the tables `[space]` and `[constraints]` to a [`Space`].
+//! Parses the tables `[space]` and `[constraints]` into a [`Space`].
 //!
-//! First every entry is read on its own into a [`Draft`] (`table`, `entry`, `range`, `choice`),
-//! then `link` looks at them together: names, types, order of dependencies. Whatever is wrong is
-//! reported and reading goes on, so that all mistakes are found at once.
+//! First every entry is read separately into a [`Draft`] (`table`, `entry`, `range`, `choice`).
+//! Then `link` combines the drafts: it resolves names, checks types and sorts by dependencies.
+//! Parsing continues after a mistake, so that all mistakes are reported at once.
 
 mod choice;
 mod default;
@@ -26,10 +26,10 @@ use crate::source::{Diagnostic, Diagnostics, Level, Node, NodeValue, Section, Sp
 use quote::Quote;
 use range::RangeDraft;
 
-/// More parameters than this nobody writes.
+/// Maximum number of entries in a space. A larger number is a mistake.
 const MOST_PARAMS: usize = 10_000;
 
-/// Reads a whole space.
+/// Reads the complete space. Returns `None` after reporting mistakes.
 pub(super) fn space(
     space: Section,
     constraints: Option<Section>,
@@ -53,17 +53,17 @@ pub(super) fn space(
     space.filter(|_| sound)
 }
 
-/// Sorts remarks by the place they are about.
+/// Sorts diagnostics by the position of their primary labels.
 pub(super) fn in_order_of_the_file(remarks: &mut [Diagnostic]) {
     remarks.sort_by_key(|remark| remark.labels.first().map_or(0, |(span, _)| span.start));
 }
 
-/// An entry of the space as it is read, before it is known what the names in it are.
+/// An entry of the space as read, before the names in it are resolved.
 struct Draft {
     name: Name,
-    /// Where its key stands.
+    /// Span of its key in the file.
     key: Span,
-    /// The names it sets, each with its place.
+    /// Names that the entry sets, each with its span.
     targets: Vec<(Name, Span)>,
     conditions: Vec<Wish>,
     body: Body,
@@ -71,16 +71,16 @@ struct Draft {
     default: Option<Node>,
 }
 
-/// When a draft exists.
+/// Condition under which a draft is active, before its names are resolved.
 #[derive(Clone)]
 enum Wish {
     Branch { switch: Name, value: Value },
     When(Quote),
 }
 
-/// Where the values of a draft come from.
+/// Origin of the values of a draft.
 enum Body {
-    /// Something was wrong and has been reported.
+    /// The entry has a mistake that was already reported.
     Broken,
     Fixed(Value),
     Derived(Quote),

@@ -1,4 +1,4 @@
-//! Names: who sets them, who needs them, and which do not exist.
+//! Resolution of names: the entries that set and use them, and unknown names.
 
 use super::quote::Quote;
 use super::range::End;
@@ -7,7 +7,7 @@ use crate::source::{Diagnostic, Diagnostics, Span};
 use crate::space::Name;
 use std::collections::{HashMap, HashSet};
 
-/// Lists all names that are set, in the order of the file.
+/// Returns all names that entries set, each once, in the order of the file.
 pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
     let mut seen = HashSet::new();
     let targets = drafts.iter().flat_map(|draft| &draft.targets);
@@ -18,7 +18,7 @@ pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
         .collect()
 }
 
-/// Finds for each name the drafts that set it.
+/// Returns for each name the indices of the drafts that set it.
 pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec<usize>> {
     let mut setters = vec![Vec::new(); index.len()];
     for (at, draft) in drafts.iter().enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec
     setters
 }
 
-/// Reports names that are set twice in one configuration.
+/// Reports names that two entries may set in the same configuration.
 pub(super) fn find_clashes(
     drafts: &[Draft],
     names: &[Name],
@@ -59,7 +59,8 @@ pub(super) fn find_clashes(
     }
 }
 
-/// Returns whether two drafts stand in different branches of one choice.
+/// Returns whether two drafts stand in different branches of one choice, so that they exclude each
+/// other.
 fn exclude(a: &Draft, b: &Draft) -> bool {
     a.conditions.iter().any(|a| {
         b.conditions.iter().any(|b| match (a, b) {
@@ -78,7 +79,7 @@ fn exclude(a: &Draft, b: &Draft) -> bool {
     })
 }
 
-/// Lists the expressions of a draft with the key each stands under.
+/// Returns the expressions of a draft, each with its key.
 fn quotes(draft: &Draft) -> Vec<(&'static str, &Quote)> {
     let mut quotes = Vec::new();
     for condition in &draft.conditions {
@@ -101,7 +102,7 @@ fn quotes(draft: &Draft) -> Vec<(&'static str, &Quote)> {
     quotes
 }
 
-/// Finds the drafts that one depends on; reports names that do not exist.
+/// Returns the indices of the drafts that a draft depends on, sorted. Reports unknown names.
 pub(super) fn needs(
     draft: &Draft,
     index: &HashMap<Name, usize>,
@@ -136,10 +137,12 @@ pub(super) fn needs(
     needs
 }
 
-/// After so many remarks no more words are looked for that may have been meant.
+/// Number of diagnostics after which unknown names get no "did you mean", and number of recent
+/// diagnostics searched for duplicates. Bounds the time for files with many mistakes.
 const ENOUGH: usize = 200;
 
-/// Adds a remark unless it is there: the `when` of a group is read once for each of its parameters.
+/// Adds a diagnostic unless it is among the recent ones. The `when` of a group is checked once for
+/// each of its parameters, so its mistakes would be repeated.
 pub(super) fn report_once(d: &mut Diagnostics, remark: Diagnostic) {
     if !d
         .list
@@ -155,6 +158,7 @@ pub(super) fn report_once(d: &mut Diagnostics, remark: Diagnostic) {
 pub(super) fn unknown_name(name: &str, span: Span, names: &[Name]) -> Diagnostic {
     let remark = Diagnostic::error("unknown-name", format!("there is no parameter `{name}`"))
         .at(span, "unknown");
+    // Without backticks, `weight-decay` reads as `weight` minus `decay`.
     let dashed = names
         .iter()
         .find(|known| known.contains('-') && known.split('-').next() == Some(name));

@@ -1,11 +1,11 @@
-//! The order in which parameters can be settled: each after all it depends on.
+//! Topological order of the parameters: each after all parameters it depends on.
 
 use super::Draft;
 use crate::source::{Diagnostic, Diagnostics};
 use std::collections::BTreeSet;
 
-/// Sorts drafts so that each comes after those it `needs`, otherwise in the order of the file. What
-/// stands in a circle is reported and left out.
+/// Sorts drafts topologically by `needs`, otherwise in the order of the file. Drafts in a
+/// dependency cycle, and drafts that depend on one, are left out; one cycle is reported.
 pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut needed_by = vec![Vec::new(); drafts.len()];
@@ -33,13 +33,14 @@ pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics)
     order
 }
 
-/// Describes one circle among the drafts that still miss something.
+/// Returns the error that describes one cycle among the drafts with unmet dependencies.
 fn circle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnostic {
     let mut path: Vec<usize> = Vec::new();
     let mut at = missing.iter().position(|missing| *missing > 0).unwrap_or(0);
     while !path.contains(&at) {
         path.push(at);
-        // What misses something needs another that does.
+        // A draft with unmet dependencies needs at least one other such draft, so the walk ends in
+        // a cycle.
         at = needs[at]
             .iter()
             .copied()

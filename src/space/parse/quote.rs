@@ -1,21 +1,22 @@
-//! An expression as it stands in the file.
+//! An expression with its position in the file.
 
 use super::wrong_type;
 use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Span};
 use crate::space::expr::{Expr, ExprError};
 use std::ops::Range;
 
-/// An expression and where it stands.
+/// An expression with its position in the file.
 #[derive(Clone)]
 pub(super) struct Quote {
     pub(super) expr: Expr,
     span: Span,
-    /// Where its text begins, if the file has it letter by letter.
+    /// Offset of the expression's text in the file. `None` if the text is written with escapes, so
+    /// that offsets in it do not correspond to the file.
     start: Option<usize>,
 }
 
 impl Quote {
-    /// Reads the expression of `key`.
+    /// Reads the expression of the option `key`. Returns `None` after reporting a mistake.
     pub(super) fn read(key: &str, node: &Node, d: &mut Diagnostics) -> Option<Self> {
         let NodeValue::Text(text) = &node.value else {
             d.push(wrong_type(key, "an expression in quotes", node));
@@ -35,7 +36,7 @@ impl Quote {
         }
     }
 
-    /// Makes an expression of a number that stands at `span`.
+    /// Makes a constant expression from an integer written at `span`.
     pub(super) fn constant(number: i64, span: &Span) -> Option<Self> {
         let expr = Expr::parse(&number.to_string()).ok()?;
         Some(Self {
@@ -45,17 +46,17 @@ impl Quote {
         })
     }
 
-    /// Returns the place in the file of a part of the expression.
+    /// Returns the span in the file of a part of the expression.
     pub(super) fn place(&self, part: &Range<usize>) -> Span {
         place(self.start, &self.span, part)
     }
 
-    /// Returns the place of the whole value.
+    /// Returns the span of the whole value.
     pub(super) fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Makes the remark about a mistake in it.
+    /// Makes the diagnostic for a mistake in the expression.
     pub(super) fn remark(&self, error: &ExprError, key: &str) -> Diagnostic {
         remark(error, self.place(&error.span), key)
     }
@@ -72,7 +73,7 @@ fn remark(error: &ExprError, span: Span, key: &str) -> Diagnostic {
 
 fn place(start: Option<usize>, whole: &Span, part: &Range<usize>) -> Span {
     match start {
-        // An empty place at the end is shown as a caret behind the last letter.
+        // An empty range at the end is widened to one byte, so that a caret appears after the text.
         Some(start) => start + part.start..start + part.end.max(part.start + 1),
         None => whole.clone(),
     }

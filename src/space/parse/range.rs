@@ -1,27 +1,27 @@
-//! Ranges: bounds, logarithm, step, digits, mean and deviation.
+//! Reads ranges: bounds, logarithm, step, digits, mean and standard deviation.
 
 use super::quote::Quote;
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
 use crate::space::decimal::MOST_DIGITS;
 use crate::space::domain::{Domain, Fault, Shape};
 
-/// A range as it is read; bounds that are expressions are not known yet.
+/// A range as read. Bounds that are expressions are not evaluated yet.
 pub(super) struct RangeDraft {
     pub(super) min: Option<End>,
     pub(super) max: Option<End>,
-    /// `whole` is settled later if both bounds are expressions.
+    /// If both bounds are expressions, `whole` is determined when names are resolved.
     pub(super) shape: Shape,
-    /// The range itself, if both bounds are numbers.
+    /// Domain of the range if no bound is an expression.
     pub(super) domain: Option<Domain>,
 }
 
-/// A bound of a range.
+/// One bound of a range.
 pub(super) enum End {
     Number { number: f64, whole: bool },
     Expr(Quote),
 }
 
-/// The entries of a table, to be shown again.
+/// Entries of the table as written, for hints that quote them.
 pub(super) struct Written {
     pub(super) inline: bool,
     pub(super) entries: Vec<(Key, Node)>,
@@ -36,7 +36,7 @@ impl End {
     }
 }
 
-/// Reads the keys of a range.
+/// Reads the keys of a range. Returns `None` after reporting mistakes.
 pub(super) fn read(
     name: &str,
     key: &Key,
@@ -107,10 +107,10 @@ pub(super) fn read(
     })
 }
 
-/// What is found where a bound may stand.
+/// Result of reading a bound.
 enum Given {
     Nothing,
-    /// Something wrong, already reported.
+    /// The value is not a bound; the mistake was already reported.
     Wrong,
     End(End),
 }
@@ -160,7 +160,8 @@ fn not_finite(key: &str, node: &Node) -> Diagnostic {
         .at(node.span.clone(), format!("this is {}", node.written))
 }
 
-/// Integers: no bound is a float, nor is the step. Two expressions are looked at later.
+/// Returns whether a range consists of integers: no bound and no step is a float. If both bounds
+/// are expressions, the result is preliminary.
 fn is_whole(min: &Given, max: &Given, step: Option<&Node>) -> bool {
     let float = |given: &Given| matches!(given, Given::End(End::Number { whole: false, .. }));
     !(float(min)
@@ -280,7 +281,7 @@ impl Written {
             .map(|(_, node)| node)
     }
 
-    /// Writes the table again with `min` and `max` exchanged.
+    /// Formats the table with `min` and `max` exchanged, for a hint.
     fn swapped(&self) -> String {
         let write = |(key, node): &(Key, Node)| {
             let other = match key.name.as_str() {
@@ -299,6 +300,7 @@ impl Written {
                 }
             )
         };
+        // A table under a header is not quoted as a whole, only its bounds.
         let bounds_only =
             |(key, _): &&(Key, Node)| self.inline || key.name == "min" || key.name == "max";
         let entries: Vec<_> = self.entries.iter().filter(bounds_only).map(write).collect();

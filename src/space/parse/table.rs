@@ -8,23 +8,23 @@ use crate::source::{
 };
 use crate::space::Name;
 
-/// Where a table of parameters stands.
+/// Context of a table of parameters.
 #[derive(Clone, Default)]
 pub(super) struct Place {
-    /// What its names begin with: `model.`
+    /// Prefix of the names in the table: `model.`
     pub(super) prefix: String,
-    /// What must hold for all in it.
+    /// Conditions that apply to all entries in the table.
     pub(super) conditions: Vec<Wish>,
 }
 
-/// Reads all entries of `[space]`.
+/// Reads all entries of `[space]` into drafts.
 pub(super) fn read(mut space: Section, d: &mut Diagnostics) -> Vec<Draft> {
     let mut drafts = Vec::new();
     parameters(space.take_rest(), &Place::default(), &mut drafts, d);
     drafts
 }
 
-/// Reads the parameters of a table.
+/// Reads the parameters of a table and appends them to `drafts`.
 pub(super) fn parameters(
     entries: Vec<(Key, Node)>,
     place: &Place,
@@ -52,6 +52,8 @@ fn parameter(key: Key, node: Node, place: &Place, drafts: &mut Vec<Draft>, d: &m
             None if is_group(&table) => group(&name, table, place, drafts, d),
             None => {
                 d.push(rangeless(&name, &key, &table));
+                // The broken draft keeps the name known, so that expressions with it are not
+                // reported as well.
                 drafts.push(draft(name, key.span, place, Body::Broken));
             }
         },
@@ -66,7 +68,7 @@ fn parameter(key: Key, node: Node, place: &Place, drafts: &mut Vec<Draft>, d: &m
     }
 }
 
-/// Makes a draft of a parameter that sets its own name.
+/// Makes a draft of a parameter that sets only its own name.
 pub(super) fn draft(name: Name, key: Span, place: &Place, body: Body) -> Draft {
     let targets = vec![(name.clone(), key.clone())];
     Draft {
@@ -89,10 +91,11 @@ fn group(name: &Name, table: Table, place: &Place, drafts: &mut Vec<Draft>, d: &
     parameters(entries, &place, drafts, d);
 }
 
-/// Reads the `when` of a group or branch, which then holds for all in it; returns the other
-/// entries.
+/// Removes the `when` of a group or branch and adds it to the conditions of `place`, so that it
+/// applies to all entries in the table. Returns the other entries.
 pub(super) fn take_when(table: Table, place: &mut Place, d: &mut Diagnostics) -> Vec<(Key, Node)> {
     let mut entries = table.entries;
+    // A parameter may itself be called `when`; then its value is not a text.
     let is_when =
         |(key, node): &(Key, Node)| key.name == "when" && matches!(node.value, NodeValue::Text(_));
     if let Some(at) = entries.iter().position(is_when) {
@@ -104,18 +107,22 @@ pub(super) fn take_when(table: Table, place: &mut Place, d: &mut Diagnostics) ->
     entries
 }
 
-/// Returns whether a table without `min`, `choice`… was meant as a group of parameters.
+/// Returns whether a table without `min`, `choice` and so on is a group of parameters, and not one
+/// parameter with a mistake.
 fn is_group(table: &Table) -> bool {
+    // A modifier such as `log` belongs to one parameter whose range is missing.
     let modified = table
         .entries
         .iter()
         .any(|(key, node)| !super::is_table(node) && entry::is_modifier(&key.name));
     let scalar = |node: &Node| !matches!(node.value, NodeValue::Table(_) | NodeValue::Array(_));
+    // In an inline table, a key similar to `min` or `choice` is probably a typing error.
     let misspelt = table.inline
         && table.entries.iter().any(|(key, node)| {
             !super::is_table(node)
                 && diagnostic::nearest(&key.name, entry::MAIN_KEYS.iter().copied()).is_some()
         });
+    // An inline table of scalars is probably a parameter with a mistake.
     let empty = table.entries.iter().all(|(_, node)| scalar(node)) && table.inline;
     !(table.entries.is_empty() || modified || misspelt || empty)
 }
@@ -146,7 +153,7 @@ fn rangeless(name: &str, key: &Key, table: &Table) -> Diagnostic {
     }
 }
 
-/// Says why a key cannot be the name of a parameter.
+/// Returns the reason why a key cannot be the name of a parameter, or `None` if it can.
 pub(super) fn unusable(name: &str) -> Option<&'static str> {
     let bad =
         |letter: char| letter.is_control() || letter.is_whitespace() || "={}[]`".contains(letter);

@@ -1,4 +1,4 @@
-//! What the space language means.
+//! Tests of the meaning of the space language.
 
 mod mistakes;
 
@@ -41,7 +41,7 @@ fn space(text: &str) -> Space {
     space.unwrap()
 }
 
-/// All that is said about a text, as a terminal shows it.
+/// Returns all diagnostics about a text as a terminal shows them.
 fn complaints(text: &str) -> String {
     let source = Source {
         name: "sweep.toml".into(),
@@ -55,7 +55,7 @@ fn complaints(text: &str) -> String {
         .join("\n\n")
 }
 
-/// The codes of all errors, in order.
+/// Returns the codes of all diagnostics, in order.
 fn codes(text: &str) -> Vec<&'static str> {
     read(text).2.list.iter().map(|found| found.code).collect()
 }
@@ -402,8 +402,8 @@ mod properties {
     use crate::space::{Refusal, Space};
     use proptest::prelude::*;
 
-    /// One entry of a space by its number: every row of the language, some depending on earlier
-    /// ones.
+    /// Returns one entry of a space by its number: every type of entry in the language, some
+    /// depending on earlier entries.
     fn entry(kind: u8, at: usize, width: u8) -> String {
         let name = format!("p{at}");
         let width = i64::from(width);

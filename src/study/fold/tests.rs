@@ -589,6 +589,6 @@ fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
     };
     assert_eq!(happens(5000, edited.clone(), Some(3_996_000_000)), 10);
     assert_eq!(happens(5003, closed(), None), 13);
-    // What an earlier version wrote does not say where a run begins.
+    // Journals of an earlier version do not mark where a run begins.
     assert_eq!(happens(9000, edited, None), 13);
 }

@@ -1,4 +1,4 @@
-//! `[capture]`: regular expressions over the output of programs that only print.
+//! `[capture]`: regular expressions that extract metrics from the program's output.
 
 use super::within;
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source};
@@ -41,7 +41,7 @@ pub(super) fn read(
     captures
 }
 
-/// The last line of the parser's picture says what is wrong.
+/// Returns the last line of the regex parser's message, which states the mistake.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `[executor]`: where trials run.
+//! `[executor]`: the executor that runs the trials.
 
 use super::super::{Choice, kinds};
 use super::keys;
@@ -6,7 +6,7 @@ use crate::executor::Site;
 use crate::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
 use crate::study::Kind;
 
-/// The executor of a sweep that names none.
+/// Executor of a sweep that names none.
 const DEFAULT: &str = "pool";
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
@@ -16,7 +16,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
     "which one",
 )];
 
-/// Reads the section; the executor's own options stay in the [`Choice`].
+/// Reads the section. The executor's own options stay in the [`Choice`].
 pub(super) fn read(
     file: &mut Section,
     known: &[Kind<dyn Site>],

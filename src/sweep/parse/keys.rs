@@ -1,14 +1,14 @@
-//! Takes tables out of the sweep file and refuses the keys that they do not take.
+//! Takes tables out of the sweep file and reports the keys that they do not take.
 
 use super::sections::{FREE_TABLES, SECTIONS, SectionReference};
 use crate::source::diagnostic::nearest;
 use crate::source::{Diagnostic, Diagnostics, Key, NodeValue, Section};
 use crate::study::Kind;
 
-/// A key with more homes than this is too common a word for a hint.
+/// Maximum number of tables named in a hint. A key that more tables take is too common to guess.
 const MOST_HOMES: usize = 2;
 
-/// Refuses what stands at the top of the file and is neither a table nor a key of the top.
+/// Reports keys at the top of the file that are neither tables nor options of the top.
 pub(super) fn refuse_unknown_top(file: &mut Section, diagnostics: &mut Diagnostics) {
     let tables = SECTIONS
         .iter()
@@ -18,7 +18,7 @@ pub(super) fn refuse_unknown_top(file: &mut Section, diagnostics: &mut Diagnosti
     refuse_unknown(file, "", diagnostics);
 }
 
-/// Takes a table with its declared options; the keys that it does not take are reported.
+/// Takes a table with its declared options. Reports unknown keys. Returns `None` if it is absent.
 pub(super) fn table(
     file: &mut Section,
     name: &'static str,
@@ -29,8 +29,8 @@ pub(super) fn table(
     Some(section)
 }
 
-/// Takes a table, or an array of tables, with their declared options; those of the earlier name
-/// with a warning.
+/// Takes a table or an array of tables with their declared options. Tables under the earlier name
+/// are accepted with a warning.
 pub(super) fn tables(
     file: &mut Section,
     name: &'static str,
@@ -54,7 +54,7 @@ pub(super) fn tables(
     sections
 }
 
-/// Says the new name of a table that has its earlier one.
+/// Returns the warning about a table under its earlier name.
 fn renamed(section: &Section, name: &str) -> Diagnostic {
     let message = format!("`[[{}]]` is now called `[[{name}]]`", section.path);
     let warning =
@@ -62,7 +62,7 @@ fn renamed(section: &Section, name: &str) -> Diagnostic {
     warning.hint(format!("write `[[{name}]]`; it means the same"))
 }
 
-/// Takes a table, or an array of tables, whose keys are not checked here.
+/// Takes a table or an array of tables. Their keys are not checked here.
 pub(super) fn open_tables(
     file: &mut Section,
     name: &'static str,
@@ -91,7 +91,7 @@ pub(super) fn open_tables(
     sections
 }
 
-/// Refuses the keys that neither the table `name` nor the kind that it names takes.
+/// Reports the keys that are options neither of the table `name` nor of the kind it selects.
 pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
     section: &mut Section,
     name: &str,
@@ -119,7 +119,7 @@ pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
     }
 }
 
-/// Refuses the keys that the table `name` does not take.
+/// Reports the keys that are not options of the table `name`.
 pub(super) fn refuse_unknown(section: &mut Section, name: &str, diagnostics: &mut Diagnostics) {
     section.declare(names(name));
     let unknown = section.take_unknown();
@@ -130,7 +130,7 @@ pub(super) fn refuse_unknown(section: &mut Section, name: &str, diagnostics: &mu
     );
 }
 
-/// Returns the names of the options of a table itself.
+/// Returns the names of the options of a table itself, without those of kinds.
 fn names(table: &str) -> impl Iterator<Item = &'static str> {
     let section = SECTIONS.iter().find(|section| section.name == table);
     section
@@ -139,7 +139,8 @@ fn names(table: &str) -> impl Iterator<Item = &'static str> {
         .map(|option| option.name)
 }
 
-/// Says that a table does not take a key, and where the key belongs.
+/// Returns the error for an unknown key. If another table takes the key, the error names that
+/// table.
 fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Diagnostic {
     let homes = homes(name, key, unknown);
     if homes.is_empty() || homes.len() > MOST_HOMES {
@@ -162,8 +163,8 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
         .did_you_mean(&key.name, section.known().iter().copied())
 }
 
-/// Returns the tables that a key of another table may have been meant for: those that take most of
-/// the `unknown` keys beside it, and of these the one whose name resembles the table's own.
+/// Returns the tables for which a misplaced key may be meant: the tables that take the key and most
+/// of the other `unknown` keys. Among those, a table with a name similar to `table` wins.
 fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReference> {
     let takes = |home: &SectionReference, key: &Key| {
         home.options.iter().any(|option| option.name == key.name)
@@ -173,6 +174,7 @@ fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReferen
         .filter(|home| home.name != table && takes(home, key))
         .map(|home| (home, 0))
         .collect();
+    // Several misplaced keys together identify the table that they come from.
     for (home, count) in &mut homes {
         *count = unknown.iter().filter(|key| takes(home, key)).count();
     }

@@ -1,4 +1,4 @@
-//! `[limits]`: when to give up.
+//! `[limits]`: budgets after which the sweep or a trial ends.
 
 use super::super::Limits;
 use super::keys::table;
@@ -6,10 +6,10 @@ use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
 
-/// Trials in a row that may fail within seconds, unless the file says otherwise.
+/// Default of `quick_failures`: trials in a row that may fail within ten seconds.
 pub(in crate::sweep) const QUICK_FAILURES: u32 = 5;
 
-/// Bytes that are kept of each output stream of a trial, unless the file says otherwise.
+/// Default of `log`: bytes kept of each output stream of a trial (64 MiB).
 pub(in crate::sweep) const LOG: u64 = 64 << 20;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[

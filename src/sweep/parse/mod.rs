@@ -1,4 +1,4 @@
-//! Text → [`Sweep`], or everything that is wrong with it at once. One file a section.
+//! Parses a text into a [`Sweep`], or reports all mistakes at once. One file for each section.
 
 mod capture;
 mod executor;
@@ -31,12 +31,13 @@ use md5::{Digest, Md5};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a trial is a run of.
+/// Type of the trainable that the sweep file is read for.
 #[derive(Clone, Copy, PartialEq)]
 enum Trainee {
     Program,
     Function,
-    /// A program if there is a `[run]`, else whatever asks for trials: `swath ask-tell`.
+    /// A program if there is a `[run]`; otherwise an outside process that asks for trials through
+    /// `swath ask-tell`.
     Either,
 }
 
@@ -44,35 +45,35 @@ impl Sweep {
     /// Checks a sweep file that runs a program.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the file.
     pub fn parse(source: Source) -> Result<Self, Rejected> {
         Registry::standard().parse(source)
     }
 
-    /// Checks a sweep file whose trials are calls of a function: `[run] command` may be absent.
+    /// Checks a sweep file whose trials are calls of a function. `[run] command` may be absent.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the file.
     pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
         Registry::standard().parse_for_function(source)
     }
 
-    /// Checks a sweep file that runs a program, or has no `[run]` and is meant for
+    /// Checks a sweep file that runs a program, or that has no `[run]` and is meant for
     /// `swath ask-tell`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All mistakes in the file.
     pub fn parse_for_either(source: Source) -> Result<Self, Rejected> {
         parse(source, Trainee::Either, &Registry::standard())
     }
 }
 
-/// Checks a sweep file that runs a program.
+/// Checks a sweep file that runs a program, with the kinds of `registry`.
 pub(super) fn program(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
     parse(source, Trainee::Program, registry)
 }
 
-/// Checks a sweep file whose trials are calls of a function.
+/// Checks a sweep file whose trials are calls of a function, with the kinds of `registry`.
 pub(super) fn function(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
     parse(source, Trainee::Function, registry)
 }
@@ -86,7 +87,7 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     keys::refuse_unknown_top(&mut file, &mut diagnostics);
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
     if broken {
-        // What is missing may stand in the part that could not be read.
+        // After a syntax error, a missing section may stand in the part that could not be read.
         diagnostics
             .list
             .retain(|found| !found.code.starts_with("missing"));
@@ -103,7 +104,8 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     }
 }
 
-/// Reads every section, in spite of errors in others. `None` if there is no space to go on with.
+/// Reads every section, even after errors in others, so that all mistakes are reported at once.
+/// Returns `None` if the space could not be read.
 fn read(
     mut file: Section,
     source: &Source,
@@ -142,6 +144,7 @@ fn read(
     let outcome_limits = outcome_constraint::read(&mut file, &objectives, diagnostics);
 
     places.trials.clone_from(&search.trials_span);
+    // A grid ends by itself and a time limit ends the sweep, so neither needs a default number.
     let endless = search.sampler.can(Capability::Enumerates) || limits.time.is_some();
     let trials = search
         .trials
@@ -179,6 +182,7 @@ fn read(
     } else {
         Tried::AllButSampler
     };
+    // Built only to report mistakes in the options of the components; the result is discarded.
     let _ = sweep.try_build(&sweep.setting(sweep.slots()), tried, diagnostics);
     lints::of_ranges("", &raw.space, diagnostics);
     if !readable {
@@ -228,21 +232,22 @@ fn read_points(
         .collect()
 }
 
-/// Takes every `[[point]]` of a document, `None` if it has none.
+/// Takes all `[[point]]` tables of a document. Returns `None` if it has none.
 pub(super) fn points_of(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Vec<Section>> {
     let before = diagnostics.list.len();
     let points = keys::open_tables(file, "point", diagnostics);
     (!points.is_empty() || diagnostics.list.len() > before).then_some(points)
 }
 
-/// What lints and constraints need to see as it is written.
+/// Parts of the file as written, for lints and for messages about constraints.
 pub(super) struct Raw {
-    /// The entries of `[space]`, and of tables in it.
+    /// Entries of `[space]`, nested tables included.
     pub(super) space: Table,
     pub(super) space_span: Span,
-    /// Names and texts of the constraints.
+    /// Names and expressions of the constraints.
     pub(super) constraints: Vec<(Key, Node)>,
-    /// Every key in `[space]`: what may be a parameter if the space cannot be read.
+    /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
+    /// space could not be read, so that placeholders are not reported as unknown.
     names: Vec<Name>,
 }
 
@@ -281,7 +286,7 @@ fn collect_names(prefix: &str, table: &Table, names: &mut Vec<Name>) {
     }
 }
 
-/// Reads a name that becomes a folder or a column.
+/// Reads a name that becomes a folder or a column. Reports a name that cannot be a folder's name.
 fn title(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
     let (text, span) = file.take_text(key, diagnostics)?;
     let Err(why) = check_title(&text) else {
@@ -322,7 +327,7 @@ fn digest(text: &str) -> String {
         .collect()
 }
 
-/// Takes a list of strings.
+/// Takes a list of strings. Reports every item that is not a string or contains a NUL character.
 fn texts(
     section: &mut Section,
     key: &'static str,
@@ -374,8 +379,8 @@ fn texts(
     complete.then_some(texts)
 }
 
-/// Returns the place of a part of a string value: exact if it is written without escapes, else the
-/// whole string.
+/// Returns the span of a part of a string value. The span is exact if the string is written without
+/// escapes; otherwise it is the whole string.
 fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     let written = source.text.get(node.clone()).unwrap_or_default();
     for quotes in ["\"\"\"", "'''", "\"", "'"] {
@@ -390,7 +395,7 @@ fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     node.clone()
 }
 
-/// Returns whether errors were added since there were `before` diagnostics.
+/// Returns whether an error was added after the first `before` diagnostics.
 fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
     diagnostics.list[before..]
         .iter()

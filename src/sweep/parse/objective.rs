@@ -1,10 +1,10 @@
-//! `[objective]`: what is optimised.
+//! `[objective]`: the metrics to optimise.
 
 use super::keys::tables;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Goal, Objective, Take};
 
-/// Metrics that are better when larger, to be guessed when no goal is given.
+/// Parts of metric names for which larger is better. Used only to suggest a missing goal.
 const LARGER: &[&str] = &[
     "acc",
     "f1",
@@ -71,6 +71,7 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
     objectives
 }
 
+/// Reads the goal. Reports a missing or unknown goal and returns [`Goal::Min`] in its place.
 fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnostics) -> Goal {
     let span = section.span.clone();
     let before = diagnostics.list.len();
@@ -105,6 +106,7 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
     Goal::Min
 }
 
+/// Reads the rule that reduces a trial's reports to one value. The default is the best report.
 fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Take {
     let Some((word, span)) = section.take_text("take", diagnostics) else {
         return Take::Best;

@@ -31,6 +31,7 @@ pub(super) fn read(
         let metric = section.take_text("metric", diagnostics);
         let max = section.take_number("max", diagnostics);
         let min = section.take_number("min", diagnostics);
+        // A misspelled or unreadable key may be the missing one, so nothing else is reported.
         if section.has_refused() || diagnostics.list.len() > before {
             continue;
         }

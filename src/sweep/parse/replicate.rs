@@ -1,11 +1,11 @@
-//! `[replicate]`: the same configuration with several seeds.
+//! `[replicate]`: the number of seeds of each configuration.
 
 use super::super::Choice;
 use super::keys::table;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::kind::Capability;
 
-/// More seeds than this say nothing new.
+/// Maximum number of seeds of a configuration. More add no information.
 const MOST: u64 = 1000;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
@@ -15,7 +15,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
     "how many; each is a trial of its own and counts towards `trials`",
 )];
 
-/// Reads the section; `None` for one seed each.
+/// Reads the section. Returns `None` if each configuration has one seed.
 pub(super) fn read(
     file: &mut Section,
     scheduler: &Choice,

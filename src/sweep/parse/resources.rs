@@ -1,14 +1,14 @@
-//! `[resources]`: what a trial takes of the machine.
+//! `[resources]`: the share of the machine that each trial takes.
 
 use super::super::Resources;
 use super::keys::table;
 use crate::source::units::size_of;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
-/// More threads than this on one machine are a slip of the fingers.
+/// Maximum of `jobs`. A larger number on one machine is a typing error.
 const MOST_JOBS: u64 = 4096;
 
-/// Less memory than this is a forgotten unit.
+/// Minimum of `memory` in bytes (1 MiB). A smaller number lacks its unit.
 const LEAST_MEMORY: u64 = 1 << 20;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[

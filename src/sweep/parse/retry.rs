@@ -1,4 +1,4 @@
-//! `[retry]`: which failures are tried again, and after how long.
+//! `[retry]`: the failures after which a trial is tried again, and the wait before.
 
 use super::super::Retry;
 use super::super::units::duration_of;
@@ -8,7 +8,7 @@ use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Sp
 use crate::study::FailureClass;
 use std::time::Duration;
 
-/// The classes of failure by the names a sweep file gives them, with what they are.
+/// Classes of failure: name in the sweep file, class, description.
 pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
     (
         "crash",
@@ -42,13 +42,13 @@ pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[
     ),
 ];
 
-/// What is tried again if `on` is not given: what another attempt may cure.
+/// Default of `on`: classes of failure that another attempt may overcome.
 const DEFAULT: &[&str] = &["crash", "timeout", "memory", "lost"];
 
-/// The longest wait before a further attempt, unless the file says another.
+/// Default of `max_backoff`, the longest wait before a further attempt (ten minutes).
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The names of [`CLASSES`].
+/// Names of [`CLASSES`], usable in a constant.
 const NAMES: [&str; CLASSES.len()] = {
     let mut names = [""; CLASSES.len()];
     let mut index = 0;
@@ -118,7 +118,7 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Retry {
     }
 }
 
-/// Finds a class by its name, reporting one that there is not.
+/// Finds a class of failure by its name. Reports an unknown name.
 fn class(name: &str, span: &Span, diagnostics: &mut Diagnostics) -> Option<FailureClass> {
     let found = CLASSES.iter().find(|(known, ..)| *known == name);
     if found.is_none() {
@@ -139,7 +139,8 @@ fn class(name: &str, span: &Span, diagnostics: &mut Diagnostics) -> Option<Failu
     found.map(|(_, class, _)| *class)
 }
 
-/// Reads how long the first repetition waits: one duration for every class, or a table by class.
+/// Reads the wait before the first further attempt: one duration for all classes, or a table by
+/// class.
 fn backoff(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<(FailureClass, Duration)> {
     let Some(node) = section.take("backoff") else {
         return Vec::new();

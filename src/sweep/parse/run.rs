@@ -1,4 +1,4 @@
-//! `[run]`: what a trial runs.
+//! `[run]`: the program that a trial runs, and its environment.
 
 use super::super::{Code, Keep, Places, Run, Template};
 use super::keys::table;
@@ -17,10 +17,10 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(10);
 const SYSTEM: Duration = Duration::from_secs(10);
 
-/// The shortest time between two samples.
+/// Shortest interval between two samples of resource usage.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// The words for [`Code`], the default first.
+/// Names of the variants of [`Code`], the default first.
 const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
@@ -100,7 +100,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-/// Reads the section; the second value is whether the program can go on from a checkpoint.
+/// Reads the section. The second value tells whether the program can resume from a checkpoint.
 pub(super) fn read(
     file: &mut Section,
     source: &Source,
@@ -137,6 +137,7 @@ pub(super) fn read(
     }
     if let Some(system) = section.take("system") {
         let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
+        // Zero turns sampling off.
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
     run.models = models(&mut section, diagnostics);
@@ -270,6 +271,7 @@ fn data_dir(
     let Some(node) = section.take("data_dir") else {
         return Vec::new();
     };
+    // A single path is a list of one.
     let items = match node.value {
         NodeValue::Array(items) => items,
         _ => vec![node],
@@ -316,6 +318,7 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
             diagnostics.push(error.at(key.span, ""));
             continue;
         }
+        // The prefix is reserved for variables that swath sets.
         if key.name.starts_with("SWATH_") {
             let message = format!("`{}` is set by swath itself", key.name);
             diagnostics.push(
@@ -327,6 +330,7 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
         }
         let value = match node.value {
             NodeValue::Text(text) if !text.contains('\0') => text,
+            // Numbers are passed as written, so that `1e3` stays `1e3`.
             NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_) => {
                 node.written.into_string()
             }

@@ -1,4 +1,5 @@
-//! `[scheduler]`: the scheduler that paces trials, and the reported key that it counts by.
+//! `[scheduler]`: the scheduler that stops, pauses and promotes trials, and the reported key that
+//! measures a trial's resource.
 
 use super::super::{Choice, kinds};
 use super::keys;
@@ -7,7 +8,7 @@ use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Table, Takes}
 use crate::space::Name;
 use crate::study::Kind;
 
-/// The scheduler of a sweep that names none.
+/// Default scheduler.
 const DEFAULT: &str = "fifo";
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
@@ -25,7 +26,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-/// Reads the section; the scheduler's own options stay in the [`Choice`].
+/// Reads the section. The scheduler's own options stay in the [`Choice`].
 pub(super) fn read(
     file: &mut Section,
     known: &[Kind<dyn TrialScheduler>],

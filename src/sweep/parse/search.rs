@@ -1,4 +1,4 @@
-//! `[search]`: the sampler that proposes configurations, and how many.
+//! `[search]`: the sampler that proposes configurations, and the number of trials.
 
 use super::super::{Choice, kinds};
 use super::keys;
@@ -7,10 +7,10 @@ use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Table, 
 use crate::study::Kind;
 use crate::study::kind::find;
 
-/// Trials of a sweep that says neither how many nor how long.
+/// Default number of trials when neither a number nor a time limit is given.
 pub(super) const DEFAULT_TRIALS: u64 = 100;
 
-/// The sampler of a sweep that names none.
+/// Default sampler.
 const DEFAULT: &str = "auto";
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
@@ -64,7 +64,8 @@ pub(super) fn read(
     }
 }
 
-/// Takes `[search.<sampler>]`; those of other samplers are known, but have no effect.
+/// Takes `[search.<sampler>]`. Tables of other samplers are valid but have no effect, which draws a
+/// warning.
 fn options(
     section: &mut Section,
     sampler: &str,

@@ -1,4 +1,4 @@
-//! Every table of the sweep file with the options it declares.
+//! All tables of the sweep file with their declared options.
 
 use super::{
     executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler,
@@ -6,43 +6,43 @@ use super::{
 };
 use crate::source::{Opt, Preset, Takes};
 
-/// A table of the sweep file.
+/// Description of a table of the sweep file.
 pub struct SectionReference {
-    /// Its name; empty for the top of the file.
+    /// Name of the table; empty for the top of the file.
     pub name: &'static str,
-    /// Its earlier name, which is still read; empty if it has none.
+    /// Earlier name that is still accepted; empty if there is none.
     pub former: &'static str,
-    /// Its purpose.
+    /// Purpose of the table.
     pub about: &'static str,
-    /// The keys that it takes.
+    /// Options that the table takes.
     pub options: &'static [Opt],
-    /// How often it occurs.
+    /// Number of times the table may occur.
     pub occurs: Occurs,
-    /// The keys that it takes beside its options.
+    /// Keys that the table takes beside its options.
     pub further: Further,
 }
 
-/// How often a table occurs in a sweep file.
+/// Number of times a table may occur in a sweep file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occurs {
-    /// Once, as `[name]`.
+    /// At most once, as `[name]`.
     Once,
-    /// Usually once, as `[name]`, and several times as `[[name]]`.
+    /// Usually once, as `[name]`, but may be repeated as `[[name]]`.
     OnceOrMore,
-    /// Several times, as `[[name]]`.
+    /// Any number of times, as `[[name]]`.
     Repeatedly,
 }
 
-/// The keys that a table takes beside its own options.
+/// Keys that a table takes beside its own options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Further {
-    /// None.
+    /// The table takes no further keys.
     None,
-    /// Names that the user chooses.
+    /// The table takes keys of the user's choice.
     Names,
-    /// The options of the kind of this part that the table names.
+    /// The table names a kind of this component and takes that kind's options.
     OptionsOf(&'static str),
-    /// A table for each kind of this part, with its options.
+    /// The table takes a nested table for each kind of this component, with that kind's options.
     TablesOf(&'static str),
 }
 
@@ -58,7 +58,7 @@ impl SectionReference {
         }
     }
 
-    /// Returns the line that begins the table, in Markdown.
+    /// Returns the heading of the table in Markdown, such as `[run]` or `[[tracker]]` in backticks.
     #[must_use]
     pub fn heading(&self) -> String {
         match (self.name, self.occurs) {
@@ -69,10 +69,10 @@ impl SectionReference {
     }
 }
 
-/// The stage of a sweep that names none.
+/// Default of the key `stage`.
 pub(super) const STAGE: &str = "tune";
 
-/// The seed of a sweep that gives none.
+/// Default of the key `seed`.
 pub(super) const SEED: u64 = 0;
 
 const TOP: &[Opt] = &[
@@ -102,10 +102,10 @@ const TOP: &[Opt] = &[
     ),
 ];
 
-/// The tables whose keys are names that the user chooses, and that have a language of their own.
+/// Tables whose keys are chosen by the user and that have a syntax of their own.
 pub(super) const FREE_TABLES: &[&str] = &["space", "constraints", "point"];
 
-/// Every table but `[space]`, `[constraints]` and `[[point]]`, in the order of the documentation.
+/// All tables except `[space]`, `[constraints]` and `[[point]]`, in the order of the documentation.
 pub const SECTIONS: &[SectionReference] = &[
     SectionReference::once("", "the top of the file", TOP),
     SectionReference::once("run", "what a trial runs", run::OPTIONS),

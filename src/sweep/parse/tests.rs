@@ -1,4 +1,4 @@
-//! Whole sweep files, good and bad.
+//! Tests of complete sweep files, valid and invalid.
 
 use crate::logger::Models;
 use crate::source::Source;
@@ -72,7 +72,7 @@ fn parse(text: &str) -> Result<Sweep, Rejected> {
     })
 }
 
-/// The codes of everything found in the good file with one part replaced.
+/// Returns the codes of all diagnostics for the good file with one part replaced.
 fn codes(part: &str, by: &str) -> Vec<&'static str> {
     assert!(GOOD.contains(part), "{part}");
     let found = match parse(&GOOD.replacen(part, by, 1)) {
@@ -431,7 +431,7 @@ fn what_an_executor_does_not_understand_is_reported_with_the_rest() {
     );
 }
 
-/// The message and the hints of the only error in a file with a few lines more.
+/// Returns the message and the hints of the only error in a file with a few lines added.
 fn only_error(lines: &str) -> (String, Vec<String>) {
     let text = format!("{lines}\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n");
     let mut errors = parse(&text).unwrap_err().diagnostics.list;
@@ -785,7 +785,8 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Words of the language thrown together: closer to what breaks a parser than bytes.
+/// Generates texts from the tokens of the language. They break a parser more often than random
+/// bytes.
 fn babble() -> impl Strategy<Value = String> {
     let words = [
         "[space]",

@@ -1,4 +1,4 @@
-//! `[[tracker]]`: where events are also written.
+//! `[[tracker]]`: trackers that record the events beside the CSV table.
 
 use super::super::{Choice, kinds};
 use super::keys;
@@ -23,6 +23,8 @@ pub(super) fn read(
     for mut section in keys::open_tables(file, "tracker", diagnostics) {
         let before = diagnostics.list.len();
         match section.take_text("name", diagnostics) {
+            // Every study has `csv`, so naming it only checks its table, unless a program replaced
+            // it.
             Some((name, _)) if name == kinds::CSV.name && find(known, &name).is_none() => {
                 keys::refuse_unknown(&mut section, "tracker", diagnostics);
             }

@@ -72,7 +72,7 @@ fn the_first_example_of_the_documentation_is_a_good_sweep_file() {
     assert_eq!(sweep.warnings.list, []);
 }
 
-/// A value that an option can have, as TOML.
+/// Returns a value that the option accepts, as TOML.
 fn good(takes: Takes) -> String {
     match takes {
         Takes::Any | Takes::Text | Takes::Pattern => "'x'".to_owned(),
@@ -98,7 +98,7 @@ fn good(takes: Takes) -> String {
     }
 }
 
-/// Values that an option cannot have, as TOML: one of another type, and one beyond its bound.
+/// Returns values that the option rejects, as TOML: one of another type, and one beyond its bound.
 fn bad(takes: Takes) -> Vec<String> {
     let mut bad = vec!["[[{}]]".to_owned()];
     match takes {
@@ -124,7 +124,7 @@ fn parse(text: String) -> Result<Sweep, Rejected> {
     })
 }
 
-/// The sweep file around a table: what its options may refer to.
+/// Returns the rest of a sweep file around a table, so that its options can refer to it.
 fn file(table: &str) -> String {
     let parts = [
         (
@@ -144,7 +144,7 @@ fn file(table: &str) -> String {
     format!("{table}\n{}", others.collect::<String>())
 }
 
-/// The lines of a table with an option set, beside the options that must be set.
+/// Returns the lines of a table with one option set, beside the required options.
 fn table(heading: &str, options: &[Opt], option: &Opt, value: &str) -> String {
     let others = options
         .iter()
@@ -155,7 +155,7 @@ fn table(heading: &str, options: &[Opt], option: &Opt, value: &str) -> String {
     format!("{heading}\n{} = {value}\n{others}", option.name)
 }
 
-/// A value that makes sense beside those of the other options.
+/// Returns a value that is consistent with those of the other options.
 fn required_value(option: &Opt) -> String {
     match option.name {
         "max" => "9".to_owned(),
@@ -163,7 +163,7 @@ fn required_value(option: &Opt) -> String {
     }
 }
 
-/// What is said about an option alone, not about its place among the others.
+/// Filters diagnostics about one option by itself, not about its relation to others.
 fn refused(text: &str, option: &Opt) -> Vec<&'static str> {
     let Err(rejected) = parse(file(text)) else {
         return Vec::new();

@@ -98,7 +98,7 @@ fn hydra_gets_its_own_spelling() {
     );
 }
 
-/// Returns what Hydra gets for a text.
+/// Returns the value that Hydra reads from a text.
 fn in_hydra(text: &str) -> String {
     let params = params(&[("optimizer", Value::Text(text.into()))]);
     filled(&["t", "{hydra}"], &params)[1]

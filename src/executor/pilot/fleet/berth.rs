@@ -1,4 +1,4 @@
-//! One pilot as the orchestrator sees it.
+//! The state of one pilot in the orchestrator.
 
 use super::super::ledger::Note;
 use super::super::lines::{Reader, Writer};
@@ -10,11 +10,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two looks at a pilot's journal, right after it said something.
+/// Interval between two polls of a pilot's journal right after a message; it doubles while there is
+/// none.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 
-/// How much later its journal is looked at that has left or was given up: only to count what it
-/// says.
+/// Interval between two polls of a pilot that has left or was given up. Its messages are only
+/// counted.
 const LAST_LOOKS: Duration = Duration::from_secs(1);
 
 type Key = (TrialId, Attempt);
@@ -24,49 +25,50 @@ pub(super) struct Berth {
     pub(super) batch: String,
     pub(super) index: u32,
     pub(super) restart: u32,
-    /// Jobs in its batch.
+    /// Number of jobs in its batch.
     pub(super) count: u32,
-    /// The id of its submission.
+    /// Id of its submission; `None` while it is not known.
     pub(super) id: Option<String>,
-    /// The batch system's own id of this job, once it was listed.
+    /// Id of this job in the batch system; `None` before it was listed.
     pub(super) job: Option<String>,
     pub(super) reader: Reader,
     writer: Option<Writer>,
     orders: PathBuf,
-    /// Why the orders could not be written.
+    /// Error of the last order that could not be queued.
     unwritten: Option<io::Error>,
     pub(super) hello: Option<Hello>,
-    /// Whether this run submitted it.
+    /// Whether this run submitted the pilot.
     pub(super) fresh: bool,
     pub(super) seq: u64,
     pub(super) heard: Instant,
     pub(super) holds: BTreeMap<Key, Hold>,
-    /// What earlier runs sent to it.
+    /// Attempts that earlier runs ordered from this pilot.
     pub(super) sent: BTreeSet<Key>,
-    /// What was taken from it.
+    /// Attempts that were taken from this pilot.
     pub(super) taken: BTreeSet<Key>,
     pub(super) given: u64,
     pub(super) full: bool,
     pub(super) gone: Option<String>,
-    /// Why it left, if its job may be started again.
+    /// Reason why the pilot left, if its job may be restarted.
     pub(super) bye: Option<String>,
-    /// How the batch system says its job ended, since when, and how many times in a row.
+    /// End of its job as reported by the batch system: the description, the time of the first
+    /// report, and the number of consecutive reports.
     pub(super) over: Option<(String, Instant, u32)>,
-    /// Why its job waits.
+    /// Reason why its job waits in the queue.
     pub(super) waits: Option<String>,
     pub(super) complained: BTreeSet<&'static str>,
     pause: Duration,
     due: Instant,
 }
 
-/// An attempt that a pilot has.
+/// An attempt that a pilot was ordered to run.
 pub(super) struct Hold {
     pub(super) slot: u32,
-    /// So many of its records the study has already.
+    /// Number of its next records that are in the journal already and are to be skipped.
     pub(super) skip: u64,
-    /// Whether the study knows where it runs.
+    /// Whether the journal already has the place where it runs.
     pub(super) placed: bool,
-    /// When it was to be killed.
+    /// Time at which the pilot was told to kill it.
     pub(super) killed: Option<Instant>,
 }
 
@@ -82,7 +84,7 @@ impl Hold {
 }
 
 impl Berth {
-    /// A pilot that is about to be submitted.
+    /// Returns the state of a pilot that is about to be submitted.
     pub(super) fn new(dir: &PilotDir, batch: &str, index: u32, count: u32) -> Self {
         let name = pilot_name(batch, index, 0);
         let now = Instant::now();
@@ -116,8 +118,8 @@ impl Berth {
         }
     }
 
-    /// The lives of a pilot that an earlier run submitted: more than one if its job was started
-    /// again.
+    /// Returns the lives of a pilot that an earlier run submitted. There are several if the batch
+    /// system restarted its job.
     pub(super) fn lives(
         dir: &PilotDir,
         batch: &str,
@@ -139,13 +141,15 @@ impl Berth {
         lives
     }
 
-    /// Returns whether its job was started again.
+    /// Returns whether the batch system restarted the pilot's job, that is, whether a later life
+    /// has a journal.
     pub(super) fn was_followed(&self, dir: &PilotDir) -> bool {
         dir.journal(&pilot_name(&self.batch, self.index, self.restart + 1))
             .exists()
     }
 
-    /// A pilot that an earlier run submitted, with what it was sent.
+    /// Returns the state of a pilot that an earlier run submitted, with the attempts ordered from
+    /// it.
     fn known(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
         let mut pilot = Self {
             fresh: false,
@@ -159,7 +163,7 @@ impl Berth {
     fn take_sent(&mut self) {
         let mut orders = Reader::new(self.orders.clone());
         let sent = &mut self.sent;
-        // A line that an earlier run left open was never an order.
+        // An order torn by a crash was never given.
         while let Ok(true) = orders.read(&mut |order: Order| {
             if let Order::Start(start) = order {
                 sent.insert((start.trial, start.attempt));
@@ -168,7 +172,7 @@ impl Berth {
         self.given = self.sent.len() as u64;
     }
 
-    /// The next life of a job that the batch system starts again.
+    /// Returns the state of the next life of a job that the batch system restarts.
     pub(super) fn next_life(&self, dir: &PilotDir) -> Self {
         let name = pilot_name(&self.batch, self.index, self.restart + 1);
         Self {
@@ -185,12 +189,12 @@ impl Berth {
         pilot_name(&self.batch, self.index, self.restart)
     }
 
-    /// Returns the machine it runs on, once that is known.
+    /// Returns the machine it runs on; `None` before its first message.
     pub(super) fn host(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.place.host.as_str())
     }
 
-    /// Returns ` (job 12_3)`, if that is known.
+    /// Returns the job id in the form ` (job 12_3)`; empty if it is not known.
     pub(super) fn job_words(&self) -> String {
         let told = self
             .hello
@@ -202,7 +206,8 @@ impl Berth {
             .map_or_else(String::new, |job| format!(" (job {job})"))
     }
 
-    /// Returns what to cancel it by.
+    /// Returns the id by which its job is cancelled. Without a listed job id, it is made of the
+    /// submission and the index.
     pub(super) fn cancel_id(&self) -> Option<String> {
         self.job.clone().or_else(|| {
             let id = self.id.as_ref()?;
@@ -222,7 +227,7 @@ impl Berth {
         }
     }
 
-    /// Adds an order to what is written at the next [`flush`](Self::flush).
+    /// Buffers an order until the next [`flush`](Self::flush).
     pub(super) fn order(&mut self, order: &Order) {
         if self.writer.is_none() {
             match Writer::resume(self.orders.clone()) {
@@ -235,6 +240,7 @@ impl Berth {
         {
             self.unwritten = Some(error);
         }
+        // An answer is likely soon: poll the journal at the shortest interval.
         self.pause = FIRST_LOOK;
         self.due = self.due.min(Instant::now() + FIRST_LOOK);
     }
@@ -250,13 +256,14 @@ impl Berth {
         now >= self.due
     }
 
-    /// Returns when its journal is to be looked at again; `None` if that is not worth waking up
-    /// for.
+    /// Returns the time of the next poll of its journal; `None` for a pilot that is gone, which is
+    /// worth no wake-up.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.gone.is_none().then_some(self.due)
     }
 
-    /// Sets when the next look is due, after one that found something or not.
+    /// Schedules the next poll: the shortest interval after a message, otherwise twice the last
+    /// one, at most `most`.
     pub(super) fn looked(&mut self, found: bool, most: Duration) {
         self.pause = if found {
             FIRST_LOOK

@@ -1,4 +1,4 @@
-//! What pilots say, and what follows when one leaves or is lost.
+//! Messages of pilots, and the consequences when a pilot leaves or is lost.
 
 use super::super::PROTOCOL;
 use super::super::wire::{Order, Said, Word};
@@ -7,11 +7,11 @@ use crate::executor::{Signal, What};
 use crate::study::{Exit, LogRecord, Timestamp, Usage};
 use std::time::{Duration, Instant};
 
-/// How differently two clocks may go without a word.
+/// Tolerated difference between two clocks before the user is warned.
 const CLOCKS_APART: Duration = Duration::from_secs(120);
 
 impl Fleet {
-    /// Reads what pilot `at` has said since the last look.
+    /// Reads the new messages in the journal of pilot `at`.
     pub(super) fn look(&mut self, at: usize) {
         let most = Duration::from_millis(2 * self.pilots.len() as u64)
             .clamp(Duration::from_millis(500), Duration::from_secs(2));
@@ -39,6 +39,7 @@ impl Fleet {
         let Some(pilot) = self.pilots.get_mut(at) else {
             return;
         };
+        // A message that was handled before.
         if said.seq <= pilot.seq {
             return;
         }
@@ -74,12 +75,13 @@ impl Fleet {
                 }
                 let slots = slots_of(hello.slots);
                 self.machines.met(&host);
-                // The list of nodes to leave out came too late for it.
+                // The job was submitted before the node was excluded.
                 if self.machines.is_shunned(&host) {
                     pilot.full = true;
                     pilot.order(&Order::Yield);
                 }
                 pilot.hello = Some(hello);
+                // Pilots of earlier runs were announced when they started.
                 if fresh {
                     self.news.push(format!(
                         "a pilot runs on {host}{}, {slots}",
@@ -110,10 +112,14 @@ impl Fleet {
                 attempt,
                 record,
             } => match pilot.holds.get_mut(&(trial, attempt)) {
+                // The journal of the study already has these records from an earlier run. Warnings
+                // are not counted in `skip`.
                 Some(hold) if hold.skip > 0 => {
                     hold.skip -= u64::from(!matches!(record, LogRecord::Warning { .. }));
                 }
                 Some(_) => self.send(trial, attempt, What::Logged(record)),
+                // The attempt was taken from this pilot: another one may run it, so its records
+                // must not count.
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },
             Word::Asked { trial, attempt, id } => {
@@ -133,6 +139,7 @@ impl Fleet {
                     return;
                 }
                 self.machines.ended(trial, pilot.host(), &exit);
+                // Attempts that were ended early say nothing about the run time of a whole trial.
                 if matches!(exit, Exit::Done | Exit::Failed(_)) {
                     self.mean = Some(self.mean.map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds));
                 }
@@ -147,6 +154,8 @@ impl Fleet {
                     );
                 }
             }
+            // The batch system ended the job and may restart it. The pilot is finished only when
+            // the next list shows the job as over.
             Word::Bye { why, told } if told && self.starts_again => {
                 pilot.full = true;
                 pilot.bye = Some(why);
@@ -156,7 +165,7 @@ impl Fleet {
         }
     }
 
-    /// Takes leave of a pilot that said so itself.
+    /// Removes a pilot that announced its end.
     pub(super) fn left(&mut self, at: usize, why: &str) {
         let Some(pilot) = self.pilots.get_mut(at) else {
             return;
@@ -167,6 +176,8 @@ impl Fleet {
         let never_worked = pilot.hello.as_ref().is_some_and(|hello| hello.slots == 0);
         let (name, job) = (pilot.name(), pilot.job_words());
         self.give_up(at, why);
+        // A pilot without slots never worked: count it as a failed launch, so that submissions stop
+        // after several of them.
         if never_worked {
             self.failed_to_launch(&format!("pilot {name}{job} left at once: {why}"));
         } else if !self.finished {
@@ -174,7 +185,7 @@ impl Fleet {
         }
     }
 
-    /// Notes that nothing more will come of a pilot. What it still holds is lost.
+    /// Marks a pilot as gone. The attempts that it still holds are lost.
     pub(super) fn give_up(&mut self, at: usize, why: &str) {
         let Some(pilot) = self.pilots.get_mut(at) else {
             return;
@@ -185,6 +196,8 @@ impl Fleet {
         pilot.gone = Some(why.to_owned());
         let held: Vec<_> = std::mem::take(&mut pilot.holds).into_keys().collect();
         pilot.taken.extend(&held);
+        // A pilot heard within the lease may still run these attempts. Wait for three of its polls
+        // before the trials are queued again, so that it has read the order to abandon them.
         let lives = pilot.heard.elapsed() < self.lease;
         let note = pilot.gone_note(why);
         if let Err(error) = self.ledger.note(&note) {
@@ -210,7 +223,8 @@ impl Fleet {
         }
     }
 
-    /// Gives up a pilot that did not say good-bye, and tells it, should it live.
+    /// Gives up a pilot without a good-bye, and orders it to abandon its trials in case it is
+    /// alive.
     pub(super) fn lose(&mut self, at: usize, why: &str) {
         let Some(pilot) = self.pilots.get_mut(at) else {
             return;

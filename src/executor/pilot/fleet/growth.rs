@@ -1,4 +1,4 @@
-//! When pilots are submitted, how many, and what is made of the engine's refusals.
+//! Submission of pilots: when, how many, and how refusals of the batch system are handled.
 
 use super::super::engine::{Job, SubmitError, Submitted};
 use super::super::ledger::Note;
@@ -11,36 +11,37 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-/// After so many launches in a row that came to nothing, no more are tried.
+/// Number of failed launches in a row after which no more pilots are submitted.
 const LAUNCHES: u32 = 3;
 
-/// After so many submissions in a row to which there was no answer at all, no more are tried.
+/// Time without any answer to submissions after which no more are tried.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// The shortest and the longest time before a submission is tried again.
+/// Shortest and longest time before a submission is repeated.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 
-/// What a job asks for.
+/// Resources that a job requests.
 pub(super) struct Ask {
     pub(super) cpus: u32,
     pub(super) gpus: u32,
     pub(super) memory: Option<u64>,
 }
 
-/// What is known of submitting.
+/// The state of submissions.
 pub(super) struct Growth {
-    /// The batch that is being submitted, or of which it is not known.
+    /// The batch whose submission has not been answered yet.
     in_flight: Option<String>,
-    /// Batches that were submitted or not: how many lists did not have them.
+    /// Batches whose submission has an unknown outcome, each with the number of lists that did not
+    /// contain it and the error.
     pub(super) maybe: Vec<(String, u32, String)>,
     not_before: Option<Instant>,
     pause: Duration,
     most_at_once: Option<u32>,
-    /// At most so many in one go, since the site takes no more.
+    /// Bound on the jobs of one submission; halved when a limit of the site is reached.
     most: u32,
     failures: u32,
-    /// Why there will be no more.
+    /// Reason why no more pilots are submitted.
     pub(super) end: Option<String>,
     told: Option<String>,
     unanswered: Option<Instant>,
@@ -62,7 +63,7 @@ impl Growth {
         }
     }
 
-    /// Takes in that a pilot has come to life.
+    /// Records that a pilot has started; resets the count of failed launches.
     pub(super) fn launched(&mut self) {
         self.failures = 0;
     }
@@ -81,6 +82,7 @@ impl Fleet {
             .iter()
             .filter(|pilot| pilot.gone.is_none())
             .count();
+        // Running pilots go on without further ones; only without any pilot is this an error.
         if let Some(why) = &self.growth.end {
             return if present == 0 {
                 Err(ExecutorError::Engine(why.clone()))
@@ -103,12 +105,14 @@ impl Fleet {
         if room == 0 || self.free() > 0 {
             return Ok(());
         }
+        // The engine thread sends this number once, at its start; nothing is submitted before.
         if self.growth.most_at_once.is_none() {
             self.growth.most_at_once = self.works.most_at_once.try_recv().ok();
         }
         let Some(most_at_once) = self.growth.most_at_once else {
             return Ok(());
         };
+        // Pilots in the queue will take part of the waiting trials when they start.
         let queued = self
             .pilots
             .iter()
@@ -127,7 +131,8 @@ impl Fleet {
             .map_err(|source| ExecutorError::Pilots { source })
     }
 
-    /// Writes down what is intended, and then asks for it.
+    /// Writes the settings, the script and the intent to disk, and then requests the submission.
+    /// After a crash in between, the next run finds the batch in the ledger.
     fn submit(&mut self, count: u32) -> std::io::Result<()> {
         let plain: String = self
             .spec
@@ -177,17 +182,19 @@ impl Fleet {
         Ok(())
     }
 
-    /// Takes in what became of a submission.
+    /// Handles the result of a submission.
     pub(super) fn submitted(&mut self, batch: &str, result: Result<String, SubmitError>) {
         self.growth.in_flight = None;
         match result {
             Ok(id) => self.accepted(batch, &id),
+            // The same request would be refused again.
             Err(SubmitError::Refused(words)) => {
                 self.drop_batch(batch, &words);
                 self.growth.end = Some(words.clone());
                 self.news.push(format!("no more pilots: {words}"));
             }
             Err(SubmitError::Later(words)) => {
+                // Try again later with half as many jobs, in case the limit is one of their number.
                 let count = self.count_of(batch);
                 self.drop_batch(batch, &words);
                 self.growth.most = (count / 2).max(1);
@@ -200,6 +207,7 @@ impl Fleet {
                 self.drop_batch(batch, &words);
                 self.no_answer(words);
             }
+            // The jobs may exist. Do not submit them again before a list has shown whether they do.
             Err(SubmitError::Maybe(words)) => {
                 self.tell_once(format!(
                     "it is not known whether the pilots were submitted: {words}"
@@ -253,7 +261,7 @@ impl Fleet {
             .map_or(1, |pilot| pilot.count)
     }
 
-    /// Forgets a batch that was surely not submitted.
+    /// Removes a batch that was certainly not submitted, with its files.
     fn drop_batch(&mut self, batch: &str, why: &str) {
         self.pilots.retain(|pilot| pilot.batch != batch);
         let note = Note::Dropped {
@@ -271,7 +279,7 @@ impl Fleet {
         }
     }
 
-    /// Looks for the batches of which it is not known whether they were submitted.
+    /// Looks in a list for the batches whose submission has an unknown outcome.
     pub(super) fn look_for_maybes(&mut self, seen: &[super::super::engine::Seen]) {
         for (batch, missed, words) in std::mem::take(&mut self.growth.maybe) {
             let id = seen
@@ -284,7 +292,10 @@ impl Fleet {
                 .any(|pilot| pilot.batch == batch && pilot.hello.is_some());
             match id {
                 Some(id) => self.accepted(&batch, &id),
+                // A pilot of the batch has started, so the batch was submitted.
                 None if alive => {}
+                // A single list may be out of date; two in a row without the batch settle that it
+                // was not submitted.
                 None if missed >= 1 => {
                     self.drop_batch(&batch, "the batch system does not know it");
                     self.no_answer(words);
@@ -304,7 +315,7 @@ impl Fleet {
         }
     }
 
-    /// Takes in that a job ended before its pilot lived.
+    /// Counts a job that ended before its pilot started.
     pub(super) fn failed_to_launch(&mut self, words: &str) {
         self.growth.failures += 1;
         self.growth.wait_a_while();
@@ -316,8 +327,10 @@ impl Fleet {
         }
     }
 
-    /// Lets all pilots go: those that live when they have nothing to do, those that wait at once.
+    /// Dismisses all pilots. Running ones leave once they are idle; the jobs of waiting ones are
+    /// cancelled.
     pub(super) fn dismiss(&mut self) {
+        // The id of a submission under way is needed to cancel its jobs.
         let begun = Instant::now();
         let limit = Duration::from_secs(30);
         while self.growth.in_flight.is_some() && begun.elapsed() < limit {
@@ -341,6 +354,8 @@ impl Fleet {
         if !cancelled.is_empty() {
             self.works.ask(Asked::Cancel(cancelled));
         }
+        // Pilots and a second orchestrator see from the `closed` mark that this orchestrator has
+        // ended.
         self.presence.close(&self.dir);
         let patience = Duration::from_secs(5);
         let begun = Instant::now();
@@ -353,7 +368,7 @@ impl Fleet {
         self.works.close(limit);
     }
 
-    /// Returns the submissions of which something may still come.
+    /// Returns the submissions of which pilots may still live or start.
     pub(super) fn batches(&self) -> Vec<Submitted> {
         let mut batches: Vec<Submitted> = Vec::new();
         for pilot in self.pilots.iter().filter(|pilot| pilot.gone.is_none()) {

@@ -1,16 +1,16 @@
-//! The nodes that pilots run on: which trial failed on which, and which are given no more.
+//! The nodes on which pilots run: failures of trials per node, and nodes that get no more trials.
 
 use super::super::wire::Order;
 use super::Fleet;
 use crate::study::{Exit, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of the nodes.
+/// The nodes seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Machines {
-    /// In the order in which they were first heard of; its index is a node's number.
+    /// Names in the order of their first appearance; the index is the number of the node.
     names: Vec<String>,
-    /// Where trials failed last.
+    /// Node of the last failure of each trial.
     failed: BTreeMap<TrialId, u32>,
     shunned: BTreeSet<String>,
 }
@@ -23,14 +23,14 @@ impl Machines {
             .and_then(|at| u32::try_from(at).ok())
     }
 
-    /// Takes in that a pilot runs on a node.
+    /// Records that a pilot runs on a node.
     pub(super) fn met(&mut self, name: &str) {
         if self.number(name).is_none() {
             self.names.push(name.to_owned());
         }
     }
 
-    /// Takes in how an attempt ended there.
+    /// Records how an attempt ended on a node. Only the last failure of a trial is kept.
     pub(super) fn ended(&mut self, trial: TrialId, host: Option<&str>, exit: &Exit) {
         self.failed.remove(&trial);
         if let Some(number) = host
@@ -45,15 +45,15 @@ impl Machines {
         self.shunned.contains(name)
     }
 
-    /// Returns the nodes that jobs should not be on.
+    /// Returns the nodes that later jobs must not use.
     pub(super) fn avoided(&self) -> Vec<String> {
         self.shunned.iter().cloned().collect()
     }
 }
 
 impl Fleet {
-    /// Returns how many nodes there are or will be, as far as that is known: pilots that wait may
-    /// come to another one.
+    /// Returns the number of nodes, at least 1. Waiting pilots count as one more node, because they
+    /// may start elsewhere.
     pub(super) fn count_machines(&self) -> usize {
         let waits = self
             .pilots
@@ -63,6 +63,7 @@ impl Fleet {
     }
 
     pub(super) fn machine_of(&self, trial: TrialId) -> Option<u32> {
+        // A running attempt has a pilot; after its end only a failure is of interest.
         let holder = self
             .pilots
             .iter()
@@ -73,7 +74,7 @@ impl Fleet {
         }
     }
 
-    /// Gives no more trials to a node, and has later jobs leave it out.
+    /// Excludes a node: its pilots get no more trials, and later jobs are submitted without it.
     pub(super) fn leave_out(&mut self, machine: u32) -> String {
         let Some(host) = self.machines.names.get(machine as usize).cloned() else {
             return machine.to_string();

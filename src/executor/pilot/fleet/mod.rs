@@ -1,9 +1,9 @@
-//! The orchestrator's end of the pilots: an executor whose slots are in jobs of a batch system.
+//! The orchestrator's side of the pilots: an executor whose slots are in jobs of a batch system.
 //!
-//! A trial belongs to one pilot as (trial, attempt): first the study's journal says that it starts,
-//! then the order is written. What a pilot says of an attempt that was taken from it is dropped and
-//! counted. A pilot that is silent is given nothing; it is lost when the batch system says that its
-//! job is over too, and then its trials wait again.
+//! An attempt (trial, attempt) belongs to one pilot. The study's journal records the start first;
+//! then the order is written. Reports about an attempt that was taken from a pilot are dropped and
+//! counted. A silent pilot gets no more trials. It is lost once the batch system reports that its
+//! job is over too, and then its trials are queued again.
 
 mod berth;
 mod ears;
@@ -30,17 +30,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use watch::Watch;
 
-/// How many signals [`Fleet::wait`] returns at most.
+/// Most signals that [`Fleet::wait`] returns at once.
 const SIGNALS_AT_ONCE: usize = 1024;
 
-/// How long a pilot that was told to kill a trial has before its job is cancelled.
+/// Time for a pilot to kill a trial as ordered, before its job is cancelled.
 const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
-/// How long trials that end at once may wait in their pilot's queue, in seconds: they are given so
-/// many ahead that no slot waits for a look.
+/// Target queue per pilot, in seconds of work, so that slots do not idle between two polls when
+/// trials are short.
 const AHEAD: f64 = 0.2;
 
-/// Runs trials in pilots.
+/// Executor that runs trials in pilots.
 pub(in crate::executor) struct Fleet {
     dir: PilotDir,
     study: PathBuf,
@@ -49,27 +49,27 @@ pub(in crate::executor) struct Fleet {
     spec: Spec,
     prelude: Vec<String>,
     swath: String,
-    /// What names a job's index.
+    /// Names of the environment variables that hold a job's index.
     index: &'static [&'static str],
-    /// Trials at a time in all.
+    /// Number of trials at the same time in all pilots together.
     jobs: usize,
     max_pilots: usize,
     job: growth::Ask,
-    /// Whether the batch system may start jobs again.
+    /// Whether the batch system may restart jobs by itself.
     starts_again: bool,
     works: Works,
     ledger: Ledger,
     pilots: Vec<Berth>,
     signals: VecDeque<Signal>,
-    /// Ends of attempts whose pilot may live, and when they are told: by then it knows that they
-    /// are not its own any more.
+    /// Ends of attempts whose pilot may be alive, with the time at which they are reported. By then
+    /// the pilot has read that the attempts were taken from it.
     delayed: Vec<(Instant, Signal)>,
     news: Vec<String>,
     growth: Growth,
     watch: Watch,
     presence: Presence,
     lease: Duration,
-    /// Seconds that a trial takes, lately.
+    /// Moving average of the run time of trials, in seconds; `None` before the first end.
     mean: Option<f64>,
     machines: Machines,
     dropped: u64,
@@ -77,7 +77,7 @@ pub(in crate::executor) struct Fleet {
 }
 
 impl Fleet {
-    /// Takes over the pilots of an earlier run, and starts none yet.
+    /// Takes over the pilots of an earlier run from the ledger. Submits no new ones.
     pub(in crate::executor) fn open(
         engine: Box<dyn Engine>,
         options: &Options,
@@ -141,6 +141,7 @@ impl Fleet {
             pilots,
         };
         if !fleet.pilots.is_empty() {
+            // Ask the batch system at once: jobs may have ended while no orchestrator was running.
             let count = fleet.pilots.len();
             fleet
                 .news
@@ -150,12 +151,14 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Returns how many trials may wait in a pilot beyond its slots. None where there is one slot
-    /// in all: what is proposed next may depend on how the one before ends.
+    /// Returns the number of trials that may wait in a pilot's queue beyond its slots. Always 0
+    /// with a single slot in all, because the next proposal may depend on the result of the running
+    /// trial.
     fn ahead(&self) -> usize {
         let slots = self.spec.slots;
         match self.mean {
             Some(mean) if self.jobs > 1 && mean < 1.0 => {
+                // Bounded, because an average near zero would queue an unlimited number of trials.
                 let wanted = (slots as f64 * AHEAD / mean.max(0.002)).ceil() as usize;
                 wanted.min(8 * slots)
             }
@@ -163,7 +166,7 @@ impl Fleet {
         }
     }
 
-    /// Returns how many more trials a pilot can be given.
+    /// Returns the number of further trials that a pilot can take.
     fn room(&self, pilot: &Berth, ahead: usize) -> usize {
         let takes =
             pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
@@ -179,10 +182,11 @@ impl Fleet {
     }
 
     fn is_suspect(&self, pilot: &Berth) -> bool {
+        // The job is over or the pilot is silent. It may be dead, so it gets no more trials.
         pilot.over.is_some() || pilot.heard.elapsed() > self.lease
     }
 
-    /// Returns how many more trials can be given now.
+    /// Returns the number of further trials that can be started now.
     fn free(&self) -> usize {
         let ahead = self.ahead();
         let room: usize = self
@@ -191,6 +195,8 @@ impl Fleet {
             .map(|pilot| self.room(pilot, ahead))
             .sum();
         let held: usize = self.pilots.iter().map(|pilot| pilot.holds.len()).sum();
+        // The pilots together may hold no more than `jobs` trials and their queues, even if they
+        // have more slots.
         let most = self.jobs
             + ahead
                 * self
@@ -223,7 +229,7 @@ impl Fleet {
         }
     }
 
-    /// Cancels the job of a pilot that does not kill what it was told to kill.
+    /// Cancels the jobs of pilots that did not kill a trial in time.
     fn press(&mut self) {
         let late = |hold: &Hold| {
             hold.killed
@@ -249,8 +255,8 @@ impl Executor for Fleet {
             .iter()
             .flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot))
             .collect();
-        // The driver starts trials in the lowest numbers that are not in use: so many numbers that
-        // this many of them are free.
+        // The driver starts trials in the lowest slot numbers that are not in use. Return as many
+        // numbers as needed for `free` of them to be unused.
         let mut slots = 0;
         while free > 0 || used.contains(&slots) {
             free -= usize::from(!used.contains(&slots));
@@ -264,11 +270,13 @@ impl Executor for Fleet {
         let key = (launch.trial, launch.attempt);
         let (slots, ahead) = (self.spec.slots, self.ahead());
         let idle = |at: &usize| slots as i64 - self.pilots[*at].holds.len() as i64;
+        // Prefer the pilot with the most idle slots; queues grow only when all slots are busy.
         let best = (0..self.pilots.len())
             .filter(|at| self.room(&self.pilots[*at], ahead) > 0)
             .max_by_key(idle);
         let Some(pilot) = best.and_then(|at| self.pilots.get_mut(at)) else {
-            // It left since it was counted: as if it had said so.
+            // The pilot has left since the slots were counted. The trial ends as if the pilot had
+            // returned it.
             self.send(
                 key.0,
                 key.1,
@@ -289,6 +297,7 @@ impl Executor for Fleet {
                 continue;
             };
             let attempt = key.1;
+            // Starts the period after which `press` cancels the job.
             if how == Stop::Kill {
                 hold.killed.get_or_insert_with(Instant::now);
             }
@@ -368,6 +377,7 @@ impl Executor for Fleet {
             match self
                 .pilots
                 .iter_mut()
+                // The orders of earlier runs show which pilot has the attempt.
                 .find(|pilot| pilot.sent.contains(&key))
             {
                 Some(pilot) => {
@@ -407,7 +417,7 @@ impl Executor for Fleet {
     }
 }
 
-/// Returns what pilots are told of the sweep.
+/// Returns the settings of the sweep for the pilots.
 fn spec(
     work: &Work,
     options: &Options,
@@ -454,8 +464,8 @@ fn spec(
     })
 }
 
-/// Returns how long before the end of its job a trial is asked to end: its grace and a little more,
-/// at most half of the walltime.
+/// Returns the time before the end of a job at which trials are asked to end: the grace period and
+/// five seconds, at most half of the walltime.
 fn margin(grace: Duration, walltime: Option<Duration>) -> Duration {
     let margin = grace + Duration::from_secs(5);
     walltime.map_or(margin, |walltime| margin.min(walltime / 2))

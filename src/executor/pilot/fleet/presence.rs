@@ -1,8 +1,9 @@
-//! Who runs a study, for pilots and for a second orchestrator on another machine.
+//! The heartbeat of the orchestrator that runs a study, for pilots and for a second orchestrator on
+//! another machine.
 //!
-//! The study's lock keeps two orchestrators apart on one machine, and on shared file systems that
-//! know locks. On those that do not, a second one sees here that the number of the first still
-//! changes. Nobody compares clocks: only whether the file's content changes counts.
+//! The lock of the study keeps two orchestrators apart on one machine, and on shared file systems
+//! that support locks. On others, the second one sees here that the heartbeat number of the first
+//! still changes. No clocks are compared; only a change of the file's content counts.
 
 use super::super::PilotDir;
 use super::super::wire::Beat;
@@ -10,7 +11,7 @@ use crate::executor::{ExecutorError, processes};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-/// That it is us who run the study.
+/// The heartbeat of this process.
 pub(super) struct Presence {
     mine: Beat,
     every: Duration,
@@ -18,10 +19,12 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Waits to see whether somebody on another machine runs the study; else takes its place.
+    /// Takes over the heartbeat file of the study. If the file names another machine and is not
+    /// closed, waits for three intervals first and fails if the heartbeat changes.
     pub(super) fn take(dir: &PilotDir, every: Duration) -> Result<Self, ExecutorError> {
         let place = processes::place(std::process::id());
         let found = read(dir);
+        // On the same machine the lock of the study keeps two orchestrators apart.
         if let Some(other) = found.filter(|other| !other.closed && other.host != place.host) {
             let begun = Instant::now();
             while begun.elapsed() < every * 3 {
@@ -48,22 +51,23 @@ impl Presence {
         Ok(presence)
     }
 
-    /// Writes another number now and then, unless somebody else has taken the study over.
+    /// Writes the next heartbeat if it is due. Fails if another process has taken over the study.
     pub(super) fn beat(&mut self, dir: &PilotDir) -> Result<(), ExecutorError> {
         if self.last.elapsed() < self.every {
             return Ok(());
         }
         self.last = Instant::now();
+        // Another nonce means that another orchestrator has replaced the file.
         if let Some(other) = read(dir).filter(|other| other.nonce != self.mine.nonce) {
             return Err(taken(&other));
         }
         self.mine.count += 1;
-        // A disk that is full for a while is no reason to end.
+        // A disk that is full for a while is no reason to end the run.
         self.write(dir).ok();
         Ok(())
     }
 
-    /// Says that nobody runs the study any more.
+    /// Marks the study as closed in the heartbeat file.
     pub(super) fn close(&mut self, dir: &PilotDir) {
         self.mine.closed = true;
         self.write(dir).ok();
@@ -93,7 +97,7 @@ fn taken(other: &Beat) -> ExecutorError {
     }
 }
 
-/// Returns eight hexadecimal digits that nobody else has.
+/// Returns eight random hexadecimal digits; from time and process id if there is no `/dev/urandom`.
 pub(super) fn nonce() -> String {
     let mut bytes = [0; 4];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));

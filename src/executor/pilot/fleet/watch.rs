@@ -1,25 +1,25 @@
-//! What the batch system says of the pilots, asked for all of them at once and not often.
+//! The state of the jobs according to the batch system, polled rarely and for all jobs in one call.
 //!
-//! A call that fails says nothing. A pilot whose job is over and that did not say good-bye is lost
-//! after the lease, in which what it wrote may still come to be seen.
+//! A failed call implies nothing. A pilot whose job is over and that did not say good-bye is lost
+//! after the lease, because what it wrote last may still become visible until then.
 
 use super::super::engine::{Phase, Seen};
 use super::super::works::{Answer, Ask};
 use super::{Berth, Fleet};
 use std::time::{Duration, Instant};
 
-/// A pilot that was silent for so many leases is lost whatever the engine says, or does not say.
+/// Number of leases after which a silent pilot is lost, whether or not the batch system answers.
 const LONG_LEASES: u32 = 15;
 
-/// How often a list has to say that a job is over.
+/// Number of consecutive lists that have to report a job as over.
 const TWICE: u32 = 2;
 
-/// When to ask.
+/// The schedule of calls to the batch system.
 pub(super) struct Watch {
     every: Duration,
     due: Instant,
     asked: bool,
-    /// Since when the engine does not answer.
+    /// Time since which the batch system has not answered.
     unanswered: Option<Instant>,
 }
 
@@ -33,12 +33,12 @@ impl Watch {
         }
     }
 
-    /// Asks at once.
+    /// Schedules the next call at once.
     pub(super) fn hurry(&mut self) {
         self.due = Instant::now();
     }
 
-    /// Asks after a few seconds: what waits is worth to be told why.
+    /// Schedules the next call within five seconds, because users want to know why a new job waits.
     pub(super) fn soon(&mut self) {
         self.due = self
             .due
@@ -46,13 +46,13 @@ impl Watch {
     }
 }
 
-/// Returns the id of the submission that a job's id belongs to: `12` of `12_3`.
+/// Returns the id of the submission to which a job belongs: `12` of `12_3`.
 pub(super) fn submission(id: &str) -> String {
     id.split('_').next().unwrap_or(id).to_owned()
 }
 
 impl Fleet {
-    /// Takes what the engine has answered, and asks it again when it is time to.
+    /// Handles the answers of the batch system, and asks for the next list if it is due.
     pub(super) fn hear_the_engine(&mut self) {
         for answer in self.works.answers() {
             match answer {
@@ -93,7 +93,8 @@ impl Fleet {
                     ));
                 }
                 for at in 0..self.pilots.len() {
-                    // This process may have stood still itself.
+                    // This process may have been suspended itself, so read the journal before the
+                    // silence counts.
                     self.look(at);
                     let pilot = &self.pilots[at];
                     let silent = pilot.heard.elapsed() > self.lease * LONG_LEASES;
@@ -111,19 +112,22 @@ impl Fleet {
         }
     }
 
-    /// Decides what a list means for pilot `at`.
+    /// Decides the state of pilot `at` from a list of jobs.
     fn weigh(&mut self, at: usize, seen: &[Seen]) {
         let lease = self.lease;
         let Some(pilot) = self.pilots.get_mut(at) else {
             return;
         };
+        // Without an id the outcome of the submission is unknown, and the list cannot settle more
+        // than `look_for_maybes` does.
         if pilot.gone.is_some() || pilot.id.is_none() {
             return;
         }
         let found = seen
             .iter()
             .find(|seen| seen.batch == pilot.batch && seen.index == pilot.index);
-        // This process may have stood still itself.
+        // This process may have been suspended itself, so read the journal before the silence
+        // counts.
         if pilot.heard.elapsed() > lease {
             self.look(at);
         }
@@ -133,14 +137,16 @@ impl Fleet {
         if let Some(found) = found {
             pilot.job = Some(found.id.clone());
         }
-        // A controller that was killed may have forgotten that a job began, and start it again
-        // whatever it was told.
+        // A controller that was killed may have forgotten that a job started, and restart it even
+        // if restarts are disabled. The journal of the next life proves it.
         if pilot.hello.is_some() && pilot.was_followed(&self.dir) {
             self.look(at);
             self.again(at);
             return;
         }
         match found.map(|found| &found.phase) {
+            // A pilot that already ran is in the queue again: the batch system will restart its
+            // job.
             Some(Phase::Waiting(_)) if pilot.hello.is_some() => self.again(at),
             Some(Phase::Waiting(reason)) => {
                 pilot.over = None;
@@ -153,6 +159,8 @@ impl Fleet {
             Some(Phase::Running) => {
                 pilot.over = None;
                 let begun = pilot.hello.is_some();
+                // A running job with a silent pilot: its node may be cut off. Cancel it, so that it
+                // cannot come back.
                 if begun && pilot.heard.elapsed() > lease * LONG_LEASES {
                     let seconds = pilot.heard.elapsed().as_secs();
                     let id = pilot.cancel_id();
@@ -175,7 +183,8 @@ impl Fleet {
         }
     }
 
-    /// One pilot of many speaks for those that wait for the same reason.
+    /// Reports the reason for waiting once for all pilots that wait for the same reason. Ordinary
+    /// reasons are not reported.
     fn say_of_queue(&mut self, at: usize, reason: &str, text: String) {
         let told = |pilot: &Berth| pilot.waits.as_deref() == Some(reason);
         let ordinary = ["None", "Priority", "BeginTime"].contains(&reason);
@@ -184,8 +193,8 @@ impl Fleet {
         }
     }
 
-    /// A job that the batch system starts again: its pilot's trials wait, and another pilot will
-    /// come.
+    /// Handles a job that the batch system restarts: the trials of its pilot are queued again, and
+    /// the next life of the pilot is added.
     fn again(&mut self, at: usize) {
         let next = self.pilots[at].next_life(&self.dir);
         let life = (next.batch.clone(), next.index, next.restart);
@@ -213,9 +222,9 @@ impl Fleet {
         }
     }
 
-    /// Gives up a pilot whose job is over, once there is no doubt.
+    /// Gives up a pilot whose job is over, once that is certain.
     fn end(&mut self, at: usize, absent: bool, lease: Duration) {
-        // What it said last may only just have come to be seen.
+        // The pilot's last messages may have become visible only now.
         self.look(at);
         let Some(pilot) = self.pilots.get(at).filter(|pilot| pilot.gone.is_none()) else {
             return;
@@ -223,6 +232,7 @@ impl Fleet {
         let Some((how, since, times)) = pilot.over.clone() else {
             return;
         };
+        // One list may be a mistake of the controller.
         if times < TWICE {
             self.watch.soon();
             return;
@@ -231,6 +241,7 @@ impl Fleet {
             self.left(at, &why);
             return;
         }
+        // The pilot never started: this counts as a failed launch.
         if pilot.hello.is_none() {
             let words = self.launch_failure(at, &how);
             self.give_up(at, &how);
@@ -243,7 +254,7 @@ impl Fleet {
         }
     }
 
-    /// Says how a job ended whose pilot never lived, with the last that it printed.
+    /// Returns how a job ended whose pilot never started, with the last three lines of its output.
     fn launch_failure(&self, at: usize, how: &str) -> String {
         let pilot = &self.pilots[at];
         let log = self.dir.log(&pilot.batch, &pilot.index.to_string());

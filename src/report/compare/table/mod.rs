@@ -1,8 +1,9 @@
-//! A CSV file of trials, ours or anybody's, read as a stream into a few bytes a cell.
+//! A CSV file of trials, written by swath or by any other program. It is read as a stream and
+//! stored in 8 bytes for each cell.
 //!
-//! The separator (`,` `;` tab `|`) is found in the header, the decimal mark in the first rows. A
-//! byte order mark, CRLF and quotes are taken as they come; rows that are too short or too long,
-//! and names that stand twice, are told and read as far as they go.
+//! The separator (`,` `;` tab `|`) is detected in the header, the decimal mark in the first rows. A
+//! byte order mark, CRLF and quotes are accepted. Rows with too few or too many fields and repeated
+//! column names cause warnings, and are read as far as possible.
 
 use crate::report::formula::study::unknown;
 use crate::report::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
@@ -13,71 +14,82 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Cursor, Read};
 
-/// How much of a file is looked at to find out how it is written.
+/// Number of bytes that are inspected to detect the separator and the decimal mark.
 const SNIFFED: u64 = 1 << 18;
-/// What stands for nothing.
+/// Texts that stand for an absent value.
 const ABSENT: [&str; 6] = ["", "NA", "N/A", "n/a", "null", "NULL"];
-/// What marks a parameter, here and in tables of other tools.
+/// Prefixes that mark a parameter, in files of swath and of other tools.
 const PARAMS: [&str; 3] = ["param.", "params.", "params_"];
-/// What marks a measured value.
+/// Prefixes that mark a measured value.
 const METRICS: [&str; 5] = ["metric.", "metrics.", "metrics_", "best.", "at_best."];
 
-/// A table of trials.
+/// A table of trials, stored by column.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
+    /// All columns of the file.
     header: Vec<String>,
+    /// The columns that were kept.
     names: Vec<String>,
     columns: Vec<Column>,
+    /// The kept column that each name refers to, with and without its prefix.
     places: HashMap<String, usize>,
     rows: usize,
+    /// The distinct texts of all cells.
     texts: Vec<Box<str>>,
-    /// What was not as it should be.
+    /// Warnings about irregular input.
     pub warnings: Vec<String>,
 }
 
-/// Cells of 8 bytes: a number, or nothing or the place of a text in a NaN that no file can hold.
+/// A column of 8-byte cells. A cell is a number, or a NaN whose bits no file can produce:
+/// [`NOTHING`], or [`TEXT`] with the index of a text in its lower 32 bits.
 #[derive(Debug, Clone, Default)]
 struct Column {
     cells: Vec<u64>,
+    /// Whether any number was written with a decimal mark or an exponent, so that whole numbers are
+    /// floats, too.
     fractional: bool,
 }
 
+/// Bits of an absent cell.
 const NOTHING: u64 = 0x7ffa_0000_0000_0000;
+/// Upper bits of a cell with a text.
 const TEXT: u64 = 0x7ffb_0000_0000_0000;
 
-/// Why a file cannot be read as a table.
+/// Error while reading a table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It could not be read.
+    /// The input could not be read.
     #[error("it could not be read")]
     Io(#[from] io::Error),
-    /// It has no header.
+    /// The input holds nothing but blanks.
     #[error("it is empty")]
     Empty,
-    /// It is something else.
+    /// The input is another kind of file.
     #[error("it is no CSV file: {0}")]
     NotCsv(&'static str),
-    /// The rest of the file is the text of one cell.
+    /// A quote opens in this line or below, and the rest of the file is inside it.
     #[error("the quote that opens in line {0} or below is never closed")]
     Unclosed(u64),
-    /// The CSV reader refused it.
+    /// The CSV reader rejected the input.
     #[error("it could not be read as CSV")]
     Csv(#[from] csv::Error),
-    /// What is to be kept of it cannot be understood.
+    /// The selection of columns and rows is invalid.
     #[error(transparent)]
     Formula(#[from] FormulaError),
 }
 
-/// The columns and rows that are kept of a table.
+/// The columns and rows of a table that are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// The names of the columns, with their marks or without; `None` for all.
+    /// The names of the columns, with or without their prefixes; `None` keeps all columns.
     pub columns: Option<BTreeSet<String>>,
-    /// The condition that a row fulfils; its columns are kept, too.
+    /// The condition that a row must fulfil; `None` keeps all rows. The columns in the condition
+    /// are kept in addition.
     pub condition: Option<Formula>,
 }
 
 impl Selection {
+    /// Returns whether a column is kept.
     fn takes(&self, column: &str) -> bool {
         let is_needed = |formula: &Formula| formula.names().any(|name| answers(column, name));
         let is_named = |names: &BTreeSet<String>| names.iter().any(|name| answers(column, name));
@@ -85,7 +97,7 @@ impl Selection {
     }
 }
 
-/// How a file is written.
+/// The separator and the decimal mark of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Dialect {
     separator: u8,
@@ -93,10 +105,10 @@ struct Dialect {
 }
 
 impl Table {
-    /// Reads a table. `select` says what to keep of it, given the names that stand in its header.
+    /// Reads a table. `select` chooses the columns and rows to keep, given the names in the header.
     ///
     /// # Errors
-    /// If it cannot be read or is no table, or with the error of `select`.
+    /// If the input cannot be read or is not a table, or the error of `select`.
     pub fn read(
         mut input: impl Read,
         select: &dyn Fn(&Names) -> Result<Selection, FormulaError>,
@@ -142,6 +154,8 @@ impl Table {
         while reader.read_byte_record(&mut record)? {
             filling.add(&record, selection.condition.as_ref());
         }
+        // Stray quotes inside fields are legal. Only an odd number of quotes, together with a last
+        // record that spans lines, shows an unclosed one.
         let spans_lines = reader.position().line() > filling.line + 1;
         if spans_lines && quotes.get() % 2 == 1 {
             return Err(TableError::Unclosed(filling.line));
@@ -149,8 +163,8 @@ impl Table {
         Ok(filling.finish())
     }
 
-    /// Makes a table without rows; a column without a name gets one, and a name that stands twice
-    /// is told apart.
+    /// Creates a table without rows. A column without a name is called by its position, and a
+    /// repeated name gets a number.
     fn with_header(header: &ByteRecord) -> Self {
         let mut table = Self::default();
         let mut taken = BTreeSet::new();
@@ -177,7 +191,7 @@ impl Table {
         table
     }
 
-    /// Makes room for the columns that are kept; returns their places in the file.
+    /// Creates the columns that are kept. Returns their positions in the file.
     fn lay_columns(&mut self, selection: &Selection) -> Vec<usize> {
         let columns: Vec<usize> = (0..self.header.len())
             .filter(|at| selection.takes(&self.header[*at]))
@@ -188,17 +202,18 @@ impl Table {
         columns
     }
 
-    /// Returns every name that an expression may use: the columns with their marks and without.
+    /// Returns all names that an expression may use: the columns of the file, with and without
+    /// their prefixes.
     #[must_use]
     pub fn vocabulary(&self) -> Names {
         places(&self.header).into_keys().collect()
     }
 
-    /// Makes sure that an expression can give something in this table; returns the type of its
-    /// result.
+    /// Checks that an expression can have a value in this table. Returns the type of its result.
     ///
     /// # Errors
-    /// A name that is no column, or a question that one value a trial cannot answer.
+    /// A name that is not a column, a question about reports that a table cannot answer, or an
+    /// operation that cannot work.
     pub fn check(&self, formula: &Formula, names: &Names) -> Result<Type, FormulaError> {
         let wrong = |message: String, hint| FormulaError::new(formula.text(), message, hint);
         if let Some(name) = formula.names().find(|name| !names.contains(name)) {
@@ -221,11 +236,11 @@ impl Table {
         formula.check(names, &|_| Type::Any)
     }
 
-    /// Returns whether a question about the reports of a metric has an answer in this table.
+    /// Returns whether the table can answer a question about the reports of a metric.
     ///
-    /// A `trials.csv` shows the last value of a metric, and the best one of an objective. Neither
-    /// is the mean or the smallest of all reports. In a table of another tool the one value of a
-    /// trial is all that it reported.
+    /// A `trials.csv` contains the last value of each metric and the best value of an objective,
+    /// neither of which is the mean or the smallest of all reports. In a table of another tool the
+    /// single value of a trial counts as all its reports.
     #[must_use]
     pub fn can_answer(&self, ask: Ask, name: &str) -> bool {
         match ask {
@@ -241,8 +256,9 @@ impl Table {
         }
     }
 
-    /// Returns the column with the values of a metric in the reports that count: that of a
-    /// `trials.csv`, where the column of the objective has them, too.
+    /// Returns the column with the values of a metric in the reports that count. A `trials.csv` has
+    /// such columns, and its column of the objective contains these values, too. `None` if the
+    /// table has neither.
     fn at_best(&self, name: &str) -> Option<String> {
         let marked = format!("at_best.{name}");
         let objective = || (self.objective() == Some(name)).then(|| name.to_owned());
@@ -253,13 +269,13 @@ impl Table {
         }
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the table has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
@@ -271,13 +287,13 @@ impl Table {
         &self.header
     }
 
-    /// Returns the names of the columns that were kept, in order.
+    /// Returns the names of the kept columns, in order.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Returns what stands in a row under a name; `param.lr` may be asked for as `lr`.
+    /// Returns the value of a cell. The prefix of a name, as in `param.lr`, is optional.
     #[must_use]
     pub fn value(&self, row: usize, name: &str) -> Option<Value> {
         self.columns
@@ -285,13 +301,14 @@ impl Table {
             .value(row, &self.texts)
     }
 
-    /// Says whether a column is there.
+    /// Returns whether a kept column has that name, with or without its prefix.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 
-    /// Returns the parameters: the columns marked so, or none if no column is.
+    /// Returns the names of the parameters, without their prefixes. Empty if no column is marked as
+    /// a parameter.
     #[must_use]
     pub fn params(&self) -> Vec<String> {
         let marked = |name: &String| {
@@ -303,16 +320,19 @@ impl Table {
         self.names.iter().filter_map(marked).collect()
     }
 
-    /// Returns the objective, if this is a `trials.csv`: what stands behind `state`.
+    /// Returns the first objective of a `trials.csv`: the column after `trial_id` and `state`.
+    /// `None` for other tables.
     #[must_use]
     pub fn objective(&self) -> Option<&str> {
         let state = self.header.iter().position(|name| name == "state")?;
         let ours = state > 0 && self.header[state - 1] == "trial_id";
         let next = self.header.get(state + 1).filter(|_| ours)?;
+        // Without an objective the next column is that of a parameter or metric, whose prefix has a
+        // dot.
         (!next.contains('.')).then_some(next)
     }
 
-    /// Returns the columns that hold a number in some row.
+    /// Returns the kept columns with a number in at least one row.
     #[must_use]
     pub fn numeric(&self) -> Vec<&str> {
         let is_number = |column: &Column| {
@@ -329,9 +349,11 @@ impl Table {
     }
 }
 
+/// Bits that distinguish a text from a number.
 const TEXT_MASK: u64 = 0xffff_0000_0000_0000;
 
 impl Column {
+    /// Returns the value of a cell; `None` if it is absent.
     fn value(&self, row: usize, texts: &[Box<str>]) -> Option<Value> {
         let bits = *self.cells.get(row)?;
         if bits == NOTHING {
@@ -346,6 +368,7 @@ impl Column {
             });
         }
         let number = f64::from_bits(bits);
+        // Above 9e15 a float does not represent every integer.
         let whole = !self.fractional && number.fract() == 0.0 && number.abs() < 9e15;
         Some(if whole {
             Value::Int(number as i64)
@@ -355,7 +378,7 @@ impl Column {
     }
 }
 
-/// Counts the quotes that pass.
+/// A reader that counts the quotes passing through it.
 struct Quotes<'a, R> {
     input: R,
     count: &'a Cell<u64>,
@@ -370,19 +393,25 @@ impl<R: Read> Read for Quotes<'_, R> {
     }
 }
 
-/// A table while it is read.
+/// A table while it is being read.
 struct Filling {
     table: Table,
-    /// The place in the file of each column kept.
+    /// The positions in the file of the kept columns.
     kept: Vec<usize>,
+    /// Number of columns in the header.
     width: usize,
     dialect: Dialect,
+    /// The index in `texts` of each distinct text.
     codes: HashMap<Box<str>, u32>,
+    /// Rows with fewer fields than the header.
     short: Irregular,
+    /// Rows with more fields than the header.
     long: Irregular,
+    /// Line of the last record, from 1.
     line: u64,
 }
 
+/// Number of irregular rows, and the line of the first.
 #[derive(Default)]
 struct Irregular {
     rows: u64,
@@ -405,6 +434,7 @@ impl Filling {
         }
     }
 
+    /// Appends a row, unless it does not fulfil the condition.
     fn add(&mut self, record: &ByteRecord, condition: Option<&Formula>) {
         self.line = record.position().map_or(self.line + 1, csv::Position::line);
         if record.len() < self.width {
@@ -427,6 +457,7 @@ impl Filling {
         }
         let row = self.table.rows;
         self.table.rows += 1;
+        // The condition reads the cells of the table, so the row is appended before it is checked.
         if condition.is_some_and(|formula| {
             !formula.holds(&At {
                 table: &self.table,
@@ -440,6 +471,7 @@ impl Filling {
         }
     }
 
+    /// Returns the table, with a warning for each kind of irregular rows.
     fn finish(mut self) -> Table {
         if self.line == 1 {
             self.table
@@ -478,7 +510,7 @@ impl Irregular {
     }
 }
 
-/// One row of a table.
+/// One row of a table, as the values of an expression.
 pub(crate) struct At<'a> {
     pub(crate) table: &'a Table,
     pub(crate) row: usize,
@@ -489,8 +521,9 @@ impl Cells for At<'_> {
         self.table.value(self.row, name)
     }
 
-    /// A row of another tool holds one value a trial: it is first, last, smallest and largest. Of a
-    /// `trials.csv` the columns `best.x`, `metric.x` and `at_best.x` are found.
+    /// A table of another tool has one value for each trial, which is the first, last, smallest and
+    /// largest report at once. In a `trials.csv` the columns `best.x`, `metric.x` and `at_best.x`
+    /// provide the answers.
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {
         if !self.table.can_answer(ask, name) {
             return None;
@@ -518,14 +551,14 @@ impl Cells for At<'_> {
     }
 }
 
-/// Says whether a column is meant by a name.
+/// Returns whether a name refers to a column, with or without its prefix.
 pub(crate) fn answers(column: &str, asked: &str) -> bool {
     let marks = || PARAMS.iter().chain(&METRICS);
     column == asked || marks().any(|mark| column.strip_prefix(mark) == Some(asked))
 }
 
-/// Returns where each name is found: as it stands in the header, and without its mark where that is
-/// not another column.
+/// Returns the column that each name refers to. A name without its prefix refers to the first such
+/// column, unless another column has exactly this name.
 fn places(names: &[String]) -> HashMap<String, usize> {
     let mut places: HashMap<String, usize> = names
         .iter()
@@ -539,12 +572,14 @@ fn places(names: &[String]) -> HashMap<String, usize> {
             }
         }
     }
+    // `trial` is the built-in name of the id in expressions.
     if let Some(at) = places.get("trial_id").copied() {
         places.entry("trial".to_owned()).or_insert(at);
     }
     places
 }
 
+/// Returns the bits of a cell. A new text is added to `texts`.
 fn encode(
     text: &str,
     dialect: Dialect,
@@ -557,7 +592,7 @@ fn encode(
     }
     if let Some(number) = number(text, dialect.comma_is_decimal) {
         column.fractional |= text.contains(['.', ',', 'e', 'E']);
-        // Every NaN is the same one, so that none looks like a text.
+        // All NaN get the same bits, so that none is mistaken for a text.
         return if number.is_nan() {
             f64::NAN.to_bits()
         } else {
@@ -576,9 +611,11 @@ fn encode(
     TEXT | u64::from(code)
 }
 
-/// Reads a number; words that only Rust takes for one (`infinity`) are as good.
+/// Parses a number. Words such as `infinity`, which Rust accepts as numbers, are accepted here,
+/// too.
 fn number(text: &str, comma_is_decimal: bool) -> Option<f64> {
     let first = text.as_bytes().first()?;
+    // A cheap test of the first character spares most texts the parse.
     if !(first.is_ascii_digit()
         || matches!(first, b'+' | b'-' | b'.' | b',' | b'n' | b'N' | b'i' | b'I'))
     {
@@ -591,6 +628,7 @@ fn number(text: &str, comma_is_decimal: bool) -> Option<f64> {
 }
 
 impl Dialect {
+    /// Detects the dialect in the first bytes of a file.
     fn of(sample: &[u8]) -> Self {
         let separator = separator(sample);
         let reader = ReaderBuilder::new()
@@ -615,6 +653,8 @@ impl Dialect {
                 if !digits(whole) || !digits(fraction) {
                     continue;
                 }
+                // `1,234` may be a number with a separator of thousands: three digits follow the
+                // comma and at most three precede it.
                 if text.contains(&b',') {
                     commas += 1;
                     grouped +=
@@ -626,12 +666,15 @@ impl Dialect {
         }
         Self {
             separator,
+            // The comma is the decimal mark only if no number has a point, and some number with a
+            // comma cannot be one with thousands.
             comma_is_decimal: commas > grouped && points == 0,
         }
     }
 }
 
-/// Returns the separator that stands most often in the header, outside quotes.
+/// Returns the most frequent separator in the header, outside quotes. Among equals the first of `,`
+/// `;` tab `|` is taken.
 fn separator(sample: &[u8]) -> u8 {
     let mut quoted = false;
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];

@@ -1,4 +1,4 @@
-//! What is said about mistakes, as a terminal shows it.
+//! Tests of the diagnostics for mistakes, as a terminal shows them.
 
 use super::{codes, complaints};
 
